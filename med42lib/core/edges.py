@@ -1,0 +1,150 @@
+"""The two ends of an edge between stages: a `Source` is read, a `Target` is written.
+
+To a stage both are folders. Whether a source has to be downloaded first, and where a target goes when the stage
+is done, is the runner's business.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.core.manifest import (
+    MANIFEST_FILE,
+    METRICS_FILE,
+    FileEntry,
+    Manifest,
+    describe_file,
+    files_digest,
+)
+from med42lib.core.store import Store, open_store, writing
+
+
+class Source:
+    """What a stage reads: the finished output of another stage, or a folder of the user's.
+
+    Files of a remote source are fetched on first use and checked against the manifest.
+    """
+
+    def __init__(self, address: str, *, cache: Path | None = None) -> None:
+        self.address = address
+        self._store: Store = open_store(address)
+        self._cache = cache
+
+    @cached_property
+    def manifest(self) -> Manifest | None:
+        """The manifest, or None for a folder of the user's."""
+        text = self._store.read(MANIFEST_FILE)
+        return (
+            None
+            if text is None
+            else Manifest.from_json(text.decode(), where=f"{self.address}/{MANIFEST_FILE}")
+        )
+
+    @cached_property
+    def files(self) -> tuple[FileEntry, ...]:
+        """Every file with size and sha256: from the manifest, or by hashing a folder of the user's.
+
+        Raises:
+            DataError: If there is nothing at the address.
+        """
+        if self.manifest is not None:
+            return self.manifest.files
+        names = self._store.names()
+        if not names:
+            raise DataError(f"{self.address} holds no files; check the address")
+        return tuple(describe_file(self._fetched(name), name) for name in names)
+
+    @property
+    def digest(self) -> str:
+        """The content's name: 64 hexadecimal digits that do not depend on the address."""
+        return files_digest(self.files)
+
+    def path(self, name: str = "") -> Path:
+        """Give the local path of one file, of a sub-folder, or of everything.
+
+        Raises:
+            DataError: If there is nothing of that name, or a fetched file differs from its manifest.
+        """
+        wanted = [e for e in self.files if not name or e.path == name or e.path.startswith(f"{name}/")]
+        if not wanted:
+            raise DataError(f"{self.address} has no {name!r}; it has {_listing(self.files)}")
+        for entry in wanted:
+            self._check(self._fetched(entry.path), entry)
+        local = self._store.local_path(name)
+        return local if local is not None else self._cached(name)
+
+    def has(self, name: str) -> bool:
+        """Say whether there is a file or sub-folder of this name, without fetching it."""
+        return any(e.path == name or e.path.startswith(f"{name}/") for e in self.files)
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """Read what the stage logged with `Target.metric`, in order."""
+        if self.has(METRICS_FILE):
+            for line in self.path(METRICS_FILE).read_text().splitlines():
+                yield json.loads(line)
+
+    def _cached(self, name: str) -> Path:
+        if self._cache is None:
+            raise AssertionError(f"the remote source {self.address} was opened without a cache folder")
+        return self._cache / name if name else self._cache
+
+    def _fetched(self, name: str) -> Path:
+        local = self._store.local_path(name)
+        if local is None:
+            local = self._cached(name)
+            if not local.exists():
+                with writing(local):
+                    local.parent.mkdir(parents=True, exist_ok=True)
+                    self._store.fetch(name, local)
+        return local
+
+    def _check(self, path: Path, entry: FileEntry) -> None:
+        """Compare the size always, and the content of what came over a network."""
+        if not path.is_file() or path.stat().st_size != entry.bytes:
+            raise DataError(
+                f"{self.address}/{entry.path} is missing or not {entry.bytes:,} bytes long, as its manifest says; "
+                "delete that output and run again"
+            )
+        if self._store.local_path(entry.path) is None and describe_file(path, entry.path) != entry:
+            raise DataError(
+                f"{self.address}/{entry.path} differs from its manifest; delete that output and run again"
+            )
+
+
+class Target:
+    """What a stage writes: a folder that is published, whole, when the stage returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: int | None = None
+
+    def path(self, name: str) -> Path:
+        """Give the path of a file to write, with its folder made."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def metric(self, key: str, value: float, *, step: int = 0) -> None:
+        """Record a number for MLflow and the report; kept in the store, replayed to MLflow by `register`."""
+        line = json.dumps(
+            {"key": key, "value": float(value), "step": step, "timestamp_ms": int(time.time() * 1000)}
+        )
+        with self.path(METRICS_FILE).open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+
+    @property
+    def written(self) -> bool:
+        """Say whether the stage wrote anything besides metrics."""
+        return any(path.is_file() and path.name != METRICS_FILE for path in self.folder.rglob("*"))
+
+
+def _listing(files: tuple[FileEntry, ...], limit: int = 8) -> str:
+    names = [entry.path for entry in files]
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

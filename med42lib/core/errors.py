@@ -1,0 +1,111 @@
+"""Every error a user can meet, and the exit code it ends the process with.
+
+    Med42Error                      code
+    ├── ConfigError                    2   the spec or a stage's settings are wrong
+    ├── DataError                      3   input data is missing, broken or does not match its manifest
+    ├── EnvironmentProblem             4   this machine or image lacks something the stage needs
+    ├── DivergedError                  5   training diverged: the loss is not a number
+    ├── TrainingProcessError           6   a training process died
+    ├── AccessError                    7   credentials missing or rejected
+    ├── StoreError                     8   the store or bucket does not exist or cannot hold the output
+    ├── NoSpaceError                   9   no space left while writing
+    ├── TrackingError                 10   MLflow refused or cannot be used with this store
+    └── StoreUnavailable             172   the object store did not answer; trying again may help
+
+Codes 1 to 63 are permanent: a retry without a change will fail the same way. From 128 on a retry may
+help. 1 is a bug of ours (with a traceback), 130 is Ctrl-C, 137 a killed process, 143 a request to stop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Med42Error(Exception):
+    """An error whose message tells the user what, where, the value, and what to do."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a setting.
+
+    `where` is the field's path (`train.full.epochs`), `what` the sentence, with the value in it.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+class ConfigError(Med42Error):
+    """Settings that cannot be used; carries every problem found, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, title: str, problems: list[Problem]) -> None:
+        self.title = title
+        self.problems = problems
+        super().__init__("\n".join([title, *(f"  {problem}" for problem in problems)]))
+
+
+class DataError(Med42Error):
+    """Input data that is missing, broken, or differs from its manifest."""
+
+    exit_code = 3
+
+
+class EnvironmentProblem(Med42Error):
+    """Something this machine or container image lacks."""
+
+    exit_code = 4
+
+
+class DivergedError(Med42Error):
+    """Training whose loss is no longer a finite number."""
+
+    exit_code = 5
+
+
+class TrainingProcessError(Med42Error):
+    """A training process that ended with an error of its own."""
+
+    exit_code = 6
+
+
+class AccessError(Med42Error):
+    """Credentials that are missing or were rejected."""
+
+    exit_code = 7
+
+
+class StoreError(Med42Error):
+    """A store that does not exist or refuses what it is asked to hold."""
+
+    exit_code = 8
+
+
+class NoSpaceError(Med42Error):
+    """A disk that filled up while an output was being written."""
+
+    exit_code = 9
+
+
+class TrackingError(Med42Error):
+    """An MLflow server that refused, or that cannot serve this kind of store."""
+
+    exit_code = 10
+
+
+class StoreUnavailable(Med42Error):
+    """An object store that did not answer within all its retries."""
+
+    exit_code = 172
+
+
+INTERRUPTED_EXIT_CODE = 130
+TERMINATED_EXIT_CODE = 143
+UNEXPECTED_EXIT_CODE = 1

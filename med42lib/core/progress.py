@@ -1,0 +1,75 @@
+"""Progress on long loops: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 10.0
+
+T = TypeVar("T")
+
+
+class Progress:
+    """Counts work done towards `total` (None if unknown), with rate and time left."""
+
+    def __init__(self, label: str, total: int | None, unit: str) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._done = 0
+        self._started = self._printed = time.monotonic()
+        self._bar = (
+            tqdm(total=total, desc=label, unit=unit, leave=False, unit_scale=True) if _on_terminal() else None
+        )
+
+    def advance(self, count: int = 1) -> None:
+        """Report that `count` more units are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._print()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _print(self) -> None:
+        self._printed = time.monotonic()
+        line = tqdm.format_meter(
+            self._done,
+            self._total,
+            self._printed - self._started,
+            prefix=self._label,
+            unit=self._unit,
+            unit_scale=True,
+            ncols=0,
+        )
+        print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def progress(label: str, total: int | None, *, unit: str = "rows") -> Iterator[Progress]:
+    """Show progress while the block runs; call `advance` on what it yields."""
+    bar = Progress(label, total, f" {unit}")
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def track(items: Iterable[T], label: str, *, total: int | None = None, unit: str = "rows") -> Iterator[T]:
+    """Yield the items, showing progress."""
+    with progress(label, total, unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()

@@ -1,0 +1,187 @@
+"""Where stages read and write: a folder, an S3 bucket, or data that an installed package carries.
+
+An address is one of
+
+    runs/demo, /data/med       a folder here (`file:///data/med` means the same)
+    s3://bucket/prefix         an S3 bucket; endpoint and credentials come from the environment
+    package:med42lib/demo/x    files inside an installed Python package, read only
+
+A store publishes a whole output or nothing: the manifest becomes visible last.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from med42lib.core.errors import DataError, NoSpaceError, StoreError
+from med42lib.core.manifest import MANIFEST_FILE, FileEntry
+
+S3_SCHEME = "s3://"
+PACKAGE_SCHEME = "package:"
+FILE_SCHEME = "file://"
+
+
+class Store(Protocol):
+    """Files under one address. Names are relative to it, with forward slashes."""
+
+    address: str
+
+    def check(self) -> None:
+        """Make sure the store can be written; raises StoreError or AccessError if not."""
+
+    def names(self, prefix: str = "") -> list[str]:
+        """List the files below `prefix` (or the one file of that name), sorted."""
+
+    def read(self, name: str) -> bytes | None:
+        """Read a small file; None if it does not exist."""
+
+    def local_path(self, name: str) -> Path | None:
+        """Say where a file or folder lies on this machine; None if it has to be fetched."""
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy one file to `path`, whose folder exists."""
+
+    def scratch_root(self) -> Path:
+        """Name the folder in which outputs are prepared before `publish`."""
+
+    def publish(self, prefix: str, folder: Path, files: Sequence[FileEntry], manifest: str) -> None:
+        """Make a prepared folder the output at `prefix`, its manifest last; an existing complete one stays."""
+
+
+def open_store(address: str) -> Store:
+    """Open the store at an address without touching it.
+
+    Raises:
+        StoreError: If the scheme is unknown.
+        DataError: If a `package:` address names a package that is not installed.
+    """
+    if address.startswith(S3_SCHEME):
+        from med42lib.core.s3 import S3Store
+
+        return S3Store(address)
+    if address.startswith(PACKAGE_SCHEME):
+        return LocalStore(address, _package_folder(address))
+    if "://" in address and not address.startswith(FILE_SCHEME):
+        raise StoreError(
+            f"cannot open {address!r}: an address is a folder, s3://bucket/prefix or package:name/path"
+        )
+    return LocalStore(address, Path(address.removeprefix(FILE_SCHEME)).expanduser())
+
+
+def join_address(address: str, *parts: str) -> str:
+    """Append path parts to an address of any kind."""
+    return "/".join([address.rstrip("/"), *parts])
+
+
+def _package_folder(address: str) -> Path:
+    package, _, inside = address.removeprefix(PACKAGE_SCHEME).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"{address}: the Python package {package!r} is not installed; install it with pip")
+    return Path(next(iter(spec.submodule_search_locations))) / inside
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into an error that names the place.
+
+    Raises:
+        NoSpaceError: If the disk or quota is full.
+        StoreError: If the place cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceError(
+                f"no space left while writing {path}; free some space or choose another --store, then run the same "
+                "command again: finished stages are kept"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise StoreError(
+                f"cannot write {path}: {error.strerror}; choose a --store you may write to"
+            ) from error
+        raise
+
+
+class LocalStore:
+    """A folder. Publishing is one rename, so a half-written output is never visible."""
+
+    def __init__(self, address: str, root: Path) -> None:
+        self.address = address
+        self._root = root.absolute()
+
+    def check(self) -> None:
+        """Create the folder if need be."""
+        with writing(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+
+    def names(self, prefix: str = "") -> list[str]:
+        """List files below a prefix; symbolic links that leave the folder are refused.
+
+        Raises:
+            DataError: If nothing exists there, or a link points outside.
+        """
+        start = self._root / prefix
+        if start.is_file():
+            return [prefix]
+        if not start.exists():
+            raise DataError(f"{start} does not exist; check the address")
+        names = []
+        for path in start.rglob("*"):
+            if path.is_symlink() and not path.resolve().is_relative_to(self._root.resolve()):
+                raise DataError(
+                    f"{path} is a symbolic link to {path.resolve()}, outside {self._root}; copy the file in"
+                )
+            if path.is_file():
+                names.append(path.relative_to(self._root).as_posix())
+        return sorted(names)
+
+    def read(self, name: str) -> bytes | None:
+        """Read a small file; None if there is none."""
+        try:
+            return (self._root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def local_path(self, name: str) -> Path:
+        """Say where the file lies."""
+        return self._root / name if name else self._root
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy a file."""
+        with writing(path):
+            shutil.copyfile(self._root / name, path)
+
+    def scratch_root(self) -> Path:
+        """Prepare outputs beside the finished ones, so that publishing is a rename."""
+        return self._root / ".scratch"
+
+    def publish(self, prefix: str, folder: Path, files: Sequence[FileEntry], manifest: str) -> None:
+        """Write the manifest into the prepared folder and rename the whole into place."""
+        final = self._root / prefix
+        with writing(final):
+            _write_durably(folder / MANIFEST_FILE, manifest)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.exists() and not (final / MANIFEST_FILE).exists():
+                shutil.rmtree(final)
+            try:
+                folder.rename(final)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                shutil.rmtree(folder)
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
