@@ -1,9 +1,14 @@
 """What all tests share."""
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from med42lib.core.s3 import make_client
+from tests.s3_server import S3Server, s3_server
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -15,3 +20,26 @@ def real_data() -> Path:
     if not (folder / "MANIFEST.json").is_file():
         pytest.skip(f"no real data at {folder}: set MED42_REAL_DATA to the folder that holds MANIFEST.json")
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server_running() -> Iterator[S3Server]:
+    """One real S3 server for the whole session."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server_running: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The environment of a client of the real S3 server."""
+    for name, value in s3_server_running.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server_running
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """A fresh bucket on the real S3 server."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    make_client().create_bucket(Bucket=name)
+    return name

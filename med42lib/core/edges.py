@@ -40,21 +40,20 @@ class Source:
     def manifest(self) -> Manifest | None:
         """The manifest, or None for a folder of the user's."""
         text = self._store.read(MANIFEST_FILE)
-        return (
-            None
-            if text is None
-            else Manifest.from_json(text.decode(), where=f"{self.address}/{MANIFEST_FILE}")
-        )
+        return None if text is None else Manifest.from_json(text.decode(), where=f"{self.address}/{MANIFEST_FILE}")
 
     @cached_property
     def files(self) -> tuple[FileEntry, ...]:
-        """Every file with size and sha256: from the manifest, or by hashing a folder of the user's.
+        """Every file with size and sha256: from the manifest, from a hub, or by hashing a folder of the user's.
 
         Raises:
             DataError: If there is nothing at the address.
         """
         if self.manifest is not None:
             return self.manifest.files
+        known = self._store.entries()
+        if known is not None:
+            return known
         names = self._store.names()
         if not names:
             raise DataError(f"{self.address} holds no files; check the address")
@@ -112,9 +111,7 @@ class Source:
                 "delete that output and run again"
             )
         if self._store.local_path(entry.path) is None and describe_file(path, entry.path) != entry:
-            raise DataError(
-                f"{self.address}/{entry.path} differs from its manifest; delete that output and run again"
-            )
+            raise DataError(f"{self.address}/{entry.path} differs from its manifest; delete that output and run again")
 
 
 class Target:
@@ -132,9 +129,7 @@ class Target:
 
     def metric(self, key: str, value: float, *, step: int = 0) -> None:
         """Record a number for MLflow and the report; kept in the store, replayed to MLflow by `register`."""
-        line = json.dumps(
-            {"key": key, "value": float(value), "step": step, "timestamp_ms": int(time.time() * 1000)}
-        )
+        line = json.dumps({"key": key, "value": float(value), "step": step, "timestamp_ms": int(time.time() * 1000)})
         with self.path(METRICS_FILE).open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,8 @@ from typing import TypeVar
 from tqdm import tqdm
 
 SECONDS_BETWEEN_LINES = 10.0
+TERMINAL_VARIABLE = "MED42_TERMINAL"
+"""Set to 1 for a process whose output reaches a terminal through a pipe."""
 
 T = TypeVar("T")
 
@@ -21,15 +24,16 @@ class Progress:
     def __init__(self, label: str, total: int | None, unit: str) -> None:
         self._label, self._total, self._unit = label, total, unit
         self._done = 0
+        self._note = ""
         self._started = self._printed = time.monotonic()
-        self._bar = (
-            tqdm(total=total, desc=label, unit=unit, leave=False, unit_scale=True) if _on_terminal() else None
-        )
+        self._bar = tqdm(total=total, desc=label, unit=unit, leave=False, unit_scale=True) if _on_terminal() else None
 
-    def advance(self, count: int = 1) -> None:
-        """Report that `count` more units are done."""
+    def advance(self, count: int = 1, *, note: str = "") -> None:
+        """Report that `count` more units are done; `note` (a loss, say) is shown behind the rate."""
         self._done += count
+        self._note = note
         if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(count)
         elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._print()
@@ -43,18 +47,19 @@ class Progress:
         self._printed = time.monotonic()
         line = tqdm.format_meter(
             self._done,
-            self._total,
+            self._total,  # type: ignore[arg-type]  # the stub forbids None, tqdm documents it
             self._printed - self._started,
             prefix=self._label,
             unit=self._unit,
             unit_scale=True,
             ncols=0,
+            postfix=self._note or None,
         )
         print(f"  {line}", file=sys.stderr, flush=True)
 
 
 def _on_terminal() -> bool:
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1"
 
 
 @contextmanager

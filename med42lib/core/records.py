@@ -121,6 +121,4 @@ def read_items(folder: Path) -> Iterator[BenchmarkItem]:
             try:
                 yield BenchmarkItem.from_json(line)
             except (ValueError, TypeError, KeyError) as error:
-                raise DataError(
-                    f"{path}:{number}: not a benchmark item ({error}); run benchmarks again"
-                ) from error
+                raise DataError(f"{path}:{number}: not a benchmark item ({error}); run benchmarks again") from error

@@ -5,6 +5,7 @@ An address is one of
     runs/demo, /data/med       a folder here (`file:///data/med` means the same)
     s3://bucket/prefix         an S3 bucket; endpoint and credentials come from the environment
     package:med42lib/demo/x    files inside an installed Python package, read only
+    hub:owner/name@revision    a repository of a model hub at one full revision, read only
 
 A store publishes a whole output or nothing: the manifest becomes visible last.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Protocol
 
 from med42lib.core.errors import DataError, NoSpaceError, StoreError
+from med42lib.core.hub import HUB_SCHEME, HubStore
 from med42lib.core.manifest import MANIFEST_FILE, FileEntry
 
 S3_SCHEME = "s3://"
@@ -38,6 +40,9 @@ class Store(Protocol):
 
     def names(self, prefix: str = "") -> list[str]:
         """List the files below `prefix` (or the one file of that name), sorted."""
+
+    def entries(self) -> tuple[FileEntry, ...] | None:
+        """Describe every file, if the store knows their hashes without reading them; None if it does not."""
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if it does not exist."""
@@ -66,11 +71,14 @@ def open_store(address: str) -> Store:
         from med42lib.core.s3 import S3Store
 
         return S3Store(address)
+    if address.startswith(HUB_SCHEME):
+        return HubStore(address)
     if address.startswith(PACKAGE_SCHEME):
         return LocalStore(address, _package_folder(address))
     if "://" in address and not address.startswith(FILE_SCHEME):
         raise StoreError(
-            f"cannot open {address!r}: an address is a folder, s3://bucket/prefix or package:name/path"
+            f"cannot open {address!r}: an address is a folder, s3://bucket/prefix, package:name/path or "
+            "hub:owner/name@revision"
         )
     return LocalStore(address, Path(address.removeprefix(FILE_SCHEME)).expanduser())
 
@@ -105,9 +113,7 @@ def writing(path: Path | str) -> Iterator[None]:
                 "command again: finished stages are kept"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise StoreError(
-                f"cannot write {path}: {error.strerror}; choose a --store you may write to"
-            ) from error
+            raise StoreError(f"cannot write {path}: {error.strerror}; choose a --store you may write to") from error
         raise
 
 
@@ -143,6 +149,10 @@ class LocalStore:
             if path.is_file():
                 names.append(path.relative_to(self._root).as_posix())
         return sorted(names)
+
+    def entries(self) -> None:
+        """Know no hashes: files have to be read."""
+        return None
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if there is none."""

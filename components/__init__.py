@@ -1,0 +1,1 @@
+"""One Kubeflow container component for each stage. Nothing here computes."""

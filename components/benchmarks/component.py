@@ -1,0 +1,16 @@
+"""Kubeflow component of the stage `benchmarks`."""
+
+from kfp import dsl
+
+from components.common import stage_container
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]
+def benchmarks(
+    config: str,
+    store: str,
+    data: str,
+    items: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> dsl.ContainerSpec:
+    """Mirror every evaluation item, with a stable id, into the store."""
+    return stage_container("benchmarks", runtime="data")

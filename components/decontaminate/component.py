@@ -1,0 +1,19 @@
+"""Kubeflow component of the stage `decontaminate`."""
+
+from kfp import dsl
+
+from components.common import stage_container
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]
+def decontaminate(
+    config: str,
+    store: str,
+    dataset: str,
+    items: str,
+    encoder: str,
+    training: dsl.OutputPath(str),  # type: ignore[valid-type]
+    contamination: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> dsl.ContainerSpec:
+    """Find the evaluation items that resemble training examples."""
+    return stage_container("decontaminate", runtime="data")

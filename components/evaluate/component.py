@@ -1,0 +1,18 @@
+"""Kubeflow component of the stage `evaluate`."""
+
+from kfp import dsl
+
+from components.common import stage_container
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]
+def evaluate(
+    config: str,
+    store: str,
+    items: str,
+    base: str,
+    model: str,
+    scores: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> dsl.ContainerSpec:
+    """Score a model on every evaluation item."""
+    return stage_container("evaluate", runtime="eval")

@@ -1,0 +1,16 @@
+"""Kubeflow component of the stage `fetch_model`."""
+
+from kfp import dsl
+
+from components.common import stage_container
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]
+def fetch_model(
+    config: str,
+    store: str,
+    weights: str,
+    model: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> dsl.ContainerSpec:
+    """Mirror the base model's weights and tokenizer into the store."""
+    return stage_container("fetch_model", runtime="eval")

@@ -1,0 +1,19 @@
+"""Kubeflow component of the stage `register`."""
+
+from kfp import dsl
+
+from components.common import stage_container
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]
+def register(
+    config: str,
+    store: str,
+    base: str,
+    full: str,
+    lora: str,
+    report: str,
+    registered: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> dsl.ContainerSpec:
+    """Record the run in MLflow and register the chosen model."""
+    return stage_container("register", runtime="eval")

@@ -1,0 +1,18 @@
+"""Every stage, by name. The order between them is the pipeline's business (`pipelines/med42.py`)."""
+
+from med42lib.core.stage import Stage
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("fetch_model", "med42lib.fetch_model", "FetchModelConfig"),
+        Stage("benchmarks", "med42lib.benchmarks", "BenchmarksConfig"),
+        Stage("assemble", "med42lib.assemble", "AssembleConfig"),
+        Stage("decontaminate", "med42lib.decontaminate", "DecontaminateConfig"),
+        Stage("pack", "med42lib.pack", "PackConfig"),
+        Stage("train", "med42lib.train", "TrainConfig"),
+        Stage("evaluate", "med42lib.evaluate", "EvaluateConfig"),
+        Stage("report", "med42lib.report", "ReportConfig"),
+        Stage("register", "med42lib.register", "RegisterConfig", reuse=False),
+    )
+}

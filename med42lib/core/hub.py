@@ -1,0 +1,164 @@
+"""Base weights on a model hub: `hub:owner/name@revision`, read only, always at one full revision.
+
+A revision is the 40 hexadecimal digits of a commit: a branch or tag can move, and a run that names one could
+not be repeated. The token, where one is needed, is the environment's HF_TOKEN; HF_ENDPOINT names another hub
+(a mirror inside a company). Downloads go through the hub's own cache folder (HF_HOME), so that they resume
+and nothing already there is fetched twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from med42lib.core.errors import (
+    AccessError,
+    DataError,
+    EnvironmentProblem,
+    Med42Error,
+    StoreError,
+    StoreUnavailable,
+)
+from med42lib.core.manifest import MANIFEST_FILE, FileEntry, describe_file
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+HUB_SCHEME = "hub:"
+_ADDRESS = re.compile(r"hub:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+_TRY_AGAIN = 429
+_REJECTED = (401, 403)
+
+
+class HubStore:
+    """Files of one model repository at one revision."""
+
+    def __init__(self, address: str) -> None:
+        match = _ADDRESS.fullmatch(address)
+        if match is None:
+            raise StoreError(
+                f"cannot open {address!r}: expected hub:owner/name@revision, where the revision is the full commit "
+                "of 40 hexadecimal digits (the repository's page lists them under 'History')"
+            )
+        self.address = address
+        self._repo, self._revision = match.groups()
+
+    def check(self) -> NoReturn:
+        """Refuse: a hub is read, never written."""
+        self._refuse()
+
+    def names(self, prefix: str = "") -> list[str]:
+        """List the files below a prefix."""
+        names = [file.rfilename for file in self._listing]
+        return sorted(name for name in names if not prefix or name == prefix or name.startswith(f"{prefix}/"))
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        """Describe every file; only the small ones, of which the hub keeps no sha256, are fetched for it."""
+        return tuple(sorted(map(self._entry, self._listing), key=lambda entry: entry.path))
+
+    def read(self, name: str) -> bytes | None:
+        """Read a small file; None if there is none. A repository is never an output of ours: it has no manifest."""
+        if name == MANIFEST_FILE or name not in self.names():
+            return None
+        return self._downloaded(name).read_bytes()
+
+    def local_path(self, name: str) -> None:
+        """Nothing lies here: everything has to be fetched."""
+        return None
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Fetch one file into the hub's cache folder and link to it: weights are large, one copy is enough."""
+        path.symlink_to(self._downloaded(name))
+
+    def scratch_root(self) -> NoReturn:
+        """Refuse: a hub is read, never written."""
+        self._refuse()
+
+    def publish(self, prefix: str, folder: Path, files: Sequence[FileEntry], manifest: str) -> NoReturn:
+        """Refuse: a hub is read, never written."""
+        self._refuse()
+
+    @cached_property
+    def _listing(self) -> list[RepoSibling]:
+        from huggingface_hub import HfApi
+
+        with _translated(self.address, self._repo):
+            info = HfApi().model_info(self._repo, revision=self._revision, files_metadata=True)
+        return info.siblings or []
+
+    def _entry(self, file: RepoSibling) -> FileEntry:
+        if file.lfs is not None:
+            return FileEntry(file.rfilename, file.lfs.size, file.lfs.sha256)
+        return describe_file(self._downloaded(file.rfilename), file.rfilename)
+
+    def _downloaded(self, name: str) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        with _translated(f"{self.address}/{name}", self._repo):
+            return Path(hf_hub_download(self._repo, name, revision=self._revision))
+
+    def _refuse(self) -> NoReturn:
+        raise StoreError(f"{self.address} can only be read; choose a folder or an s3:// address to write to")
+
+
+@contextmanager
+def _translated(address: str, repo: str) -> Iterator[None]:
+    """Turn the hub client's errors into ours.
+
+    Raises:
+        AccessError: If the repository is gated, private or unknown, or the token is rejected.
+        DataError: If the revision or file does not exist.
+        EnvironmentProblem: If the environment forbids the network.
+        StoreUnavailable: If the hub did not answer.
+        StoreError: If it refuses for another reason.
+    """
+    from huggingface_hub import errors
+
+    # The client's HTTP library changed its name between versions; its base error is the one they share.
+    transport_error = errors.HfHubHTTPError.__bases__[0]
+    try:
+        yield
+    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, transport_error) as error:
+        raise _explained(address, repo, error) from error
+
+
+def _explained(address: str, repo: str, error: BaseException) -> Med42Error:
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        return _explained(address, repo, error.__cause__)
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return EnvironmentProblem(
+            f"{address}: HF_HUB_OFFLINE forbids asking the hub; unset it for fetch_model, or give a folder instead"
+        )
+    if isinstance(error, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
+        return DataError(f"{address}: the hub has no such revision or file; look it up at {constants.ENDPOINT}/{repo}")
+    if isinstance(error, errors.RepositoryNotFoundError) or _status(error) in _REJECTED:
+        return _no_access(address, f"{constants.ENDPOINT}/{repo}", _status(error))
+    if _status(error) == _TRY_AGAIN or _status(error) >= 500 or not _status(error):
+        return StoreUnavailable(
+            f"{address}: the hub at {constants.ENDPOINT} did not answer ({_first_line(error)}); "
+            "check HF_ENDPOINT and the network, then run again"
+        )
+    return StoreError(f"{address}: the hub refused: {_first_line(error)}")
+
+
+def _no_access(address: str, page: str, status: int) -> AccessError:
+    return AccessError(
+        f"{address}: the hub gives no access to this repository ({status}). Check its name; if it is gated, accept "
+        f"its licence at {page}; then set HF_TOKEN to a token of that account that may read it"
+    )
+
+
+def _status(error: BaseException) -> int:
+    """Give the HTTP status; 0 where there was no answer."""
+    response = getattr(error, "response", None)
+    return int(response.status_code) if response is not None else 0
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

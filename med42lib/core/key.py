@@ -1,0 +1,41 @@
+"""The name of an output: what it was made of, never where, when or by whom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from med42lib.core.config import StageConfig
+from med42lib.core.manifest import describe_folder
+from med42lib.core.stage import Stage
+
+KEY_DIGITS = 16
+
+
+def output_key(stage: Stage, config: StageConfig, input_digests: Mapping[str, str]) -> str:
+    """Hash what determines a stage's output to 16 hexadecimal digits.
+
+    That is its name, its own settings, the source code of its package and of `core`, and the content digests
+    of its inputs. No address, time or host enters.
+    """
+    ingredients = {
+        "stage": stage.name,
+        "config": config.canonical_json(),
+        "code": [code_hash(stage.folder), code_hash(Path(__file__).parent)],
+        "inputs": dict(input_digests),
+    }
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:KEY_DIGITS]
+
+
+@cache
+def code_hash(folder: Path) -> str:
+    """Hash the source files of a package, compiled files aside."""
+    lines = [
+        f"{entry.path} {entry.sha256}"
+        for entry in describe_folder(folder)
+        if "__pycache__" not in entry.path and not entry.path.endswith(".pyc")
+    ]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

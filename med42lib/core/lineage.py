@@ -1,0 +1,117 @@
+"""What an output was made from: the walk through its manifest to everything upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.manifest import MANIFEST_FILE, Manifest
+from med42lib.core.records import content_hash
+from med42lib.core.store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A finished output of a stage, where it lies and what is recorded of it."""
+
+    source: Source
+    manifest: Manifest
+
+    @property
+    def stage_run(self) -> tuple[str, str]:
+        """The stage and key that outputs of one and the same call share."""
+        return self.manifest.stage, self.manifest.key
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Outputs in the order they were made, inputs first; and a sentence for each that is no longer there."""
+
+    outputs: tuple[Output, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Name the whole: 32 hexadecimal digits that depend on stages and keys, not on addresses or times."""
+        names = {f"{o.manifest.stage}/{o.manifest.key}/{o.manifest.target}" for o in self.outputs}
+        return content_hash(*sorted(names), length=32)
+
+    def stage_runs(self) -> list[tuple[Output, ...]]:
+        """Group the outputs by the call that made them, in order."""
+        groups: dict[tuple[str, str], list[Output]] = {}
+        for output in self.outputs:
+            groups.setdefault(output.stage_run, []).append(output)
+        return [tuple(group) for group in groups.values()]
+
+    def at(self, address: str) -> Output:
+        """Give the output at an address; one of those that were walked over."""
+        return next(output for output in self.outputs if output.source.address == address)
+
+
+def trace(*roots: Source, cache: Path) -> Lineage:
+    r"""Walk from finished outputs to all they were made from.
+
+    With `report` made from `scores` and `packed`, and both of these from `model`:
+
+        trace(report)  ─►  model, packed, scores, report
+
+    Each output comes once, after its inputs; inputs are taken in the order of their edges' names, so that the
+    order is the same each time. A folder of the user's, which has no manifest, ends the walk and is not listed.
+
+    Args:
+        roots: Where to start.
+        cache: Local folder below which files of remote outputs are kept when they are read.
+
+    Returns:
+        The outputs found, and what should be there but is not.
+
+    Raises:
+        DataError: If a manifest cannot be read, or a root is not the output of a stage.
+    """
+    walk = _Walk(cache)
+    for root in roots:
+        if root.manifest is None:
+            raise DataError(f"{root.address} is not the output of a stage: it has no manifest; check the address")
+        walk.visit(root, root.manifest)
+    return Lineage(tuple(walk.found.values()), tuple(walk.missing))
+
+
+class _Walk:
+    def __init__(self, cache: Path) -> None:
+        self.found: dict[tuple[str, str, str], Output] = {}
+        self.missing: dict[str, None] = {}
+        self._cache = cache
+        self._seen: set[str] = set()
+
+    def visit(self, source: Source, manifest: Manifest) -> None:
+        """Add an output after everything it was made from."""
+        if source.address in self._seen:
+            return
+        self._seen.add(source.address)
+        for upstream in self._inputs(manifest):
+            self.visit(upstream.source, upstream.manifest)
+        self.found.setdefault((manifest.stage, manifest.key, manifest.target), Output(source, manifest))
+
+    def _inputs(self, manifest: Manifest) -> Iterator[Output]:
+        for edge, entry in sorted(manifest.inputs.items()):
+            name = f"{edge!r} of {manifest.stage} at {entry.address}"
+            if not _anything_at(entry.address):
+                self.missing[f"{name} is no longer there"] = None
+                continue
+            source = Source(entry.address, cache=self._cache / content_hash(entry.address))
+            if source.manifest is not None and source.manifest.digest != entry.digest:
+                self.missing[f"{name} was replaced by other content"] = None
+            elif source.manifest is not None:
+                yield Output(source, source.manifest)
+
+
+def _anything_at(address: str) -> bool:
+    """Say whether there are files at an address: a deleted folder and an uninstalled package are not errors here."""
+    try:
+        store = open_store(address)
+        return store.read(MANIFEST_FILE) is not None or bool(store.names())
+    except DataError:
+        return False

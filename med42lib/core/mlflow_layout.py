@@ -1,0 +1,84 @@
+"""The folder layout that `mlflow.transformers.load_model` opens, written without mlflow.
+
+    MLmodel                 the description, this module's business
+    model/                  a whole Hugging Face folder: the base model, or the fine-tuned one
+    components/tokenizer/   the tokenizer's files once more, where mlflow looks for them
+    peft/                   the adapter, for a LoRA fine-tune only
+
+mlflow's own `save_model` would load and copy the weights, and fails with transformers 5.23. Written by hand and
+registered by its address, the folder is the only copy. Keys: `mlflow.transformers.flavor_config.FlavorKey` of
+mlflow 3.17.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from med42lib.core.errors import DataError
+
+MLMODEL_FILE = "MLmodel"
+MODEL_FOLDER = "model"
+ADAPTER_FOLDER = "peft"
+TOKENIZER_FOLDER = "components/tokenizer"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def write_mlmodel(folder: Path, *, adapter: bool) -> None:
+    """Describe the model in `folder` for mlflow; the same folder gives the same description.
+
+    Args:
+        folder: Holds `model/`, `components/tokenizer/` and, with `adapter`, `peft/`.
+        adapter: True means `peft/` is put on top of `model/` when it is loaded.
+
+    Raises:
+        DataError: If the model's config.json cannot be read or names no architecture.
+    """
+    flavor: dict[str, object] = {
+        "task": "text-generation",
+        "instance_type": "TextGenerationPipeline",
+        "framework": "pt",
+        "pipeline_model_type": _architecture(folder / MODEL_FOLDER / "config.json"),
+        "source_model_name": MODEL_FOLDER,
+        "model_binary": MODEL_FOLDER,
+        "components": ["tokenizer"],
+        "tokenizer_type": "AutoTokenizer",
+    }
+    if adapter:
+        flavor["peft_adaptor"] = ADAPTER_FOLDER
+    text = yaml.safe_dump({"flavors": {"transformers": flavor}}, sort_keys=True)
+    (folder / MLMODEL_FILE).write_text(text, encoding="utf-8")
+
+
+def copy_tokenizer(model: Path, folder: Path) -> None:
+    """Copy a model's tokenizer files, byte for byte, into `folder`.
+
+    Raises:
+        DataError: If the model's folder holds none.
+    """
+    found = [name for name in TOKENIZER_FILES if (model / name).is_file()]
+    if not found:
+        raise DataError(f"{model} holds no tokenizer: none of {', '.join(TOKENIZER_FILES)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in found:
+        shutil.copyfile(model / name, folder / name)
+
+
+def _architecture(config: Path) -> str:
+    try:
+        return str(json.loads(config.read_text(encoding="utf-8"))["architectures"][0])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{config} names no model architecture ({error!r}); fetch the base model again") from error

@@ -1,0 +1,62 @@
+"""Child processes that do not outlive their parent, whatever killed it.
+
+A parent starts a child with `child_environment()`; the child calls `die_with_parent()` first thing. A `kill -9`
+of a stage then ends its torchrun and its training processes too, so none of them races with the rerun:
+
+    med42 run ──► stage process ──► torchrun ──► training processes
+         each arrow: the child is killed when the parent is gone
+
+On Linux it is the kernel that kills the child. It does so when the *thread* that started the child ends, so
+start children from a thread that lives as long as the process. Elsewhere a thread of the child looks for its
+parent twice a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+
+PARENT_VARIABLE = "MED42_PARENT_PID"
+_PR_SET_PDEATHSIG = 1
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def child_environment() -> dict[str, str]:
+    """Give this process's environment, plus what makes a child die with this process."""
+    return {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+
+
+def die_with_parent() -> None:
+    """Have this process killed (SIGKILL) as soon as its parent is gone, even if it is gone already.
+
+    Does nothing unless the parent asked for it with `child_environment()`: a command started by hand goes on
+    when its shell ends. The request is not handed on to this process's own children.
+    """
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    if parent is None:
+        return
+    if not _killed_by_kernel():
+        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+    if os.getppid() != int(parent):
+        _kill_this_process()
+
+
+def _killed_by_kernel() -> bool:
+    """Ask the kernel for the signal; False where it has no such service."""
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    _kill_this_process()
+
+
+def _kill_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

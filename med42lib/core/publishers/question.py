@@ -1,0 +1,66 @@
+"""A multiple-choice question as every publisher's reader gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+from med42lib.core.reading import text_field
+from med42lib.core.rejects import BadRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, its options in the publisher's order, and which is right.
+
+    `gold` is 0-based. `publisher_id` is empty where the publisher has none. `context` is what the question refers
+    to; `explanation` is the publisher's comment on the answer, which no prompt may show. Two options may read the
+    same: some publishers' do.
+    """
+
+    publisher_id: str
+    text: str
+    options: tuple[str, ...]
+    gold: int
+    context: str = ""
+    explanation: str = ""
+
+
+def gold_of_number(answer: object, num_options: int, *, field: str) -> int:
+    """Turn a publisher's 1-based answer, a whole number or its digits, into a 0-based position.
+
+    Raises:
+        BadRecord: If there is no answer, or it lies outside the options.
+    """
+    if answer is None or answer == "":
+        raise BadRecord("the question has no answer", field)
+    number = int(answer) if isinstance(answer, str) and answer.isdecimal() else answer
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= num_options:
+        raise BadRecord("the answer is outside the options", f"{field} = {answer!r}, options 1 to {num_options}")
+    return number - 1
+
+
+def gold_of_letter(answer: object, num_options: int, *, field: str) -> int:
+    """Turn a publisher's answer letter into a 0-based position.
+
+    Raises:
+        BadRecord: If there is no answer, or it lies outside the options.
+    """
+    if answer is None or answer == "":
+        raise BadRecord("the question has no answer", field)
+    letters = ascii_uppercase[:num_options]
+    if not isinstance(answer, str) or len(answer) != 1 or answer not in letters:
+        raise BadRecord("the answer is outside the options", f"{field} = {answer!r}, options A to {letters[-1]}")
+    return letters.index(answer)
+
+
+def checked_options(options: Sequence[object]) -> tuple[str, ...]:
+    """Take options without white space around them.
+
+    Raises:
+        BadRecord: If there are fewer than 2 or more than 26, or one is missing, blank or not text.
+    """
+    if not 2 <= len(options) <= len(ascii_uppercase):
+        raise BadRecord("a question needs 2 to 26 options", f"it has {len(options)}")
+    return tuple(text_field({"an option": option}, "an option") for option in options)

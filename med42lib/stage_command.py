@@ -1,0 +1,140 @@
+"""`med42 stage NAME`: one stage, as a Kubeflow container calls it or by hand."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from med42lib.catalogue import STAGES
+from med42lib.command import Command
+from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.process import die_with_parent
+from med42lib.core.runner import Request, Result, run_stage
+from med42lib.core.stage import Stage
+from med42lib.core.store import LocalStore, open_store
+
+DESCRIPTION = """\
+Run one stage. Its outputs go into the store under a name made of their content; an output that is already there is
+reused. Prints the outputs' addresses as JSON.
+
+by hand:
+  med42 stage assemble --spec pipelines/specs/demo.yaml --store runs/demo \\
+      --input data=package:med42lib/demo/data/training
+  med42 stage train --spec SPEC --section train.lora --store runs/demo --input packed=... --input model=...
+in a Kubeflow container:
+  med42 stage assemble --executor-input '{{$}}'
+"""
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("name", choices=sorted(STAGES), metavar="NAME", help=", ".join(STAGES))
+    parser.add_argument("--executor-input", metavar="JSON", help="Kubeflow's executor input, or @FILE that holds it")
+    parser.add_argument("--spec", type=Path, help="run specification that holds the stage's settings")
+    parser.add_argument("--section", help="section of the spec (default: the stage's name; train.full, train.lora)")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    parser.add_argument("--store", default="runs/store", help="address of the store (default: %(default)s)")
+    parser.add_argument("--input", action="append", default=[], dest="inputs", metavar="EDGE=ADDRESS")
+
+
+def _run(arguments: Namespace) -> int:
+    die_with_parent()
+    stage = STAGES[arguments.name]
+    if arguments.executor_input:
+        executor_input = _load_json(arguments.executor_input)
+        result = run_stage(stage, request_from_kfp(stage, executor_input))
+        write_kfp_outputs(executor_input, result)
+    else:
+        result = run_stage(stage, _request_by_hand(stage, arguments))
+        print(json.dumps(result.targets, indent=1))
+    return 0
+
+
+def request_from_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> Request:
+    """Read a request from Kubeflow's executor input; unknown parameters are ignored, missing ones are listed.
+
+    Raises:
+        ConfigError: If a parameter is missing, null or not text.
+    """
+    given = executor_input.get("inputs", {}).get("parameterValues", {})
+    needed = ("config", "store", *stage.sources)
+    problems = [
+        Problem(name, f"is required as text (given: {given.get(name)!r})")
+        for name in needed
+        if not isinstance(given.get(name), str)
+    ]
+    if problems:
+        raise ConfigError(f"parameters of {stage.name}", problems)
+    return Request(
+        _load_json(given["config"]), absolute(given["store"]), {e: absolute(given[e]) for e in stage.sources}
+    )
+
+
+def write_kfp_outputs(executor_input: Mapping[str, Any], result: Result) -> None:
+    """Write every declared output where Kubeflow asks for it.
+
+    Each output parameter gets a file of its own, and all of them the executor output file; the backend fails a
+    task one of whose outputs is missing.
+    """
+    outputs = executor_input.get("outputs", {})
+    for name, parameter in outputs.get("parameters", {}).items():
+        _write(Path(parameter["outputFile"]), result.targets[name])
+    if "outputFile" in outputs:
+        _write(Path(outputs["outputFile"]), json.dumps({"parameterValues": result.targets}))
+
+
+def absolute(address: str) -> str:
+    """Make a folder's address independent of the working directory; others stay as they are."""
+    store = open_store(address)
+    if isinstance(store, LocalStore) and not address.startswith("package:"):
+        return str(store.local_path(""))
+    return address
+
+
+def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
+    given = dict(entry.partition("=")[::2] for entry in arguments.inputs)
+    problems = [Problem(f"--input {edge}", "is required: an address") for edge in stage.sources if edge not in given]
+    problems += [Problem(f"--input {edge}", f"{stage.name} has no such input") for edge in given.keys() - stage.sources]
+    if arguments.spec is None:
+        problems.append(Problem("--spec", "is required unless --executor-input is given"))
+    if problems:
+        raise ConfigError(f"med42 stage {stage.name}", sorted(problems, key=str))
+    section = arguments.section or stage.name
+    config = _section(arguments.spec, arguments.overrides, section)
+    return Request(config, absolute(arguments.store), {edge: absolute(address) for edge, address in given.items()})
+
+
+def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, Any]:
+    from med42lib.spec import load_spec
+
+    values: Any = load_spec(spec_path, overrides).model_dump(mode="json", by_alias=True)
+    for name in section.split("."):
+        if not isinstance(values, dict) or name not in values:
+            raise ConfigError(str(spec_path), [Problem(section, "is not a section of the spec")])
+        values = values[name]
+    return dict(values)
+
+
+def _load_json(text: str) -> dict[str, Any]:
+    content = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise ConfigError(
+            "parameters", [Problem("JSON", f"cannot be read: {error} (given: {content[:200]!r})")]
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigError("parameters", [Problem("JSON", f"is not an object (given: {content[:200]!r})")])
+    return values
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)
+
+
+STAGE = Command("stage", "run one stage by hand, or inside a Kubeflow container", DESCRIPTION, _add_arguments, _run)

@@ -1,0 +1,23 @@
+"""From a run's specification to the pipeline's arguments."""
+
+from __future__ import annotations
+
+from med42lib.spec import RunSpec
+
+
+def pipeline_arguments(spec: RunSpec) -> dict[str, str]:
+    """Fill every parameter of the pipeline but `store`, which is where a run happens, not what it is."""
+    configs = {
+        "fetch_model": spec.fetch_model,
+        "benchmarks": spec.benchmarks,
+        "assemble": spec.assemble,
+        "decontaminate": spec.decontaminate,
+        "pack": spec.pack,
+        "train_full": spec.train.full,
+        "train_lora": spec.train.lora,
+        "evaluate": spec.evaluate,
+        "report": spec.report,
+        "register": spec.register_,
+    }
+    addresses: dict[str, str] = spec.inputs.model_dump()
+    return addresses | {f"{name}_config": config.canonical_json() for name, config in configs.items()}

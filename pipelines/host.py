@@ -1,0 +1,93 @@
+"""Run Kubeflow tasks as plain processes on this machine, through `kfp.local`.
+
+`kfp.local` runs container components in Docker only. Its task handler is looked up as a module attribute, so
+putting ours there is enough: the order, the passing of outputs and the stop at a failure stay Kubeflow's.
+This is private to kfp; `tests/pipelines/test_host.py` says clearly when it moves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kfp import local
+from kfp.local import status, subprocess_task_handler
+
+from med42lib.core.process import child_environment
+
+HANDLER_ATTRIBUTE = "SubprocessTaskHandler"
+
+
+@dataclass
+class HostRun:
+    """One pipeline run on this machine: what has been run, and how it ended."""
+
+    num_tasks: int
+    commands: list[list[str]] = field(default_factory=list)
+    exit_code: int = 0
+
+    def handler(self, image: str, full_command: list[str], *_rest: Any, **_options: Any) -> HostHandler:
+        """Make the handler of one task, with the signature that `kfp.local` calls."""
+        return HostHandler(full_command, self)
+
+
+class HostHandler:
+    """Runs one task's command with this Python, its output going straight to the terminal."""
+
+    def __init__(self, full_command: list[str], run: HostRun) -> None:
+        self._command = [sys.executable if part == "python" else part for part in full_command]
+        self._run = run
+
+    def run(self) -> status.Status:
+        """Run the command; keeps its exit code, which kfp would lose."""
+        self._run.commands.append(self._command)
+        stage = self._command[self._command.index("stage") + 1]
+        print(f"\n({len(self._run.commands)}/{self._run.num_tasks}) {stage}", file=sys.stderr, flush=True)
+        exit_code = subprocess.run(
+            self._command, check=False, stdin=subprocess.DEVNULL, env=child_environment()
+        ).returncode
+        # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.
+        self._run.exit_code = exit_code if exit_code >= 0 else 128 - exit_code
+        return status.Status.SUCCESS if exit_code == 0 else status.Status.FAILURE
+
+
+def run_on_host(pipeline: Any, arguments: Mapping[str, str]) -> tuple[int, str | None]:
+    """Run a compiled or decorated pipeline; returns the exit code and, if all went well, the pipeline's output."""
+    run = HostRun(num_tasks=len(pipeline.pipeline_spec.root.dag.tasks))
+    with tempfile.TemporaryDirectory(prefix="med42-kfp-") as root, _handled_by(run), _quiet():
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
+        try:
+            output = pipeline(**arguments).output
+        except RuntimeError:
+            if run.exit_code == 0:
+                raise
+            return run.exit_code, None
+    return 0, output
+
+
+@contextlib.contextmanager
+def _handled_by(run: HostRun) -> Iterator[None]:
+    original = getattr(subprocess_task_handler, HANDLER_ATTRIBUTE)
+    setattr(subprocess_task_handler, HANDLER_ATTRIBUTE, run.handler)
+    try:
+        yield
+    finally:
+        setattr(subprocess_task_handler, HANDLER_ATTRIBUTE, original)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep kfp's own lines off the screen; the tasks write to the real one."""
+    logging.disable(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,74 @@
+"""`med42 run`: the whole pipeline on this machine, through the same graph as on a cluster."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from med42lib.command import Command
+from med42lib.core.edges import Source
+from med42lib.core.errors import EnvironmentProblem
+from med42lib.core.store import open_store
+from med42lib.register.tracking_address import check_tracking, tracking_address
+from med42lib.spec import RunSpec, load_spec
+from med42lib.stage_command import absolute
+from pipelines.arguments import pipeline_arguments
+
+DESCRIPTION = """\
+Run a specification on this machine: every stage a process of its own, in the order of pipelines/med42.py. Stages
+whose settings, code and inputs are unchanged are reused, so running again after a failure goes on where it stopped.
+"""
+
+
+def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
+    """Run every stage; returns the exit code and the address of the report.
+
+    Raises:
+        EnvironmentProblem: If kfp is not installed.
+        StoreError, AccessError: If the store cannot be used.
+        TrackingError: If MLflow cannot register models from this store.
+    """
+    try:
+        from pipelines.host import run_on_host
+    except ModuleNotFoundError as error:
+        raise EnvironmentProblem(
+            f"{error.name} is not installed; `med42 run` needs it: pip install 'med42-suite[pipeline]'"
+        ) from error
+    from pipelines.med42 import med42
+
+    open_store(store).check()
+    check_tracking(store)
+    addresses = {name: absolute(address) for name, address in spec.inputs.model_dump().items()}
+    return run_on_host(med42, {**pipeline_arguments(spec), **addresses, "store": store})
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE", help="may be repeated"
+    )
+    parser.add_argument(
+        "--store", help="folder or s3://bucket/prefix for all outputs (default: runs/<name of the run>)"
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    started = time.monotonic()
+    spec = load_spec(arguments.spec, arguments.overrides)
+    store = absolute(arguments.store or f"runs/{spec.name}")
+    exit_code, report = run_spec(spec, store)
+    if report is not None:
+        _conclude(report, time.monotonic() - started)
+    return exit_code
+
+
+def _conclude(report: str, seconds: float) -> None:
+    source = Source(report, cache=Path("runs") / "reports" / Path(report).parent.name)
+    print(f"\n{source.path('results.txt').read_text(encoding='utf-8')}")
+    print(f"report   {source.path('report.html')}")
+    print(f"mlflow   mlflow ui --backend-store-uri {tracking_address()}")
+    print(f"took     {seconds:.0f} s")
+
+
+command = Command("run", "run a whole specification on this machine", DESCRIPTION, _add_arguments, _run)

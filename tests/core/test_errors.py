@@ -1,0 +1,29 @@
+import re
+
+from med42lib.core import errors
+from med42lib.core.errors import Med42Error
+from tests.conftest import REPOSITORY
+
+
+def every_class() -> list[type[Med42Error]]:
+    return Med42Error.__subclasses__()
+
+
+def test_every_error_has_an_exit_code_of_its_own() -> None:
+    codes = [kind.exit_code for kind in every_class()]
+    assert len(set(codes)) == len(codes)
+    assert not set(codes) & {0, 1, errors.INTERRUPTED_EXIT_CODE, errors.TERMINATED_EXIT_CODE}
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = dict(re.findall(r"[├└]── (\w+) +(\d+) ", errors.__doc__ or ""))
+    assert drawn == {kind.__name__: str(kind.exit_code) for kind in every_class()}
+
+
+def test_the_readme_publishes_the_same_codes() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)`", (REPOSITORY / "README.md").read_text(), flags=re.MULTILINE)
+    assert {name: int(code) for code, name in rows} == {kind.__name__: kind.exit_code for kind in every_class()}
+
+
+def test_only_the_unreachable_store_asks_for_a_retry() -> None:
+    assert [kind.__name__ for kind in every_class() if kind.exit_code >= 128] == ["StoreUnavailable"]

@@ -1,0 +1,49 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.core.manifest import METRICS_FILE, FileEntry, Input, Manifest, describe_folder, files_digest
+
+A, B = FileEntry("a", 1, "aa"), FileEntry("b/c", 2, "bb")
+
+
+def manifest(files: tuple[FileEntry, ...] = (A, B), seconds: float = 1.0) -> Manifest:
+    inputs = {"data": Input("d1", "s3://x")}
+    return Manifest("pack", "packed", "k", {"n": 1}, inputs, files, 7, "2026-01-01", seconds)
+
+
+def test_a_manifest_survives_its_json() -> None:
+    assert Manifest.from_json(manifest().to_json(), where="x") == manifest()
+
+
+def test_the_digest_is_of_the_content_not_of_order_or_times() -> None:
+    assert manifest((A, B)).digest == manifest((B, A), seconds=9.0).digest
+    assert manifest((A,)).digest != manifest((A, B)).digest
+
+
+def test_metrics_hold_times_and_stay_out_of_the_digest() -> None:
+    assert files_digest([A, FileEntry(METRICS_FILE, 5, "xx")]) == files_digest([A])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"digest": "x", "inputs": 3}'], ids=["empty", "list", "bare", "typed"]
+)
+def test_an_unreadable_manifest_is_named(text: str) -> None:
+    with pytest.raises(DataError, match="here is not a readable manifest"):
+        Manifest.from_json(text, where="here")
+
+
+def test_a_folder_is_described_by_every_file_below_it(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/x").write_bytes(b"hello")
+    (tmp_path / "a").write_bytes(b"")
+    entries = describe_folder(tmp_path)
+    assert [(e.path, e.bytes) for e in entries] == [("a", 0), ("sub/x", 5)]
+    assert entries[1].sha256 == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+
+
+def test_the_written_json_states_the_digest() -> None:
+    assert json.loads(manifest().to_json())["digest"] == manifest().digest
+    assert manifest().total_bytes == 3

