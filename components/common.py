@@ -8,6 +8,7 @@ RUNTIME_IMAGES = {
     "train": "med42/train:0.1.0",
     "eval": "med42/eval:0.1.0",
     "report": "med42/report:0.1.0",
+    "register": "med42/register:0.1.0",
 }
 
 

@@ -13,6 +13,7 @@ STAGES = {
         Stage("train", "med42lib.train", "TrainConfig"),
         Stage("evaluate", "med42lib.evaluate", "EvaluateConfig"),
         Stage("report", "med42lib.report", "ReportConfig"),
+        Stage("package_model", "med42lib.package_model", "PackageModelConfig"),
         Stage("register", "med42lib.register", "RegisterConfig", reuse=False),
     )
 }

@@ -17,6 +17,7 @@ from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.pack.config import PackConfig
+from med42lib.package_model.config import PackageModelConfig
 from med42lib.register.config import RegisterConfig
 from med42lib.report.config import ReportConfig
 from med42lib.train.config import TrainConfig
@@ -65,6 +66,7 @@ class RunSpec(StageConfig):
     train: Training
     evaluate: EvaluateConfig
     report: ReportConfig
+    package_model: PackageModelConfig
     register_: RegisterConfig = Field(alias="register")
 
 

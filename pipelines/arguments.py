@@ -17,6 +17,7 @@ def pipeline_arguments(spec: RunSpec) -> dict[str, str]:
         "train_lora": spec.train.lora,
         "evaluate": spec.evaluate,
         "report": spec.report,
+        "package_model": spec.package_model,
         "register": spec.register_,
     }
     addresses: dict[str, str] = spec.inputs.model_dump()

@@ -10,7 +10,7 @@ from med42lib.command import Command
 from med42lib.core.edges import Source
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.store import open_store
-from med42lib.register.tracking_address import check_tracking, tracking_address
+from med42lib.register.tracking import check_tracking, ui_command
 from med42lib.spec import RunSpec, load_spec
 from med42lib.stage_command import absolute
 from pipelines.arguments import pipeline_arguments
@@ -67,7 +67,7 @@ def _conclude(report: str, seconds: float) -> None:
     source = Source(report, cache=Path("runs") / "reports" / Path(report).parent.name)
     print(f"\n{source.path('results.txt').read_text(encoding='utf-8')}")
     print(f"report   {source.path('report.html')}")
-    print(f"mlflow   mlflow ui --backend-store-uri {tracking_address()}")
+    print(f"mlflow   {ui_command()}")
     print(f"took     {seconds:.0f} s")
 
 

@@ -12,14 +12,22 @@ from components.decontaminate.component import decontaminate
 from components.evaluate.component import evaluate
 from components.fetch_model.component import fetch_model
 from components.pack.component import pack
+from components.package_model.component import package_model
 from components.register.component import register
 from components.report.component import report
 from components.train.component import train
 
 
-def _named(task: dsl.PipelineTask, name: str) -> dsl.PipelineTask:
-    """Tell apart in the user interface the tasks of one component."""
-    return task.set_display_name(name)
+def _step(task: dsl.PipelineTask, name: str | None = None) -> dict[str, str]:
+    """Take a task's outputs; a name tells tasks of one component apart in the user interface.
+
+    Kubeflow's own caching is off: it cannot see that a data folder changed. The stages reuse by content.
+    """
+    task.set_caching_options(False)
+    if name:
+        task.set_display_name(name)
+    outputs: dict[str, str] = task.outputs
+    return outputs
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
@@ -41,6 +49,7 @@ def med42(
     train_lora_config: str,
     evaluate_config: str,
     report_config: str,
+    package_model_config: str,
     register_config: str,
 ) -> str:
     """Return the address of the report.
@@ -60,45 +69,43 @@ def med42(
         train_lora_config: Settings as JSON.
         evaluate_config: Settings as JSON.
         report_config: Settings as JSON.
+        package_model_config: Settings as JSON.
         register_config: Settings as JSON.
     """
-    base = fetch_model(config=fetch_model_config, store=store, weights=base_model).outputs["model"]
-    items = benchmarks(config=benchmarks_config, store=store, data=benchmark_data).outputs["items"]
-    dataset = assemble(config=assemble_config, store=store, data=training_data).outputs["dataset"]
+    base = _step(fetch_model(config=fetch_model_config, store=store, weights=base_model))["model"]
+    items = _step(benchmarks(config=benchmarks_config, store=store, data=benchmark_data))["items"]
+    dataset = _step(assemble(config=assemble_config, store=store, data=training_data))["dataset"]
 
-    decontaminated = decontaminate(
-        config=decontaminate_config, store=store, dataset=dataset, items=items, encoder=encoder
+    decontaminated = _step(
+        decontaminate(config=decontaminate_config, store=store, dataset=dataset, items=items, encoder=encoder)
     )
-    packed = pack(config=pack_config, store=store, dataset=decontaminated.outputs["training"], model=base).outputs[
-        "packed"
-    ]
+    packed = _step(pack(config=pack_config, store=store, dataset=decontaminated["training"], model=base))["packed"]
 
-    full = _named(train(config=train_full_config, store=store, packed=packed, model=base), "train full").outputs[
-        "trained"
-    ]
-    lora = _named(train(config=train_lora_config, store=store, packed=packed, model=base), "train LoRA").outputs[
-        "trained"
-    ]
+    full = _step(train(config=train_full_config, store=store, packed=packed, model=base), "train full")["trained"]
+    lora = _step(train(config=train_lora_config, store=store, packed=packed, model=base), "train LoRA")["trained"]
 
     scores = {
-        name: _named(
+        name: _step(
             evaluate(config=evaluate_config, store=store, items=items, base=base, model=model), f"evaluate {name}"
-        ).outputs["scores"]
+        )["scores"]
         for name, model in (("base", base), ("full", full), ("LoRA", lora))
     }
 
-    written = report(
-        config=report_config,
-        store=store,
-        dataset=dataset,
-        items=items,
-        contamination=decontaminated.outputs["contamination"],
-        packed=packed,
-        full=full,
-        lora=lora,
-        base_scores=scores["base"],
-        full_scores=scores["full"],
-        lora_scores=scores["LoRA"],
-    ).outputs["report"]
-    register(config=register_config, store=store, base=base, full=full, lora=lora, report=written)
-    return written  # type: ignore[no-any-return]
+    written = _step(
+        report(
+            config=report_config,
+            store=store,
+            dataset=dataset,
+            items=items,
+            contamination=decontaminated["contamination"],
+            packed=packed,
+            full=full,
+            lora=lora,
+            base_scores=scores["base"],
+            full_scores=scores["full"],
+            lora_scores=scores["LoRA"],
+        )
+    )["report"]
+    package = _step(package_model(config=package_model_config, store=store, base=base, full=full, lora=lora))["package"]
+    _step(register(config=register_config, store=store, full=full, package=package, report=written))
+    return written

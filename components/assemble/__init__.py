@@ -1,0 +1,1 @@
+"""The stage `assemble` as a Kubeflow component."""

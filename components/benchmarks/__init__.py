@@ -1,0 +1,1 @@
+"""The stage `benchmarks` as a Kubeflow component."""

@@ -1,0 +1,1 @@
+"""The stage `decontaminate` as a Kubeflow component."""

@@ -1,0 +1,1 @@
+"""The stage `fetch_model` as a Kubeflow component."""

@@ -1,0 +1,1 @@
+"""The stage `pack` as a Kubeflow component."""

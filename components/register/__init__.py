@@ -1,0 +1,1 @@
+"""The stage `register` as a Kubeflow component."""

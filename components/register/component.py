@@ -9,11 +9,10 @@ from components.common import stage_container
 def register(
     config: str,
     store: str,
-    base: str,
     full: str,
-    lora: str,
+    package: str,
     report: str,
     registered: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Record the run in MLflow and register the chosen model."""
-    return stage_container("register", runtime="eval")
+    return stage_container("register", runtime="register")

@@ -1,0 +1,1 @@
+"""The stage `report` as a Kubeflow component."""

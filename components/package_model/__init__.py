@@ -1,0 +1,1 @@
+"""The stage `package_model` as a Kubeflow component."""

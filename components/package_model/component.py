@@ -1,0 +1,18 @@
+"""Kubeflow component of the stage `package_model`."""
+
+from kfp import dsl
+
+from components.common import stage_container
+
+
+@dsl.container_component  # type: ignore[untyped-decorator]
+def package_model(
+    config: str,
+    store: str,
+    base: str,
+    full: str,
+    lora: str,
+    package: dsl.OutputPath(str),  # type: ignore[valid-type]
+) -> dsl.ContainerSpec:
+    """Make the chosen model one folder that MLflow loads."""
+    return stage_container("package_model", runtime="train")

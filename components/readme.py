@@ -1,0 +1,86 @@
+"""`python -m components.readme` writes each component's README from its stage's signature and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from med42lib.catalogue import STAGES
+from med42lib.core.stage import Stage
+
+FOLDER = Path(__file__).parent
+
+
+def readme(stage: Stage) -> str:
+    """Describe a component: what it does, its inputs and outputs, and every setting."""
+    summary, _, rest = (stage.function.__doc__ or "").partition("\n")
+    return "\n".join(
+        [
+            f"# {stage.name}",
+            "",
+            "<!-- written by `python -m components.readme`; change the stage's docstrings instead -->",
+            "",
+            summary,
+            "",
+            *_paragraphs(rest),
+            "| parameter | direction | what |",
+            "|---|---|---|",
+            "| `config` | in | the settings below, as one JSON text |",
+            "| `store` | in | address under which the outputs are put |",
+            *(f"| `{name}` | in | address |" for name in stage.sources),
+            *(f"| `{name}` | out | address |" for name in stage.targets),
+            "",
+            "## Settings",
+            "",
+            "| setting | type | default | what |",
+            "|---|---|---|---|",
+            *_settings(stage.config_class.model_json_schema()),
+            "",
+        ]
+    )
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Keep the docstring's prose, without its Args and Raises sections."""
+    prose = text.split("\n    Args:")[0].split("\n    Raises:")[0]
+    lines = [line.strip() for line in prose.strip().splitlines()]
+    return [*lines, ""] if lines else []
+
+
+def _settings(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    definitions = schema.get("$defs", {})
+    for name, field in schema.get("properties", {}).items():
+        required = name in schema.get("required", [])
+        default = "required" if required else f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
+        inner = definitions.get(field.get("$ref", "").rpartition("/")[2])
+        if inner:
+            yield from _settings({**inner, "$defs": definitions}, f"{prefix}{name}.")
+        else:
+            text = " ".join(field.get("description", "").split()).replace("|", "\\|")
+            yield f"| `{prefix}{name}` | {_type(field, definitions)} | {default} | {text} |"
+
+
+def _type(field: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if "enum" in field:
+        return " or ".join(f"`{value}`" for value in field["enum"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "anyOf" in field:
+        return " or ".join(_type(option, definitions) for option in field["anyOf"])
+    if "$ref" in field:
+        return str(definitions[field["$ref"].rpartition("/")[2]].get("title", "object"))
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}), definitions)}"
+    return str(field.get("type", "any"))
+
+
+def write_all() -> None:
+    """Write every README."""
+    for stage in STAGES.values():
+        (FOLDER / stage.name / "README.md").write_text(readme(stage), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_all()

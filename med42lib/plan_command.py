@@ -1,0 +1,80 @@
+"""`med42 plan SPEC`: parameters, memory, steps and sizes, before anything is spent."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from med42lib.command import Command
+from med42lib.core.edges import Source
+from med42lib.spec import RunSpec, load_spec
+from med42lib.train.config import TrainConfig
+from med42lib.train.planning import GIBIBYTE, plan_training
+
+# Llama-2's tokenizer on real medical question-answering text; other tokenizers and texts differ.
+BYTES_PER_TOKEN = 3.85
+GPU_GIBIBYTES = (16, 32, 80)
+
+DESCRIPTION = """\
+Say what a run will take: parameters, memory of the training states, optimiser steps, sizes. Nothing is run or
+written. A first version: numbers marked ~ are estimates from the size of the training files; activations, time and
+checkpoints are not covered yet.
+"""
+
+
+def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
+    """Describe a run, line by line.
+
+    Raises:
+        DataError: If an input does not exist.
+    """
+    data = Source(spec.inputs.training_data, cache=cache / "data")
+    data_bytes = sum(entry.bytes for entry in data.files)
+    chunks = max(1, round(data_bytes / BYTES_PER_TOKEN / spec.pack.chunk_length))
+    yield f"run              {spec.name}"
+    yield f"training data    {len(data.files):,} files, {data_bytes / 1e6:,.1f} MB in {data.address}"
+    yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if every source is used whole"
+    model = _model_config(spec, cache)
+    if model is None:
+        yield "base model       its size is known once fetch_model has converted it"
+        return
+    for label, config in (("full", spec.train.full), ("LoRA", spec.train.lora)):
+        yield from _training_lines(label, config, model, chunks)
+
+
+def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
+    plan = plan_training(config, model, num_chunks=chunks)
+    share = plan.num_trained_parameters / plan.num_parameters
+    gpus = ", ".join(f"{plan.min_gpus(size)} of {size} GiB" for size in GPU_GIBIBYTES)
+    estimated = "" if config.max_steps else "~"
+    yield f"train {label:<11}{plan.num_trained_parameters:,} of {plan.num_parameters:,} parameters ({share:.2%})"
+    yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
+    yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
+    yield f"  steps          {estimated}{plan.num_steps:,} of {config.chunks_per_step} chunks"
+
+
+def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any] | None:
+    source = Source(spec.inputs.base_model, cache=cache / "model")
+    if spec.fetch_model.format != "huggingface":
+        return None
+    content: dict[str, Any] = json.loads(source.path("config.json").read_text(encoding="utf-8"))
+    return content
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+
+
+def _run(arguments: Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
+        for line in plan_lines(load_spec(arguments.spec, arguments.overrides), Path(cache)):
+            print(line)
+    return 0
+
+
+PLAN = Command("plan", "say what a run will take, before anything is spent", DESCRIPTION, _add_arguments, _run)

@@ -1,0 +1,79 @@
+"""Whole runs of smoke.yaml, each as the `med42` command a user would type."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.core.edges import Source
+from tests.conftest import REPOSITORY
+
+SMOKE = REPOSITORY / "pipelines/specs/smoke.yaml"
+MED42 = [sys.executable, "-m", "med42lib"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished `med42 run`."""
+
+    exit_code: int
+    output: str
+    store: str
+
+    @property
+    def reused(self) -> list[str]:
+        """Stages that were reused, in order."""
+        return [line.split("]")[0][1:] for line in self.output.splitlines() if "] reused " in line]
+
+    @property
+    def made(self) -> list[str]:
+        """Stages that ran, in order."""
+        return [line.split("]")[0][1:] for line in self.output.splitlines() if "] finished in " in line]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh place for MLflow's SQLite file and the working directory."""
+    monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def med42_run(home: Path) -> Callable[..., Run]:
+    """Run smoke.yaml to its end."""
+
+    def run(store: Path | str, *overrides: str, spec: Path = SMOKE) -> Run:
+        command = [*MED42, "run", str(spec), "--store", str(store), *[f"--set={override}" for override in overrides]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+        return Run(done.returncode, done.stdout + done.stderr, str(store))
+
+    return run
+
+
+def scientific_content(store: str, cache: Path) -> dict[str, Any]:
+    """Gather what a run found: item ids, scores, flagged items, statistics; no time, path or id of MLflow's."""
+    found: dict[str, Any] = {}
+    for address in outputs(store):
+        stage, key, target = address.split("/")[-3:]
+        source = Source(address, cache=cache / stage / key / target)
+        if stage == "report":
+            found["report"] = json.loads(source.path("summary.json").read_text())
+            found["results"] = source.path("results.csv").read_text()
+        elif stage != "register":
+            found[f"{stage}/{key}/{target}"] = source.digest
+    return found
+
+
+def outputs(store: str) -> list[str]:
+    """List the addresses of every finished output of a store."""
+    from med42lib.core.store import open_store
+
+    names = open_store(store).names()
+    return [f"{store}/{name.removesuffix('/manifest.json')}" for name in names if name.endswith("/manifest.json")]

@@ -1,0 +1,67 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from med42lib.cli import main
+from tests.conftest import REPOSITORY
+
+DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
+
+
+def test_help_teaches_the_first_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for part in ("med42 run pipelines/specs/demo.yaml", "--set", "plan", "stage", "compile", "mlflow ui", "exit codes"):
+        assert part in shown
+
+
+def test_an_error_of_the_users_is_one_message_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "nothing.yaml"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("\nerror: spec\n  nothing.yaml: cannot be read")
+
+
+def test_the_plan_says_parameters_memory_and_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", DEMO]) == 0
+    shown = capsys.readouterr().out
+    assert "training data" in shown
+    assert "train full" in shown
+    assert "parameters (100.00%)" in shown
+    assert "train LoRA" in shown
+    assert "steps" in shown
+
+
+def test_the_command_starts_without_any_heavy_library() -> None:
+    code = (
+        "import sys, med42lib.cli as c\n"
+        "c._parser(c._commands())\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'kfp', 'pyarrow', 'lm_eval', 'boto3', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.replace("'", '"')) == []
+
+
+def test_without_kfp_a_stage_still_runs_and_run_says_what_is_missing(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['kfp'] = None\n"
+        "from med42lib.cli import main\n"
+        "stage = main(['stage', 'assemble', '--spec', sys.argv[1], '--store', sys.argv[2], "
+        "'--input', 'data=package:med42lib/demo/data/training'])\n"
+        "print('exit', stage, main(['run', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, DEMO, str(tmp_path / "store")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "exit 0 4" in done.stdout, done.stderr
+    assert "pip install 'med42-suite[pipeline]'" in done.stderr

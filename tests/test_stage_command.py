@@ -1,0 +1,95 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from med42lib.catalogue import STAGES
+from med42lib.cli import main
+from med42lib.core.errors import ConfigError
+from med42lib.core.runner import Result
+from med42lib.stage_command import absolute, request_from_kfp, write_kfp_outputs
+from tests.conftest import REPOSITORY
+
+DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
+PACK = STAGES["pack"]
+DATA = "package:med42lib/demo/data/training"
+
+
+def executor_input(**parameters: object) -> dict[str, object]:
+    return {"inputs": {"parameterValues": parameters}}
+
+
+def test_kubeflows_input_becomes_a_request_and_unknown_parameters_are_ignored() -> None:
+    asked = executor_input(config='{"n": 1}', store="s3://bucket/x", dataset="s3://d", model="s3://mod", other=1.0)
+    request = request_from_kfp(PACK, asked)
+    assert request.config == {"n": 1}
+    assert (request.store, dict(request.sources)) == ("s3://bucket/x", {"dataset": "s3://d", "model": "s3://mod"})
+
+
+def test_missing_and_null_parameters_are_listed_alike() -> None:
+    with pytest.raises(ConfigError) as caught:
+        request_from_kfp(PACK, executor_input(config="{}", store=None, model=3.0))
+    assert [problem.where for problem in caught.value.problems] == ["store", "dataset", "model"]
+
+
+def test_settings_that_are_no_json_object_are_shown() -> None:
+    for config in ("{", "[1]"):
+        with pytest.raises(ConfigError, match="JSON"):
+            request_from_kfp(PACK, executor_input(config=config, store="x", dataset="y", model="z"))
+
+
+def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text('{"n": 2}')
+    asked = executor_input(config=f"@{tmp_path}/c.json", store="x", dataset="y", model="z")
+    assert request_from_kfp(PACK, asked).config == {"n": 2}
+
+
+def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) -> None:
+    parameters = {name: {"outputFile": str(tmp_path / "deep" / name)} for name in ("training", "contamination")}
+    asked = {"outputs": {"parameters": parameters, "outputFile": str(tmp_path / "all/output.json")}}
+    addresses = {"training": "s3://t", "contamination": "s3://c"}
+    write_kfp_outputs(asked, Result(addresses, reused=True))
+    assert (tmp_path / "deep/training").read_text() == "s3://t"
+    assert json.loads((tmp_path / "all/output.json").read_text()) == {"parameterValues": addresses}
+
+
+def test_local_addresses_become_absolute_and_others_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("runs/x") == str(tmp_path / "runs/x")
+    assert absolute("s3://bucket/x") == "s3://bucket/x"
+    assert absolute("package:med42lib/demo") == "package:med42lib/demo"
+
+
+def test_a_stage_runs_by_hand_and_prints_where_its_outputs_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["stage", "assemble", "--spec", DEMO, "--store", str(tmp_path), "--input", f"data={DATA}"]
+    assert main(command) == 0
+    address = json.loads(capsys.readouterr().out)["dataset"]
+    assert (Path(address) / "examples.parquet").is_file()
+    assert main(command) == 0
+    assert "reused" in capsys.readouterr().err
+
+
+def test_by_hand_all_missing_inputs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stage", "pack", "--input", "modle=x"]) == 2
+    shown = capsys.readouterr().err
+    for part in ("--input dataset: is required", "--input model: is required", "no such input", "--spec"):
+        assert part in shown
+
+
+def test_a_section_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [
+        "stage",
+        "train",
+        "--spec",
+        DEMO,
+        "--section",
+        "train.qlora",
+        "--input",
+        "packed=x",
+        "--input",
+        "model=y",
+    ]
+    assert main(command) == 2
+    assert "train.qlora: is not a section" in capsys.readouterr().err
