@@ -86,7 +86,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise ConfigError("spec", [Problem(str(path), f"cannot be read ({error.strerror}); check the path")]) from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
@@ -94,6 +94,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError("spec", [Problem(str(path), "holds no sections; start from pipelines/specs/demo.yaml")])
     return values
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Plain YAML in which a key that stands twice is an error: PyYAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _apply(values: dict[str, Any], override: str) -> Problem | None:

@@ -53,7 +53,10 @@ def test_an_override_that_cannot_be_read_is_named(override: str, said: str) -> N
     assert said in problems_of(DEMO, override)[override]
 
 
-@pytest.mark.parametrize(("text", "said"), [("a: [", "is not YAML"), ("", "holds no sections"), ("- 1", "no sections")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a: [", "is not YAML"), ("", "holds no sections"), ("- 1", "no sections"), ("a: 1\na: 2", "'a' stands twice")],
+)
 def test_a_file_that_is_no_spec_is_named(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "spec.yaml").write_text(text)
     [what] = problems_of(tmp_path / "spec.yaml").values()

@@ -41,7 +41,7 @@ def parse_config(kind: type[ConfigT], values: object, *, title: str, prefix: str
 
 
 def _problem(prefix: str, detail: Any) -> Problem:
-    where = ".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]))
+    where = ".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]")
     if detail["type"] == "missing":
         return Problem(where, "is required and was not given")
     if detail["type"] == "extra_forbidden":

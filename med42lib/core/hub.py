@@ -2,12 +2,13 @@
 
 A revision is the 40 hexadecimal digits of a commit: a branch or tag can move, and a run that names one could
 not be repeated. The token, where one is needed, is the environment's HF_TOKEN; HF_ENDPOINT names another hub
-(a mirror inside a company). Downloads go through the hub's own cache folder (HF_HOME), so that they resume
-and nothing already there is fetched twice.
+(a mirror inside a company). Downloads go through the hub client's own cache folder (HF_HOME): what is already
+there, from an earlier attempt or another program, is not fetched again.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,11 +27,12 @@ from med42lib.core.errors import (
 from med42lib.core.manifest import MANIFEST_FILE, FileEntry, describe_file
 
 if TYPE_CHECKING:
+    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoSibling
 
 HUB_SCHEME = "hub:"
-_ADDRESS = re.compile(r"hub:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
-_TRY_AGAIN = 429
+_ADDRESS = re.compile(r"hub:(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})")
+_NO_ANSWER, _TRY_AGAIN, _SERVER_ERROR = 0, 429, 500
 _REJECTED = (401, 403)
 
 
@@ -83,11 +85,15 @@ class HubStore:
         self._refuse()
 
     @cached_property
-    def _listing(self) -> list[RepoSibling]:
+    def _api(self) -> HfApi:
         from huggingface_hub import HfApi
 
-        with _translated(self.address, self._repo):
-            info = HfApi().model_info(self._repo, revision=self._revision, files_metadata=True)
+        return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+
+    @cached_property
+    def _listing(self) -> list[RepoSibling]:
+        with self._translated():
+            info = self._api.model_info(self._repo, revision=self._revision, files_metadata=True)
         return info.siblings or []
 
     def _entry(self, file: RepoSibling) -> FileEntry:
@@ -96,68 +102,55 @@ class HubStore:
         return describe_file(self._downloaded(file.rfilename), file.rfilename)
 
     def _downloaded(self, name: str) -> Path:
-        from huggingface_hub import hf_hub_download
+        with self._translated(name):
+            return Path(self._api.hf_hub_download(self._repo, name, revision=self._revision))
 
-        with _translated(f"{self.address}/{name}", self._repo):
-            return Path(hf_hub_download(self._repo, name, revision=self._revision))
+    @contextmanager
+    def _translated(self, name: str = "") -> Iterator[None]:
+        """Turn the hub client's errors into ours."""
+        from huggingface_hub import errors
+
+        # The client's HTTP library changed its name between versions; its base error is the one they share.
+        transport_error: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+        try:
+            yield
+        except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, transport_error) as error:
+            address = f"{self.address}/{name}" if name else self.address
+            raise _explained(address, f"{self._api.endpoint}/{self._repo}", error) from error
 
     def _refuse(self) -> NoReturn:
         raise StoreError(f"{self.address} can only be read; choose a folder or an s3:// address to write to")
 
 
-@contextmanager
-def _translated(address: str, repo: str) -> Iterator[None]:
-    """Turn the hub client's errors into ours.
-
-    Raises:
-        AccessError: If the repository is gated, private or unknown, or the token is rejected.
-        DataError: If the revision or file does not exist.
-        EnvironmentProblem: If the environment forbids the network.
-        StoreUnavailable: If the hub did not answer.
-        StoreError: If it refuses for another reason.
-    """
+def _explained(address: str, page: str, error: BaseException) -> Med42Error:
+    """Say in our terms what the hub's client met; `page` is the repository's page for people."""
     from huggingface_hub import errors
 
-    # The client's HTTP library changed its name between versions; its base error is the one they share.
-    transport_error = errors.HfHubHTTPError.__bases__[0]
-    try:
-        yield
-    except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, transport_error) as error:
-        raise _explained(address, repo, error) from error
-
-
-def _explained(address: str, repo: str, error: BaseException) -> Med42Error:
-    from huggingface_hub import constants, errors
-
+    status = _status(error)
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
-        return _explained(address, repo, error.__cause__)
+        return _explained(address, page, error.__cause__)
     if isinstance(error, errors.OfflineModeIsEnabled):
         return EnvironmentProblem(
             f"{address}: HF_HUB_OFFLINE forbids asking the hub; unset it for fetch_model, or give a folder instead"
         )
     if isinstance(error, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
-        return DataError(f"{address}: the hub has no such revision or file; look it up at {constants.ENDPOINT}/{repo}")
-    if isinstance(error, errors.RepositoryNotFoundError) or _status(error) in _REJECTED:
-        return _no_access(address, f"{constants.ENDPOINT}/{repo}", _status(error))
-    if _status(error) == _TRY_AGAIN or _status(error) >= 500 or not _status(error):
+        return DataError(f"{address}: the hub has no such revision or file; look it up at {page}")
+    if isinstance(error, errors.RepositoryNotFoundError) or status in _REJECTED:
+        return AccessError(
+            f"{address}: the hub gives no access to this repository ({status}). Check its name; if it is gated, accept "
+            f"its licence at {page}; then set HF_TOKEN to a token of that account that may read it"
+        )
+    if status in (_NO_ANSWER, _TRY_AGAIN) or status >= _SERVER_ERROR:
         return StoreUnavailable(
-            f"{address}: the hub at {constants.ENDPOINT} did not answer ({_first_line(error)}); "
-            "check HF_ENDPOINT and the network, then run again"
+            f"{address}: the hub did not answer ({_first_line(error)}); check HF_ENDPOINT and the network, "
+            "then run again"
         )
     return StoreError(f"{address}: the hub refused: {_first_line(error)}")
 
 
-def _no_access(address: str, page: str, status: int) -> AccessError:
-    return AccessError(
-        f"{address}: the hub gives no access to this repository ({status}). Check its name; if it is gated, accept "
-        f"its licence at {page}; then set HF_TOKEN to a token of that account that may read it"
-    )
-
-
 def _status(error: BaseException) -> int:
-    """Give the HTTP status; 0 where there was no answer."""
     response = getattr(error, "response", None)
-    return int(response.status_code) if response is not None else 0
+    return int(response.status_code) if response is not None else _NO_ANSWER
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,7 +30,7 @@ The files of a folder:
     chunks.npy       int64, (C + 1,)          each chunk's first piece, and P
 
 **What a model must be given** so that samples in a `best_fit` chunk do not see one another (transformers 5,
-attention `sdpa`, `eager` or `flash_attention_2`):
+attention `sdpa` or `eager`):
 
     model(input_ids=input_ids_BL, position_ids=position_ids_BL, labels=labels_BL, use_cache=False)
 
@@ -38,6 +38,7 @@ without an `attention_mask`: where positions restart, transformers then builds t
 (`masking_utils.find_packed_sequence_indices`). Any attention mask, and any cache (`use_cache` is on by default!),
 switches that off silently, and samples leak into each other. The same call is right for `concatenate`, where
 positions never restart and attention is shared. `tests/pack/test_attention.py` shows all of this on a real model.
+With `flash_attention_2` it holds for one chunk per call only (`modeling_flash_attention_utils._is_packed_sequence`).
 """
 
 from __future__ import annotations

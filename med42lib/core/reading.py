@@ -15,7 +15,7 @@ import csv
 import io
 import json
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
@@ -235,49 +235,6 @@ def xml_root(file: DataFile) -> ET.Element:
         return ET.fromstring(file.read(), ET.XMLParser(target=_NoDoctype()))
     except (ET.ParseError, LookupError, ValueError) as error:
         raise BadRecord("the file is not well-formed XML", str(error)) from None
-
-
-def mapping(value: object) -> Mapping[str, Any]:
-    """Take a record as a JSON object.
-
-    Raises:
-        BadRecord: If it is something else.
-    """
-    if not isinstance(value, dict):
-        raise BadRecord("the record is not a JSON object", type(value).__name__)
-    return value
-
-
-def text_field(record: Mapping[str, Any], key: str) -> str:
-    """Take a text field, without white space around it.
-
-    Raises:
-        BadRecord: If it is missing, null, blank, not text, or holds half a surrogate pair.
-    """
-    value = record.get(key)
-    if value is None:
-        raise BadRecord(f"{key} is missing")
-    if not isinstance(value, str):
-        raise BadRecord(f"{key} is not text", repr(value))
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise BadRecord(f"{key} is not valid Unicode", f"character {error.start}") from None
-    if not value.strip():
-        raise BadRecord(f"{key} is blank")
-    return value.strip()
-
-
-def optional_text(record: Mapping[str, Any], key: str) -> str:
-    """Take a text field that may be missing, null or blank: then it is empty.
-
-    Raises:
-        BadRecord: If it is not text, or holds half a surrogate pair.
-    """
-    value = record.get(key)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return ""
-    return text_field(record, key)
 
 
 class _NoDoctype(ET.TreeBuilder):

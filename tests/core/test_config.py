@@ -1,3 +1,5 @@
+from typing import Literal
+
 import pytest
 from pydantic import Field
 
@@ -58,3 +60,12 @@ def test_settings_that_follow_from_defaults_have_the_same_json_as_those_spelt_ou
 
 def test_field_docstrings_are_the_descriptions() -> None:
     assert Small.model_fields["rate"].description == "Peak learning rate."
+
+
+def test_a_wrong_name_among_many_is_named_without_decoration() -> None:
+    class Sources(StageConfig):
+        sources: dict[Literal["headqa"], int]
+
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Sources, {"sources": {"headqaa": 1}}, title="")
+    assert [problem.where for problem in caught.value.problems] == ["sources.headqaa"]

@@ -10,7 +10,7 @@ def rejects(num: int, reason: str, *, line: int = 1) -> list[Reject]:
     return [BadRecord(reason, f"n = {n}").at("a.json", line + n, {"n": n}) for n in range(num)]
 
 
-def test_usable_records_pass_and_the_others_are_written_with_file_line_and_reason():
+def test_usable_records_pass_and_the_others_are_written_with_file_line_and_reason() -> None:
     written: list[str] = []
     tally = Tally("headqa", written.append)
     aside = [
@@ -47,7 +47,7 @@ def test_usable_records_pass_and_the_others_are_written_with_file_line_and_reaso
     }
 
 
-def test_too_many_rejects_fail_with_the_three_commonest_reasons_and_an_example_of_each():
+def test_too_many_rejects_fail_with_the_three_commonest_reasons_and_an_example_of_each() -> None:
     tally = Tally("headqa", lambda line: None)
     stream = [
         "good",
@@ -70,17 +70,15 @@ def test_too_many_rejects_fail_with_the_three_commonest_reasons_and_an_example_o
     assert "rare" not in message
 
 
-def test_the_limit_itself_is_allowed_and_excluded_records_do_not_count_towards_it():
+def test_the_limit_itself_is_allowed_and_excluded_records_do_not_count_towards_it() -> None:
     tally = Tally("headqa", lambda line: None)
-    list(
-        tally.keep(["good", *rejects(1, "broken"), *[ExcludedRecord("an image").at("a", n, "") for n in range(8)]])
-    )
+    list(tally.keep(["good", *rejects(1, "broken"), *[ExcludedRecord("an image").at("a", n, "") for n in range(8)]]))
     tally.check(0.1)
     with pytest.raises(DataError, match="1 of 10"):
         tally.check(0.09)
 
 
-def test_a_source_without_records_and_one_without_usable_records_fail():
+def test_a_source_without_records_and_one_without_usable_records_fail() -> None:
     with pytest.raises(DataError, match="hold no records"):
         Tally("headqa", lambda line: None).check(1.0)
     tally = Tally("headqa", lambda line: None)
@@ -89,10 +87,8 @@ def test_a_source_without_records_and_one_without_usable_records_fail():
         tally.check(1.0)
 
 
-@pytest.mark.parametrize(
-    "record", ["x" * 9000, b"\xff" * 9000, ["y" * 9000], {"half a pair": "\ud800"}, {"set": {1}}]
-)
-def test_any_record_is_shown_as_short_text_that_can_be_written(record: object):
+@pytest.mark.parametrize("record", ["x" * 9000, b"\xff" * 9000, ["y" * 9000], {"half a pair": "\ud800"}, {"set": {1}}])
+def test_any_record_is_shown_as_short_text_that_can_be_written(record: object) -> None:
     text = shown(record)
     assert text
     assert len(text) <= RECORD_CHARACTERS + 10

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.core.fields import mapping, text_field
 from med42lib.core.publishers.question import Question, checked_options, gold_of_number
-from med42lib.core.reading import DataFile, Record, each, json_document, mapping, text_field
+from med42lib.core.reading import DataFile, Record, each, json_document
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
 
 IMAGE_REASON = "the question is about an image"

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from med42lib.core.fields import mapping, optional_text, text_field
 from med42lib.core.publishers.question import Question, checked_options, gold_of_number
-from med42lib.core.reading import DataFile, Record, each, json_lines, mapping, optional_text, text_field
+from med42lib.core.reading import DataFile, Record, each, json_lines
 from med42lib.core.rejects import BadRecord, Reject
 
 _OPTIONS = ("opa", "opb", "opc", "opd")

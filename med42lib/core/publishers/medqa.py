@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from string import ascii_uppercase
 from typing import Any
 
+from med42lib.core.fields import mapping, text_field
 from med42lib.core.publishers.question import Question, checked_options, gold_of_letter
-from med42lib.core.reading import DataFile, Record, each, json_lines, mapping, text_field
+from med42lib.core.reading import DataFile, Record, each, json_lines
 from med42lib.core.rejects import BadRecord, Reject
 
 

@@ -14,8 +14,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.core.fields import mapping, optional_text, text_field
 from med42lib.core.publishers.question import Question
-from med42lib.core.reading import DataFile, Record, each, json_document, mapping, optional_text, text_field
+from med42lib.core.reading import DataFile, Record, each, json_document
 from med42lib.core.rejects import BadRecord, Reject
 
 DECISIONS = ("yes", "no", "maybe")

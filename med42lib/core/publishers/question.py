@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from med42lib.core.reading import text_field
+from med42lib.core.fields import text_field
 from med42lib.core.rejects import BadRecord
 
 

@@ -1,0 +1,1 @@
+"""Turn what the publishers ship into one training mixture."""

@@ -1,0 +1,86 @@
+"""MedQuAD: questions and answers from websites of the US National Institutes of Health, one XML file per page.
+
+    <Document source="NIDDK"><QAPairs><QAPair>
+        <Question qid="0000001-1" qtype="causes">What causes Acromegaly ?</Question> <Answer>...</Answer>
+
+The publisher removed the answers of three sites for copyright (31,034 of 47,441 pairs): those are excluded. An answer
+missing elsewhere is a fault. The same question often has several answers, from different pages; all are kept. A file
+whose XML is broken is one reject, and the others go on.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
+from med42lib.assemble.source import Draft, Form, TrainingSource
+from med42lib.assemble.templates import question_draft
+from med42lib.core.fields import text_field
+from med42lib.core.reading import DataFile, DataFolder, Record, each, xml_root
+from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+
+SITES_WITHOUT_ANSWERS = {"ADAM", "MPlusDrugs", "MPlusHerbsSupplements"}
+_ROOT_TAGS = {"Document", "DiseaseFile"}
+_LINE_BREAKS = re.compile(r"[ \t]*\n\s*")
+
+
+def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read every XML file below `path`; a record's line is its number in the file."""
+    for file in folder.files(path, "*.xml"):
+        yield from each(_pairs(file), _draft)
+
+
+def _pairs(file: DataFile) -> Iterator[Record[dict[str, str | None]] | Reject]:
+    try:
+        root = xml_root(file)
+        if root.tag not in _ROOT_TAGS:
+            raise BadRecord("the file is not a MedQuAD document", f"its root is <{root.tag}>")
+    except BadRecord as error:
+        yield error.at(file.name, 1, file.read())
+        return
+    pairs = root.findall("QAPairs/QAPair")
+    if not pairs:
+        empty = ExcludedRecord("the document holds no questions")
+        yield empty.at(file.name, 1, root.findtext("Focus", default=""))
+    for number, pair in enumerate(pairs, start=1):
+        yield Record(file.name, number, _fields(root, pair))
+
+
+def _fields(root: ET.Element, pair: ET.Element) -> dict[str, str | None]:
+    question = pair.find("Question")
+    return {
+        "source": root.get("source"),
+        "qid": None if question is None else question.get("qid"),
+        "Question": _text(question),
+        "Answer": _text(pair.find("Answer")),
+    }
+
+
+def _text(element: ET.Element | None) -> str | None:
+    return None if element is None else "".join(element.itertext())
+
+
+def _draft(fields: dict[str, str | None]) -> Draft:
+    question = text_field(fields, "Question")
+    if fields["source"] in SITES_WITHOUT_ANSWERS and not (fields["Answer"] or "").strip():
+        raise ExcludedRecord("the publisher removed this site's answers for copyright")
+    answer = text_field(fields, "Answer")
+    return question_draft(question, _LINE_BREAKS.sub(_tidied, answer), publisher_id=text_field(fields, "qid"))
+
+
+def _tidied(line_breaks: re.Match[str]) -> str:
+    """Keep a paragraph's end and a line's end, without the pages' indentation."""
+    return "\n\n" if line_breaks.group().count("\n") > 1 else "\n"
+
+
+SOURCE = TrainingSource(
+    name="medquad",
+    title="MedQuAD",
+    licence="CC BY 4.0",
+    attribution="Asma Ben Abacha and Dina Demner-Fushman; texts from websites of the US National Institutes of Health",
+    citation="Ben Abacha and Demner-Fushman 2019, A Question-Entailment Approach to Question Answering, "
+    "BMC Bioinformatics 20:511",
+    path="medquad/MedQuAD",
+    read=read,
+)

@@ -1,0 +1,42 @@
+"""How records become conversations, in the same words as benchmarks ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+
+from med42lib.assemble.source import Draft, Form
+from med42lib.core.prompt import multiple_choice, open_question
+from med42lib.core.publishers.question import Question
+from med42lib.core.records import Exchange, content_hash
+
+
+def choice_draft(question: Question, form: Form) -> Draft:
+    r"""Write a multiple-choice question as a conversation.
+
+    As `letters`:  "Which vitamin ...?\nA. Vitamin A\nB. Vitamin C"  →  "B. Vitamin C"
+    as `texts`:    "Which vitamin ...?"                              →  "Vitamin C"
+
+    The options keep the publisher's order, so an explanation that names a letter stays true.
+    """
+    right = question.options[question.gold]
+    if form.multiple_choice == "letters":
+        prompter = multiple_choice(question.text, question.options, context=question.context)
+        answer = f"{ascii_uppercase[question.gold]}. {right}"
+    else:
+        prompter = open_question(question.text, context=question.context)
+        answer = right
+    if form.explanations and question.explanation:
+        answer = f"{answer}\n{question.explanation}"
+    return Draft(question.publisher_id, (Exchange(prompter, answer),), question.text)
+
+
+def question_draft(question: str, answer: str, *, publisher_id: str = "", instruction: str = "") -> Draft:
+    """Write a question and its answer as a conversation; an instruction stands before the question."""
+    prompter = f"{instruction}\n{question}" if instruction else question
+    return Draft(publisher_id, (Exchange(prompter, answer),), question)
+
+
+def choose_wording(wordings: Sequence[str], *content: str) -> str:
+    """Choose one of several wordings by what the record says: the same record always gets the same one."""
+    return wordings[int(content_hash(*content), 16) % len(wordings)]

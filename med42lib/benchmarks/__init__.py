@@ -1,0 +1,1 @@
+"""Mirror every evaluation item once, with an id that stays."""

@@ -1,0 +1,23 @@
+"""MedMCQA: the 4,183 questions of the validation split. The official test has no answers; papers score this one."""
+
+from __future__ import annotations
+
+from med42lib.benchmarks.config import BenchmarkConfig
+from med42lib.benchmarks.family import Family, Questions
+from med42lib.core.publishers.medmcqa import read_medmcqa
+from med42lib.core.reading import DataFolder
+
+
+def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
+    """Read `dev.json`, which is JSON lines."""
+    return {"medmcqa": read_medmcqa(folder.file(settings.path))}
+
+
+FAMILY = Family(
+    name="medmcqa",
+    title="MedMCQA (validation)",
+    licence="MIT",
+    citation="Pal, Umapathi and Sankarasubbu 2022, MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for "
+    "Medical domain Question Answering, CHIL",
+    read=read,
+)

@@ -1,0 +1,36 @@
+"""What a benchmark is: who made it, and how its files become questions."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from med42lib.benchmarks.config import BenchmarkConfig
+from med42lib.core.publishers.question import Question
+from med42lib.core.reading import DataFolder, Record
+from med42lib.core.rejects import Reject
+
+Questions = Iterator[Record[Question] | Reject]
+Reader = Callable[[DataFolder, BenchmarkConfig], dict[str, Questions]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """A benchmark, or several of one publisher. Each module in `families` declares one as `FAMILY`.
+
+    `read(folder, settings)` gives the questions of every benchmark of the family, by the benchmark's name.
+    """
+
+    name: str
+    title: str
+    licence: str
+    citation: str
+    read: Reader
+
+
+def load_family(name: str) -> Family:
+    """Import the benchmark of a known name."""
+    module = importlib.import_module(f"med42lib.benchmarks.families.{name}")
+    family: Family = module.FAMILY
+    return family

@@ -1,0 +1,54 @@
+"""Questions as evaluation items, with ids that stay the same wherever and whenever they are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from med42lib.core.publishers.question import Question
+from med42lib.core.reading import Record
+from med42lib.core.records import BenchmarkItem, Origin, content_hash
+from med42lib.core.rejects import BadRecord, Reject
+from med42lib.core.sampling import lowest
+
+
+def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> Iterator[BenchmarkItem | Reject]:
+    """Name every question and make it an item.
+
+    The publisher's id, where there is one, becomes `headqa/<id>`; one that comes twice is refused, since nobody could
+    say which of the two a score belongs to. Elsewhere the id is a hash of question, context and options,
+    `medqa/<hash>`; an exact repeat gets `-2`, `-3`, ... after it.
+    """
+    seen: Counter[str] = Counter()
+    for record in questions:
+        if isinstance(record, Reject):
+            yield record
+            continue
+        question = record.value
+        name = question.publisher_id or content_hash(question.text, question.context, *question.options)
+        seen[name] += 1
+        if seen[name] > 1 and question.publisher_id:
+            yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, question)
+        else:
+            yield _item(benchmark, name if seen[name] == 1 else f"{name}-{seen[name]}", record)
+
+
+def limited(items: Sequence[BenchmarkItem], limit: int | None, *, seed: int) -> list[BenchmarkItem]:
+    """Keep at most `limit` items, chosen by a keyed hash of their ids, in their given order; None keeps all."""
+    if limit is None:
+        return list(items)
+    chosen = {item.id for item in lowest(items, limit, seed=seed, id=lambda item: item.id)}
+    return [item for item in items if item.id in chosen]
+
+
+def _item(benchmark: str, name: str, record: Record[Question]) -> BenchmarkItem:
+    question = record.value
+    return BenchmarkItem(
+        id=f"{benchmark}/{name}",
+        benchmark=benchmark,
+        question=question.text,
+        context=question.context,
+        options=question.options,
+        gold=question.gold,
+        origin=Origin(question.publisher_id, record.file, record.line),
+    )

@@ -1,0 +1,183 @@
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.assemble.config import AssembleConfig
+from med42lib.assemble.stage import assemble
+from med42lib.core.dataset import read_examples
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError
+
+HEADQA = "headqa/HEAD_EN/train_HEAD_EN.json"
+CARDS = "medical_flashcards/medical_meadow_medical_flashcards.json"
+
+Run = Callable[..., Path]
+
+
+def cards(num: int) -> list[dict[str, str]]:
+    return [{"instruction": "", "input": f"What is {n}?", "output": f"It is {n}."} for n in range(num)]
+
+
+@pytest.fixture
+def run(tmp_path: Path, data: Path) -> Run:
+    """Run the stage on the data folder; gives the folder it wrote."""
+    runs = iter(range(100))
+
+    def run_stage(sources: dict[str, Any], **settings: Any) -> Path:
+        folder = tmp_path / f"out{next(runs)}"
+        folder.mkdir()
+        values = {"sources": sources, "multiple_choice": "letters", "seed": 7, **settings}
+        assemble(AssembleConfig.model_validate(values), data=Source(str(data)), dataset=Target(folder))
+        return folder
+
+    return run_stage
+
+
+def mixture(folder: Path) -> dict[str, dict[str, Any]]:
+    return {row["source"]: row for row in json.loads((folder / "mixture.json").read_text())}
+
+
+def rejects(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "rejects.jsonl").read_text().splitlines()]
+
+
+def test_the_mixture_has_the_targets_the_counts_and_where_every_row_came_from(
+    run: Run, write: Any, headqa: Any, headqa_row: Any
+) -> None:
+    image, broken, twice = headqa_row(90, image="x.png"), headqa_row(91, ra="9"), headqa_row(1, qid="92")
+    path = write(HEADQA, headqa(40, image, broken, twice))
+    write(CARDS, cards(5))
+    out = run(
+        {"headqa": {"target": 20}, "medical_flashcards": {"target": 9, "licence": "Apache-2.0"}},
+        max_rejected_share=0.05,
+    )
+    examples = list(read_examples(out))
+    assert [e.source for e in examples].count("headqa") == 20
+    assert {(e.origin.publisher_id, e.origin.file) for e in examples if e.source == "headqa"} < {
+        (f"exam-{n}", HEADQA) for n in range(1, 41)
+    }
+    assert {e.licence for e in examples if e.source == "medical_flashcards"} == {"Apache-2.0"}
+
+    row = mixture(out)["headqa"]
+    counts = ("read", "rejected", "excluded", "duplicates", "kept", "target", "sampled", "short_by")
+    assert [row[name] for name in counts] == [43, 1, 1, 1, 40, 20, 20, 0]
+    assert row["rejected_by_reason"] == {"the answer is outside the options": 1}
+    assert [(file["path"], file["bytes"]) for file in row["files"]] == [(HEADQA, path.stat().st_size)]
+    short = mixture(out)["medical_flashcards"]
+    assert (short["kept"], short["target"], short["sampled"], short["short_by"]) == (5, 9, 5, 4)
+    assert [(r["source"], r["file"], r["line"], r["kind"], r["reason"]) for r in rejects(out)] == [
+        ("headqa", HEADQA, 41, "excluded", "the question is about an image"),
+        ("headqa", HEADQA, 42, "rejected", "the answer is outside the options"),
+    ]
+
+
+def test_equal_data_give_equal_bytes_whatever_the_order_of_sources_in_the_settings(
+    run: Run, write: Any, headqa: Any
+) -> None:
+    write(HEADQA, headqa(30))
+    write(CARDS, cards(30))
+    one = run({"headqa": {"target": 10}, "medical_flashcards": {"target": "all"}})
+    other = run({"medical_flashcards": {"target": "all"}, "headqa": {"target": 10}})
+    for name in ("examples.parquet", "rejects.jsonl", "mixture.json"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_growing_a_target_keeps_the_examples_and_their_order(run: Run, write: Any, headqa: Any) -> None:
+    write(HEADQA, headqa(30))
+    small = [e.id for e in read_examples(run({"headqa": {"target": 10}}))]
+    large = [e.id for e in read_examples(run({"headqa": {"target": 25}}))]
+    assert [id for id in large if id in small] == small
+
+
+def test_sources_are_mixed_not_strung_together(run: Run, write: Any, headqa: Any) -> None:
+    write(HEADQA, headqa(50))
+    write(CARDS, cards(50))
+    order = [e.source for e in read_examples(run({n: {"target": "all"} for n in ("headqa", "medical_flashcards")}))]
+    changes = sum(here != there for here, there in pairwise(order))
+    assert 30 <= changes <= 70
+
+
+def test_a_sources_own_form_overrides_the_stages(run: Run, write: Any, headqa: Any) -> None:
+    write(HEADQA, headqa(1))
+    letters = next(read_examples(run({"headqa": {"target": 1}})))
+    texts = next(read_examples(run({"headqa": {"target": 1, "multiple_choice": "texts"}})))
+    assert letters.exchanges[0].assistant == "B. option 1.2"
+    assert texts.exchanges[0].assistant == "option 1.2"
+    assert letters.question == texts.question == "Question 1?"
+
+
+def test_another_path_in_the_data_folder_is_read(run: Run, write: Any, headqa: Any) -> None:
+    write("mine.json", headqa(3))
+    assert mixture(run({"headqa": {"target": "all", "path": "mine.json"}}))["headqa"]["sampled"] == 3
+
+
+def test_a_missing_source_fails_with_the_files_there_are(run: Run, write: Any) -> None:
+    write(CARDS, cards(1))
+    with pytest.raises(DataError, match=rf"has no '{HEADQA}'; it has {CARDS}"):
+        run({"headqa": {"target": 1}})
+
+
+def test_a_document_cut_in_the_middle_fails_with_the_position(run: Run, write: Any, headqa: Any) -> None:
+    write(HEADQA, json.dumps(headqa(3), indent=1)[:200])
+    with pytest.raises(DataError, match=rf"{HEADQA} is not a whole JSON document: .* line \d+ column \d+"):
+        run({"headqa": {"target": 1}})
+
+
+def test_an_empty_source_fails(run: Run, write: Any, headqa: Any) -> None:
+    write(HEADQA, headqa(0))
+    with pytest.raises(DataError, match="headqa: its files hold no records"):
+        run({"headqa": {"target": 1}})
+
+
+def test_too_many_rejects_fail_naming_reasons_and_examples(run: Run, write: Any, headqa: Any, headqa_row: Any) -> None:
+    write(HEADQA, headqa(9, headqa_row(10, ra=None)))
+    with pytest.raises(DataError, match=r"1 of 10 records were rejected \(10.0%\)") as error:
+        run({"headqa": {"target": 1}}, max_rejected_share=0.09)
+    assert f"1 × the question has no answer, first at {HEADQA}:10 (ra)" in str(error.value)
+    run({"headqa": {"target": 1}}, max_rejected_share=0.1)
+
+
+def test_a_link_out_of_the_folder_is_refused(run: Run, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("[]")
+    (data / "medical_flashcards").mkdir()
+    (data / CARDS).symlink_to(tmp_path / "secret.json")
+    with pytest.raises(DataError, match="symbolic link"):
+        run({"medical_flashcards": {"target": 1}})
+
+
+def test_the_real_files_assemble_to_the_stated_counts(run: Run, real_data: Path, tmp_path: Path) -> None:
+    """HeadQA: 2,657 questions, 68 about images, 6 exact repeats. PubMedQA: 1,000, half of them the official test.
+
+    Health Advice: 10,848 sentences, 16 exact repeats. MedQuAD, in the 440 files that are here: 3,186 pairs and 6
+    documents without any, 226 answers removed for copyright, 48 exact repeats.
+    """
+    folder = tmp_path / "real"
+    folder.mkdir()
+    values = {
+        "sources": {
+            "headqa": {"target": "all"},
+            "pubmedqa": {"target": "all"},
+            "health_advice": {"target": "all"},
+            "medquad": {"target": 1000},
+        },
+        "multiple_choice": "letters",
+        "seed": 42,
+    }
+    target = Target(folder)
+    assemble(AssembleConfig.model_validate(values), data=Source(str(real_data / "raw")), dataset=target)
+    counts = {
+        name: [row[key] for key in ("read", "rejected", "excluded", "duplicates", "kept", "sampled")]
+        for name, row in mixture(folder).items()
+    }
+    assert counts["headqa"] == [2657, 0, 68, 6, 2583, 2583]
+    assert counts["pubmedqa"] == [1000, 0, 500, 0, 500, 500]
+    assert counts["health_advice"] == [10848, 0, 0, 16, 10832, 10832]
+    num_files = len(list((real_data / "raw" / "medquad").rglob("*.xml")))
+    if num_files == 440:
+        assert counts["medquad"] == [3192, 0, 232, 48, 2912, 1000]
+    assert target.rows == 2583 + 500 + 10832 + counts["medquad"][-1]
+    assert len({example.id for example in read_examples(folder)}) == target.rows

@@ -1,0 +1,10 @@
+from typing import Any
+
+
+def test_the_questions_of_the_document_are_asked_and_those_about_images_left_out(read: Any, write: Any) -> None:
+    answers = [{"aid": 1, "atext": "one"}, {"aid": 2, "atext": "two"}]
+    row = {"qid": "7", "qtext": "Which?", "ra": "2", "answers": answers, "image": ""}
+    write("test.json", {"exams": {"exam": {"data": [row, {**row, "qid": "8", "image": "x.png"}]}}})
+    (asked, left_out) = read("headqa", "test.json")["headqa"]
+    assert (asked.publisher_id, asked.options[asked.gold]) == ("exam-7", "two")
+    assert left_out == ("excluded", "the question is about an image")

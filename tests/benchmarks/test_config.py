@@ -1,0 +1,43 @@
+from typing import Any
+
+import pytest
+
+from med42lib.benchmarks.config import BenchmarksConfig
+from med42lib.core.config import parse_config
+from med42lib.core.errors import ConfigError
+
+
+def parse(include: Any, **settings: Any) -> BenchmarksConfig:
+    return parse_config(BenchmarksConfig, {"include": include, **settings}, title="bad", prefix="benchmarks")
+
+
+def test_the_path_alone_is_enough() -> None:
+    settings = parse({"medqa": {"path": "medqa/test.jsonl"}}).include["medqa"]
+    assert (settings.path, settings.limit, settings.topics) == ("medqa/test.jsonl", None, ())
+
+
+def test_an_unknown_benchmark_is_a_problem_that_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'medqa'\? There are: headqa, medmcqa, medqa, mmlu, pubmedqa"):
+        parse({"med_qa": {"path": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("include", "where"),
+    [
+        ({}, "benchmarks.include"),
+        ({"medqa": {}}, "benchmarks.include.medqa.path"),
+        ({"medqa": {"path": ""}}, "benchmarks.include.medqa.path"),
+        ({"medqa": {"path": "x", "limit": 0}}, "benchmarks.include.medqa.limit"),
+        ({"medqa": {"path": "x", "topic": "anatomy"}}, "benchmarks.include.medqa.topic"),
+    ],
+)
+def test_a_wrong_setting_is_a_problem_with_its_path(include: Any, where: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(include)
+    assert [problem.where for problem in error.value.problems] == [where]
+
+
+def test_topics_are_refused_where_a_benchmark_has_none() -> None:
+    with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics are for mmlu only, not for medqa"):
+        parse({"medqa": {"path": "x", "topics": ["anatomy"]}})
+    parse({"mmlu": {"path": "x", "topics": ["anatomy"]}})

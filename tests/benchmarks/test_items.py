@@ -1,0 +1,69 @@
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from med42lib.benchmarks.items import as_items, limited
+from med42lib.core.publishers.question import Question
+from med42lib.core.reading import Record
+from med42lib.core.records import BenchmarkItem, Origin
+from med42lib.core.rejects import BadRecord, Reject
+
+
+def record(line: int, publisher_id: str = "", text: str = "Which?", gold: int = 1) -> Record[Question]:
+    return Record("a.json", line, Question(publisher_id, text, ("a", "b"), gold, "Context."))
+
+
+def ids(*records: Any) -> list[str]:
+    return [item.id for item in as_items("medqa", records) if isinstance(item, BenchmarkItem)]
+
+
+def test_an_item_has_everything_its_question_has_and_where_it_came_from() -> None:
+    assert list(as_items("headqa", [record(3, "exam-7")])) == [
+        BenchmarkItem("headqa/exam-7", "headqa", "Which?", "Context.", ("a", "b"), 1, Origin("exam-7", "a.json", 3))
+    ]
+
+
+def test_without_a_publishers_id_the_content_names_the_item() -> None:
+    assert ids(record(1), record(2, text="What?")) == ids(record(8), record(9, text="What?"))
+    assert ids(record(1)) == ids(record(1, gold=0)) == ["medqa/7a2f2cc5922b62b7"]
+    assert ids(record(1)) != ids(record(1, text="What?"))
+
+
+def test_exact_repeats_get_a_number_after_the_id() -> None:
+    first, other, second, third = ids(record(1), record(2, text="What?"), record(3), record(4))
+    assert (second, third) == (f"{first}-2", f"{first}-3")
+    assert other not in (first, second, third)
+
+
+def test_a_publishers_id_that_stands_twice_is_refused_the_second_time() -> None:
+    first, second = as_items("headqa", [record(1, "exam-7"), record(2, "exam-7", text="What?")])
+    assert isinstance(first, BenchmarkItem)
+    assert isinstance(second, Reject)
+    assert (second.line, second.reason, second.detail) == (2, "the publisher's id stands twice", "exam-7")
+
+
+def test_rejects_pass_through() -> None:
+    reject = BadRecord("blank").at("a.json", 1, "")
+    assert list(as_items("medqa", [reject])) == [reject]
+
+
+ITEMS = [item for item in as_items("b", [record(n, str(n)) for n in range(40)]) if isinstance(item, BenchmarkItem)]
+
+
+@given(st.integers(1, 45), st.integers(1, 45))
+def test_a_larger_limit_keeps_the_same_items_and_more_in_their_order(one: int, other: int) -> None:
+    small, large = (limited(ITEMS, limit, seed=0) for limit in sorted([one, other]))
+    assert [item for item in large if item in small] == small
+    assert large == [item for item in ITEMS if item in large]
+    assert len(large) == min(max(one, other), len(ITEMS))
+
+
+@given(st.permutations(ITEMS))
+def test_the_order_of_items_does_not_change_what_a_limit_keeps(shuffled: list[BenchmarkItem]) -> None:
+    assert set(limited(shuffled, 10, seed=0)) == set(limited(ITEMS, 10, seed=0))
+
+
+def test_without_a_limit_all_are_kept_and_another_seed_keeps_others() -> None:
+    assert limited(ITEMS, None, seed=0) == ITEMS
+    assert limited(ITEMS, 10, seed=0) != limited(ITEMS, 10, seed=1)

@@ -1,0 +1,31 @@
+"""Small files in the publishers' formats."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.core.reading import DataFile
+from med42lib.core.rejects import Reject
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[str, Any], DataFile]:
+    """Write a file: text as it is, a list of dictionaries in `.jsonl` as lines, anything else as JSON."""
+
+    def write(name: str, content: Any) -> DataFile:
+        if name.endswith(".jsonl") and isinstance(content, list):
+            content = "".join(json.dumps(row) + "\n" for row in content)
+        path = tmp_path / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return DataFile(name, path)
+
+    return write
+
+
+@pytest.fixture
+def outcome() -> Callable[[Any], list[Any]]:
+    """Say what became of each record: the question, or the kind and reason of its reject."""
+    return lambda stream: [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in stream]
