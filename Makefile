@@ -54,7 +54,7 @@ real: $(VENV)/real ## Run on the publishers' own data (DATA=folder) with SmolLM2
 	@$(BIN)/med42 run pipelines/specs/real_small.yaml --set inputs.training_data=$(DATA)/raw --set inputs.benchmark_data=$(DATA)/eval
 
 bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run
-	@$(PIP) trl
+	@$(PIP) --editable ".[bench]"
 	@$(BIN)/python tests/bench/bench_packing.py
 
 compile: $(VENV)/dev ## Write pipelines/compiled/*.yaml and the components' READMEs

@@ -13,6 +13,7 @@ import logging
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +88,9 @@ def _quiet() -> Iterator[None]:
     """Keep kfp's own lines off the screen; the tasks write to the real one."""
     logging.disable(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            # A task's display name is for the cluster's user interface; kfp.local says that it does nothing here.
+            warnings.filterwarnings("ignore", message=".*have no effect in the current local runner")
             yield
     finally:
         logging.disable(logging.NOTSET)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.manifest import MANIFEST_FILE, Manifest
+from med42lib.core.manifest import Manifest
 from med42lib.core.records import content_hash
 from med42lib.core.store import open_store
 
@@ -84,13 +84,14 @@ class _Walk:
         self.found: dict[tuple[str, str, str], Output] = {}
         self.missing: dict[str, None] = {}
         self._cache = cache
-        self._seen: set[str] = set()
+        self._visited: set[str] = set()
+        self._opened: dict[str, Source | None] = {}
 
     def visit(self, source: Source, manifest: Manifest) -> None:
         """Add an output after everything it was made from."""
-        if source.address in self._seen:
+        if source.address in self._visited:
             return
-        self._seen.add(source.address)
+        self._visited.add(source.address)
         for upstream in self._inputs(manifest):
             self.visit(upstream.source, upstream.manifest)
         self.found.setdefault((manifest.stage, manifest.key, manifest.target), Output(source, manifest))
@@ -98,20 +99,32 @@ class _Walk:
     def _inputs(self, manifest: Manifest) -> Iterator[Output]:
         for edge, entry in sorted(manifest.inputs.items()):
             name = f"{edge!r} of {manifest.stage} at {entry.address}"
-            if not _anything_at(entry.address):
+            source = self._open(entry.address)
+            if source is None:
                 self.missing[f"{name} is no longer there"] = None
-                continue
-            source = Source(entry.address, cache=self._cache / content_hash(entry.address))
-            if source.manifest is not None and source.manifest.digest != entry.digest:
+            elif source.manifest is not None and source.manifest.digest != entry.digest:
                 self.missing[f"{name} was replaced by other content"] = None
             elif source.manifest is not None:
                 yield Output(source, source.manifest)
 
+    def _open(self, address: str) -> Source | None:
+        """Open what lies at an address, once; None if nothing does."""
+        if address not in self._opened:
+            self._opened[address] = _open(address, self._cache / content_hash(address))
+        return self._opened[address]
 
-def _anything_at(address: str) -> bool:
-    """Say whether there are files at an address: a deleted folder and an uninstalled package are not errors here."""
+
+def _open(address: str, cache: Path) -> Source | None:
+    """Open an output or a folder of the user's; a deleted folder or an uninstalled package is None, not an error."""
     try:
-        store = open_store(address)
-        return store.read(MANIFEST_FILE) is not None or bool(store.names())
+        source = Source(address, cache=cache)
     except DataError:
-        return False
+        return None
+    return source if source.manifest is not None or _names(address) else None
+
+
+def _names(address: str) -> list[str]:
+    try:
+        return open_store(address).names()
+    except DataError:
+        return []

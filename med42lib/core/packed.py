@@ -125,9 +125,9 @@ class Chunk:
     chunk's first label is always -100, for nothing comes before it; so each other label is one term of the loss.
     """
 
-    input_ids_L: NDArray[np.int64]  # noqa: N815
-    labels_L: NDArray[np.int64]  # noqa: N815
-    position_ids_L: NDArray[np.int64]  # noqa: N815
+    input_ids_L: NDArray[np.int64]
+    labels_L: NDArray[np.int64]
+    position_ids_L: NDArray[np.int64]
     num_tokens: int
     """Slots before the padding."""
 

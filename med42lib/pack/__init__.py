@@ -1,0 +1,1 @@
+"""Stage `pack`: training examples become chunks of tokens, with the loss on the responses only."""

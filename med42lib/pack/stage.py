@@ -1,0 +1,124 @@
+"""The stage: training examples in, packed chunks out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.log import log
+from med42lib.core.packed import PackInfo
+from med42lib.core.progress import track
+from med42lib.core.rejects import REJECTS_FILE, Tally
+from med42lib.pack.config import PackConfig
+from med42lib.pack.limits import check_limits
+from med42lib.pack.packing import best_fit, concatenate
+from med42lib.pack.writer import PackedWriter
+
+if TYPE_CHECKING:
+    from med42lib.pack.samples import Sample
+    from med42lib.pack.tokenise import SampleTokenizer
+
+_LAYOUTS = {"concatenate": concatenate, "best_fit": best_fit}
+
+
+def pack(config: PackConfig, *, dataset: Source, model: Source, packed: Target) -> None:
+    """Tokenise every example with the model's tokenizer and pack the samples into chunks.
+
+    In memory at any time: one batch of texts, and a few numbers per sample. `med42lib.core.packed` describes what
+    is written.
+
+    Raises:
+        ConfigError: If `chunk_length` exceeds the model's context.
+        DataError: If there is nothing to pack, or the model has no usable tokenizer.
+        EnvironmentProblem: If the tokenizer needs a library that is not installed.
+    """
+    from med42lib.pack.tokenise import load_tokenizer
+
+    tokenizer_folder = _fetch_tokenizer(model)
+    tokenizer = load_tokenizer(tokenizer_folder)
+    check_limits(tokenizer_folder, chunk_length=config.chunk_length, vocabulary_size=tokenizer.vocabulary_size)
+    started = time.monotonic()
+    info = pack_examples(config, dataset, tokenizer, packed)
+    packed.rows = info.num_chunks
+    _report(info, packed, seconds=time.monotonic() - started)
+
+
+def _fetch_tokenizer(model: Source) -> Path:
+    """Fetch the tokenizer's files, and not the weights; returns their folder."""
+    from med42lib.pack.tokenise import OTHER_TOKENIZER_FILES, TOKENIZER_FILE
+
+    for name in OTHER_TOKENIZER_FILES:
+        if model.has(f"model/{name}"):
+            model.path(f"model/{name}")
+    return model.path(f"model/{TOKENIZER_FILE}").parent
+
+
+def pack_examples(config: PackConfig, dataset: Source, tokenizer: SampleTokenizer, packed: Target) -> PackInfo:
+    """Do the stage's work with a tokenizer that is loaded already."""
+    from med42lib.core.dataset import EXAMPLES_FILE, count_examples, read_examples
+    from med42lib.pack.samples import tokenised_samples
+
+    folder = dataset.path(EXAMPLES_FILE).parent
+    samples = tokenised_samples(read_examples(folder), tokenizer, config)
+    with (
+        packed.path(REJECTS_FILE).open("w", encoding="utf-8") as rejects,
+        PackedWriter(packed.folder, tokenizer.vocabulary_size) as writer,
+    ):
+        tally = Tally("training examples", rejects.write)
+        num_truncated = _write(tally.keep(track(samples, "tokenising", total=count_examples(folder))), writer)
+        tally.check(max_rejected_share=1.0)
+        return _lay_out(config, tally, num_truncated, tokenizer, writer)
+
+
+def _write(samples: Iterable[Sample], writer: PackedWriter) -> int:
+    """Write the samples; returns how many of them were truncated."""
+    num_truncated = 0
+    for sample in samples:
+        writer.add(sample.example_id, sample.tokens.ids_T, sample.tokens.response_T)
+        num_truncated += sample.truncated
+    return num_truncated
+
+
+def _lay_out(
+    config: PackConfig, tally: Tally, num_truncated: int, tokenizer: SampleTokenizer, writer: PackedWriter
+) -> PackInfo:
+    layout = _LAYOUTS[config.policy](writer.lengths, config.chunk_length, config.seed)
+    info = PackInfo(
+        policy=config.policy,
+        chunk_length=config.chunk_length,
+        num_examples=tally.num_read,
+        num_chunks=len(layout.chunk_starts) - 1,
+        num_tokens=int(writer.lengths.sum()),
+        num_response_tokens=writer.count_labels(layout),
+        num_dropped=tally.num_read - tally.num_kept,
+        num_truncated=num_truncated,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        vocabulary_size=tokenizer.vocabulary_size,
+    )
+    writer.finish(layout, info)
+    return info
+
+
+def _report(info: PackInfo, packed: Target, *, seconds: float) -> None:
+    metrics = {
+        "examples": info.num_examples,
+        "chunks": info.num_chunks,
+        "tokens": info.num_tokens,
+        "response_tokens": info.num_response_tokens,
+        "packing_efficiency": info.efficiency,
+        "dropped": info.num_dropped,
+        "truncated": info.num_truncated,
+        "tokens_per_second": info.num_tokens / seconds,
+    }
+    for key, value in metrics.items():
+        packed.metric(key, value)
+    log("pack").info(
+        f"{info.num_examples:,} examples in {info.num_chunks:,} chunks of {info.chunk_length:,} tokens "
+        f"({info.policy}): {info.efficiency:.1%} of the slots filled, loss on "
+        f"{info.num_response_tokens / info.num_tokens:.1%} of the tokens; {info.num_dropped:,} dropped, "
+        f"{info.num_truncated:,} truncated"
+    )

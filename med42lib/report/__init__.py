@@ -1,0 +1,1 @@
+"""Report: what the scores say, with their uncertainty, what leaked, and how it was made."""

@@ -1,0 +1,28 @@
+"""Settings of the report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from med42lib.core.config import StageConfig
+
+Cosine = Annotated[float, Field(gt=-1.0, lt=1.0)]
+
+
+class ReportConfig(StageConfig):
+    """Settings of the report stage."""
+
+    title: str = Field(min_length=1, max_length=200)
+    """Heading of the report; say which model and data this is."""
+
+    confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
+    """Probability that each interval aims to cover the true value with."""
+
+    num_pairs: int = Field(default=12, ge=0, le=500)
+    """Contaminated pairs shown with both texts, spread evenly from the most to the least similar."""
+
+    thresholds: tuple[Cosine, ...] = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
+    """Cosine thresholds for the table that shows how the result depends on what counts as leaked; the one that
+    decontamination used is always added."""

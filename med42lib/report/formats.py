@@ -1,0 +1,109 @@
+"""How numbers and names are written, the same in the page, the Markdown and the log."""
+
+from __future__ import annotations
+
+from med42lib.report.statistics import Estimate
+
+MISSING = "–"
+MODEL_LABELS = {"base": "Base", "full": "Full", "lora": "LoRA"}
+SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}
+_NAMES = {
+    "medqa": "MedQA",
+    "medmcqa": "MedMCQA",
+    "headqa": "HeadQA",
+    "pubmedqa": "PubMedQA",
+    "mediqa": "MediQA",
+    "medquad": "MedQUAD",
+    "mmlu": "MMLU",
+    "mmlu_average": "MMLU (average)",
+    "usmle": "USMLE",
+    "overall": "All benchmarks",
+    "cord19": "CORD-19",
+    "openorca": "OpenOrca",
+    "opengpt": "OpenGPT",
+    "niv2": "Niv2",
+    "stackexchange": "StackExchange",
+}
+
+
+def display_name(key: str) -> str:
+    """Write a benchmark's or source's name for people: `mmlu_college_biology` as "MMLU college biology"."""
+    if key in _NAMES:
+        return _NAMES[key]
+    first, *rest = key.replace("-", "_").split("_")
+    return " ".join([_NAMES.get(first, first[:1].upper() + first[1:]), *rest])
+
+
+def percent(share: float | None) -> str:
+    """Write a share as a percentage with one decimal, without the sign: 0.5432 as "54.3"."""
+    return MISSING if share is None else f"{share * 100:.1f}"
+
+
+def points(difference: float | None) -> str:
+    """Write a difference in percentage points with its sign: 0.0213 as "+2.1", -0.03 as "−3.0"."""
+    if difference is None:
+        return MISSING
+    text = f"{abs(difference) * 100:.1f}"
+    return text if text == "0.0" else ("+" if difference > 0 else "−") + text
+
+
+def limits(estimate: Estimate | None, *, signed: bool = False) -> str:
+    """Write an interval for a table, in percent: "[47.6, 60.7]"; with `signed`, "[+1.2, +3.4]"."""
+    if estimate is None:
+        return ""
+    write = points if signed else percent
+    return f"[{write(estimate.low)}, {write(estimate.high)}]"
+
+
+def limits_in_prose(estimate: Estimate) -> str:
+    """Write an interval of a difference for a sentence: "+1.2 to +3.4"."""
+    return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def whole(number: float | None) -> str:
+    """Write a whole number with separated thousands: "1,273"."""
+    return MISSING if number is None else f"{number:,.0f}"
+
+
+def p_value(p: float | None) -> str:
+    """Write a p value: two digits that count, and "< 0.001" below that."""
+    if p is None:
+        return MISSING
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time span: "8.2 s", "3 min 05 s", "2 h 07 min"."""
+    if seconds is None:
+        return MISSING
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def setting(value: object) -> str:
+    """Write a setting's value: small and large numbers readably, lists with commas."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return _decimal(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(setting(part) for part in value)
+    return str(value).replace("_", " ")
+
+
+def _decimal(value: float) -> str:
+    if value == 0 or 0.001 <= abs(value) < 10_000:
+        return f"{value:g}"
+    mantissa, exponent = f"{value:e}".split("e")
+    return f"{float(mantissa):g} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

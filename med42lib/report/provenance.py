@@ -1,0 +1,196 @@
+"""How the run was made: data, packing, training, scoring, stages and versions, read from small files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.lineage import trace
+from med42lib.core.packed import INFO_FILE, PackInfo
+from med42lib.report.files import read_json, read_json_if_there
+from med42lib.report.scores import MODELS
+
+Curve = tuple[tuple[int, float], ...]
+ADAPTER_CONFIG = "peft/adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What one fine-tune recorded of itself; None where it did not.
+
+    `losses` holds (step, loss). `tokens_per_second` is the median over steps, `final_loss` the mean over the
+    last tenth of the steps.
+    """
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    losses: Curve = ()
+    tokens_per_second: float | None = None
+    train_seconds: float | None = None
+
+    @property
+    def trainable_parameters(self) -> int | None:
+        """How many parameters were trained."""
+        return self.recipe.get("trainable_parameters")
+
+    @property
+    def total_parameters(self) -> int | None:
+        """How many parameters the model has, an adapter's included."""
+        return self.recipe.get("total_parameters")
+
+    @property
+    def first_loss(self) -> float | None:
+        """The first step's loss."""
+        return self.losses[0][1] if self.losses else None
+
+    @property
+    def final_loss(self) -> float | None:
+        """The mean loss over the last tenth of the steps, at least one."""
+        last = self.losses[-max(1, len(self.losses) // 10) :]
+        return mean(loss for _, loss in last) if last else None
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """One finished stage: how long it took, what it wrote, and the content's digest."""
+
+    name: str
+    seconds: float
+    rows: int | None
+    digest: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Everything the report says about how the run was made."""
+
+    mixture: tuple[Mapping[str, Any], ...]
+    packing: PackInfo
+    pack_settings: Mapping[str, object]
+    decontaminate_settings: Mapping[str, object]
+    training: Mapping[str, TrainingRecord]
+    adapted_layers: frozenset[str]
+    scoring: Mapping[str, Mapping[str, Any]]
+    stages: tuple[StageRecord, ...]
+    versions: Mapping[str, str]
+    encoder: str | None
+
+    @property
+    def num_examples(self) -> int:
+        """Count the training examples of the mixture."""
+        return sum(int(row["sampled"]) for row in self.mixture)
+
+    @property
+    def finished_at(self) -> str | None:
+        """When the last of the stages finished, in UTC; None if no manifest says."""
+        return max((stage.created_at for stage in self.stages), default=None)
+
+
+def read_provenance(sources: Mapping[str, Source]) -> Provenance:
+    """Read what the report's inputs recorded of themselves; no weights are fetched.
+
+    Args:
+        sources: The report's inputs by the names of their edges.
+
+    Raises:
+        DataError: If a file is broken, or one that its stage always writes is missing.
+    """
+    full, lora, packed = sources["full"], sources["lora"], sources["packed"]
+    adapter = read_json_if_there(lora, ADAPTER_CONFIG)
+    layers = adapter.get("target_modules") or ()
+    stages = _read_stages(sources)
+    return Provenance(
+        mixture=tuple(read_json_if_there(sources["dataset"], "mixture.json") or ()),
+        packing=PackInfo.read(packed.path(INFO_FILE).parent),
+        pack_settings=_settings(packed),
+        decontaminate_settings=_settings(sources["contamination"]),
+        training={"full": read_training(full), "lora": read_training(lora)},
+        adapted_layers=frozenset([layers] if isinstance(layers, str) else layers),
+        scoring=_read_scoring({model: sources[f"{model}_scores"] for model in MODELS}),
+        stages=stages,
+        versions=_versions(sources.values()),
+        encoder=_encoder(sources["contamination"]),
+    )
+
+
+def read_training(source: Source) -> TrainingRecord:
+    """Read a fine-tune's settings, its recipe and its metrics; a step logged twice counts with its last value."""
+    series: dict[str, dict[int, float]] = {}
+    for row in source.metrics():
+        series.setdefault(row["key"], {})[int(row["step"])] = float(row["value"])
+    rates = list(series.get("tokens_per_second", {}).values())
+    return TrainingRecord(
+        settings=_settings(source),
+        recipe=read_json_if_there(source, "recipe.json"),
+        losses=tuple(sorted(series.get("loss", {}).items())),
+        tokens_per_second=median(rates) if rates else None,
+        train_seconds=_last(series, "train_seconds"),
+    )
+
+
+def _read_scoring(sources: Mapping[str, Source]) -> Mapping[str, Mapping[str, Any]]:
+    """Read how each benchmark was scored, and make sure that it was the same for all models."""
+    summaries = {model: read_json(source, "summary.json") for model, source in sources.items()}
+    base = summaries["base"]
+    for model, summary in summaries.items():
+        for benchmark, how in base.items():
+            _check_same_scoring(benchmark, model, how, summary.get(benchmark, {}))
+    return dict(base)
+
+
+def _check_same_scoring(benchmark: str, model: str, base: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    for name in ("scoring", "normalise", "prompt"):
+        if base.get(name) != other.get(name):
+            raise DataError(
+                f"{benchmark} was scored with {name} {base.get(name)!r} for the base model but {other.get(name)!r} for "
+                f"{model}; such scores cannot be compared: run evaluate for all models with the same settings"
+            )
+
+
+def _last(series: Mapping[str, Mapping[int, float]], key: str) -> float | None:
+    values = list(series.get(key, {}).values())
+    return values[-1] if values else None
+
+
+def _settings(source: Source) -> Mapping[str, object]:
+    return source.manifest.config if source.manifest else {}
+
+
+def _versions(sources: Iterable[Source]) -> dict[str, str]:
+    """Merge the versions that the inputs were made with; two of one package are both named."""
+    found: dict[str, set[str]] = {}
+    for source in sources:
+        for package, version in (source.manifest.versions if source.manifest else {}).items():
+            found.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(versions)) for package, versions in sorted(found.items())}
+
+
+def _encoder(contamination: Source) -> str | None:
+    """Name the encoder by the last part of its address, and its content's digest."""
+    edge = contamination.manifest.inputs.get("encoder") if contamination.manifest else None
+    return None if edge is None else f"{edge.address.rstrip('/').rsplit('/', 1)[-1]} (content {edge.digest[:12]})"
+
+
+def _read_stages(sources: Mapping[str, Source]) -> tuple[StageRecord, ...]:
+    """List every stage behind the report, upstream first.
+
+    Manifests alone are read, and those are never cached; so the walk's cache folder stays unused.
+    """
+    recorded = [source for source in sources.values() if source.manifest is not None]
+    labels = {source.address: edge.removesuffix("_scores") for edge, source in sources.items()}
+    runs = trace(*recorded, cache=Path("unused")).stage_runs() if recorded else []
+    repeated = [run[0].manifest.stage for run in runs]
+    records = []
+    for run in runs:
+        manifest = run[0].manifest
+        label = next((labels[output.source.address] for output in run if output.source.address in labels), "")
+        several = repeated.count(manifest.stage) > 1 and label
+        name = f"{manifest.stage} [{label}]" if several else manifest.stage
+        records.append(StageRecord(name, manifest.seconds, manifest.rows, manifest.digest, manifest.created_at))
+    return tuple(records)

@@ -1,0 +1,155 @@
+"""The tables of how the run was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from med42lib.core.packed import PackInfo
+from med42lib.report.baselines import Baseline
+from med42lib.report.formats import MISSING, MODEL_LABELS, display_name, duration, percent, setting, whole
+from med42lib.report.provenance import Provenance, StageRecord, TrainingRecord
+from med42lib.report.recipe import METHODS, NOT_RECORDED
+from med42lib.report.tables import Column, Table, number_columns, plain_row, text_columns
+
+_MIXTURE_COUNTS = {
+    "read": "Read",
+    "rejected": "Rejected",
+    "excluded": "Excluded",
+    "duplicates": "Duplicates",
+    "kept": "Usable",
+    "target": "Target",
+    "sampled": "Taken",
+}
+
+
+def mixture_table(provenance: Provenance) -> Table:
+    """Tabulate what each training source gave, and its share of the mixture (as Table A1)."""
+    counts = [key for key in _MIXTURE_COUNTS if any(key in row for row in provenance.mixture)]
+    total = provenance.num_examples
+    rows = []
+    for row in provenance.mixture:
+        share = percent(row["sampled"] / total) if total else MISSING
+        name = str(row.get("title") or display_name(str(row["source"])))
+        rows.append(plain_row(name, *(setting(row.get(key)) for key in counts), share))
+    sums = [sum(row.get(key, 0) for row in provenance.mixture) if key != "target" else None for key in counts]
+    rows.append(plain_row("Total", *(setting(value) for value in sums), percent(1.0), summary=True))
+    return Table(
+        caption="The training mixture, in examples",
+        columns=(*text_columns("Source"), *number_columns([*(_MIXTURE_COUNTS[key] for key in counts), "Share, %"])),
+        rows=tuple(rows),
+    )
+
+
+def packing_table(info: PackInfo) -> Table:
+    """Tabulate how the examples became training sequences."""
+    loss_share = info.num_response_tokens / info.num_tokens
+    facts = {
+        "Policy": setting(info.policy),
+        "Tokens per chunk": whole(info.chunk_length),
+        "Chunks": whole(info.num_chunks),
+        "Examples": whole(info.num_examples),
+        "Tokens": f"{whole(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
+        "Tokens with loss (responses)": f"{whole(info.num_response_tokens)} ({percent(loss_share)} %)",
+        "Examples left out / cut off": f"{whole(info.num_dropped)} / {whole(info.num_truncated)}",
+    }
+    return _fact_table("Packing", facts)
+
+
+def training_table(training: Mapping[str, TrainingRecord]) -> Table:
+    """Tabulate what each fine-tune took and where its loss ended."""
+    lines = {
+        "Trainable parameters": [_trainable(training[method]) for method in METHODS],
+        "Optimiser steps": [_recorded(training[method].recipe.get("num_steps")) for method in METHODS],
+        "Tokens seen": [_recorded(training[method].recipe.get("num_tokens")) for method in METHODS],
+        "of these with loss": [_recorded(training[method].recipe.get("num_response_tokens")) for method in METHODS],
+        "Processes": [_recorded(training[method].recipe.get("world_size")) for method in METHODS],
+        "Loss, first step": [_loss(training[method].first_loss) for method in METHODS],
+        "Loss, last tenth": [_loss(training[method].final_loss) for method in METHODS],
+        "Tokens per second, median": [_recorded(training[method].tokens_per_second) for method in METHODS],
+        "Time": [_time(training[method].train_seconds) for method in METHODS],
+    }
+    return Table(
+        caption="Training",
+        columns=(*text_columns(""), *number_columns([MODEL_LABELS[method] for method in METHODS])),
+        rows=tuple(plain_row(name, *values) for name, values in lines.items()),
+    )
+
+
+def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> Table:
+    """Tabulate how each benchmark was scored, and what knowing nothing would score."""
+    rows = []
+    for name, summary in provenance.scoring.items():
+        baseline = baselines.get(name)
+        rows.append(
+            plain_row(
+                display_name(name),
+                whole(summary.get("items")),
+                setting(summary.get("scoring")),
+                setting(summary.get("normalise")),
+                setting(summary.get("prompt")),
+                percent(baseline.chance if baseline else None),
+                percent(baseline.constant if baseline else None),
+            )
+        )
+    return Table(
+        caption="How the benchmarks were scored",
+        columns=(
+            *text_columns("Benchmark"),
+            Column("n"),
+            *text_columns("Scored", "Divided by", "Prompt"),
+            *number_columns(["Guessing, %", "One answer always, %"]),
+        ),
+        rows=tuple(rows),
+        note=(
+            "letters: the options are shown and their letters are scored; texts: the options are hidden and their "
+            "whole texts are scored. The two are not comparable. med42: the prompt format of training; plain: "
+            "lm-eval's."
+        ),
+    )
+
+
+def stage_table(stages: tuple[StageRecord, ...]) -> Table:
+    """Tabulate the stages behind the report in their order, with time and content."""
+    rows = [
+        plain_row(s.name, duration(s.seconds), whole(s.rows), s.digest[:12], s.created_at[:16].replace("T", " "))
+        for s in stages
+    ]
+    total = sum(stage.seconds for stage in stages)
+    rows.append(plain_row("Total", duration(total), "", "", "", summary=True))
+    return Table(
+        caption="Stages, with the time each took when it last ran",
+        columns=(*text_columns("Stage"), *number_columns(["Time", "Rows"]), *text_columns("Content", "Finished (UTC)")),
+        rows=tuple(rows),
+        note="Content: the first 12 digits of the SHA-256 that names the stage's (first) output.",
+    )
+
+
+def version_table(versions: Mapping[str, str]) -> Table:
+    """Tabulate the versions of what the stages ran with."""
+    return _fact_table("Versions", versions)
+
+
+def _fact_table(caption: str, facts: Mapping[str, str]) -> Table:
+    rows = tuple(plain_row(name, value) for name, value in facts.items())
+    return Table(caption, (*text_columns(""), *number_columns([""])), rows)
+
+
+def _recorded(value: float | None) -> str:
+    return NOT_RECORDED if value is None else whole(value)
+
+
+def _loss(value: float | None) -> str:
+    return NOT_RECORDED if value is None else f"{value:.3f}"
+
+
+def _time(seconds: float | None) -> str:
+    return NOT_RECORDED if seconds is None else duration(seconds)
+
+
+def _trainable(record: TrainingRecord) -> str:
+    if record.trainable_parameters is None:
+        return NOT_RECORDED
+    if not record.total_parameters:
+        return whole(record.trainable_parameters)
+    share = record.trainable_parameters / record.total_parameters
+    return f"{whole(record.trainable_parameters)} ({share * 100:.3g} %)"

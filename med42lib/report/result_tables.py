@@ -1,0 +1,172 @@
+"""The tables of results: accuracy, differences, contamination."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from med42lib.report.contamination import Contamination, ThresholdRow
+from med42lib.report.formats import (
+    MODEL_LABELS,
+    SUBSET_LABELS,
+    display_name,
+    limits,
+    p_value,
+    percent,
+    points,
+    whole,
+)
+from med42lib.report.results import Accuracy, Difference, Group, Results
+from med42lib.report.scores import COMPARISONS, MODELS
+from med42lib.report.statistics import Estimate
+from med42lib.report.tables import Cell, Column, Row, Table, number_columns, plain_row, text_columns
+
+_MODEL_TITLES = tuple(MODEL_LABELS[model] for model in MODELS)
+
+
+def accuracy_table(results: Results, *, confidence: float, subsets: Sequence[str]) -> Table:
+    """Tabulate accuracy by benchmark and model, with Wilson's interval, one block of columns per subset."""
+    columns = [*text_columns("Benchmark")]
+    for subset in subsets:
+        columns += number_columns(["n", *_MODEL_TITLES], group=SUBSET_LABELS[subset])
+    return Table(
+        caption="Accuracy in percent, zero-shot",
+        columns=tuple(columns),
+        rows=tuple(_accuracy_row(results, group, subsets) for group in results.groups),
+        note=f"In brackets: Wilson's {percent_of(confidence)} interval. n: questions. {_averages_note(results)}",
+    )
+
+
+def difference_table(results: Results, *, confidence: float, subset: str) -> Table:
+    """Tabulate the differences between models on the same questions, with paired interval and exact p values."""
+    columns = [*text_columns("Benchmark"), Column("n")]
+    for first, second in COMPARISONS:
+        columns += number_columns(["points", "p"], group=comparison_label(first, second))
+    return Table(
+        caption=f"Differences in percentage points, {SUBSET_LABELS[subset].lower()}",
+        columns=tuple(columns),
+        rows=tuple(_difference_row(results, group, subset) for group in results.groups),
+        note=(
+            f"In brackets: Newcombe's paired {percent_of(confidence)} interval (method 10); bold where it excludes "
+            "zero. p: McNemar's exact test; in brackets, adjusted after Holm for having tested every benchmark."
+        ),
+    )
+
+
+def contamination_table(results: Results, contamination: Contamination, *, confidence: float) -> Table:
+    """Tabulate leaked questions and what removing them changes (the paper's Tables A2 and A3)."""
+    columns = [*text_columns("Benchmark"), *number_columns(["Questions", "Leaked", "Leaked, %"])]
+    columns += number_columns(_MODEL_TITLES, group="Change of accuracy when they are removed")
+    shares = {share.benchmark: (share.num_items, share.num_contaminated) for share in contamination.benchmarks}
+    return Table(
+        caption=f"Evaluation questions with a training example of cosine above {contamination.threshold:g}",
+        columns=tuple(columns),
+        rows=tuple(_contamination_row(results, group, shares) for group in results.groups),
+        note=(
+            "Questions, Leaked: of the whole benchmark, scored or not. Changes: clean minus all scored questions, in "
+            f"percentage points, with {percent_of(confidence)} interval; bold where it excludes zero."
+        ),
+    )
+
+
+def leaked_table(results: Results, *, confidence: float) -> Table:
+    """Tabulate accuracy on the leaked questions alone."""
+    groups = [group for group in results.groups if results.accuracies[group.key, "base", "contaminated"].n]
+    return Table(
+        caption="Accuracy in percent on the leaked questions alone",
+        columns=(*text_columns("Benchmark"), *number_columns(["n", *_MODEL_TITLES])),
+        rows=tuple(_accuracy_row(results, group, ("contaminated",)) for group in groups),
+        note=f"In brackets: Wilson's {percent_of(confidence)} interval.",
+    )
+
+
+def source_table(contamination: Contamination) -> Table:
+    """Tabulate which training sources the leaked pairs come from."""
+    rows = [
+        plain_row(display_name(share.source), whole(share.num_pairs), whole(share.num_items))
+        for share in contamination.sources
+    ]
+    return Table(
+        caption="Where the leaked text stands in the training data",
+        columns=(*text_columns("Training source"), *number_columns(["Pairs", "Questions"])),
+        rows=tuple(rows),
+        note="One question can be near to examples of several sources.",
+    )
+
+
+def threshold_table(rows: Sequence[ThresholdRow], *, used: float) -> Table:
+    """Tabulate accuracy on clean items for several thresholds."""
+    return Table(
+        caption="What if the threshold were another?",
+        columns=(
+            *text_columns("Cosine above"),
+            *number_columns(["Leaked", "n"]),
+            *number_columns(_MODEL_TITLES, group="Accuracy without them"),
+        ),
+        rows=tuple(_threshold_row(row, used) for row in rows),
+        note=f"All scored questions together. The report uses {used:g}.",
+    )
+
+
+def comparison_label(first: str, second: str) -> str:
+    """Name a difference: "Full − Base"."""
+    return f"{MODEL_LABELS[first]} − {MODEL_LABELS[second]}"
+
+
+def percent_of(confidence: float) -> str:
+    """Write a confidence level, "95 %", that is not broken over two lines."""
+    return f"{confidence * 100:g}\N{NO-BREAK SPACE}%"
+
+
+def _averages_note(results: Results) -> str:
+    if any(group.average for group in results.groups):
+        return "MMLU (average) weighs its topics equally, as the paper does; the last line pools all questions."
+    return "The last line pools all questions." if len(results.groups) > 2 else ""
+
+
+def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> Row:
+    cells = [Cell(display_name(group.key))]
+    for subset in subsets:
+        found = [results.accuracies[group.key, model, subset] for model in MODELS]
+        cells += [Cell(whole(found[0].n)), *(_accuracy_cell(accuracy) for accuracy in found)]
+    return Row(tuple(cells), group.is_summary)
+
+
+def _accuracy_cell(accuracy: Accuracy) -> Cell:
+    value = accuracy.estimate.value if accuracy.estimate else None
+    return Cell(percent(value), limits(accuracy.estimate))
+
+
+def _difference_row(results: Results, group: Group, subset: str) -> Row:
+    found = [results.differences[group.key, first, second, subset] for first, second in COMPARISONS]
+    cells = [Cell(display_name(group.key)), Cell(whole(found[0].n))]
+    for difference in found:
+        cells += [_points_cell(difference.estimate), _p_cell(difference)]
+    return Row(tuple(cells), group.is_summary)
+
+
+def _p_cell(difference: Difference) -> Cell:
+    adjusted = difference.adjusted_p_value
+    return Cell(p_value(difference.p_value), "" if adjusted is None else f"[{p_value(adjusted)}]")
+
+
+def _points_cell(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(points(None))
+    return Cell(points(estimate.value), limits(estimate, signed=True), strong=not estimate.includes_zero)
+
+
+def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[int, int]]) -> Row:
+    counted = [shares[name] for name in group.benchmarks if name in shares]
+    num_items, num_contaminated = (sum(counts) for counts in zip(*counted, strict=True)) if counted else (0, 0)
+    share = percent(num_contaminated / num_items if num_items else None)
+    cells = [Cell(display_name(group.key)), Cell(whole(num_items)), Cell(whole(num_contaminated)), Cell(share)]
+    any_scored = results.accuracies[group.key, "base", "contaminated"].n > 0
+    cells += [_points_cell(results.changes[group.key, model] if any_scored else None) for model in MODELS]
+    return Row(tuple(cells), group.is_summary)
+
+
+def _threshold_row(row: ThresholdRow, used: float) -> Row:
+    is_used = abs(row.threshold - used) < 1e-9
+    accuracies = [row.accuracies[model] for model in MODELS]
+    cells = [Cell(f"{row.threshold:.4g}".ljust(4, "0"), strong=is_used), Cell(whole(row.num_contaminated))]
+    return Row((*cells, Cell(whole(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))

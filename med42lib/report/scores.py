@@ -1,0 +1,139 @@
+"""The three models' answers to the same questions, joined by the item's id.
+
+Shape key:
+    N: scored items, in the score files' common order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from med42lib.core.errors import DataError
+from med42lib.core.records import BenchmarkItem
+from med42lib.report.files import read_json_lines
+
+MODELS = ("base", "full", "lora")
+COMPARISONS = (("full", "base"), ("lora", "base"), ("full", "lora"))
+SUBSETS = ("all", "clean", "contaminated")
+SCORES_FILE = "scores.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Which of N items each model answered right, and which items have a close match in the training mixture."""
+
+    item_ids: tuple[str, ...]
+    benchmark: NDArray[np.str_]
+    contaminated: NDArray[np.bool_]
+    correct: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Name the benchmarks in the order in which they first occur."""
+        return tuple(dict.fromkeys(self.benchmark.tolist()))
+
+    def selected(self, benchmarks: tuple[str, ...], subset: str) -> NDArray[np.bool_]:
+        """Mark the items of some benchmarks and one of `SUBSETS`, shape (N,)."""
+        chosen_N = np.isin(self.benchmark, benchmarks)
+        if subset == "clean":
+            return chosen_N & ~self.contaminated
+        return chosen_N & self.contaminated if subset == "contaminated" else chosen_N
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    item_id: str
+    benchmark: str
+    gold: int
+    correct: bool
+
+
+def join_answers(
+    files: Mapping[str, Path], items: Mapping[str, BenchmarkItem], contaminated: Mapping[str, float]
+) -> Answers:
+    """Read one score file for each of `MODELS` and join them by item.
+
+    Args:
+        files: Path of each model's `scores.jsonl`.
+        items: Every benchmark item by its id; the scored ones may be fewer.
+        contaminated: Highest cosine of each flagged item, by id; flagged items that were not scored are ignored.
+
+    Raises:
+        DataError: If the files do not hold the same items in the same order, if an id is unknown or occurs
+            twice, or if a row is broken or does not fit its item.
+    """
+    rows = {model: list(_read_rows(path, items)) for model, path in files.items()}
+    first_model = next(iter(rows))
+    for model in rows:
+        _check_same_items(files[first_model], rows[first_model], files[model], rows[model])
+    reference = rows[first_model]
+    _check_known(contaminated, items)
+    return Answers(
+        item_ids=tuple(row.item_id for row in reference),
+        benchmark=np.array([row.benchmark for row in reference], dtype=np.str_),
+        contaminated=np.array([row.item_id in contaminated for row in reference], dtype=np.bool_),
+        correct={model: np.array([row.correct for row in found], dtype=np.bool_) for model, found in rows.items()},
+    )
+
+
+def _read_rows(path: Path, items: Mapping[str, BenchmarkItem]) -> Iterator[_Row]:
+    seen: set[str] = set()
+    for where, values in read_json_lines(path):
+        row = _parsed_row(values, where)
+        _check_fits(row, items, where)
+        if row.item_id in seen:
+            raise DataError(f"{where}: item {row.item_id!r} occurs twice; run evaluate again")
+        seen.add(row.item_id)
+        yield row
+    if not seen:
+        raise DataError(f"{path} holds no scored item; run evaluate again with at least one item")
+
+
+def _parsed_row(values: dict[str, Any], where: str) -> _Row:
+    try:
+        row = _Row(values["item_id"], values["benchmark"], values["gold"], values["correct"])
+    except KeyError as error:
+        raise DataError(f"{where}: not a row of scores, {error} is missing; run evaluate again") from error
+    if not isinstance(row.correct, bool):
+        raise DataError(f"{where}: 'correct' is {row.correct!r}, expected true or false; run evaluate again")
+    return row
+
+
+def _check_fits(row: _Row, items: Mapping[str, BenchmarkItem], where: str) -> None:
+    item = items.get(row.item_id)
+    if item is None:
+        raise DataError(f"{where}: item {row.item_id!r} is not among the {len(items):,} benchmark items")
+    if (row.benchmark, row.gold) != (item.benchmark, item.gold):
+        raise DataError(
+            f"{where}: item {row.item_id!r} was scored as {row.benchmark!r} with answer {row.gold}, but the items "
+            f"say {item.benchmark!r} with answer {item.gold}; evaluate and report must read the same items"
+        )
+
+
+def _check_same_items(path: Path, rows: list[_Row], other_path: Path, other_rows: list[_Row]) -> None:
+    for number, (row, other) in enumerate(zip(rows, other_rows, strict=False), start=1):
+        if row.item_id != other.item_id:
+            raise DataError(
+                f"row {number} is item {row.item_id!r} in {path} but {other.item_id!r} in {other_path}; all models "
+                "must be scored on the same items in the same order: run evaluate for all of them again"
+            )
+    if len(rows) != len(other_rows):
+        raise DataError(
+            f"{path} holds {len(rows):,} items but {other_path} holds {len(other_rows):,}; the first "
+            f"{min(len(rows), len(other_rows)):,} agree: run evaluate for all models again"
+        )
+
+
+def _check_known(contaminated: Mapping[str, float], items: Mapping[str, BenchmarkItem]) -> None:
+    for item_id in contaminated:
+        if item_id not in items:
+            raise DataError(
+                f"the contaminated item {item_id!r} is not among the {len(items):,} benchmark items; decontaminate "
+                "and report must read the same items"
+            )

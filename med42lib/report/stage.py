@@ -1,0 +1,97 @@
+"""The report stage: three models' scores in, one page and its numbers out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.log import log
+from med42lib.report.config import ReportConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from med42lib.report.headline import Finding
+    from med42lib.report.view import Evidence
+
+
+def report(
+    config: ReportConfig,
+    *,
+    dataset: Source,
+    items: Source,
+    contamination: Source,
+    packed: Source,
+    full: Source,
+    lora: Source,
+    base_scores: Source,
+    full_scores: Source,
+    lora_scores: Source,
+    report: Target,
+) -> None:
+    """Compare base, full fine-tune and LoRA, with and without contaminated questions.
+
+    Writes `report.html` (one self-contained page), `report.md`, `results.csv` and `summary.json`; the latter two do
+    not depend on when or where the stages ran. Weights are not fetched.
+
+    Raises:
+        DataError: If the score files do not hold the same items, or a file is broken or names an unknown item.
+    """
+    from med42lib.report.export import metric_values, write_csv, write_summary
+    from med42lib.report.render import render_html, render_markdown
+    from med42lib.report.view import make_view
+
+    sources = {
+        "dataset": dataset,
+        "items": items,
+        "contamination": contamination,
+        "packed": packed,
+        "full": full,
+        "lora": lora,
+        "base_scores": base_scores,
+        "full_scores": full_scores,
+        "lora_scores": lora_scores,
+    }
+    evidence = _gather(config, sources)
+    view = make_view(config, evidence)
+    report.path("report.html").write_text(render_html(view), encoding="utf-8")
+    report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
+    report.rows = write_csv(report.path("results.csv"), evidence.results)
+    write_summary(report.path("summary.json"), evidence, confidence=config.confidence)
+    for name, value in metric_values(evidence.results):
+        report.metric(name, value)
+    _summarise(view.findings, view.num_scored)
+
+
+def _gather(config: ReportConfig, sources: Mapping[str, Source]) -> Evidence:
+    from med42lib.core.records import ITEMS_FILE, read_items
+    from med42lib.report.baselines import make_baselines
+    from med42lib.report.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.provenance import read_provenance
+    from med42lib.report.recipe import Ran, compare_with_paper
+    from med42lib.report.results import analyse
+    from med42lib.report.scores import MODELS, SCORES_FILE, join_answers
+    from med42lib.report.view import Evidence
+
+    items = {item.id: item for item in read_items(sources["items"].path(ITEMS_FILE).parent)}
+    contamination = read_contamination(sources["contamination"], num_shown=config.num_pairs)
+    score_files = {model: sources[f"{model}_scores"].path(SCORES_FILE) for model in MODELS}
+    answers = join_answers(score_files, items, contamination.cosines)
+    results = analyse(answers, config.confidence)
+    thresholds = {*config.thresholds, contamination.threshold}
+    provenance = read_provenance(sources)
+    return Evidence(
+        results=results,
+        contamination=contamination,
+        thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
+        baselines=make_baselines(answers, items, results.groups, results.main_subset),
+        provenance=provenance,
+        recipe=compare_with_paper(Ran.of(provenance)),
+    )
+
+
+def _summarise(findings: tuple[Finding, ...], num_scored: int) -> None:
+    lines = log("report")
+    for finding in findings:
+        lines.info("%s %s: %s", finding.question, finding.verdict, finding.sentence)
+    lines.info("%s scored questions; open report.html in a browser", f"{num_scored:,}")

@@ -1,0 +1,149 @@
+"""Everything the report shows, in one object that the templates read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from med42lib.report.baselines import Baseline
+from med42lib.report.config import ReportConfig
+from med42lib.report.contamination import Contamination, Pair, ThresholdRow
+from med42lib.report.figures import NARROW_PIXELS, WIDE_PIXELS, ForestPlot, LossPlot, forest_plot, loss_plot
+from med42lib.report.headline import Finding, make_findings
+from med42lib.report.overlap import Segment, shared_segments
+from med42lib.report.provenance import Provenance
+from med42lib.report.provenance_tables import (
+    mixture_table,
+    packing_table,
+    scoring_table,
+    stage_table,
+    training_table,
+    version_table,
+)
+from med42lib.report.recipe import Comparison, recipe_table
+from med42lib.report.result_tables import (
+    accuracy_table,
+    contamination_table,
+    difference_table,
+    leaked_table,
+    source_table,
+    threshold_table,
+)
+from med42lib.report.results import OVERALL, Results
+from med42lib.report.tables import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that was computed, before it is laid out."""
+
+    results: Results
+    contamination: Contamination
+    thresholds: tuple[ThresholdRow, ...]
+    baselines: Mapping[str, Baseline]
+    provenance: Provenance
+    recipe: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPair:
+    """A contaminated pair with the words that its texts share marked."""
+
+    pair: Pair
+    item: tuple[Segment, ...]
+    example: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the templates read. Tables are numbered in the order in which they stand here."""
+
+    title: str
+    confidence: float
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    tables: Mapping[str, Table]
+    forests: tuple[ForestPlot, ForestPlot]
+    losses: tuple[LossPlot | None, LossPlot | None]
+    pairs: tuple[ShownPair, ...]
+
+    @property
+    def num_scored(self) -> int:
+        """Count the scored questions."""
+        return self.evidence.results.accuracies[OVERALL, "base", "all"].n
+
+    @property
+    def num_clean(self) -> int:
+        """Count the scored questions that are not contaminated."""
+        return self.evidence.results.accuracies[OVERALL, "base", "clean"].n
+
+    @property
+    def num_benchmarks(self) -> int:
+        """Count the benchmarks."""
+        return sum(not group.is_summary for group in self.evidence.results.groups)
+
+    def number(self, table: str) -> int:
+        """Give a table's number, from 1."""
+        return list(self.tables).index(table) + 1
+
+
+def make_view(config: ReportConfig, evidence: Evidence) -> View:
+    """Lay out tables, figures and sentences."""
+    chances = {key: baseline.chance for key, baseline in evidence.baselines.items()}
+    losses = {method: record.losses for method, record in evidence.provenance.training.items()}
+    wide, narrow = (
+        (
+            forest_plot(evidence.results, chances, subset=evidence.results.main_subset, width=width),
+            loss_plot(losses, width=width),
+        )
+        for width in (WIDE_PIXELS, NARROW_PIXELS)
+    )
+    return View(
+        title=config.title,
+        confidence=config.confidence,
+        evidence=evidence,
+        findings=make_findings(evidence.results, confidence=config.confidence),
+        tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
+        forests=(wide[0], narrow[0]),
+        losses=(wide[1], narrow[1]),
+        pairs=tuple(_shown(pair) for pair in evidence.contamination.shown),
+    )
+
+
+def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]:
+    results, contamination = evidence.results, evidence.contamination
+    any_leaked = results.accuracies[OVERALL, "base", "contaminated"].n > 0
+    subsets = ("all", "clean") if results.main_subset == "clean" else ("all",)
+    tables = {
+        "accuracy": accuracy_table(results, confidence=config.confidence, subsets=subsets),
+        "difference": difference_table(results, confidence=config.confidence, subset=evidence.results.main_subset),
+    }
+    if len(subsets) > 1:
+        tables["difference_all"] = difference_table(results, confidence=config.confidence, subset="all")
+    tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
+    if any_leaked:
+        tables["leaked"] = leaked_table(results, confidence=config.confidence)
+    if contamination.sources:
+        tables["sources"] = source_table(contamination)
+    if evidence.thresholds:
+        tables["thresholds"] = threshold_table(evidence.thresholds, used=contamination.threshold)
+    return tables
+
+
+def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
+    provenance = evidence.provenance
+    tables = {"recipe": recipe_table(evidence.recipe), "training": training_table(provenance.training)}
+    if provenance.mixture:
+        tables["mixture"] = mixture_table(provenance)
+    tables["packing"] = packing_table(provenance.packing)
+    tables["scoring"] = scoring_table(provenance, evidence.baselines)
+    if provenance.stages:
+        tables["stages"] = stage_table(provenance.stages)
+    if provenance.versions:
+        tables["versions"] = version_table(provenance.versions)
+    return tables
+
+
+def _shown(pair: Pair) -> ShownPair:
+    item, example = pair.item_text, pair.example_text
+    return ShownPair(pair, shared_segments(item, example), shared_segments(example, item))

@@ -1,0 +1,84 @@
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from med42lib.core import process
+from med42lib.core.process import PARENT_VARIABLE, child_environment, die_with_parent
+
+PARENT = """
+    import subprocess, sys
+    from med42lib.core.process import child_environment
+    child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], env=child_environment(), stdout=subprocess.PIPE)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+    child.wait()
+"""
+CHILD = """
+    import time
+    from med42lib.core import process
+    {preparation}
+    process.die_with_parent()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def within_seconds(limit: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + limit
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("preparation", ["", "process._killed_by_kernel = lambda: False"], ids=["kernel", "looking"])
+def test_a_child_dies_with_its_killed_parent(preparation: str) -> None:
+    child_code = textwrap.dedent(CHILD).format(preparation=preparation)
+    command = [sys.executable, "-c", textwrap.dedent(PARENT), child_code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert not gone(child)
+        parent.kill()
+    assert within_seconds(5, lambda: gone(child))
+
+
+def test_a_child_whose_parent_is_gone_already_dies_at_once() -> None:
+    code = "from med42lib.core.process import die_with_parent; die_with_parent(); print('alive')"
+    someone_else = {**os.environ, PARENT_VARIABLE: "999999999"}
+    done = subprocess.run([sys.executable, "-c", code], env=someone_else, capture_output=True, check=False)
+    assert done.returncode == -9
+    assert done.stdout == b""
+
+
+def test_a_command_started_by_hand_goes_on_without_its_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.delenv(PARENT_VARIABLE, raising=False)
+    monkeypatch.setattr(process, "_killed_by_kernel", lambda: asked.append("kernel"))
+    die_with_parent()
+    assert asked == []
+
+
+def test_the_request_is_not_handed_on_to_grandchildren(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PARENT_VARIABLE, str(os.getppid()))
+    monkeypatch.setattr(process, "_killed_by_kernel", lambda: True)
+    die_with_parent()
+    assert PARENT_VARIABLE not in os.environ
+
+
+def test_a_child_learns_its_parents_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMETHING", "else")
+    environment = child_environment()
+    assert environment[PARENT_VARIABLE] == str(os.getpid())
+    assert environment["SOMETHING"] == "else"

@@ -1,0 +1,162 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import ConfigError, DataError
+from med42lib.core.manifest import describe_folder, files_digest
+from med42lib.core.packed import PackedDataset
+from med42lib.core.records import Example, Exchange, Origin
+from med42lib.pack.stage import _fetch_tokenizer
+
+RunPack = Callable[..., Path]
+BEST_FIT = {"policy": "best_fit", "chunk_length": 256, "too_long": "drop"}
+CONCATENATE = {"policy": "concatenate", "chunk_length": 64}
+
+
+def metrics(folder: Path) -> dict[str, float]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {row["key"]: row["value"] for row in rows}
+
+
+def responses(example: Example) -> str:
+    return "".join(f" {exchange.assistant}" for exchange in example.exchanges) + "</s>"
+
+
+@pytest.mark.parametrize("settings", [BEST_FIT, CONCATENATE], ids=lambda settings: settings["policy"])
+def test_numbers_in_info_are_those_of_the_chunks(
+    run_pack: RunPack, examples: list[Example], settings: dict[str, Any]
+) -> None:
+    folder = run_pack(examples, **settings)
+    dataset = PackedDataset(folder)
+    info, chunks = dataset.info, list(dataset)
+    assert info.num_examples == len(examples)
+    assert info.num_chunks == len(chunks) > 3
+    assert info.num_tokens == sum(chunk.num_tokens for chunk in chunks)
+    assert info.num_response_tokens == sum(int((chunk.labels_L != -100).sum()) for chunk in chunks)
+    found = metrics(folder)
+    assert found.pop("tokens_per_second") > 0
+    assert found == {
+        "examples": info.num_examples,
+        "chunks": info.num_chunks,
+        "tokens": info.num_tokens,
+        "response_tokens": info.num_response_tokens,
+        "packing_efficiency": info.efficiency,
+        "dropped": 0,
+        "truncated": 0,
+    }
+
+
+def test_labels_of_each_sample_spell_its_responses(
+    run_pack: RunPack, examples: list[Example], load: Callable[[Path], Any], model_folder: Path
+) -> None:
+    peer = load(model_folder)
+    dataset = PackedDataset(run_pack(examples, **BEST_FIT))
+    learnt = {}
+    for number, chunk in enumerate(dataset):
+        for sample in dataset.samples(number):
+            labels = chunk.labels_L[sample.start : sample.stop]
+            assert labels[0] == -100
+            learnt[sample.example_id] = peer.decode(labels[labels != -100])
+        assert (chunk.labels_L[chunk.num_tokens :] == -100).all()
+    assert {name: text.strip() for name, text in learnt.items()} == {e.id: responses(e).strip() for e in examples}
+
+
+def test_a_label_is_the_token_at_its_own_slot(run_pack: RunPack, examples: list[Example]) -> None:
+    for chunk in PackedDataset(run_pack(examples, **BEST_FIT)):
+        learnt = chunk.labels_L != -100
+        assert (chunk.labels_L[learnt] == chunk.input_ids_L[learnt]).all()
+
+
+def test_concatenate_keeps_every_token_of_every_sample(run_pack: RunPack, examples: list[Example]) -> None:
+    def tokens(folder: Path) -> dict[str, list[int]]:
+        dataset = PackedDataset(folder)
+        found: dict[str, dict[int, list[int]]] = {}
+        for number, chunk in enumerate(dataset):
+            for piece in dataset.samples(number):
+                ids = chunk.input_ids_L[piece.start : piece.stop].tolist()
+                found.setdefault(piece.example_id, {})[piece.offset] = ids
+        return {name: [i for offset in sorted(pieces) for i in pieces[offset]] for name, pieces in found.items()}
+
+    assert tokens(run_pack(examples, **CONCATENATE)) == tokens(run_pack(examples, **BEST_FIT))
+
+
+@pytest.mark.parametrize("settings", [BEST_FIT, CONCATENATE], ids=lambda settings: settings["policy"])
+def test_the_same_input_gives_the_same_files(
+    run_pack_bytes: RunPack, examples: list[Example], settings: dict[str, Any]
+) -> None:
+    one, same, other = (run_pack_bytes(examples, **settings, seed=seed) for seed in (1, 1, 2))
+    digests = [files_digest(describe_folder(folder)) for folder in (one, same, other)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_is_too_long_is_counted_and_what_is_dropped_is_listed(
+    run_pack_bytes: RunPack, make_example: Callable[..., Example]
+) -> None:
+    made = [make_example(n, ("Hi", "breath " * (60 if n < 3 else 1))) for n in range(8)]
+    dropped = run_pack_bytes(made, policy="best_fit", chunk_length=48, too_long="drop")
+    truncated = run_pack_bytes(made, policy="best_fit", chunk_length=48, too_long="truncate")
+    assert (metrics(dropped)["dropped"], metrics(dropped)["truncated"]) == (3, 0)
+    assert (metrics(truncated)["dropped"], metrics(truncated)["truncated"]) == (0, 3)
+    lines = [json.loads(line) for line in (dropped / "rejects.jsonl").read_text().splitlines()]
+    assert [line["line"] for line in lines] == [1, 2, 3]
+    assert (truncated / "rejects.jsonl").read_text() == ""
+
+
+def test_no_examples_is_an_error(run_pack_bytes: RunPack) -> None:
+    with pytest.raises(DataError, match="training examples: its files hold no records"):
+        run_pack_bytes([], **BEST_FIT)
+
+
+def test_dropping_every_example_is_an_error(run_pack_bytes: RunPack, examples: list[Example]) -> None:
+    with pytest.raises(DataError, match=r"longer than chunk_length, first at examples\.parquet:1"):
+        run_pack_bytes(examples, policy="best_fit", chunk_length=8, too_long="drop")
+
+
+def test_chunks_longer_than_the_models_context_are_refused(
+    tmp_path: Path, byte_model_folder: Path, pack_with: Callable[..., Path], examples: list[Example]
+) -> None:
+    shutil.copytree(byte_model_folder / "model", tmp_path / "model" / "model")
+    (tmp_path / "model" / "model" / "config.json").write_text('{"max_position_embeddings": 128, "vocab_size": 400}')
+    with pytest.raises(ConfigError, match=r"pack\.chunk_length: must be at most 128"):
+        pack_with(tmp_path / "model", examples, **BEST_FIT)
+
+
+def test_weights_are_not_fetched(tmp_path: Path, byte_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(byte_model_folder / "model", tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"heavy")
+    fetched: list[str] = []
+    path = Source.path
+
+    def recording(source: Source, name: str = "") -> Path:
+        fetched.append(name)
+        return path(source, name)
+
+    monkeypatch.setattr(Source, "path", recording)
+    assert _fetch_tokenizer(Source(str(tmp_path))) == tmp_path / "model"
+    assert set(fetched) == {"model/tokenizer.json", "model/tokenizer_config.json"}
+
+
+def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"has no 'model/tokenizer\.json'; it has model/config\.json"):
+        _fetch_tokenizer(Source(str(tmp_path)))
+
+
+def test_real_samples_pack_almost_without_gaps(run_pack_bytes: RunPack, real_data: Path) -> None:
+    rows = json.loads((real_data / "raw" / "medalpaca" / "medical_meadow_small.json").read_text())[:400]
+    made = [
+        Example("medalpaca", "CC", "", (Exchange(row["input"], row["output"]),), row["input"], Origin(str(n), "f", n))
+        for n, row in enumerate(rows)
+        if row["input"] and row["output"]
+    ]
+    info = PackedDataset(run_pack_bytes(made, policy="best_fit", chunk_length=4096, too_long="truncate")).info
+    assert info.efficiency > 0.95
+    assert info.num_examples == len(made)
+    assert np.dtype(info.token_dtype) == np.uint16

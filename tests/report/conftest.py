@@ -1,0 +1,226 @@
+"""A synthetic run: three models on three benchmarks, with every file that the report reads."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.manifest import Input, Manifest, describe_folder
+from med42lib.core.packed import PackInfo
+from med42lib.core.records import BenchmarkItem, Origin, write_items
+from med42lib.report.config import ReportConfig
+from med42lib.report.stage import report
+
+BENCHMARKS = {"mmlu_anatomy": 40, "mmlu_college_biology": 60, "medqa": 120}
+RIGHT: dict[str, Callable[[int], bool]] = {
+    "base": lambda i: i % 4 == 0,
+    "full": lambda i: i % 2 == 0 or i % 10 == 5,
+    "lora": lambda i: i % 4 == 0 or i % 3 == 0,
+}
+LEAKED_EVERY = 15
+VERSIONS = {"torch": "2.13.0", "lm-eval": "0.4.13"}
+
+
+class Run:
+    """Folders of a finished run, which a test may damage before it makes the report."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def source(self, edge: str) -> Source:
+        return Source(str(self.folder / edge))
+
+    def rewrite(self, name: str, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+        """Change the rows of a JSON lines file; the manifest goes, so that sizes are not compared."""
+        path = self.folder / name
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in change(rows)))
+        (path.parent / "manifest.json").unlink(missing_ok=True)
+
+    def forget_manifests(self) -> None:
+        for manifest in self.folder.glob("*/manifest.json"):
+            manifest.unlink()
+
+    def make_report(self, **settings: Any) -> Path:
+        output = self.folder / "report"
+        output.mkdir(exist_ok=True)
+        config = ReportConfig(**{"title": "A synthetic run", **settings})
+        edges = [path.name for path in self.folder.iterdir() if path.is_dir() and path.name != "report"]
+        report(config, **{edge: self.source(edge) for edge in edges}, report=Target(output))
+        return output
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of its own for a test that changes it or reports it anew."""
+    return make_run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one finished report, to be read only."""
+    return make_run(tmp_path_factory.mktemp("finished")).make_report()
+
+
+def make_run(folder: Path) -> Run:
+    items = make_items()
+    write_data(folder, items)
+    write_training(folder)
+    for model in RIGHT:
+        write_scores(folder / f"{model}_scores", model, items)
+    return Run(folder)
+
+
+def make_items() -> list[BenchmarkItem]:
+    return [
+        BenchmarkItem(
+            id=f"{benchmark}/{number:03d}",
+            benchmark=benchmark,
+            question=f"Which nerve supplies muscle number {number} of the <b>forearm</b> & hand?",
+            context="",
+            options=("ulnar nerve", "median nerve", "radial nerve", "axillary nerve"),
+            gold=number % 4,
+            origin=Origin(str(number), f"{benchmark}.jsonl", number + 1),
+        )
+        for benchmark, count in BENCHMARKS.items()
+        for number in range(count)
+    ]
+
+
+def write_data(folder: Path, items: list[BenchmarkItem]) -> None:
+    edge = _folder(folder, "items")
+    write_items(edge, items)
+    _manifest(edge, "benchmarks", "items", {}, seconds=3.2, rows=len(items))
+    leaked = [item for position, item in enumerate(items) if position % LEAKED_EVERY == 0]
+    write_contamination(_folder(folder, "contamination"), items, leaked)
+    edge = _folder(folder, "dataset")
+    _json(edge / "mixture.json", [_mixture_row("headqa", 2657, 400), _mixture_row("medquad", 14553, 600)])
+    _manifest(edge, "assemble", "dataset", {"seed": 1}, seconds=61.0, rows=1000)
+
+
+def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[BenchmarkItem]) -> None:
+    cosines = {item.id: round(0.81 + 0.012 * rank, 3) for rank, item in enumerate(leaked)}
+    _json(edge / "contaminated.json", {"threshold": 0.8, "items": cosines})
+    pairs = [
+        {
+            "item_id": item.id,
+            "benchmark": item.benchmark,
+            "example_id": f"headqa/{rank:04d}",
+            "source": "headqa" if rank % 3 else "medquad",
+            "cosine": cosines[item.id],
+            "item_text": item.question,
+            "example_text": f"Muscle number {rank} of the forearm: which nerve? <script>alert(1)</script>",
+        }
+        for rank, item in enumerate(leaked)
+    ]
+    _lines(edge / "pairs.jsonl", pairs)
+    best = [(item, cosines.get(item.id, 0.3 + 0.002 * position)) for position, item in enumerate(items)]
+    rows = [{"item_id": i.id, "benchmark": i.benchmark, "example_id": "headqa/0", "cosine": c} for i, c in best]
+    _lines(edge / "nearest.jsonl", rows)
+    counts = {
+        name: {"items": count, "contaminated": sum(item.benchmark == name for item in leaked)}
+        for name, count in BENCHMARKS.items()
+    }
+    _json(edge / "summary.json", {"benchmarks": counts, "sources": {}})
+    inputs = {"encoder": Input("e" * 64, "package:some_encoder/all-MiniLM-L6-v2")}
+    _manifest(edge, "decontaminate", "contamination", {"threshold": 0.8, "action": "flag"}, seconds=24.5, inputs=inputs)
+
+
+def write_training(folder: Path) -> None:
+    edge = _folder(folder, "packed")
+    info = PackInfo("concatenate", 512, 1000, 120, 60_000, 21_000, 0, 0, 1, 0, 4096)
+    _json(edge / "packed.json", asdict(info))
+    _manifest(edge, "pack", "packed", {"policy": "concatenate", "chunk_length": 512}, seconds=5.1, rows=120)
+    settings = {"warmup_steps": 100, "adam_beta1": 0.9, "adam_beta2": 0.95, "weight_decay": 0.1, "max_steps": None}
+    lora = {"rank": 8, "alpha": 16.0, "dropout": 0.0}
+    write_fine_tune(_folder(folder, "full"), {**settings, "learning_rate": 5e-5, "epochs": 3}, trainable=2_140_000)
+    write_fine_tune(
+        _folder(folder, "lora"), {**settings, "learning_rate": 6e-3, "epochs": 10, "lora": lora}, trainable=98_304
+    )
+
+
+def write_fine_tune(edge: Path, settings: dict[str, Any], *, trainable: int) -> None:
+    numbers = [
+        ("loss", step, 4.0 * (0.985 if edge.name == "full" else 0.99) ** step + 0.2 * (step % 3)) for step in range(150)
+    ]
+    numbers += [("tokens_per_second", step, 3000.0 + step) for step in range(150)]
+    numbers.append(("train_seconds", 0, 84.0))
+    rows = [{"key": key, "value": value, "step": step, "timestamp_ms": 0} for key, step, value in numbers]
+    _lines(edge / "metrics.jsonl", rows)
+    sizes = {"trainable_parameters": trainable, "total_parameters": 2_140_000, "world_size": 2}
+    _json(edge / "recipe.json", {"num_steps": 150, "num_tokens": 180_000, "num_response_tokens": 63_000, **sizes})
+    if edge.name == "lora":
+        names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+        _json(edge / "peft/adapter_config.json", {"target_modules": names})
+    _manifest(edge, "train", "trained", {"method": edge.name, **settings}, seconds=96.0)
+
+
+def write_scores(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
+    edge.mkdir(parents=True)
+    rows = [_score(item, right=RIGHT[model](position)) for position, item in enumerate(items)]
+    _lines(edge / "scores.jsonl", rows)
+    summary = {
+        name: {"items": count, "accuracy": 0.5, "scoring": "letters", "normalise": "none", "prompt": "med42"}
+        for name, count in BENCHMARKS.items()
+    }
+    _json(edge / "summary.json", summary)
+    _manifest(edge, "evaluate", "scores", {}, seconds=12.0, rows=len(items))
+
+
+def _score(item: BenchmarkItem, *, right: bool) -> dict[str, Any]:
+    return {
+        "item_id": item.id,
+        "benchmark": item.benchmark,
+        "gold": item.gold,
+        "prediction": item.gold if right else (item.gold + 1) % 4,
+        "correct": right,
+        "loglikelihoods": [-1.0, -2.0, -3.0, -4.0],
+    }
+
+
+def _mixture_row(source: str, read: int, sampled: int) -> dict[str, Any]:
+    counts = {"read": read, "rejected": 3, "kept": read - 3, "target": sampled, "sampled": sampled}
+    return {"source": source, "licence": "MIT", **counts}
+
+
+def _folder(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+def _json(path: Path, value: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def _lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _manifest(
+    edge: Path,
+    stage: str,
+    target: str,
+    config: dict[str, Any],
+    *,
+    seconds: float,
+    rows: int | None = None,
+    inputs: dict[str, Input] | None = None,
+) -> None:
+    manifest = Manifest(
+        stage=stage,
+        target=target,
+        key=f"{edge.name:0<16}",
+        config=config,
+        inputs=inputs or {},
+        files=describe_folder(edge),
+        rows=rows,
+        created_at="2026-11-02T10:00:00+00:00",
+        seconds=seconds,
+        versions=VERSIONS,
+    )
+    (edge / "manifest.json").write_text(manifest.to_json())

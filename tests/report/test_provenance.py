@@ -1,0 +1,87 @@
+import json
+from typing import Any
+
+import pytest
+
+from med42lib.core.edges import Source
+from med42lib.report.provenance import Provenance, read_provenance, read_training
+
+
+def sources_of(run: Any) -> dict[str, Source]:
+    return {path.name: run.source(path.name) for path in run.folder.iterdir()}
+
+
+@pytest.fixture
+def provenance(run: Any) -> Provenance:
+    return read_provenance(sources_of(run))
+
+
+def test_stages_are_listed_once_each_with_the_model_they_served(provenance: Provenance) -> None:
+    names = [stage.name for stage in provenance.stages]
+    once = {"assemble", "benchmarks", "decontaminate", "pack"}
+    trained = {"train [full]", "train [lora]"}
+    scored = {"evaluate [base]", "evaluate [full]", "evaluate [lora]"}
+    assert len(names) == 9
+    assert set(names) == once | trained | scored
+    assert {stage.seconds for stage in provenance.stages if stage.name.startswith("train")} == {96.0}
+
+
+def test_versions_settings_and_encoder_come_from_the_manifests(provenance: Provenance) -> None:
+    assert provenance.versions == {"torch": "2.13.0", "lm-eval": "0.4.13"}
+    assert provenance.pack_settings["chunk_length"] == 512
+    assert provenance.encoder == "all-MiniLM-L6-v2 (content eeeeeeeeeeee)"
+    assert provenance.finished_at == "2026-11-02T10:00:00+00:00"
+
+
+def test_training_numbers_come_from_recipe_and_metrics(provenance: Provenance) -> None:
+    record = provenance.training["lora"]
+    assert record.trainable_parameters == 98_304
+    assert record.tokens_per_second == 3074.5
+    assert record.train_seconds == 84.0
+    assert record.first_loss == 4.0
+    assert record.final_loss is not None
+    assert record.final_loss < 2
+
+
+def test_layers_come_from_the_adapter_itself(provenance: Provenance) -> None:
+    assert "down_proj" in provenance.adapted_layers
+
+
+def test_a_step_logged_twice_counts_with_its_last_value(run: Any) -> None:
+    def resumed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [*rows, {"key": "loss", "value": 9.0, "step": 149, "timestamp_ms": 1}]
+
+    run.rewrite("full/metrics.jsonl", resumed)
+    losses = read_training(run.source("full")).losses
+    assert len(losses) == 150
+    assert losses[-1] == (149, 9.0)
+
+
+def test_without_manifests_only_what_the_files_say_is_known(run: Any) -> None:
+    run.forget_manifests()
+    found = read_provenance(sources_of(run))
+    assert (found.stages, dict(found.versions), found.encoder, found.finished_at) == ((), {}, None, None)
+    assert found.packing.num_chunks == 120
+    assert found.num_examples == 1000
+
+
+def test_two_versions_of_one_package_are_both_named(run: Any) -> None:
+    path = run.folder / "full/manifest.json"
+    values = json.loads(path.read_text())
+    values["versions"]["torch"] = "2.12.0"
+    path.write_text(json.dumps(values))
+    assert read_provenance(sources_of(run)).versions["torch"] == "2.12.0, 2.13.0"
+
+
+def test_no_weights_are_touched(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    path_of = Source.path
+
+    def noting(source: Source, name: str = "") -> Any:
+        read.append(name)
+        return path_of(source, name)
+
+    monkeypatch.setattr(Source, "path", noting)
+    read_provenance(sources_of(run))
+    assert "" not in read
+    assert not [name for name in read if name.endswith((".safetensors", ".bin", ".parquet"))]

@@ -1,0 +1,209 @@
+import csv
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.report.statistics import wilson
+
+# In the synthetic run of conftest.py, 15 of 220 items leaked: 3, 4 and 8 of the benchmarks' 40, 60 and 120.
+NUM_RIGHT_CLEAN = {"base": 51, "full": 117, "lora": 95}
+
+
+def test_every_csv_row_can_be_recomputed_from_its_counts(finished: Path) -> None:
+    with (finished / "results.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == (3 + 2) * 3 * 3
+    for row in rows:
+        if row["correct"]:
+            expected = wilson(int(row["correct"]), int(row["n"]), 0.95)
+            found = (float(row["accuracy"]), float(row["low"]), float(row["high"]))
+            assert found == pytest.approx((expected.value, expected.low, expected.high), abs=1e-6)
+
+
+def test_overall_counts_are_those_of_the_score_files(finished: Path) -> None:
+    with (finished / "results.csv").open() as stream:
+        rows = {(r["benchmark"], r["model"], r["subset"]): r for r in csv.DictReader(stream)}
+    for model, num_right in NUM_RIGHT_CLEAN.items():
+        row = rows["overall", model, "clean"]
+        assert (int(row["n"]), int(row["correct"])) == (205, num_right)
+    assert rows["overall", "base", "all"]["correct"] == "55"
+    assert rows["mmlu_anatomy", "base", "contaminated"]["n"] == "3"
+    assert rows["mmlu_average", "base", "all"]["correct"] == ""
+
+
+def test_summary_holds_the_same_numbers_as_the_csv(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    clean = summary["accuracy"]["overall"]["full"]["clean"]
+    assert (clean["n"], clean["correct"]) == (205, 117)
+    difference = summary["difference"]["overall"]["full-base"]["clean"]
+    assert difference["value"] == pytest.approx((117 - 51) / 205)
+    assert difference["first_only"] - difference["second_only"] == 117 - 51
+    assert difference["low"] < difference["value"] < difference["high"]
+    assert summary["contamination"]["benchmarks"]["medqa"] == {"items": 120, "contaminated": 8}
+
+
+class _Page(HTMLParser):
+    VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def page(finished: Path) -> _Page:
+    parser = _Page()
+    parser.feed((finished / "report.html").read_text())
+    parser.close()
+    return parser
+
+
+def test_page_is_well_formed(page: _Page) -> None:
+    assert page.open == []
+
+
+def test_page_loads_nothing_from_elsewhere(page: _Page, finished: Path) -> None:
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed"}
+    assert not [attrs for _, attrs in page.tags if {"src", "href", "srcset", "xlink:href"} & attrs.keys()]
+    text = (finished / "report.html").read_text()
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_page_escapes_the_texts_of_questions(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "<b>forearm" not in text
+
+
+def test_page_and_markdown_escape_the_title(run: Any) -> None:
+    folder = run.make_report(title="<i>Mine</i> | *yours*")
+    assert "<i>Mine" not in (folder / "report.html").read_text()
+    assert r"# \<i>Mine\</i> \| \*yours\*" in (folder / "report.md").read_text()
+
+
+def test_page_numbers_its_tables_in_order(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    places = [text.find(f"<b>Table {number}.</b>") for number in range(1, 15)]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_markdown_tables_have_as_many_cells_as_columns(finished: Path) -> None:
+    lines = (finished / "report.md").read_text().splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert len(tables) > 60
+    num_columns = 0
+    for previous, line in zip(["", *lines], lines, strict=False):
+        if line.startswith("|"):
+            num_columns = line.count("|") if not previous.startswith("|") else num_columns
+            assert line.count("|") == num_columns
+            assert line.endswith("|")
+
+
+def test_markdown_shows_the_headline_numbers(finished: Path) -> None:
+    text = (finished / "report.md").read_text()
+    assert "57.1\N{NO-BREAK SPACE}% right and the base model 24.9" in text
+    assert "| 205 | 24.9 [19.5, 31.2] | 57.1 [50.2, 63.7] |" in text
+
+
+def test_numbers_do_not_depend_on_when_stages_ran(run: Any) -> None:
+    names = ("results.csv", "summary.json")
+    first = [(run.make_report() / name).read_bytes() for name in names]
+    for manifest in run.folder.glob("*/manifest.json"):
+        changed = manifest.read_text().replace("2026-11-02", "2027-01-01").replace('"seconds": 12.0', '"seconds": 99')
+        manifest.write_text(changed)
+    assert [(run.make_report() / name).read_bytes() for name in names] == first
+
+
+def test_the_same_inputs_give_the_same_bytes(run: Any) -> None:
+    names = ("report.html", "report.md", "results.csv", "summary.json")
+    first = [(run.make_report() / name).read_bytes() for name in names]
+    assert [(run.make_report() / name).read_bytes() for name in names] == first
+
+
+def test_inputs_without_manifests_are_reported_as_not_recorded(run: Any) -> None:
+    run.forget_manifests()
+    text = (run.make_report() / "report.html").read_text()
+    assert "not recorded" in text
+    assert "Stages, with the time" not in text
+
+
+def test_metrics_carry_the_headline_numbers_under_names_that_mlflow_takes(finished: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    values = {row["key"]: row["value"] for row in rows}
+    assert values["accuracy/clean/overall/full"] == pytest.approx(117 / 205)
+    assert values["difference/clean/overall/full-base"] == pytest.approx(66 / 205)
+    assert values["difference_low/clean/overall/full-base"] > 0
+    assert not [key for key in values if set(key) & set(",[]@()")]
+
+
+def test_a_run_without_leaks_says_so(run: Any) -> None:
+    (run.folder / "contamination/contaminated.json").write_text('{"threshold": 0.8, "items": {}}')
+    run.rewrite("contamination/pairs.jsonl", lambda rows: [])
+    text = (run.make_report() / "report.md").read_text()
+    assert "*None found.*" in text
+    assert "Clean questions" not in text
+
+
+def test_a_run_in_which_everything_leaked_compares_all_questions(run: Any) -> None:
+    rows = (run.folder / "base_scores/scores.jsonl").read_text().splitlines()
+    ids = [json.loads(row)["item_id"] for row in rows]
+    flagged = {"threshold": 0.8, "items": dict.fromkeys(ids, 0.9)}
+    run.rewrite("contamination/pairs.jsonl", lambda rows: rows)
+    (run.folder / "contamination/contaminated.json").write_text(json.dumps(flagged))
+    text = (run.make_report() / "report.md").read_text()
+    assert "Of 220 questions, full" in text
+    assert "*Unknown.*" in text
+
+
+def test_a_subset_of_the_items_may_have_been_scored(run: Any) -> None:
+    for model in NUM_RIGHT_CLEAN:
+        run.rewrite(f"{model}_scores/scores.jsonl", lambda rows: rows[:50])
+    text = (run.make_report() / "report.md").read_text()
+    assert text.splitlines()[2].startswith("50 questions of 2 benchmarks")
+
+
+def test_models_scored_with_different_prompts_are_refused(run: Any) -> None:
+    path = run.folder / "lora_scores/summary.json"
+    path.write_text(path.read_text().replace("med42", "plain "))
+    run.forget_manifests()
+    with pytest.raises(DataError, match="prompt 'med42' for the base model but 'plain ' for lora"):
+        run.make_report()
+
+
+def test_the_confidence_level_is_named_throughout(run: Any) -> None:
+    text = (run.make_report(confidence=0.9) / "report.md").read_text()
+    assert "90\N{NO-BREAK SPACE}% interval" in text
+    assert "95\N{NO-BREAK SPACE}% interval" not in text
+
+
+def test_the_threshold_that_was_used_stands_among_the_others(run: Any) -> None:
+    text = (run.make_report(thresholds=(0.7, 0.95)) / "report.md").read_text()
+    assert "| 0.70 |" in text
+    assert "| **0.80** |" in text
+
+
+def test_importing_the_stage_imports_nothing_heavy() -> None:
+    heavy = {"numpy", "scipy", "jinja2", "pyarrow", "torch"}
+    code = f"import sys, med42lib.report.stage; print(sorted({heavy!r} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
