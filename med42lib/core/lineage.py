@@ -8,6 +8,7 @@ from pathlib import Path
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.core.hub import HUB_SCHEME
 from med42lib.core.manifest import Manifest
 from med42lib.core.records import content_hash
 from med42lib.core.store import open_store
@@ -115,12 +116,16 @@ class _Walk:
 
 
 def _open(address: str, cache: Path) -> Source | None:
-    """Open an output or a folder of the user's; a deleted folder or an uninstalled package is None, not an error."""
+    """Open an output or a folder of the user's; a deleted folder or an uninstalled package is None, not an error.
+
+    A hub is not asked: one revision of a repository cannot change, and only fetch_model may need a token.
+    """
     try:
         source = Source(address, cache=cache)
     except DataError:
         return None
-    return source if source.manifest is not None or _names(address) else None
+    there = address.startswith(HUB_SCHEME) or source.manifest is not None or bool(_names(address))
+    return source if there else None
 
 
 def _names(address: str) -> list[str]:

@@ -97,9 +97,17 @@ def _call(stage: Stage, config: StageConfig, key: str, sources: dict[str, Source
     if unwritten:
         raise AssertionError(f"{stage.name} returned without writing {', '.join(unwritten)}")
     for name, target in targets.items():
+        _make_readable(target.folder)
         manifest = _manifest(stage, name, key, config, sources, target, seconds)
         store.publish(f"{stage.name}/{key}/{name}", target.folder, manifest.files, manifest.to_json())
     log(stage.name).info("finished in %.1f s: %s", seconds, join_address(store.address, stage.name, key))
+
+
+def _make_readable(folder: Path) -> None:
+    """Let others on a shared volume read what was made: safetensors writes files that only their owner can."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode | 0o444)
 
 
 def _manifest(

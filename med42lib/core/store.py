@@ -142,6 +142,8 @@ class LocalStore:
             raise DataError(f"{start} does not exist; check the address")
         names = []
         for path in start.rglob("*"):
+            if "__pycache__" in path.parts:  # made by whoever imports a package, and different on each machine
+                continue
             if path.is_symlink() and not path.resolve().is_relative_to(self._root.resolve()):
                 raise DataError(
                     f"{path} is a symbolic link to {path.resolve()}, outside {self._root}; copy the file in"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,21 @@ def test_an_uninstalled_package_is_named_as_missing(store: Store, tmp_path: Path
     address = str(store.root / "model/k/out")
     manifest.write_text(manifest.read_text().replace(address, "package:no_such_package/x"))
     assert "package:no_such_package/x is no longer there" in walk(tmp_path, report).missing[0]
+
+
+def test_weights_from_a_hub_end_the_walk_without_asking_the_hub(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    model = store.publish("model")
+    manifest = Manifest.from_json((model / "manifest.json").read_text(), where="here")
+    weights = Input("0" * 64, f"hub:some-lab/tiny-llama@{'0' * 40}")
+    (model / "manifest.json").write_text(replace(manifest, inputs={"weights": weights}).to_json())
+
+    lineage = walk(tmp_path, model)
+
+    assert names(lineage) == ["model.out"]
+    assert lineage.missing == ()
 
 
 def test_a_root_must_be_an_output(tmp_path: Path) -> None:

@@ -193,3 +193,14 @@ def test_the_manifest_is_the_last_thing_to_appear(
     listed = json.loads((output(result) / "manifest.json").read_text())["files"]
     present = {p.relative_to(output(result)).as_posix() for p in output(result).rglob("*") if p.is_file()}
     assert {entry["path"] for entry in listed} == present - {"manifest.json"}
+
+
+def test_what_a_library_wrote_for_its_owner_alone_becomes_readable(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def writes_privately(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        products.path("weights").write_text("w")
+        products.path("weights").chmod(0o600)
+
+    weights = output(run_stage(install(writes_privately), request_for())) / "weights"
+    assert weights.stat().st_mode & 0o777 == 0o644

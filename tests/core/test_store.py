@@ -119,3 +119,10 @@ def test_a_really_full_file_system_is_named_and_leaves_nothing(tmp_path: Path) -
             (mount / "big").write_bytes(b"x" * 200_000)
     finally:
         subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_compiled_python_files_are_no_content(tmp_path: Path) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/x.cpython-311.pyc").write_bytes(b"x")
+    (tmp_path / "x.py").write_text("")
+    assert open_store(str(tmp_path)).names() == ["x.py"]

@@ -1,0 +1,1 @@
+"""Finds evaluation questions that are, reworded or not, in the training data (paper, appendix A.4)."""

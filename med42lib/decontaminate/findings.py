@@ -1,0 +1,136 @@
+"""From compared texts to findings about examples and items, and the files that hold them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from med42lib.decontaminate.questions import Questions
+from med42lib.decontaminate.similarity import Comparison
+
+CONTAMINATED_FILE = "contaminated.json"
+PAIRS_FILE = "pairs.jsonl"
+NEAREST_FILE = "nearest.jsonl"
+SUMMARY_FILE = "summary.json"
+# float32 embeddings carry no more.
+COSINE_DECIMALS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An evaluation item and a training example that ask too much the same, with both questions."""
+
+    item_id: str
+    benchmark: str
+    example_id: str
+    source: str
+    cosine: float
+    item_text: str
+    example_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The training example most like an evaluation item, contaminated or not."""
+
+    item_id: str
+    benchmark: str
+    example_id: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found.
+
+    `pairs` are sorted by item id, then from the most similar down, then by example id; `nearest` has one entry
+    for every item, in the items' order.
+    """
+
+    pairs: list[Pair]
+    nearest: list[Nearest]
+
+    @property
+    def contaminated(self) -> dict[str, float]:
+        """Map the id of each contaminated item to its highest similarity, sorted by id."""
+        highest: dict[str, float] = {}
+        for pair in self.pairs:
+            highest.setdefault(pair.item_id, pair.cosine)
+        return highest
+
+    @property
+    def contaminating(self) -> set[str]:
+        """Ids of the training examples in pairs."""
+        return {pair.example_id for pair in self.pairs}
+
+
+def findings(examples: Questions, items: Questions, comparison: Comparison) -> Findings:
+    """Spell out a comparison of texts for every example and item that has one of the texts."""
+    return Findings(_pairs(examples, items, comparison), _nearest(examples, items, comparison))
+
+
+def summarise(found: Findings, examples: Questions, items: Questions) -> dict[str, dict[str, object]]:
+    """Count items and contaminated items per benchmark, and pairs per source, those without any included."""
+    num_items = Counter(items.groups)
+    contaminated = found.contaminated
+    flagged = Counter(entry.benchmark for entry in found.nearest if entry.item_id in contaminated)
+    num_pairs = Counter(pair.source for pair in found.pairs)
+    return {
+        "benchmarks": {name: {"items": num_items[name], "contaminated": flagged[name]} for name in sorted(num_items)},
+        "sources": {name: num_pairs[name] for name in sorted(set(examples.groups))},
+    }
+
+
+def write_findings(folder: Path, found: Findings, *, threshold: float, summary: Mapping[str, object]) -> None:
+    """Write the four files of the output `contamination`."""
+    _write_json(folder / CONTAMINATED_FILE, {"threshold": threshold, "items": found.contaminated})
+    _write_lines(folder / PAIRS_FILE, map(asdict, found.pairs))
+    _write_lines(folder / NEAREST_FILE, map(asdict, found.nearest))
+    _write_json(folder / SUMMARY_FILE, summary)
+
+
+def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> list[Pair]:
+    example_rows = examples.records_asking(comparison.pair_train_P.tolist())
+    item_rows = items.records_asking(comparison.pair_item_P.tolist())
+    columns = (comparison.pair_train_P, comparison.pair_item_P, comparison.pair_cosine_P)
+    pairs = [
+        Pair(
+            item_id=items.ids[item],
+            benchmark=items.groups[item],
+            example_id=examples.ids[example],
+            source=examples.groups[example],
+            cosine=round(cosine, COSINE_DECIMALS),
+            item_text=items.texts[item_text],
+            example_text=examples.texts[example_text],
+        )
+        for example_text, item_text, cosine in zip(*(column.tolist() for column in columns), strict=True)
+        for item in item_rows[item_text]
+        for example in example_rows[example_text]
+    ]
+    return sorted(pairs, key=lambda pair: (pair.item_id, -pair.cosine, pair.example_id))
+
+
+def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> list[Nearest]:
+    text_rows, cosines = comparison.nearest_train_M.tolist(), comparison.nearest_cosine_M.tolist()
+    askers = examples.records_asking(text_rows)
+    return [
+        Nearest(
+            item_id=items.ids[item],
+            benchmark=items.groups[item],
+            example_id=examples.ids[askers[text_rows[text]][0]],
+            cosine=round(cosines[text], COSINE_DECIMALS),
+        )
+        for item, text in enumerate(items.text_rows)
+    ]
+
+
+def _write_json(path: Path, values: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,96 @@
+"""Questions to compare: each different text once, and who asks it.
+
+`text` chooses what counts as the question: see `DecontaminateConfig.text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from med42lib.core.errors import DataError
+from med42lib.core.prompt import multiple_choice
+from med42lib.core.records import BenchmarkItem, Example
+
+TextKind = Literal["question", "request"]
+
+
+@dataclass(slots=True)
+class Questions:
+    """Records that ask questions, and the different texts they ask.
+
+    Three records, two texts:
+
+        ids          a   b   c         text_rows    0   1   0
+        texts        "What is fever?"   "What is a cough?"
+
+    `groups` names each record's source or benchmark. All lists but `texts` are in the records' order; `texts`
+    is in the order of first use.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    text_rows: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def records_asking(self, wanted: Iterable[int]) -> dict[int, list[int]]:
+        """Map rows of `texts` to the rows of the records that ask them, in order."""
+        askers: dict[int, list[int]] = {row: [] for row in wanted}
+        for record, row in enumerate(self.text_rows):
+            if row in askers:
+                askers[row].append(record)
+        return askers
+
+
+def questions_of_examples(examples: Iterable[Example], *, text: TextKind, where: str) -> Questions:
+    """Collect the questions of training examples; an example repeated word for word counts once.
+
+    Raises:
+        DataError: If there are none, or one is blank; `where` goes into the message.
+    """
+    unique = {example.id: (example.source, _example_text(example, text)) for example in examples}
+    return _collect(((name, *rest) for name, rest in unique.items()), where=where, what="training example")
+
+
+def questions_of_items(items: Iterable[BenchmarkItem], *, text: TextKind, where: str) -> Questions:
+    """Collect the questions of evaluation items.
+
+    Raises:
+        DataError: If there are none, one is blank, or two share an id; `where` goes into the message.
+    """
+    records = ((item.id, item.benchmark, _item_text(item, text)) for item in items)
+    questions = _collect(records, where=where, what="evaluation item")
+    seen: set[str] = set()
+    for name in questions.ids:
+        if name in seen:
+            raise DataError(f"{where}: two evaluation items have the id {name!r}; run benchmarks again")
+        seen.add(name)
+    return questions
+
+
+def _example_text(example: Example, text: TextKind) -> str:
+    if text == "question":
+        return example.question
+    return "\n".join(exchange.prompter for exchange in example.exchanges)
+
+
+def _item_text(item: BenchmarkItem, text: TextKind) -> str:
+    if text == "question":
+        return item.question
+    return multiple_choice(item.question, item.options, context=item.context)
+
+
+def _collect(records: Iterable[tuple[str, str, str]], *, where: str, what: str) -> Questions:
+    questions = Questions()
+    rows: dict[str, int] = {}
+    for name, group, text in records:
+        if not text.strip():
+            raise DataError(f"{where}: the question of {what} {name!r} is blank, so it cannot be compared; fill it in")
+        questions.ids.append(name)
+        questions.groups.append(group)
+        questions.text_rows.append(rows.setdefault(text, len(rows)))
+    if not rows:
+        raise DataError(f"{where} holds no {what}; there is nothing to compare")
+    questions.texts = list(rows)
+    return questions

@@ -1,0 +1,1 @@
+"""Mirrors the base model into the store, once: weights as safetensors, and a fast tokenizer."""

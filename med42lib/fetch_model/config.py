@@ -1,0 +1,24 @@
+"""Settings of fetch_model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from med42lib.core.config import StageConfig
+
+
+class FetchModelConfig(StageConfig):
+    """How the base weights are stored where they come from."""
+
+    format: Literal["huggingface", "gguf"]
+    """What lies at the address of the weights.
+
+    `huggingface`: config.json, *.safetensors and tokenizer.json, copied as they are. `gguf`: one .gguf file
+    (llama.cpp's format, mostly quantised), turned into the former.
+    """
+
+    gguf_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format in which the weights of a GGUF file are stored; `huggingface` weights keep their own.
+
+    float32 holds every de-quantised value exactly; bfloat16 halves the size and rounds to 8 bits of precision.
+    """

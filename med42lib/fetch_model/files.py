@@ -1,0 +1,113 @@
+"""Which files of a Hugging Face folder make up the model."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+
+CONFIG_FILE = "config.json"
+TOKENIZER_FILE = "tokenizer.json"
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+_COMPANIONS = (
+    "generation_config.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "chat_template.*",
+    "LICENSE*",
+    "NOTICE*",
+    "USE_POLICY*",
+)
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def wanted_files(weights: Source) -> list[str]:
+    """List the files to take: settings, tokenizer, weights (one file, or an index and its shards), licence.
+
+    Weights stored twice (a `consolidated.safetensors` beside the shards) are taken once.
+
+    Raises:
+        DataError: If one of them is missing, or the weights exist only as pickles.
+    """
+    names = {entry.path for entry in weights.files}
+    if INDEX_FILE in names:
+        shards = [INDEX_FILE, *shards_of(weights.path(INDEX_FILE))]
+    elif WEIGHTS_FILE in names:
+        shards = [WEIGHTS_FILE]
+    else:
+        raise DataError(_no_weights(weights.address, names))
+    needed = [CONFIG_FILE, TOKENIZER_FILE, *shards]
+    if missing := [name for name in needed if name not in names]:
+        raise DataError(_missing(weights.address, missing))
+    companions = [name for name in names if any(fnmatch(name, pattern) for pattern in _COMPANIONS)]
+    return sorted({*needed, *companions})
+
+
+def shards_of(index: Path) -> list[str]:
+    """Read the names of the weight files off an index, sorted."""
+    return sorted(set(tensors_by_shard(index)))
+
+
+def tensors_by_shard(index: Path) -> dict[str, set[str]]:
+    """Read off an index which tensors each weight file has to hold.
+
+    Raises:
+        DataError: If it is not an index of files in its own folder.
+    """
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise DataError(f"{index} has no weight_map; it is not an index of weights, fetch it again")
+    shards: dict[str, set[str]] = {}
+    for tensor, shard in weight_map.items():
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise DataError(f"{index} names {shard!r} as a weight file; expected *.safetensors beside it")
+        shards.setdefault(shard, set()).add(tensor)
+    return shards
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: If the file holds anything else.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} is not readable JSON ({error}); fetch it again") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path} holds a JSON {type(values).__name__}, expected an object; fetch it again")
+    return values
+
+
+def _no_weights(address: str, names: set[str]) -> str:
+    pickles = sorted(name for name in names if any(fnmatch(name, pattern) for pattern in _PICKLES))
+    if pickles:
+        return (
+            f"{address} holds its weights only as pickles ({pickles[0]}), which can run code when they are loaded; "
+            "convert them on a machine you can spare: "
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
+        )
+    if any(name.endswith(".gguf") for name in names):
+        return f"{address} holds a .gguf file; set format: gguf"
+    return f"{address} holds neither {WEIGHTS_FILE} nor {INDEX_FILE}; check the address"
+
+
+def _missing(address: str, names: list[str]) -> str:
+    advice = "check the address"
+    if names == [TOKENIZER_FILE]:
+        advice = (
+            "it holds the fast tokenizer, whose character offsets the loss mask needs; "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes it"
+        )
+    return f"{address} has no {', '.join(names)}; {advice}"

@@ -1,0 +1,67 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.core.records import BenchmarkItem, Example, Exchange
+from med42lib.decontaminate.questions import questions_of_examples, questions_of_items
+
+
+def test_each_different_text_is_kept_once_with_all_who_ask_it(
+    example: Callable[..., Example],
+) -> None:
+    asked = ["What is fever?", "What is a cough?", "What is fever?"]
+    questions = questions_of_examples([example(n, text) for n, text in enumerate(asked)], text="question", where="here")
+
+    assert questions.texts == ["What is fever?", "What is a cough?"]
+    assert questions.text_rows == [0, 1, 0]
+    assert questions.records_asking([0]) == {0: [0, 2]}
+    assert questions.groups == ["flashcards"] * 3
+
+
+def test_an_example_repeated_word_for_word_counts_once(example: Callable[..., Example]) -> None:
+    questions = questions_of_examples([example(1, "What is fever?")] * 2, text="question", where="here")
+
+    assert len(questions.ids) == 1
+
+
+def test_the_question_of_an_item_is_without_options_and_context_and_the_request_with_them(
+    item: Callable[..., BenchmarkItem],
+) -> None:
+    with_context = replace(item(1, "Is it fever?"), context="An abstract.")
+
+    assert questions_of_items([with_context], text="question", where="here").texts == ["Is it fever?"]
+    requests = questions_of_items([with_context], text="request", where="here").texts
+    assert requests == ["An abstract.\nIs it fever?\nA. yes\nB. no"]
+
+
+def test_the_request_of_an_example_is_all_that_the_prompter_says(example: Callable[..., Example]) -> None:
+    two_turns = replace(
+        example(1, "Is it fever?"), exchanges=(Exchange("Is it fever?", "Yes."), Exchange("Why?", "So."))
+    )
+
+    assert questions_of_examples([two_turns], text="question", where="here").texts == ["Is it fever?"]
+    assert questions_of_examples([two_turns], text="request", where="here").texts == ["Is it fever?\nWhy?"]
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_a_blank_question_is_named(
+    text: str, example: Callable[..., Example], item: Callable[..., BenchmarkItem]
+) -> None:
+    with pytest.raises(DataError, match=r"here: the question of evaluation item 'exam/7' is blank"):
+        questions_of_items([item(7, text)], text="question", where="here")
+    with pytest.raises(DataError, match="the question of training example 'flashcards/"):
+        questions_of_examples([example(7, text)], text="question", where="here")
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(DataError, match="here holds no training example"):
+        questions_of_examples([], text="question", where="here")
+    with pytest.raises(DataError, match="here holds no evaluation item"):
+        questions_of_items([], text="question", where="here")
+
+
+def test_two_items_of_one_id_are_refused(item: Callable[..., BenchmarkItem]) -> None:
+    with pytest.raises(DataError, match="two evaluation items have the id 'exam/1'"):
+        questions_of_items([item(1, "What is fever?"), item(1, "What is a cough?")], text="question", where="here")

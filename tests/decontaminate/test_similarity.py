@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from med42lib.decontaminate.similarity import Comparison, compare, exact_cosines
+
+Vectors = NDArray[np.float32]
+
+
+def unit(*rows: list[float]) -> Vectors:
+    vectors = np.array(rows, np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def random_units(num_rows: int, seed: int, num_dimensions: int = 24) -> Vectors:
+    """Draw vectors around the same few directions whatever the seed: many pairs have a similarity of about 0.8."""
+    centres = np.random.default_rng(99).normal(size=(5, num_dimensions))
+    random = np.random.default_rng(seed)
+    rows = centres[random.integers(5, size=num_rows)] + 0.5 * random.normal(size=(num_rows, num_dimensions))
+    return unit(*rows.astype(np.float32).tolist())
+
+
+def pairs_of(comparison: Comparison) -> list[tuple[int, int]]:
+    return list(zip(comparison.pair_item_P.tolist(), comparison.pair_train_P.tolist(), strict=True))
+
+
+def test_every_pair_above_the_threshold_is_found_and_every_items_nearest() -> None:
+    train_ND = unit([1, 0], [0, 1], [1, 1], [10, 1])
+    items_MD = unit([1, 0], [-1, 0])
+
+    found = compare(train_ND, items_MD, threshold=0.8, rows_per_block=2)
+
+    assert pairs_of(found) == [(0, 0), (0, 3)]
+    assert found.pair_cosine_P == pytest.approx([1.0, 10 / 101**0.5])
+    assert found.nearest_train_M.tolist() == [0, 1]
+    assert found.nearest_cosine_M == pytest.approx([1.0, 0.0], abs=1e-7)
+
+
+def test_a_pair_at_exactly_the_threshold_is_not_above_it() -> None:
+    train_ND, items_MD = unit([1, 0, 0, 0], [0, 1, 0, 0]), unit([1, 1, 1, 1])
+
+    assert pairs_of(compare(train_ND, items_MD, threshold=0.5, rows_per_block=8)) == []
+    assert pairs_of(compare(train_ND, items_MD, threshold=0.4999999, rows_per_block=8)) == [(0, 0), (0, 1)]
+
+
+def test_no_pair_is_an_answer_too() -> None:
+    found = compare(unit([0, 1]), unit([1, 0], [1, 0]), threshold=0.8, rows_per_block=1)
+
+    assert pairs_of(found) == []
+    assert found.nearest_train_M.tolist() == [0, 0]
+
+
+def test_the_nearest_of_equals_is_the_lowest_row_in_whichever_block() -> None:
+    train_ND = unit([0, 1], [3, 4], [3, 4], [3, 4])
+
+    for rows_per_block in (1, 2, 3, 4):
+        found = compare(train_ND, unit([3, 4]), threshold=0.8, rows_per_block=rows_per_block)
+        assert found.nearest_train_M.tolist() == [1]
+        assert pairs_of(found) == [(0, 1), (0, 2), (0, 3)]
+
+
+@given(
+    num_train=st.integers(1, 60),
+    num_items=st.integers(1, 20),
+    rows_per_block=st.integers(1, 70),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_result_is_that_of_the_whole_matrix_and_the_block_size_does_not_change_it(
+    num_train: int, num_items: int, rows_per_block: int, seed: int
+) -> None:
+    train_ND, items_MD = random_units(num_train, seed), random_units(num_items, seed + 1)
+
+    blocks = compare(train_ND, items_MD, threshold=0.8, rows_per_block=rows_per_block)
+    whole = compare(train_ND, items_MD, threshold=0.8, rows_per_block=num_train)
+
+    cosines_NM = train_ND.astype(np.float64) @ items_MD.T.astype(np.float64)
+    expected = {(item, train) for train, item in np.argwhere(cosines_NM > 0.8).tolist()}
+    assert set(pairs_of(blocks)) == expected
+    assert np.allclose(blocks.nearest_cosine_M, cosines_NM.max(axis=0))
+    for name in Comparison.__slots__:
+        assert np.array_equal(getattr(blocks, name), getattr(whole, name)), name
+
+
+def test_a_pair_that_float32_would_misjudge_is_decided_in_float64() -> None:
+    train_ND, items_MD = random_units(400, 3, 384), random_units(40, 4, 384)
+    exact_NM = train_ND.astype(np.float64) @ items_MD.T.astype(np.float64)
+    exact_NM /= np.outer(
+        np.linalg.norm(train_ND.astype(np.float64), axis=1), np.linalg.norm(items_MD.astype(float), axis=1)
+    )
+    rounded_NM = train_ND @ items_MD.T
+    misjudged = np.argwhere((exact_NM > 0.1) & (rounded_NM < exact_NM - 1e-9))
+    assert len(misjudged), "no product is rounded down; draw other vectors"
+
+    for train, item in misjudged[:50].tolist():
+        threshold = (float(rounded_NM[train, item]) + float(exact_NM[train, item])) / 2
+        found = compare(train_ND, items_MD, threshold=threshold, rows_per_block=64)
+        assert (item, train) in pairs_of(found)
+
+
+def test_pairs_come_from_the_most_similar_down_for_each_item() -> None:
+    found = compare(random_units(80, 0), random_units(20, 1), threshold=0.7, rows_per_block=16)
+
+    order = list(zip(found.pair_item_P, -found.pair_cosine_P, found.pair_train_P, strict=True))
+    assert len(order) > 50
+    assert order == sorted(order)
+
+
+def test_similarities_stay_within_one() -> None:
+    vectors = random_units(500, 7, 384)
+    rows = np.arange(500)
+
+    assert (exact_cosines(vectors, vectors, rows, rows) <= 1.0).all()
+
+
+def test_many_candidates_are_recomputed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from med42lib.decontaminate import similarity
+
+    train_ND, items_MD = random_units(50, 0), random_units(20, 1)
+    whole = compare(train_ND, items_MD, threshold=0.3, rows_per_block=50)
+    monkeypatch.setattr(similarity, "_PAIRS_PER_RECHECK", 7)
+
+    parts = compare(train_ND, items_MD, threshold=0.3, rows_per_block=50)
+
+    assert len(whole.pair_train_P) > 7
+    assert np.array_equal(parts.pair_cosine_P, whole.pair_cosine_P)
+
+
+@pytest.mark.parametrize(
+    ("train_ND", "items_MD", "message"),
+    [
+        (unit([1, 0]), np.zeros((0, 2), np.float32), r"items_MD has shape \(0, 2\)"),
+        (np.zeros((0, 2), np.float32), unit([1, 0]), r"train_ND has shape \(0, 2\)"),
+        (np.array([[1, 0], [3, 4]], np.float32), unit([1, 0]), r"train_ND\[1\] has length 5\.000, expected 1"),
+        (unit([1, 0]), np.array([[np.nan, 0]], np.float32), r"items_MD\[0\] has length nan, expected 1"),
+        (unit([1, 0]), unit([1, 0, 0]), "train_ND has 2 dimensions but items_MD has 3"),
+    ],
+)
+def test_vectors_that_cannot_be_compared_are_named(train_ND: Vectors, items_MD: Vectors, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare(train_ND, items_MD, threshold=0.8, rows_per_block=8)

@@ -1,0 +1,197 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from med42lib.core.dataset import read_examples
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.prompt import multiple_choice
+from med42lib.core.records import BenchmarkItem, Example, Exchange
+from med42lib.decontaminate.config import DecontaminateConfig
+
+ReadLines = Callable[[Path], list[dict[str, Any]]]
+
+ASKED_IN_TRAINING = [
+    "Uvula vesicae seen in bladder is formed from the following structure?",
+    "Which vitamin deficiency causes scurvy?",
+    "What is the normal resting heart rate of an adult?",
+]
+ASKED_IN_EXAM = [
+    "Uvula vesicae is produced by which prostate lobe?",
+    "Scurvy is caused by a deficiency of which vitamin?",
+    "Which nerve innervates the diaphragm?",
+]
+
+
+@pytest.fixture
+def examples(example: Callable[..., Example]) -> list[Example]:
+    return [example(number, text) for number, text in enumerate(ASKED_IN_TRAINING)]
+
+
+@pytest.fixture
+def items(item: Callable[..., BenchmarkItem]) -> list[BenchmarkItem]:
+    return [item(number, text) for number, text in enumerate(ASKED_IN_EXAM)]
+
+
+@pytest.mark.slow
+def test_a_reworded_question_is_flagged_and_an_unrelated_one_is_not(
+    workbench: Any, examples: list[Example], items: list[BenchmarkItem], read_lines: ReadLines
+) -> None:
+    training, contamination = workbench.run(examples, items, threshold=0.7)
+
+    flagged = json.loads((contamination / "contaminated.json").read_text())
+    assert list(flagged["items"]) == ["exam/0", "exam/1"]
+    pairs = read_lines(contamination / "pairs.jsonl")
+    assert [(pair["item_id"], pair["example_id"]) for pair in pairs] == [
+        ("exam/0", examples[0].id),
+        ("exam/1", examples[1].id),
+    ]
+    nearest = read_lines(contamination / "nearest.jsonl")
+    assert [row["item_id"] for row in nearest] == ["exam/0", "exam/1", "exam/2"]
+    assert nearest[2]["cosine"] < 0.5
+    assert list(read_examples(training)) == examples
+
+
+# The two contaminated pairs of the paper's figure A.1: question and options in training, then in evaluation.
+FIGURE_A1 = [
+    (
+        "In a patient with head injury, eye opening is seen with painful stimulus, localizes the pain and there is "
+        "inappropriate verbal response. What would be score on Glasgow coma scale?",
+        ("8", "9", "10", "11"),
+        "Before a patient with traumatic brain injury, what score on the Glasgow Coma Scale does it show if we observe "
+        "that it emits inappropriate words, opens its eyes when speaking to it and makes a withdrawal response when "
+        "applying a painful stimulus?",
+        ("11", "10", "9", "8"),
+    ),
+    (
+        "Uvula vesicae seen in bladder is formed from the following structure?",
+        (
+            "Lateral lobe of prostate",
+            "Median lobe of prostate",
+            "Anterior lobe of prostate",
+            "Posterior lobe of prostate",
+        ),
+        "Uvula vesicae is produced by which prostate lobe?",
+        ("Anterior lobe", "Post lobe", "Median lobe", "Lateral lobe"),
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "flagged"), [("question", ["exam/0"]), ("request", ["exam/0", "exam/1"])])
+def test_of_the_papers_two_contaminated_pairs_the_question_finds_one_and_the_request_both(
+    workbench: Any,
+    example: Callable[..., Example],
+    item: Callable[..., BenchmarkItem],
+    text: str,
+    flagged: list[str],
+) -> None:
+    examples = [
+        replace(example(n, question), exchanges=(Exchange(multiple_choice(question, options), "It is this one."),))
+        for n, (question, options, _, _) in enumerate(FIGURE_A1)
+    ]
+    items = [replace(item(n, question), options=options) for n, (_, _, question, options) in enumerate(FIGURE_A1)]
+
+    _, contamination = workbench.run(examples, items, text=text)
+
+    assert list(json.loads((contamination / "contaminated.json").read_text())["items"]) == flagged
+
+
+@pytest.mark.slow
+def test_a_verbatim_repeat_has_similarity_one(
+    workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem]
+) -> None:
+    question = "Which vitamin deficiency causes scurvy?"
+    _, contamination = workbench.run([example(0, question), example(1, "Why?")], [item(0, question)])
+
+    assert json.loads((contamination / "contaminated.json").read_text()) == {
+        "threshold": 0.8,
+        "items": {"exam/0": 1.0},
+    }
+
+
+@pytest.mark.slow
+def test_dropping_leaves_out_the_examples_in_pairs_and_flags_the_items_all_the_same(
+    workbench: Any, examples: list[Example], items: list[BenchmarkItem]
+) -> None:
+    training, contamination = workbench.run(examples, items, threshold=0.7, action="drop_training")
+
+    assert list(read_examples(training)) == examples[2:]
+    assert len(json.loads((contamination / "contaminated.json").read_text())["items"]) == 2
+
+
+@pytest.mark.slow
+def test_dropping_every_example_is_an_error(
+    workbench: Any, examples: list[Example], items: list[BenchmarkItem]
+) -> None:
+    with pytest.raises(DataError, match="none is left; use action: flag"):
+        workbench.run(examples[:2], items, threshold=0.7, action="drop_training")
+
+
+@pytest.mark.slow
+def test_block_size_and_repetition_change_no_byte(
+    workbench: Any, examples: list[Example], items: list[BenchmarkItem]
+) -> None:
+    outputs = [workbench.run(examples, items, rows_per_block=rows) for rows in (1, 2, 2048, 2048)]
+
+    digests = {tuple(Source(str(folder)).digest for folder in folders) for folders in outputs}
+    assert len(digests) == 1
+
+
+@pytest.mark.slow
+def test_what_was_embedded_and_cut_is_recorded(
+    workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem]
+) -> None:
+    long = "Why does a patient with fever, " + "cough and " * 200 + "chills shiver?"
+    _, contamination = workbench.run([example(0, long), example(1, "Why?")], [item(0, "Why?")])
+
+    metrics = {row["key"]: row["value"] for row in Source(str(contamination)).metrics()}
+    assert metrics == {"embedded_texts": 2, "cut_texts": 1, "contaminated_items": 1, "pairs": 1}
+
+
+def test_an_empty_dataset_is_an_error(workbench: Any, items: list[BenchmarkItem]) -> None:
+    with pytest.raises(DataError, match=r"examples\.parquet holds no training example"):
+        workbench.run([], items)
+
+
+def test_no_items_is_an_error(workbench: Any, examples: list[Example]) -> None:
+    with pytest.raises(DataError, match=r"items\.jsonl holds no evaluation item"):
+        workbench.run(examples, [])
+
+
+@pytest.mark.parametrize(
+    "settings", [{"threshold": 1.0}, {"threshold": 0}, {"action": "drop"}, {"text": "answer"}, {"rows_per_block": 0}]
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        DecontaminateConfig.model_validate(settings)
+
+
+@pytest.mark.slow
+def test_no_test_question_of_pubmedqa_is_among_its_other_questions(
+    workbench: Any,
+    example: Callable[..., Example],
+    item: Callable[..., BenchmarkItem],
+    real_data: Path,
+    read_lines: ReadLines,
+) -> None:
+    folder = real_data / "raw" / "pubmedqa"
+    questions = {pmid: row["QUESTION"] for pmid, row in json.loads((folder / "ori_pqal.json").read_text()).items()}
+    test_pmids = json.loads((folder / "test_ground_truth.json").read_text()).keys()
+
+    _, contamination = workbench.run(
+        [example(n, text, "pubmedqa") for n, (pmid, text) in enumerate(questions.items()) if pmid not in test_pmids],
+        [item(n, text, "pubmedqa") for n, (pmid, text) in enumerate(questions.items()) if pmid in test_pmids],
+    )
+
+    assert json.loads((contamination / "summary.json").read_text()) == {
+        "benchmarks": {"pubmedqa": {"items": 500, "contaminated": 0}},
+        "sources": {"pubmedqa": 0},
+    }
+    nearest = read_lines(contamination / "nearest.jsonl")
+    assert 0.6 < max(row["cosine"] for row in nearest) < 0.8

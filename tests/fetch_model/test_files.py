@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.fetch_model.files import read_json, tensors_by_shard, wanted_files
+
+INDEX = "model.safetensors.index.json"
+
+
+def make(folder: Path, *names: str, index: object = None) -> Source:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    if index is not None:
+        (folder / INDEX).write_text(json.dumps(index))
+    return Source(str(folder))
+
+
+def test_only_weights_settings_tokenizer_and_licence_are_taken(tmp_path: Path) -> None:
+    wanted = ["LICENSE.txt", "USE_POLICY.md", "config.json", "model.safetensors", "tokenizer.json", "vocab.json"]
+    source = make(tmp_path, *wanted, "README.md", "modeling_evil.py", "pytorch_model.bin", "onnx/config.json", ".git/x")
+
+    assert wanted_files(source) == wanted
+
+
+def test_shards_are_taken_as_the_index_names_them_and_a_second_copy_of_the_weights_is_not(tmp_path: Path) -> None:
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}
+    source = make(
+        tmp_path,
+        "config.json",
+        "tokenizer.json",
+        "model-1.safetensors",
+        "model-2.safetensors",
+        "consolidated.safetensors",
+        index=index,
+    )
+
+    assert wanted_files(source) == [
+        "config.json",
+        "model-1.safetensors",
+        "model-2.safetensors",
+        INDEX,
+        "tokenizer.json",
+    ]
+    assert tensors_by_shard(tmp_path / INDEX) == {"model-1.safetensors": {"a", "c"}, "model-2.safetensors": {"b"}}
+
+
+def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
+    source = make(tmp_path, "config.json", "tokenizer.json", index={"weight_map": {"a": "model-1.safetensors"}})
+
+    with pytest.raises(DataError, match=r"has no model-1\.safetensors"):
+        wanted_files(source)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["config.json", "tokenizer.json", "pytorch_model.bin"], "only as pickles"),
+        (["tiny.Q4_1.gguf"], "set format: gguf"),
+        (["README.md"], "holds neither"),
+        (["tokenizer.json", "model.safetensors"], r"has no config\.json; check the address"),
+        (["config.json", "model.safetensors", "tokenizer.model"], "character offsets the loss mask needs"),
+    ],
+)
+def test_a_folder_that_is_no_complete_model_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
+    source = make(tmp_path, *names)
+
+    with pytest.raises(DataError, match=message):
+        wanted_files(source)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {},
+        {"weight_map": {}},
+        {"weight_map": {"a": "../elsewhere.safetensors"}},
+        {"weight_map": {"a": "weights.bin"}},
+        {"weight_map": {"a": 1}},
+    ],
+)
+def test_an_index_that_leads_out_of_its_folder_or_to_pickles_is_refused(tmp_path: Path, index: object) -> None:
+    make(tmp_path, index=index)
+
+    with pytest.raises(DataError, match="weight"):
+        tensors_by_shard(tmp_path / INDEX)
+
+
+@pytest.mark.parametrize("text", ['{"a": ', "[1, 2]", "\x00\x01", '"text"'])
+def test_a_file_that_holds_no_json_object_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+
+    with pytest.raises(DataError, match=r"config\.json"):
+        read_json(tmp_path / "config.json")

