@@ -14,6 +14,7 @@ from med42lib.register.tracking import check_tracking, ui_command
 from med42lib.spec import RunSpec, load_spec
 from med42lib.stage_command import absolute
 from pipelines.arguments import pipeline_arguments
+from pipelines.results_table import results_table
 
 DESCRIPTION = """\
 Run a specification on this machine: every stage a process of its own, in the order of pipelines/med42.py. Stages
@@ -65,7 +66,7 @@ def _run(arguments: Namespace) -> int:
 
 def _conclude(report: str, seconds: float) -> None:
     source = Source(report, cache=Path("runs") / "reports" / Path(report).parent.name)
-    print(f"\n{source.path('results.txt').read_text(encoding='utf-8')}")
+    print(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
     print(f"report   {source.path('report.html')}")
     print(f"mlflow   {ui_command()}")
     print(f"took     {seconds:.0f} s")

@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,15 @@ S3_SCHEME = "s3://"
 PART_BYTES = 64 << 20
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
 _DEFAULT_REGION = "us-east-1"
+_CONNECTION_VARIABLES = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_REGION",
+)
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _NO_BUCKET = {"NoSuchBucket"}
 _FORBIDDEN = {
@@ -72,6 +81,12 @@ def make_client(*, max_attempts: int = 10) -> S3Client:
     return boto3.Session().client("s3", region_name=region, config=config)
 
 
+@lru_cache(maxsize=8)
+def shared_client(*_connection: str | None) -> S3Client:
+    """Give one client to all stores with the same connection: making one takes a tenth of a second."""
+    return make_client()
+
+
 class S3Store:
     """Files below `s3://bucket/prefix`."""
 
@@ -82,9 +97,9 @@ class S3Store:
         self.address = address.rstrip("/")
         self._bucket, self._prefix = bucket, prefix.strip("/")
 
-    @cached_property
+    @property
     def _client(self) -> S3Client:
-        return make_client()
+        return shared_client(*(os.environ.get(name) for name in _CONNECTION_VARIABLES))
 
     def check(self) -> None:
         """Make sure the bucket exists and the credentials are good, before some server creates it on a PUT."""
@@ -131,7 +146,9 @@ class S3Store:
         return Path(os.environ.get("MED42_SCRATCH", default))
 
     def publish(self, prefix: str, folder: Path, files: Sequence[FileEntry], manifest: str) -> None:
-        """Upload every file in parallel parts, and the manifest last and only if nobody else did."""
+        """Upload every file in parallel parts, and the manifest last; what is complete already is left alone."""
+        if self.read(str(PurePosixPath(prefix, MANIFEST_FILE))) is not None:
+            return
         with translated(f"{self.address}/{prefix}", self._bucket):
             with progress(f"upload {prefix}", sum(entry.bytes for entry in files), unit="B") as bar:
                 for entry in files:

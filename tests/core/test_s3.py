@@ -6,6 +6,7 @@ from med42lib.core import s3 as module
 from med42lib.core.edges import Source
 from med42lib.core.errors import AccessError, DataError, StoreError, StoreUnavailable
 from med42lib.core.manifest import Manifest, describe_folder
+from med42lib.core.s3 import S3Store
 from med42lib.core.store import open_store
 from tests.s3_server import S3Server
 
@@ -73,12 +74,21 @@ def test_a_prefix_does_not_match_its_longer_neighbour(bucket: str) -> None:
     assert open_store(f"s3://{bucket}").names("data") == ["data/a"]
 
 
-def test_the_first_manifest_wins(bucket: str, folder: Path) -> None:
+def test_a_complete_output_stays_as_it_is(bucket: str, folder: Path) -> None:
     publish(f"s3://{bucket}", folder, "k")
-    before = open_store(f"s3://{bucket}").read("k/manifest.json")
+    store = open_store(f"s3://{bucket}")
+    before = store.read("k/manifest.json")
     (folder / "small").write_text("other")
     publish(f"s3://{bucket}", folder, "k")
-    assert open_store(f"s3://{bucket}").read("k/manifest.json") == before
+    assert store.read("k/manifest.json") == before
+    assert store.read("k/small") == b"s"
+
+
+def test_of_two_that_finish_at_once_the_first_manifest_wins(bucket: str) -> None:
+    store = S3Store(f"s3://{bucket}")
+    for content in (b"1", b"2"):
+        store._put_once("k/manifest.json", content)
+    assert store.read("k/manifest.json") == b"1"
 
 
 def test_a_missing_bucket_is_an_error_and_is_not_made(s3: S3Server) -> None:

@@ -1,0 +1,1 @@
+"""Make the chosen model one folder that MLflow loads."""

@@ -1,0 +1,77 @@
+"""`package_model`: put the chosen model into one folder that MLflow loads, if it is not one already."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.log import log
+from med42lib.core.mlflow_layout import (
+    ADAPTER_FOLDER,
+    MODEL_FOLDER,
+    TOKENIZER_FOLDER,
+    copy_tokenizer,
+    write_mlmodel,
+)
+from med42lib.core.store import writing
+from med42lib.package_model.config import PackageModelConfig
+
+PACKAGE_FILE = "package.json"
+
+
+def package_model(config: PackageModelConfig, *, base: Source, full: Source, lora: Source, package: Target) -> None:
+    """Write what is missing to load the candidate from one address.
+
+    A full fine-tune is such a folder as it is, so only `package.json` is written, which says so. An adapter is
+    not: MLflow can follow a reference to its base model on this machine's disks or the hub, but not into a
+    bucket. So the package is base and adapter together. On one file system the base's files are hard-linked,
+    which takes no space; on S3 they are stored once more for each adapter that becomes a candidate, and for no other.
+
+    Args:
+        config: Which model it is.
+        base: Its `model/` is what the adapter was trained on.
+        full: The full fine-tune.
+        lora: Its `peft/` is the adapter.
+        package: Gets `package.json` and, for the adapter, `MLmodel`, `model/`, `peft/` and `components/tokenizer/`.
+
+    Raises:
+        DataError: If the base model or the adapter is not complete.
+    """
+    chosen = full if config.candidate == "full" else lora
+    content = {"candidate": config.candidate, "weights": chosen.digest, "base": base.digest}
+    package.path(PACKAGE_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    if config.candidate == "lora":
+        _link_folder(base.path(MODEL_FOLDER), package.folder / MODEL_FOLDER)
+        _link_folder(lora.path(ADAPTER_FOLDER), package.folder / ADAPTER_FOLDER)
+        copy_tokenizer(package.folder / ADAPTER_FOLDER, package.folder / TOKENIZER_FOLDER)
+        write_mlmodel(package.folder, adapter=True)
+    log("package_model").info(
+        "the candidate is the %s fine-tune (%s)",
+        config.candidate,
+        "loadable where it is" if config.candidate == "full" else f"base and adapter, {_size(package.folder)}",
+    )
+
+
+def _link_folder(source: Path, target: Path) -> None:
+    """Give every file of a folder a second name below `target`, or copy it where that cannot be."""
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            place = target / path.relative_to(source)
+            with writing(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _link(path, place)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Hard-link a file; copy it across file systems and on those without links."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _size(folder: Path) -> str:
+    return f"{sum(path.stat().st_size for path in folder.rglob('*') if path.is_file()) / 1e6:,.1f} MB"

@@ -1,0 +1,107 @@
+"""`register`: record the run in MLflow, and register the candidate under an alias."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from med42lib import __version__
+from med42lib.core.edges import Source, Target
+from med42lib.core.lineage import Lineage, trace
+from med42lib.core.log import log
+from med42lib.core.mlflow_layout import MLMODEL_FILE
+from med42lib.core.store import S3_SCHEME
+from med42lib.register.config import RegisterConfig
+from med42lib.register.tracking import check_tracking, quiet_mlflow, tracking_address, ui_command
+from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, edge_labels, stage_records
+
+if TYPE_CHECKING:
+    from med42lib.register.registry import Registry
+
+GIT_VARIABLE = "MED42_GIT_SHA"
+REGISTERED_FILE = "registered.json"
+ALIAS = "candidate"
+_TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
+
+
+def register(config: RegisterConfig, *, full: Source, package: Source, report: Source, registered: Target) -> None:
+    """Record the run in MLflow, register the candidate's weights where they lie, and move the alias to them.
+
+    All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, and a call
+    after MLflow's database was deleted makes everything again. No weights are read or copied.
+
+    Args:
+        config: Where in MLflow.
+        full: The full fine-tune, which is itself what MLflow loads if it is the candidate.
+        package: What `package_model` wrote: which model is the candidate, and an adapter's loadable folder.
+        report: The report. Everything it and the package were made from is the run.
+        registered: Gets `registered.json`: model, alias, source and weights, but no ids. Those are MLflow's to give,
+            and are others once its database was deleted.
+
+    Raises:
+        TrackingError: If MLflow does not answer, refuses, or is a server while the store is a local folder.
+        AccessError: If MLflow rejects the credentials.
+        DataError: If an input is not the output of a stage.
+    """
+    model = package if package.has(MLMODEL_FILE) else full
+    check_tracking(model.address)
+    quiet_mlflow()
+    from med42lib.register.registry import Registry
+
+    registry = Registry(tracking_address())
+    with TemporaryDirectory(prefix="med42-register-") as cache:
+        lineage = trace(full, package, report, cache=Path(cache))
+        run_id = _record_run(registry, config, lineage, report)
+    source = _source_uri(model.address)
+    tags = _version_tags(config, lineage, model, package, report)
+    version = registry.register_version(
+        config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
+    )
+    registry.set_alias(config.model_name, version, ALIAS)
+    uri = f"models:/{config.model_name}@{ALIAS}"
+    content = {"model": config.model_name, "alias": ALIAS, "uri": uri, "source": source, "weights": model.digest}
+    registered.path(REGISTERED_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    log("register").info("%s is version %s: %s. MLflow: %s", uri, version, source, ui_command())
+
+
+def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, report: Source) -> str:
+    for sentence in lineage.missing:
+        log("register").warning("not recorded in MLflow: input %s", sentence)
+    output = lineage.at(report.address)
+    return registry.record_run(
+        registry.experiment(config.experiment),
+        digest=lineage.digest,
+        name=f"{config.experiment} {lineage.digest[:8]}",
+        tags=config.tags | ({NOTE_TAG: config.description} if config.description else {}),
+        records=stage_records(lineage, edge_labels(output.manifest)),
+        report=StageRecord("report", (output,)),
+    )
+
+
+def _version_tags(
+    config: RegisterConfig, lineage: Lineage, model: Source, package: Source, report: Source
+) -> dict[str, str]:
+    """Say what the version is, how well it does and what it was made from, by content."""
+    package_manifest, report_manifest = (lineage.at(source.address).manifest for source in (package, report))
+    candidate = str(package_manifest.config["candidate"])
+    tags = {
+        RUN_TAG: lineage.digest,
+        WEIGHTS_TAG: model.digest,
+        "med42.candidate": candidate,
+        "med42.base": package_manifest.inputs["base"].digest,
+        "med42.suite": __version__,
+    }
+    tags |= {f"med42.{e}": entry.digest for e, entry in report_manifest.inputs.items() if e in _TAGGED_INPUTS}
+    scores = {f"accuracy/{subset}/overall/{candidate}": f"med42.accuracy_{subset}" for subset in ("all", "clean")}
+    tags |= {scores[row["key"]]: f"{row['value']:.4f}" for row in report.metrics() if row["key"] in scores}
+    if commit := os.environ.get(GIT_VARIABLE):
+        tags["med42.git_sha"] = commit
+    return tags | config.tags
+
+
+def _source_uri(address: str) -> str:
+    """Write an address as MLflow wants a source."""
+    return address if address.startswith(S3_SCHEME) else Path(address).absolute().as_uri()

@@ -1,0 +1,181 @@
+"""Which MLflow is used, and whether it can be: known without importing MLflow.
+
+The address is a fact of the place, not a setting. `MLFLOW_TRACKING_URI` names it; without it, MLflow works on the
+SQLite file `mlflow.db` in the folder `MED42_HOME` (`runs` under the current directory if unset), and keeps reports
+in `mlflow-artifacts` beside it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shlex
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from med42lib.core.errors import TrackingError
+from med42lib.core.log import redact
+from med42lib.core.store import S3_SCHEME
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+HOME_VARIABLE = "MED42_HOME"
+SQLITE_SCHEME = "sqlite:///"
+DATABASE_FILE = "mlflow.db"
+ARTIFACTS_FOLDER = "mlflow-artifacts"
+PROBE_SECONDS = 5
+_MLFLOW_DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+_SQLITE_MAGIC = b"SQLite format 3\0"
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_HOST_REFUSED = "Invalid Host header"
+
+
+def tracking_address() -> str:
+    """Give the address of MLflow: the environment's, or that of the SQLite file.
+
+    Raises:
+        TrackingError: If it names a folder, which MLflow 3 no longer accepts.
+    """
+    address = os.environ.get(TRACKING_VARIABLE, "").strip()
+    if not address:
+        return f"{SQLITE_SCHEME}{_home() / DATABASE_FILE}"
+    scheme = urlsplit(address).scheme.partition("+")[0]
+    if not is_server(address) and scheme not in _DATABASES:
+        raise TrackingError(
+            f"{TRACKING_VARIABLE}={redact(address)}: MLflow 3 keeps no runs in a folder; use "
+            f"{SQLITE_SCHEME}/path/to/{DATABASE_FILE}, a database or a server's http(s):// address, or unset it"
+        )
+    return address.rstrip("/")
+
+
+def is_server(address: str) -> bool:
+    """Say whether an address is that of an MLflow server, rather than of a database opened from here."""
+    return address.startswith(("http://", "https://"))
+
+
+def sqlite_file(address: str) -> Path | None:
+    """Give the file of a SQLite address; None for other addresses."""
+    return Path(address.removeprefix(SQLITE_SCHEME)).absolute() if address.startswith(SQLITE_SCHEME) else None
+
+
+def artifacts_address(address: str) -> str | None:
+    """Say where a new experiment keeps its reports: beside a SQLite file, else where MLflow's server says (None)."""
+    file = sqlite_file(address)
+    return (file.parent / ARTIFACTS_FOLDER).as_uri() if file else None
+
+
+def ui_command() -> str:
+    """Give what a user opens in a browser, or types first, to look at the runs.
+
+    MLflow's interface starts four workers unless told otherwise, which takes small machines a minute.
+    """
+    address = tracking_address()
+    if is_server(address):
+        return redact(address)
+    return f"mlflow ui --workers 1 --backend-store-uri {shlex.quote(address)}"
+
+
+def check_tracking(store_address: str) -> None:
+    """Make sure, before anything is computed, that models of this store can be registered.
+
+    Takes at most a few seconds and writes nothing.
+
+    Raises:
+        TrackingError: If MLflow is a server and the store a local folder, if the server does not answer or
+            refuses its name, or if the SQLite file cannot be used.
+    """
+    address = tracking_address()
+    if is_server(address):
+        _check_store(address, store_address)
+        _check_server(address)
+    elif file := sqlite_file(address):
+        _check_sqlite(file)
+
+
+def quiet_mlflow() -> None:
+    """Set what MLflow reads from the environment, unless the user has; call before importing it.
+
+    Its client would wait four minutes for a server that is down, report its use over the network, and print a
+    line per run.
+    """
+    for variable, value in _MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(variable, value)
+
+
+def _home() -> Path:
+    return Path(os.environ.get(HOME_VARIABLE) or "runs").expanduser().absolute()
+
+
+def _check_store(address: str, store_address: str) -> None:
+    if not store_address.startswith(S3_SCHEME):
+        raise TrackingError(
+            f"the MLflow server {redact(address)} cannot register models in the local store {store_address}: "
+            f"servers refuse local paths; use --store s3://bucket/prefix, or unset {TRACKING_VARIABLE} to record "
+            "this run in a SQLite file"
+        )
+
+
+def _check_sqlite(file: Path) -> None:
+    folder = next(parent for parent in file.parents if parent.exists())
+    if not folder.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise TrackingError(f"MLflow's file {file} cannot be written; set {HOME_VARIABLE} to a folder of yours")
+    if file.exists() and file.stat().st_size and not _is_sqlite(file):
+        raise TrackingError(f"{file} is not a SQLite database; move it away, or set {TRACKING_VARIABLE}")
+
+
+def _is_sqlite(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+
+
+def _check_server(address: str) -> None:
+    """Ask the server for one experiment: MLflow's own client would wait minutes for one that is down."""
+    url = f"{_without_credentials(address)}/api/2.0/mlflow/experiments/search?max_results=1"
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
+            return
+    except urllib.error.HTTPError as error:
+        _check_answer(address, error)
+    except (OSError, http.client.HTTPException) as error:
+        if not isinstance(getattr(error, "reason", None), ssl.SSLError):
+            raise unreachable(address, str(error)) from error
+
+
+def _check_answer(address: str, error: urllib.error.HTTPError) -> None:
+    """Refuse answers that no log-in would change; MLflow's own client, which has the credentials, meets the rest."""
+    with error:
+        if error.code == 403 and _HOST_REFUSED in error.read(1000).decode(errors="replace"):
+            raise host_refused(address) from error
+    if error.code == 404:
+        raise TrackingError(
+            f"what answers at {redact(address)} is not an MLflow server (404); check {TRACKING_VARIABLE}"
+        ) from error
+
+
+def _without_credentials(address: str) -> str:
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def unreachable(address: str, detail: str) -> TrackingError:
+    """Say that the server does not answer."""
+    return TrackingError(
+        f"the MLflow server {redact(address)} does not answer ({redact(detail)}); start it, correct "
+        f"{TRACKING_VARIABLE}, or unset it to use a SQLite file. Finished stages are kept: run the same command again"
+    )
+
+
+def host_refused(address: str) -> TrackingError:
+    """Say that the server does not know itself by the name it was called."""
+    host = urlsplit(address).netloc.rpartition("@")[2]
+    return TrackingError(
+        f"the MLflow server refuses requests for the host name {host!r} (403 {_HOST_REFUSED}); start it with "
+        f'`mlflow server --allowed-hosts "{host}"`, adding every name it is called by, port included'
+    )

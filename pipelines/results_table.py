@@ -1,0 +1,40 @@
+"""The report's first table, for a terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Mapping
+
+SUBSETS = ("all", "clean")
+MODELS = ("base", "full", "lora")
+Cells = Mapping[tuple[str, str], Mapping[str, str]]
+
+
+def results_table(results_csv: str) -> str:
+    """Write accuracy in percent per benchmark and model, for all questions and for those without a leak.
+
+    Args:
+        results_csv: Content of the report's `results.csv`.
+    """
+    rows: dict[str, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
+    for row in csv.DictReader(io.StringIO(results_csv)):
+        rows[row["benchmark"]][row["subset"], row["model"]] = row
+    heading = f"{'accuracy, %':<30}" + "".join(f"{subset:>8}" + _models(MODELS) for subset in SUBSETS)
+    return "\n".join([heading, *(_line(benchmark, cells) for benchmark, cells in rows.items())])
+
+
+def _line(benchmark: str, cells: Cells) -> str:
+    return f"{benchmark:<30}" + "".join(_subset(cells, subset) for subset in SUBSETS)
+
+
+def _subset(cells: Cells, subset: str) -> str:
+    if (subset, MODELS[0]) not in cells:
+        return f"{'–':>8}" + _models("–" * len(MODELS))
+    found = [cells[subset, model] for model in MODELS]
+    return f"{int(found[0]['n']):>8,}" + _models([f"{100 * float(cell['accuracy']):.1f}" for cell in found])
+
+
+def _models(texts: list[str] | tuple[str, ...] | str) -> str:
+    return "".join(f"{text:>7}" for text in texts)

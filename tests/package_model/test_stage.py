@@ -1,0 +1,81 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError
+from med42lib.core.manifest import describe_folder
+from med42lib.package_model.config import PackageModelConfig
+from med42lib.package_model.stage import package_model
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> dict[str, Source]:
+    for name, inside in (("base", "model"), ("full", "model"), ("lora", "peft")):
+        folder = tmp_path / name / inside
+        folder.mkdir(parents=True)
+        (folder / "tokenizer.json").write_text("{}")
+        (folder / "weights.safetensors").write_text(f"weights of {name}")
+        (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    return {name: Source(str(tmp_path / name)) for name in ("base", "full", "lora")}
+
+
+def call(candidate: str, models: dict[str, Source], folder: Path) -> Path:
+    folder.mkdir()
+    package_model(PackageModelConfig.model_validate({"candidate": candidate}), **models, package=Target(folder))
+    return folder
+
+
+def test_a_full_fine_tune_is_named_and_not_copied(models: dict[str, Source], tmp_path: Path) -> None:
+    folder = call("full", models, tmp_path / "out")
+    assert [path.name for path in folder.iterdir()] == ["package.json"]
+    content = json.loads((folder / "package.json").read_text())
+    assert content == {"base": models["base"].digest, "candidate": "full", "weights": models["full"].digest}
+
+
+def test_an_adapter_is_put_together_with_its_base(models: dict[str, Source], tmp_path: Path) -> None:
+    folder = call("lora", models, tmp_path / "out")
+    assert (folder / "model/weights.safetensors").read_text() == "weights of base"
+    assert (folder / "peft/weights.safetensors").read_text() == "weights of lora"
+    assert (folder / "components/tokenizer/tokenizer.json").is_file()
+    flavor = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["transformers"]
+    assert (flavor["model_binary"], flavor["peft_adaptor"]) == ("model", "peft")
+
+
+def test_weights_on_one_disk_take_no_more_space(models: dict[str, Source], tmp_path: Path) -> None:
+    folder = call("lora", models, tmp_path / "out")
+    assert (folder / "model/weights.safetensors").samefile(tmp_path / "base/model/weights.safetensors")
+
+
+def test_weights_are_copied_where_they_cannot_be_linked(
+    models: dict[str, Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    copied, base = call("lora", models, tmp_path / "out") / "model/weights.safetensors", tmp_path / "base/model"
+    assert copied.read_text() == "weights of base"
+    assert not copied.samefile(base / "weights.safetensors")
+
+
+def test_a_link_in_the_base_is_followed(models: dict[str, Source], tmp_path: Path) -> None:
+    blob = tmp_path / "base/model/weights.safetensors"
+    blob.rename(tmp_path / "base/blob")
+    blob.symlink_to(tmp_path / "base/blob")
+    packaged = call("lora", models, tmp_path / "out") / "model/weights.safetensors"
+    assert not packaged.is_symlink()
+    assert packaged.read_text() == "weights of base"
+
+
+def test_the_same_models_give_the_same_package(models: dict[str, Source], tmp_path: Path) -> None:
+    first, second = call("lora", models, tmp_path / "first"), call("lora", models, tmp_path / "second")
+    assert describe_folder(first) == describe_folder(second)
+
+
+def test_an_output_without_adapter_is_refused(models: dict[str, Source], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no 'peft'"):
+        call("lora", models | {"lora": models["full"]}, tmp_path / "out")

@@ -1,0 +1,289 @@
+"""A finished run in a store, with models small enough to load in a test, and the servers it may meet."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.manifest import Input, Manifest, describe_folder
+from med42lib.core.mlflow_layout import copy_tokenizer, write_mlmodel
+from med42lib.core.store import join_address, open_store
+from med42lib.package_model.config import PackageModelConfig
+from med42lib.package_model.stage import package_model
+from tests.s3_server import free_ports
+
+START_SECONDS = 60
+MEASURED_AT_MS = 1_700_000_000_000
+
+
+@dataclass
+class FinishedRun:
+    """Outputs of every stage before `register`, published as the runner does."""
+
+    store: str
+    scratch: Path
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def source(self, edge: str) -> Source:
+        return Source(self.addresses[edge], cache=self.scratch / "cache" / edge)
+
+    def publish(
+        self,
+        edge: str,
+        stage: str,
+        write: Callable[[Target], object],
+        *,
+        inputs: dict[str, str] | None = None,
+        config: dict[str, object] | None = None,
+        key: str = "",
+        target: str = "",
+    ) -> None:
+        """Publish one output; `inputs` maps its edges to edges of this run."""
+        key, target = key or f"{edge}-key", target or edge
+        folder = self.scratch / f"{edge}-out"
+        folder.mkdir(parents=True)
+        out = Target(folder)
+        write(out)
+        sources = {name: self.source(upstream) for name, upstream in (inputs or {}).items()}
+        manifest = Manifest(
+            stage=stage,
+            target=target,
+            key=key,
+            config=config or {},
+            inputs={name: Input(source.digest, source.address) for name, source in sources.items()},
+            files=describe_folder(folder),
+            rows=3,
+            created_at="2026-01-02T03:04:05+00:00",
+            seconds=2.5,
+            versions={"torch": "2.13.0"},
+        )
+        open_store(self.store).publish(f"{stage}/{key}/{target}", folder, manifest.files, manifest.to_json())
+        self.addresses[edge] = join_address(self.store, stage, key, target)
+
+    def package(self, candidate: str) -> Source:
+        """Run `package_model` for a candidate and publish what it wrote, unless that was done."""
+        if f"package_{candidate}" in self.addresses:
+            return self.source(f"package_{candidate}")
+        config = PackageModelConfig.model_validate({"candidate": candidate})
+        edges = {name: self.source(name) for name in ("base", "full", "lora")}
+        self.publish(
+            f"package_{candidate}",
+            "package_model",
+            lambda out: package_model(config, **edges, package=out),
+            inputs={name: name for name in edges},
+            config=config.model_dump(mode="json"),
+            target="package",
+        )
+        return self.source(f"package_{candidate}")
+
+
+def _text(name: str, content: str) -> Callable[[Target], object]:
+    return lambda out: out.path(name).write_text(content)
+
+
+def _copy_of(folder: Path, num_metrics: int = 0) -> Callable[[Target], object]:
+    def write(out: Target) -> None:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                out.path(path.relative_to(folder).as_posix()).write_bytes(path.read_bytes())
+        lines = [
+            f'{{"key": "loss", "value": {1 / (step + 1)}, "step": {step}, "timestamp_ms": {MEASURED_AT_MS + step}}}\n'
+            for step in range(num_metrics)
+        ]
+        out.path("metrics.jsonl").write_text("".join(lines))
+
+    return write
+
+
+def _write_report(out: Target) -> None:
+    for name in ("report.html", "report.md", "results.csv", "summary.json"):
+        out.path(name).write_text(f"content of {name}")
+    out.path("figures/accuracy.svg").write_text("<svg/>")
+    out.metric("accuracy/clean/overall/lora", 0.75)
+    out.metric("difference,clean", 0.5)
+
+
+def finish_run(store: str, scratch: Path, models: Path) -> FinishedRun:
+    run = FinishedRun(store, scratch)
+    run.publish("base", "fetch_model", _copy_of(models / "base"), target="model")
+    run.publish("dataset", "assemble", _text("examples.parquet", "rows"), config={"mixture": [{"source": "a"}]})
+    run.publish("items", "benchmarks", _text("items.jsonl", "{}"))
+    checked = {"dataset": "dataset", "items": "items"}
+    for target in ("training", "contamination"):
+        run.publish(target, "decontaminate", _text(f"{target}.json", target), inputs=checked, key="decon-key")
+    run.publish("packed", "pack", _text("chunks.bin", "0"), inputs={"dataset": "training", "model": "base"})
+    for method in ("full", "lora"):
+        run.publish(
+            method,
+            "train",
+            _copy_of(models / method, num_metrics=1500),
+            inputs={"packed": "packed", "model": "base"},
+            config={"method": method, "recipe": {"epochs": 2, "betas": [0.9, 0.95]}},
+            target="trained",
+        )
+    for model in ("base", "full", "lora"):
+        inputs = {"items": "items", "base": "base", "model": model}
+        run.publish(f"{model}_scores", "evaluate", _text("scores.jsonl", model), inputs=inputs, target="scores")
+    edges = ("dataset", "items", "contamination", "packed", "full", "lora", "base_scores", "full_scores", "lora_scores")
+    run.publish("report", "report", _write_report, inputs={edge: edge for edge in edges})
+    return run
+
+
+@pytest.fixture(scope="session")
+def text_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models whose weights are a line of text: enough for everything but loading."""
+    folder = tmp_path_factory.mktemp("text_models")
+    for name, inside in (("base", "model"), ("full", "model"), ("lora", "peft")):
+        (folder / name / inside).mkdir(parents=True)
+        (folder / name / inside / "tokenizer.json").write_text("{}")
+        (folder / name / inside / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+        (folder / name / inside / "weights.safetensors").write_text(f"weights of {name}")
+    copy_tokenizer(folder / "full" / "model", folder / "full" / "components" / "tokenizer")
+    write_mlmodel(folder / "full", adapter=False)
+    return folder
+
+
+@pytest.fixture
+def finished_run(tmp_path: Path, text_models: Path) -> FinishedRun:
+    return finish_run(str(tmp_path / "a store"), tmp_path / "scratch", text_models)
+
+
+@pytest.fixture(scope="session")
+def real_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Llama, the same with other weights, and an adapter that changes its output."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("real_models")
+    words = ["<unk>", "</s>", "what", "treats", "fever", "aspirin", "rest", "water", "and", "the"]
+    raw = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="</s>", pad_token="</s>")
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+        eos_token_id=1,
+        bos_token_id=1,
+        pad_token_id=1,
+    )
+    for seed, name in enumerate(("base", "full")):
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(folder / name / "model")
+        tokenizer.save_pretrained(folder / name / "model")
+    copy_tokenizer(folder / "full" / "model", folder / "full" / "components" / "tokenizer")
+    write_mlmodel(folder / "full", adapter=False)
+    base = LlamaForCausalLM.from_pretrained(folder / "base" / "model")
+    adapted = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    adapted.save_pretrained(folder / "lora" / "peft")
+    tokenizer.save_pretrained(folder / "lora" / "peft")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def mlflow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test's own MLflow: a SQLite file in a folder whose name has a space."""
+    home = tmp_path / "med42 home"
+    monkeypatch.setenv("MED42_HOME", str(home))
+    for variable in ("MLFLOW_TRACKING_URI", "MED42_GIT_SHA"):
+        monkeypatch.delenv(variable, raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database as MLflow makes it, which takes seconds: tests start from a copy."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def database(mlflow_home: Path, empty_database: Path) -> Path:
+    mlflow_home.mkdir()
+    return Path(shutil.copy(empty_database, mlflow_home))
+
+
+@contextmanager
+def answering(code: int, body: bytes = b"") -> Iterator[str]:
+    """A web server that gives everyone the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@dataclass(frozen=True)
+class MLflowServer:
+    """A real MLflow server: its address, and the same under a name it was not told to answer to."""
+
+    address: str
+
+    @property
+    def under_another_name(self) -> str:
+        return self.address.replace("127.0.0.1", "localhost")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
+    """A real MLflow server on SQLite that keeps reports itself."""
+    folder = tmp_path_factory.mktemp("mlflow_server")
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--allowed-hosts", f"127.0.0.1:{port}"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
+        yield MLflowServer(f"http://127.0.0.1:{port}")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"the MLflow server did not start:\n{log.read_text()[-2000:]}")

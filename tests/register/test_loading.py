@@ -1,0 +1,146 @@
+"""What was registered is loaded by its alias, from a folder and from a bucket, and generates text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from med42lib.core.edges import Target
+from med42lib.core.errors import TrackingError
+from med42lib.core.s3 import make_client
+from med42lib.register.config import RegisterConfig
+from med42lib.register.stage import register
+from med42lib.register.tracking import tracking_address
+from tests.register.conftest import FinishedRun, MLflowServer, finish_run
+from tests.s3_server import S3Server
+
+if TYPE_CHECKING:
+    import torch
+
+pytestmark = pytest.mark.slow
+
+PROMPT = "what treats fever"
+
+
+def register_candidate(run: FinishedRun, candidate: str) -> None:
+    folder = run.scratch / f"registered-{candidate}"
+    folder.mkdir(exist_ok=True)
+    register(
+        RegisterConfig(experiment="loading", model_name=f"tiny-{candidate}"),
+        full=run.source("full"),
+        package=run.package(candidate),
+        report=run.source("report"),
+        registered=Target(folder),
+    )
+
+
+def load_candidate(candidate: str) -> Any:
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_address())
+    return mlflow.transformers.load_model(f"models:/tiny-{candidate}@candidate")
+
+
+def logits_of(model: Any, tokenizer: Any) -> "torch.Tensor":
+    import torch
+
+    with torch.no_grad():
+        return model(**tokenizer(PROMPT, return_tensors="pt")).logits
+
+
+def expected_logits(candidate: str, models: Path) -> "torch.Tensor":
+    """Compute them without MLflow, from what was trained."""
+    from peft import PeftModel
+    from transformers import AutoTokenizer, LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(models / ("full" if candidate == "full" else "base") / "model")
+    if candidate == "lora":
+        model = PeftModel.from_pretrained(model, models / "lora" / "peft")
+    return logits_of(model.eval(), AutoTokenizer.from_pretrained(models / "base" / "model"))
+
+
+def check_candidate(candidate: str, models: Path) -> None:
+    import torch
+
+    pipeline = load_candidate(candidate)
+    found = logits_of(pipeline.model.eval(), pipeline.tokenizer)
+    assert torch.equal(found, expected_logits(candidate, models))
+    (answer,) = pipeline(PROMPT, max_new_tokens=4, do_sample=False)
+    assert answer["generated_text"].startswith(PROMPT)
+    assert len(answer["generated_text"]) > len(PROMPT)
+
+
+def test_the_models_of_these_tests_differ(real_models: Path) -> None:
+    full, lora = (expected_logits(candidate, real_models) for candidate in ("full", "lora"))
+    assert (full - lora).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("candidate", ["full", "lora"])
+def test_it_loads_from_a_local_store_and_an_sqlite_file(candidate: str, real_models: Path, tmp_path: Path) -> None:
+    run = finish_run(str(tmp_path / "a store"), tmp_path / "scratch", real_models)
+    register_candidate(run, candidate)
+    check_candidate(candidate, real_models)
+
+
+@pytest.fixture(scope="module")
+def run_in_bucket(
+    real_models: Path, tmp_path_factory: pytest.TempPathFactory, s3_server_running: S3Server
+) -> Iterator[FinishedRun]:
+    """A finished run on the S3 server, and its credentials in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server_running.environment.items():
+            patch.setenv(name, value)
+        make_client().create_bucket(Bucket="loading")
+        yield finish_run("s3://loading/runs", tmp_path_factory.mktemp("scratch"), real_models)
+
+
+@pytest.mark.parametrize("candidate", ["full", "lora"])
+def test_it_loads_from_a_bucket_and_a_server(
+    candidate: str,
+    real_models: Path,
+    run_in_bucket: FinishedRun,
+    mlflow_server: MLflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.address)
+    register_candidate(run_in_bucket, candidate)
+    check_candidate(candidate, real_models)
+
+
+def test_a_server_holds_the_whole_tree_and_a_second_call_adds_nothing(
+    run_in_bucket: FinishedRun, mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.address)
+    client = MlflowClient(mlflow_server.address)
+
+    def registered() -> tuple[dict[str, str], int, set[str]]:
+        register_candidate(run_in_bucket, "lora")
+        (version,) = client.search_model_versions("name = 'tiny-lora'")
+        assert version.source == run_in_bucket.addresses["package_lora"]
+        experiment = client.get_experiment_by_name("loading").experiment_id
+        children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{version.run_id}'")
+        runs = {child.info.run_name: child.info.run_id for child in children}
+        points = len(client.get_metric_history(runs["train[lora]"], "loss"))
+        return runs, points, {artifact.path for artifact in client.list_artifacts(version.run_id)}
+
+    runs, points, artifacts = registered()
+    assert (len(runs), points) == (12, 1500)
+    assert artifacts == {"report.html", "report.md", "results.csv", "summary.json", "figures"}
+    assert registered() == (runs, points, artifacts)
+
+
+def test_a_name_the_server_does_not_answer_to_is_explained(
+    mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from med42lib.register.registry import Registry
+    from med42lib.register.tracking import check_tracking
+
+    address = mlflow_server.under_another_name
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(TrackingError, match="--allowed-hosts"):
+        check_tracking("s3://bucket/runs")
+    with pytest.raises(TrackingError, match="--allowed-hosts"):
+        Registry(address).experiment("x")

@@ -1,0 +1,263 @@
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from med42lib.core.edges import Target
+from med42lib.core.errors import DataError, TrackingError
+from med42lib.register.config import RegisterConfig
+from med42lib.register.stage import register
+from tests.register.conftest import MEASURED_AT_MS, FinishedRun
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+pytestmark = pytest.mark.usefixtures("database")
+
+CONFIG = RegisterConfig(experiment="med42 tests", model_name="tiny-med", description="a note", tags={"team": "x"})
+
+
+def call(run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CONFIG) -> bytes:
+    """Run the stage as if all before it had finished; returns registered.json."""
+    package = run.package(candidate)
+    folder = run.scratch / "registered"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    register(config, full=run.source("full"), package=package, report=run.source("report"), registered=Target(folder))
+    return (folder / "registered.json").read_bytes()
+
+
+class Seen:
+    """What MLflow holds, read with MLflow's own client."""
+
+    def __init__(self, client: "MlflowClient") -> None:
+        self.client = client
+
+    def runs(self, name: str = CONFIG.experiment) -> "list[Run]":
+        experiment = self.client.get_experiment_by_name(name)
+        return list(self.client.search_runs([experiment.experiment_id], max_results=100))
+
+    @property
+    def parent(self) -> "Run":
+        (parent,) = [run for run in self.runs() if "mlflow.parentRunId" not in run.data.tags]
+        return parent
+
+    @property
+    def children(self) -> "dict[str, Run]":
+        parent_id = self.parent.info.run_id
+        runs = [run for run in self.runs() if run.data.tags.get("mlflow.parentRunId") == parent_id]
+        assert len({run.info.run_name for run in runs}) == len(runs)
+        return {run.info.run_name: run for run in runs}
+
+    @property
+    def versions(self) -> list[str]:
+        return sorted(str(version.version) for version in self.client.search_model_versions("name = 'tiny-med'"))
+
+    @property
+    def candidate(self) -> str:
+        return str(self.client.get_model_version_by_alias("tiny-med", "candidate").version)
+
+
+@pytest.fixture
+def seen(database: Path) -> Seen:
+    from mlflow import MlflowClient
+
+    return Seen(MlflowClient(f"sqlite:///{database}"))
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    with caplog.at_level(logging.INFO, logger="med42.register"):
+        yield caplog
+
+
+def test_every_stage_is_a_child_of_one_run(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    assert set(seen.children) == {
+        *("fetch_model", "assemble", "benchmarks", "decontaminate", "pack", "train[full]", "train[lora]"),
+        *("evaluate[base]", "evaluate[full]", "evaluate[lora]", "package_model", "report"),
+    }
+    assert {run.info.status for run in seen.runs()} == {"FINISHED"}
+    assert seen.parent.data.tags["team"] == "x"
+    assert seen.parent.data.tags["mlflow.note.content"] == "a note"
+
+
+def test_a_stage_keeps_its_settings_times_data_and_manifest(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    train = seen.children["train[lora]"]
+    assert train.data.params == {"method": "lora", "recipe.epochs": "2", "recipe.betas": "[0.9, 0.95]"}
+    assert (train.info.start_time, train.info.end_time) == (1_767_323_042_500, 1_767_323_045_000)
+    assert [entry.dataset.name for entry in train.inputs.dataset_inputs] == ["packed"]
+    path = seen.client.download_artifacts(train.info.run_id, "trained/manifest.json")
+    assert json.loads(Path(path).read_text())["digest"] == finished_run.source("lora").digest
+
+
+def test_metrics_are_replayed_with_their_own_steps_and_times(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    history = seen.client.get_metric_history(seen.children["train[full]"].info.run_id, "loss")
+    assert sorted((point.step, point.timestamp, point.value) for point in history) == [
+        (step, MEASURED_AT_MS + step, 1 / (step + 1)) for step in range(1500)
+    ]
+
+
+def test_the_report_and_its_numbers_are_the_parents(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    names = {entry.path for entry in seen.client.list_artifacts(seen.parent.info.run_id)}
+    assert names == {"report.html", "report.md", "results.csv", "summary.json", "figures"}
+    path = seen.client.download_artifacts(seen.parent.info.run_id, "figures/accuracy.svg")
+    assert Path(path).read_text() == "<svg/>"
+    assert seen.parent.data.metrics == {"accuracy/clean/overall/lora": 0.75, "difference_clean": 0.5}
+
+
+@pytest.mark.parametrize(("candidate", "edge"), [("full", "full"), ("lora", "package_lora")])
+def test_the_version_points_at_the_candidates_own_address(
+    candidate: str, edge: str, finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_GIT_SHA", "c0ffee")
+    call(finished_run, candidate)
+    version = seen.client.get_model_version_by_alias("tiny-med", "candidate")
+    assert version.source == Path(finished_run.addresses[edge]).as_uri()
+    assert version.run_id == seen.parent.info.run_id
+    assert version.description == "a note"
+    assert version.tags["med42.candidate"] == candidate
+    assert version.tags["med42.git_sha"] == "c0ffee"
+    assert version.tags["team"] == "x"
+    assert version.tags.get("med42.accuracy_clean") == ("0.7500" if candidate == "lora" else None)
+    digests = {"weights": edge, "base": "base", "dataset": "dataset", "contamination": "contamination"}
+    for tag, source in digests.items():
+        assert version.tags[f"med42.{tag}"] == finished_run.source(source).digest
+
+
+def test_a_second_call_adds_nothing(finished_run: FinishedRun, seen: Seen) -> None:
+    first = call(finished_run)
+    runs = {run.info.run_id for run in seen.runs()}
+    assert call(finished_run) == first
+    assert {run.info.run_id for run in seen.runs()} == runs
+    assert seen.versions == ["1"]
+    assert len(seen.client.get_metric_history(seen.children["train[full]"].info.run_id, "loss")) == 1500
+
+
+def test_what_an_interrupted_call_left_is_completed(
+    finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    complete = MlflowClient.set_terminated
+    closed = []
+
+    def die_at_the_sixth(client: MlflowClient, run_id: str, *arguments: object) -> None:
+        closed.append(run_id)
+        if len(closed) == 6:
+            raise KeyboardInterrupt
+        complete(client, run_id, *arguments)
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", die_at_the_sixth)
+    with pytest.raises(KeyboardInterrupt):
+        call(finished_run)
+    monkeypatch.setattr(MlflowClient, "set_terminated", complete)
+    assert len(seen.runs()) == 7
+    call(finished_run)
+    assert {run.info.status for run in seen.runs()} == {"FINISHED"}
+    assert len(seen.children) == 12
+    history = seen.client.get_metric_history(seen.children["train[full]"].info.run_id, "loss")
+    assert len(history) == 1500
+
+
+def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run, "full")
+    call(finished_run, "lora")
+    assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
+    call(finished_run, "full")
+    assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+
+
+def test_a_version_that_somebody_deleted_is_made_again(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    seen.client.delete_model_version("tiny-med", "1")
+    call(finished_run)
+    assert (seen.candidate, seen.versions) == ("2", ["2"])
+
+
+@pytest.mark.slow
+def test_after_the_database_was_deleted_everything_is_registered_again(
+    finished_run: FinishedRun, mlflow_home: Path
+) -> None:
+    """In processes of their own, as the stage runs: SQLAlchemy keeps a deleted file open."""
+    code = "import sys, tests.register.test_stage as t; t.call_in_process(*sys.argv[1:])"
+    finished_run.package("lora")
+    addresses = json.dumps(finished_run.addresses)
+
+    def versions() -> str:
+        command = [sys.executable, "-c", code, str(finished_run.scratch), addresses]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    first = versions()
+    shutil.rmtree(mlflow_home)
+    assert versions() == first == "13 runs, versions ['1']\n"
+
+
+def call_in_process(scratch: str, addresses: str) -> None:
+    from mlflow import MlflowClient
+
+    from med42lib.register.tracking import tracking_address
+
+    call(FinishedRun("", Path(scratch), json.loads(addresses)))
+    seen = Seen(MlflowClient(tracking_address()))
+    sys.stdout.write(f"{len(seen.runs())} runs, versions {seen.versions}\n")
+
+
+def test_the_summary_tells_how_to_load_the_model_and_see_the_runs(
+    finished_run: FinishedRun, said: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    call(finished_run)
+    assert "models:/tiny-med@candidate is version 1" in said.text
+    assert "mlflow ui --workers 1 --backend-store-uri" in said.text
+    assert capfd.readouterr().out == "", "MLflow itself is kept quiet"
+
+
+def test_registered_json_holds_no_ids_that_a_new_database_would_change(finished_run: FinishedRun) -> None:
+    content = json.loads(call(finished_run))
+    assert content["uri"] == "models:/tiny-med@candidate"
+    assert content.keys() == {"model", "alias", "uri", "source", "weights"}
+
+
+def test_an_input_that_was_cleared_away_is_named_and_the_rest_recorded(
+    finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
+) -> None:
+    finished_run.package("lora")
+    shutil.rmtree(finished_run.addresses["items"])
+    call(finished_run)
+    assert "not recorded in MLflow: input 'items'" in said.text
+    assert "benchmarks" not in seen.children
+    assert "train[lora]" in seen.children
+
+
+def test_a_deleted_experiment_is_explained(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    seen.client.delete_experiment(seen.parent.info.experiment_id)
+    with pytest.raises(TrackingError, match=r"'med42 tests' was deleted.*mlflow experiments restore"):
+        call(finished_run)
+
+
+def test_a_plain_folder_is_no_report(finished_run: FinishedRun, tmp_path: Path) -> None:
+    finished_run.package("lora")
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "report.html").write_text("mine")
+    finished_run.addresses["report"] = str(tmp_path / "plain")
+    with pytest.raises(DataError, match="is not the output of a stage"):
+        call(finished_run)
+
+
+def test_a_local_store_and_a_server_are_refused_before_mlflow_is_asked(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    with pytest.raises(TrackingError, match="use --store s3://bucket/prefix"):
+        call(finished_run)
