@@ -1,0 +1,1 @@
+"""The demo's own data and base model: an invented medical world, so that nothing in it can have leaked from ours."""

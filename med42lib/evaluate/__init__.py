@@ -1,0 +1,1 @@
+"""Stage `evaluate`: score one model on the benchmark items with lm-eval."""

@@ -1,0 +1,57 @@
+"""Which benchmark items are scored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Literal
+
+from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.records import BenchmarkItem
+from med42lib.core.sampling import lowest
+from med42lib.evaluate.config import EvaluateConfig
+
+SEED = 0
+"""Fixed, so that a limit of `benchmarks` with its default seed and a limit here choose alike."""
+
+
+def choose_items(items: Iterable[BenchmarkItem], config: EvaluateConfig) -> list[BenchmarkItem]:
+    """Choose the items to score, in their given order.
+
+    Raises:
+        DataError: If there are no items, or two with the same id.
+        ConfigError: If the settings name a benchmark that has no item.
+    """
+    by_id: dict[str, BenchmarkItem] = {}
+    for item in items:
+        if item.id in by_id:
+            raise DataError(f"two benchmark items have the id {item.id!r}; run benchmarks again")
+        if not all(item.options) or not 0 <= item.gold < len(item.options):
+            raise DataError(f"item {item.id!r} has an empty option, or no option {item.gold}; run benchmarks again")
+        by_id[item.id] = item
+    if not by_id:
+        raise DataError("there is no benchmark item to score; give `benchmarks` at least one file with questions")
+    _check_names(config, {item.benchmark for item in by_id.values()})
+    kept = _chosen_ids(by_id.values(), config.items_per_benchmark)
+    return [item for item in by_id.values() if item.id in kept]
+
+
+def _check_names(config: EvaluateConfig, known: set[str]) -> None:
+    problems = [
+        Problem(f"evaluate.benchmarks.{name}", f"no item is of this benchmark; there are {', '.join(sorted(known))}")
+        for name in config.benchmarks
+        if name not in known
+    ]
+    if problems:
+        raise ConfigError("evaluate", problems)
+
+
+def _chosen_ids(items: Iterable[BenchmarkItem], limit: int | Literal["all"]) -> set[str]:
+    ids: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        ids[item.benchmark].append(item.id)
+    return {
+        chosen
+        for group in ids.values()
+        for chosen in (group if limit == "all" else lowest(group, limit, seed=SEED, id=lambda item_id: item_id))
+    }

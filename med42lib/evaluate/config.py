@@ -1,0 +1,66 @@
+"""Settings of `evaluate`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from med42lib.core.config import StageConfig
+from med42lib.core.prompt import DEFAULT_SYSTEM
+
+Prompt = Literal["med42", "plain"]
+Scoring = Literal["letters", "texts"]
+Normalise = Literal["none", "characters", "bytes"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def _number_or_all(value: object) -> object:
+    """Check both kinds of limit at once, so that a mistake is one problem and not two."""
+    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("must be 'all' or a whole number of at least 1")
+
+
+class BenchmarkScoring(StageConfig):
+    """How a benchmark's answers are compared."""
+
+    scoring: Scoring
+    """`letters`: the options are shown, lettered, and the letters are scored, as lm-eval does for MedQA, MedMCQA
+    and MMLU. `texts`: the options are hidden and their whole texts are scored, as lm-eval does for HeadQA and
+    PubMedQA. The two are not comparable."""
+
+    normalise: Normalise = "bytes"
+    """What an option's log-likelihood is divided by before the highest wins: nothing, so that short options have
+    an advantage (lm-eval's `acc`), its characters (`acc_norm`) or its UTF-8 bytes (`acc_bytes`). Without effect
+    on letters, which are one byte each."""
+
+
+class EvaluateConfig(BenchmarkScoring):
+    """Settings of `evaluate`; its own `scoring` and `normalise` hold for every benchmark not in `benchmarks`."""
+
+    benchmarks: dict[str, BenchmarkScoring] = Field(default_factory=dict)
+    """Benchmarks that are scored in another way, by name."""
+
+    items_per_benchmark: Annotated[int | Literal["all"], BeforeValidator(_number_or_all)] = "all"
+    """Items of each benchmark that are scored, at most. They are chosen by a hash of their ids, so every model gets the
+    same ones, and a larger number keeps those of a smaller one."""
+
+    prompt: Prompt = "med42"
+    """`med42`: the format the models are trained on. `plain`: lm-eval's `Question: ... Answer:`, to compare with
+    figures published elsewhere."""
+
+    system: str = DEFAULT_SYSTEM
+    """The system text of the `med42` prompt: that of the training data. Empty: no system line."""
+
+    batch_size: int = Field(default=8, ge=1)
+    """Sequences per forward pass. Bounds memory (logits take `4 * batch_size * tokens * vocabulary` bytes, twice);
+    changes log-likelihoods by rounding only. GPUs want more; on CPUs 1 to 4 is fastest for a model of 100M parameters,
+    32 for one of 2M."""
+
+    precision: Precision = "float32"
+    """Number format of the weights while scoring. V100 GPUs have no bfloat16; CPUs are fast in float32 only."""
+
+    def scoring_of(self, benchmark: str) -> BenchmarkScoring:
+        """Say how one benchmark is scored."""
+        return self.benchmarks.get(benchmark, self)

@@ -1,0 +1,168 @@
+"""The one module that knows lm-eval: items in, log-likelihoods out.
+
+Tasks are made here from the mirrored items, so nothing is looked up on a hub and no dataset script runs. Called is
+`lm_eval.evaluator.evaluate`, not `simple_evaluate` around it: that one also reads lm-eval's 14,000 task files and asks
+pip and the system for versions, 24 seconds here, and adds nothing to the scores.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr
+from typing import Any
+
+import datasets
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.evaluator import evaluate as run_lm_eval
+from lm_eval.models.huggingface import HFLM
+
+from med42lib.core.errors import DataError
+from med42lib.core.progress import Progress, progress
+from med42lib.core.records import BenchmarkItem
+from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, Question, ask
+from med42lib.evaluate.scores import Score, score_item
+
+LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
+
+
+def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, config: EvaluateConfig) -> list[Score]:
+    """Score a model on items of any benchmarks.
+
+    Args:
+        items: At least one item; ids are unique.
+        model: A `PreTrainedModel` or `PeftModel`, on its device.
+        tokenizer: The model's tokenizer, as training used it.
+        config: How to ask and how to compare the answers.
+
+    Returns:
+        One score per item, in the items' order.
+
+    Raises:
+        DataError: If a log-likelihood is not a finite number, or an answer cannot be scored with this tokenizer
+            or does not fit the model.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    groups: dict[str, list[BenchmarkItem]] = defaultdict(list)
+    for item in items:
+        groups[item.benchmark].append(item)
+    lm = ScoringModel(model, tokenizer, config.batch_size)
+    tasks = {benchmark: BenchmarkTask(benchmark, group, config) for benchmark, group in groups.items()}
+    results = run_lm_eval(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)
+    scores = dict(_read_samples(results["samples"], {item.id: item for item in items}, lm, config))
+    return [scores[item.id] for item in items]
+
+
+def _read_samples(
+    samples: Mapping[str, list[dict[str, Any]]],
+    items: Mapping[str, BenchmarkItem],
+    lm: ScoringModel,
+    config: EvaluateConfig,
+) -> Iterator[tuple[str, Score]]:
+    for benchmark, rows in samples.items():
+        normalise = config.scoring_of(benchmark).normalise
+        for row in rows:
+            score = score_item(
+                items[row["doc"]["id"]],
+                row["doc"]["answers"],
+                [loglikelihood for loglikelihood, _ in row["filtered_resps"]],
+                normalise=normalise,
+                truncated=any(tuple(pair) in lm.truncated for pair in row["arguments"]),
+            )
+            if score.correct != bool(row[LM_EVAL_METRIC[normalise]]):
+                raise AssertionError(f"lm-eval and this stage disagree on item {score.item_id}: {row}")
+            yield score.item_id, score
+
+
+class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyped
+    """One benchmark as an lm-eval task, its questions already written out."""
+
+    def __init__(self, benchmark: str, items: Sequence[BenchmarkItem], config: EvaluateConfig) -> None:
+        how = config.scoring_of(benchmark)
+        asked = [ask(item, prompt=config.prompt, scoring=how.scoring, system=config.system) for item in items]
+        rows = [_document(item, question) for item, question in zip(items, asked, strict=True)]
+        super().__init__(
+            config={
+                "task": benchmark,
+                "custom_dataset": lambda: {"test": datasets.Dataset.from_list(rows)},
+                "test_split": "test",
+                "output_type": "multiple_choice",
+                "doc_to_text": "context",
+                "doc_to_choice": "answers",
+                "doc_to_target": "gold",
+                "target_delimiter": ANSWER_DELIMITER,
+                "num_fewshot": 0,
+                "metric_list": [
+                    {"metric": LM_EVAL_METRIC[how.normalise], "aggregation": "mean", "higher_is_better": True}
+                ],
+            }
+        )
+
+    def build_all_requests(self, **options: Any) -> None:
+        """Build the requests without lm-eval's bar, which comes and goes in milliseconds."""
+        with redirect_stderr(io.StringIO()):
+            super().build_all_requests(**options)
+
+
+def _document(item: BenchmarkItem, question: Question) -> dict[str, Any]:
+    return {"id": item.id, "context": question.context, "answers": list(question.answers), "gold": item.gold}
+
+
+TokenisedRequest = tuple[tuple[str, str], list[int], list[int]]
+"""Prompt and answer as texts, the prompt's tokens, the answer's tokens."""
+
+
+class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
+    """lm-eval's Hugging Face model, with our progress and with a memory of what did not fit."""
+
+    _bar: Progress
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+        super().__init__(
+            pretrained=model,
+            tokenizer=tokenizer,
+            backend="causal",
+            batch_size=batch_size,
+            softmax_dtype="float32",
+        )
+        self.truncated: set[tuple[str, str]] = set()
+        self._ends_itself = tokenizer("A")["input_ids"][-1] == tokenizer.eos_token_id
+
+    def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
+        """Tokenise as `pack` does; the end token that some tokenizers add belongs after the answer, not before."""
+        ids: list[int] = super().tok_encode(string, *args, **kwargs)
+        return ids[:-1] if self._ends_itself else ids
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """Score requests without lm-eval's own bars."""
+        scored: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return scored
+
+    def _loglikelihood_tokens(
+        self, requests: list[TokenisedRequest], disable_tqdm: bool = True, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        for request in requests:
+            self._check_fits(request)
+        # One-token answers to the same prompt share a forward pass, as lm-eval groups them.
+        distinct = {tuple(prompt + answer[:-1]) for _, prompt, answer in requests}
+        with progress("scoring", len(distinct), unit="sequences") as self._bar:
+            scored: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+        return scored
+
+    def _check_fits(self, request: TokenisedRequest) -> None:
+        """Note a request whose beginning lm-eval will cut off; the answer's last token is never read."""
+        texts, prompt, answer = request
+        if not 0 < len(answer) <= self.max_length:
+            raise DataError(
+                f"the answer {texts[1]!r} is {len(answer)} tokens long; the model takes 1 to {self.max_length:,}"
+            )
+        if len(prompt) + len(answer) > self.max_length + 1:
+            self.truncated.add(texts)
+
+    def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
+        logits = super()._model_call(inps, attn_mask, labels)
+        self._bar.advance(inps.shape[0])
+        return logits

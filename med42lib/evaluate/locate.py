@@ -1,0 +1,58 @@
+"""Where the weights and the tokenizer lie, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.mlflow_layout import ADAPTER_FOLDER, MODEL_FOLDER
+
+_WEIGHTS_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolders:
+    """A complete Hugging Face folder and, for a LoRA fine-tune, the PEFT adapter that goes on top of it."""
+
+    weights: Path
+    adapter: Path | None
+
+
+def locate_model(model: Source, base: Source) -> ModelFolders:
+    """Find the folders of the model to score: its own `model/`, or its `peft/` on top of the base's `model/`.
+
+    Raises:
+        DataError: If a folder or one of its files is missing or broken.
+    """
+    if model.has(MODEL_FOLDER):
+        return ModelFolders(_complete(model, MODEL_FOLDER, "config.json", "tokenizer.json"), None)
+    if model.has(ADAPTER_FOLDER):
+        weights = _complete(base, MODEL_FOLDER, "config.json", "tokenizer.json")
+        return ModelFolders(weights, _complete(model, ADAPTER_FOLDER, "adapter_config.json"))
+    raise DataError(
+        f"{model.address} has neither {MODEL_FOLDER}/ nor {ADAPTER_FOLDER}/; give the output of fetch_model or train"
+    )
+
+
+def _complete(source: Source, folder: str, *json_files: str) -> Path:
+    names = {entry.path.removeprefix(f"{folder}/") for entry in source.files if entry.path.startswith(f"{folder}/")}
+    missing = [name for name in json_files if name not in names]
+    if not any(name.endswith(_WEIGHTS_SUFFIX) for name in names):
+        missing.append(f"*{_WEIGHTS_SUFFIX}")
+    if missing:
+        raise DataError(f"{source.address}/{folder} has no {' and no '.join(missing)}; make that model again")
+    path = source.path(folder)
+    for name in json_files:
+        _check_json(path / name)
+    return path
+
+
+def _check_json(path: Path) -> None:
+    """Read the file first: the libraries tell a broken one by a bare Exception."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is broken ({error}); make that model again") from error

@@ -1,0 +1,54 @@
+"""What the model reads for a benchmark item, and which answers it is scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+from med42lib.core.prompt import multiple_choice, open_question, render_question
+from med42lib.core.records import BenchmarkItem
+from med42lib.evaluate.config import Prompt, Scoring
+
+ANSWER_DELIMITER = " "
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An item as the model sees it.
+
+    Scored is log p(`ANSWER_DELIMITER` + answer | context) for each answer, in the order of the item's options.
+    """
+
+    context: str
+    answers: tuple[str, ...]
+
+
+def ask(item: BenchmarkItem, *, prompt: Prompt, scoring: Scoring, system: str) -> Question:
+    r"""Put an item to the model.
+
+    The same item in the `med42` prompt, first by letters and then by texts:
+
+        <|system|>: You are ...                 <|system|>: You are ...
+        <|prompter|>: Which vitamin ...?        <|prompter|>: Which vitamin ...?
+        A. Retinol                              <|assistant|>:
+        B. Folate
+        <|assistant|>:                          answers: "Retinol", "Folate"
+        answers: "A", "B"
+    """
+    write = _plain if prompt == "plain" else _med42
+    if scoring == "letters":
+        return Question(write(item, item.options, system), tuple(ascii_uppercase[: len(item.options)]))
+    return Question(write(item, (), system), item.options)
+
+
+def _med42(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
+    if shown:
+        return render_question(system, multiple_choice(item.question, shown, context=item.context))
+    return render_question(system, open_question(item.question, context=item.context))
+
+
+def _plain(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
+    """Write lm-eval 0.4.13's prompt of `medqa_4options`, `headqa_en` and `pubmedqa`; it has no system text."""
+    context = f"Abstract: {item.context}\n" if item.context else ""
+    return f"{context}Question: {multiple_choice(item.question, shown)}\nAnswer:"

@@ -1,0 +1,102 @@
+"""From log-likelihoods to one row per item and one summary per benchmark.
+
+Shape key:
+    K: options of an item
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from med42lib.core.errors import DataError
+from med42lib.core.records import BenchmarkItem
+from med42lib.evaluate.config import EvaluateConfig, Normalise
+
+SCORES_FILE = "scores.jsonl"
+SUMMARY_FILE = "summary.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A model's answer to one item.
+
+    `gold` and `prediction` are 0-based positions in the item's options; `loglikelihoods` are natural logarithms,
+    one per option, not normalised. `truncated` says that the question's beginning did not fit the model.
+    """
+
+    item_id: str
+    benchmark: str
+    gold: int
+    prediction: int
+    correct: bool
+    loglikelihoods: tuple[float, ...]
+    truncated: bool
+
+
+def score_item(
+    item: BenchmarkItem,
+    answers: Sequence[str],
+    loglikelihoods: Sequence[float],
+    *,
+    normalise: Normalise,
+    truncated: bool,
+) -> Score:
+    """Predict the option with the highest normalised log-likelihood; ties go to the earlier option.
+
+    Raises:
+        DataError: If a log-likelihood is not a finite number.
+    """
+    if not np.isfinite(loglikelihoods).all():
+        raise DataError(
+            f"the model's log-likelihoods for item {item.id!r} are {list(loglikelihoods)}: its weights are damaged or "
+            "its training diverged; train again, with a lower rate"
+        )
+    prediction = int(np.argmax(np.asarray(loglikelihoods) / _lengths(answers, normalise)))
+    return Score(
+        item_id=item.id,
+        benchmark=item.benchmark,
+        gold=item.gold,
+        prediction=prediction,
+        correct=prediction == item.gold,
+        loglikelihoods=tuple(loglikelihoods),
+        truncated=truncated,
+    )
+
+
+def _lengths(answers: Sequence[str], normalise: Normalise) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if normalise == "none":
+        return np.ones(len(answers))
+    texts_K = [answer.encode() if normalise == "bytes" else answer for answer in answers]
+    return np.array([len(text) for text in texts_K], dtype=np.float64)
+
+
+def summarise(scores: Iterable[Score], config: EvaluateConfig) -> dict[str, dict[str, Any]]:
+    """Count items and right answers of each benchmark, in the order in which they first occur."""
+    groups: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        groups[score.benchmark].append(score)
+    return {
+        benchmark: {
+            "items": len(group),
+            "accuracy": sum(score.correct for score in group) / len(group),
+            "scoring": config.scoring_of(benchmark).scoring,
+            "normalise": config.scoring_of(benchmark).normalise,
+            "prompt": config.prompt,
+            "truncated": sum(score.truncated for score in group),
+        }
+        for benchmark, group in groups.items()
+    }
+
+
+def write_scores(path: Path, scores: Iterable[Score]) -> None:
+    """Write one JSON line per item, in the order given."""
+    with path.open("w", encoding="utf-8") as stream:
+        for score in scores:
+            stream.write(json.dumps(asdict(score), ensure_ascii=False) + "\n")

@@ -1,0 +1,67 @@
+"""Score one model on the benchmark items with lm-eval."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.log import log
+from med42lib.core.records import read_items
+from med42lib.evaluate.choice import choose_items
+from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.locate import locate_model
+from med42lib.evaluate.scores import SCORES_FILE, SUMMARY_FILE, summarise, write_scores
+
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+
+
+def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Source, scores: Target) -> None:
+    """Score a model: the base itself, a full fine-tune, or a LoRA adapter on top of the base.
+
+    Args:
+        config: How to ask and how to compare the answers.
+        items: Output of `benchmarks`.
+        base: Output of `fetch_model`; read only if `model` holds an adapter.
+        model: Output of `fetch_model` or `train`.
+        scores: Receives `scores.jsonl`, one row per scored item in the items' order, and `summary.json`.
+
+    Raises:
+        DataError: If items or model are missing, incomplete or broken, or a log-likelihood is not a number.
+        ConfigError: If the settings name a benchmark that has no item.
+    """
+    chosen = choose_items(read_items(items.path("items.jsonl").parent), config)
+    folders = locate_model(model, base)
+    os.environ.update(OFFLINE)  # before the libraries are imported: they read it once
+
+    from med42lib.evaluate.harness import score_items
+    from med42lib.evaluate.loading import load_model
+
+    log("evaluate").info("loading %s", model.address)
+    loaded, tokenizer = load_model(folders, config.precision)
+    started = time.monotonic()
+    rows = score_items(chosen, loaded, tokenizer, config)
+    seconds = time.monotonic() - started
+
+    write_scores(scores.path(SCORES_FILE), rows)
+    _report(summarise(rows, config), seconds, scores)
+
+
+def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:
+    text = json.dumps(summary, indent=1, ensure_ascii=False)
+    scores.path(SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    scores.rows = sum(values["items"] for values in summary.values())
+    truncated = sum(values["truncated"] for values in summary.values())
+    for benchmark, values in summary.items():
+        scores.metric(f"accuracy/{benchmark}", values["accuracy"])
+    scores.metric("truncated_items", truncated)
+    scores.metric("items_per_second", scores.rows / seconds)
+    log("evaluate").info(
+        "scored %s items in %.0f s, %s of them too long for the model; accuracy: %s",
+        f"{scores.rows:,}",
+        seconds,
+        f"{truncated:,}",
+        ", ".join(f"{name} {100 * values['accuracy']:.1f} %" for name, values in summary.items()),
+    )

@@ -1,0 +1,1 @@
+"""Fine-tuning, full or LoRA, with DeepSpeed under torchrun."""

@@ -1,0 +1,83 @@
+"""Settings of `train`. Defaults that are the paper's: Med42 (2024), section "Hyperparameters"."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from med42lib.core.config import StageConfig
+
+
+class LoraConfig(StageConfig):
+    """A low-rank adapter on every linear layer but the output layer (paper, section "LoRA")."""
+
+    rank: int = Field(default=8, ge=1)
+    """r: inner dimension of the adapter's two matrices. Paper: 8."""
+
+    alpha: float = Field(default=16, gt=0)
+    """The adapter's output is scaled by alpha / rank. Paper: 16."""
+
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs set to zero while training. The paper names none."""
+
+
+class TrainConfig(StageConfig):
+    """How to fine-tune.
+
+    How many processes train is not decided here: see the environment variable MED42_PROCESSES_PER_NODE.
+    """
+
+    method: Literal["full", "lora"]
+    """`full` trains every parameter, `lora` an adapter on top of the unchanged base model."""
+
+    learning_rate: float = Field(gt=0)
+    """Peak learning rate. Paper: 5e-5 full, 1e-4 LoRA."""
+
+    warmup_steps: int = Field(ge=0)
+    """Optimiser steps of linear warm-up. Paper: 100."""
+
+    epochs: int = Field(ge=1)
+    """Passes over all chunks. Paper: 3 full, 8 LoRA."""
+
+    chunks_per_step: int = Field(ge=1)
+    """Chunks per optimiser step, across all processes; a multiple of processes times `chunks_per_forward`."""
+
+    seed: int = Field(ge=0)
+    """Decides the order of the chunks and the adapter's initial values."""
+
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after this many optimiser steps, the schedule laid over these alone; null trains all epochs."""
+
+    chunks_per_forward: int = Field(default=1, ge=1)
+    """Chunks per process per forward pass; decides memory and speed, and the result only by rounding."""
+
+    lora: LoraConfig = LoraConfig()
+    """The adapter; read with method `lora` only."""
+
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of AdamW's mean of gradients. Paper: 0.9."""
+
+    adam_beta2: float = Field(default=0.95, ge=0, lt=1)
+    """Decay of AdamW's mean of squared gradients. Paper: 0.95."""
+
+    adam_epsilon: float = Field(default=1e-8, gt=0)
+    """Added to AdamW's denominator. The paper names none; this is PyTorch's."""
+
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Decoupled weight decay of all matrices; vectors (norms, biases) are not decayed. Paper: 0.1."""
+
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients whose overall norm is larger are scaled down to it. Paper: 1.0."""
+
+    final_learning_rate_share: float = Field(default=0.1, ge=0, le=1)
+    """Learning rate of the last step, as a share of the peak. Paper: 0.1."""
+
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of weights and arithmetic; the optimiser's copy is float32 always. V100s lack bfloat16."""
+
+    zero_stage: Literal[1, 2, 3] = 3
+    """DeepSpeed ZeRO: what is split between processes; 1 optimiser states, 2 gradients too, 3 weights too."""
+
+    gradient_checkpointing: bool = False
+    """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower."""

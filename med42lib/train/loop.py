@@ -1,0 +1,119 @@
+"""The training loop, the same on every process; DeepSpeed comes in as an `Engine`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed
+
+from med42lib.core.errors import DivergedError
+from med42lib.core.packed import PackedDataset
+from med42lib.train.batches import share
+from med42lib.train.config import TrainConfig
+from med42lib.train.loss import Batch, make_batch, response_loss
+from med42lib.train.schedule import Schedule
+
+
+class Engine(Protocol):
+    """What the loop needs of a DeepSpeed engine."""
+
+    device: torch.device
+    optimizer: Any
+
+    def __call__(self, **inputs: object) -> Any:
+        """Run the model."""
+
+    def backward(self, loss: Tensor, *, scale_wrt_gas: bool) -> object:
+        """Add the loss's gradients, averaged over processes."""
+
+    def step(self) -> None:
+        """Update the weights if this was the step's last forward pass."""
+
+    def get_global_grad_norm(self) -> float | Tensor | None:
+        """Give the norm of the last update's gradients, over all parameters, before clipping."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one optimiser step did, over all processes."""
+
+    loss: float
+    """Mean cross entropy per response token, in nats, before the update."""
+    learning_rate: float
+    grad_norm: float
+    """Norm of the whole gradient, before clipping."""
+    num_tokens: int
+    num_response_tokens: int
+    seconds: float
+
+
+def train_steps(
+    engine: Engine,
+    data: PackedDataset,
+    steps: Iterable[NDArray[np.int64]],
+    schedule: Schedule,
+    config: TrainConfig,
+) -> Iterator[StepResult]:
+    """Train, yielding after every optimiser step.
+
+    The loss is the mean over all response tokens of the step, wherever they fell: so the result does not depend,
+    but for rounding, on the number of processes or on which chunks met in a forward pass.
+
+    Raises:
+        DivergedError: If loss or gradient is no longer a finite number; raised on every process.
+    """
+    for number, step in enumerate(steps):
+        started = time.monotonic()
+        rate = schedule.rate(number)
+        for group in engine.optimizer.param_groups:
+            group["lr"] = rate
+        mine = share(
+            step,
+            process=distributed.get_rank(),
+            num_processes=distributed.get_world_size(),
+            chunks_per_forward=config.chunks_per_forward,
+        )
+        batches = [make_batch(data, row.tolist(), engine.device) for row in mine]
+        loss, num_tokens, num_responses = _update(engine, batches)
+        norm = float(engine.get_global_grad_norm() or 0.0)
+        _check_finite(number, loss, norm, rate, config)
+        yield StepResult(loss, rate, norm, num_tokens, num_responses, time.monotonic() - started)
+
+
+def _update(engine: Engine, batches: list[Batch]) -> tuple[float, int, int]:
+    """Make one optimiser step; returns its loss, and its tokens and response tokens over all processes."""
+    counts = torch.tensor([[batch.num_tokens, batch.num_response_tokens] for batch in batches])
+    num_tokens, num_responses = _sum_over_processes(counts.sum(dim=0).to(engine.device)).tolist()
+    num_terms = max(num_responses, 1)
+    # DeepSpeed averages gradients over processes; times their number makes that a sum.
+    weight = distributed.get_world_size() / num_terms
+    losses = []
+    for batch in batches:
+        loss = response_loss(engine, batch)
+        engine.backward(loss * weight, scale_wrt_gas=False)
+        engine.step()
+        losses.append(loss.detach())
+    return float(_sum_over_processes(torch.stack(losses).sum().double())) / num_terms, num_tokens, num_responses
+
+
+def _sum_over_processes(tensor: Tensor) -> Tensor:
+    distributed.all_reduce(tensor)
+    return tensor
+
+
+def _check_finite(step: int, loss: float, norm: float, rate: float, config: TrainConfig) -> None:
+    # With float16 an overflowing gradient is normal: the update is skipped and the loss scale lowered.
+    if math.isfinite(loss) and (math.isfinite(norm) or config.precision == "float16"):
+        return
+    raise DivergedError(
+        f"training diverged at step {step + 1}: loss {loss}, gradient norm {norm}, learning rate {rate:.3g}. "
+        f"Lower train's learning_rate (now {config.learning_rate:g}) or lengthen warmup_steps "
+        f"(now {config.warmup_steps}), then run again"
+    )

@@ -1,0 +1,39 @@
+"""`recipe.json`: what was trained, in numbers that do not depend on the machine's speed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What was trained."""
+
+    method: str
+    num_steps: int
+    num_chunks: int
+    num_tokens: int
+    """Tokens that the model saw, over all steps."""
+    num_response_tokens: int
+    """Terms of the loss, over all steps."""
+    trainable_parameters: int
+    total_parameters: int
+    """Parameters of the base model, and of the adapter if there is one."""
+    world_size: int
+    """Training processes."""
+    first_loss: float
+    """Mean loss per response token in the first step, before its update."""
+    last_loss: float
+
+    def write(self, folder: Path) -> None:
+        """Write the recipe into a folder."""
+        (folder / RECIPE_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Recipe:
+        """Read what `write` wrote."""
+        return cls(**json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))

@@ -1,0 +1,142 @@
+"""Saving what was trained: whole Hugging Face weights, or a PEFT adapter.
+
+Weights that ZeRO-3 has split are put together one shard at a time, on the first process only, so that saving a
+70B model takes 5 GB of memory there, not 138.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import split_state_dict_into_shards_factory
+from safetensors.torch import save_file
+from torch import Tensor
+
+from med42lib.core.mlflow_layout import (
+    ADAPTER_FOLDER,
+    MODEL_FOLDER,
+    TOKENIZER_FOLDER,
+    copy_tokenizer,
+    write_mlmodel,
+)
+from med42lib.train.request import Request
+
+Gather = Callable[[list[Tensor]], AbstractContextManager[object]]
+"""Makes parameters whole on every process while the block runs."""
+
+ADAPTER_FILE = "adapter_model.safetensors"
+MAX_SHARD_BYTES = 5_000_000_000
+
+
+def save_trained(model: Any, request: Request, *, gather: Gather, writes: bool) -> None:
+    """Save what was trained, with its tokenizer, in the layout of `core/mlflow_layout.py`; called by every process.
+
+    Args:
+        model: The model as it was trained, its weights split by ZeRO-3 or not.
+        request: What was trained, and where to save it.
+        gather: Makes weights whole.
+        writes: True on the one process that writes the files.
+    """
+    full = request.config.method == "full"
+    folder = request.trained / (MODEL_FOLDER if full else ADAPTER_FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    if full:
+        save_model(model, folder, gather=gather, writes=writes)
+    else:
+        save_adapter(model, folder, base_name=request.base_name, gather=gather, writes=writes)
+    if writes:
+        copy_tokenizer(request.model, folder)
+    if writes and full:
+        copy_tokenizer(request.model, request.trained / TOKENIZER_FOLDER)
+        write_mlmodel(request.trained, adapter=False)
+
+
+def save_model(
+    model: Any, folder: Path, *, gather: Gather, writes: bool, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> None:
+    """Save weights and configuration as Hugging Face does; every process has to call this.
+
+    Args:
+        model: A transformers model, its weights split by ZeRO-3 or not.
+        folder: Where to; must exist.
+        gather: Makes weights whole.
+        writes: True on the one process that writes the files.
+        max_shard_bytes: Size of a file, and the memory needed.
+    """
+    weights = _weights(model)
+    plan = split_state_dict_into_shards_factory(
+        weights,
+        get_storage_size=_num_bytes,
+        filename_pattern="model{suffix}.safetensors",
+        max_shard_size=max_shard_bytes,
+    )
+    for file, names in plan.filename_to_tensors.items():
+        shard = dict(_gathered({name: weights[name] for name in names}, gather, keep=writes))
+        if writes:
+            save_file(shard, folder / file, metadata={"format": "pt"})
+    if writes:
+        if plan.is_sharded:
+            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+            (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+        model.config.save_pretrained(folder)
+        model.generation_config.save_pretrained(folder)
+
+
+def save_adapter(model: Any, folder: Path, *, base_name: str, gather: Gather, writes: bool) -> None:
+    """Save a PEFT model's adapter; every process has to call this.
+
+    Args:
+        model: A PEFT model, its weights split by ZeRO-3 or not.
+        folder: Where to; must exist.
+        base_name: What the adapter's configuration calls the base model.
+        gather: Makes weights whole.
+        writes: True on the one process that writes the files.
+    """
+    from peft import get_peft_model_state_dict
+
+    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    whole = dict(_gathered(trained, gather, keep=writes))
+    if not writes:
+        return
+    # "Embedding layers: automatic" would ask the hub for the base model's vocabulary.
+    state = get_peft_model_state_dict(model, state_dict=whole, save_embedding_layers=False)
+    save_file(state, folder / ADAPTER_FILE, metadata={"format": "pt"})
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = base_name
+    config.inference_mode = True
+    # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same.
+    config.target_modules = sorted({module.rpartition(".")[2] for module in config.target_modules})
+    config.save_pretrained(folder)
+
+
+def _weights(model: Any) -> dict[str, Tensor]:
+    """Name all that a checkpoint holds: parameters, tied ones once, and buffers that are not computed anew."""
+    saved = model.state_dict().keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in saved}
+    return {**dict(model.named_parameters()), **buffers}
+
+
+def _gathered(weights: dict[str, Tensor], gather: Gather, *, keep: bool) -> Iterator[tuple[str, Tensor]]:
+    """Give whole copies, in main memory, of weights one after the other; none unless `keep`."""
+    for name, weight in weights.items():
+        with gather([weight]):
+            if keep:
+                yield name, weight.detach().cpu().clone().contiguous()
+
+
+def _num_bytes(weight: Tensor) -> int:
+    return num_elements(weight) * weight.element_size()
+
+
+def num_elements(weight: Tensor) -> int:
+    """Count a weight's numbers, also while ZeRO-3 has it split."""
+    return int(getattr(weight, "ds_numel", weight.numel()))
+
+
+def count_elements(weights: Iterable[Tensor]) -> int:
+    """Count the numbers in all weights."""
+    return sum(num_elements(weight) for weight in weights)

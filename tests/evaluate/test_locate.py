@@ -1,0 +1,51 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.evaluate.locate import ModelFolders, locate_model
+
+
+def locate(model: Path, base: Path) -> ModelFolders:
+    return locate_model(Source(str(model)), Source(str(base)))
+
+
+def test_whole_weights_are_taken_as_they_are(base: Path, tmp_path: Path) -> None:
+    assert locate(base, tmp_path / "not-needed") == ModelFolders(base / "model", None)
+
+
+def test_an_adapter_goes_on_top_of_the_base(base: Path, adapter: Path) -> None:
+    assert locate(adapter, base) == ModelFolders(base / "model", adapter / "peft")
+
+
+def test_a_folder_without_a_model_is_an_error(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(DataError, match="neither model/ nor peft/"):
+        locate(tmp_path, base)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_an_incomplete_model_is_an_error_that_names_what_is_missing(base: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(base, tmp_path / "cut")
+    (tmp_path / "cut" / "model" / name).unlink()
+    with pytest.raises(DataError, match=name.removeprefix("model")):
+        locate(tmp_path / "cut", base)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_incomplete_adapter_is_an_error(base: Path, adapter: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(adapter, tmp_path / "cut")
+    (tmp_path / "cut" / "peft" / name).unlink()
+    with pytest.raises(DataError, match=name.removeprefix("adapter_model")):
+        locate(tmp_path / "cut", base)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_cut_in_the_middle_is_an_error(base: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(base, tmp_path / "cut")
+    path = tmp_path / "cut" / "model" / name
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(DataError, match=f"{name} is broken"):
+        locate(tmp_path / "cut", base)

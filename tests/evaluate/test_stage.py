@@ -1,0 +1,102 @@
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import ConfigError, DataError
+from med42lib.core.records import BenchmarkItem
+from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.stage import evaluate
+
+Settings = Callable[..., EvaluateConfig]
+
+
+@pytest.fixture
+def run(items_folder: Path, base: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Run the stage on a model; returns the folder of scores."""
+
+    def call(config: EvaluateConfig, model: Path = base, items: Path = items_folder) -> Path:
+        scores = tmp_path / f"scores{len(list(tmp_path.iterdir()))}"
+        scores.mkdir()
+        edges = {"items": Source(str(items)), "base": Source(str(base)), "model": Source(str(model))}
+        evaluate(config, **edges, scores=Target(scores))
+        return scores
+
+    return call
+
+
+def rows(scores: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (scores / "scores.jsonl").read_text().splitlines()]
+
+
+def test_every_item_gets_a_row_in_the_items_order(
+    run: Callable[..., Path], settings: Settings, items: list[BenchmarkItem]
+) -> None:
+    found = rows(run(settings()))
+    assert [(row["item_id"], row["benchmark"], row["gold"]) for row in found] == [
+        (item.id, item.benchmark, item.gold) for item in items
+    ]
+    assert all(row["correct"] == (row["prediction"] == row["gold"]) for row in found)
+
+
+def test_the_summary_and_the_metrics_agree_with_the_rows(run: Callable[..., Path], settings: Settings) -> None:
+    scores = run(settings(scoring="texts"))
+    found, summary = rows(scores), json.loads((scores / "summary.json").read_text())
+    metrics = {row["key"]: row["value"] for row in Source(str(scores)).metrics()}
+    for benchmark in ("medqa", "pubmedqa"):
+        correct = [row["correct"] for row in found if row["benchmark"] == benchmark]
+        assert summary[benchmark]["accuracy"] == metrics[f"accuracy/{benchmark}"] == sum(correct) / len(correct)
+        assert summary[benchmark]["items"] == len(correct)
+    assert metrics["truncated_items"] == 0
+    assert metrics["items_per_second"] > 0
+
+
+def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path], settings: Settings) -> None:
+    first, second = run(settings()), run(settings())
+    for name in ("scores.jsonl", "summary.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_base_and_adapter_are_scored_on_the_same_items_with_other_results(
+    run: Callable[..., Path], settings: Settings, adapter: Path
+) -> None:
+    config = settings(items_per_benchmark=2)
+    of_base, of_adapter = rows(run(config)), rows(run(config, adapter))
+    assert [row["item_id"] for row in of_base] == [row["item_id"] for row in of_adapter]
+    assert len(of_base) == 4
+    assert all(a["loglikelihoods"] != b["loglikelihoods"] for a, b in zip(of_base, of_adapter, strict=True))
+
+
+def test_one_line_says_what_came_out(
+    run: Callable[..., Path], settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="med42"):
+        run(settings())
+    assert caplog.messages[-1].startswith("scored 5 items in ")
+    assert "medqa" in caplog.messages[-1]
+
+
+def test_items_without_a_line_are_an_error(run: Callable[..., Path], settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "items.jsonl").touch()
+    with pytest.raises(DataError, match="no benchmark item"):
+        run(settings(), items=tmp_path / "none")
+
+
+def test_a_misspelt_benchmark_is_an_error(run: Callable[..., Path], settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="medq: "):
+        run(settings(benchmarks={"medq": {"scoring": "texts"}}))
+
+
+def test_importing_the_stage_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, med42lib.evaluate.stage, med42lib.evaluate.config\n"
+        "print([name for name in ('torch', 'transformers', 'lm_eval', 'datasets') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

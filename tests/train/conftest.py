@@ -1,0 +1,141 @@
+"""A tiny base model and tiny packed data, made on the spot."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from med42lib.core.edges import Source
+from med42lib.core.packed import (
+    CHUNKS_FILE,
+    INFO_FILE,
+    PIECES_FILE,
+    RESPONSES_FILE,
+    SAMPLE_IDS_FILE,
+    SAMPLES_FILE,
+    TOKENS_FILE,
+    PackInfo,
+)
+from med42lib.train.config import TrainConfig
+from med42lib.train.request import Request
+
+VOCABULARY = 64
+EOS = 1
+FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, chunks_per_step=4, seed=7)
+VARIANTS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "zero 1": {"zero_stage": 1},
+    "zero 2": {"zero_stage": 2},
+    "checkpointing": {"gradient_checkpointing": True},
+    "bfloat16": {"precision": "bfloat16"},
+    "lora": {"method": "lora"},
+    "lora checkpointing": {"method": "lora", "gradient_checkpointing": True},
+}
+TRAIN_VARIANTS = """
+import sys
+from pathlib import Path
+from med42lib.train import worker
+from med42lib.train.request import Request
+requests = [Request.read(Path(name)) for name in sys.argv[1:]]
+worker._join_processes(requests[0].config)
+for request in requests:
+    worker._train(request)
+worker._leave_processes()
+"""
+
+
+@pytest.fixture
+def config() -> TrainConfig:
+    return FULL
+
+
+@pytest.fixture(scope="session")
+def single_process_losses(
+    base_model: Path, packed_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[float]]:
+    """Losses of each of the `VARIANTS` of `FULL`, trained one after the other in one process without torchrun."""
+    folder = tmp_path_factory.mktemp("variants")
+    for name, settings in VARIANTS.items():
+        (folder / name / "trained").mkdir(parents=True)
+        config = FULL.model_copy(update=settings)
+        request = Request(config, packed_data, base_model / "model", "b", folder / name / "trained", folder / "failure")
+        request.write(folder / name / "request.json")
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
+    requests = [str(folder / name / "request.json") for name in VARIANTS]
+    subprocess.run([sys.executable, "-c", TRAIN_VARIANTS, *requests], env=environment, check=True)
+    return {name: read_metric(folder / name / "trained", "loss") for name in VARIANTS}
+
+
+def read_metric(trained: Path, key: str) -> list[float]:
+    return [row["value"] for row in Source(str(trained)).metrics() if row["key"] == key]
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What fetch_model leaves: a folder that holds `model/`, a Llama with grouped-query attention."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    llama = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=0,
+        eos_token_id=EOS,
+    )
+    LlamaForCausalLM(llama).save_pretrained(folder / "model")
+    words = Tokenizer(WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w2"))
+    PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", unk_token="w2").save_pretrained(folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine chunks of 24 slots: five steps of four chunks in two epochs leave three blanks at each epoch's end."""
+    folder = tmp_path_factory.mktemp("packed")
+    write_packed(folder, num_chunks=9)
+    return folder
+
+
+def write_packed(folder: Path, *, num_chunks: int, chunk_length: int = 24) -> None:
+    """Two samples to a chunk, the second longer; a sample's second half, the response, repeats its first."""
+    generator = np.random.default_rng(3)
+    halves = [4, 7] * num_chunks
+    questions = [generator.integers(3, VOCABULARY, half) for half in halves]
+    responses = [np.arange(2 * half) >= half for half in halves]
+    responses[0][:] = responses[1][:] = False  # nothing to learn from the first chunk
+    starts = np.cumsum([0, *(2 * half for half in halves)])
+    np.concatenate([np.tile(question, 2) for question in questions]).astype(np.uint16).tofile(folder / TOKENS_FILE)
+    np.concatenate(responses).astype(np.uint8).tofile(folder / RESPONSES_FILE)
+    np.save(folder / SAMPLES_FILE, starts)
+    (folder / SAMPLE_IDS_FILE).write_text("".join(f"demo/{number}\n" for number in range(len(halves))))
+    np.save(folder / PIECES_FILE, np.array([[number, 0, 2 * half] for number, half in enumerate(halves)]))
+    np.save(folder / CHUNKS_FILE, np.arange(0, len(halves) + 1, 2))
+    info = PackInfo(
+        policy="best_fit",
+        chunk_length=chunk_length,
+        num_examples=len(halves),
+        num_chunks=num_chunks,
+        num_tokens=int(starts[-1]),
+        num_response_tokens=int(np.concatenate(responses).sum()),
+        num_dropped=0,
+        num_truncated=0,
+        eos_token_id=EOS,
+        pad_token_id=EOS,
+        vocabulary_size=VOCABULARY,
+    )
+    (folder / INFO_FILE).write_text(json.dumps(asdict(info)))

@@ -1,0 +1,39 @@
+import pytest
+
+from med42lib.core.config import parse_config
+from med42lib.core.errors import ConfigError
+from med42lib.train.config import TrainConfig
+
+REQUIRED = {
+    "method": "lora",
+    "learning_rate": 1e-4,
+    "warmup_steps": 100,
+    "epochs": 8,
+    "chunks_per_step": 128,
+    "seed": 1,
+}
+
+
+def test_what_is_not_set_is_the_papers() -> None:
+    config = TrainConfig.model_validate(REQUIRED)
+    assert (config.adam_beta1, config.adam_beta2) == (0.9, 0.95)
+    assert (config.weight_decay, config.max_grad_norm) == (0.1, 1.0)
+    assert config.final_learning_rate_share == 0.1
+    assert (config.lora.rank, config.lora.alpha) == (8, 16)
+
+
+@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_what_a_user_must_decide_has_no_default(name: str) -> None:
+    given = {key: value for key, value in REQUIRED.items() if key != name}
+    with pytest.raises(ConfigError, match=rf"train\.{name}: is required"):
+        parse_config(TrainConfig, given, title="spec", prefix="train")
+
+
+def test_every_setting_is_documented() -> None:
+    fields = TrainConfig.model_fields.items()
+    assert [name for name, field in fields if not field.description] == []
+
+
+def test_settings_survive_being_written_and_read() -> None:
+    config = TrainConfig.model_validate(REQUIRED)
+    assert TrainConfig.model_validate(config.model_dump(mode="json")) == config

@@ -1,0 +1,102 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.progress import TERMINAL_VARIABLE
+from med42lib.train import launcher
+from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
+
+WORKERS = {
+    "healthy_worker": 'print(f\'rank {os.environ["RANK"]} of {os.environ["WORLD_SIZE"]}\', flush=True)',
+    "killed_worker": "print('about to die', flush=True)\nif rank == 1: os.kill(os.getpid(), 9)\ntime.sleep(60)",
+}
+
+
+@pytest.fixture
+def request_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A request, and modules that stand in for the worker."""
+    for name, body in WORKERS.items():
+        imports = "import os, sys, time\nfrom pathlib import Path\nfrom med42lib.core.process import die_with_parent\n"
+        imports += "die_with_parent()\nrank = int(os.environ['RANK'])\n"
+        (tmp_path / f"{name}.py").write_text(imports + body)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    return tmp_path / "request.json"
+
+
+def run(module: str, request_file: Path) -> None:
+    run_torchrun(module, request_file, processes=2, failure=request_file.parent / "failure.json")
+
+
+@pytest.mark.slow
+def test_output_of_every_process_is_passed_on(request_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("healthy_worker", request_file)
+    captured = capsys.readouterr()
+    assert sorted(captured.err.splitlines()) == ["rank 0 of 2", "rank 1 of 2"]
+    assert captured.out == ""
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_named_with_its_signal_and_the_end_of_the_output(request_file: Path) -> None:
+    with pytest.raises(TrainingProcessError, match=r"process 1 was killed by SIGKILL(.|\n)*about to die") as caught:
+        run("killed_worker", request_file)
+    assert len(str(caught.value).splitlines()) < 25
+
+
+def test_a_torchrun_that_cannot_start_is_no_success(tmp_path: Path) -> None:
+    error = launcher._failure(tmp_path / "none.json", 3, "the tail").to_error("the tail")
+    assert type(error) is TrainingProcessError
+    assert "torchrun ended with exit code 3" in str(error)
+    assert "the tail" in str(error)
+
+
+def test_a_disk_too_full_for_the_reason_is_recognised_by_the_output(tmp_path: Path) -> None:
+    tail = "OSError: [Errno 28] No space left on device: 'failure.json'"
+    assert type(launcher._failure(tmp_path / "none.json", 1, tail).to_error(tail)) is NoSpaceError
+
+
+def test_only_launchers_that_exist_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MED42_LAUNCHER", raising=False)
+    check_launcher()
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    with pytest.raises(EnvironmentProblem, match=r"'pytorchjob'.*only 'torchrun'"):
+        check_launcher()
+
+
+def test_the_environment_decides_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "16")
+    assert processes_per_node() == 16
+
+
+@pytest.mark.parametrize("value", ["0", "two", "-1", ""])
+def test_a_number_of_processes_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", value)
+    with pytest.raises(EnvironmentProblem, match="whole number above 0"):
+        processes_per_node()
+
+
+def test_without_gpus_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MED42_PROCESSES_PER_NODE", raising=False)
+    monkeypatch.setattr(launcher, "_num_cuda_devices", lambda: 0)
+    assert processes_per_node() == 2
+    monkeypatch.setattr(launcher, "_num_cuda_devices", lambda: 8)
+    assert processes_per_node() == 8
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: range(8))
+    assert [threads_per_process(processes) for processes in (1, 3, 8, 16)] == [8, 2, 1, 1]
+
+
+def test_a_users_choice_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert launcher._environment(2)["OMP_NUM_THREADS"] == "5"
+
+
+def test_a_bar_is_drawn_only_if_someone_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert launcher._environment(2)[TERMINAL_VARIABLE] == "1"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    assert TERMINAL_VARIABLE not in launcher._environment(2)

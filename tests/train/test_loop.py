@@ -1,0 +1,100 @@
+"""The loop with plain PyTorch in DeepSpeed's place, in one process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, distributed
+
+from med42lib.core.errors import DivergedError
+from med42lib.core.packed import PackedDataset
+from med42lib.train.batches import count_steps, steps
+from med42lib.train.config import TrainConfig
+from med42lib.train.loop import StepResult, train_steps
+from med42lib.train.schedule import Schedule
+
+
+class PlainEngine:
+    """Accumulates gradients over a step's forward passes, then updates, as a DeepSpeed engine does."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, model: Any, passes_per_step: int) -> None:
+        self.model = model
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        self._passes_per_step = passes_per_step
+        self._passes = 0
+        self._norm = 0.0
+
+    def __call__(self, **inputs: object) -> Any:
+        return self.model(**inputs)
+
+    def backward(self, loss: Tensor, *, scale_wrt_gas: bool) -> None:
+        assert not scale_wrt_gas
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        self._passes += 1
+        if self._passes % self._passes_per_step == 0:
+            self._norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0))
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def get_global_grad_norm(self) -> float:
+        return self._norm
+
+
+@pytest.fixture(autouse=True)
+def _one_process() -> Iterator[None]:
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def run(base_model: Path, packed_data: Path, config: TrainConfig) -> list[StepResult]:
+    from transformers import AutoModelForCausalLM
+
+    data = PackedDataset(packed_data)
+    model = AutoModelForCausalLM.from_pretrained(base_model / "model")
+    engine = PlainEngine(model, config.chunks_per_step // config.chunks_per_forward)
+    schedule = Schedule(config.learning_rate, config.warmup_steps, count_steps(len(data), config), 0.1)
+    return list(train_steps(engine, data, steps(len(data), config), schedule, config))
+
+
+def test_every_epochs_tokens_are_counted_and_the_loss_falls(
+    base_model: Path, packed_data: Path, config: TrainConfig
+) -> None:
+    results = run(base_model, packed_data, config.model_copy(update={"epochs": 5, "learning_rate": 1.0}))
+    info = PackedDataset(packed_data).info
+    assert sum(result.num_tokens for result in results) == 5 * info.num_tokens
+    assert sum(result.num_response_tokens for result in results) == 5 * info.num_response_tokens
+    assert results[-2].loss < results[0].loss - 0.05
+
+
+def test_how_chunks_meet_in_forward_passes_does_not_change_the_result(
+    base_model: Path, packed_data: Path, config: TrainConfig
+) -> None:
+    one = run(base_model, packed_data, config)
+    four = run(base_model, packed_data, config.model_copy(update={"chunks_per_forward": 4}))
+    assert [result.loss for result in four] == pytest.approx([result.loss for result in one], rel=1e-5)
+    assert [result.grad_norm for result in four] == pytest.approx([result.grad_norm for result in one], rel=1e-4)
+
+
+def test_the_loss_is_a_mean_per_response_token(base_model: Path, packed_data: Path, config: TrainConfig) -> None:
+    first = run(base_model, packed_data, config)[0]
+    assert first.loss == pytest.approx(4.16, abs=0.2)  # an untrained model: about the logarithm of 64
+
+
+def test_rates_follow_the_schedule(base_model: Path, packed_data: Path, config: TrainConfig) -> None:
+    rates = [result.learning_rate for result in run(base_model, packed_data, config)]
+    assert rates[0] == config.learning_rate
+    assert rates[-1] == pytest.approx(config.learning_rate / 10)
+
+
+def test_a_loss_that_is_no_number_ends_training_with_the_step_and_the_rate(
+    base_model: Path, packed_data: Path, config: TrainConfig
+) -> None:
+    with pytest.raises(DivergedError, match=r"at step 2: loss nan.*learning_rate \(now 1e\+30\)"):
+        run(base_model, packed_data, config.model_copy(update={"learning_rate": 1e30}))

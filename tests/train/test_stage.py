@@ -1,0 +1,232 @@
+"""The stage as a whole: real torchrun, real DeepSpeed, on a tiny model."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import ConfigError, DivergedError
+from med42lib.core.mlflow_layout import copy_tokenizer, write_mlmodel
+from med42lib.core.packed import PackedDataset
+from med42lib.train.batches import BLANK, count_steps, steps
+from med42lib.train.config import TrainConfig
+from med42lib.train.model import load_model
+from med42lib.train.schedule import Schedule
+from med42lib.train.stage import check_fit, train
+from tests.train.conftest import FULL, read_metric
+
+LORA = FULL.model_copy(update={"method": "lora"})
+KILLED = """
+import sys
+from pathlib import Path
+from med42lib.core.edges import Source, Target
+from med42lib.train.config import TrainConfig
+from med42lib.train.stage import train
+packed, model, trained, config = sys.argv[1:]
+config = TrainConfig.model_validate_json(config)
+train(config, packed=Source(packed), model=Source(model), trained=Target(Path(trained)))
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(base_model: Path, packed_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Train on the tiny model, on two CPU processes; a name stands for one training."""
+    done: dict[str, Path] = {}
+
+    def run(name: str, config: TrainConfig = FULL) -> Path:
+        if name not in done:
+            folder = tmp_path_factory.mktemp(name) / "trained"
+            folder.mkdir()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MED42_PROCESSES_PER_NODE", "2")
+                patch.setenv("CUDA_VISIBLE_DEVICES", "")
+                train(config, packed=Source(str(packed_data)), model=Source(str(base_model)), trained=Target(folder))
+            done[name] = folder
+        return done[name]
+
+    return run
+
+
+def plain_training(base_model: Path, packed_data: Path, config: TrainConfig) -> tuple[Any, list[float]]:
+    """The same recipe in a few lines of PyTorch: one process, no DeepSpeed, nothing of the stage's own loop."""
+    import torch
+    from torch.nn import functional
+
+    model = load_model(base_model / "model", config)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.1}]
+    groups += [{"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
+    data = PackedDataset(packed_data)
+    schedule = Schedule(config.learning_rate, config.warmup_steps, count_steps(len(data), config), 0.1)
+    losses = []
+    for number, step in enumerate(steps(len(data), config)):
+        chunks = [data[chunk] for chunk in step if chunk != BLANK]
+        ids, labels, positions = (
+            torch.tensor([getattr(chunk, name).tolist() for chunk in chunks])
+            for name in ("input_ids_L", "labels_L", "position_ids_L")
+        )
+        logits = model(input_ids=ids, position_ids=positions, use_cache=False).logits
+        loss = functional.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(number)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return model, losses
+
+
+def assert_same_logits(one: Any, other: Any, packed_data: Path) -> None:
+    import torch
+
+    ids = torch.from_numpy(PackedDataset(packed_data)[3].input_ids_L)[None]
+    with torch.no_grad():
+        assert float((one(ids).logits - other(ids).logits).abs().max()) < 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_with_zero_3_do_what_plain_pytorch_does(
+    runs: Callable[..., Path], base_model: Path, packed_data: Path
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    trained = runs("full")
+    expected, losses = plain_training(base_model, packed_data, FULL)
+    assert read_metric(trained, "loss") == pytest.approx(losses, rel=1e-4)
+    assert losses[-1] < losses[0] - 0.1
+    assert_same_logits(AutoModelForCausalLM.from_pretrained(trained / "model"), expected, packed_data)
+
+
+@pytest.mark.slow
+def test_an_adapter_trained_so_is_the_one_that_plain_pytorch_trains(
+    runs: Callable[..., Path], base_model: Path, packed_data: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    trained = runs("lora", LORA)
+    expected, losses = plain_training(base_model, packed_data, LORA)
+    assert read_metric(trained, "loss") == pytest.approx(losses, rel=1e-4)
+    assert losses[-1] < losses[0] - 0.05
+    base = AutoModelForCausalLM.from_pretrained(base_model / "model")
+    assert_same_logits(PeftModel.from_pretrained(base, trained / "peft"), expected, packed_data)
+
+
+@pytest.mark.slow
+def test_one_process_gives_the_same_losses_as_two(
+    runs: Callable[..., Path], single_process_losses: dict[str, list[float]]
+) -> None:
+    assert read_metric(runs("full"), "loss") == pytest.approx(single_process_losses["plain"], rel=1e-4)
+    assert read_metric(runs("lora", LORA), "loss") == pytest.approx(single_process_losses["lora"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_second_training_gives_the_same_bytes(runs: Callable[..., Path]) -> None:
+    first, second = runs("lora", LORA), runs("lora_again", LORA)
+    files = {path.relative_to(first) for path in first.rglob("*") if path.is_file()}
+    assert {path.relative_to(second) for path in second.rglob("*") if path.is_file()} == files
+    differing = [f for f in files if (first / f).read_bytes() != (second / f).read_bytes()]
+    assert [f.name for f in differing] == ["metrics.jsonl"]
+
+
+@pytest.mark.slow
+def test_a_trained_folder_names_no_place_on_this_machine(
+    runs: Callable[..., Path], base_model: Path, packed_data: Path
+) -> None:
+    for trained in (runs("full"), runs("lora", LORA)):
+        for path in trained.rglob("*.*"):
+            content = path.read_bytes()
+            assert not any(str(place).encode() in content for place in (trained, base_model, packed_data)), path
+
+
+@pytest.mark.slow
+def test_what_was_trained_is_recorded(runs: Callable[..., Path], packed_data: Path) -> None:
+    info = PackedDataset(packed_data).info
+    full, lora = (json.loads((runs(*run) / "recipe.json").read_text()) for run in (("full", FULL), ("lora", LORA)))
+    assert full["num_steps"] == lora["num_steps"] == 6
+    assert full["num_tokens"] == 2 * info.num_tokens
+    assert full["num_response_tokens"] == 2 * info.num_response_tokens
+    assert full["trainable_parameters"] == full["total_parameters"]
+    assert lora["total_parameters"] == full["total_parameters"] + lora["trainable_parameters"]
+    assert full["world_size"] == 2
+    for key, count in {
+        "loss": 6,
+        "learning_rate": 6,
+        "grad_norm": 6,
+        "tokens_per_second": 6,
+        "train_seconds": 1,
+    }.items():
+        assert len(read_metric(runs("full"), key)) == count
+
+
+@pytest.mark.slow
+def test_mlflow_loads_a_trained_model_and_it_writes(runs: Callable[..., Path]) -> None:
+    import mlflow.transformers
+
+    generator = mlflow.transformers.load_model(str(runs("full")))
+    assert generator("w5 w6 w7", max_new_tokens=4)[0]["generated_text"].startswith("w5 w6 w7")
+
+
+@pytest.mark.slow
+def test_mlflow_loads_an_adapter_on_top_of_its_base(
+    runs: Callable[..., Path], base_model: Path, tmp_path: Path
+) -> None:
+    import mlflow.transformers
+
+    shutil.copytree(base_model / "model", tmp_path / "model")
+    shutil.copytree(runs("lora", LORA) / "peft", tmp_path / "peft")
+    copy_tokenizer(base_model / "model", tmp_path / "components" / "tokenizer")
+    write_mlmodel(tmp_path, adapter=True)
+    generator = mlflow.transformers.load_model(str(tmp_path))
+    assert type(generator.model).__name__ == "PeftModelForCausalLM"
+    assert generator("w5 w6 w7", max_new_tokens=4)[0]["generated_text"].startswith("w5 w6 w7")
+
+
+@pytest.mark.slow
+def test_diverged_training_says_so_and_at_which_step(runs: Callable[..., Path]) -> None:
+    with pytest.raises(DivergedError, match="at step 2"):
+        runs("diverged", FULL.model_copy(update={"learning_rate": 1e30}))
+
+
+@pytest.mark.slow
+def test_no_training_process_outlives_a_killed_stage(base_model: Path, packed_data: Path, tmp_path: Path) -> None:
+    endless = FULL.model_copy(update={"epochs": 100_000}).model_dump_json()
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    command = [sys.executable, "-c", KILLED, str(packed_data), str(base_model), str(trained), endless]
+    environment = {**os.environ, "MED42_PROCESSES_PER_NODE": "2", "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as stage:
+        while not (trained / "metrics.jsonl").exists():
+            assert stage.poll() is None
+            time.sleep(0.1)
+        family = psutil.Process(stage.pid).children(recursive=True)
+        assert len(family) == 3
+        stage.kill()
+    _, alive = psutil.wait_procs(family, timeout=5)
+    for survivor in alive:
+        survivor.kill()
+    assert alive == []
+
+
+def test_settings_that_do_not_fit_are_all_listed() -> None:
+    unfit = FULL.model_copy(update={"chunks_per_step": 6, "chunks_per_forward": 2, "warmup_steps": 100})
+    with pytest.raises(ConfigError) as caught:
+        check_fit(unfit, num_chunks=9, processes=2)
+    assert [problem.where for problem in caught.value.problems] == ["chunks_per_step", "warmup_steps"]
+    assert "multiple of 4" in str(caught.value)
+    assert "less than the 4 steps" in str(caught.value)
+
+
+def test_settings_that_fit_pass() -> None:
+    check_fit(FULL, num_chunks=9, processes=2)

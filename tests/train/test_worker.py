@@ -1,0 +1,40 @@
+import pytest
+
+from med42lib.core.errors import EnvironmentProblem
+from med42lib.train.config import TrainConfig
+from med42lib.train.worker import check_precision, deepspeed_config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["zero 1", "zero 2", "checkpointing"])
+def test_what_only_saves_memory_does_not_change_the_result(
+    single_process_losses: dict[str, list[float]], name: str
+) -> None:
+    assert single_process_losses[name] == pytest.approx(single_process_losses["plain"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_checkpointing_does_not_change_lora_either(single_process_losses: dict[str, list[float]]) -> None:
+    assert single_process_losses["lora checkpointing"] == pytest.approx(single_process_losses["lora"], rel=1e-4)
+    assert single_process_losses["lora"][0] == pytest.approx(single_process_losses["plain"][0], rel=1e-6)
+    assert single_process_losses["lora"][1] != pytest.approx(single_process_losses["plain"][1], rel=1e-6)
+
+
+@pytest.mark.slow
+def test_half_precision_gives_nearly_the_same(single_process_losses: dict[str, list[float]]) -> None:
+    assert single_process_losses["bfloat16"] == pytest.approx(single_process_losses["plain"], rel=2e-2)
+    assert single_process_losses["bfloat16"] != single_process_losses["plain"]
+
+
+def test_deepspeed_is_told_the_global_batch_and_its_parts(config: TrainConfig) -> None:
+    settings = deepspeed_config(config.model_copy(update={"chunks_per_step": 24, "chunks_per_forward": 3}), 2)
+    assert settings["train_batch_size"] == 24
+    assert settings["train_micro_batch_size_per_gpu"] == 3
+    assert settings["gradient_accumulation_steps"] == 4
+    assert settings["gradient_clipping"] == 1.0
+
+
+def test_a_format_the_hardware_lacks_is_refused() -> None:
+    check_precision("float16", {"float32", "float16"})
+    with pytest.raises(EnvironmentProblem, match="'bfloat16', but this machine has only float16, float32"):
+        check_precision("bfloat16", {"float32", "float16"})
