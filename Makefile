@@ -38,7 +38,7 @@ demo: $(VENV)/demo ## Run the whole job on this machine with the data the projec
 	@$(BIN)/med42 run pipelines/specs/demo.yaml
 
 test: $(VENV)/dev ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/dev ## Format, lint, types, import rules, compiled pipelines
 	@$(BIN)/ruff format --check

@@ -13,7 +13,6 @@ from med42lib.command import Command
 from med42lib.core.edges import Source
 from med42lib.spec import RunSpec, load_spec
 from med42lib.train.config import TrainConfig
-from med42lib.train.planning import GIBIBYTE, plan_training
 
 # Llama-2's tokenizer on real medical question-answering text; other tokenizers and texts differ.
 BYTES_PER_TOKEN = 3.85
@@ -47,6 +46,8 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
 
 
 def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
+    from med42lib.train.planning import GIBIBYTE, plan_training  # needs numpy, which not every image has
+
     plan = plan_training(config, model, num_chunks=chunks)
     share = plan.num_trained_parameters / plan.num_parameters
     gpus = ", ".join(f"{plan.min_gpus(size)} of {size} GiB" for size in GPU_GIBIBYTES)

@@ -22,7 +22,7 @@ def test_every_spec_that_is_shipped_is_sound(path: Path) -> None:
 
 
 def test_an_override_changes_one_field_and_is_typed() -> None:
-    changed = load_spec(DEMO, ["train.full.learning_rate=1e-3", "train.lora.max_steps=null", "report.title=A: B"])
+    changed = load_spec(DEMO, ["train.full.learning_rate=1e-3", "train.lora.max_steps=null", "report.title='A: B'"])
     assert changed.train.full.learning_rate == 0.001
     assert changed.train.lora.max_steps is None
     assert changed.report.title == "A: B"

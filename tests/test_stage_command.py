@@ -20,10 +20,10 @@ def executor_input(**parameters: object) -> dict[str, object]:
 
 
 def test_kubeflows_input_becomes_a_request_and_unknown_parameters_are_ignored() -> None:
-    asked = executor_input(config='{"n": 1}', store="s3://bucket/x", dataset="s3://d", model="s3://mod", other=1.0)
+    asked = executor_input(config='{"n": 1}', store="s3://bucket/x", dataset="s3://data", model="s3://model", other=1.0)
     request = request_from_kfp(PACK, asked)
     assert request.config == {"n": 1}
-    assert (request.store, dict(request.sources)) == ("s3://bucket/x", {"dataset": "s3://d", "model": "s3://mod"})
+    assert (request.store, dict(request.sources)) == ("s3://bucket/x", {"dataset": "s3://data", "model": "s3://model"})
 
 
 def test_missing_and_null_parameters_are_listed_alike() -> None:

@@ -31,3 +31,19 @@ def test_on_a_terminal_there_is_a_bar(capsys: pytest.CaptureFixture[str], monkey
     with progress("embed", 10, unit="texts") as bar:
         bar.advance(10)
     assert "\r" in capsys.readouterr().err
+
+
+def test_a_note_is_shown_behind_the_rate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", 0.0)
+    with progress("train", 4, unit="steps") as bar:
+        bar.advance(note="loss 2.125")
+    assert "loss 2.125" in capsys.readouterr().err
+
+
+def test_a_terminal_behind_a_pipe_counts_as_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(module.TERMINAL_VARIABLE, "1")
+    with progress("train", 4, unit="steps") as bar:
+        bar.advance(4, note="loss 2.125")
+    assert "loss 2.125" in capsys.readouterr().err

@@ -1,13 +1,14 @@
 """What a user sees when something is wrong: one screen, what and where and what to do, and the published exit code."""
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.end_to_end.conftest import Run
+from tests.end_to_end.conftest import MED42, SMOKE, Run
 
 pytestmark = pytest.mark.slow
 
@@ -71,14 +72,15 @@ def test_a_damaged_file_is_named(
     assert expected in error_of(run)
 
 
-def test_a_run_continues_once_the_data_are_repaired(med42_run: Callable[..., Run], home: Path) -> None:
+def test_a_stage_goes_on_once_the_data_are_repaired(home: Path) -> None:
     shutil.copytree(DATA, home / "data")
     (home / "data" / HEADQA).unlink()
-    assert med42_run(home / "store", f"inputs.training_data={home}/data").exit_code == 3
+    command = [*MED42, "stage", "assemble", "--spec", str(SMOKE), "--store", "store", f"--input=data={home}/data"]
+    assert subprocess.run(command, check=False).returncode == 3
+    assert not list(home.glob("store/assemble/*"))
     shutil.copy(DATA / HEADQA, home / "data" / HEADQA)
-    again = med42_run(home / "store", f"inputs.training_data={home}/data")
-    assert again.exit_code == 0, again.output
-    assert again.reused == ["fetch_model", "benchmarks"] or set(again.reused) >= {"fetch_model"}
+    assert subprocess.run(command, check=False).returncode == 0
+    assert len(list(home.glob("store/assemble/*/dataset/manifest.json"))) == 1
 
 
 def test_a_bucket_that_does_not_exist(med42_run: Callable[..., Run], s3: object) -> None:
