@@ -1,5 +1,6 @@
 """What a user sees when something is wrong: one screen, what and where and what to do, and the published exit code."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -105,3 +106,35 @@ def test_a_local_store_with_an_mlflow_server(
     assert run.exit_code == 10
     assert "s3://" in error_of(run)
     assert not list(home.glob("store/*/*")), "nothing was computed before saying so"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_disk_that_fills_up_keeps_what_is_finished(med42_run: Callable[..., Run], home: Path) -> None:
+    (home / "small").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(home / "small")]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        (home / "small/other").write_bytes(b"x" * 2_500_000)
+        full = med42_run(home / "small/store")
+        assert full.exit_code == 9
+        assert "no space left while writing" in error_of(full)
+        assert len(full.made) >= 1
+        (home / "small/other").unlink()
+        again = subprocess.run(
+            [
+                *MED42,
+                "stage",
+                "fetch_model",
+                "--spec",
+                str(SMOKE),
+                "--store",
+                str(home / "small/store"),
+                "--input",
+                "weights=package:med42lib/demo/model",
+            ],
+            check=False,
+        )
+        assert again.returncode == 0
+    finally:
+        subprocess.run(["umount", str(home / "small")], check=True)
