@@ -121,20 +121,8 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(med42_run: Callable[..., Ru
         assert "no space left while writing" in error_of(full)
         assert len(full.made) >= 1
         (home / "small/other").unlink()
-        again = subprocess.run(
-            [
-                *MED42,
-                "stage",
-                "fetch_model",
-                "--spec",
-                str(SMOKE),
-                "--store",
-                str(home / "small/store"),
-                "--input",
-                "weights=package:med42lib/demo/model",
-            ],
-            check=False,
-        )
-        assert again.returncode == 0
+        stage = [*MED42, "stage", "fetch_model", "--spec", str(SMOKE), "--store", str(home / "small/store")]
+        command = [*stage, "--input", "weights=package:med42lib/demo/model"]
+        assert subprocess.run(command, check=False).returncode == 0
     finally:
         subprocess.run(["umount", str(home / "small")], check=True)
