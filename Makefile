@@ -49,7 +49,7 @@ check: $(VENV)/dev ## Format, lint, types, import rules, compiled pipelines
 demo-s3: $(VENV)/dev ## Run the demo with all outputs on a real S3 server started for it
 	@$(BIN)/python -m tests.s3_server med42-demo -- $(BIN)/med42 run pipelines/specs/demo.yaml --store s3://med42-demo/runs
 
-DATA ?= ../shared/data
+DATA ?= $(or $(MED42_REAL_DATA),data)
 real: $(VENV)/real ## Run on the publishers' own data (DATA=folder) with SmolLM2-135M
 	@$(BIN)/med42 run pipelines/specs/real_small.yaml --set inputs.training_data=$(DATA)/raw --set inputs.benchmark_data=$(DATA)/eval
 
