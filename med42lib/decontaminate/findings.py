@@ -8,28 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from med42lib.core.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, SUMMARY_FILE, Pair
 from med42lib.decontaminate.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
 
-CONTAMINATED_FILE = "contaminated.json"
-PAIRS_FILE = "pairs.jsonl"
-NEAREST_FILE = "nearest.jsonl"
-SUMMARY_FILE = "summary.json"
 # float32 embeddings carry no more.
 COSINE_DECIMALS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """An evaluation item and a training example that ask too much the same, with both questions."""
-
-    item_id: str
-    benchmark: str
-    example_id: str
-    source: str
-    cosine: float
-    item_text: str
-    example_text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,24 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from med42lib.core.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, Pair
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.report.files import read_json, read_json_lines
 from med42lib.report.results import Accuracy, overall_clean
 from med42lib.report.scores import Answers
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """An evaluation item and a training example that are nearly the same question."""
-
-    item_id: str
-    benchmark: str
-    example_id: str
-    source: str
-    cosine: float
-    item_text: str
-    example_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +67,14 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
     Raises:
         DataError: If a file is missing or broken.
     """
-    flagged = read_json(source, "contaminated.json")
+    flagged = read_json(source, CONTAMINATED_FILE)
     summary = read_json(source, "summary.json")
-    sources, shown = _read_pairs(source.path("pairs.jsonl"), num_shown)
+    sources, shown = _read_pairs(source.path(PAIRS_FILE), num_shown)
     try:
         return Contamination(
             threshold=float(flagged["threshold"]),
             cosines=dict(flagged["items"]),
-            nearest=_read_nearest(source.path("nearest.jsonl")),
+            nearest=_read_nearest(source.path(NEAREST_FILE)),
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from med42lib.core.contamination import Pair
 from med42lib.report.baselines import Baseline
 from med42lib.report.config import ReportConfig
-from med42lib.report.contamination import Contamination, Pair, ThresholdRow
+from med42lib.report.contamination import Contamination, ThresholdRow
 from med42lib.report.figures import NARROW_PIXELS, WIDE_PIXELS, ForestPlot, LossPlot, forest_plot, loss_plot
 from med42lib.report.headline import Finding, make_findings
 from med42lib.report.overlap import Segment, shared_segments
