@@ -23,7 +23,7 @@ start here:
   med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
   med42 plan SPEC                                  sizes and memory before anything is spent
-  mlflow ui --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs, in a browser
+  mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
 
 exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
 process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 172 object store unreachable (worth a retry)
