@@ -1,7 +1,6 @@
 """`python -m med42lib` is the `med42` command."""
 
-import sys
-
 from med42lib.cli import main
+from med42lib.core.process import leave
 
-sys.exit(main())
+leave(main())

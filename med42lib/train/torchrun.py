@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from med42lib.core.process import child_environment, die_with_parent
+from med42lib.core.process import child_environment, die_with_parent, leave
 from med42lib.train.request import Failure
 
 
@@ -41,4 +41,4 @@ def _describe(rank: int, exit_code: int, signal_name: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+    leave(main(Path(sys.argv[1]), sys.argv[2:]))

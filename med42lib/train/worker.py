@@ -14,7 +14,7 @@ from med42lib.core.edges import Target
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.log import set_up_logging
 from med42lib.core.packed import PackedDataset
-from med42lib.core.process import die_with_parent
+from med42lib.core.process import die_with_parent, leave
 from med42lib.core.progress import progress
 from med42lib.train.batches import count_steps, steps
 from med42lib.train.config import TrainConfig
@@ -210,3 +210,4 @@ def _save(model: Any, request: Request) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    leave(0)

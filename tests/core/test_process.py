@@ -82,3 +82,16 @@ def test_a_child_learns_its_parents_number(monkeypatch: pytest.MonkeyPatch) -> N
     environment = child_environment()
     assert environment[PARENT_VARIABLE] == str(os.getpid())
     assert environment["SOMETHING"] == "else"
+
+
+def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
+    code = """
+        import atexit
+        from med42lib.core.process import leave
+        atexit.register(print, "late")
+        print("said")
+        leave(7)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (7, "said\n"), "nothing of Python's own end is waited for"
