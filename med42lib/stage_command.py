@@ -15,7 +15,7 @@ from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.process import die_with_parent
 from med42lib.core.runner import Request, Result, run_stage
 from med42lib.core.stage import Stage
-from med42lib.core.store import LocalStore, open_store
+from med42lib.core.store import PACKAGE_SCHEME, LocalStore, open_store
 
 DESCRIPTION = """\
 Run one stage. Its outputs go into the store under a name made of their content; an output that is already there is
@@ -90,7 +90,7 @@ def write_kfp_outputs(executor_input: Mapping[str, Any], result: Result) -> None
 def absolute(address: str) -> str:
     """Make a folder's address independent of the working directory; others stay as they are."""
     store = open_store(address)
-    if isinstance(store, LocalStore) and not address.startswith("package:"):
+    if isinstance(store, LocalStore) and not address.startswith(PACKAGE_SCHEME):
         return str(store.local_path(""))
     return address
 

@@ -18,6 +18,7 @@ help. 1 is a bug of ours (with a traceback), 130 is Ctrl-C, 137 a killed process
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 
@@ -104,6 +105,31 @@ class StoreUnavailable(Med42Error):
     """An object store that did not answer within all its retries."""
 
     exit_code = 172
+
+
+_FULL_DISK_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+_FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exceeded")
+
+
+def full_disk(error: BaseException, where: object) -> NoSpaceError | None:
+    """Recognise a full disk, whichever library met it: each wraps the system's error in its own way.
+
+    Args:
+        error: What was raised.
+        where: What was being written, for the message.
+
+    Returns:
+        The error to raise instead, or None if it is about something else, or ours already.
+    """
+    if isinstance(error, Med42Error):
+        return None
+    numbered = isinstance(error, OSError) and error.errno in _FULL_DISK_NUMBERS
+    if not numbered and not any(message in str(error) for message in _FULL_DISK_MESSAGES):
+        return None
+    return NoSpaceError(
+        f"no space left while writing {where}; free some space or choose another --store, then run the same command "
+        "again: finished stages are kept"
+    )
 
 
 INTERRUPTED_EXIT_CODE = 130

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from med42lib.core.config import StageConfig
-from med42lib.core.manifest import describe_folder
+from med42lib.core.manifest import describe_file
 from med42lib.core.stage import Stage
 
 KEY_DIGITS = 16
@@ -33,9 +33,6 @@ def output_key(stage: Stage, config: StageConfig, input_digests: Mapping[str, st
 @cache
 def code_hash(folder: Path) -> str:
     """Hash the source files of a package, compiled files aside."""
-    lines = [
-        f"{entry.path} {entry.sha256}"
-        for entry in describe_folder(folder)
-        if "__pycache__" not in entry.path and not entry.path.endswith(".pyc")
-    ]
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    lines = [f"{path.relative_to(folder).as_posix()} {describe_file(path, path.name).sha256}" for path in paths]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -22,7 +22,7 @@ from pathlib import Path
 from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.edges import Source, Target
-from med42lib.core.errors import Med42Error, NoSpaceError
+from med42lib.core.errors import full_disk
 from med42lib.core.key import output_key
 from med42lib.core.log import log
 from med42lib.core.manifest import MANIFEST_FILE, Input, Manifest, describe_folder
@@ -39,7 +39,6 @@ RECORDED_PACKAGES = (
     "sentence-transformers",
     "mlflow",
 )
-_FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +144,10 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _disk_errors(scratch: Path) -> Iterator[None]:
-    """Name a full disk as such, whichever library met it: each wraps the system's error in its own way."""
+    """Name a full disk as such, wherever in a stage it was met."""
     try:
         yield
-    except Med42Error:
-        raise
     except Exception as error:
-        if any(message in str(error) for message in _FULL_DISK_MESSAGES):
-            raise NoSpaceError(
-                f"no space left while writing below {scratch}; free some space or choose another --store, then run "
-                "the same command again: finished stages are kept"
-            ) from error
+        if no_space := full_disk(error, f"below {scratch}"):
+            raise no_space from error
         raise

@@ -29,11 +29,11 @@ from botocore.exceptions import (
 from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
 from med42lib.core.manifest import MANIFEST_FILE, FileEntry
 from med42lib.core.progress import progress
+from med42lib.core.store import S3_SCHEME
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-S3_SCHEME = "s3://"
 # 10,000 parts at most: 64 MiB parts reach 640 GB a file.
 PART_BYTES = 64 << 20
 _TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)

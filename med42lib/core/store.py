@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from med42lib.core.errors import DataError, NoSpaceError, StoreError
+from med42lib.core.errors import DataError, StoreError, full_disk
 from med42lib.core.hub import HUB_SCHEME, HubStore
 from med42lib.core.manifest import MANIFEST_FILE, FileEntry
 
@@ -107,11 +107,8 @@ def writing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpaceError(
-                f"no space left while writing {path}; free some space or choose another --store, then run the same "
-                "command again: finished stages are kept"
-            ) from error
+        if no_space := full_disk(error, path):
+            raise no_space from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise StoreError(f"cannot write {path}: {error.strerror}; choose a --store you may write to") from error
         raise

@@ -18,6 +18,7 @@ from med42lib.core.errors import (
     NoSpaceError,
     StoreError,
     TrainingProcessError,
+    full_disk,
 )
 from med42lib.train.config import TrainConfig
 
@@ -25,7 +26,6 @@ _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind for kind in (DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError)
 }
 _LOSS_SCALE_MESSAGE = "loss scale already at minimum"  # DeepSpeed raises a bare Exception
-_FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,7 @@ class Failure:
             error: The error.
             where: The folder that was written to.
         """
-        if not isinstance(error, Med42Error) and any(message in str(error) for message in _FULL_DISK_MESSAGES):
-            return cls(
-                NoSpaceError.__name__,
-                f"no space left while writing below {where}; free some space or choose another --store, then run the "
-                "same command again: finished stages are kept",
-            )
+        error = full_disk(error, f"below {where}") or error
         if _LOSS_SCALE_MESSAGE in str(error):
             return cls(
                 DivergedError.__name__,

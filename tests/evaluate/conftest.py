@@ -1,6 +1,7 @@
 """Two tiny tokenizers, a tiny random Llama with each, an adapter, and a handful of questions."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from med42lib.core.records import BenchmarkItem, Origin, write_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.loading import load_model
 from med42lib.evaluate.locate import locate_model
+from tests.tiny_tokenizer import BEGIN, SPECIAL_TOKENS, byte_level
 
 MAX_TOKENS = 256
 TEXTS = [
@@ -21,26 +23,9 @@ TEXTS = [
     "<|assistant|>: A <|assistant|>: B <|assistant|>: C <|assistant|>: D",
     "Abstract: Aspirin lowers fever. Question: Does aspirin lower fever? Answer: yes no maybe",
 ]
-SPECIAL_TOKENS = ["<unk>", "<s>", "</s>"]
-BEGIN = processors.TemplateProcessing(single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)])
 BEGIN_AND_END = processors.TemplateProcessing(
     single="<s> $A </s>", pair="<s> $A $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
 )
-
-
-def byte_level() -> Tokenizer:
-    """Like SmolLM2's: a word carries the space before it, and nothing is put around a text."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    return tokenizer
 
 
 def sentence_piece() -> Tokenizer:
@@ -57,12 +42,12 @@ def sentence_piece() -> Tokenizer:
 
 def closing() -> Tokenizer:
     """Like a Llama tokenizer with add_eos_token: a text begins with `<s>` and ends with `</s>`."""
-    tokenizer = byte_level()
+    tokenizer = byte_level(TEXTS)
     tokenizer.post_processor = BEGIN_AND_END
     return tokenizer
 
 
-TOKENIZERS = {"byte_level": byte_level, "sentence_piece": sentence_piece, "closing": closing}
+TOKENIZERS = {"byte_level": partial(byte_level, TEXTS), "sentence_piece": sentence_piece, "closing": closing}
 
 
 def save_base(tokenizer: Tokenizer, folder: Path) -> Path:

@@ -1,10 +1,11 @@
 """Two tiny tokenizers of the kinds that matter, and examples to pack."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from med42lib.core.dataset import write_examples
@@ -12,6 +13,7 @@ from med42lib.core.edges import Source, Target
 from med42lib.core.records import Example, Exchange, Origin
 from med42lib.pack.config import PackConfig
 from med42lib.pack.stage import pack
+from tests.tiny_tokenizer import BEGIN, SPECIAL_TOKENS, byte_level
 
 TEXTS = [
     "<|system|>: You are a helpful medical assistant.",
@@ -19,23 +21,6 @@ TEXTS = [
     "<|assistant|>: Wheezing, shortness of breath and a tight chest.",
     "<|prompter|>: Which vitamin prevents scurvy? <|assistant|>: Vitamin C prevents scurvy.",
 ]
-SPECIAL_TOKENS = ["<unk>", "<s>", "</s>"]
-BEGIN = processors.TemplateProcessing(single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", 1)])
-
-
-def byte_level() -> Tokenizer:
-    """Like SmolLM2's and GPT-2's: a word carries the space before it."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=SPECIAL_TOKENS,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    return tokenizer
 
 
 def sentence_piece() -> Tokenizer:
@@ -55,7 +40,7 @@ def sentence_piece() -> Tokenizer:
     return plain
 
 
-KINDS = {"byte_level": byte_level, "sentence_piece": sentence_piece}
+KINDS = {"byte_level": partial(byte_level, TEXTS), "sentence_piece": sentence_piece}
 
 
 @pytest.fixture(scope="session", params=list(KINDS))
@@ -66,7 +51,7 @@ def model_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def byte_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_model(byte_level(), tmp_path_factory.mktemp("model"))
+    return save_model(byte_level(TEXTS), tmp_path_factory.mktemp("model"))
 
 
 def save_model(tokenizer: Tokenizer, folder: Path) -> Path:
