@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from kfp import local
 from kfp.local import status, subprocess_task_handler
 
 from med42lib.core.process import child_environment
+from pipelines.warm import WarmProcesses
 
 HANDLER_ATTRIBUTE = "SubprocessTaskHandler"
 
@@ -31,6 +33,7 @@ class HostRun:
     """One pipeline run on this machine: what has been run, and how it ended."""
 
     num_tasks: int
+    warm: WarmProcesses = field(default_factory=WarmProcesses)
     commands: list[list[str]] = field(default_factory=list)
     exit_code: int = 0
 
@@ -51,12 +54,18 @@ class HostHandler:
         self._run.commands.append(self._command)
         stage = self._command[self._command.index("stage") + 1]
         print(f"\n({len(self._run.commands)}/{self._run.num_tasks}) {stage}", file=sys.stderr, flush=True)
-        exit_code = subprocess.run(
-            self._command, check=False, stdin=subprocess.DEVNULL, env=child_environment()
-        ).returncode
+        with self._run.warm.started_if_slow():
+            exit_code = self._run_warm(stage) if self._run.warm.can_run(stage) else self._run_cold()
         # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.
         self._run.exit_code = exit_code if exit_code >= 0 else 128 - exit_code
         return status.Status.SUCCESS if exit_code == 0 else status.Status.FAILURE
+
+    def _run_warm(self, stage: str) -> int:
+        return self._run.warm.run(self._command[self._command.index("stage") :], os.environ)
+
+    def _run_cold(self) -> int:
+        command = subprocess.run(self._command, check=False, stdin=subprocess.DEVNULL, env=child_environment())
+        return command.returncode
 
 
 def run_on_host(pipeline: Any, arguments: Mapping[str, str]) -> tuple[int, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from med42lib.assemble.names import known_source
 from med42lib.core.config import StageConfig
@@ -27,9 +27,26 @@ class SourceConfig(StageConfig):
     """Examples to take: a whole number, or `all`. A source that has fewer gives all it has; the shortage is
     reported, never filled."""
 
+    layout: Literal["publisher", "huggingface"] = "publisher"
+    """Which form of the source to read: the publisher's own release, or the rows that the Hugging Face hub has, as
+    Parquet or JSON files. The two differ in ways that matter: MedMCQA's answers count from 1 in one, from 0 in the
+    other."""
+
     path: str | None = Field(default=None, min_length=1)
-    """Where the source lies inside the data folder. Left out: where the publisher's release usually has it, as the
-    source's module in `med42lib/assemble/sources` says."""
+    """Where the source lies inside the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`. Left out:
+    where that layout usually has it, as the table of sources in the README says."""
+
+    hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")
+    """Read the source from the hub and not from the data folder: `owner/name@revision`, where the revision is the full
+    commit of 40 hexadecimal digits. Needs `layout: huggingface`."""
+
+    include: tuple[str, ...] = ()
+    """Which parts to read, of a source that has parts: StackExchange's sites, MMLU's subjects, Niv2's tasks. Left out:
+    those of the paper."""
+
+    benchmark_tasks: bool = False
+    """Whether Niv2 and OpenOrca may bring tasks that are known to hold questions of the benchmarks. With it, scores on
+    those benchmarks say nothing."""
 
     multiple_choice: MultipleChoice | None = None
     """How this source's questions with options are written. Left out: as the stage's `multiple_choice` says."""
@@ -40,6 +57,13 @@ class SourceConfig(StageConfig):
     licence: str | None = Field(default=None, min_length=1)
     """Licence to record with every example. Left out: the publisher's. For data of your own in a publisher's
     format."""
+
+
+    @model_validator(mode="after")
+    def _hub_has_its_own_layout(self) -> SourceConfig:
+        if self.hub is not None and self.layout != "huggingface":
+            raise ValueError("hub needs layout: huggingface, since the hub's files differ from the publisher's")
+        return self
 
 
 class AssembleConfig(StageConfig):

@@ -35,11 +35,17 @@ def take_share(
         DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken.
     """
     settings = config.sources[source.name]
-    form = Form(settings.multiple_choice or config.multiple_choice, settings.explanations)
+    layout = source.layout(settings.layout)
+    form = Form(
+        settings.multiple_choice or config.multiple_choice,
+        settings.explanations,
+        settings.include,
+        settings.benchmark_tasks,
+    )
     licence = settings.licence or source.licence
     folder = DataFolder(data)
     tally = Tally(source.name, write_reject)
-    records = tally.keep(source.read(folder, settings.path or source.path, form))
+    records = tally.keep(layout.read(folder, settings.path or layout.path, form))
     examples = [source.example(record, licence) for record in track(records, f"reading {source.name}")]
     tally.check(config.max_rejected_share)
     unique = without_duplicates(examples)

@@ -7,65 +7,99 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from med42lib.core.cleaning import clean
 from med42lib.core.prompt import DEFAULT_SYSTEM
 from med42lib.core.reading import DataFolder, Record
 from med42lib.core.records import Example, Exchange, Origin
 from med42lib.core.rejects import Reject
+
+Domain = Literal["medical", "general"]
+LayoutName = Literal["publisher", "huggingface"]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """One record as a conversation, before the source's own facts are added.
 
-    `question` is the bare question, without instructions, context or options.
+    `question` is the bare question, without instructions, context or options. `system` and `licence` are for sources
+    whose records bring their own; None and empty mean the source's.
     """
 
     publisher_id: str
     exchanges: tuple[Exchange, ...]
     question: str
+    system: str | None = None
+    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How conversations are written.
+    """What the settings say about how records are chosen and written.
 
     `multiple_choice` says whether options are shown and answered by letter, or answered by their text alone;
-    `explanations` whether the publisher's explanation follows the answer.
+    `explanations` whether the publisher's explanation follows the answer. `include` names the parts to read, of
+    sources that have parts (sites, subjects, tasks); empty means those of the paper. `benchmark_tasks` lets in parts
+    that are known to hold evaluation items.
     """
 
     multiple_choice: Literal["letters", "texts"]
-    explanations: bool
+    explanations: bool = True
+    include: tuple[str, ...] = ()
+    benchmark_tasks: bool = False
 
 
 Reader = Callable[[DataFolder, str, Form], Iterator[Record[Draft] | Reject]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One form in which a source is handed out.
+
+    `path` is where it usually lies below the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`.
+    `read(folder, path, form)` gives every record, as a draft or as a reject. `repository` is the data set's name on
+    the hub, and `hub_path` what of it is read.
+    """
+
+    path: str
+    read: Reader
+    repository: str = ""
+    hub_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSource:
     """A training source. Each module in `sources` declares one as `SOURCE`.
 
-    `path` is where the publisher's release usually lies below the data folder; `read(folder, path, form)` gives every
-    record, as a draft or as a reject.
+    `num_paper` is the row count of the paper's Table A1; `num_paper_origin` says how the paper seems to have come to
+    it, or "unexplained". `left_out` says which records are not used, and why.
     """
 
     name: str
     title: str
+    domain: Domain
     licence: str
     attribution: str
     citation: str
-    path: str
-    read: Reader
+    publisher: Layout
+    huggingface: Layout
+    num_paper: int
+    num_paper_origin: str
+    left_out: str = ""
     system: str = DEFAULT_SYSTEM
 
+    def layout(self, name: LayoutName) -> Layout:
+        """Give the layout of that name."""
+        return self.publisher if name == "publisher" else self.huggingface
+
     def example(self, record: Record[Draft], licence: str) -> Example:
-        """Add the source's own facts to a draft."""
+        """Add the source's own facts to a draft, and clean its texts."""
         draft = record.value
         return Example(
             source=self.name,
-            licence=licence,
-            system=self.system,
-            exchanges=draft.exchanges,
-            question=draft.question,
+            licence=draft.licence or licence,
+            system=self.system if draft.system is None else clean(draft.system),
+            exchanges=tuple([Exchange(clean(e.prompter), clean(e.assistant)) for e in draft.exchanges]),
+            question=clean(draft.question),
             origin=Origin(draft.publisher_id, record.file, record.line),
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ class DataFile:
         except OSError as error:
             raise DataError(f"{self.name} cannot be read: {error.strerror} ({self.path})") from error
 
+    def starts_with(self, beginning: bytes) -> bool:
+        """Say whether the first bytes after white space and a byte order mark are these."""
+        first = next((line for line in self.lines() if line.strip(b" \t\r\n\xef\xbb\xbf")), b"")
+        return first.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(beginning)
+
     def text(self) -> str:
         """Read the whole file as UTF-8, without a byte order mark.
 
@@ -101,6 +107,32 @@ class DataFolder:
     def has(self, name: str) -> bool:
         """Say whether there is a file of this name."""
         return self._data.has(_normal(name))
+
+    @property
+    def address(self) -> str:
+        """Where the folder is."""
+        return self._data.address
+
+    def has_file(self, name: str) -> bool:
+        """Say whether there is a file, not a sub-folder, of this name."""
+        return any(entry.path == _normal(name) for entry in self._data.files)
+
+    def names(self, folder: str) -> list[str]:
+        """List the files below a folder, sorted; nothing is opened."""
+        prefix = f"{_normal(folder)}/" if _normal(folder) else ""
+        return sorted(entry.path for entry in self._data.files if entry.path.startswith(prefix))
+
+    def matching(self, pattern: str) -> list[DataFile]:
+        """Open all files that match a pattern such as `x/**/*.parquet`, sorted by name.
+
+        Raises:
+            DataError: If there are none.
+        """
+        expression = re.compile(_as_expression(pattern))
+        wanted = [name for name in self.names("") if expression.fullmatch(name)]
+        if not wanted:
+            raise DataError(f"{self._data.address} has no files {pattern}; check the path")
+        return [self.file(name) for name in wanted]
 
     def file(self, name: str) -> DataFile:
         """Open one file.
@@ -247,6 +279,12 @@ def _advice(content: bytes) -> str:
         if content.startswith(signature):
             return advice
     return "it is binary or was damaged; copy it again"
+
+
+def _as_expression(pattern: str) -> str:
+    """Write a pattern as a regular expression: `**/` is any folders or none, `*` anything within one name."""
+    parts = re.split(r"(\*\*/|\*)", pattern)
+    return "".join({"**/": "(?:.*/)?", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts)
 
 
 def _normal(name: str) -> str:

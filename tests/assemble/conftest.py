@@ -41,12 +41,16 @@ def write(data: Path) -> Write:
 
 @pytest.fixture
 def drafts(data: Path) -> Drafts:
-    """Read a source from the data folder: each record's draft, or the kind and reason of its reject."""
+    """Read a source from the data folder: each record's draft, or the kind and reason of its reject.
 
-    def read(name: str, *, path: str = "", multiple_choice: Any = "letters", explanations: bool = True) -> list[Any]:
-        source = load_source(name)
+    `layout` is `publisher` or `huggingface`; other options are fields of `Form`.
+    """
+
+    def read(name: str, *, path: str = "", layout: Any = "publisher", **form: Any) -> list[Any]:
+        chosen = load_source(name).layout(layout)
         folder = DataFolder(Source(str(data)))
-        records = list(source.read(folder, path or source.path, Form(multiple_choice, explanations)))
+        options = {"multiple_choice": "letters", **form}
+        records = list(chosen.read(folder, path or chosen.path, Form(**options)))
         assert all(isinstance(r, Reject) or isinstance(r.value, Draft) for r in records)
         return [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in records]
 

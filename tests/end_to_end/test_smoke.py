@@ -96,11 +96,18 @@ def kill_in_a_new_stage(store: Path, killed: list[str]) -> str | None:
     time.sleep(SECONDS_INTO.get(stage, 0))
     processes = psutil.Process(run.pid).children(recursive=True)
     only_the_stage = stage in SECONDS_INTO and len(killed) % 2
-    os.kill(processes[0].pid if only_the_stage else run.pid, signal.SIGKILL)
+    os.kill(stage_process(processes).pid if only_the_stage else run.pid, signal.SIGKILL)
     assert run.wait(timeout=60) in (137, -signal.SIGKILL)
     _, alive = psutil.wait_procs(processes, timeout=10)
     assert not alive, f"{alive} outlived the run"
     return stage
+
+
+def stage_process(processes: list[psutil.Process]) -> psutil.Process:
+    """Find the stage among the run's processes: started as a command, or a fork of the fork server."""
+    commands = [process for process in processes if "stage" in process.cmdline()]
+    servers = [process.pid for process in processes if "multiprocessing.forkserver" in " ".join(process.cmdline())]
+    return [*commands, *(process for process in processes if process.ppid() in servers)][0]
 
 
 def wait_for_work_of_a_new_stage(store: Path, killed: list[str], run: "subprocess.Popen[bytes]") -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.source import Draft, Form, TrainingSource
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choose_wording
 from med42lib.core.fields import text_field
 from med42lib.core.reading import DataFolder, Record, csv_records, each
@@ -52,9 +52,12 @@ def _draft(row: dict[str, str]) -> Draft:
 SOURCE = TrainingSource(
     name="health_advice",
     title="PubMed Health Advice",
+    domain="medical",
     licence="none stated by the publisher",
     attribution="Yingya Li, Jun Wang and Bei Yu; sentences from PubMed",
     citation="Li, Wang and Yu 2021, Detecting Health Advice in Medical Research Literature, EMNLP",
-    path="pubmed_health_advice",
-    read=read,
+    publisher=Layout("pubmed_health_advice", read),
+    huggingface=Layout("pubmed_health_advice", read),
+    num_paper=7_694,
+    num_paper_origin="medAlpaca's 8,676 rows, which are 80 % of the publisher's 10,848, × 0.887: validation split and filter",
 )

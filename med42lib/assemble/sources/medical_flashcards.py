@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from med42lib.assemble.source import Draft, Form, TrainingSource
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import question_draft
 from med42lib.core.errors import DataError
 from med42lib.core.fields import mapping, optional_text, text_field
@@ -45,10 +45,13 @@ def _draft(value: Any) -> Draft:
 SOURCE = TrainingSource(
     name="medical_flashcards",
     title="Medical Flashcards",
+    domain="medical",
     licence="CC (as medAlpaca states); written with GPT-3.5 from Anki decks, so take it as non-commercial",
     attribution="The medAlpaca authors; Anki decks by medical students",
     citation="Han et al. 2023, MedAlpaca: An Open-Source Collection of Medical Conversational AI Models and "
     "Training Data, arXiv:2304.08247",
-    path="medical_flashcards/medical_meadow_medical_flashcards.json",
-    read=read,
+    publisher=Layout("medical_flashcards/medical_meadow_medical_flashcards.json", read),
+    huggingface=Layout("medical_flashcards/medical_meadow_medical_flashcards.json", read),
+    num_paper=30_106,
+    num_paper_origin="medAlpaca's 33,955 cards × 0.887: validation split and filter",
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from med42lib.assemble.source import Draft, Form, TrainingSource
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choice_draft
 from med42lib.core.publishers.pubmedqa import official_ids_name, official_test_ids, read_pubmedqa
 from med42lib.core.publishers.question import Question
@@ -31,9 +31,13 @@ def _not_in(question: Question, test_ids: Set[str]) -> Question:
 SOURCE = TrainingSource(
     name="pubmedqa",
     title="PubMedQA",
+    domain="medical",
     licence="MIT",
     attribution="The PubMedQA authors; abstracts from PubMed",
     citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
-    path="pubmedqa/ori_pqal.json",
-    read=read,
+    publisher=Layout("pubmedqa/ori_pqal.json", read),
+    huggingface=Layout("pubmedqa/ori_pqal.json", read),
+    num_paper=499,
+    num_paper_origin="the 500 expert-labelled questions outside the official test, less one that is unexplained",
+    left_out="the 500 questions of the official test",
 )

@@ -1,0 +1,85 @@
+"""Start stages with their slow imports already done, for runs on one machine.
+
+torch, transformers and lm-eval take 5 s to 8 s to import, which is most of a small run. So while the first stages
+work, one process imports them once (Python's own fork server), and later stages are forks of it:
+
+    med42 run ──► fork server ──► stage process        killed, with all it started, when `med42 run` is gone
+
+A stage started so is the same command with the same exit code. A run that only reuses what is there starts no server.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.forkserver import ensure_running
+
+STAGES = frozenset({"decontaminate", "pack", "evaluate"})
+"""The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""
+
+SECONDS_OF_WORK = 1.0
+"""A stage that takes longer is not just reused, so the next ones will have to work too."""
+
+_IMPORTS = "pipelines.warm_imports"
+_CONTEXT = multiprocessing.get_context("forkserver")
+
+
+class WarmProcesses:
+    """A fork server that is started when there is work."""
+
+    def __init__(self) -> None:
+        self._started = threading.Event()
+
+    @contextmanager
+    def started_if_slow(self) -> Iterator[None]:
+        """Start the server if the body takes long; the body goes on meanwhile."""
+        timer = threading.Timer(SECONDS_OF_WORK, self._start)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def can_run(self, stage: str) -> bool:
+        """Say whether this stage, at this moment, should start warm."""
+        return stage in STAGES and self._started.is_set()
+
+    def run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run `med42 ARGUMENTS` in a fork, once the server is ready.
+
+        Returns:
+            Its exit code, or minus the number of the signal that ended it.
+        """
+        process = _CONTEXT.Process(target=_med42, args=(list(arguments), dict(environment)), daemon=True)
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode
+
+    def _start(self) -> None:
+        _CONTEXT.set_forkserver_preload([_IMPORTS])
+        ensure_running()
+        self._started.set()
+
+
+def _med42(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    threading.Thread(target=_die_with_run, daemon=True).start()
+    os.environ.update(environment)
+    from med42lib.cli import main
+    from med42lib.core.process import leave
+
+    leave(main(arguments))
+
+
+def _die_with_run() -> None:
+    """Wait for the end of the process that runs the pipeline: the fork server, this process's parent, lives on."""
+    run = multiprocessing.parent_process()
+    assert run is not None
+    wait([run.sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,11 @@
+"""What the fork server of `warm.py` imports, once and offline, for all stages that it starts."""
+
+import os
+
+# Read when huggingface_hub is imported. The stages that start warm read what fetch_model brought, and never the hub.
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+
+import lm_eval.evaluator  # noqa: F401
+import peft  # noqa: F401
+import sentence_transformers  # noqa: F401
+import transformers.models.llama.modeling_llama  # noqa: F401
