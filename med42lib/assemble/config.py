@@ -58,7 +58,6 @@ class SourceConfig(StageConfig):
     """Licence to record with every example. Left out: the publisher's. For data of your own in a publisher's
     format."""
 
-
     @model_validator(mode="after")
     def _hub_has_its_own_layout(self) -> SourceConfig:
         if self.hub is not None and self.layout != "huggingface":

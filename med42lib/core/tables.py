@@ -1,7 +1,8 @@
 """Rows of data sets in the Hugging Face layout: Parquet or JSON files, one folder for all splits.
 
-A folder is read split by split: a file belongs to the split that its name or folder says (`train-00000-of-00002.parquet`,
-`test/0000.parquet`), and to `train` if it says none. So a folder that holds the test split too does not leak it.
+A folder is read split by split: a file belongs to the split that its name or folder says (`test/0000.parquet`,
+`train-00000-of-00002.parquet`), and to `train` if it says none. So a folder that holds the test split too does not
+leak it.
 """
 
 from __future__ import annotations
