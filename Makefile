@@ -53,12 +53,14 @@ DATA ?= $(or $(MED42_REAL_DATA),data)
 real: $(VENV)/real ## Run on the publishers' own data (DATA=folder) with SmolLM2-135M
 	@$(BIN)/med42 run pipelines/specs/real_small.yaml --set inputs.training_data=$(DATA)/raw --set inputs.benchmark_data=$(DATA)/eval
 
-bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run
+bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FULL=1: up to 2,120,139 rows)
 	@$(PIP) --editable ".[bench]"
 	@$(BIN)/python tests/bench/bench_packing.py
+	@$(BIN)/python tests/bench/bench_assembly.py $(if $(FULL),--full)
 
-compile: $(VENV)/dev ## Write pipelines/compiled/*.yaml and the components' READMEs
+compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components' READMEs, the table of sources
 	@for spec in pipelines/specs/*.yaml; do $(BIN)/med42 compile $$spec; done
+	@$(BIN)/python -m med42lib.assemble.sources_table README.md
 	@$(BIN)/python -m components.readme
 
 clean: ## Remove the virtual environment and caches; runs/ stays

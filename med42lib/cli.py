@@ -13,6 +13,7 @@ from med42lib import __version__
 from med42lib.command import ENTRY_POINT_GROUP, Command
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
 from med42lib.core.log import redact, set_up_logging
+from med42lib.inspect_command import INSPECT
 from med42lib.plan_command import PLAN
 from med42lib.stage_command import STAGE
 
@@ -23,6 +24,7 @@ start here:
   med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
   med42 plan SPEC                                  sizes and memory before anything is spent
+  med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
 
 exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
@@ -51,7 +53,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, STAGE]
+    return [*added, PLAN, STAGE, INSPECT]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from multiprocessing.forkserver import ensure_running
+
+from med42lib.core.process import die_with_creator, leave
 
 STAGES = frozenset({"decontaminate", "pack", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""
@@ -69,17 +69,8 @@ class WarmProcesses:
 
 
 def _med42(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    threading.Thread(target=_die_with_run, daemon=True).start()
+    die_with_creator()
     os.environ.update(environment)
     from med42lib.cli import main
-    from med42lib.core.process import leave
 
     leave(main(arguments))
-
-
-def _die_with_run() -> None:
-    """Wait for the end of the process that runs the pipeline: the fork server, this process's parent, lives on."""
-    run = multiprocessing.parent_process()
-    assert run is not None
-    wait([run.sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -5,12 +5,17 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from med42lib.core.s3 import make_client
 from tests.s3_server import S3Server, s3_server
 
 REPOSITORY = Path(__file__).parents[1]
+
+# No test is timed: machines are shared.
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

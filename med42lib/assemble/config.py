@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -13,19 +14,28 @@ MultipleChoice = Literal["letters", "texts"]
 SourceName = Annotated[str, AfterValidator(known_source)]
 
 
+_SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
+
+
 def _target(value: object) -> object:
-    """Check both kinds of target at once, so that a mistake is one problem and not two."""
+    """Check all kinds of target at once, so that a mistake is one problem and not three."""
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
         return value
-    raise ValueError("must be 'all' or a whole number of at least 1")
+    if isinstance(value, str) and (share := _SHARE.fullmatch(value)) and 0 < float(share[1]) <= 100:
+        return value
+    raise ValueError("must be 'all', a whole number of at least 1, or a share of the total such as '25.5 %'")
 
 
 class SourceConfig(StageConfig):
     """Settings of one training source."""
 
-    target: Annotated[int | Literal["all"], BeforeValidator(_target)]
-    """Examples to take: a whole number, or `all`. A source that has fewer gives all it has; the shortage is
-    reported, never filled."""
+    target: Annotated[int | str, BeforeValidator(_target)]
+    """Examples to take: a whole number, a share of the stage's `total` such as `25.5 %`, or `all`. A source that has
+    fewer gives all it has; the shortage is reported, never filled."""
+
+    repeat: int = Field(default=1, ge=1, le=100)
+    """How many times each example taken stands in the mixture. Small sources are sometimes repeated; nothing is unless
+    this says so, and the mixture's table counts it."""
 
     layout: Literal["publisher", "huggingface"] = "publisher"
     """Which form of the source to read: the publisher's own release, or the rows that the Hugging Face hub has, as
@@ -58,11 +68,31 @@ class SourceConfig(StageConfig):
     """Licence to record with every example. Left out: the publisher's. For data of your own in a publisher's
     format."""
 
+    def wanted(self, *, available: int, total: int | None) -> int:
+        """Say how many of the available examples the target asks for; may be more than there are."""
+        if self.target == "all":
+            return available
+        if isinstance(self.target, int):
+            return self.target
+        assert total is not None, "checked by AssembleConfig"
+        return round(total * float(self.target.rstrip(" %")) / 100)
+
     @model_validator(mode="after")
     def _hub_has_its_own_layout(self) -> SourceConfig:
         if self.hub is not None and self.layout != "huggingface":
             raise ValueError("hub needs layout: huggingface, since the hub's files differ from the publisher's")
         return self
+
+
+class NearDuplicatesConfig(StageConfig):
+    """How near-duplicates are looked for."""
+
+    threshold: float = Field(default=0.8, ge=0.5, le=1)
+    """Jaccard similarity, the share of three-word sequences that two rows have in common of all that either has, from
+    which on they count as near-duplicates."""
+
+    sample: int | None = Field(default=None, ge=2)
+    """Rows to compare at most, those that come first in the mixture's order. Left out: all."""
 
 
 class AssembleConfig(StageConfig):
@@ -82,3 +112,32 @@ class AssembleConfig(StageConfig):
     max_rejected_share: float = Field(default=0.02, ge=0, le=1)
     """Share of broken records, of all records of a source, above which the stage fails. Records that are sound but
     must not be used, such as questions about images, do not count."""
+
+    total: int | None = Field(default=None, ge=1)
+    """Examples that targets given as shares are shares of."""
+
+    duplicates: Literal["drop", "keep"] = "drop"
+    """What happens to rows of one source that say the same but for case and white space: all but one are dropped, or
+    all stay. They are counted either way."""
+
+    duplicates_across_sources: Literal["drop", "keep"] = "keep"
+    """What happens to a row that another source has too: it stays, or it is dropped from the source whose name comes
+    later. It is counted either way."""
+
+    min_characters: int = Field(default=0, ge=0)
+    """Conversations with fewer characters are left out, and counted."""
+
+    max_characters: int | None = Field(default=None, ge=1)
+    """Conversations with more characters are left out, and counted. Left out: no limit; what does not fit into a chunk
+    is the business of pack."""
+
+    near_duplicates: NearDuplicatesConfig | None = None
+    """Look for rows that say nearly the same, and report them in `near_duplicates.json` and `mixture.md`; none is ever
+    dropped. Left out: not looked for, since the full mixture takes minutes."""
+
+    @model_validator(mode="after")
+    def _shares_have_a_total(self) -> AssembleConfig:
+        shares = [name for name, source in self.sources.items() if str(source.target).endswith("%")]
+        if shares and self.total is None:
+            raise ValueError(f"total is required, since the target of {', '.join(sorted(shares))} is a share of it")
+        return self

@@ -1,89 +1,50 @@
-"""From one source's files to its share of the mixture, with the numbers that show how."""
+"""The table of the mixture: for each source who made it, what was read, and what of it was taken, and why not all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from med42lib.assemble.config import AssembleConfig
-from med42lib.assemble.source import Form, TrainingSource
-from med42lib.core.edges import Source
-from med42lib.core.progress import track
-from med42lib.core.reading import DataFolder
-from med42lib.core.records import Example
-from med42lib.core.rejects import Tally
-from med42lib.core.sampling import lowest
+from med42lib.assemble.prepare import SUMMARY_FILE, Reading
+from med42lib.assemble.selection import Counts
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one source gave: the chosen examples, and its row of `mixture.json`."""
+def mixture_rows(
+    readings: Sequence[Reading], folders: Sequence[Path], counts: Sequence[Counts]
+) -> list[dict[str, Any]]:
+    """Give one row per source, for `mixture.json`.
 
-    chosen: list[Example]
-    row: dict[str, Any]
-
-
-def take_share(
-    source: TrainingSource, config: AssembleConfig, data: Source, write_reject: Callable[[str], object]
-) -> Share:
-    """Read one source, drop exact duplicates, and sample it to its target.
-
-    All its examples are held in memory.
-
-    Raises:
-        DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken.
+    The counts follow one another: of what was `read`, some was `rejected` or `excluded`, some `too_short` or
+    `too_long`, some a duplicate; what is left is `kept`, and of that the target takes `sampled`.
     """
-    settings = config.sources[source.name]
-    layout = source.layout(settings.layout)
-    form = Form(
-        settings.multiple_choice or config.multiple_choice,
-        settings.explanations,
-        settings.include,
-        settings.benchmark_tasks,
-    )
-    licence = settings.licence or source.licence
-    folder = DataFolder(data)
-    tally = Tally(source.name, write_reject)
-    records = tally.keep(layout.read(folder, settings.path or layout.path, form))
-    examples = [source.example(record, licence) for record in track(records, f"reading {source.name}")]
-    tally.check(config.max_rejected_share)
-    unique = without_duplicates(examples)
-    chosen = sample(unique, settings.target, seed=config.seed)
-    row = {
+    return [_row(*parts) for parts in zip(readings, folders, counts, strict=True)]
+
+
+def _row(reading: Reading, folder: Path, counts: Counts) -> dict[str, Any]:
+    source, settings = reading.source, reading.settings
+    return {
         "source": source.name,
         "title": source.title,
-        "licence": licence,
+        "domain": source.domain,
+        "licence": settings.licence or source.licence,
         "attribution": source.attribution,
         "citation": source.citation,
-        "files": _files(data, folder.opened),
-        **tally.counts(),
-        "duplicates": len(examples) - len(unique),
-        "kept": len(unique),
+        "layout": settings.layout,
+        "hub": settings.hub,
+        **json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8")),
+        "too_short": counts.too_short,
+        "too_long": counts.too_long,
+        "duplicates": counts.duplicates,
+        "duplicates_across_sources": counts.duplicates_across_sources,
+        "kept": counts.kept,
         "target": settings.target,
-        "sampled": len(chosen),
-        "short_by": 0 if settings.target == "all" else settings.target - len(chosen),
+        "target_rows": counts.target,
+        "sampled": counts.sampled,
+        "repeated": counts.repeated,
+        "short_by": counts.short_by,
+        "left_over": counts.left_over,
+        "num_paper": source.num_paper,
+        "num_paper_origin": source.num_paper_origin,
     }
-    return Share(chosen, row)
-
-
-def without_duplicates(examples: Sequence[Example]) -> list[Example]:
-    """Keep the first of several examples that say exactly the same."""
-    first: dict[str, Example] = {}
-    for example in examples:
-        first.setdefault(example.id, example)
-    return list(first.values())
-
-
-def sample(examples: Sequence[Example], target: int | Literal["all"], *, seed: int) -> list[Example]:
-    """Take at most `target` examples by a keyed hash of their content.
-
-    The order of the examples does not change which are taken, and a larger target takes the same ones and more.
-    """
-    count = len(examples) if target == "all" else target
-    return lowest(examples, count, seed=seed, id=lambda example: example.id)
-
-
-def _files(data: Source, names: Sequence[str]) -> list[dict[str, Any]]:
-    wanted = set(names)
-    return [{"path": e.path, "bytes": e.bytes, "sha256": e.sha256} for e in data.files if e.path in wanted]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from med42lib.core.cleaning import clean
+from med42lib.core.files import DataFolder
 from med42lib.core.prompt import DEFAULT_SYSTEM
-from med42lib.core.reading import DataFolder, Record
+from med42lib.core.reading import Record
 from med42lib.core.records import Example, Exchange, Origin
 from med42lib.core.rejects import Reject
 

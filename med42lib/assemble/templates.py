@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from string import ascii_uppercase
 
+from med42lib.assemble.explanations import told_explanation
 from med42lib.assemble.source import Draft, Form
 from med42lib.core.prompt import multiple_choice, open_question
 from med42lib.core.publishers.question import Question
@@ -17,17 +18,20 @@ def choice_draft(question: Question, form: Form) -> Draft:
     As `letters`:  "Which vitamin ...?\nA. Vitamin A\nB. Vitamin C"  →  "B. Vitamin C"
     as `texts`:    "Which vitamin ...?"                              →  "Vitamin C"
 
-    The options keep the publisher's order, so an explanation that names a letter stays true.
+    The options keep the publisher's order. The publisher's explanation follows the answer, as far as what it says
+    about the answer's letter is true and can be understood: see `explanations`.
     """
     right = question.options[question.gold]
-    if form.multiple_choice == "letters":
+    letters_shown = form.multiple_choice == "letters"
+    if letters_shown:
         prompter = multiple_choice(question.text, question.options, context=question.context)
         answer = f"{ascii_uppercase[question.gold]}. {right}"
     else:
         prompter = open_question(question.text, context=question.context)
         answer = right
     if form.explanations and question.explanation:
-        answer = f"{answer}\n{question.explanation}"
+        told = told_explanation(question.explanation, question.options, question.gold, letters_shown=letters_shown)
+        answer = f"{answer}\n{told}" if told else answer
     return Draft(question.publisher_id, (Exchange(prompter, answer),), question.text)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from med42lib.benchmarks.names import known_family
 from med42lib.core.config import StageConfig
@@ -13,13 +13,26 @@ FamilyName = Annotated[str, AfterValidator(known_family)]
 
 
 FAMILIES_WITH_TOPICS = ("mmlu",)
+FAMILIES_WITHOUT_HUB_LAYOUT = ("usmle",)
+FAMILIES_NOT_WHOLE_ON_THE_HUB = ("pubmedqa",)
 
 
 class BenchmarkConfig(StageConfig):
     """Settings of one benchmark."""
 
     path: str = Field(min_length=1)
-    """Where the benchmark lies inside the data folder: a file, or for MMLU a folder of `<topic>_test.csv`."""
+    """Where the benchmark lies inside the data folder. In the publisher's layout a file; for MMLU a folder of
+    `<topic>_test.csv`, for USMLE one with the folders `sample_exam` and `self_assessment`. In the hub's layout a file,
+    a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read."""
+
+    layout: Literal["publisher", "huggingface"] = "publisher"
+    """Which form of the benchmark to read: the publisher's own release, or the rows that the Hugging Face hub has, as
+    Parquet or JSON files. USMLE has the former only."""
+
+    hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")
+    """Read the benchmark from the hub and not from the data folder: `owner/name@revision`, where the revision is the
+    full commit of 40 hexadecimal digits; `path` is then inside that repository (`.` is all of it). Needs
+    `layout: huggingface`. Not for PubMedQA, whose official test is a list that the hub does not have."""
 
     limit: int | None = Field(default=None, ge=1)
     """Items to keep, chosen by a keyed hash of their ids; for MMLU, of each topic. Left out: all of them. A larger
@@ -27,6 +40,12 @@ class BenchmarkConfig(StageConfig):
 
     topics: tuple[str, ...] = ()
     """Topics to read, where a benchmark has several (MMLU). Left out: all that are there."""
+
+    @model_validator(mode="after")
+    def _hub_has_its_own_layout(self) -> BenchmarkConfig:
+        if self.hub is not None and self.layout != "huggingface":
+            raise ValueError("hub needs layout: huggingface, since the hub's files differ from the publisher's")
+        return self
 
 
 class BenchmarksConfig(StageConfig):
@@ -44,8 +63,12 @@ class BenchmarksConfig(StageConfig):
 
     @field_validator("include")
     @classmethod
-    def _topics_where_there_are_some(cls, include: dict[str, BenchmarkConfig]) -> dict[str, BenchmarkConfig]:
+    def _settings_that_a_benchmark_has(cls, include: dict[str, BenchmarkConfig]) -> dict[str, BenchmarkConfig]:
         for name, settings in include.items():
             if settings.topics and name not in FAMILIES_WITH_TOPICS:
                 raise ValueError(f"topics are for {', '.join(FAMILIES_WITH_TOPICS)} only, not for {name}")
+            if settings.layout == "huggingface" and name in FAMILIES_WITHOUT_HUB_LAYOUT:
+                raise ValueError(f"{name} has the layout publisher only: leave layout out")
+            if settings.hub is not None and name in FAMILIES_NOT_WHOLE_ON_THE_HUB:
+                raise ValueError(f"the hub lacks a file that {name} needs: download it into the data folder instead")
         return include

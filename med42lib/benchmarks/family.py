@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from med42lib.benchmarks.config import BenchmarkConfig
+from med42lib.core.files import DataFolder
 from med42lib.core.publishers.question import Question
-from med42lib.core.reading import DataFolder, Record
+from med42lib.core.reading import Record
 from med42lib.core.rejects import Reject
 
 Questions = Iterator[Record[Question] | Reject]
-Reader = Callable[[DataFolder, BenchmarkConfig], dict[str, Questions]]
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A benchmark that the suite may not ship and the user has not brought.
+
+    `advice` says what to bring, where from and where to put it.
+    """
+
+    advice: str
+
+
+Reader = Callable[[DataFolder, BenchmarkConfig], Mapping[str, Questions | Absent]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

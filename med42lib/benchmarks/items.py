@@ -41,6 +41,23 @@ def limited(items: Sequence[BenchmarkItem], limit: int | None, *, seed: int) -> 
     return [item for item in items if item.id in chosen]
 
 
+def asked_elsewhere(items: Iterable[BenchmarkItem]) -> Counter[str]:
+    """Count, for each benchmark, its items that another benchmark asks too.
+
+    The same question is one with the same words and the same options, in any order; case and white space do not count.
+    """
+    benchmarks_asking: dict[str, set[str]] = {}
+    named = [(item.benchmark, _meaning(item)) for item in items]
+    for benchmark, meaning in named:
+        benchmarks_asking.setdefault(meaning, set()).add(benchmark)
+    return Counter(benchmark for benchmark, meaning in named if len(benchmarks_asking[meaning]) > 1)
+
+
+def _meaning(item: BenchmarkItem) -> str:
+    question, context, *options = (" ".join(t.casefold().split()) for t in (item.question, item.context, *item.options))
+    return content_hash(question, context, *sorted(options))
+
+
 def _item(benchmark: str, name: str, record: Record[Question]) -> BenchmarkItem:
     question = record.value
     return BenchmarkItem(

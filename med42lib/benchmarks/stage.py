@@ -3,52 +3,90 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from med42lib.benchmarks.config import BenchmarksConfig
+from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
 from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.rejects import REJECTS_FILE
 
 if TYPE_CHECKING:
-    from med42lib.benchmarks.family import Family, Questions
-    from med42lib.core.reading import DataFolder
+    from med42lib.benchmarks.family import Absent, Family, Questions
     from med42lib.core.records import BenchmarkItem
-
-SUMMARY_FILE = "summary.json"
 
 
 def benchmarks(config: BenchmarksConfig, *, data: Source, items: Target) -> None:
     """Mirror the evaluation items that decontamination and evaluation both read.
 
     Writes `items.jsonl` (by benchmark, then in the publisher's order), `rejects.jsonl` (every record that was set
-    aside, with file, line and reason) and `summary.json` (counts and licence by benchmark).
+    aside, with file, line and reason) and `summary.json` (counts and licence by benchmark). A benchmark that users
+    bring themselves and have not brought is named in the log and in the summary, and the others go on.
 
     Raises:
-        DataError: If a benchmark is missing, unreadable or too broken.
+        DataError: If a benchmark is missing, unreadable or too broken, or there is none at all.
     """
-    from med42lib.benchmarks.family import load_family
-    from med42lib.core.reading import DataFolder
-    from med42lib.core.records import write_items
+    from med42lib.core.records import ITEMS_SUMMARY_FILE, write_items
+
+    with (
+        tempfile.TemporaryDirectory(prefix=".hub-", dir=items.folder.parent) as cache,
+        items.path(REJECTS_FILE).open("w", encoding="utf-8") as rejects,
+    ):
+        kept, summary = _read_all(config, data, Path(cache), rejects.write)
+    if not kept:
+        raise DataError("there is no question to ask: every benchmark is absent\n" + _all_advice(summary))
+    _note_shared(kept, summary)
+    items.rows = write_items(items.folder, kept)
+    items.path(ITEMS_SUMMARY_FILE).write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
+    log("benchmarks").info("%s items of %d benchmarks", f"{items.rows:,}", len({item.benchmark for item in kept}))
+
+
+def _read_all(
+    config: BenchmarksConfig, data: Source, cache: Path, write_reject: Callable[[str], object]
+) -> tuple[list[BenchmarkItem], dict[str, Any]]:
+    """Read every benchmark: all items, and the summary by benchmark."""
+    from med42lib.benchmarks.family import Absent, load_family
+    from med42lib.core.files import DataFolder
 
     kept: list[BenchmarkItem] = []
     summary: dict[str, Any] = {}
-    with items.path(REJECTS_FILE).open("w", encoding="utf-8") as rejects:
-        for name in sorted(config.include):
-            family, folder = load_family(name), DataFolder(data)
-            for benchmark, questions in family.read(folder, config.include[name]).items():
-                chosen, summary[benchmark] = _take(config, family, folder, benchmark, questions, rejects.write)
+    for name in sorted(config.include):
+        family, settings = load_family(name), config.include[name]
+        for benchmark, found in family.read(DataFolder(_source(settings, data, cache / name)), settings).items():
+            if isinstance(found, Absent):
+                summary[benchmark] = _leave_out(family, benchmark, found)
+            else:
+                chosen, summary[benchmark] = _take(config, family, benchmark, found, write_reject)
                 kept += chosen
-    items.rows = write_items(items.folder, kept)
-    items.path(SUMMARY_FILE).write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
-    log("benchmarks").info("%s items of %d benchmarks", f"{items.rows:,}", len(summary))
+    return kept, summary
+
+
+def _source(settings: BenchmarkConfig, data: Source, cache: Path) -> Source:
+    """Say where a benchmark's files come from: the hub, if its settings name a repository there, or the data folder."""
+    if settings.hub is None:
+        return data
+    from med42lib.core.hub import dataset_address
+
+    return Source(dataset_address(settings.hub), cache=cache)
+
+
+def _leave_out(family: Family, benchmark: str, absent: Absent) -> dict[str, Any]:
+    """Say that a benchmark is not there, and how to bring it; gives its row of the summary."""
+    log("benchmarks").warning("%s is left out: %s", benchmark, absent.advice)
+    return {**_facts(family), "items": 0, "absent": absent.advice}
+
+
+def _all_advice(summary: dict[str, Any]) -> str:
+    return "\n".join(f"  {benchmark}: {row['absent']}" for benchmark, row in summary.items())
 
 
 def _take(
     config: BenchmarksConfig,
     family: Family,
-    folder: DataFolder,
     benchmark: str,
     questions: Questions,
     write_reject: Callable[[str], object],
@@ -63,11 +101,44 @@ def _take(
     tally.check(config.max_rejected_share)
     limit = config.include[family.name].limit
     chosen = limited(usable, limit, seed=config.seed)
-    counts = tally.counts()
-    log("benchmarks").info(
-        "%s: %s items of %s records, %s excluded, %s rejected",
-        benchmark,
-        *(f"{n:,}" for n in (len(chosen), counts["read"], counts["excluded"], counts["rejected"])),
-    )
-    summary = {"title": family.title, "licence": family.licence, "citation": family.citation}
-    return chosen, {**summary, "items": len(chosen), "usable": len(usable), "limit": limit, **counts}
+    counts = {
+        "items": len(chosen),
+        "items_by_num_options": _by_num_options(chosen),
+        "usable": len(usable),
+        "limit": limit,
+        "hub": config.include[family.name].hub,
+        **tally.counts(),
+    }
+    log("benchmarks").info("%s: %s", benchmark, _sentence(counts))
+    return chosen, {**_facts(family), **counts}
+
+
+def _facts(family: Family) -> dict[str, Any]:
+    return {"title": family.title, "licence": family.licence, "citation": family.citation}
+
+
+def _by_num_options(items: Sequence[BenchmarkItem]) -> dict[str, int]:
+    """Count items by number of options, which is what a guess is worth; as JSON needs them, the keys are text."""
+    counts = Counter(len(item.options) for item in items)
+    return {str(num_options): counts[num_options] for num_options in sorted(counts)}
+
+
+def _sentence(counts: dict[str, Any]) -> str:
+    """Say what became of a benchmark's questions: "2,675 items of 2,742 questions; 67 excluded: ..."."""
+    aside = [
+        f"{number:,} {kind}: {reason}"
+        for kind in ("excluded", "rejected")
+        for reason, number in counts[f"{kind}_by_reason"].items()
+    ]
+    return "; ".join([f"{counts['items']:,} items of {counts['read']:,} questions", *aside])
+
+
+def _note_shared(items: Sequence[BenchmarkItem], summary: dict[str, Any]) -> None:
+    """Count the questions that several benchmarks ask: an average over those benchmarks counts them twice."""
+    from med42lib.benchmarks.items import asked_elsewhere
+
+    for benchmark, number in asked_elsewhere(items).items():
+        summary[benchmark]["asked_by_another_benchmark"] = number
+        log("benchmarks").warning(
+            "%s: %s of its questions are asked by another benchmark too", benchmark, f"{number:,}"
+        )

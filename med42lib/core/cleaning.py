@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _KEPT_CONTROLS = "\t\n"
@@ -9,7 +10,12 @@ _INVISIBLE = "\u200b\u2060\ufeff\u00ad"
 """Zero-width space, word joiner, byte order mark and soft hyphen: nobody sees them, and a tokenizer does."""
 
 _CONTROLS = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in _KEPT_CONTROLS}
-_TABLE = {**_CONTROLS, **{ord(character): None for character in _INVISIBLE}, 0x2028: "\n", 0x2029: "\n"}
+_UNWANTED = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_INVISIBLE}\u2028\u2029]")
+_LINE_ENDS = "\v\f\x85\u2028\u2029"
+"""Line, page and paragraph ends: words on both sides must not grow together."""
+
+_UNSEEN = frozenset(map(chr, _CONTROLS)) | frozenset(_INVISIBLE)
+_TABLE = {**_CONTROLS, **dict.fromkeys(map(ord, _INVISIBLE)), **dict.fromkeys(map(ord, _LINE_ENDS), "\n")}
 
 
 def clean(text: str) -> str:
@@ -22,5 +28,12 @@ def clean(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii():
         return text.translate(_TABLE).strip()
+    if _UNWANTED.search(text):
+        text = text.translate(_TABLE)
     # Removing a character can bring two together that compose, so the form comes last.
-    return unicodedata.normalize("NFC", text.translate(_TABLE)).strip()
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def is_blank(text: str) -> bool:
+    """Say whether nothing of a text without white space around it would be left by `clean`."""
+    return not text or (text[0] in _UNSEEN and not clean(text))

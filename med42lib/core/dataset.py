@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from med42lib.core.records import Example, Exchange, Origin
 
 EXAMPLES_FILE = "examples.parquet"
 ROWS_PER_GROUP = 8192
+_REPEATED = ["source", "licence", "file", "system"]
 
 SCHEMA = pa.schema(
     [
@@ -37,12 +39,33 @@ SCHEMA = pa.schema(
 def write_examples(folder: Path, examples: Iterable[Example]) -> int:
     """Write examples to `folder` in the order given, holding one row group in memory; returns how many."""
     rows = iter(examples)
+    groups = iter(lambda: [row_of(example) for example in islice(rows, ROWS_PER_GROUP)], [])
+    return write_tables(folder, (pa.Table.from_pylist(group, schema=SCHEMA) for group in groups))
+
+
+def write_tables(folder: Path, tables: Iterable[pa.Table]) -> int:
+    """Write tables of `SCHEMA` in the order given, each as its own row groups; returns the number of rows.
+
+    A table is compressed and written while the next one is made.
+    """
     count = 0
-    with pq.ParquetWriter(folder / EXAMPLES_FILE, SCHEMA, compression="zstd") as writer:
-        while group := [_row(example) for example in islice(rows, ROWS_PER_GROUP)]:
-            writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
-            count += len(group)
+    with _writer(folder / EXAMPLES_FILE) as writer, ThreadPoolExecutor(1) as thread:
+        pending: Future[None] | None = None
+        for table in tables:
+            if pending is not None:
+                pending.result()
+            pending = thread.submit(writer.write_table, table, ROWS_PER_GROUP)
+            count += table.num_rows
+        if pending is not None:
+            pending.result()
     return count
+
+
+def _writer(path: Path) -> pq.ParquetWriter:
+    """Open the file. Only columns that repeat are worth a dictionary, and long texts no statistics."""
+    return pq.ParquetWriter(
+        path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_REPEATED, write_statistics=_REPEATED
+    )
 
 
 def count_examples(folder: Path) -> int:
@@ -57,7 +80,8 @@ def read_examples(folder: Path) -> Iterator[Example]:
             yield from (_example(row) for row in batch.to_pylist())
 
 
-def _row(example: Example) -> dict[str, Any]:
+def row_of(example: Example) -> dict[str, Any]:
+    """Write an example as a row of `SCHEMA`."""
     return {
         "id": example.id,
         "source": example.source,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.manifest import (
@@ -24,6 +24,9 @@ from med42lib.core.manifest import (
 )
 from med42lib.core.store import Store, open_store, writing
 
+if TYPE_CHECKING:
+    from med42lib.core.parts import Parts
+
 
 class Source:
     """What a stage reads: the finished output of another stage, or a folder of the user's.
@@ -31,10 +34,20 @@ class Source:
     Files of a remote source are fetched on first use and checked against the manifest.
     """
 
-    def __init__(self, address: str, *, cache: Path | None = None) -> None:
+    def __init__(self, address: str, *, cache: Path | None = None, files: tuple[FileEntry, ...] | None = None) -> None:
         self.address = address
         self._store: Store = open_store(address)
         self._cache = cache
+        if files is not None:
+            self.files = files
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process with what is known of the files, so that it need not hash them again."""
+        return partial(Source, cache=self._cache, files=self.files), (self.address,)
+
+    def narrowed(self, files: tuple[FileEntry, ...]) -> Source:
+        """Give the same source with only these of its files."""
+        return Source(self.address, cache=self._cache, files=files)
 
     @cached_property
     def manifest(self) -> Manifest | None:
@@ -115,11 +128,15 @@ class Source:
 
 
 class Target:
-    """What a stage writes: a folder that is published, whole, when the stage returns."""
+    """What a stage writes: a folder that is published, whole, when the stage returns.
 
-    def __init__(self, folder: Path) -> None:
+    `parts` is where the stage may keep parts of its work between runs; None outside a store.
+    """
+
+    def __init__(self, folder: Path, *, parts: Parts | None = None) -> None:
         self.folder = folder
         self.rows: int | None = None
+        self.parts = parts
 
     def path(self, name: str) -> Path:
         """Give the path of a file to write, with its folder made."""

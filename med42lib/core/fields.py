@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from med42lib.core.cleaning import is_blank
 from med42lib.core.rejects import BadRecord
+
+_MOST_DIGITS = 18
+"""Python refuses to read numbers of thousands of digits, and no publisher writes one."""
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -16,6 +20,13 @@ def mapping(value: object) -> Mapping[str, Any]:
     """
     if not isinstance(value, dict):
         raise BadRecord("the record is not a JSON object", type(value).__name__)
+    return value
+
+
+def written_number(value: object) -> object:
+    """Turn digits into the number that they write; anything else stays as it is."""
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _MOST_DIGITS:
+        return int(value)
     return value
 
 
@@ -30,13 +41,15 @@ def text_field(record: Mapping[str, Any], key: str) -> str:
         raise BadRecord(f"{key} is missing")
     if not isinstance(value, str):
         raise BadRecord(f"{key} is not text", repr(value))
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise BadRecord(f"{key} is not valid Unicode", f"character {error.start}") from None
-    if not value.strip():
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise BadRecord(f"{key} is not valid Unicode", f"character {error.start}") from None
+    text = value.strip()
+    if is_blank(text):
         raise BadRecord(f"{key} is blank")
-    return value.strip()
+    return text
 
 
 def optional_text(record: Mapping[str, Any], key: str) -> str:
@@ -46,6 +59,6 @@ def optional_text(record: Mapping[str, Any], key: str) -> str:
         BadRecord: If it is not text, or holds half a surrogate pair.
     """
     value = record.get(key)
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and is_blank(value.strip())):
         return ""
     return text_field(record, key)

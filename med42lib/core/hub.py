@@ -1,4 +1,4 @@
-"""Base weights on a model hub: `hub:owner/name@revision`, read only, always at one full revision.
+"""A hub of models and data sets: `hub:owner/name@revision`, `hub:datasets/owner/name@revision`; read only.
 
 A revision is the 40 hexadecimal digits of a commit: a branch or tag can move, and a run that names one could
 not be repeated. The token, where one is needed, is the environment's HF_TOKEN; HF_ENDPOINT names another hub
@@ -31,13 +31,19 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
 
 HUB_SCHEME = "hub:"
-_ADDRESS = re.compile(r"hub:(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})")
+DATASETS = "datasets/"
+_ADDRESS = re.compile(r"hub:(datasets/)?(?!datasets/)(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})")
 _NO_ANSWER, _TRY_AGAIN, _SERVER_ERROR = 0, 429, 500
 _REJECTED = (401, 403)
 
 
+def dataset_address(name_and_revision: str) -> str:
+    """Write `owner/name@revision` of a data set as an address."""
+    return f"{HUB_SCHEME}{DATASETS}{name_and_revision}"
+
+
 class HubStore:
-    """Files of one model repository at one revision."""
+    """Files of one model or data set repository at one revision."""
 
     def __init__(self, address: str) -> None:
         match = _ADDRESS.fullmatch(address)
@@ -47,7 +53,8 @@ class HubStore:
                 "of 40 hexadecimal digits (the repository's page lists them under 'History')"
             )
         self.address = address
-        self._repo, self._revision = match.groups()
+        self._kind = "dataset" if match[1] else "model"
+        self._repo, self._revision = match[2], match[3]
 
     def check(self) -> NoReturn:
         """Refuse: a hub is read, never written."""
@@ -93,7 +100,8 @@ class HubStore:
     @cached_property
     def _listing(self) -> list[RepoSibling]:
         with self._translated():
-            info = self._api.model_info(self._repo, revision=self._revision, files_metadata=True)
+            ask = self._api.dataset_info if self._kind == "dataset" else self._api.model_info
+            info = ask(self._repo, revision=self._revision, files_metadata=True)
         return info.siblings or []
 
     def _entry(self, file: RepoSibling) -> FileEntry:
@@ -103,7 +111,7 @@ class HubStore:
 
     def _downloaded(self, name: str) -> Path:
         with self._translated(name):
-            return Path(self._api.hf_hub_download(self._repo, name, revision=self._revision))
+            return Path(self._api.hf_hub_download(self._repo, name, repo_type=self._kind, revision=self._revision))
 
     @contextmanager
     def _translated(self, name: str = "") -> Iterator[None]:
@@ -116,7 +124,12 @@ class HubStore:
             yield
         except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, transport_error) as error:
             address = f"{self.address}/{name}" if name else self.address
-            raise _explained(address, f"{self._api.endpoint}/{self._repo}", error) from error
+            raise _explained(address, self._page, error) from error
+
+    @property
+    def _page(self) -> str:
+        """The repository's page for people."""
+        return f"{self._api.endpoint}/{DATASETS if self._kind == 'dataset' else ''}{self._repo}"
 
     def _refuse(self) -> NoReturn:
         raise StoreError(f"{self.address} can only be read; choose a folder or an s3:// address to write to")
@@ -131,7 +144,7 @@ def _explained(address: str, page: str, error: BaseException) -> Med42Error:
         return _explained(address, page, error.__cause__)
     if isinstance(error, errors.OfflineModeIsEnabled):
         return EnvironmentProblem(
-            f"{address}: HF_HUB_OFFLINE forbids asking the hub; unset it for fetch_model, or give a folder instead"
+            f"{address}: HF_HUB_OFFLINE forbids asking the hub; unset it, or give a folder instead"
         )
     if isinstance(error, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
         return DataError(f"{address}: the hub has no such revision or file; look it up at {page}")

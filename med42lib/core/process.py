@@ -14,11 +14,13 @@ parent twice a second.
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from multiprocessing.connection import wait
 from typing import NoReturn
 
 PARENT_VARIABLE = "MED42_PARENT_PID"
@@ -46,6 +48,16 @@ def die_with_parent() -> None:
         _kill_this_process()
 
 
+def die_with_creator() -> None:
+    """Have this process of Python's `multiprocessing` killed as soon as the process that asked for it is gone.
+
+    Its parent may be a fork server, which lives on as long as this process does.
+    """
+    creator = multiprocessing.parent_process()
+    if creator is not None:
+        threading.Thread(target=_watch_sentinel, args=(creator.sentinel,), daemon=True).start()
+
+
 def leave(exit_code: int) -> NoReturn:
     """End this process at once.
 
@@ -67,6 +79,11 @@ def _killed_by_kernel() -> bool:
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
+    _kill_this_process()
+
+
+def _watch_sentinel(sentinel: int) -> None:
+    wait([sentinel])
     _kill_this_process()
 
 

@@ -11,26 +11,24 @@ Each format is read as a stream of `Record | Reject`, and `each` turns such a st
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
-import re
 import xml.etree.ElementTree as ET
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import Any, Generic, TypeVar
 
-from med42lib.core.edges import Source
+import orjson
+
 from med42lib.core.errors import DataError
+from med42lib.core.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
 from med42lib.core.rejects import BadRecord, Reject
 
-_SIGNATURES = {
-    b"\xff\xfe": "it is UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`",
-    b"\xfe\xff": "it is UTF-16; convert it with `iconv -f UTF-16 -t UTF-8`",
-    b"\x1f\x8b": "it is compressed; unpack it with `gunzip`",
-    b"PK\x03\x04": "it is a zip archive; unpack it",
-}
+MAX_LINES_PER_ROW = 1000
+"""More lines in one row of CSV are no text, but what follows a stray quote."""
 
 _BINARY_TEST_BYTES = 1024
 
@@ -47,125 +45,6 @@ class Record(Generic[A]):
     value: A
 
 
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """A file of a data folder: its name in the folder, with forward slashes, and where it lies."""
-
-    name: str
-    path: Path
-
-    def read(self) -> bytes:
-        """Read the whole file.
-
-        Raises:
-            DataError: If it cannot be read.
-        """
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.name} cannot be read: {error.strerror} ({self.path})") from error
-
-    def lines(self) -> Iterator[bytes]:
-        """Read the file line by line, holding one in memory.
-
-        Raises:
-            DataError: If it cannot be read.
-        """
-        try:
-            with self.path.open("rb") as stream:
-                yield from stream
-        except OSError as error:
-            raise DataError(f"{self.name} cannot be read: {error.strerror} ({self.path})") from error
-
-    def starts_with(self, beginning: bytes) -> bool:
-        """Say whether the first bytes after white space and a byte order mark are these."""
-        first = next((line for line in self.lines() if line.strip(b" \t\r\n\xef\xbb\xbf")), b"")
-        return first.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(beginning)
-
-    def text(self) -> str:
-        """Read the whole file as UTF-8, without a byte order mark.
-
-        Raises:
-            DataError: If it cannot be read or is not UTF-8.
-        """
-        content = self.read()
-        try:
-            return content.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{self.name} is not UTF-8 text (byte {error.start:,} of {len(content):,}): {_advice(content)}"
-            ) from None
-
-
-class DataFolder:
-    """A data folder of the user's that remembers which of its files were opened."""
-
-    def __init__(self, data: Source) -> None:
-        self._data = data
-        self.opened: list[str] = []
-
-    def has(self, name: str) -> bool:
-        """Say whether there is a file of this name."""
-        return self._data.has(_normal(name))
-
-    @property
-    def address(self) -> str:
-        """Where the folder is."""
-        return self._data.address
-
-    def has_file(self, name: str) -> bool:
-        """Say whether there is a file, not a sub-folder, of this name."""
-        return any(entry.path == _normal(name) for entry in self._data.files)
-
-    def names(self, folder: str) -> list[str]:
-        """List the files below a folder, sorted; nothing is opened."""
-        prefix = f"{_normal(folder)}/" if _normal(folder) else ""
-        return sorted(entry.path for entry in self._data.files if entry.path.startswith(prefix))
-
-    def matching(self, pattern: str) -> list[DataFile]:
-        """Open all files that match a pattern such as `x/**/*.parquet`, sorted by name.
-
-        Raises:
-            DataError: If there are none.
-        """
-        expression = re.compile(_as_expression(pattern))
-        wanted = [name for name in self.names("") if expression.fullmatch(name)]
-        if not wanted:
-            raise DataError(f"{self._data.address} has no files {pattern}; check the path")
-        return [self.file(name) for name in wanted]
-
-    def file(self, name: str) -> DataFile:
-        """Open one file.
-
-        Raises:
-            DataError: If there is none of that name.
-        """
-        name = _normal(name)
-        path = self._data.path(name)
-        if not path.is_file():
-            raise DataError(f"{self._data.address}/{name} is a folder where a file is wanted; name a file in it")
-        self.opened.append(name)
-        return DataFile(name, path)
-
-    def files(self, folder: str, pattern: str) -> list[DataFile]:
-        """Open all files below a folder whose names match a pattern such as `*.xml`, sorted by name.
-
-        Raises:
-            DataError: If there are none.
-        """
-        folder = _normal(folder)
-        root = self._data.path(folder)
-        prefix = f"{folder}/" if folder else ""
-        names = [entry.path for entry in self._data.files if entry.path.startswith(prefix)]
-        wanted = sorted(name for name in names if PurePosixPath(name).match(pattern))
-        if not wanted:
-            raise DataError(
-                f"{self._data.address}/{folder} has no files {pattern}; check the path (it must be a folder)"
-            )
-        self.opened += wanted
-        return [DataFile(name, root / name.removeprefix(prefix)) for name in wanted]
-
-
 def each(records: Iterable[Record[A] | Reject], build: Callable[[A], B]) -> Iterator[Record[B] | Reject]:
     """Turn every record into another; one that `build` refuses with `BadRecord` becomes a `Reject`."""
     for record in records:
@@ -176,6 +55,8 @@ def each(records: Iterable[Record[A] | Reject], build: Callable[[A], B]) -> Iter
             value = build(record.value)
         except BadRecord as error:
             yield error.at(record.file, record.line, record.value)
+        except RecursionError:
+            yield BadRecord("the record is nested too deeply").at(record.file, record.line, record.value)
         else:
             yield Record(record.file, record.line, value)
 
@@ -204,27 +85,43 @@ def json_lines(file: DataFile) -> Iterator[Record[Any] | Reject]:
         DataError: If the file is not text at all.
     """
     for number, line in enumerate(file.lines(), start=1):
-        if number == 1 and (line.startswith(tuple(_SIGNATURES)) or b"\0" in line[:_BINARY_TEST_BYTES]):
-            raise DataError(f"{file.name} is not a file of JSON lines: {_advice(line)}")
+        if number == 1 and (line.startswith(SIGNATURES) or b"\0" in line[:_BINARY_TEST_BYTES]):
+            raise DataError(f"{file.name} is not a file of JSON lines: {advice(line)}")
         if not line.strip():
             continue
+        if len(line) == MAX_LINE_BYTES:
+            yield BadRecord("the line is too long", f"more than {MAX_LINE_BYTES:,} bytes").at(file.name, number, line)
+            continue
         try:
-            yield Record(file.name, number, json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8")))
-        except UnicodeDecodeError as error:
-            yield BadRecord("the line is not UTF-8 text", f"byte {error.start}").at(file.name, number, line)
-        except (ValueError, RecursionError) as error:
-            yield BadRecord("the line is not valid JSON", str(error)).at(file.name, number, line)
+            value = orjson.loads(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
+        except orjson.JSONDecodeError as error:
+            yield _bad_line(line, error).at(file.name, number, line)
+        else:
+            yield Record(file.name, number, value)
+
+
+def _bad_line(line: bytes, error: ValueError) -> BadRecord:
+    try:
+        line.decode()
+    except UnicodeDecodeError as not_text:
+        return BadRecord("the line is not UTF-8 text", f"byte {not_text.start}")
+    return BadRecord("the line is not valid JSON", str(error))
 
 
 def csv_rows(file: DataFile) -> Iterator[Record[list[str]] | Reject]:
-    """Read the rows of a CSV file; a record's line is the first of its row.
+    """Read the rows of a CSV file, holding one in memory; a record's line is the first of its row.
+
+    A stray quote makes the lines that follow part of its row, up to the next quote. Of a row that is not valid for it,
+    only the first line is rejected, and the others are read again.
 
     Raises:
-        DataError: If the file is not UTF-8, or a quote is never closed (it would swallow all rows that follow).
+        DataError: If the file is not UTF-8, or a quote near its end is never closed.
     """
-    reader = csv.reader(io.StringIO(file.text(), newline=""), strict=True)
+    lines = _Lines(_text_lines(file))
+    reader = csv.reader(lines, strict=True)
+    line = 1
     while True:
-        line = reader.line_num + 1
+        lines.row.clear()
         try:
             row = next(reader)
         except StopIteration:
@@ -235,10 +132,56 @@ def csv_rows(file: DataFile) -> Iterator[Record[list[str]] | Reject]:
                     f"{file.name}:{line}: a quote in this row is never closed, so that the rest of the file cannot be "
                     "told apart; it has a stray quote or was cut"
                 ) from None
-            yield BadRecord("the row is not valid CSV", str(error)).at(file.name, line, "")
+            yield BadRecord("the row is not valid CSV", str(error)).at(file.name, line, lines.row[0])
+            lines.read_again_after_the_first()
+            line += 1
         else:
             if row:
                 yield Record(file.name, line, row)
+            line += len(lines.row)
+
+
+class _Lines:
+    """Lines of text, of which those of the current row can be read again."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._again: deque[str] = deque()
+        self.row: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.row) == MAX_LINES_PER_ROW:
+            raise csv.Error(f"it has more than {MAX_LINES_PER_ROW:,} lines: a quote in it is not closed")
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.row.append(line)
+        return line
+
+    def read_again_after_the_first(self) -> None:
+        self._again.extendleft(reversed(self.row[1:]))
+
+
+def _text_lines(file: DataFile) -> Iterator[str]:
+    """Read a file as lines of text, whichever of the three line ends it has."""
+    num_bytes = 0
+    beginning = b""
+    for line in file.lines():
+        beginning = beginning or line
+        try:
+            # A line over the limit may end in half a character; the parser refuses its row for its length.
+            errors = "ignore" if len(line) == MAX_LINE_BYTES else "strict"
+            text = line.decode("utf-8" if num_bytes else "utf-8-sig", errors)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{file.name} is not UTF-8 text (byte {num_bytes + error.start:,}): {advice(beginning)}"
+            ) from None
+        num_bytes += len(line)
+        if "\r" in text[:-2]:
+            yield from io.StringIO(text, newline="")
+        else:
+            yield text
 
 
 def csv_records(file: DataFile, columns: Sequence[str]) -> Iterator[Record[dict[str, str]] | Reject]:
@@ -272,24 +215,6 @@ def xml_root(file: DataFile) -> ET.Element:
 class _NoDoctype(ET.TreeBuilder):
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise BadRecord("the XML file declares a document type", name)
-
-
-def _advice(content: bytes) -> str:
-    for signature, advice in _SIGNATURES.items():
-        if content.startswith(signature):
-            return advice
-    return "it is binary or was damaged; copy it again"
-
-
-def _as_expression(pattern: str) -> str:
-    """Write a pattern as a regular expression: `**/` is any folders or none, `*` anything within one name."""
-    parts = re.split(r"(\*\*/|\*)", pattern)
-    return "".join({"**/": "(?:.*/)?", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts)
-
-
-def _normal(name: str) -> str:
-    normal = PurePosixPath(name).as_posix()
-    return "" if normal == "." else normal
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

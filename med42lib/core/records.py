@@ -88,15 +88,16 @@ class BenchmarkItem:
 
 def content_hash(*texts: str, length: int = 16) -> str:
     """Hash texts to `length` hexadecimal digits, keeping apart ("ab", "c") and ("a", "bc")."""
-    digest = hashlib.sha256()
+    parts: list[bytes] = []
     for text in texts:
         encoded = text.encode()
-        digest.update(len(encoded).to_bytes(8, "big"))
-        digest.update(encoded)
-    return digest.hexdigest()[:length]
+        parts += (len(encoded).to_bytes(8, "big"), encoded)
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:length]
 
 
 ITEMS_FILE = "items.jsonl"
+ITEMS_SUMMARY_FILE = "summary.json"
+"""Counts by benchmark, beside the items; a benchmark whose files the user has not brought is `absent` there."""
 
 
 def write_items(folder: Path, items: Iterable[BenchmarkItem]) -> int:

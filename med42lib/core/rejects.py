@@ -75,8 +75,15 @@ def shown(record: object) -> str:
     elif isinstance(record, str):
         text = record
     else:
-        text = json.dumps(record, ensure_ascii=False, default=_plain)
+        text = _as_json(record)
     return text[:RECORD_CHARACTERS].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _as_json(record: object) -> str:
+    try:
+        return json.dumps(record, ensure_ascii=False, default=_plain)
+    except RecursionError:
+        return "nested too deeply to be shown"
 
 
 def _plain(value: object) -> Any:

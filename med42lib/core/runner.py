@@ -26,6 +26,7 @@ from med42lib.core.errors import full_disk
 from med42lib.core.key import output_key
 from med42lib.core.log import log
 from med42lib.core.manifest import MANIFEST_FILE, Input, Manifest, describe_folder
+from med42lib.core.parts import Parts
 from med42lib.core.scratch import attempt_folder
 from med42lib.core.stage import Stage
 from med42lib.core.store import Store, join_address, open_store
@@ -85,7 +86,8 @@ def _complete(store: Store, stage: Stage, key: str, target: str) -> bool:
 
 
 def _call(stage: Stage, config: StageConfig, key: str, sources: dict[str, Source], store: Store, scratch: Path) -> None:
-    targets = {name: Target(scratch / "out" / name) for name in stage.targets}
+    parts = Parts(store.address, stage.name, scratch / "parts")
+    targets = {name: Target(scratch / "out" / name, parts=parts) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)
     started = time.monotonic()

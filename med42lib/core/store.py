@@ -141,13 +141,17 @@ class LocalStore:
         for path in start.rglob("*"):
             if "__pycache__" in path.parts:  # made by whoever imports a package, and different on each machine
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(self._root.resolve()):
-                raise DataError(
-                    f"{path} is a symbolic link to {path.resolve()}, outside {self._root}; copy the file in"
-                )
+            if path.is_symlink():
+                self._check_link(path)
             if path.is_file():
-                names.append(path.relative_to(self._root).as_posix())
+                names.append(_text(path.relative_to(self._root)))
         return sorted(names)
+
+    def _check_link(self, path: Path) -> None:
+        # Path.resolve raises where links run in a circle.
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(os.path.realpath(self._root)):
+            raise DataError(f"{path} is a symbolic link to {real}, outside {self._root}; copy the file in")
 
     def entries(self) -> None:
         """Know no hashes: files have to be read."""
@@ -187,6 +191,15 @@ class LocalStore:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
                 shutil.rmtree(folder)
+
+
+def _text(path: Path) -> str:
+    name = path.as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"the file name {os.fsencode(name)!r} is not UTF-8; rename the file") from None
+    return name
 
 
 def _write_durably(path: Path, text: str) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from med42lib.core.errors import DataError
-from med42lib.core.reading import DataFile, DataFolder, Record, json_document, json_lines
+from med42lib.core.files import DataFile, DataFolder, check_expansion
+from med42lib.core.reading import Record, json_document, json_lines
 from med42lib.core.rejects import Reject
 
 SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
@@ -24,7 +26,36 @@ _SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
 Rows = Iterator[Record[Any] | Reject]
 
 
-def table_rows(folder: DataFolder, path: str, *, splits: Collection[str] = ("train",)) -> Rows:
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The rows of a file that belong to other sources: their text in `column` starts with one of `beginnings`."""
+
+    column: str
+    beginnings: tuple[str, ...]
+
+    def has(self, row: object) -> bool:
+        """Say whether a row belongs to another source."""
+        text = row.get(self.column) if isinstance(row, dict) else None
+        return isinstance(text, str) and text.startswith(self.beginnings)
+
+    def left(self, batch: Any) -> Any:
+        """Give the places of a Parquet batch's rows that do not, before any of them becomes a Python object."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.column not in batch.schema.names or not pa.types.is_string(batch.schema.field(self.column).type):
+            rows = enumerate(batch.to_pylist())
+            return pa.array((place for place, row in rows if not self.has(row)), pa.int64())
+        column = batch.column(self.column)
+        mine = pa.array([True] * batch.num_rows)
+        for beginning in self.beginnings:
+            mine = pc.and_(mine, pc.fill_null(pc.invert(pc.starts_with(column, beginning)), True))
+        return pc.indices_nonzero(mine)
+
+
+def table_rows(
+    folder: DataFolder, path: str, *, splits: Collection[str] = ("train",), without: Others | None = None
+) -> Rows:
     """Read the rows of a file, of a pattern's files, or of the wanted splits in a folder.
 
     A record's line is its 1-based number in its file; in JSON lines, its line.
@@ -33,12 +64,13 @@ def table_rows(folder: DataFolder, path: str, *, splits: Collection[str] = ("tra
         folder: The data folder.
         path: A file or a pattern (`x/**/*.parquet`), read whatever its split; or a folder.
         splits: What of a folder to read: `train`, `validation` (also called dev), `test`.
+        without: Rows to pass over.
 
     Raises:
         DataError: If there is nothing to read, or a file is not what its ending says.
     """
     for file in table_files(folder, path, splits):
-        yield from _rows(file)
+        yield from _rows(file, without)
 
 
 def table_files(folder: DataFolder, path: str, splits: Collection[str]) -> list[DataFile]:
@@ -64,30 +96,56 @@ def split_of(name: str, folder: str = "") -> str:
     return _SAME.get(split, split)
 
 
-def _rows(file: DataFile) -> Rows:
+def _rows(file: DataFile, without: Others | None) -> Rows:
     suffix = PurePosixPath(file.name.removesuffix(".gz")).suffix
     if suffix == ".parquet":
-        return _parquet_rows(file)
-    if suffix == ".jsonl":
-        return json_lines(file)
-    if suffix == ".json":
-        return _json_rows(file)
+        return _parquet_rows(file, without)
+    if suffix in (".jsonl", ".json"):
+        rows = json_lines(file) if suffix == ".jsonl" else _json_rows(file)
+        return rows if without is None else (r for r in rows if isinstance(r, Reject) or not without.has(r.value))
     raise DataError(f"{file.name}: expected a file ending in {', '.join(SUFFIXES)}")
 
 
-def _parquet_rows(file: DataFile) -> Rows:
+def _parquet_rows(file: DataFile, without: Others | None) -> Rows:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = 0
+    first, num_packed, num_unpacked = 1, file.path.stat().st_size, 0
     try:
         with pq.ParquetFile(file.path) as table:
+            check_expansion(file.name, num_packed, _bytes_unpacked(table.metadata))
             for batch in table.iter_batches(ROWS_PER_BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield Record(file.name, number, row)
+                num_unpacked += batch.nbytes
+                check_expansion(file.name, num_packed, num_unpacked)
+                places = None if without is None else without.left(batch)
+                rows = batch if places is None else batch.take(places)
+                numbers = range(batch.num_rows) if places is None else places.to_pylist()
+                for number, row in zip(numbers, _dictionaries(rows), strict=True):
+                    yield Record(file.name, first + number, row)
+                first += batch.num_rows
+    except (KeyError, OverflowError) as error:
+        raise DataError(f"{file.name} has a column that cannot be read ({error}); write it without that one") from error
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file.name} is not a whole Parquet file ({error}); copy it again") from error
+
+
+def _bytes_unpacked(metadata: Any) -> int:
+    """Give the size of a Parquet file's pages; rows can still be larger, since a value that repeats is stored once."""
+    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+
+
+def _dictionaries(batch: Any) -> Iterator[dict[str, Any]]:
+    """Give a batch's rows. Columns of text become Python's strings at once, which is ten times as fast as by row."""
+    import pyarrow as pa
+
+    texts = {
+        name for name, field in zip(batch.schema.names, batch.schema, strict=True) if pa.types.is_string(field.type)
+    }
+    columns = [
+        batch[name].to_numpy(zero_copy_only=False).tolist() if name in texts else batch[name].to_pylist()
+        for name in batch.schema.names
+    ]
+    return (dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _json_rows(file: DataFile) -> Rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from med42lib.core.errors import ConfigError, DataError, Problem
@@ -15,12 +15,19 @@ SEED = 0
 """Fixed, so that a limit of `benchmarks` with its default seed and a limit here choose alike."""
 
 
-def choose_items(items: Iterable[BenchmarkItem], config: EvaluateConfig) -> list[BenchmarkItem]:
+def choose_items(
+    items: Iterable[BenchmarkItem], config: EvaluateConfig, *, absent: Collection[str] = ()
+) -> list[BenchmarkItem]:
     """Choose the items to score, in their given order.
+
+    Args:
+        items: The benchmark items.
+        config: Which of them to score; what it says of benchmarks in `absent` is without effect.
+        absent: Benchmarks whose files the user has not brought, so that they have no item.
 
     Raises:
         DataError: If there are no items, or two with the same id.
-        ConfigError: If the settings name a benchmark that has no item.
+        ConfigError: If the settings name another benchmark that has no item.
     """
     by_id: dict[str, BenchmarkItem] = {}
     for item in items:
@@ -31,7 +38,7 @@ def choose_items(items: Iterable[BenchmarkItem], config: EvaluateConfig) -> list
         by_id[item.id] = item
     if not by_id:
         raise DataError("there is no benchmark item to score; give `benchmarks` at least one file with questions")
-    _check_names(config, {item.benchmark for item in by_id.values()})
+    _check_names(config, {item.benchmark for item in by_id.values()} | set(absent))
     kept = _chosen_ids(by_id.values(), config.items_per_benchmark)
     return [item for item in by_id.values() if item.id in kept]
 

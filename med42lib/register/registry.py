@@ -22,8 +22,9 @@ from mlflow.exceptions import MlflowException
 from med42lib.core.errors import AccessError, TrackingError
 from med42lib.core.log import redact
 from med42lib.core.manifest import METRICS_FILE
+from med42lib.register.data_inputs import DataInput
 from med42lib.register.tracking import artifacts_address, host_refused, unreachable
-from med42lib.register.tree import KEY_TAG, RUN_TAG, WEIGHTS_TAG, DataInput, MetricPoint, StageRecord
+from med42lib.register.tree import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
 
 PARENT_TAG = "mlflow.parentRunId"
 METRICS_PER_CALL = 1000
@@ -217,7 +218,14 @@ def _refused(address: str, error: MlflowException) -> AccessError | TrackingErro
 def _dataset_input(data: DataInput) -> DatasetInput:
     source = json.dumps({"uri": data.address, "sha256": data.digest})
     kind = "s3" if data.address.startswith("s3://") else "local"
-    dataset = Dataset(name=data.name, digest=data.digest[:_DIGEST_CHARACTERS], source_type=kind, source=source)
+    dataset = Dataset(
+        name=data.name,
+        digest=data.digest[:_DIGEST_CHARACTERS],
+        source_type=kind,
+        source=source,
+        schema=data.schema or None,
+        profile=data.profile or None,
+    )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)])
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from med42lib.core.edges import Source
 from med42lib.core.lineage import Lineage, Output
 from med42lib.core.manifest import Manifest
+from med42lib.register.data_inputs import DataInput, assembled_upstream, data_inputs
 
 RUN_TAG = "med42.run"
 KEY_TAG = "med42.key"
@@ -23,7 +24,6 @@ MAX_NAME_CHARACTERS = 250
 MAX_PARAM_CHARACTERS = 6000
 _FORBIDDEN = re.compile(r"[^\w.\-:/ ]")
 _CUT = " … (cut; whole in the manifest among the artifacts)"
-_DATA_EDGES = {"dataset": "training", "packed": "training", "items": "evaluation"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +37,12 @@ class MetricPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class DataInput:
-    """Data that a stage read; `context` says whether to train on or to evaluate with."""
-
-    name: str
-    digest: str
-    address: str
-    context: str
-
-
-@dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One call of a stage: what becomes a child run."""
+    """One call of a stage: what becomes a child run. `assembled` is the mixture that its training data came from."""
 
     name: str
     outputs: tuple[Output, ...]
+    assembled: Output | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -89,13 +80,8 @@ class StageRecord:
         return tags | {f"med42.version.{name}": version for name, version in self.manifest.versions.items()}
 
     def data(self) -> list[DataInput]:
-        """Give the data sets that the stage read."""
-        inputs = self.manifest.inputs
-        return [
-            DataInput(edge, inputs[edge].digest, inputs[edge].address, context)
-            for edge, context in _DATA_EDGES.items()
-            if edge in inputs
-        ]
+        """Give the data sets that the stage read, and the mixture that a training's data came from."""
+        return data_inputs(self.manifest, self.assembled)
 
     def metrics(self) -> Iterator[MetricPoint]:
         """Read the numbers that the stage recorded, fetching them from the store if need be."""
@@ -114,7 +100,8 @@ def stage_records(lineage: Lineage, labels: Mapping[str, str]) -> list[StageReco
     """
     groups = lineage.stage_runs()
     calls = Counter(group[0].manifest.stage for group in groups)
-    return [StageRecord(_name(group, calls, labels), group) for group in groups]
+    assembled = assembled_upstream(lineage.outputs)
+    return [StageRecord(_name(group, calls, labels), group, assembled.get(group[0].source.address)) for group in groups]
 
 
 def edge_labels(report: Manifest) -> dict[str, str]:

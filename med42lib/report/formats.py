@@ -17,6 +17,8 @@ _NAMES = {
     "mmlu": "MMLU",
     "mmlu_average": "MMLU (average)",
     "usmle": "USMLE",
+    "usmle_average": "USMLE (average)",
+    "usmle_self_assessment": "USMLE self-assessment",
     "overall": "All benchmarks",
     "cord19": "CORD-19",
     "openorca": "OpenOrca",

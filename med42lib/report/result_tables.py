@@ -118,8 +118,10 @@ def percent_of(confidence: float) -> str:
 
 
 def _averages_note(results: Results) -> str:
-    if any(group.average for group in results.groups):
-        return "MMLU (average) weighs its topics equally, as the paper does; the last line pools all questions."
+    averages = [display_name(group.key) for group in results.groups if group.average]
+    if averages:
+        weigh = "weighs its parts" if len(averages) == 1 else "weigh their parts"
+        return f"{' and '.join(averages)} {weigh} equally, as the paper does; the last line pools all questions."
     return "The last line pools all questions." if len(results.groups) > 2 else ""
 
 

@@ -20,12 +20,14 @@ from med42lib.report.statistics import (
 
 OVERALL = "overall"
 MMLU_AVERAGE = "mmlu_average"
-MMLU_PREFIX = "mmlu_"
+USMLE_AVERAGE = "usmle_average"
+PREFIX_OF_AVERAGE = {MMLU_AVERAGE: "mmlu_", USMLE_AVERAGE: "usmle_"}
+"""Benchmarks that the paper averages, by the beginning of their names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items that share one line of a table: a benchmark, the MMLU average, or everything.
+    """Items that share one line of a table: a benchmark, the average of MMLU or USMLE, or everything.
 
     An average weighs its benchmarks equally (the paper's "MMLU (average)"); otherwise items are pooled.
     """
@@ -37,7 +39,7 @@ class Group:
     @property
     def is_summary(self) -> bool:
         """Say whether it stands for several benchmarks."""
-        return self.key in (OVERALL, MMLU_AVERAGE)
+        return self.key == OVERALL or self.average
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,15 @@ def analyse(answers: Answers, confidence: float) -> Results:
 
 
 def make_groups(benchmarks: tuple[str, ...]) -> tuple[Group, ...]:
-    """List the lines of the tables: each benchmark, MMLU's average if it has several topics, everything.
+    """List the lines of the tables: each benchmark, the averages of those that belong together, everything.
 
-    The average follows the last MMLU topic.
+    An average follows the last of its benchmarks; one benchmark alone has none.
     """
     groups = [Group(name, (name,)) for name in benchmarks]
-    topics = tuple(name for name in benchmarks if name.startswith(MMLU_PREFIX))
-    if len(topics) > 1:
-        last = max(position for position, name in enumerate(benchmarks) if name in topics)
-        groups.insert(last + 1, Group(MMLU_AVERAGE, topics, average=True))
+    for key, prefix in PREFIX_OF_AVERAGE.items():
+        parts = tuple(name for name in benchmarks if name.startswith(prefix))
+        if len(parts) > 1:
+            groups.insert(groups.index(Group(parts[-1], parts[-1:])) + 1, Group(key, parts, average=True))
     return (*groups, Group(OVERALL, benchmarks))
 
 

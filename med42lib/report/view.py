@@ -12,6 +12,7 @@ from med42lib.report.contamination import Contamination, ThresholdRow
 from med42lib.report.figures import NARROW_PIXELS, WIDE_PIXELS, ForestPlot, LossPlot, forest_plot, loss_plot
 from med42lib.report.headline import Finding, make_findings
 from med42lib.report.overlap import Segment, shared_segments
+from med42lib.report.paper_mixture import paper_mixture_table
 from med42lib.report.provenance import Provenance
 from med42lib.report.provenance_tables import (
     mixture_table,
@@ -136,6 +137,8 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     tables = {"recipe": recipe_table(evidence.recipe), "training": training_table(provenance.training)}
     if provenance.mixture:
         tables["mixture"] = mixture_table(provenance)
+        if (beside := paper_mixture_table(provenance)) is not None:
+            tables["table_a1"] = beside
     tables["packing"] = packing_table(provenance.packing)
     tables["scoring"] = scoring_table(provenance, evidence.baselines)
     if provenance.stages:

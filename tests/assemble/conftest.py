@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from med42lib.assemble.source import Draft, Form, load_source
 from med42lib.core.edges import Source
-from med42lib.core.reading import DataFolder
+from med42lib.core.files import DataFolder
 from med42lib.core.rejects import Reject
 
 Write = Callable[[str, Any], Path]
@@ -26,11 +28,19 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(data: Path) -> Write:
-    """Write a file of the data folder: text and bytes as they are, anything else as JSON."""
+    """Write a file of the data folder: text and bytes as they are, anything else as JSON.
+
+    A list of rows becomes Parquet or JSON lines where the name ends so.
+    """
 
     def write_file(name: str, content: Any) -> Path:
         path = data / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".parquet") and isinstance(content, list):
+            pq.write_table(pa.Table.from_pylist(content), path)
+            return path
+        if name.endswith(".jsonl") and isinstance(content, list):
+            content = "".join(json.dumps(row) + "\n" for row in content)
         if not isinstance(content, str | bytes):
             content = json.dumps(content)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -47,14 +57,27 @@ def drafts(data: Path) -> Drafts:
     """
 
     def read(name: str, *, path: str = "", layout: Any = "publisher", **form: Any) -> list[Any]:
-        chosen = load_source(name).layout(layout)
-        folder = DataFolder(Source(str(data)))
-        options = {"multiple_choice": "letters", **form}
-        records = list(chosen.read(folder, path or chosen.path, Form(**options)))
-        assert all(isinstance(r, Reject) or isinstance(r.value, Draft) for r in records)
-        return [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in records]
+        return _drafts(name, data, path, layout, form)
 
     return read
+
+
+@pytest.fixture
+def real_drafts() -> Drafts:
+    """Read a source from another folder, in the publisher's layout, as `drafts` does."""
+
+    def read(name: str, folder: Path, *, path: str, **form: Any) -> list[Any]:
+        return _drafts(name, folder, path, "publisher", form)
+
+    return read
+
+
+def _drafts(name: str, data: Path, path: str, layout: Any, form: dict[str, Any]) -> list[Any]:
+    chosen = load_source(name).layout(layout)
+    folder = DataFolder(Source(str(data)))
+    records = list(chosen.read(folder, path or chosen.path, Form(**{"multiple_choice": "letters", **form})))
+    assert all(isinstance(r, Reject) or isinstance(r.value, Draft) for r in records)
+    return [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in records]
 
 
 @pytest.fixture

@@ -1,52 +1,194 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from med42lib.assemble.config import AssembleConfig
+from med42lib.assemble.config import AssembleConfig, SourceConfig
+from med42lib.assemble.names import source_names
 from med42lib.core.config import parse_config
-from med42lib.core.errors import ConfigError
+from med42lib.core.errors import ConfigError, Problem
 
 GOOD: dict[str, Any] = {"sources": {"headqa": {"target": 10}}, "multiple_choice": "letters", "seed": 0}
+REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 def parse(**changes: Any) -> AssembleConfig:
     return parse_config(AssembleConfig, {**GOOD, **changes}, title="bad", prefix="assemble")
 
 
-@pytest.mark.parametrize("target", [1, 2657, "all"])
-def test_a_target_is_a_count_or_all(target: Any) -> None:
-    assert parse(sources={"headqa": {"target": target}}).sources["headqa"].target == target
+def headqa(**settings: Any) -> SourceConfig:
+    return parse(sources={"headqa": {"target": 10, **settings}}, total=1000).sources["headqa"]
 
 
-@pytest.mark.parametrize("target", [0, -3, 2.5, True, "some", None, [1]])
-def test_any_other_target_is_one_problem_with_its_path(target: Any) -> None:
+def problems(**changes: Any) -> list[Problem]:
     with pytest.raises(ConfigError) as error:
-        parse(sources={"headqa": {"target": target}})
-    (problem,) = error.value.problems
+        parse(**changes)
+    return error.value.problems
+
+
+@pytest.mark.parametrize("target", [1, 2657, "all", "25.5 %", "25.5%", "100 %", "0.01 %", "3 %"])
+def test_a_target_is_a_count_a_share_or_all(target: Any) -> None:
+    assert headqa(target=target).target == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        0,
+        -3,
+        2.5,
+        True,
+        "some",
+        None,
+        [1],
+        "10",
+        "0 %",
+        "0.0%",
+        "101 %",
+        "-5 %",
+        "5 percent",
+        "%",
+        "5  %",
+        ".5 %",
+        "1e1 %",
+    ],
+)
+def test_any_other_target_is_one_problem_with_its_path(target: Any) -> None:
+    (problem,) = problems(sources={"headqa": {"target": target}}, total=10)
     assert problem.where == "assemble.sources.headqa.target"
-    assert "must be 'all' or a whole number of at least 1" in problem.what
+    assert "must be 'all', a whole number of at least 1, or a share of the total such as '25.5 %'" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("target", "total", "wanted"),
+    [
+        ("all", None, 7),
+        (3, None, 3),
+        (90, None, 90),
+        ("25.5 %", 1000, 255),
+        ("100%", 706_713, 706_713),
+        ("0.1 %", 99, 0),
+    ],
+)
+def test_a_target_becomes_a_number_of_rows(target: Any, total: int | None, wanted: int) -> None:
+    assert SourceConfig(target=target).wanted(available=7, total=total) == wanted
+
+
+@given(st.integers(1, 100), st.integers(1, 10**7))
+def test_shares_that_make_up_the_whole_make_up_the_total_but_for_rounding(share: int, total: int) -> None:
+    parts = [SourceConfig(target=f"{s} %") for s in (share, 100 - share) if s]
+    assert abs(sum(part.wanted(available=0, total=total) for part in parts) - total) <= 1
+
+
+def test_shares_need_a_total_and_the_problem_names_the_sources() -> None:
+    sources = {"medquad": {"target": "50 %"}, "headqa": {"target": "50 %"}, "pubmedqa": {"target": 3}}
+    (problem,) = problems(sources=sources)
+    assert problem.where == "assemble"
+    assert "total is required, since the target of headqa, medquad is a share of it" in problem.what
+    assert parse(sources=sources, total=10).total == 10
+
+
+@pytest.mark.parametrize("repeat", [0, -1, 101, 1.5, "twice"])
+def test_a_repetition_is_a_whole_number_from_1_to_100(repeat: Any) -> None:
+    (problem,) = problems(sources={"headqa": {"target": 1, "repeat": repeat}})
+    assert problem.where == "assemble.sources.headqa.repeat"
+
+
+def test_nothing_is_repeated_and_duplicates_are_dropped_within_a_source_alone_unless_the_settings_say_so() -> None:
+    config = parse()
+    assert config.sources["headqa"].repeat == 1
+    assert (config.duplicates, config.duplicates_across_sources) == ("drop", "keep")
+    assert (config.min_characters, config.max_characters) == (0, None)
+
+
+def test_a_source_on_the_hub_has_a_full_revision_and_the_hubs_layout() -> None:
+    assert headqa(hub=f"lab/head_qa@{REVISION}", layout="huggingface").hub == f"lab/head_qa@{REVISION}"
+
+
+@pytest.mark.parametrize(
+    "hub",
+    [
+        "lab/qa",
+        "lab/qa@main",
+        f"lab/qa@{REVISION[:39]}",
+        f"lab/qa@{REVISION}0",
+        f"qa@{REVISION}",
+        f"lab/qa@{REVISION.upper()}",
+        f"hub:lab/qa@{REVISION}",
+        f"datasets/lab/qa@{REVISION}",
+        f"lab/qa@{REVISION}\n",
+        f"/qa@{REVISION}",
+        "",
+    ],
+)
+def test_a_hub_name_without_owner_name_and_full_revision_is_refused(hub: str) -> None:
+    (problem,) = problems(sources={"headqa": {"target": 1, "layout": "huggingface", "hub": hub}})
+    assert problem.where == "assemble.sources.headqa.hub"
+
+
+def test_the_hub_in_the_publishers_layout_is_refused() -> None:
+    (problem,) = problems(sources={"headqa": {"target": 1, "hub": f"lab/qa@{REVISION}"}})
+    assert problem.where == "assemble.sources.headqa"
+    assert "hub needs layout: huggingface" in problem.what
 
 
 def test_an_unknown_source_is_a_problem_that_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"head_qa.*did you mean 'headqa'\? There are: headqa, health_advice"):
-        parse(sources={"head_qa": {"target": 1}})
+    (problem,) = problems(sources={"head_qa": {"target": 1}})
+    assert "did you mean 'headqa'? There are: " in problem.what
+    assert ", ".join(source_names()) in problem.what
 
 
 def test_all_problems_are_listed_at_once() -> None:
-    with pytest.raises(ConfigError) as error:
-        parse(sources={"headqa": {"targt": 1}}, multiple_choice="numbers", seed=-1, max_rejected_share=2)
-    assert [problem.where for problem in error.value.problems] == [
+    sources = {
+        "headqa": {"targt": 1},
+        "medquad": {"target": "most", "repeat": 0, "layout": "kaggle", "path": "", "licence": ""},
+        "no_such": {"target": 1},
+    }
+    found = problems(
+        sources=sources, multiple_choice="numbers", seed=-1, max_rejected_share=2, duplicate="drop", total=0
+    )
+    assert {problem.where for problem in found} == {
         "assemble.sources.headqa.target",
         "assemble.sources.headqa.targt",
+        "assemble.sources.medquad.target",
+        "assemble.sources.medquad.repeat",
+        "assemble.sources.medquad.layout",
+        "assemble.sources.medquad.path",
+        "assemble.sources.medquad.licence",
+        "assemble.sources.no_such",
         "assemble.multiple_choice",
         "assemble.seed",
         "assemble.max_rejected_share",
-    ]
+        "assemble.duplicate",
+        "assemble.total",
+    }
+
+
+def test_a_misspelt_setting_is_named_as_unknown() -> None:
+    (problem,) = problems(max_character=5)
+    assert problem == Problem("assemble.max_character", "is not a known setting (given: 5); check its spelling")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("min_characters", -1),
+        ("max_characters", 0),
+        ("duplicates", "report"),
+        ("duplicates_across_sources", True),
+        ("total", 0),
+        ("seed", 1.5),
+    ],
+)
+def test_a_setting_out_of_range_is_one_problem_with_its_path(field: str, value: Any) -> None:
+    (problem,) = problems(**{field: value})
+    assert problem.where == f"assemble.{field}"
 
 
 def test_a_mixture_needs_a_source() -> None:
-    with pytest.raises(ConfigError, match=r"assemble\.sources"):
-        parse(sources={})
+    (problem,) = problems(sources={})
+    assert problem.where == "assemble.sources"
 
 
 def test_the_order_of_sources_does_not_change_the_settings() -> None:

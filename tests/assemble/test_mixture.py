@@ -1,46 +1,89 @@
-from random import Random
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from med42lib.assemble.mixture import sample, without_duplicates
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.assemble.source import load_source
+from tests.assemble.small_sources import ADVICE, CARDS, mixture, run_stage, write_advice, write_cards
 
-
-def example(number: int, *, line: int = 1) -> Example:
-    exchange = Exchange(f"Question {number}?", f"Answer {number}.")
-    return Example("headqa", "MIT", "system", (exchange,), exchange.prompter, Origin(str(number), "a.json", line))
+CHAIN = ("read", "rejected", "excluded", "too_short", "too_long", "duplicates", "duplicates_across_sources", "kept")
 
 
-EXAMPLES = [example(number) for number in range(60)]
+def row(data: Path, source: str, settings_of_source: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """Run the stage on one source, and give its row."""
+    return mixture(run_stage(data, data.parent / "out", {source: settings_of_source}, **others))[source]
 
 
-@given(st.permutations(EXAMPLES), st.integers(1, 70))
-def test_the_order_of_records_does_not_change_the_sample(shuffled: list[Example], target: int) -> None:
-    assert sample(shuffled, target, seed=1) == sample(EXAMPLES, target, seed=1)
+@pytest.fixture
+def cards(data: Path) -> Path:
+    """Ten cards: seven good, one twice but for its case, one too long, one without an answer."""
+    path = write_cards(data, ["a", "b", "c", "d", "e", "f", "g", "A", "x" * 100])
+    path.write_text(json.dumps([*json.loads(path.read_text()), {"input": "Nothing?"}]))
+    return data
 
 
-@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 3))
-def test_growing_the_target_keeps_what_was_chosen_before(one: int, other: int, seed: int) -> None:
-    small, large = sorted([one, other])
-    assert set(sample(EXAMPLES, small, seed=seed)) <= set(sample(EXAMPLES, large, seed=seed))
+def test_the_counts_follow_one_another_from_read_to_sampled(cards: Path) -> None:
+    found = row(cards, "medical_flashcards", {"target": 5}, max_rejected_share=0.2, max_characters=90)
+    assert [found[name] for name in CHAIN] == [10, 1, 0, 0, 1, 1, 0, 7]
+    assert [found[n] for n in ("target", "target_rows", "sampled", "left_over", "short_by")] == [5, 5, 5, 2, 0]
+    assert found["rejected_by_reason"] == {"output is missing": 1}
 
 
-@given(st.integers(1, 70), st.randoms())
-def test_where_a_record_stands_does_not_change_whether_it_is_chosen(target: int, random: Random) -> None:
-    moved = [example(number, line=random.randint(1, 999)) for number in range(60)]
-    assert {e.id for e in sample(moved, target, seed=1)} == {e.id for e in sample(EXAMPLES, target, seed=1)}
+def test_a_shortage_and_repetitions_stand_in_the_row(cards: Path) -> None:
+    found = row(cards, "medical_flashcards", {"target": 50, "repeat": 3}, max_rejected_share=0.2)
+    assert [found[name] for name in ("kept", "target_rows", "short_by", "left_over")] == [8, 50, 42, 0]
+    assert [found[name] for name in ("sampled", "repeated")] == [24, 16]
 
 
-@pytest.mark.parametrize(("target", "taken"), [(1, 1), (59, 59), (60, 60), (61, 60), ("all", 60)])
-def test_a_shortage_is_never_filled(target: int, taken: int) -> None:
-    chosen = sample(EXAMPLES, target, seed=0)
-    assert len(chosen) == len(set(chosen)) == taken
+def test_a_share_is_shown_as_it_was_given_and_in_rows(cards: Path) -> None:
+    found = row(cards, "medical_flashcards", {"target": "25.5 %"}, max_rejected_share=0.2, total=20)
+    assert [found[name] for name in ("target", "target_rows", "sampled")] == ["25.5 %", 5, 5]
 
 
-def test_of_exact_duplicates_the_first_is_kept() -> None:
-    assert without_duplicates([example(1, line=1), example(2, line=2), example(1, line=3)]) == [
-        example(1, line=1),
-        example(2, line=2),
-    ]
+def test_a_row_says_who_made_the_source_and_what_the_paper_has(cards: Path) -> None:
+    found = row(cards, "medical_flashcards", {"target": 1}, max_rejected_share=0.2)
+    source = load_source("medical_flashcards")
+    for field in ("title", "domain", "licence", "attribution", "citation", "num_paper", "num_paper_origin"):
+        assert found[field] == getattr(source, field)
+    assert (found["layout"], found["hub"]) == ("publisher", None)
+
+
+def test_the_licence_of_the_settings_replaces_the_publishers(cards: Path) -> None:
+    found = row(cards, "medical_flashcards", {"target": 1, "licence": "mine"}, max_rejected_share=0.2)
+    assert found["licence"] == "mine"
+
+
+def test_exactly_the_files_that_were_opened_are_listed_with_their_hashes(data: Path) -> None:
+    write_advice(data, {"a": ["Take this."], "b": ["Or that."]})
+    (data / ADVICE / "README.txt").write_text("read me")
+    files = row(data, "health_advice", {"target": "all"})["files"]
+    assert [file["path"] for file in files] == [f"{ADVICE}/annotations_a.csv", f"{ADVICE}/annotations_b.csv"]
+    assert [file["bytes"] for file in files] == [(data / file["path"]).stat().st_size for file in files]
+    assert all(len(file["sha256"]) == 64 for file in files)
+
+
+def test_there_is_one_row_per_source_in_the_order_of_names_and_no_place_of_this_machine(cards: Path) -> None:
+    write_advice(cards, {"a": ["Take this."]})
+    sources = {"medical_flashcards": {"target": 1}, "health_advice": {"target": 1}}
+    out = run_stage(cards, cards.parent / "out", sources, max_rejected_share=0.2)
+    assert list(mixture(out)) == ["health_advice", "medical_flashcards"]
+    assert str(cards.parent) not in (out / "mixture.json").read_text()
+    assert CARDS in (out / "mixture.json").read_text()
+
+
+def test_duplicates_across_sources_are_counted_in_the_later_source(data: Path, write: Any, headqa: Any) -> None:
+    write("headqa/HEAD_EN/train_HEAD_EN.json", headqa(3))
+    card = {"input": "Question 1?", "output": "Option 1.2"}
+    write(CARDS, [card, {"input": "Other?", "output": "Yes"}])
+    sources = {"headqa": {"target": "all", "multiple_choice": "texts"}, "medical_flashcards": {"target": "all"}}
+    rows = {
+        knob: mixture(run_stage(data, data.parent / knob, sources, duplicates_across_sources=knob))
+        for knob in ("keep", "drop")
+    }
+    assert {knob: rows[knob]["medical_flashcards"]["duplicates_across_sources"] for knob in rows} == {
+        "keep": 1,
+        "drop": 1,
+    }
+    assert {knob: rows[knob]["medical_flashcards"]["sampled"] for knob in rows} == {"keep": 2, "drop": 1}
+    assert {knob: rows[knob]["headqa"]["sampled"] for knob in rows} == {"keep": 3, "drop": 3}

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 from med42lib.assemble.source import Draft, Form
 from med42lib.assemble.templates import choice_draft, choose_wording, question_draft
 from med42lib.core.prompt import multiple_choice, open_question
 from med42lib.core.publishers.question import Question
 from med42lib.core.records import Exchange
 
-QUESTION = Question("7", "Which vitamin?", ("Vitamin A", "Vitamin C"), 1, "Scurvy.", "It is B, since ...")
+QUESTION = Question("7", "Which vitamin?", ("Vitamin A", "Vitamin C"), 1, "Scurvy.", "Ans. is 'b' i.e., since ...")
 
 
 def test_letters_show_the_options_and_answer_with_letter_and_text() -> None:
@@ -23,7 +25,13 @@ def test_texts_hide_the_options_and_answer_with_the_text_alone() -> None:
 
 def test_an_explanation_follows_the_answer_and_never_stands_in_the_prompt() -> None:
     (exchange,) = choice_draft(QUESTION, Form("texts", explanations=True)).exchanges
-    assert exchange == Exchange("Scurvy.\nWhich vitamin?", "Vitamin C\nIt is B, since ...")
+    assert exchange == Exchange("Scurvy.\nWhich vitamin?", "Vitamin C\nsince ...")
+
+
+def test_an_explanation_that_names_the_letter_is_rewritten_or_left_out() -> None:
+    assert choice_draft(QUESTION, Form("letters")).exchanges[0].assistant == "B. Vitamin C\nThe answer is B. since ..."
+    contradicting = replace(QUESTION, gold=0)
+    assert choice_draft(contradicting, Form("letters")).exchanges[0].assistant == "A. Vitamin A"
 
 
 def test_the_prompt_is_the_one_that_benchmarks_use() -> None:

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
-from med42lib.benchmarks.family import load_family
+from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.stage import benchmarks
 from med42lib.core.edges import Source, Target
-from med42lib.core.reading import DataFolder
+from med42lib.core.files import DataFolder
 from med42lib.core.rejects import Reject
 
 
@@ -39,14 +41,32 @@ def write(data: Path) -> Callable[[str, Any], Path]:
 
 
 @pytest.fixture
-def read(data: Path) -> Callable[..., dict[str, list[Any]]]:
+def write_rows(data: Path) -> Callable[[str, list[dict[str, Any]]], Path]:
+    """Write a file of the data folder as the hub has it: Parquet, or JSON lines, as its name says."""
+
+    def write_file(name: str, rows: list[dict[str, Any]]) -> Path:
+        path = data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        else:
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def read(data: Path) -> Callable[..., dict[str, Any]]:
     """Read a family from the data folder: by benchmark, each question or the kind and reason of its reject."""
 
-    def read_family(name: str, path: str, **settings: Any) -> dict[str, list[Any]]:
+    def read_family(name: str, path: str, **settings: Any) -> dict[str, Any]:
         config = BenchmarkConfig(path=path, **settings)
         found = load_family(name).read(DataFolder(Source(str(data))), config)
         return {
-            benchmark: [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in questions]
+            benchmark: questions
+            if isinstance(questions, Absent)
+            else [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in questions]
             for benchmark, questions in found.items()
         }
 

@@ -13,11 +13,14 @@ def parse(include: Any, **settings: Any) -> BenchmarksConfig:
 
 def test_the_path_alone_is_enough() -> None:
     settings = parse({"medqa": {"path": "medqa/test.jsonl"}}).include["medqa"]
-    assert (settings.path, settings.limit, settings.topics) == ("medqa/test.jsonl", None, ())
+    assert (settings.path, settings.layout) == ("medqa/test.jsonl", "publisher")
+    assert (settings.limit, settings.topics) == (None, ())
 
 
 def test_an_unknown_benchmark_is_a_problem_that_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"did you mean 'medqa'\? There are: headqa, medmcqa, medqa, mmlu, pubmedqa"):
+    with pytest.raises(
+        ConfigError, match=r"did you mean 'medqa'\? There are: headqa, medmcqa, medqa, mmlu, pubmedqa, usmle"
+    ):
         parse({"med_qa": {"path": "x"}})
 
 
@@ -28,6 +31,7 @@ def test_an_unknown_benchmark_is_a_problem_that_lists_the_known_ones() -> None:
         ({"medqa": {}}, "benchmarks.include.medqa.path"),
         ({"medqa": {"path": ""}}, "benchmarks.include.medqa.path"),
         ({"medqa": {"path": "x", "limit": 0}}, "benchmarks.include.medqa.limit"),
+        ({"medqa": {"path": "x", "layout": "parquet"}}, "benchmarks.include.medqa.layout"),
         ({"medqa": {"path": "x", "topic": "anatomy"}}, "benchmarks.include.medqa.topic"),
     ],
 )
@@ -41,3 +45,30 @@ def test_topics_are_refused_where_a_benchmark_has_none() -> None:
     with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics are for mmlu only, not for medqa"):
         parse({"medqa": {"path": "x", "topics": ["anatomy"]}})
     parse({"mmlu": {"path": "x", "topics": ["anatomy"]}})
+
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize("hub", ["owner/name", "owner/name@main", f"name@{REVISION}", f"owner/name@{REVISION[1:]}"])
+def test_a_hub_is_named_with_its_full_revision(hub: str) -> None:
+    with pytest.raises(ConfigError, match=r"benchmarks\.include\.medqa\.hub"):
+        parse({"medqa": {"path": ".", "layout": "huggingface", "hub": hub}})
+    parse({"medqa": {"path": ".", "layout": "huggingface", "hub": f"owner/name@{REVISION}"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "problem"),
+    [
+        ("medqa", "publisher", "hub needs layout: huggingface"),
+        ("pubmedqa", "huggingface", "the hub lacks a file that pubmedqa needs"),
+    ],
+)
+def test_a_hub_is_refused_where_it_cannot_be_read(name: str, layout: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse({name: {"path": ".", "layout": layout, "hub": f"owner/name@{REVISION}"}})
+
+
+def test_the_hubs_layout_is_refused_for_what_is_not_on_a_hub() -> None:
+    with pytest.raises(ConfigError, match=r"benchmarks\.include.*usmle has the layout publisher only"):
+        parse({"usmle": {"path": "x", "layout": "huggingface"}})

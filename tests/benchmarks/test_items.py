@@ -3,7 +3,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.benchmarks.items import as_items, limited
+from med42lib.benchmarks.items import as_items, asked_elsewhere, limited
 from med42lib.core.publishers.question import Question
 from med42lib.core.reading import Record
 from med42lib.core.records import BenchmarkItem, Origin
@@ -67,3 +67,17 @@ def test_the_order_of_items_does_not_change_what_a_limit_keeps(shuffled: list[Be
 def test_without_a_limit_all_are_kept_and_another_seed_keeps_others() -> None:
     assert limited(ITEMS, None, seed=0) == ITEMS
     assert limited(ITEMS, 10, seed=0) != limited(ITEMS, 10, seed=1)
+
+
+def test_questions_that_two_benchmarks_ask_are_counted_in_each_whatever_the_order_of_options() -> None:
+    def item(benchmark: str, text: str, *options: str) -> BenchmarkItem:
+        return BenchmarkItem(f"{benchmark}/{text}", benchmark, text, "", options, 0, Origin("", "f", 1))
+
+    items = [
+        item("one", "Which vein?", "a", "b"),
+        item("one", "Which nerve?", "a", "b"),
+        item("one", "Which nerve? ", "a", "b"),
+        item("two", "which  vein?", "B", "a"),
+        item("two", "Which nerve?", "a", "c"),
+    ]
+    assert asked_elsewhere(items) == {"one": 1, "two": 1}

@@ -5,7 +5,7 @@ from med42lib.benchmarks.names import family_names, known_family
 
 
 def test_the_benchmarks_are_those_of_the_folder() -> None:
-    assert family_names() == ["headqa", "medmcqa", "medqa", "mmlu", "pubmedqa"]
+    assert family_names() == ["headqa", "medmcqa", "medqa", "mmlu", "pubmedqa", "usmle"]
 
 
 @pytest.mark.parametrize("name", family_names())

@@ -59,6 +59,27 @@ def test_a_limit_keeps_so_many_of_every_topic(run: Any, write: Any) -> None:
     assert smaller < {item.id for item in read_items(out)}
 
 
+def test_a_benchmark_on_the_hub_is_read_from_there(
+    run: Any, write: Any, medqa: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's client is tested in `tests/core`; here a folder stands for the repository."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "test.jsonl").write_text(json.dumps(medqa(1)) + "\n")
+    (repository / "train.jsonl").write_text(json.dumps(medqa(2)) + "\n")
+    write("mmlu/anatomy_test.csv", ANATOMY)
+    named = "owner/name@0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setattr("med42lib.core.hub.dataset_address", {named: str(repository)}.__getitem__)
+    out = run({"medqa": {"path": ".", "layout": "huggingface", "hub": named}, "mmlu": {"path": "mmlu"}})
+    assert [(item.benchmark, item.question) for item in read_items(out)] == [
+        ("medqa", "Question 1?"),
+        ("mmlu_anatomy", "What?"),
+        ("mmlu_anatomy", "Which?"),
+    ]
+    assert {name: row["hub"] for name, row in summary(out).items()} == {"medqa": named, "mmlu_anatomy": None}
+    assert [path.name for path in out.parent.iterdir() if path.name.startswith(".hub")] == []
+
+
 def test_equal_data_give_equal_bytes(run: Any, write: Any, medqa: Any) -> None:
     write("medqa.jsonl", [medqa(n) for n in range(9)])
     one, other = run(MEDQA), run(MEDQA)
@@ -85,38 +106,6 @@ def test_a_missing_file_an_empty_one_and_a_broken_line_are_told_apart(run: Any, 
     out = run(MEDQA, max_rejected_share=0.5)
     assert len(list(read_items(out))) == 2
     assert json.loads((out / "rejects.jsonl").read_text())["line"] == 2
-
-
-def test_the_real_files_give_the_papers_counts(run: Any, real_data: Path) -> None:
-    """HeadQA has 2,742 questions; the 67 about images cannot be asked."""
-    out = run(
-        {
-            "headqa": {"path": "headqa_en_test/test_HEAD_EN.json"},
-            "medmcqa": {"path": "medmcqa_val/dev.json"},
-            "medqa": {"path": "medqa_test/phrases_no_exclude_test.jsonl"},
-            "mmlu": {"path": "mmlu_clinical/test"},
-            "pubmedqa": {"path": "pubmedqa_test/test_set.json"},
-        },
-        folder=real_data / "eval",
-    )
-    counts = summary(out)
-    assert {name: row["items"] for name, row in counts.items()} == {
-        "headqa": 2742 - 67,
-        "medmcqa": 4183,
-        "medqa": 1273,
-        "mmlu_anatomy": 135,
-        "mmlu_clinical_knowledge": 265,
-        "mmlu_college_biology": 144,
-        "mmlu_college_medicine": 173,
-        "mmlu_medical_genetics": 100,
-        "mmlu_professional_medicine": 272,
-        "pubmedqa": 500,
-    }
-    assert sum(row["items"] for name, row in counts.items() if name.startswith("mmlu_")) == 1089
-    assert (counts["headqa"]["read"], counts["headqa"]["excluded"]) == (2742, 67)
-    assert sum(row["rejected"] for row in counts.values()) == 0
-    ids = [item.id for item in read_items(out)]
-    assert len(ids) == len(set(ids)) == 9720
 
 
 def test_the_real_items_answer_as_the_publishers_say(run: Any, real_data: Path) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
 
 REPO = "some-lab/tiny-llama"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -16,9 +19,10 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """What the hub holds, whom it lets in, and which files it was asked for."""
+    """What the hub holds, as `models` or `datasets`, whom it lets in, and which files it was asked for."""
 
     files: Mapping[str, bytes]
+    kind: str = "models"
     large: frozenset[str] = frozenset()
     token: str = ""
     failing_status: int = 0
@@ -41,6 +45,18 @@ def serving(hub: Hub) -> Iterator[Hub]:
         thread.join()
 
 
+def point_client_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Send the client, which reads most of its settings when it is first imported, to a hub on this machine."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -56,21 +72,22 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             path = self.path.partition("?")[0]
             if hub.failing_status:
                 self._send(hub.failing_status, {}, b"", with_body)
-            elif path.startswith("/api/models/"):
+            elif path.startswith("/api/"):
                 self._describe(path, with_body)
             else:
                 self._serve(path, with_body)
 
         def _describe(self, path: str, with_body: bool) -> None:
-            if path == f"/api/models/{REPO}/revision/{REVISION}":
+            if path == f"/api/{hub.kind}/{REPO}/revision/{REVISION}":
                 self._send(200, {"Content-Type": "application/json"}, json.dumps(_info(hub)).encode(), with_body)
-            elif path.startswith(f"/api/models/{REPO}/"):
+            elif path.startswith(f"/api/{hub.kind}/{REPO}/"):
                 self._send(404, {"X-Error-Code": "RevisionNotFound"}, b"", with_body)
             else:
                 self._send(401, {"X-Error-Code": "RepoNotFound"}, b"", with_body)
 
         def _serve(self, path: str, with_body: bool) -> None:
-            name = path.removeprefix(f"/{REPO}/resolve/{REVISION}/")
+            repository = REPO if hub.kind == "models" else f"{hub.kind}/{REPO}"
+            name = path.removeprefix(f"/{repository}/resolve/{REVISION}/")
             if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
                 self._send(403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}, b"", with_body)
             elif name not in hub.files:

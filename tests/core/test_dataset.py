@@ -1,9 +1,13 @@
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from med42lib.core import dataset
-from med42lib.core.dataset import count_examples, read_examples, write_examples
+from med42lib.core.dataset import SCHEMA, count_examples, read_examples, row_of, write_examples, write_tables
 from med42lib.core.records import Example, Exchange, Origin
 
 
@@ -39,3 +43,39 @@ def test_the_same_examples_make_the_same_bytes(tmp_path: Path) -> None:
     write_examples(tmp_path / "a", examples(3))
     write_examples(tmp_path / "b", examples(3))
     assert (tmp_path / "a/examples.parquet").read_bytes() == (tmp_path / "b/examples.parquet").read_bytes()
+
+
+def test_tables_are_written_in_the_order_given_each_as_its_own_row_group(tmp_path: Path) -> None:
+    rows = [row_of(example) for example in examples(10)]
+    assert write_tables(tmp_path, (pa.Table.from_pylist(rows[n : n + 2], SCHEMA) for n in range(0, 10, 2))) == 10
+    assert list(read_examples(tmp_path)) == examples(10)
+    assert pq.read_metadata(tmp_path / "examples.parquet").num_row_groups == 5
+
+
+def test_no_more_than_two_tables_are_held_one_made_and_one_being_written(tmp_path: Path) -> None:
+    held: list[int] = []
+    made: list[weakref.ref[pa.Table]] = []
+
+    def tables() -> Iterator[pa.Table]:
+        for example in examples(20):
+            held.append(sum(one() is not None for one in made))
+            table = pa.Table.from_pylist([row_of(example)], SCHEMA)
+            made.append(weakref.ref(table))
+            yield table
+
+    write_tables(tmp_path, tables())
+    assert max(held) <= 2
+
+
+def test_an_error_while_a_table_is_made_reaches_the_caller(tmp_path: Path) -> None:
+    def tables() -> Iterator[pa.Table]:
+        yield pa.Table.from_pylist([row_of(examples(1)[0])], SCHEMA)
+        raise OSError("disk gone")
+
+    with pytest.raises(OSError, match="disk gone"):
+        write_tables(tmp_path, tables())
+
+
+def test_a_table_that_cannot_be_written_is_an_error_even_if_it_is_the_last(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="schema"):
+        write_tables(tmp_path, [pa.table({"another": [1]})])

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,22 @@ def test_a_target_counts_as_written_only_with_a_file_besides_metrics(tmp_path: P
     assert not target.written
     target.path("sub/file").write_text("")
     assert target.written
+
+
+def test_a_narrowed_source_has_those_files_alone(published: Path) -> None:
+    source = Source(str(published))
+    narrowed = source.narrowed(source.files[1:])
+    assert [entry.path for entry in narrowed.files] == ["model/weights"]
+    assert narrowed.path("model/weights").read_text() == "w" * 10
+    with pytest.raises(DataError, match=r"has no 'metrics\.jsonl'; it has model/weights"):
+        narrowed.path("metrics.jsonl")
+
+
+def test_a_source_goes_to_another_process_with_what_is_known_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("1,2")
+    source = Source(str(tmp_path), cache=tmp_path / "cache")
+    known = source.files
+    (tmp_path / "f.csv").write_text("3,4")
+    handed_over: Source = pickle.loads(pickle.dumps(source))
+    assert handed_over.address == source.address
+    assert handed_over.files == known, "not hashed again"

@@ -1,4 +1,5 @@
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -9,11 +10,12 @@ import pytest
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import AccessError, DataError, EnvironmentProblem, StoreError, StoreUnavailable
-from med42lib.core.hub import HubStore
+from med42lib.core.hub import HubStore, dataset_address
 from med42lib.core.store import open_store
-from tests.core.hub_server import REPO, REVISION, Hub, serving
+from tests.core.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 ADDRESS = f"hub:{REPO}@{REVISION}"
+DATASET = f"hub:datasets/{REPO}@{REVISION}"
 WEIGHTS = b"\0" * 200_000
 FILES = {"config.json": b'{"model_type": "llama"}', "model.safetensors": WEIGHTS, "onnx/model.onnx": b"unwanted"}
 
@@ -26,18 +28,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         yield hub
 
 
-def point_client_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Send the client, which reads most of its settings when it is first imported, to a hub on this machine."""
-    from huggingface_hub import constants
-
-    monkeypatch.setenv("HF_ENDPOINT", endpoint)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-
-
 @pytest.mark.parametrize(
     "address",
     [
@@ -47,6 +37,10 @@ def point_client_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         f"hub:tiny-llama@{REVISION}",
         f"hub:a/b/c@{REVISION}",
         f"hub:../x@{REVISION}",
+        f"hub:datasets/{REPO}",
+        f"hub:datasets/{REPO}@main",
+        f"hub:datasets/cards@{REVISION}",
+        f"hub:models/{REPO}@{REVISION}",
     ],
 )
 def test_an_address_without_owner_name_and_full_revision_is_refused(address: str) -> None:
@@ -205,3 +199,62 @@ def test_the_offline_switch_is_named_where_it_forbids_the_hub(hub: Hub, tmp_path
 
     assert answer.stdout.startswith(EnvironmentProblem.__name__)
     assert "HF_HUB_OFFLINE" in answer.stdout
+
+
+ROWS = {
+    "data/train.jsonl": b'{"n": 1}\n',
+    "data/test.jsonl": b'{"n": 2}\n',
+    "README.md": b"card",
+    "big.parquet": WEIGHTS,
+}
+
+
+@pytest.fixture
+def datasets_hub(hub: Hub) -> Hub:
+    """A running hub whose one repository is a data set."""
+    hub.kind, hub.files, hub.large = "datasets", ROWS, frozenset({"big.parquet"})
+    return hub
+
+
+def test_a_data_sets_address_is_made_of_name_and_revision() -> None:
+    assert dataset_address(f"{REPO}@{REVISION}") == DATASET
+
+
+def test_a_data_set_is_listed_and_described_as_a_folder_with_the_same_files(datasets_hub: Hub, tmp_path: Path) -> None:
+    for name, content in ROWS.items():
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_bytes(content)
+
+    assert open_store(DATASET).names("data") == ["data/test.jsonl", "data/train.jsonl"]
+    assert Source(DATASET, cache=tmp_path / "in").files == Source(str(tmp_path / "folder")).files
+    assert "big.parquet" not in datasets_hub.served
+
+
+def test_a_data_sets_files_are_fetched_one_by_one(datasets_hub: Hub, tmp_path: Path) -> None:
+    path = Source(DATASET, cache=tmp_path / "in").path("data/train.jsonl")
+
+    assert path.read_bytes() == ROWS["data/train.jsonl"]
+    assert Source(DATASET, cache=tmp_path / "in").path("big.parquet").read_bytes() == WEIGHTS
+
+
+def test_another_process_asks_the_hub_for_no_list(datasets_hub: Hub, tmp_path: Path) -> None:
+    source = Source(DATASET, cache=tmp_path / "in")
+    assert source.files
+    handed_over: Source = pickle.loads(pickle.dumps(source))
+
+    datasets_hub.failing_status = 503
+    assert handed_over.files == source.files
+    datasets_hub.failing_status = 0
+    assert handed_over.path("data").is_dir()
+
+
+def test_a_model_of_that_name_is_not_a_data_set(datasets_hub: Hub) -> None:
+    with pytest.raises(AccessError, match="Check its name"):
+        open_store(ADDRESS).names()
+
+
+def test_a_gated_data_set_names_its_own_page(datasets_hub: Hub, tmp_path: Path) -> None:
+    datasets_hub.token = "hf_letmein"
+
+    with pytest.raises(AccessError, match=f"accept its licence at {datasets_hub.endpoint}/datasets/{REPO};"):
+        _ = Source(DATASET, cache=tmp_path / "in").files

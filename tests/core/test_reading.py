@@ -6,17 +6,8 @@ import pytest
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.reading import (
-    DataFile,
-    DataFolder,
-    Record,
-    csv_records,
-    csv_rows,
-    each,
-    json_document,
-    json_lines,
-    xml_root,
-)
+from med42lib.core.files import DataFile, DataFolder
+from med42lib.core.reading import Record, csv_records, csv_rows, each, json_document, json_lines, xml_root
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
 
 Make = Callable[[str, str | bytes], DataFile]
@@ -76,7 +67,7 @@ class TestDataFolder:
     ("content", "advice"),
     [
         ('{"a": "é"}'.encode("utf-16"), "UTF-16"),
-        (b"\x1f\x8b\x08\x00\xff", "gunzip"),
+        (b"\x1f\x8b\x08\x00\xff", "cut or damaged"),
         (b"PK\x03\x04\xff", "zip archive"),
         (b"\x89PNG\x00\xff\xfe\n\x00", "binary or was damaged"),
     ],
@@ -138,6 +129,16 @@ class TestCsv:
     def test_a_record_stands_at_the_first_line_of_its_row(self, make: Make) -> None:
         rows = csv_rows(make("a.csv", 'a,b\r\n"two\nlines",x\r\n\r\nc,d\r\n'))
         assert shapes(rows) == [(1, ["a", "b"]), (2, ["two\nlines", "x"]), (5, ["c", "d"])]
+
+    def test_all_three_line_ends_are_read(self, make: Make) -> None:
+        rows = csv_rows(make("a.csv", b'\xef\xbb\xbfa,b\rc,d\r\n"e\rf",g\nh,i'))
+        assert shapes(rows) == [(1, ["a", "b"]), (2, ["c", "d"]), (3, ["e\rf", "g"]), (5, ["h", "i"])]
+
+    def test_a_large_file_is_read_row_by_row_up_to_what_is_not_text(self, make: Make) -> None:
+        rows = csv_rows(make("a.csv", b"a,b\n" * 50_000 + b"\xff"))
+        assert isinstance(next(rows), Record)
+        with pytest.raises(DataError, match=r"a.csv is not UTF-8 text \(byte 200,000\): it is binary or was damaged"):
+            list(rows)
 
     def test_a_stray_quote_in_a_row_is_a_reject_and_the_rest_goes_on(self, make: Make) -> None:
         rows = csv_rows(make("a.csv", 'a,b\n"x"y,c\nd,e\n'))

@@ -73,3 +73,12 @@ def test_a_misspelt_benchmark_is_an_error_that_names_those_there_are(
         "evaluate.benchmarks.medq",
         "evaluate.benchmarks.headqa",
     ]
+
+
+def test_what_the_settings_say_of_an_absent_benchmark_is_without_effect(
+    items: list[BenchmarkItem], settings: Settings
+) -> None:
+    config = settings(benchmarks={"usmle_sample_exam": {"scoring": "letters"}})
+    assert choose_items(items, config, absent=["usmle_sample_exam"]) == items
+    with pytest.raises(ConfigError, match="usmle_sample_exam"):
+        choose_items(items, config)

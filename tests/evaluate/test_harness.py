@@ -80,6 +80,25 @@ def test_scores_come_in_the_items_order_with_as_many_loglikelihoods_as_options(
     assert [score.gold for score in scores] == [1, 2, 1, 2, 0]
 
 
+@pytest.mark.parametrize("scoring", ["letters", "texts"])
+def test_questions_of_four_to_nine_options_are_scored_together(
+    base_of_each_kind: Path, load: Load, make_item: Callable[..., BenchmarkItem], settings: Settings, scoring: str
+) -> None:
+    """As in the USMLE's exams: one benchmark, and lm-eval must neither pad nor cut the options."""
+    mixed = [
+        make_item("usmle_sample_exam", k, f"Question {k}?", tuple(f"option {n}" for n in range(k)), k - 1)
+        for k in (9, 4, 5, 6, 7, 8)
+    ]
+    model, tokenizer = load(base_of_each_kind)
+    config = settings(scoring=scoring, batch_size=4)
+    scores = score_items(mixed, model, tokenizer, config)
+    assert [len(score.loglikelihoods) for score in scores] == [9, 4, 5, 6, 7, 8]
+    for item, score in zip(mixed, scores, strict=True):
+        question = ask(item, prompt=config.prompt, scoring=config.scoring, system=config.system)
+        np.testing.assert_allclose(score.loglikelihoods, expected(model, tokenizer, question), atol=1e-4)
+        assert score.correct == (score.prediction == item.gold)
+
+
 def test_each_benchmark_is_scored_in_its_own_way(
     base: Path, load: Load, items: list[BenchmarkItem], settings: Settings
 ) -> None:

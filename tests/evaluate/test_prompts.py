@@ -58,3 +58,13 @@ def test_the_plain_prompt_by_texts_is_that_of_lm_evals_pubmedqa(abstract: Benchm
     question = ask(abstract, prompt="plain", scoring="texts", system="x")
     assert question.context == preprocess_pubmedqa.doc_to_text(doc)
     assert question.answers == ("yes", "no", "maybe")
+
+
+@pytest.mark.parametrize("prompt", ["med42", "plain"])
+def test_nine_options_are_lettered_to_i(make_item: Callable[..., BenchmarkItem], prompt: str) -> None:
+    """The most that a USMLE question has."""
+    nine = make_item("usmle_sample_exam", 1, "Which?", tuple(f"option {n}" for n in range(1, 10)), 8)
+    question = ask(nine, prompt=prompt, scoring="letters", system="")  # type: ignore[arg-type]
+    assert question.answers == ("A", "B", "C", "D", "E", "F", "G", "H", "I")
+    assert "\nH. option 8\nI. option 9\n" in question.context
+    assert "J." not in question.context

@@ -9,7 +9,7 @@ import pytest
 
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.core.records import BenchmarkItem
+from med42lib.core.records import BenchmarkItem, write_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
 
@@ -70,6 +70,20 @@ def test_base_and_adapter_are_scored_on_the_same_items_with_other_results(
     assert [row["item_id"] for row in of_base] == [row["item_id"] for row in of_adapter]
     assert len(of_base) == 4
     assert all(a["loglikelihoods"] != b["loglikelihoods"] for a, b in zip(of_base, of_adapter, strict=True))
+
+
+def test_settings_of_a_benchmark_that_the_user_has_not_brought_are_no_mistake(
+    run: Callable[..., Path], settings: Settings, items: list[BenchmarkItem], tmp_path: Path
+) -> None:
+    folder = tmp_path / "without_usmle"
+    folder.mkdir()
+    write_items(folder, items)
+    (folder / "summary.json").write_text(json.dumps({"usmle_sample_exam": {"items": 0, "absent": "bring it"}}))
+    config = settings(benchmarks={"usmle_sample_exam": {"scoring": "texts"}})
+    assert len(rows(run(config, items=folder))) == len(items)
+    (folder / "summary.json").write_text("[1]")
+    with pytest.raises(DataError, match="not the summary of benchmark items"):
+        run(config, items=folder)
 
 
 def test_one_line_says_what_came_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -117,10 +118,17 @@ def _write_report(out: Target) -> None:
     out.metric("difference,clean", 0.5)
 
 
+def _write_dataset(out: Target) -> None:
+    out.path("examples.parquet").write_text("rows")
+    shares = [("a", "medical", 2), ("b", "general", 1)]
+    rows = [{"source": name, "domain": domain, "sampled": count} for name, domain, count in shares]
+    out.path("mixture.json").write_text(json.dumps(rows))
+
+
 def finish_run(store: str, scratch: Path, models: Path) -> FinishedRun:
     run = FinishedRun(store, scratch)
     run.publish("base", "fetch_model", _copy_of(models / "base"), target="model")
-    run.publish("dataset", "assemble", _text("examples.parquet", "rows"), config={"mixture": [{"source": "a"}]})
+    run.publish("dataset", "assemble", _write_dataset, config={"mixture": [{"source": "a"}]})
     run.publish("items", "benchmarks", _text("items.jsonl", "{}"))
     checked = {"dataset": "dataset", "items": "items"}
     for target in ("training", "contamination"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from med42lib.core.dataset import SCHEMA
 from med42lib.core.edges import Target
 from med42lib.core.errors import DataError, TrackingError
 from med42lib.register.config import RegisterConfig
@@ -94,9 +95,31 @@ def test_a_stage_keeps_its_settings_times_data_and_manifest(finished_run: Finish
     train = seen.children["train[lora]"]
     assert train.data.params == {"method": "lora", "recipe.epochs": "2", "recipe.betas": "[0.9, 0.95]"}
     assert (train.info.start_time, train.info.end_time) == (1_767_323_042_500, 1_767_323_045_000)
-    assert [entry.dataset.name for entry in train.inputs.dataset_inputs] == ["packed"]
+    assert sorted(entry.dataset.name for entry in train.inputs.dataset_inputs) == ["dataset", "packed"]
     path = seen.client.download_artifacts(train.info.run_id, "trained/manifest.json")
     assert json.loads(Path(path).read_text())["digest"] == finished_run.source("lora").digest
+
+
+@pytest.mark.parametrize("stage", ["train[full]", "train[lora]"])
+def test_the_assembled_mixture_is_an_input_of_each_training(stage: str, finished_run: FinishedRun, seen: Seen) -> None:
+    from mlflow.types import Schema
+
+    call(finished_run)
+    assembled = finished_run.source("dataset")
+    assert assembled.manifest is not None
+    inputs = {entry.dataset.name: entry for entry in seen.children[stage].inputs.dataset_inputs}
+    dataset = inputs["dataset"].dataset
+    assert dataset.digest == assembled.manifest.digest[:32]
+    assert json.loads(dataset.source) == {"uri": assembled.address, "sha256": assembled.manifest.digest}
+    assert [(tag.key, tag.value) for tag in inputs["dataset"].tags] == [("mlflow.data.context", "training")]
+    columns = Schema.from_json(json.dumps(json.loads(dataset.schema)["mlflow_colspec"]))
+    assert columns.input_names() == SCHEMA.names
+    assert json.loads(dataset.profile) == {
+        "num_rows": 3,
+        "sources": {"a": 2, "b": 1},
+        "domains": {"general": 1, "medical": 2},
+    }
+    assert inputs["packed"].dataset.profile is None
 
 
 def test_metrics_are_replayed_with_their_own_steps_and_times(finished_run: FinishedRun, seen: Seen) -> None:

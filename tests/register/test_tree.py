@@ -99,7 +99,7 @@ def test_tags_name_every_output_of_the_call(records: dict[str, StageRecord], fin
 
 
 def test_training_and_evaluation_data_are_told_apart(records: dict[str, StageRecord]) -> None:
-    assert [(data.name, data.context) for data in records["train[full]"].data()] == [("packed", "training")]
+    assert [(data.name, data.context) for data in records["pack"].data()] == [("dataset", "training")]
     assert [(data.name, data.context) for data in records["evaluate[base]"].data()] == [("items", "evaluation")]
     assert records["fetch_model"].data() == []
 

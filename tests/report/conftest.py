@@ -14,6 +14,7 @@ from med42lib.core.packed import PackInfo
 from med42lib.core.records import BenchmarkItem, Origin, write_items
 from med42lib.report.config import ReportConfig
 from med42lib.report.stage import report
+from tests.mixture_table_rows import mixture_row
 
 BENCHMARKS = {"mmlu_anatomy": 40, "mmlu_college_biology": 60, "medqa": 120}
 RIGHT: dict[str, Callable[[int], bool]] = {
@@ -98,7 +99,7 @@ def write_data(folder: Path, items: list[BenchmarkItem]) -> None:
     leaked = [item for position, item in enumerate(items) if position % LEAKED_EVERY == 0]
     write_contamination(_folder(folder, "contamination"), items, leaked)
     edge = _folder(folder, "dataset")
-    _json(edge / "mixture.json", [_mixture_row("headqa", 2657, 400), _mixture_row("medquad", 14553, 600)])
+    _json(edge / "mixture.json", [mixture_row("headqa", 400), mixture_row("medquad", 600)])
     _manifest(edge, "assemble", "dataset", {"seed": 1}, seconds=61.0, rows=1000)
 
 
@@ -180,11 +181,6 @@ def _score(item: BenchmarkItem, *, right: bool) -> dict[str, Any]:
         "correct": right,
         "loglikelihoods": [-1.0, -2.0, -3.0, -4.0],
     }
-
-
-def _mixture_row(source: str, read: int, sampled: int) -> dict[str, Any]:
-    counts = {"read": read, "rejected": 3, "kept": read - 3, "target": sampled, "sampled": sampled}
-    return {"source": source, "licence": "MIT", **counts}
 
 
 def _folder(folder: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from med42lib.report.scores import Answers
 
 
 def make_item(id: str, benchmark: str, num_options: int, gold: int) -> BenchmarkItem:
-    return BenchmarkItem(id, benchmark, "?", "", tuple("abcdef"[:num_options]), gold, Origin(id, "f", 1))
+    return BenchmarkItem(id, benchmark, "?", "", tuple("abcdefghi"[:num_options]), gold, Origin(id, "f", 1))
 
 
 def answers_of(items: list[BenchmarkItem]) -> Answers:
@@ -33,6 +33,15 @@ def test_chance_depends_on_each_items_number_of_options() -> None:
     found = make_baselines(answers, {i.id: i for i in items}, make_groups(answers.benchmarks), "all")["headqa"]
     assert found.chance == (1 / 4 + 1 / 5) / 2
     assert found.constant == 0.5
+
+
+def test_chance_of_the_usmle_average_weighs_both_sets_of_four_to_nine_options_equally() -> None:
+    items = [make_item(f"s{k}", "usmle_sample_exam", k, k - 1) for k in range(4, 10)]
+    items.append(make_item("a", "usmle_self_assessment", 5, 0))
+    answers = answers_of(items)
+    found = make_baselines(answers, {i.id: i for i in items}, make_groups(answers.benchmarks), "all")
+    assert found["usmle_sample_exam"].chance == sum(1 / k for k in range(4, 10)) / 6
+    assert found["usmle_average"].chance == (found["usmle_sample_exam"].chance + 1 / 5) / 2
 
 
 def test_groups_without_items_are_left_out() -> None:

@@ -10,7 +10,9 @@ from med42lib.report.statistics import Estimate
         ("medqa", "MedQA"),
         ("mmlu_college_biology", "MMLU college biology"),
         ("mmlu_average", "MMLU (average)"),
-        ("usmle-sample", "USMLE sample"),
+        ("usmle_sample_exam", "USMLE sample exam"),
+        ("usmle_self_assessment", "USMLE self-assessment"),
+        ("usmle_average", "USMLE (average)"),
         ("my_own_set", "My own set"),
     ],
 )

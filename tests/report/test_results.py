@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from med42lib.report.results import MMLU_AVERAGE, OVERALL, Results, analyse, make_groups
+from med42lib.report.results import MMLU_AVERAGE, OVERALL, USMLE_AVERAGE, Results, analyse, make_groups
 from med42lib.report.scores import Answers
 from med42lib.report.statistics import PairedCounts, paired_difference, wilson
 
@@ -29,6 +29,24 @@ def results() -> Results:
 def test_mmlu_average_stands_after_the_last_topic_and_overall_last() -> None:
     groups = make_groups(("mmlu_a", "medqa", "mmlu_b", "headqa"))
     assert [group.key for group in groups] == ["mmlu_a", "medqa", "mmlu_b", MMLU_AVERAGE, "headqa", OVERALL]
+
+
+def test_usmle_has_an_average_of_its_own_as_the_papers_table_1() -> None:
+    groups = make_groups(("mmlu_a", "mmlu_b", "usmle_sample_exam", "usmle_self_assessment"))
+    assert [group.key for group in groups] == [
+        "mmlu_a",
+        "mmlu_b",
+        MMLU_AVERAGE,
+        "usmle_sample_exam",
+        "usmle_self_assessment",
+        USMLE_AVERAGE,
+        OVERALL,
+    ]
+    assert [group.key for group in groups if group.is_summary] == [MMLU_AVERAGE, USMLE_AVERAGE, OVERALL]
+
+
+def test_half_of_usmle_has_no_average() -> None:
+    assert [group.key for group in make_groups(("usmle_self_assessment",))] == ["usmle_self_assessment", OVERALL]
 
 
 def test_one_mmlu_topic_has_no_average() -> None:

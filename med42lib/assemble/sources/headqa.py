@@ -1,23 +1,45 @@
 """HeadQA in English: the training exams of 2013 and 2014, five options each.
 
+    publisher    HEAD_EN/train_HEAD_EN.json, one document:  {"exams": {"Cuaderno_2013_1_B": {"data": [
+                     {"qid": "1", "qtext": "The excitatory …", "ra": "3", "answers": [{"aid": 1, "atext": "…"}, …],
+                      "image": ""}, …]}, …}}
+    hub          en/train-*.parquet, one row per question:  {"name": "Cuaderno_2013_1_B", "qid": 1, "qtext": "The …",
+                     "ra": 3, "answers": [{"aid": 1, "atext": "…"}, …], "image": null, …}
+
 The release holds 2,657 questions, as many as Table A1 of the paper; 68 of them are about images and are left out here,
-which leaves 2,589. The paper seems to have kept them.
+which leaves 2,589. The paper seems to have kept them. Test exams are never read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from med42lib.assemble.held_out import not_held_out, refuse_held_out
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choice_draft
-from med42lib.core.publishers.headqa import read_headqa
-from med42lib.core.reading import DataFolder, Record, each
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.headqa import headqa_rows_of_hub, read_headqa
+from med42lib.core.reading import Record, each
 from med42lib.core.rejects import Reject
+from med42lib.core.tables import table_rows
+
+HELD_OUT = ("test",)
 
 
 def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
-    """Read the publisher's JSON document at `path`."""
+    """Read the publisher's JSON document at `path`.
+
+    Raises:
+        DataError: If it is the test exams'.
+    """
+    refuse_held_out(path, HELD_OUT)
     return each(read_headqa(folder.file(path)), lambda question: choice_draft(question, form))
+
+
+def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read the hub's train split at `path`."""
+    rows = not_held_out(table_rows(folder, path), HELD_OUT)
+    return each(headqa_rows_of_hub(rows), lambda question: choice_draft(question, form))
 
 
 SOURCE = TrainingSource(
@@ -28,7 +50,7 @@ SOURCE = TrainingSource(
     attribution="Ministerio de Sanidad, Consumo y Bienestar Social, last updated 14 January 2019",
     citation="Vilares and Gómez-Rodríguez 2019, HEAD-QA: A Healthcare Dataset for Complex Reasoning, ACL",
     publisher=Layout("headqa/HEAD_EN/train_HEAD_EN.json", read),
-    huggingface=Layout("headqa/HEAD_EN/train_HEAD_EN.json", read),
+    huggingface=Layout("headqa_hf/en", read_hub, repository="EleutherAI/headqa", hub_path="en"),
     num_paper=2_657,
     num_paper_origin="the train split untouched: 2,657 questions, those about images among them",
     left_out="questions about images (68 of 2,657)",

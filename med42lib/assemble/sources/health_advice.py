@@ -1,52 +1,58 @@
 """PubMed Health Advice: sentences from studies, labelled by how strong their advice is.
 
-Three CSV files with the columns label, pmid, sentence: 0 no advice, 1 weak advice, 2 strong advice. Three in four
-give none. The publisher's 10,848 rows are more than Table A1's 7,694: medAlpaca's copy is four fifths of them, of
-which about 11 % were lost on the way.
+Publisher: three CSV files, here and below with their main columns.
 
-A label alone teaches no conversation, so question and answer are each worded in several ways, chosen by the sentence.
+    label,pmid,sentence
+    1,20386565,"In summary, the approach can be used to ..."
+
+The labels are 0 no advice, 1 weak advice, 2 strong advice; three in four are 0. The 10,848 rows hold 10,830
+sentences, two of which have two labels.
+
+Hub: medAlpaca's copy, 8,676 rows, four fifths of the publisher's, with the label already in words.
+
+    {"instruction": "...", "input": "In summary, ...", "output": "..."}
+
+The paper took the hub's copy and lost about 11 % of it on the way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
+from med42lib.assemble.labelled import Wordings, labelled_in_words, without_contradictions
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choose_wording
-from med42lib.core.fields import text_field
-from med42lib.core.reading import DataFolder, Record, csv_records, each
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import BadRecord, Reject
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.medalpaca import read_medalpaca
+from med42lib.core.reading import Record, csv_records, each
+from med42lib.core.rejects import Reject
 
-QUESTIONS = (
-    "Does the following sentence from a medical study give strong advice, weak advice or no advice?\n{sentence}",
-    "Classify this sentence of a medical paper as strong advice, weak advice or no advice.\n{sentence}",
-    "{sentence}\nHow strong is the health advice in this sentence: strong, weak or none?",
-    "Read this finding and say whether it advises patients or doctors to act, and how firmly.\n{sentence}",
+WORDINGS = Wordings(
+    questions=(
+        "Does the following sentence from a medical study give strong advice, weak advice or no advice?\n{sentence}",
+        "Classify this sentence of a medical paper as strong advice, weak advice or no advice.\n{sentence}",
+        "{sentence}\nHow strong is the health advice in this sentence: strong, weak or none?",
+        "Read this finding and say whether it advises patients or doctors to act, and how firmly.\n{sentence}",
+    ),
+    answers={
+        "0": ("No advice.", "This sentence gives no advice.", "None: it advises nobody to act."),
+        "1": ("Weak advice.", "This sentence gives weak advice.", "It gives weak advice, with some caution."),
+        "2": ("Strong advice.", "This sentence gives strong advice.", "It gives strong advice: a firm call to act."),
+    },
 )
-ANSWERS = {
-    "0": ("No advice.", "This sentence gives no advice.", "None: it advises nobody to act."),
-    "1": ("Weak advice.", "This sentence gives weak advice.", "It gives weak advice, with some caution."),
-    "2": ("Strong advice.", "This sentence gives strong advice.", "It gives strong advice: a firm call to act."),
-}
+_COLUMNS = ("label", "pmid", "sentence")
 
 
 def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
     """Read every `annotations_*.csv` below `path`."""
-    for file in folder.files(path, "annotations_*.csv"):
-        yield from each(csv_records(file, ["label", "pmid", "sentence"]), _draft)
+    files = folder.files(path, "annotations_*.csv")
+    rows = (record for file in files for record in csv_records(file, _COLUMNS))
+    return without_contradictions(each(rows, partial(WORDINGS.labelled, id_column="pmid")))
 
 
-def _draft(row: dict[str, str]) -> Draft:
-    sentence = text_field(row, "sentence")
-    label = row["label"].strip()
-    if not label:
-        raise BadRecord("the sentence has no label")
-    if label not in ANSWERS:
-        raise BadRecord("the label is not 0, 1 or 2", f"label = {label!r}")
-    prompter = choose_wording(QUESTIONS, "question", sentence).format(sentence=sentence)
-    answer = choose_wording(ANSWERS[label], "answer", sentence)
-    return Draft(row["pmid"].strip(), (Exchange(prompter, answer),), sentence)
+def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read medAlpaca's rows at `path`."""
+    return without_contradictions(each(read_medalpaca(folder, path), labelled_in_words))
 
 
 SOURCE = TrainingSource(
@@ -57,7 +63,10 @@ SOURCE = TrainingSource(
     attribution="Yingya Li, Jun Wang and Bei Yu; sentences from PubMed",
     citation="Li, Wang and Yu 2021, Detecting Health Advice in Medical Research Literature, EMNLP",
     publisher=Layout("pubmed_health_advice", read),
-    huggingface=Layout("pubmed_health_advice", read),
+    huggingface=Layout(
+        "pubmed_health_advice", read_hub, repository="medalpaca/medical_meadow_health_advice", hub_path="*.json"
+    ),
     num_paper=7_694,
-    num_paper_origin="medAlpaca's 8,676 rows, which are 80 % of the publisher's 10,848, × 0.887: validation split and filter",
+    num_paper_origin="medAlpaca's 8,676 rows (80 % of the publisher's 10,848) × 0.887: validation split and filter",
+    left_out="sentences with different labels (2 sentences, 4 rows)",
 )

@@ -1,7 +1,11 @@
-"""MedQuAD: questions and answers from websites of the US National Institutes of Health, one XML file per page.
+"""MedQuAD: questions and answers from websites of the US National Institutes of Health.
 
-    <Document source="NIDDK"><QAPairs><QAPair>
-        <Question qid="0000001-1" qtype="causes">What causes Acromegaly ?</Question> <Answer>...</Answer>
+    publisher   one XML file per page
+        <Document source="NIDDK"><QAPairs><QAPair>
+            <Question qid="0000001-1" qtype="causes">What causes Acromegaly ?</Question> <Answer>...</Answer>
+    hub         lavita/MedQuAD, all 47,441 pairs, or keivalya/MedQuad-MedicalQnADataset, the 16,407 with an answer
+        {"document_source": "NIDDK", "question_id": "0000001-1", "question": ..., "answer": ..., ...}
+        {"qtype": "causes", "Question": ..., "Answer": ...}
 
 The publisher removed the answers of three sites for copyright (31,034 of 47,441 pairs): those are excluded. An answer
 missing elsewhere is a fault. The same question often has several answers, from different pages; all are kept. A file
@@ -12,15 +16,18 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import question_draft
-from med42lib.core.fields import text_field
-from med42lib.core.reading import DataFile, DataFolder, Record, each, xml_root
+from med42lib.core.fields import mapping, optional_text, text_field
+from med42lib.core.files import DataFile, DataFolder
+from med42lib.core.reading import Record, each, xml_root
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.core.tables import table_rows
 
-SITES_WITHOUT_ANSWERS = {"ADAM", "MPlusDrugs", "MPlusHerbsSupplements"}
+SITES_WITHOUT_ANSWERS = ("ADAM", "MPlusDrugs", "MPlusHerbsSupplements")
 _ROOT_TAGS = {"Document", "DiseaseFile"}
 _LINE_BREAKS = re.compile(r"[ \t]*\n\s*")
 
@@ -29,6 +36,11 @@ def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | 
     """Read every XML file below `path`; a record's line is its number in the file."""
     for file in folder.files(path, "*.xml"):
         yield from each(_pairs(file), _draft)
+
+
+def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read the rows of either of the hub's copies at `path`."""
+    return each(table_rows(folder, path), _row)
 
 
 def _pairs(file: DataFile) -> Iterator[Record[dict[str, str | None]] | Reject]:
@@ -61,12 +73,20 @@ def _text(element: ET.Element | None) -> str | None:
     return None if element is None else "".join(element.itertext())
 
 
-def _draft(fields: dict[str, str | None]) -> Draft:
+def _row(value: Any) -> Draft:
+    row = mapping(value)
+    if "Question" in row:
+        return _draft(row)
+    fields = {"source": "document_source", "qid": "question_id", "Question": "question", "Answer": "answer"}
+    return _draft({ours: row[theirs] for ours, theirs in fields.items() if theirs in row})
+
+
+def _draft(fields: Mapping[str, Any]) -> Draft:
     question = text_field(fields, "Question")
-    if fields["source"] in SITES_WITHOUT_ANSWERS and not (fields["Answer"] or "").strip():
+    if fields.get("source") in SITES_WITHOUT_ANSWERS and not optional_text(fields, "Answer"):
         raise ExcludedRecord("the publisher removed this site's answers for copyright")
-    answer = text_field(fields, "Answer")
-    return question_draft(question, _LINE_BREAKS.sub(_tidied, answer), publisher_id=text_field(fields, "qid"))
+    answer = _LINE_BREAKS.sub(_tidied, text_field(fields, "Answer"))
+    return question_draft(question, answer, publisher_id=text_field(fields, "qid") if "qid" in fields else "")
 
 
 def _tidied(line_breaks: re.Match[str]) -> str:
@@ -83,7 +103,7 @@ SOURCE = TrainingSource(
     citation="Ben Abacha and Demner-Fushman 2019, A Question-Entailment Approach to Question Answering, "
     "BMC Bioinformatics 20:511",
     publisher=Layout("medquad/MedQuAD", read),
-    huggingface=Layout("medquad/MedQuAD", read),
+    huggingface=Layout("medquad_hf", read_hub, repository="lavita/MedQuAD"),
     num_paper=14_553,
     num_paper_origin="16,407 answered pairs × 0.887: 10 % set aside for validation, then about 1.4 % by a filter",
     left_out="pairs whose answers the publisher removed",

@@ -1,31 +1,65 @@
 """PubMedQA's expert-labelled questions, less the 500 of the official test: 500 remain.
 
-The file that names the official test questions must lie beside the questions; without it nothing is read, since half
-of them are evaluation items. Table A1 of the paper has 499; which one it left out is not known.
+    publisher    ori_pqal.json, one document:  {"21645374": {"QUESTION": "Do mitochondria play a role …?",
+                     "CONTEXTS": ["…", "…"], "LONG_ANSWER": "Results depicted …", "final_decision": "yes", …}, …}
+    hub          pqa_labeled/train-*.parquet:  {"pubid": 21645374, "question": "Do mitochondria …?",
+                     "context": {"contexts": ["…", "…"], …}, "long_answer": "Results …", "final_decision": "yes"}
+
+The publisher's `test_ground_truth.json`, which names the official test questions, must lie beside the questions, or
+nothing is read: half of them are evaluation items. The hub has no such file, so its rows can be read from the data
+folder only, with the file laid in. Table A1 of the paper has 499; which one it left out is not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choice_draft
-from med42lib.core.publishers.pubmedqa import official_ids_name, official_test_ids, read_pubmedqa
+from med42lib.core.errors import DataError
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.pubmedqa import (
+    official_ids_name,
+    official_ids_name_of_hub,
+    official_test_ids,
+    pubmedqa_rows_of_hub,
+    read_pubmedqa,
+)
 from med42lib.core.publishers.question import Question
-from med42lib.core.reading import DataFolder, Record, each
+from med42lib.core.reading import Record, each
 from med42lib.core.rejects import ExcludedRecord, Reject
+from med42lib.core.tables import table_rows
+
+Questions = Iterator[Record[Question] | Reject]
 
 
 def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
     """Read `ori_pqal.json` at `path`, less the official test."""
-    test_ids = official_test_ids(folder.file(official_ids_name(path)))
-    return each(read_pubmedqa(folder.file(path)), lambda question: choice_draft(_not_in(question, test_ids), form))
+    return _less_the_test(folder, official_ids_name(path), read_pubmedqa(folder.file(path)), form)
 
 
-def _not_in(question: Question, test_ids: Set[str]) -> Question:
-    if question.publisher_id in test_ids:
-        raise ExcludedRecord("the question belongs to the official test")
-    return question
+def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read the hub's `pqa_labeled` at `path`, less the official test."""
+    rows = table_rows(folder, path)
+    return _less_the_test(folder, official_ids_name_of_hub(folder, path), pubmedqa_rows_of_hub(rows), form)
+
+
+def _less_the_test(
+    folder: DataFolder, ids_name: str, questions: Questions, form: Form
+) -> Iterator[Record[Draft] | Reject]:
+    if not folder.has_file(ids_name):
+        raise DataError(
+            f"{folder.address} has no {ids_name!r}, the publisher's list of official test questions; without it "
+            "nothing is read, since half of the questions are evaluation items: copy it there from the publisher"
+        )
+    test_ids = official_test_ids(folder.file(ids_name))
+
+    def draft(question: Question) -> Draft:
+        if question.publisher_id in test_ids:
+            raise ExcludedRecord("the question belongs to the official test")
+        return choice_draft(question, form)
+
+    return each(questions, draft)
 
 
 SOURCE = TrainingSource(
@@ -36,7 +70,7 @@ SOURCE = TrainingSource(
     attribution="The PubMedQA authors; abstracts from PubMed",
     citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
     publisher=Layout("pubmedqa/ori_pqal.json", read),
-    huggingface=Layout("pubmedqa/ori_pqal.json", read),
+    huggingface=Layout("pubmedqa_hf/pqa_labeled", read_hub, repository="qiaojin/PubMedQA", hub_path="pqa_labeled"),
     num_paper=499,
     num_paper_origin="the 500 expert-labelled questions outside the official test, less one that is unexplained",
     left_out="the 500 questions of the official test",

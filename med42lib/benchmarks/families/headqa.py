@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
-from med42lib.core.publishers.headqa import read_headqa
-from med42lib.core.reading import DataFolder
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.headqa import headqa_rows_of_hub, read_headqa
+from med42lib.core.tables import table_rows
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
-    """Read `test_HEAD_EN.json`."""
+    """Read `test_HEAD_EN.json`, or the test split of the hub's."""
+    if settings.layout == "huggingface":
+        return {"headqa": headqa_rows_of_hub(table_rows(folder, settings.path, splits=("test",)))}
     return {"headqa": read_headqa(folder.file(settings.path))}
 
 

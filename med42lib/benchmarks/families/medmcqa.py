@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
-from med42lib.core.publishers.medmcqa import read_medmcqa
-from med42lib.core.reading import DataFolder
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
+from med42lib.core.tables import table_rows
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
-    """Read `dev.json`, which is JSON lines."""
+    """Read `dev.json`, which is JSON lines, or the validation split of the hub's."""
+    if settings.layout == "huggingface":
+        return {"medmcqa": medmcqa_rows_of_hub(table_rows(folder, settings.path, splits=("validation",)))}
     return {"medmcqa": read_medmcqa(folder.file(settings.path))}
 
 

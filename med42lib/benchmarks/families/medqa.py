@@ -1,16 +1,34 @@
-"""MedQA: the 1,273 US test questions, in four or in five options."""
+"""MedQA: the 1,273 US test questions, in four or in five options; `path` says which.
+
+The publisher ships both, `US/4_options/phrases_no_exclude_test.jsonl` and `US/test.jsonl`. An item's id is a hash of
+the question with its options, so the two give different ids: guessing scores 25 % in one and 20 % in the other, and
+their scores must never be joined by accident. The summary counts items by number of options.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
-from med42lib.core.publishers.medqa import read_medqa
-from med42lib.core.reading import DataFolder
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.medqa import medqa_rows_of_hub, read_medqa
+from med42lib.core.publishers.question import Question
+from med42lib.core.reading import each
+from med42lib.core.tables import table_rows
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
-    """Read `phrases_no_exclude_test.jsonl`, or the file of five options."""
+    """Read the publisher's test file, or the test split of the hub's."""
+    if settings.layout == "huggingface":
+        questions = medqa_rows_of_hub(table_rows(folder, settings.path, splits=("test",)))
+        return {"medqa": each(questions, _named_by_content)}
     return {"medqa": read_medqa(folder.file(settings.path))}
+
+
+def _named_by_content(question: Question) -> Question:
+    """Drop the ids that one of the hub's copies numbers its rows by: an item has one id in every layout."""
+    return replace(question, publisher_id="")
 
 
 FAMILY = Family(

@@ -1,22 +1,27 @@
-"""HEAD-QA (Vilares and Gómez-Rodríguez 2019): exams of the Spanish health system, in one JSON document.
+"""HEAD-QA (Vilares and Gómez-Rodríguez 2019): exams of the Spanish health system, in two layouts.
 
-    {"exams": {"<exam>": {"data": [{"qid": "1", "qtext": ..., "ra": "3", "image": "",
-                                    "answers": [{"aid": 1, "atext": ...}, ...]}, ...]}}}
+    publisher    one JSON document
+        {"exams": {"<exam>": {"data": [{"qid": "1", "qtext": ..., "ra": "3", "image": "",
+                                        "answers": [{"aid": 1, "atext": ...}, ...]}, ...]}}}
+    hub          one row per question; numbers are numbers, and `image` is null or a picture
+        {"name": "<exam>", "qid": 1, "qtext": ..., "ra": 3, "image": null, "answers": [...], ...}
 
-`ra` counts from 1. Training exams have five options, later ones four. A question about an image is excluded: without
-the image it cannot be answered.
+`ra` counts from 1 in both. Training exams have five options, later ones four. A question about an image is excluded:
+without the image it cannot be answered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.fields import mapping, text_field
-from med42lib.core.publishers.question import Question, checked_options, gold_of_number
-from med42lib.core.reading import DataFile, Record, each, json_document
+from med42lib.core.files import DataFile
+from med42lib.core.publishers.question import Question, checked_options, gold_of_number, id_field
+from med42lib.core.reading import Record, each, json_document
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.core.tables import Rows
 
 IMAGE_REASON = "the question is about an image"
 
@@ -27,7 +32,12 @@ def read_headqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
     Raises:
         DataError: If the file is not a JSON document of this layout.
     """
-    return each(_rows(file), _question)
+    return each(_rows(file), _published)
+
+
+def headqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
+    """Read the hub's rows."""
+    return each(rows, _on_hub)
 
 
 def _rows(file: DataFile) -> Iterator[Record[Any]]:
@@ -50,14 +60,26 @@ def _exams(file: DataFile) -> Iterator[tuple[str, list[Any]]]:
         yield name, rows
 
 
-def _question(value: Any) -> Question:
+def _published(value: Any) -> Question:
     row = mapping(value)
     if row.get("image"):
         raise ExcludedRecord(IMAGE_REASON)
+    return _question(row, exam=text_field(row, "exam"), number=text_field(row, "qid"))
+
+
+def _on_hub(value: Any) -> Question:
+    row = mapping(value)
+    image = row.get("image")
+    if any(image.values()) if isinstance(image, dict) else image:
+        raise ExcludedRecord(IMAGE_REASON)
+    return _question(row, exam=text_field(row, "name"), number=id_field(row, "qid"))
+
+
+def _question(row: Mapping[str, Any], *, exam: str, number: str) -> Question:
     text = text_field(row, "qtext")
     options = checked_options(_in_order(row.get("answers")))
     gold = gold_of_number(row.get("ra"), len(options), field="ra")
-    return Question(f"{text_field(row, 'exam')}-{text_field(row, 'qid')}", text, options, gold)
+    return Question(f"{exam}-{number}", text, options, gold)
 
 
 def _in_order(answers: object) -> list[Any]:

@@ -1,20 +1,28 @@
-"""MedQA (Jin et al. 2021): US medical licensing questions, JSON lines, with four or five options.
+"""MedQA (Jin et al. 2021): US medical licensing questions, with four or five options, in three layouts.
 
-    {"question": ..., "options": {"A": ..., "B": ..., ...}, "answer_idx": "B", "answer": "<text of B>", ...}
+    publisher    JSON lines
+        {"question": ..., "options": {"A": ..., "B": ..., ...}, "answer_idx": "B", "answer": "<text of B>", ...}
+    hub          the same columns; where a table holds rows of five options too, those of four have a null E
+    hub, "-hf"   {"id": ..., "sent1": <question>, "sent2": "", "ending0": ..., ..., "ending3": ..., "label": 1}
 
-The answer stands there twice, as letter and as text; a record in which the two disagree is refused.
+The answer stands twice in the first two, as letter and as text; a record in which they disagree is refused. `label`
+counts from 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from string import ascii_uppercase
 from typing import Any
 
-from med42lib.core.fields import mapping, text_field
-from med42lib.core.publishers.question import Question, checked_options, gold_of_letter
-from med42lib.core.reading import DataFile, Record, each, json_lines
+from med42lib.core.fields import mapping, optional_text, text_field
+from med42lib.core.files import DataFile
+from med42lib.core.publishers.question import Question, checked_options, gold_of_class_label, gold_of_letter
+from med42lib.core.reading import Record, each, json_lines
 from med42lib.core.rejects import BadRecord, Reject
+from med42lib.core.tables import Rows
+
+_ENDINGS = ("ending0", "ending1", "ending2", "ending3")
 
 
 def read_medqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
@@ -23,12 +31,37 @@ def read_medqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
     Raises:
         DataError: If the file is not JSON lines.
     """
-    return each(json_lines(file), _question)
+    return each(json_lines(file), _published)
 
 
-def _question(value: Any) -> Question:
+def medqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
+    """Read the hub's rows, in either of its layouts."""
+    return each(rows, _on_hub)
+
+
+def _published(value: Any) -> Question:
     row = mapping(value)
-    by_letter = mapping(row.get("options"))
+    return _question(row, mapping(row.get("options")))
+
+
+def _on_hub(value: Any) -> Question:
+    row = mapping(value)
+    if "sent1" in row:
+        return _sentence_and_endings(row)
+    options = mapping(row.get("options"))
+    if options.get("E", "") is None:
+        options = {letter: option for letter, option in options.items() if letter != "E"}
+    return _question(row, options)
+
+
+def _sentence_and_endings(row: Mapping[str, Any]) -> Question:
+    options = checked_options([row.get(key) for key in _ENDINGS])
+    gold = gold_of_class_label(row.get("label"), len(options), field="label")
+    text = f"{text_field(row, 'sent1')} {optional_text(row, 'sent2')}".rstrip()
+    return Question(optional_text(row, "id"), text, options, gold)
+
+
+def _question(row: Mapping[str, Any], by_letter: Mapping[str, Any]) -> Question:
     letters = ascii_uppercase[: len(by_letter)]
     if set(by_letter) != set(letters):
         raise BadRecord("the options are not lettered A, B, C, …", repr(list(by_letter)))

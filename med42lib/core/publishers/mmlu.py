@@ -1,9 +1,10 @@
-"""MMLU (Hendrycks et al. 2021): one CSV file per topic and split, in either of two layouts.
+"""MMLU (Hendrycks et al. 2021): one file per topic and split, in any of three layouts.
 
-    publisher    no header; question, four options, answer as a letter A to D
-    re-export    header `question,choice0,choice1,choice2,choice3,answer`; answer as a number 0 to 3
+    publisher    CSV without header; question, four options, answer as a letter A to D
+    re-export    CSV with header `question,choice0,choice1,choice2,choice3,answer`; answer as a number 0 to 3
+    hub          Parquet or JSON; {"question": ..., "subject": "anatomy", "choices": [four], "answer": 0 to 3}
 
-Which it is shows in the first row. The two never mix in a file: a letter where a number should be is refused.
+Which CSV it is shows in the first row. The two never mix in a file: a letter where a number should be is refused.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import PurePosixPath
+from typing import Any
 
-from med42lib.core.publishers.question import Question, checked_options, gold_of_letter
-from med42lib.core.reading import DataFile, Record, csv_rows, each
+from med42lib.core.cleaning import is_blank
+from med42lib.core.fields import mapping, text_field
+from med42lib.core.files import DataFile
+from med42lib.core.publishers.question import Question, checked_options, gold_of_class_label, gold_of_letter
+from med42lib.core.reading import Record, csv_rows, each
 from med42lib.core.rejects import BadRecord, Reject
+from med42lib.core.tables import Rows
 
 _HEADER = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 _NUM_OPTIONS = len(_HEADER) - 2
@@ -41,6 +47,20 @@ def read_mmlu(file: DataFile) -> Iterator[Record[Question] | Reject]:
     return each(chain([first], rows), _published)
 
 
+def mmlu_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
+    """Read the hub's rows of one topic or of several."""
+    return each(rows, _on_hub)
+
+
+def _on_hub(value: Any) -> Question:
+    row = mapping(value)
+    choices = row.get("choices")
+    if not isinstance(choices, list) or len(choices) != _NUM_OPTIONS:
+        raise BadRecord("choices is not a list of four options", repr(choices))
+    gold = gold_of_class_label(row.get("answer"), _NUM_OPTIONS, field="answer")
+    return Question("", text_field(row, "question"), checked_options(choices), gold)
+
+
 def _published(row: list[str]) -> Question:
     text, options, answer = _cells(row)
     return Question("", text, options, gold_of_letter(answer, len(options), field="answer"))
@@ -56,6 +76,6 @@ def _cells(row: list[str]) -> tuple[str, tuple[str, ...], str]:
     if len(row) != len(_HEADER):
         raise BadRecord("the row has another number of cells than a question needs", f"{len(row)}, not 6")
     text = row[0].strip()
-    if not text:
+    if is_blank(text):
         raise BadRecord("the question is blank")
     return text, checked_options(row[1 : 1 + _NUM_OPTIONS]), row[-1].strip()

@@ -1,23 +1,30 @@
-"""PubMedQA (Jin et al. 2019): research questions on abstracts, in one JSON document.
+"""PubMedQA (Jin et al. 2019): research questions on abstracts, in two layouts.
 
-    {"<pmid>": {"QUESTION": ..., "CONTEXTS": [...], "LONG_ANSWER": ..., "final_decision": "yes"}, ...}
+    publisher    one JSON document
+        {"<pmid>": {"QUESTION": ..., "CONTEXTS": [...], "LONG_ANSWER": ..., "final_decision": "yes"}, ...}
+    hub          one row per question
+        {"pubid": 21645374, "question": ..., "context": {"contexts": [...], ...}, "long_answer": ...,
+         "final_decision": "yes"}
 
-`ori_pqal.json` holds all 1,000 expert-labelled questions, the 500 of the official test among them;
-`test_ground_truth.json` beside it names those by their PMIDs. LONG_ANSWER is the abstract's conclusion: it answers the
+`ori_pqal.json` and the hub's `pqa_labeled` hold all 1,000 expert-labelled questions, the 500 of the official test among
+them and in no order that tells them apart; the publisher's `test_ground_truth.json` names those by their PMIDs. The
+hub does not have that file: it must be laid beside. LONG_ANSWER is the abstract's conclusion: it answers the
 question, so no prompt may show it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from pathlib import PurePosixPath
 from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.fields import mapping, optional_text, text_field
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import DataFile, Record, each, json_document
+from med42lib.core.files import DataFile, DataFolder
+from med42lib.core.publishers.question import Question, id_field
+from med42lib.core.reading import Record, each, json_document
 from med42lib.core.rejects import BadRecord, Reject
+from med42lib.core.tables import Rows
 
 DECISIONS = ("yes", "no", "maybe")
 TEST_IDS_FILE = "test_ground_truth.json"
@@ -33,7 +40,12 @@ def read_pubmedqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
         Record(file.name, number, {"PMID": pmid, **row} if isinstance(row, dict) else row)
         for number, (pmid, row) in enumerate(_by_pmid(file).items(), start=1)
     )
-    return each(rows, _question)
+    return each(rows, _published)
+
+
+def pubmedqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
+    """Read the hub's rows."""
+    return each(rows, _on_hub)
 
 
 def official_test_ids(file: DataFile) -> Set[str]:
@@ -53,6 +65,14 @@ def official_ids_name(questions: str) -> str:
     return (PurePosixPath(questions).parent / TEST_IDS_FILE).as_posix()
 
 
+def official_ids_name_of_hub(folder: DataFolder, path: str) -> str:
+    """Name the file of official test ids that belongs to what `table_rows` reads: it lies in the folder with it."""
+    fixed = path.partition("*")[0]
+    is_folder = fixed == path and not folder.has_file(path)
+    parent = PurePosixPath(path) if is_folder else PurePosixPath(f"{fixed}_").parent
+    return (parent / TEST_IDS_FILE).as_posix()
+
+
 def _by_pmid(file: DataFile) -> dict[str, Any]:
     document = json_document(file)
     if not isinstance(document, dict):
@@ -60,22 +80,39 @@ def _by_pmid(file: DataFile) -> dict[str, Any]:
     return document
 
 
-def _question(value: Any) -> Question:
+def _published(value: Any) -> Question:
     row = mapping(value)
-    decision = text_field(row, "final_decision")
-    if decision not in DECISIONS:
-        raise BadRecord("the answer is outside the options", f"final_decision = {decision!r}")
     return Question(
         publisher_id=text_field(row, "PMID"),
         text=text_field(row, "QUESTION"),
         options=DECISIONS,
-        gold=DECISIONS.index(decision),
-        context="\n".join(_contexts(row.get("CONTEXTS"))),
+        gold=_decision(row),
+        context=_joined(row, "CONTEXTS"),
         explanation=optional_text(row, "LONG_ANSWER"),
     )
 
 
-def _contexts(paragraphs: object) -> list[str]:
+def _on_hub(value: Any) -> Question:
+    row = mapping(value)
+    return Question(
+        publisher_id=id_field(row, "pubid"),
+        text=text_field(row, "question"),
+        options=DECISIONS,
+        gold=_decision(row),
+        context=_joined(mapping(row.get("context")), "contexts"),
+        explanation=optional_text(row, "long_answer"),
+    )
+
+
+def _decision(row: Mapping[str, Any]) -> int:
+    decision = text_field(row, "final_decision")
+    if decision not in DECISIONS:
+        raise BadRecord("the answer is outside the options", f"final_decision = {decision!r}")
+    return DECISIONS.index(decision)
+
+
+def _joined(row: Mapping[str, Any], key: str) -> str:
+    paragraphs = row.get(key)
     if not isinstance(paragraphs, list) or not paragraphs:
-        raise BadRecord("CONTEXTS is not a list of paragraphs", repr(paragraphs))
-    return [text_field({"CONTEXTS": paragraph}, "CONTEXTS") for paragraph in paragraphs]
+        raise BadRecord(f"{key} is not a list of paragraphs", repr(paragraphs))
+    return "\n".join([text_field({key: paragraph}, key) for paragraph in paragraphs])

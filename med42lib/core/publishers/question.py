@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import Any
 
-from med42lib.core.fields import text_field
+from med42lib.core.fields import text_field, written_number
 from med42lib.core.rejects import BadRecord
 
 
@@ -27,6 +28,18 @@ class Question:
     explanation: str = ""
 
 
+def id_field(row: Mapping[str, Any], key: str) -> str:
+    """Take a record's id, which the hub has as a whole number where the publisher has text.
+
+    Raises:
+        BadRecord: If it is missing, blank or something else.
+    """
+    value = row.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text_field(row, key)
+
+
 def gold_of_number(answer: object, num_options: int, *, field: str) -> int:
     """Turn a publisher's 1-based answer, a whole number or its digits, into a 0-based position.
 
@@ -35,10 +48,26 @@ def gold_of_number(answer: object, num_options: int, *, field: str) -> int:
     """
     if answer is None or answer == "":
         raise BadRecord("the question has no answer", field)
-    number = int(answer) if isinstance(answer, str) and answer.isdecimal() else answer
+    number = written_number(answer)
     if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= num_options:
         raise BadRecord("the answer is outside the options", f"{field} = {answer!r}, options 1 to {num_options}")
     return number - 1
+
+
+def gold_of_class_label(answer: object, num_options: int, *, field: str) -> int:
+    """Take a 0-based answer of the hub: a number, or its label's name, a letter of either case.
+
+    Raises:
+        BadRecord: If there is no answer (the hub writes -1 where the publisher keeps it secret), or it lies outside
+            the options.
+    """
+    if answer is None or answer == "" or answer == -1:
+        raise BadRecord("the question has no answer", field)
+    if isinstance(answer, str):
+        return gold_of_letter(answer.upper(), num_options, field=field)
+    if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < num_options:
+        raise BadRecord("the answer is outside the options", f"{field} = {answer!r}, options 0 to {num_options - 1}")
+    return answer
 
 
 def gold_of_letter(answer: object, num_options: int, *, field: str) -> int:
@@ -63,4 +92,4 @@ def checked_options(options: Sequence[object]) -> tuple[str, ...]:
     """
     if not 2 <= len(options) <= len(ascii_uppercase):
         raise BadRecord("a question needs 2 to 26 options", f"it has {len(options)}")
-    return tuple(text_field({"an option": option}, "an option") for option in options)
+    return tuple([text_field({"an option": option}, "an option") for option in options])

@@ -1,12 +1,17 @@
 import csv
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft
-from med42lib.assemble.sources.health_advice import ANSWERS, QUESTIONS
+from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.sources.health_advice import SOURCE, WORDINGS
+from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.core.files import DataFolder
+from med42lib.core.records import Exchange
+from med42lib.core.rejects import Tally
 
 PATH = "pubmed_health_advice/annotations_discussion.csv"
 
@@ -27,20 +32,20 @@ def test_every_label_is_verbalised_and_the_question_is_the_bare_sentence(write: 
         (exchange,) = draft.exchanges
         assert draft.publisher_id == "123"
         assert draft.question in exchange.prompter
-        assert exchange.assistant in ANSWERS[label]
+        assert exchange.assistant in WORDINGS.answers[label]
 
 
 def test_wordings_are_chosen_by_the_sentence_and_all_are_used(write: Any, drafts: Any) -> None:
     write(PATH, table(*(("0", f"Sentence {number}.") for number in range(60))))
     exchanges = [draft.exchanges[0] for draft in drafts("health_advice")]
-    assert {exchange.assistant for exchange in exchanges} == set(ANSWERS["0"])
+    assert {exchange.assistant for exchange in exchanges} == set(WORDINGS.answers["0"])
     used = {
         wording
-        for wording in QUESTIONS
+        for wording in WORDINGS.questions
         for n, e in enumerate(exchanges)
         if e.prompter == wording.format(sentence=f"Sentence {n}.")
     }
-    assert used == set(QUESTIONS)
+    assert used == set(WORDINGS.questions)
     write(PATH, table(*(("0", f"Sentence {number}.") for number in reversed(range(60)))))
     assert [draft.exchanges[0] for draft in drafts("health_advice")] == exchanges[::-1]
 
@@ -50,6 +55,15 @@ def test_all_tables_of_the_folder_are_read(write: Any, drafts: Any) -> None:
     write("pubmed_health_advice/annotations_structured_abstract.csv", table(("2", "Two.")))
     write("pubmed_health_advice/notes.csv", "nothing")
     assert [draft.question for draft in drafts("health_advice")] == ["One.", "Two."]
+
+
+def test_a_sentence_labelled_differently_in_two_files_is_left_out(write: Any, drafts: Any) -> None:
+    write(PATH, table(("0", "Rest helps."), ("1", "Eat.")))
+    write("pubmed_health_advice/annotations_structured_abstract.csv", table(("1", "Rest helps.")))
+    excluded = ("excluded", "the sentence has different labels")
+    first, second, third = drafts("health_advice")
+    assert (first, third) == (excluded, excluded)
+    assert second.question == "Eat."
 
 
 @pytest.mark.parametrize(
@@ -74,3 +88,26 @@ def test_a_missing_column_fails(write: Any, drafts: Any) -> None:
     write(PATH, "label,text\n0,One.\n")
     with pytest.raises(DataError, match="has no column pmid, sentence"):
         drafts("health_advice")
+
+
+@pytest.mark.parametrize("name", ["medical_meadow_health_advice.json", "data/train-00000-of-00001.parquet"])
+def test_the_hubs_rows_keep_their_own_words(write: Any, drafts: Any, name: str) -> None:
+    rows = [{"instruction": "How strong?", "input": "Rest!", "output": "This is a strong advice"}]
+    write(f"pubmed_health_advice/{name}", [*rows, {**rows[0], "input": "Go.", "output": None}])
+    first, second = drafts("health_advice", layout="huggingface")
+    assert first == Draft("", (Exchange("How strong?\nRest!", "This is a strong advice"),), "Rest!")
+    assert second == ("rejected", "output is missing")
+
+
+def test_the_real_files_give_the_stated_counts(real_data: Path) -> None:
+    """5,982 + 3,932 + 934 rows; 18 repeat a sentence, and of those two have another label than its first.
+
+    Both sentences are left out, with all four rows. One of the pairs differs by a space at the end, so that an exact
+    comparison finds 17 repeats and one pair.
+    """
+    tally = Tally("health_advice", lambda line: None)
+    folder = DataFolder(Source(str(real_data / "raw")))
+    kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, Form("letters"))))
+    assert (len(kept), tally.counts()["rejected"]) == (10_844, 0)
+    assert tally.excluded == {"the sentence has different labels": 4}
+    assert len({record.value.question for record in kept}) == 10_828

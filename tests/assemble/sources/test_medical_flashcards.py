@@ -1,9 +1,14 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft
+from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.sources.medical_flashcards import SOURCE
+from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.core.files import DataFolder
+from med42lib.core.reading import Record
 from med42lib.core.records import Exchange
 
 PATH = "medical_flashcards/medical_meadow_medical_flashcards.json"
@@ -37,7 +42,29 @@ def test_a_broken_card_is_a_reject_and_the_rest_goes_on(write: Any, drafts: Any,
     assert isinstance(second, Draft)
 
 
-def test_another_layout_fails(write: Any, drafts: Any) -> None:
+def test_another_layout_gives_rejects_that_name_the_field(write: Any, drafts: Any) -> None:
     write(PATH, {"cards": []})
-    with pytest.raises(DataError, match="not a list of cards"):
-        drafts("medical_flashcards")
+    assert drafts("medical_flashcards") == [("rejected", "input is missing")]
+
+
+def test_the_hubs_parquet_gives_the_same_cards(write: Any, drafts: Any) -> None:
+    cards = [card(), card(input="What is Z?", instruction="Be brief.")]
+    write(PATH, cards)
+    write("cards/data/train-00000-of-00001.parquet", cards)
+    assert drafts("medical_flashcards", layout="huggingface", path="cards") == drafts("medical_flashcards")
+
+
+def test_a_parquet_file_with_a_broken_footer_fails(write: Any, drafts: Any) -> None:
+    path = write("medical_flashcards/train.parquet", [card()])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="not a whole Parquet file"):
+        drafts("medical_flashcards", layout="huggingface")
+
+
+def test_the_real_rows_give_the_stated_counts(real_data: Path) -> None:
+    """Of the flashcards only row 0 is here; another set of the same publisher in the same schema has 5,942 rows."""
+    folder = DataFolder(Source(str(real_data / "raw")))
+    for path, count in (("medical_flashcards/first_row.json", 1), ("medalpaca/medical_meadow_small.json", 5_942)):
+        records = list(SOURCE.publisher.read(folder, path, Form("letters")))
+        assert len(records) == count
+        assert all(isinstance(r, Record) and r.value.exchanges[0].prompter == r.value.question for r in records)

@@ -1,9 +1,18 @@
+import io
+import json
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from med42lib.assemble.source import Draft
+from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.sources.medquad import read
+from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.core.files import DataFolder
 from med42lib.core.records import Exchange
 
 
@@ -74,3 +83,57 @@ def test_a_folder_without_documents_fails(write: Any, drafts: Any) -> None:
     write("medquad/MedQuAD/readme.txt", "")
     with pytest.raises(DataError, match=r"has no files \*\.xml"):
         drafts("medquad")
+
+
+WITH_IDS = {"document_source": "NIDDK", "question_id": "1-1", "question": "What is X ?", "answer": "One.\n   Two."}
+ANSWERED = {"qtype": "causes", "Question": "What is X ?", "Answer": "One.\n   Two."}
+
+
+@pytest.mark.parametrize(("row", "publisher_id"), [(WITH_IDS, "1-1"), (ANSWERED, "")])
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_both_copies_on_the_hub_are_read(write: Any, drafts: Any, row: Any, publisher_id: str, suffix: str) -> None:
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([row]), stream)
+    write(f"medquad_hf/train.{suffix}", {"parquet": stream.getvalue(), "jsonl": json.dumps(row)}[suffix])
+    expected = Draft(publisher_id, (Exchange("What is X ?", "One.\nTwo."),), "What is X ?")
+    assert drafts("medquad", layout="huggingface") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("row", "outcome"),
+    [
+        ({**WITH_IDS, "document_source": "ADAM", "answer": None}, "excluded"),
+        ({**WITH_IDS, "document_source": ["ADAM"], "answer": None}, "rejected"),
+        ({**WITH_IDS, "answer": ""}, "rejected"),
+        ({**WITH_IDS, "question": None}, "rejected"),
+        ({**ANSWERED, "Answer": 5}, "rejected"),
+        ({}, "rejected"),
+        ([], "rejected"),
+    ],
+)
+def test_rows_of_the_hub_without_question_or_answer_are_set_aside(
+    write: Any, drafts: Any, row: Any, outcome: str
+) -> None:
+    write("medquad_hf/rows.json", [row, WITH_IDS])
+    first, second = drafts("medquad", layout="huggingface")
+    assert first[0] == outcome
+    assert isinstance(second, Draft)
+
+
+def test_every_answered_pair_of_the_real_files_is_kept(real_data: Path) -> None:
+    folder = DataFolder(Source(str(real_data / "raw/medquad/MedQuAD")))
+    # The five sites that the data folder holds: pairs with an answer, then what is set aside. Site 10 is the first 60
+    # documents of the one whose answers the publisher removed; all other answers are there. Six pages of NIDDK have
+    # no question.
+    expected = {
+        "1_CancerGov_QA": {"kept": 729},
+        "5_NIDDK_QA": {"kept": 1_192, "the document holds no questions": 6},
+        "7_SeniorHealth_QA": {"kept": 769},
+        "9_CDC_QA": {"kept": 270},
+        "10_MPlus_ADAM_QA": {"the publisher removed this site's answers for copyright": 226},
+    }
+    found = {
+        site: Counter(getattr(record, "reason", "kept") for record in read(folder, site, Form("letters")))
+        for site in expected
+    }
+    assert found == expected

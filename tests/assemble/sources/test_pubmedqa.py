@@ -1,14 +1,12 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Form, load_source
-from med42lib.core.edges import Source
+from med42lib.assemble.source import Draft
 from med42lib.core.errors import DataError
-from med42lib.core.reading import DataFolder, Record
 from med42lib.core.records import Exchange
-from med42lib.core.rejects import Reject
 
 
 def row(number: int) -> dict[str, Any]:
@@ -48,14 +46,57 @@ def test_without_the_list_of_test_ids_nothing_is_read(write: Any, drafts: Any) -
         drafts("pubmedqa")
 
 
-def test_of_the_real_thousand_exactly_500_remain_and_no_prompt_shows_a_conclusion(real_data: Path) -> None:
-    source = load_source("pubmedqa")
-    folder = DataFolder(Source(str(real_data / "raw" / "pubmedqa")))
-    records = list(source.read(folder, "ori_pqal.json", Form("letters", explanations=True)))
-    drafts = [record.value for record in records if isinstance(record, Record)]
-    assert len(drafts) == sum(isinstance(record, Reject) for record in records) == 500
+def hub_row(number: int, **changes: Any) -> dict[str, Any]:
+    published = row(number)
+    return {
+        "pubid": number,
+        "question": published["QUESTION"],
+        "context": {"contexts": published["CONTEXTS"], "labels": ["BACKGROUND", "RESULTS"]},
+        "long_answer": published["LONG_ANSWER"],
+        "final_decision": published["final_decision"],
+        **changes,
+    }
+
+
+@pytest.mark.usefixtures("questions")
+def test_the_hubs_rows_give_the_same_conversations(write: Any, drafts: Any) -> None:
+    write("pubmedqa_hf/pqa_labeled/train-00000-of-00001.parquet", [hub_row(n) for n in (1, 2, 3)])
+    write("pubmedqa_hf/pqa_labeled/test_ground_truth.json", {"2": "no"})
+    assert drafts("pubmedqa", layout="huggingface") == drafts("pubmedqa")
+
+
+def test_without_the_list_of_test_ids_nothing_of_the_hubs_is_read(write: Any, drafts: Any) -> None:
+    write("pubmedqa_hf/pqa_labeled/train.jsonl", [hub_row(1)])
+    with pytest.raises(DataError, match=r"has no 'pubmedqa_hf/pqa_labeled/test_ground_truth.json'.*copy it there"):
+        drafts("pubmedqa", layout="huggingface")
+
+
+def test_broken_rows_of_the_hub_are_rejected(write: Any, drafts: Any) -> None:
+    write("pubmedqa_hf/pqa_labeled/train.jsonl", [hub_row(1, final_decision="both"), hub_row(3, pubid=None)])
+    write("pubmedqa_hf/pqa_labeled/test_ground_truth.json", {"2": "no"})
+    assert drafts("pubmedqa", layout="huggingface") == [
+        ("rejected", "the answer is outside the options"),
+        ("rejected", "pubid is missing"),
+    ]
+
+
+def test_of_the_real_thousand_exactly_500_remain_and_no_prompt_shows_a_conclusion(
+    real_data: Path, real_drafts: Any
+) -> None:
+    found = real_drafts("pubmedqa", real_data / "raw" / "pubmedqa", path="ori_pqal.json")
+    drafts = [draft for draft in found if isinstance(draft, Draft)]
+    assert len(drafts) == found.count(("excluded", "the question belongs to the official test")) == 500
     for draft in drafts:
         (exchange,) = draft.exchanges
         decision, conclusion = exchange.assistant.split("\n", maxsplit=1)
         assert decision in ("A. yes", "B. no", "C. maybe")
         assert conclusion not in exchange.prompter
+
+
+def test_no_real_conclusion_is_taken_for_one_that_names_a_letter(real_data: Path, real_drafts: Any) -> None:
+    document = json.loads((real_data / "raw" / "pubmedqa" / "ori_pqal.json").read_text(encoding="utf-8"))
+    for form in ("letters", "texts"):
+        found = real_drafts("pubmedqa", real_data / "raw" / "pubmedqa", path="ori_pqal.json", multiple_choice=form)
+        for draft in [draft for draft in found if isinstance(draft, Draft)]:
+            conclusion = document[draft.publisher_id]["LONG_ANSWER"].strip()
+            assert draft.exchanges[0].assistant.endswith(f"\n{conclusion}")

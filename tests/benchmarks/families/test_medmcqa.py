@@ -10,3 +10,13 @@ def test_json_lines_under_a_json_name_are_read_and_a_second_use_of_an_id_shows(r
     out = run({"medmcqa": {"path": "dev.json"}}, max_rejected_share=0.5)
     assert "the publisher's id stands twice" in (out / "rejects.jsonl").read_text()
     assert "Ans. is b" not in (out / "items.jsonl").read_text()
+
+
+def test_the_hubs_validation_split_counts_answers_from_zero(read: Any, write_rows: Any) -> None:
+    options = {"opa": "one", "opb": "two", "opc": "three", "opd": "four"}
+    row = {"id": "45258d3d", "question": "Which?", "cop": 0, "exp": None, **options}
+    write_rows("medmcqa/data/validation-00000-of-00001.parquet", [row, {**row, "cop": 3}])
+    write_rows("medmcqa/data/test-00000-of-00001.parquet", [{**row, "cop": -1}])
+    write_rows("medmcqa/data/train-00000-of-00001.parquet", [row])
+    questions = read("medmcqa", "medmcqa", layout="huggingface")["medmcqa"]
+    assert [question.options[question.gold] for question in questions] == ["one", "four"]

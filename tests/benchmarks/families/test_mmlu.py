@@ -31,3 +31,30 @@ def test_two_files_of_one_topic_and_none_at_all_fail(read: Any, write: Any) -> N
         write(f"{folder}/anatomy_test.csv", ROW)
     with pytest.raises(DataError, match="two files of one topic"):
         read("mmlu", "mmlu")
+
+
+@pytest.fixture
+def hub(write_rows: Any) -> None:
+    """Two topics as the hub has them, with their other splits and the folders that are no topics."""
+    row = {"question": "Which?", "subject": "anatomy", "choices": ["a", "b", "c", "d"], "answer": 1}
+    for name in ("anatomy/test", "anatomy/dev", "virology/test", "all/test", "auxiliary_train/train"):
+        write_rows(f"mmlu/{name}-00000-of-00001.parquet", [{**row, "question": f"In {name}?"}])
+
+
+@pytest.mark.usefixtures("hub")
+def test_every_topic_folder_of_the_hub_with_a_test_split_is_a_benchmark(read: Any) -> None:
+    found = read("mmlu", "mmlu", layout="huggingface")
+    assert {name: [question.text for question in asked] for name, asked in found.items()} == {
+        "mmlu_anatomy": ["In anatomy/test?"],
+        "mmlu_virology": ["In virology/test?"],
+    }
+    assert found["mmlu_anatomy"][0].gold == 1
+
+
+@pytest.mark.usefixtures("hub")
+def test_topics_name_those_to_read_of_the_hub_too(read: Any) -> None:
+    assert list(read("mmlu", "mmlu", layout="huggingface", topics=["virology"])) == ["mmlu_virology"]
+    with pytest.raises(DataError, match="mmlu has no nutrition/ with a test split"):
+        read("mmlu", "mmlu", layout="huggingface", topics=["nutrition"])
+    with pytest.raises(DataError, match="has no topic"):
+        read("mmlu", "mmlu/auxiliary_train", layout="huggingface")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.reading import DataFile
+from med42lib.core.files import DataFile
+from med42lib.core.reading import Record
 from med42lib.core.rejects import Reject
 
 
@@ -23,6 +24,12 @@ def make(tmp_path: Path) -> Callable[[str, Any], DataFile]:
         return DataFile(name, path)
 
     return write
+
+
+@pytest.fixture
+def rows() -> Callable[..., Any]:
+    """Give rows as `table_rows` does."""
+    return lambda *values: iter([Record("train.parquet", n, value) for n, value in enumerate(values, start=1)])
 
 
 @pytest.fixture

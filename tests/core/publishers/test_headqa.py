@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.publishers.headqa import IMAGE_REASON, read_headqa
+from med42lib.core.publishers.headqa import IMAGE_REASON, headqa_rows_of_hub, read_headqa
 from med42lib.core.publishers.question import Question
 
 
@@ -56,3 +56,36 @@ def test_a_broken_question_is_a_reject_and_the_rest_goes_on(make: Any, outcome: 
 def test_another_layout_fails(make: Any, other: Any) -> None:
     with pytest.raises(DataError, match="not the layout of HEAD-QA"):
         list(read_headqa(make("a.json", other)))
+
+
+def hub_row(**changes: Any) -> dict[str, Any]:
+    return {**row(qid=7, ra=3, image=None), "name": "Cuaderno_2013_1_B", "year": "2013", **changes}
+
+
+def test_the_hubs_rows_give_the_same_questions(make: Any, rows: Any, outcome: Any) -> None:
+    published = outcome(read_headqa(make("a.json", document(row()))))
+    nothing = {"bytes": None, "path": None}
+    for hub in (hub_row(), hub_row(image=""), hub_row(image=nothing), hub_row(qid="7", ra="3")):
+        assert outcome(headqa_rows_of_hub(rows(hub))) == published
+
+
+@pytest.mark.parametrize("image", ["img1.png", {"bytes": b"png", "path": None}, {"path": "img1.png"}])
+def test_a_row_with_a_picture_is_excluded(rows: Any, outcome: Any, image: Any) -> None:
+    assert outcome(headqa_rows_of_hub(rows(hub_row(image=image)))) == [("excluded", IMAGE_REASON)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (hub_row(ra=0), "the answer is outside the options"),
+        (hub_row(ra=None), "the question has no answer"),
+        (hub_row(qid=None), "qid is missing"),
+        (hub_row(qid=True), "qid is not text"),
+        (hub_row(name=None), "name is missing"),
+        (hub_row(qtext=" "), "qtext is blank"),
+        (hub_row(answers=[]), "a question needs 2 to 26 options"),
+        ([], "the record is not a JSON object"),
+    ],
+)
+def test_a_broken_row_of_the_hub_is_a_reject(rows: Any, outcome: Any, broken: Any, reason: str) -> None:
+    assert outcome(headqa_rows_of_hub(rows(broken))) == [("rejected", reason)]

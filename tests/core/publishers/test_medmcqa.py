@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.publishers.medmcqa import read_medmcqa
+from med42lib.core.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
 from med42lib.core.publishers.question import Question
 
 
@@ -35,3 +35,26 @@ def test_a_broken_question_is_a_reject_and_the_rest_goes_on(make: Any, outcome: 
     first, second = outcome(read_medmcqa(make("dev.jsonl", [broken, row()])))
     assert first == ("rejected", reason)
     assert isinstance(second, Question)
+
+
+def test_on_the_hub_the_answer_counts_from_zero_or_is_a_label_name(rows: Any, outcome: Any) -> None:
+    first, last, named = outcome(medmcqa_rows_of_hub(rows(row(cop=0), row(cop=3), row(cop="c"))))
+    assert (first.gold, last.gold, named.gold) == (0, 3, 2)
+    assert first == Question("45258d3d", "Which?", ("one", "two", "three", "two"), 0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (row(cop=4), "the answer is outside the options"),
+        (row(cop="e"), "the answer is outside the options"),
+        (row(cop=True), "the answer is outside the options"),
+        (row(cop=-1), "the question has no answer"),
+        (row(cop=None), "the question has no answer"),
+        (row(opd=None), "an option is missing"),
+        (row(exp=3), "exp is not text"),
+        (None, "the record is not a JSON object"),
+    ],
+)
+def test_a_broken_row_of_the_hub_is_a_reject(rows: Any, outcome: Any, broken: Any, reason: str) -> None:
+    assert outcome(medmcqa_rows_of_hub(rows(broken))) == [("rejected", reason)]

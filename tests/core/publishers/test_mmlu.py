@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.publishers.mmlu import read_mmlu, topic_of
+from med42lib.core.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
 from med42lib.core.publishers.question import Question
 
 HEADER = "question,choice0,choice1,choice2,choice3,answer\n"
@@ -45,3 +45,29 @@ def test_an_empty_file_has_no_questions(make: Any) -> None:
 
 def test_the_topic_is_the_file_name_without_its_split() -> None:
     assert topic_of("mmlu/test/college_medicine_test.csv") == "college_medicine"
+
+
+def hub_row(**changes: Any) -> dict[str, Any]:
+    return {"question": "What?", "subject": "anatomy", "choices": ["e", "f", "g", "h"], "answer": 3, **changes}
+
+
+def test_the_hubs_rows_give_the_same_questions(rows: Any, outcome: Any) -> None:
+    assert outcome(mmlu_rows_of_hub(rows(hub_row(), hub_row(answer="D")))) == [BOTH[1], BOTH[1]]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (hub_row(answer=4), "the answer is outside the options"),
+        (hub_row(answer=1.0), "the answer is outside the options"),
+        (hub_row(answer="3"), "the answer is outside the options"),
+        (hub_row(answer=None), "the question has no answer"),
+        (hub_row(choices=["e", "f", "g"]), "choices is not a list of four options"),
+        (hub_row(choices=None), "choices is not a list of four options"),
+        (hub_row(choices=["e", "f", "", "h"]), "an option is blank"),
+        (hub_row(question=" "), "question is blank"),
+        (7, "the record is not a JSON object"),
+    ],
+)
+def test_a_broken_row_of_the_hub_is_a_reject(rows: Any, outcome: Any, broken: Any, reason: str) -> None:
+    assert outcome(mmlu_rows_of_hub(rows(broken))) == [("rejected", reason)]

@@ -1,9 +1,18 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.publishers.pubmedqa import official_ids_name, official_test_ids, read_pubmedqa
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.pubmedqa import (
+    official_ids_name,
+    official_ids_name_of_hub,
+    official_test_ids,
+    pubmedqa_rows_of_hub,
+    read_pubmedqa,
+)
 from med42lib.core.publishers.question import Question
 
 
@@ -58,3 +67,47 @@ def test_the_official_test_ids_are_the_keys_of_the_file_beside_the_questions(mak
     assert official_test_ids(make("ids.json", {"1": "yes", "2": "no"})) == {"1", "2"}
     with pytest.raises(DataError, match="names no test questions"):
         official_test_ids(make("ids.json", {}))
+
+
+def hub_row(**changes: Any) -> dict[str, Any]:
+    return {
+        "pubid": 21645374,
+        "question": "Does it help?",
+        "context": {"contexts": ["Background.", "Results."], "labels": ["BACKGROUND", "RESULTS"]},
+        "long_answer": "It helps.",
+        "final_decision": "maybe",
+        **changes,
+    }
+
+
+def test_the_hubs_rows_give_the_same_questions(make: Any, rows: Any, outcome: Any) -> None:
+    published = outcome(read_pubmedqa(make("a.json", {"21645374": row()})))
+    assert outcome(pubmedqa_rows_of_hub(rows(hub_row(), hub_row(pubid="21645374")))) == published * 2
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (hub_row(pubid=None), "pubid is missing"),
+        (hub_row(pubid=1.5), "pubid is not text"),
+        (hub_row(question=""), "question is blank"),
+        (hub_row(context=None), "the record is not a JSON object"),
+        (hub_row(context={"contexts": []}), "contexts is not a list of paragraphs"),
+        (hub_row(context={"contexts": ["text", None]}), "contexts is missing"),
+        (hub_row(final_decision=1), "final_decision is not text"),
+        (hub_row(final_decision="YES"), "the answer is outside the options"),
+        ("text", "the record is not a JSON object"),
+    ],
+)
+def test_a_broken_row_of_the_hub_is_a_reject(rows: Any, outcome: Any, broken: Any, reason: str) -> None:
+    assert outcome(pubmedqa_rows_of_hub(rows(broken))) == [("rejected", reason)]
+
+
+def test_the_test_ids_lie_in_the_folder_of_the_hubs_files(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "train.parquet").write_bytes(b"")
+    folder = DataFolder(Source(str(tmp_path)))
+    for path in ("a/b", "a/b/train.parquet", "a/b/*.parquet", "a/b/train*"):
+        assert official_ids_name_of_hub(folder, path) == "a/b/test_ground_truth.json"
+    assert official_ids_name_of_hub(folder, "a/**/*.parquet") == "a/test_ground_truth.json"
+    assert official_ids_name_of_hub(folder, "") == "test_ground_truth.json"

@@ -2,7 +2,13 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.publishers.question import checked_options, gold_of_letter, gold_of_number
+from med42lib.core.publishers.question import (
+    checked_options,
+    gold_of_class_label,
+    gold_of_letter,
+    gold_of_number,
+    id_field,
+)
 from med42lib.core.rejects import BadRecord
 
 
@@ -29,7 +35,30 @@ def test_a_letter_outside_the_options_is_refused(answer: Any) -> None:
         gold_of_letter(answer, 5, field="answer_idx")
 
 
-@pytest.mark.parametrize("read", [gold_of_number, gold_of_letter])
+@pytest.mark.parametrize(("answer", "gold"), [(0, 0), (3, 3), ("a", 0), ("D", 3)])
+def test_a_class_label_counts_from_zero_or_is_a_letter_of_either_case(answer: Any, gold: int) -> None:
+    assert gold_of_class_label(answer, 4, field="cop") == gold
+
+
+@pytest.mark.parametrize("answer", [4, -2, "e", "1", 1.0, True, [1]])
+def test_a_class_label_outside_the_options_is_refused(answer: Any) -> None:
+    with pytest.raises(BadRecord, match="outside the options"):
+        gold_of_class_label(answer, 4, field="cop")
+
+
+def test_minus_one_is_the_hubs_way_to_keep_an_answer_secret() -> None:
+    with pytest.raises(BadRecord, match="the question has no answer"):
+        gold_of_class_label(-1, 4, field="cop")
+
+
+def test_an_id_is_text_or_a_whole_number() -> None:
+    assert [id_field({"id": value}, "id") for value in (7, "7", " x ")] == ["7", "7", "x"]
+    for value in (None, True, 1.5, " "):
+        with pytest.raises(BadRecord, match="id is"):
+            id_field({"id": value}, "id")
+
+
+@pytest.mark.parametrize("read", [gold_of_number, gold_of_letter, gold_of_class_label])
 @pytest.mark.parametrize("answer", [None, ""])
 def test_no_answer_is_a_reason_of_its_own(read: Any, answer: Any) -> None:
     with pytest.raises(BadRecord, match="the question has no answer"):

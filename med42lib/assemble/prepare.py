@@ -1,0 +1,146 @@
+"""Reading one source: its files become sorted runs of cleaned examples, rejects and counts, kept for the next run.
+
+Each source is read in a process of its own, so nothing here knows of the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from med42lib.assemble.config import AssembleConfig, SourceConfig
+from med42lib.assemble.runs import RunWriter
+from med42lib.assemble.source import Form, TrainingSource, load_source
+from med42lib.core.edges import Source
+from med42lib.core.files import DataFolder
+from med42lib.core.hub import dataset_address
+from med42lib.core.key import code_hash
+from med42lib.core.manifest import FileEntry, files_digest
+from med42lib.core.parts import Parts
+from med42lib.core.records import content_hash
+from med42lib.core.rejects import REJECTS_FILE, Tally
+
+SUMMARY_FILE = "summary.json"
+ROWS_PER_REPORT = 2000
+
+Advance = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is to be read: one source, its settings, and the files that it may open."""
+
+    name: str
+    settings: SourceConfig
+    form: Form
+    seed: int
+    max_rejected_share: float
+    path: str
+    data: Source
+
+    @property
+    def source(self) -> TrainingSource:
+        """The source's module."""
+        return load_source(self.name)
+
+    @property
+    def key(self) -> str:
+        """Name the result by what it is made of: settings, code and the content of the files in reach.
+
+        The target is not among them: another sample of the same source needs no reading.
+        """
+        settings = self.settings.model_dump(mode="json", exclude={"target", "repeat"})
+        ingredients = [
+            self.name,
+            json.dumps([settings, self.form.multiple_choice, self.seed, self.max_rejected_share], sort_keys=True),
+            code_hash(Path(__file__).parent),
+            code_hash(Path(__file__).parent.parent / "core"),
+            files_digest(self.data.files),
+        ]
+        return content_hash(*ingredients)
+
+
+def readings(config: AssembleConfig, data: Source, cache: Path) -> list[Reading]:
+    """Say what is to be read, by the sources' names.
+
+    Raises:
+        DataError: If a source on the hub cannot be listed.
+    """
+    return [_reading(config, name, data, cache) for name in sorted(config.sources)]
+
+
+def _reading(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:
+    settings = config.sources[name]
+    layout = load_source(name).layout(settings.layout)
+    form = Form(
+        settings.multiple_choice or config.multiple_choice,
+        settings.explanations,
+        settings.include,
+        settings.benchmark_tasks,
+    )
+    if settings.hub is not None:
+        data, usual = Source(dataset_address(settings.hub), cache=cache / name), layout.hub_path
+    else:
+        usual = layout.path
+    path = settings.path or usual
+    return Reading(name, settings, form, config.seed, config.max_rejected_share, path, _narrowed(data, path))
+
+
+def _narrowed(data: Source, path: str) -> Source:
+    """Keep in reach what a source at `path` may open: the folder, or the file with its neighbours.
+
+    So a change elsewhere in the data folder does not concern the source.
+    """
+    folder = _folder_of(path, data.files)
+    files = tuple(entry for entry in data.files if not folder or entry.path.startswith(f"{folder}/"))
+    return data.narrowed(files) if files else data
+
+
+def _folder_of(path: str, files: Sequence[FileEntry]) -> str:
+    fixed = PurePosixPath(path.partition("*")[0])
+    is_file = "*" in path or any(entry.path == path for entry in files)
+    folder = fixed.parent if is_file and not path.partition("*")[0].endswith("/") else fixed
+    return "" if folder == PurePosixPath() else folder.as_posix()
+
+
+def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
+    """Read one source into a part, or find the part that an earlier run made.
+
+    Returns:
+        The folder of runs, keys, rejects and summary.
+
+    Raises:
+        DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken.
+    """
+    key = reading.key
+    folder = parts.find(key)
+    if folder is None:
+        read_source(reading, parts.scratch(key), advance)
+        folder = parts.keep(key)
+    return folder
+
+
+def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int) -> None:
+    """Read one source's files and write runs, keys, rejects and summary to `folder`."""
+    source, data = reading.source, DataFolder(reading.data)
+    licence = reading.settings.licence or source.licence
+    layout = source.layout(reading.settings.layout)
+    writer = RunWriter(folder, reading.seed, **limits)
+    with (folder / REJECTS_FILE).open("w", encoding="utf-8") as rejects:
+        tally = Tally(source.name, rejects.write)
+        for record in tally.keep(layout.read(data, reading.path, reading.form)):
+            writer.add(source.example(record, licence))
+            if tally.num_kept % ROWS_PER_REPORT == 0:
+                advance(ROWS_PER_REPORT)
+    tally.check(reading.max_rejected_share)
+    writer.close()
+    summary = {"files": _files(reading.data, data.opened), **tally.counts()}
+    (folder / SUMMARY_FILE).write_text(json.dumps(summary, ensure_ascii=False), encoding="utf-8")
+
+
+def _files(data: Source, names: Sequence[str]) -> list[dict[str, Any]]:
+    wanted = set(names)
+    return [{"path": e.path, "bytes": e.bytes, "sha256": e.sha256} for e in data.files if e.path in wanted]

@@ -1,0 +1,76 @@
+"""CORD-19: papers on the coronavirus, used to write a paper's title from its abstract.
+
+    publisher   metadata.csv of any release, read row by row:
+                cord_uid,sha,source_x,title,doi,pmcid,pubmed_id,license,abstract,...
+                ug7v899j,...,PMC,Clinical features of ...,...,no-cc,OBJECTIVE: This ...
+    hub         medAlpaca's copy: {"instruction": ..., "input": <abstract>, "output": <title>}
+
+Many papers have no abstract; those are excluded. A `cord_uid` can stand in several rows, one per version of the paper;
+rows that say the same are duplicates like any others. Each row has a licence of its own, which goes with the example.
+The hub's instruction is misspelt ("summerize") and the same in every row, so both layouts are asked in our wordings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.templates import choose_wording
+from med42lib.core.fields import text_field
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.medalpaca import read_medalpaca
+from med42lib.core.reading import Record, csv_records, each
+from med42lib.core.records import Exchange
+from med42lib.core.rejects import ExcludedRecord, Reject
+
+LICENCE = "CORD-19 text and data mining licence: no onward transfer"
+WORDINGS = (
+    "Write a title for a paper with this abstract.\n",
+    "Read the abstract of a medical paper and give the paper a fitting title.\n",
+    "Summarize the following abstract in one line that could be the paper's title.\n",
+    "What might be the title of the paper with the following abstract?\n",
+)
+_COLUMNS = ("cord_uid", "title", "abstract", "license")
+
+
+def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read the release's table at `path`."""
+    return each(csv_records(folder.file(path), _COLUMNS), _paper)
+
+
+def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read medAlpaca's rows at `path`."""
+    return each(read_medalpaca(folder, path), lambda row: _draft(row.output, row.input))
+
+
+def _paper(row: dict[str, str]) -> Draft:
+    for key in ("title", "abstract"):
+        if not row[key].strip():
+            raise ExcludedRecord(f"the paper has no {key}")
+    licence = row["license"].strip()
+    return _draft(
+        text_field(row, "title"),
+        text_field(row, "abstract"),
+        publisher_id=text_field(row, "cord_uid"),
+        licence=f"{licence}; {LICENCE}" if licence else "",
+    )
+
+
+def _draft(title: str, abstract: str, *, publisher_id: str = "", licence: str = "") -> Draft:
+    prompter = choose_wording(WORDINGS, abstract) + abstract
+    return Draft(publisher_id, (Exchange(prompter, title),), abstract, licence=licence)
+
+
+SOURCE = TrainingSource(
+    name="cord19",
+    title="CORD-19",
+    domain="medical",
+    licence=LICENCE,
+    attribution="Allen Institute for AI and partners; the papers' authors and publishers",
+    citation="Wang et al. 2020, CORD-19: The COVID-19 Open Research Dataset, Workshop on NLP for COVID-19 at ACL",
+    publisher=Layout("cord19/metadata.csv", read),
+    huggingface=Layout("cord19_hf", read_hub, repository="medalpaca/medical_meadow_cord19", hub_path="*.json"),
+    num_paper=17_721,
+    num_paper_origin="perhaps a draw of 20,000 from medAlpaca's 821,007 rows, × 0.886: validation split and filter",
+    left_out="papers without a title or an abstract",
+)

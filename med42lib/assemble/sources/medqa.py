@@ -1,0 +1,72 @@
+"""MedQA: the train and dev splits of US licensing questions, in four options or in five.
+
+    publisher    questions/US/4_options/phrases_no_exclude_{train,dev}.jsonl, or with five options
+                 questions/US/{train,dev}.jsonl:
+                     {"question": "A 23-year-old pregnant woman …", "answer": "Nitrofurantoin",
+                      "options": {"A": "Ampicillin", …, "D": "Nitrofurantoin"}, "answer_idx": "D", …}
+    hub          the repository named below, train.json and dev.json:
+                     {"id": "train-00000", "sent1": "A 23-year-old …", "sent2": "", "ending0": "Ampicillin", …,
+                      "ending3": "Nitrofurantoin", "label": 3}
+                 or GBaker/MedQA-USMLE-4-options, which has the publisher's columns, but no dev split
+
+`path` is the folder that holds the splits, or one of its files; a test split is never read. The two numbers of options
+are the same questions: use one. There are no explanations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from med42lib.assemble.held_out import not_held_out, refuse_held_out
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.templates import choice_draft
+from med42lib.core.errors import DataError
+from med42lib.core.files import DataFolder
+from med42lib.core.publishers.medqa import medqa_rows_of_hub, read_medqa
+from med42lib.core.reading import Record, each
+from med42lib.core.rejects import Reject
+from med42lib.core.tables import table_rows
+
+HELD_OUT = ("test",)
+_FILES = ("phrases_no_exclude_train.jsonl", "phrases_no_exclude_dev.jsonl", "train.jsonl", "dev.jsonl")
+
+
+def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read the publisher's train and dev files in the folder `path`, or the file `path`."""
+    for name in _names(folder, path):
+        yield from each(read_medqa(folder.file(name)), lambda question: choice_draft(question, form))
+
+
+def _names(folder: DataFolder, path: str) -> list[str]:
+    if folder.has_file(path):
+        refuse_held_out(path, HELD_OUT)
+        return [path]
+    names = [(PurePosixPath(path) / file).as_posix() for file in _FILES]
+    there = [name for name in names if folder.has_file(name)]
+    if not there:
+        raise DataError(f"{folder.address}/{path} has none of {', '.join(_FILES)}; name the folder that holds them")
+    return there
+
+
+def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    """Read the hub's train split at `path`, and its validation split where there is one."""
+    rows = not_held_out(table_rows(folder, path, splits=("train", "validation")), HELD_OUT)
+    return each(medqa_rows_of_hub(rows), lambda question: choice_draft(question, form))
+
+
+SOURCE = TrainingSource(
+    name="medqa",
+    title="MedQA (US)",
+    domain="medical",
+    licence="MIT (the questions were collected from preparation sites)",
+    attribution="Di Jin, Eileen Pan, Nassim Oufattole, Wei-Hung Weng, Hanyi Fang and Peter Szolovits",
+    citation="Jin et al. 2021, What Disease Does This Patient Have? A Large-Scale Open Domain Question Answering "
+    "Dataset from Medical Exams, Applied Sciences 11(14):6421",
+    publisher=Layout("medqa/questions/US/4_options", read),
+    huggingface=Layout("medqa_hf", read_hub, repository="GBaker/MedQA-USMLE-4-options-hf"),
+    num_paper=11_290,
+    num_paper_origin="10,178 of the train split + 1,272 of the dev split = 11,450, × 0.986: 1.4 % lost, as in most "
+    "sources, to a filter not described",
+    left_out="the test split, which benchmarks score",
+)

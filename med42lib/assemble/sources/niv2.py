@@ -1,0 +1,168 @@
+"""Niv2: tasks of Super-NaturalInstructions on science, healthcare and medicine, each an instruction with instances.
+
+Publisher: one JSON document per task, `tasks/task591_sciq_answer_generation.json`; or a folder of that name, as some
+copies have it, of which `train.json` is read and `dev.json` and `test.json` are not.
+
+    {"Definition": ["Given a scientific question, generate ..."], "Instance License": ["CC BY-NC 3.0"],
+     "Instances": [{"id": "task591-...", "input": "What ...?", "output": ["atoms", "an atom"]}], ...}
+
+Hub: JSON lines, one file per task, one row per instance AND reference answer, without the licence; its `test` folder
+is the collection's own held-out tasks and is not read, so that some of the 47 tasks are missing.
+
+    {"task_name": "task591_...", "id": "task591-...", "definition": "Given ...", "inputs": "What ...?",
+     "targets": "atoms"}
+
+Both give the same conversations: the first definition, the input, and of several references the one that the input's
+hash chooses. Each instance has the licence of its task.
+
+The paper does not list its 47 tasks, see `niv2_tasks`. Tasks made of the benchmarks are excluded, instance by instance,
+so that the manifest says what was removed; naming one in `include` is an error. Only `benchmark_tasks: true` lets them
+in. The paper's 11,447 rows are 244 per task, but how they were drawn is not said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from med42lib.assemble.niv2_tasks import TASKS, Choice, benchmark_of, choose
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.templates import choose_wording, question_draft
+from med42lib.core.errors import DataError
+from med42lib.core.fields import mapping, optional_text, text_field
+from med42lib.core.files import DataFile, DataFolder
+from med42lib.core.reading import Record, each, json_document
+from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.core.tables import SUFFIXES, split_of, table_rows
+
+__all__ = ["SOURCE", "TASKS"]
+
+_TASK_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+?)(?:/train)?\.json")
+_HUB_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+)_train\.jsonl(?:\.gz)?")
+
+Records = Iterator[Record[Draft] | Reject]
+
+
+def read(folder: DataFolder, path: str, form: Form) -> Records:
+    """Read the chosen tasks' documents below `path`; a record's line is the instance's number in its document."""
+    choice = choose(form)
+    names = [path] if folder.has_file(path) else folder.names(path)
+    found = [(match[1], name) for name in names if (match := _TASK_FILE.fullmatch(name)) and choice.reads(match[1])]
+    choice.check_found({task for task, _ in found})
+    for task, name in found:
+        yield from _task(folder.file(name), task, choice)
+
+
+def read_hub(folder: DataFolder, path: str, form: Form) -> Records:
+    """Read the chosen tasks' rows at `path`; rows that repeat an instance with another reference are one record."""
+    choice = choose(form)
+    found: set[str] = set()
+    for file in _hub_files(folder, path, choice):
+        chosen = (row for row in table_rows(folder, file) if _is_chosen(row, choice, found))
+        yield from each(_instances(chosen), partial(_hub_draft, choice))
+    choice.check_found(found)
+
+
+def _task(file: DataFile, task: str, choice: Choice) -> Records:
+    document = json_document(file)
+    if not isinstance(document, dict) or not isinstance(document.get("Instances"), list):
+        raise DataError(f"{file.name} has no list of Instances: not a task of Super-NaturalInstructions")
+    try:
+        definition = _first_text(document, "Definition")
+        licence = _licence(document.get("Instance License") or [])
+    except BadRecord as error:
+        raise DataError(f"{file.name}: {error}: not a task of Super-NaturalInstructions") from None
+    instances = (Record(file.name, number, row) for number, row in enumerate(document["Instances"], start=1))
+    return each(instances, partial(_draft, choice, task, definition, licence))
+
+
+def _first_text(document: dict[str, Any], key: str) -> str:
+    texts = document.get(key)
+    return text_field({key: texts[0] if isinstance(texts, list) and texts else texts}, key)
+
+
+def _licence(licences: Any) -> str:
+    key = "Instance License"
+    return ", ".join(text_field({key: text}, key) for text in (licences if isinstance(licences, list) else [licences]))
+
+
+def _draft(choice: Choice, task: str, definition: str, licence: str, value: Any) -> Draft:
+    benchmark = "" if choice.benchmark_tasks else benchmark_of(task)
+    if benchmark:
+        raise ExcludedRecord(f"the task holds questions of a benchmark: {benchmark}", task)
+    instance = mapping(value)
+    given = text_field(instance, "input")
+    answer = _reference(instance.get("output"), given)
+    draft = question_draft(given, answer, publisher_id=optional_text(instance, "id"), instruction=definition)
+    return Draft(draft.publisher_id, draft.exchanges, draft.question, licence=licence)
+
+
+def _reference(output: Any, given: str) -> str:
+    if not isinstance(output, list) or not output:
+        raise BadRecord("output is not a list of answers", repr(output))
+    answers = [text_field({"output": answer}, "output") for answer in output]
+    return answers[0] if len(answers) == 1 else choose_wording(answers, "reference", given)
+
+
+def _hub_files(folder: DataFolder, path: str, choice: Choice) -> list[str]:
+    """List the files to read: those named after a task only if it is chosen, so that the others stay closed."""
+    if folder.has_file(path) or "*" in path:
+        return [path]
+    names = [name for name in folder.names(path) if name.endswith(SUFFIXES) and split_of(name, path) == "train"]
+    tasks = {name: match[1] for name in names if (match := _HUB_FILE.fullmatch(name))}
+    return [name for name in names if name not in tasks or choice.reads(tasks[name])] if names else [path]
+
+
+def _is_chosen(row: Record[Any] | Reject, choice: Choice, found: set[str]) -> bool:
+    """Say whether a row is of a chosen task, and note the task; a row without a task goes on, to be rejected."""
+    task = row.value.get("task_name") if isinstance(row, Record) and isinstance(row.value, dict) else None
+    if not isinstance(task, str):
+        return True
+    if choice.reads(task):
+        found.add(task)
+        return True
+    return False
+
+
+def _instances(rows: Iterator[Record[Any] | Reject]) -> Iterator[Record[Any] | Reject]:
+    """Make the rows of one instance, which follow one another, into one with the list of their references."""
+    for _, group in groupby(rows, _key):
+        first, *others = group
+        if isinstance(first, Record) and isinstance(first.value, dict):
+            references = [row.value.get("targets") for row in (first, *others) if isinstance(row, Record)]
+            yield Record(first.file, first.line, {**first.value, "targets": references})
+        else:
+            yield first
+
+
+def _key(row: Record[Any] | Reject) -> tuple[object, ...]:
+    """Name the instance that a row belongs to; a row without an id stands for itself."""
+    value = row.value if isinstance(row, Record) else None
+    if not isinstance(value, dict) or not value.get("id"):
+        return (row.file, row.line)
+    return (value.get("task_name"), value["id"], value.get("inputs"), value.get("definition"))
+
+
+def _hub_draft(choice: Choice, value: Any) -> Draft:
+    row = mapping(value)
+    instance = {"id": row.get("id"), "input": row.get("inputs"), "output": row["targets"]}
+    return _draft(choice, text_field(row, "task_name"), text_field(row, "definition"), "", instance)
+
+
+SOURCE = TrainingSource(
+    name="niv2",
+    title="Niv2 (Super-NaturalInstructions)",
+    domain="medical",
+    licence="Apache-2.0 for the tasks; each task's instances have a licence of their own",
+    attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
+    citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ NLP "
+    "Tasks, EMNLP",
+    publisher=Layout("niv2/tasks", read),
+    huggingface=Layout("niv2", read_hub, repository="Muennighoff/natural-instructions", hub_path="train"),
+    num_paper=11_447,
+    num_paper_origin="unexplained: the paper does not list its 47 tasks, nor how many rows it took of each",
+    left_out="tasks made of the benchmarks (MMLU, HeadQA, PubMedQA, Medical Question Pairs)",
+)

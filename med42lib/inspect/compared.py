@@ -1,0 +1,82 @@
+"""What decontaminate found of a row: the evaluation items that ask too much the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.contamination import NEAREST_FILE, PAIRS_FILE, Pair
+from med42lib.core.dataset import EXAMPLES_FILE
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.find import ExampleFinder
+from med42lib.core.lineage import Output
+from med42lib.core.records import content_hash
+from med42lib.core.store import join_address
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """An evaluation item to which no training row is more alike than this one."""
+
+    item_id: str
+    benchmark: str
+    cosine: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A row's pairs with evaluation items, and the items it is nearest to, most similar first.
+
+    `threshold`, `text` and `action` are the stage's settings; `kept` says whether the row went on to training.
+    """
+
+    address: str
+    threshold: float
+    text: str
+    action: str
+    num_items: int | None
+    pairs: list[Pair]
+    nearest: list[Nearest]
+    kept: bool
+
+
+def compared_row(id: str, training: Output, cache: Path) -> Compared:
+    """Read what was found of a row.
+
+    Args:
+        id: The row's id.
+        training: Decontaminate's output of that name; its findings lie beside it.
+        cache: Where remote files are fetched to.
+
+    Raises:
+        DataError: If the findings are not there.
+    """
+    address = join_address(training.source.address.rpartition("/")[0], "contamination")
+    findings = Source(address, cache=cache / content_hash(address))
+    if findings.manifest is None:
+        raise DataError(f"{address} is no longer there")
+    config = training.manifest.config
+    finder = ExampleFinder(training.source.path(EXAMPLES_FILE).parent)
+    nearest = [Nearest(r["item_id"], r["benchmark"], r["cosine"]) for r in _rows(findings, NEAREST_FILE, id)]
+    return Compared(
+        address,
+        config["threshold"],
+        config["text"],
+        config["action"],
+        findings.manifest.rows,
+        sorted((Pair(**row) for row in _rows(findings, PAIRS_FILE, id)), key=lambda pair: -pair.cosine),
+        sorted(nearest, key=lambda item: -item.cosine),
+        kept=bool(finder.rows(id)),
+    )
+
+
+def _rows(findings: Source, name: str, id: str) -> Iterator[dict[str, Any]]:
+    with findings.path(name).open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line) if id in line else {}
+            if row.get("example_id") == id:
+                yield row

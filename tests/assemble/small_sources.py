@@ -1,0 +1,139 @@
+"""Two small sources made by the tests, keys made by hand, and the stage run on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from med42lib.assemble.config import AssembleConfig
+from med42lib.assemble.prepare import Reading
+from med42lib.assemble.runs import KEYS
+from med42lib.assemble.selection import Keys
+from med42lib.assemble.source import Form
+from med42lib.assemble.stage import assemble
+from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError
+from med42lib.core.parts import Parts
+from med42lib.core.records import Example, Exchange, Origin, content_hash
+from med42lib.core.sampling import sampling_rank
+
+CARDS = "medical_flashcards/medical_meadow_medical_flashcards.json"
+ADVICE = "pubmed_health_advice"
+WITH_TIMES = "metrics.jsonl"
+ALL = {"medical_flashcards": {"target": "all"}, "health_advice": {"target": "all"}}
+
+
+def write_cards(data: Path, texts: Iterable[str]) -> Path:
+    """Write one flashcard per text; returns the file."""
+    path = data / CARDS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cards = [{"instruction": "", "input": f"What is {text}?", "output": f"It is {text}."} for text in texts]
+    path.write_text(json.dumps(cards), encoding="utf-8")
+    return path
+
+
+def write_advice(data: Path, files: Mapping[str, Sequence[str]]) -> None:
+    """Write each file's sentences; the sentence decides its label and number, not its place."""
+    folder = data / ADVICE
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, sentences in files.items():
+        rows = "".join(f"{len(text) % 3},{content_hash(text)[:6]},{text}\n" for text in sentences)
+        (folder / f"annotations_{name}.csv").write_text(f"label,pmid,sentence\n{rows}", encoding="utf-8")
+
+
+def settings(sources: Mapping[str, Any], **others: Any) -> AssembleConfig:
+    """Give the stage's settings for these sources."""
+    return AssembleConfig.model_validate({"sources": sources, "multiple_choice": "letters", "seed": 7, **others})
+
+
+def run_stage(data: Path, folder: Path, sources: Mapping[str, Any] = ALL, **others: Any) -> Path:
+    """Run the stage; parts are kept below `store` if one is given. Returns the folder it wrote."""
+    folder.mkdir(parents=True)
+    store = others.pop("store", None)
+    parts = None if store is None else Parts(str(store), "assemble", folder.parent / f"{folder.name}-scratch")
+    assemble(settings(sources, **others), data=Source(str(data)), dataset=Target(folder, parts=parts))
+    return folder
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Read all files but the one that says when it was written: where and how they were made must not show."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != WITH_TIMES]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def mixture(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the table of the mixture by source."""
+    return {row["source"]: row for row in json.loads((folder / "mixture.json").read_text())}
+
+
+def example(text: str, *, line: int = 1, answer: str = "") -> Example:
+    """Make one example; its text decides what it is."""
+    exchange = Exchange(text, answer or f"{text}!")
+    return Example("headqa", "MIT", "system", (exchange,), text, Origin("id", "a.json", line))
+
+
+def keys_of(texts: Sequence[str], *, source: str = "headqa", seed: int = 7) -> Keys:
+    """Give the keys of rows that say these texts, in this reading order; case and white space make no difference.
+
+    Each row's `row` is its number in the order of ranks, as in a run.
+    """
+    keys = np.zeros(len(texts), KEYS)
+    keys["rank"] = [sampling_rank(seed, f"{source}/{text}") for text in texts]
+    keys["same"] = [int(content_hash("".join(text.casefold().split())), 16) for text in texts]
+    keys["characters"] = [len(text) for text in texts]
+    keys["sequence"] = np.arange(len(texts))
+    keys = keys[np.argsort(keys["rank"], kind="stable")]
+    keys["row"] = np.arange(len(texts))
+    return keys
+
+
+@dataclass(frozen=True)
+class FakeReading(Reading):
+    """A reading whose process writes its number to a file and then misbehaves."""
+
+    def _note_process(self) -> None:
+        Path(self.path, f"{self.name}.pid").write_text(str(os.getpid()))
+
+
+class DeadlyReading(FakeReading):
+    """Kills the process that reads it, as the kernel does when memory is short."""
+
+    @property
+    def key(self) -> str:
+        self._note_process()
+        os.kill(os.getpid(), signal.SIGKILL)
+        return ""
+
+
+class EndlessReading(FakeReading):
+    """Is never done."""
+
+    @property
+    def key(self) -> str:
+        self._note_process()
+        time.sleep(600)
+        return ""
+
+
+class FailingReading(FakeReading):
+    """Takes half a second and cannot be read."""
+
+    @property
+    def key(self) -> str:
+        self._note_process()
+        time.sleep(0.5)
+        raise DataError(f"{self.name} is broken")
+
+
+def fake(kind: type[FakeReading], name: str, data: Source, folder: Path) -> FakeReading:
+    """Make a reading that misbehaves and notes its process in `folder`."""
+    config = settings({"headqa": {"target": 1}})
+    return kind(name, config.sources["headqa"], Form("letters"), 0, 0.0, str(folder), data)

@@ -1,0 +1,34 @@
+import json
+
+from med42lib.assemble.croissant import croissant
+from med42lib.core.dataset import SCHEMA
+from med42lib.core.manifest import FileEntry
+from tests.mixture_table_rows import demo_rows, mixture_row
+
+FILE = FileEntry("examples.parquet", 123, "e" * 64)
+
+
+def test_every_column_is_a_field_and_so_is_what_is_in_it() -> None:
+    (records,) = json.loads(croissant(demo_rows(), FILE))["recordSet"]
+    assert [field["name"] for field in records["field"]] == [f"examples/{name}" for name in SCHEMA.names]
+    exchanges = records["field"][-1]
+    assert exchanges["repeated"]
+    assert [(part["source"]["extract"], part["source"]["transform"]) for part in exchanges["subField"]] == [
+        ({"column": "exchanges"}, {"jsonPath": "prompter"}),
+        ({"column": "exchanges"}, {"jsonPath": "assistant"}),
+    ]
+
+
+def test_all_licences_and_citations_are_named_once() -> None:
+    rows = [mixture_row("headqa", licence="B"), mixture_row("medquad", licence="A"), mixture_row("mmlu", licence="B")]
+    described = json.loads(croissant(rows, FILE))
+    assert described["license"] == ["A", "B"]
+    assert described["citeAs"].splitlines() == [row["citation"] for row in rows]
+
+
+def test_the_context_is_the_one_that_mlcroissant_writes() -> None:
+    from mlcroissant import Metadata
+
+    theirs = Metadata(name="x").to_json()["@context"]
+    ours = json.loads(croissant(demo_rows(), FILE))["@context"]
+    assert ours == theirs

@@ -1,0 +1,178 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.assemble import prepare as module
+from med42lib.assemble.prepare import ROWS_PER_REPORT, SUMMARY_FILE, Reading, prepare, read_source, readings
+from med42lib.assemble.runs import read_keys, runs_of
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.templates import question_draft
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.files import DataFolder
+from med42lib.core.parts import Parts
+from med42lib.core.reading import Record, each
+from med42lib.core.rejects import REJECTS_FILE, Reject
+from med42lib.core.tables import table_rows
+from tests.assemble.small_sources import ADVICE, CARDS, settings, write_advice, write_cards
+from tests.core.hub_server import REPO, REVISION, Hub, point_client_at, serving
+
+SOURCES = {"medical_flashcards": {"target": 3}, "health_advice": {"target": 3}}
+
+
+def nothing(_: int) -> None:
+    """Take no notice of progress."""
+
+
+@pytest.fixture
+def filled(data: Path) -> Path:
+    """A data folder of both small sources."""
+    write_cards(data, ["fever", "cough"])
+    write_advice(data, {"a": ["Take this.", "Perhaps take this."]})
+    return data
+
+
+def reading(data: Path, name: str = "medical_flashcards", **settings_of_source: Any) -> Reading:
+    """Make one source's reading, with settings of the stage under `stage`."""
+    stage = settings_of_source.pop("stage", {})
+    config = settings({name: {"target": 3, **settings_of_source}}, **stage)
+    return readings(config, Source(str(data)), data.parent / "cache")[0]
+
+
+def paths(one: Reading) -> list[str]:
+    return [entry.path for entry in one.data.files]
+
+
+def test_sources_are_read_in_the_order_of_their_names(filled: Path) -> None:
+    found = readings(settings(SOURCES), Source(str(filled)), filled)
+    assert [one.name for one in found] == ["health_advice", "medical_flashcards"]
+
+
+def test_a_source_may_open_its_own_folder_and_no_other(filled: Path) -> None:
+    advice, cards = readings(settings(SOURCES), Source(str(filled)), filled)
+    assert paths(advice) == [f"{ADVICE}/annotations_a.csv"]
+    assert paths(cards) == [CARDS]
+
+
+@pytest.mark.parametrize(
+    ("path", "reach"),
+    [
+        ("x", ["x/1.csv", "x/deep/2.csv"]),
+        ("x/", ["x/1.csv", "x/deep/2.csv"]),
+        ("x/1.csv", ["x/1.csv", "x/deep/2.csv"]),
+        ("x/deep/2.csv", ["x/deep/2.csv"]),
+        ("x/deep/*.csv", ["x/deep/2.csv"]),
+        ("x/de*/2.csv", ["x/1.csv", "x/deep/2.csv"]),
+        ("*/1.csv", ["x/1.csv", "x/deep/2.csv", "xy/3.csv"]),
+        ("absent", ["x/1.csv", "x/deep/2.csv", "xy/3.csv"]),
+    ],
+)
+def test_a_path_brings_its_folder_into_reach(data: Path, write: Any, path: str, reach: list[str]) -> None:
+    for name in ("x/1.csv", "x/deep/2.csv", "xy/3.csv"):
+        write(name, "text")
+    assert paths(reading(data, path=path)) == reach
+
+
+def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cards(data, ["fever", "cough"])
+    name = Path(CARDS).name
+    files = {name: (data / CARDS).read_bytes(), "README.md": b"card"}
+    with serving(Hub(files, kind="datasets", large=frozenset({name}))) as hub:
+        point_client_at(hub.endpoint, monkeypatch, tmp_path)
+        one = reading(data, layout="huggingface", hub=f"{REPO}@{REVISION}")
+        assert one.data.address == f"hub:datasets/{REPO}@{REVISION}"
+        folder = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
+        again = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "two"), nothing)
+    assert len(read_keys(folder)) == 2
+    assert [file["path"] for file in json.loads((folder / SUMMARY_FILE).read_text())["files"]] == [name]
+    assert again == folder
+    assert hub.served.count(name) == 1
+
+
+def test_the_stages_form_holds_unless_the_source_has_its_own(filled: Path) -> None:
+    assert reading(filled).form == Form("letters")
+    own = reading(filled, multiple_choice="texts", explanations=False, include=["a"], benchmark_tasks=True)
+    assert own.form == Form("texts", explanations=False, include=("a",), benchmark_tasks=True)
+
+
+def test_the_key_is_made_of_what_the_rows_are_made_of(filled: Path) -> None:
+    key = reading(filled).key
+    same = [{"target": "all"}, {"repeat": 3}, {"stage": {"min_characters": 9, "duplicates": "keep", "total": 5}}]
+    others = [{"licence": "mine"}, {"explanations": False}, {"stage": {"seed": 8}}, {"path": CARDS}]
+    others += [{"stage": {"multiple_choice": "texts"}}, {"stage": {"max_rejected_share": 0.5}}]
+    assert {reading(filled, **changes).key for changes in same} == {key}
+    assert len({key, *(reading(filled, **changes).key for changes in others)}) == 7
+
+
+def test_the_key_follows_the_files_in_reach_alone_wherever_they_lie(filled: Path, tmp_path: Path) -> None:
+    key = reading(filled).key
+    write_advice(filled, {"b": ["More."]})
+    moved = filled.rename(tmp_path / "moved")
+    assert reading(moved).key == key
+    write_cards(moved, ["fever", "cough", "pain"])
+    assert reading(moved).key != key
+
+
+def test_a_source_becomes_runs_keys_rejects_and_counts(filled: Path, tmp_path: Path) -> None:
+    (filled / CARDS).write_text(
+        json.dumps([{"input": "a?", "output": "b"}, {"input": "a?"}, {"input": "c", "output": "d"}])
+    )
+    one = reading(filled, stage={"max_rejected_share": 0.5})
+    folder = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "scratch"), nothing)
+    assert len(read_keys(folder)) == 2
+    assert len(list(runs_of(folder))) == 1
+    [reject] = [json.loads(line) for line in (folder / REJECTS_FILE).read_text().splitlines()]
+    assert (reject["source"], reject["line"], reject["reason"]) == ("medical_flashcards", 2, "output is missing")
+    summary = json.loads((folder / SUMMARY_FILE).read_text())
+    assert (summary["read"], summary["rejected"]) == (3, 1)
+    assert [file["path"] for file in summary["files"]] == [CARDS]
+
+
+def test_what_was_read_before_is_found_and_its_files_are_not_opened(filled: Path, tmp_path: Path) -> None:
+    first = prepare(reading(filled), Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
+    again = reading(filled, target="all", repeat=2)
+    (filled / CARDS).unlink()
+    assert prepare(again, Parts(str(tmp_path / "store"), "assemble", tmp_path / "two"), nothing) == first
+
+
+def test_a_source_that_fails_leaves_no_part(filled: Path, tmp_path: Path) -> None:
+    write_cards(filled, [])
+    with pytest.raises(DataError, match="hold no records"):
+        prepare(reading(filled), Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
+    assert not (tmp_path / "store").exists()
+
+
+def test_rows_are_reported_as_they_are_read(filled: Path, tmp_path: Path) -> None:
+    write_cards(filled, map(str, range(2 * ROWS_PER_REPORT + 1)))
+    seen: list[int] = []
+    read_source(reading(filled), tmp_path, seen.append)
+    assert seen == [ROWS_PER_REPORT, ROWS_PER_REPORT]
+
+
+def test_the_size_of_runs_can_be_given(filled: Path, tmp_path: Path) -> None:
+    write_cards(filled, map(str, range(100)))
+    read_source(reading(filled), tmp_path, nothing, characters_per_run=200)
+    assert len(list(runs_of(tmp_path))) > 5
+
+
+def rows(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+    return each(table_rows(folder, path), lambda row: question_draft(row["q"], row["a"]))
+
+
+def test_the_chosen_layout_is_read_with_its_own_path(
+    data: Path, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = module.load_source("medical_flashcards")
+    both: TrainingSource = replace(publisher, huggingface=Layout("medical_flashcards", rows))
+    monkeypatch.setattr(module, "load_source", lambda name: both)
+    write("medical_flashcards/train.jsonl", '{"q": " Fever\\u0000? ", "a": "Yes"}\n')
+    write("medical_flashcards/test.jsonl", "never opened")
+    read_source(reading(data, layout="huggingface", licence="mine"), tmp_path, nothing)
+    assert len(read_keys(tmp_path)) == 1
+    assert [file["path"] for file in json.loads((tmp_path / SUMMARY_FILE).read_text())["files"]] == [
+        "medical_flashcards/train.jsonl"
+    ]
