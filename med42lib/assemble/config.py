@@ -122,7 +122,7 @@ class AssembleConfig(StageConfig):
 
     duplicates_across_sources: Literal["drop", "keep"] = "keep"
     """What happens to a row that another source has too: it stays, or it is dropped from the source whose name comes
-    later. It is counted either way."""
+    later, even where the other's target does not take it. It is counted either way."""
 
     min_characters: int = Field(default=0, ge=0)
     """Conversations with fewer characters are left out, and counted."""
@@ -134,6 +134,12 @@ class AssembleConfig(StageConfig):
     near_duplicates: NearDuplicatesConfig | None = None
     """Look for rows that say nearly the same, and report them in `near_duplicates.json` and `mixture.md`; none is ever
     dropped. Left out: not looked for, since the full mixture takes minutes."""
+
+    @model_validator(mode="after")
+    def _limits_leave_something(self) -> AssembleConfig:
+        if self.max_characters is not None and self.max_characters < self.min_characters:
+            raise ValueError(f"max_characters = {self.max_characters} is below min_characters = {self.min_characters}")
+        return self
 
     @model_validator(mode="after")
     def _shares_have_a_total(self) -> AssembleConfig:

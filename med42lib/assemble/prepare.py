@@ -14,7 +14,8 @@ from typing import Any
 from med42lib.assemble.config import AssembleConfig, SourceConfig
 from med42lib.assemble.runs import RunWriter
 from med42lib.assemble.source import Form, TrainingSource, load_source
-from med42lib.core.edges import Source
+from med42lib.core.edges import Source, listing
+from med42lib.core.errors import DataError
 from med42lib.core.files import DataFolder
 from med42lib.core.hub import dataset_address
 from med42lib.core.key import code_hash
@@ -67,9 +68,27 @@ def readings(config: AssembleConfig, data: Source, cache: Path) -> list[Reading]
     """Say what is to be read, by the sources' names.
 
     Raises:
-        DataError: If a source on the hub cannot be listed.
+        DataError: If sources are missing, all of them at once; or one on the hub cannot be listed.
     """
-    return [_reading(config, name, data, cache) for name in sorted(config.sources)]
+    found = [_reading(config, name, data, cache) for name in sorted(config.sources)]
+    _check_there(found, data)
+    return found
+
+
+def _check_there(readings: Sequence[Reading], data: Source) -> None:
+    missing = [reading for reading in readings if not _is_there(reading)]
+    if missing:
+        lines = "".join(f"\n  {reading.name}: {reading.data.address} has no {reading.path!r}" for reading in missing)
+        raise DataError(
+            f"{len(missing)} of {len(readings)} sources are missing; {data.address} has {listing(data.files)}{lines}\n"
+            "put the files there (the README's table of sources says which), or name their place with "
+            "assemble.sources.NAME.path"
+        )
+
+
+def _is_there(reading: Reading) -> bool:
+    folder = DataFolder(reading.data)
+    return not reading.path or (folder.has_match(reading.path) if "*" in reading.path else folder.has(reading.path))
 
 
 def _reading(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:

@@ -95,12 +95,14 @@ class TrainingSource:
     def example(self, record: Record[Draft], licence: str) -> Example:
         """Add the source's own facts to a draft, and clean its texts."""
         draft = record.value
+        exchanges = tuple([Exchange(clean(e.prompter), clean(e.assistant)) for e in draft.exchanges])
+        is_prompt = draft.question == draft.exchanges[0].prompter
         return Example(
             source=self.name,
             licence=draft.licence or licence,
             system=self.system if draft.system is None else clean(draft.system),
-            exchanges=tuple([Exchange(clean(e.prompter), clean(e.assistant)) for e in draft.exchanges]),
-            question=clean(draft.question),
+            exchanges=exchanges,
+            question=exchanges[0].prompter if is_prompt else clean(draft.question),
             origin=Origin(draft.publisher_id, record.file, record.line),
         )
 

@@ -85,7 +85,7 @@ class Source:
         """
         wanted = [e for e in self.files if not name or e.path == name or e.path.startswith(f"{name}/")]
         if not wanted:
-            raise DataError(f"{self.address} has no {name!r}; it has {_listing(self.files)}")
+            raise DataError(f"{self.address} has no {name!r}; it has {listing(self.files)}")
         for entry in wanted:
             self._check(self._fetched(entry.path), entry)
         local = self._store.local_path(name)
@@ -156,7 +156,8 @@ class Target:
         return any(path.is_file() and path.name != METRICS_FILE for path in self.folder.rglob("*"))
 
 
-def _listing(files: tuple[FileEntry, ...], limit: int = 8) -> str:
+def listing(files: tuple[FileEntry, ...], limit: int = 8) -> str:
+    """Name the first files, and say how many more there are."""
     names = [entry.path for entry in files]
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

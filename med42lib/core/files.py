@@ -144,7 +144,7 @@ class _Bounded:
 
 def _skip_rest_of_line(stream: IO[bytes], line: bytes) -> None:
     while line and not line.endswith(b"\n"):
-        line = stream.readline(MAX_LINE_BYTES)
+        line = stream.readline(_BLOCK_BYTES)
 
 
 class DataFolder:
@@ -166,6 +166,11 @@ class DataFolder:
     def has_file(self, name: str) -> bool:
         """Say whether there is a file, not a sub-folder, of this name."""
         return any(entry.path == _normal(name) for entry in self._data.files)
+
+    def has_match(self, pattern: str) -> bool:
+        """Say whether there is a file that matches a pattern such as `x/**/*.parquet`."""
+        expression = re.compile(_as_expression(pattern))
+        return any(expression.fullmatch(entry.path) for entry in self._data.files)
 
     def names(self, folder: str) -> list[str]:
         """List the files below a folder, sorted; nothing is opened."""

@@ -195,3 +195,9 @@ def test_the_order_of_sources_does_not_change_the_settings() -> None:
     one = {"headqa": {"target": 1}, "medquad": {"target": 2}}
     other = {"medquad": {"target": 2}, "headqa": {"target": 1}}
     assert parse(sources=one).canonical_json() == parse(sources=other).canonical_json()
+
+
+def test_length_limits_that_leave_nothing_are_refused() -> None:
+    (problem,) = problems(min_characters=100, max_characters=99)
+    assert "max_characters = 99 is below min_characters = 100" in str(problem)
+    assert parse(min_characters=100, max_characters=100).max_characters == 100

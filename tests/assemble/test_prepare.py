@@ -9,7 +9,7 @@ import pytest
 from med42lib.assemble import prepare as module
 from med42lib.assemble.prepare import ROWS_PER_REPORT, SUMMARY_FILE, Reading, prepare, read_source, readings
 from med42lib.assemble.runs import read_keys, runs_of
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
 from med42lib.assemble.templates import question_draft
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
@@ -68,13 +68,21 @@ def test_a_source_may_open_its_own_folder_and_no_other(filled: Path) -> None:
         ("x/deep/*.csv", ["x/deep/2.csv"]),
         ("x/de*/2.csv", ["x/1.csv", "x/deep/2.csv"]),
         ("*/1.csv", ["x/1.csv", "x/deep/2.csv", "xy/3.csv"]),
-        ("absent", ["x/1.csv", "x/deep/2.csv", "xy/3.csv"]),
     ],
 )
 def test_a_path_brings_its_folder_into_reach(data: Path, write: Any, path: str, reach: list[str]) -> None:
     for name in ("x/1.csv", "x/deep/2.csv", "xy/3.csv"):
         write(name, "text")
     assert paths(reading(data, path=path)) == reach
+
+
+def test_sources_that_are_missing_are_listed_all_at_once_with_what_there_is(data: Path, write: Any) -> None:
+    write("x/1.csv", "text")
+    sources = {"headqa": {"path": "x"}, "medquad": {"path": "absent"}, "pubmedqa": {"path": "x/*.json"}}
+    config = settings({name: {"target": 1, **place} for name, place in sources.items()})
+    with pytest.raises(DataError, match=r"(?s)2 of 3 sources are missing; .* has x/1\.csv") as error:
+        readings(config, Source(str(data)), data)
+    assert f"medquad: {data} has no 'absent'\n  pubmedqa: {data} has no 'x/*.json'" in str(error.value)
 
 
 def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,8 +109,17 @@ def test_the_stages_form_holds_unless_the_source_has_its_own(filled: Path) -> No
 
 def test_the_key_is_made_of_what_the_rows_are_made_of(filled: Path) -> None:
     key = reading(filled).key
-    same = [{"target": "all"}, {"repeat": 3}, {"stage": {"min_characters": 9, "duplicates": "keep", "total": 5}}]
-    others = [{"licence": "mine"}, {"explanations": False}, {"stage": {"seed": 8}}, {"path": CARDS}]
+    same: list[dict[str, Any]] = [
+        {"target": "all"},
+        {"repeat": 3},
+        {"stage": {"min_characters": 9, "duplicates": "keep", "total": 5}},
+    ]
+    others: list[dict[str, Any]] = [
+        {"licence": "mine"},
+        {"explanations": False},
+        {"stage": {"seed": 8}},
+        {"path": CARDS},
+    ]
     others += [{"stage": {"multiple_choice": "texts"}}, {"stage": {"max_rejected_share": 0.5}}]
     assert {reading(filled, **changes).key for changes in same} == {key}
     assert len({key, *(reading(filled, **changes).key for changes in others)}) == 7
@@ -166,7 +183,7 @@ def rows(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | 
 def test_the_chosen_layout_is_read_with_its_own_path(
     data: Path, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publisher = module.load_source("medical_flashcards")
+    publisher = load_source("medical_flashcards")
     both: TrainingSource = replace(publisher, huggingface=Layout("medical_flashcards", rows))
     monkeypatch.setattr(module, "load_source", lambda name: both)
     write("medical_flashcards/train.jsonl", '{"q": " Fever\\u0000? ", "a": "Yes"}\n')

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -35,7 +34,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]]:
+def expected(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What the stage writes in this process, without others."""
     return outputs(run_stage(filled, tmp_path_factory.mktemp("first") / "out", SAMPLED))
 
@@ -83,7 +82,9 @@ def test_reading_in_processes_of_their_own_does_not_change_a_byte(
 def test_the_size_of_runs_does_not_change_a_byte(
     filled: Path, expected: dict[str, bytes], tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RunWriter.__init__.__kwdefaults__, "characters_per_run", size)
+    defaults = RunWriter.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "characters_per_run", size)
     assert outputs(run_stage(filled, tmp_path / "out", SAMPLED)) == expected
 
 

@@ -116,10 +116,18 @@ def test_another_path_in_the_data_folder_is_read(run: Run, write: Any, headqa: A
     assert mixture(run({"headqa": {"target": "all", "path": "mine.json"}}))["headqa"]["sampled"] == 3
 
 
-def test_a_missing_source_fails_with_the_files_there_are(run: Run, write: Any) -> None:
+def test_all_missing_sources_are_named_at_once_with_the_files_there_are(run: Run, write: Any) -> None:
     write(CARDS, cards(1))
-    with pytest.raises(DataError, match=rf"has no '{HEADQA}'; it has {CARDS}"):
-        run({"headqa": {"target": 1}})
+    targets = {name: {"target": 1} for name in ("headqa", "medical_flashcards", "medmcqa")}
+    with pytest.raises(DataError, match=rf"2 of 3 sources are missing; .* has {CARDS}") as error:
+        run({**targets, "medmcqa": {"target": 1, "path": "mine/**/*.json"}})
+    assert f"headqa: {error_address(error)} has no '{HEADQA}'" in str(error.value)
+    assert "medmcqa: " in str(error.value)
+    assert "has no 'mine/**/*.json'" in str(error.value)
+
+
+def error_address(error: pytest.ExceptionInfo[DataError]) -> str:
+    return str(error.value).partition("missing; ")[2].partition(" has ")[0]
 
 
 def test_a_document_cut_in_the_middle_fails_with_the_position(run: Run, write: Any, headqa: Any) -> None:

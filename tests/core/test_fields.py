@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.fields import mapping, optional_text, text_field
+from med42lib.core.fields import mapping, optional_text, text_field, written_number
 from med42lib.core.rejects import BadRecord
 
 
@@ -24,6 +24,8 @@ def test_white_space_around_a_text_is_taken_off() -> None:
         (3, "a is not text"),
         (["x"], "a is not text"),
         (" \n", "a is blank"),
+        ("\u200b \ufeff", "a is blank"),
+        ("\x00", "a is blank"),
         ("\ud83d", "not valid Unicode"),
     ],
 )
@@ -33,6 +35,11 @@ def test_a_text_that_is_none_is_a_bad_record(value: Any, reason: str) -> None:
 
 
 def test_an_optional_text_may_be_missing_null_or_blank_but_not_something_else() -> None:
-    assert [optional_text(record, "a") for record in ({}, {"a": None}, {"a": " "})] == ["", "", ""]
+    assert [optional_text(record, "a") for record in ({}, {"a": None}, {"a": " \u200b"})] == ["", "", ""]
     with pytest.raises(BadRecord, match="a is not text"):
         optional_text({"a": 3}, "a")
+
+
+def test_digits_are_read_as_a_number_and_anything_else_stays() -> None:
+    assert [written_number(value) for value in ("12", " 1", "-1", "x", None, 3)] == [12, " 1", "-1", "x", None, 3]
+    assert written_number("9" * 5000) == "9" * 5000

@@ -7,7 +7,16 @@ import pytest
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.reading import Record, csv_records, csv_rows, each, json_document, json_lines, xml_root
+from med42lib.core.reading import (
+    MAX_LINES_PER_ROW,
+    Record,
+    csv_records,
+    csv_rows,
+    each,
+    json_document,
+    json_lines,
+    xml_root,
+)
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
 
 Make = Callable[[str, str | bytes], DataFile]
@@ -144,6 +153,23 @@ class TestCsv:
         rows = csv_rows(make("a.csv", 'a,b\n"x"y,c\nd,e\n'))
         assert shapes(rows) == [(1, ["a", "b"]), (2, "the row is not valid CSV"), (3, ["d", "e"])]
 
+    def test_a_stray_quote_does_not_swallow_the_rows_up_to_the_next_quote(self, make: Make) -> None:
+        rows = csv_rows(make("a.csv", 'a,b\n1,"x\n2,y\n3,"z, ""w"""\n4,v\n'))
+        reject = (2, "the row is not valid CSV")
+        assert shapes(rows) == [(1, ["a", "b"]), reject, (3, ["2", "y"]), (4, ["3", 'z, "w"']), (5, ["4", "v"])]
+
+    def test_a_stray_quote_does_not_swallow_a_large_file(self, make: Make) -> None:
+        text = "\n".join(["a,b", '1,"x', *(f"{n},y" for n in range(5000))])
+        for long in ("", "z" * 200):
+            _, broken, *others = csv_rows(make("a.csv", text.replace("y", f"y{long}")))
+            assert isinstance(broken, Reject)
+            assert (broken.line, broken.record) == (2, '1,"x\n')
+            assert [others[0].line, others[-1].line, len(others)] == [3, 5002, 5000]
+
+    def test_a_text_of_many_lines_is_one_row(self, make: Make) -> None:
+        text = "line\n" * (MAX_LINES_PER_ROW - 1)
+        assert shapes(csv_rows(make("a.csv", f'"{text}",b\nc,d\n'))) == [(1, [text, "b"]), (1001, ["c", "d"])]
+
     def test_a_quote_that_is_never_closed_fails_since_it_swallows_the_rest(self, make: Make) -> None:
         with pytest.raises(DataError, match=r"a.csv:2: a quote in this row is never closed"):
             list(csv_rows(make("a.csv", 'a,b\n"c,d\ne,f\ng,h\n')))
@@ -181,6 +207,16 @@ class TestXml:
     def test_utf_16_that_says_so_is_read(self, make: Make) -> None:
         text = '<?xml version="1.0" encoding="UTF-16"?><a>é</a>'
         assert xml_root(make("a.xml", text.encode("utf-16"))).text == "é"
+
+
+@pytest.mark.parametrize("depth", [900, 1000, 1023])
+def test_a_record_nested_too_deeply_is_a_reject(make: Make, depth: int) -> None:
+    def build(value: Any) -> str:
+        raise BadRecord("not text", repr(value))
+
+    (reject,) = each(json_lines(make("a.jsonl", "[" * depth + "]" * depth)), build)
+    assert isinstance(reject, Reject)
+    assert reject.reason in ("not text", "the record is nested too deeply")
 
 
 def test_each_builds_what_it_can_and_passes_on_every_reject() -> None:

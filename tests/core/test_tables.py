@@ -175,3 +175,41 @@ def test_rows_of_other_sources_are_passed_over_and_the_others_keep_their_numbers
 def test_a_table_without_that_column_has_no_rows_of_others(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", [{"n": 1}, {"n": 2}])
     assert len(read(tmp_path, "x.parquet", without=Others("id", ("flan.",)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "problem"),
+    [
+        (pa.array([2**31 - 1], pa.int32()).cast(pa.date32()), "days=2147483647"),
+        (pa.array([2**62], pa.timestamp("us")), "date value out of range"),
+        (pa.array([1], pa.timestamp("us", tz="Nowhere/X")), "Nowhere/X"),
+        (pa.array([2**62], pa.duration("ms")), "too large"),
+    ],
+)
+def test_a_column_of_values_that_python_lacks_is_refused_with_what_to_do(
+    tmp_path: Path, column: Any, problem: str
+) -> None:
+    pq.write_table(pa.table({"n": ["1"], "when": column}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=rf"x.parquet has a column that cannot be read \(.*{problem}.*write it without"):
+        read(tmp_path, "x.parquet")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table([pa.array(["x"]), pa.array(["y"])], names=["n", "n"]), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r'x.parquet has a column that cannot be read .*"n" exists 2 times'):
+        read(tmp_path, "x.parquet")
+
+
+def test_text_that_is_not_utf_8_in_parquet_is_refused(tmp_path: Path) -> None:
+    latin = pa.array([b"caf\xe9"]).buffers()
+    table = pa.table({"n": pa.Array.from_buffers(pa.string(), 1, latin)})
+    pq.write_table(table, tmp_path / "x.parquet", write_statistics=False)
+    with pytest.raises(DataError, match=r"x.parquet is not a whole Parquet file"):
+        read(tmp_path, "x.parquet")
+
+
+def test_repeated_values_may_be_stored_once(tmp_path: Path) -> None:
+    rows = [{"system": "You are an assistant that answers questions. " * 20, "n": n} for n in range(20_000)]
+    write(tmp_path / "x.parquet", rows)
+    assert (tmp_path / "x.parquet").stat().st_size < 200_000
+    assert len(read(tmp_path, "x.parquet")) == 20_000
