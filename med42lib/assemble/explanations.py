@@ -28,8 +28,10 @@ _LETTER = (
     rf"{_CLOSED}"
 )
 _RIGHT = r"(?i:(?:correct|right|best|single)\s+)"
+# So many in a row at most: with no bound, a text of nothing but "correct" would take hours.
+_SOME, _ANY = "{1,4}", "{0,4}"
 _NAMING = (
-    rf"(?:{_RIGHT}*(?i:ans(?:wer)?)|{_RIGHT}+(?i:option|choice))(?![a-z])"
+    rf"(?:{_RIGHT}{_ANY}(?i:ans(?:wer)?)|{_RIGHT}{_SOME}(?i:option|choice))(?![a-z])"
     r"\W{0,4}?(?i:(?:is|will\s+be|would\s+be|should\s+be)(?!\w))?\W{0,4}?(?i:(?:option|choice)\W{1,3}?)?"
 )
 _THEN = r"\s*\.?(?:[\s,:;]|\.(?!\d)|[-–—](?!\s?\d))*"
@@ -48,7 +50,7 @@ _ANSWER = re.compile(r"ans(?:wer)?(?![a-z])")
 _OPTION = re.compile(r"(?:option|choice)s?\W{0,5}(?:is\W{1,4})?[a-e](?!\w)")
 _INSIDE = re.compile(rf"(?<!\w)(?P<before>{_NAMING}){_LETTER}(?P<that_is>[\s,]*{_THAT_IS})?")
 _IS_THE_ANSWER = re.compile(
-    rf"(?<!\w)(?i:option|choice|so|hence|thus|therefore)[\s,]*{_LETTER}\s*is\s+(?:the\s+)?{_RIGHT}*(?i:answer|choice)\b"
+    rf"(?<!\w)(?i:option|choice|so|hence|thus|therefore)[\s,]*{_LETTER}\s*is\s+(?:the\s+)?{_RIGHT}{_ANY}(?i:answer|choice)\b"
 )
 _REFERENCE = re.compile(
     rf"(?<!\w)(?i:options?|choices?)[\s:\-–]*(?:{_QUOTES}[A-Eb-e](?!\w)|{_QUOTES}a(?=\s*(?:[^\sa-zA-Z]|(?:is|are|and|or)\b)))"

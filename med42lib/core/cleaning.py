@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
+from functools import cache
 
 _KEPT_CONTROLS = "\t\n"
 _INVISIBLE = "\u200b\u2060\ufeff\u00ad"
@@ -13,6 +15,11 @@ _CONTROLS = {code: None for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(co
 _UNWANTED = re.compile(rf"[\x00-\x08\x0b-\x1f\x7f-\x9f{_INVISIBLE}\u2028\u2029]")
 _LINE_ENDS = "\v\f\x85\u2028\u2029"
 """Line, page and paragraph ends: words on both sides must not grow together."""
+
+_LONG = 20_000
+_MOST_MARKS = 30
+"""Unicode's own limit for marks on one letter. Python orders marks in a time that grows with their square, so that a
+long text of nothing else would take hours."""
 
 _UNSEEN = frozenset(map(chr, _CONTROLS)) | frozenset(_INVISIBLE)
 _TABLE = {**_CONTROLS, **dict.fromkeys(map(ord, _INVISIBLE)), **dict.fromkeys(map(ord, _LINE_ENDS), "\n")}
@@ -30,8 +37,16 @@ def clean(text: str) -> str:
         return text.translate(_TABLE).strip()
     if _UNWANTED.search(text):
         text = text.translate(_TABLE)
+    if len(text) > _LONG:
+        text = _too_many_marks().sub(r"\1", text)
     # Removing a character can bring two together that compose, so the form comes last.
     return unicodedata.normalize("NFC", text).strip()
+
+
+@cache
+def _too_many_marks() -> re.Pattern[str]:
+    marks = "".join(character for character in map(chr, range(sys.maxunicode)) if unicodedata.combining(character))
+    return re.compile(f"([{marks}]{{{_MOST_MARKS}}})[{marks}]+")
 
 
 def is_blank(text: str) -> bool:

@@ -18,6 +18,9 @@ from tests.assemble.small_sources import settings
 KEYS = sorted(GOOD)
 HAS_TYPES = [key for key in KEYS if GOOD[key].name.endswith(("json", "jsonl"))]
 CSV = [key for key in KEYS if GOOD[key].name.endswith("csv")]
+COMMON_NAMES: dict[Key, str] = {("medquad", "huggingface"): "Question", ("niv2", "huggingface"): "input"}
+"""Where the reason names a field of both layouts."""
+
 MISSING = object()
 """In a change: the field is taken away."""
 
@@ -58,7 +61,9 @@ def test_a_null_blank_or_invisible_question_is_set_aside_and_the_rest_goes_on(
     assert any(word in broken[1] for word in ("missing", "blank", "has no", "without any text", "cut", "alternate"))
 
 
-@pytest.mark.parametrize("value", [MISSING, 7, True, ["x"], {"x": "y"}, 1.5], ids=lambda v: "missing" if v is MISSING else repr(v))
+@pytest.mark.parametrize(
+    "value", [MISSING, 7, True, ["x"], {"x": "y"}, 1.5], ids=lambda v: "missing" if v is MISSING else repr(v)
+)
 @pytest.mark.parametrize("key", HAS_TYPES, ids="-".join)
 def test_a_question_that_is_missing_or_no_text_is_set_aside_and_the_rest_goes_on(
     write: Any, drafts: Any, key: Key, value: object
@@ -67,11 +72,7 @@ def test_a_question_that_is_missing_or_no_text_is_set_aside_and_the_rest_goes_on
     broken, sound = read_text(write, drafts, key, good.write([changed(good, {good.question: value}), good.row]))
     assert isinstance(sound, Draft)
     wanted = "is missing" if value is MISSING else "is not text"
-    assert broken == ("rejected", f"{medquads_own_name(key, good.question)} {wanted}")
-
-
-def medquads_own_name(key: Key, field: str) -> str:
-    return "Question" if key == ("medquad", "huggingface") else field
+    assert broken == ("rejected", f"{COMMON_NAMES.get(key, good.question)} {wanted}")
 
 
 @pytest.mark.parametrize("row", ["text", 7, None, [["x"]]], ids=repr)
@@ -118,7 +119,7 @@ ANSWERS_BROKEN: list[tuple[str, LayoutName, dict[str, Any], str]] = [
     ("stackexchange", "huggingface", {"answers": [{"text": "x"}]}, "an answer has no selected, pm_score and answer_id"),
     ("niv2", "publisher", {"output": []}, "output is not a list of answers"),
     ("niv2", "publisher", {"output": ["x", None]}, "output is missing"),
-    ("niv2", "huggingface", {"targets": None}, "output is missing"),
+    ("niv2", "huggingface", {"id": "2", "targets": None}, "output is missing"),
     ("opengpt", "publisher", {"text": f"{TURNS[:-8]}<|ai|> Z. <|eos|>"}, "the turns do not alternate from user to ai"),
     ("opengpt", "huggingface", {"text": "<|user|> X? <|eos|>"}, "the text is cut: its last turn has no answer"),
     ("openorca_t0", "huggingface", {"id": "t1.1"}, "the id names no collection"),
@@ -154,7 +155,7 @@ def test_rejects_are_written_with_file_line_and_reason(write: Any, data: Path, t
     good = GOOD[key]
     broken = changed(good, {good.question: " "})
     name = write_files(write, good, good.write([good.row, good.row, good.row, broken]))
-    read_source(reading(key, good, data, name, max_rejected_share=1), tmp_path)
+    read_source(reading(key, good, data, name, max_rejected_share=1), tmp_path, int)
     (reject,) = map(json.loads, (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines())
     place = 5 if key in CSV and key[0] != "mmlu" else 4
     assert (reject["source"], reject["file"], reject["line"]) == (key[0], name, place)
@@ -168,7 +169,7 @@ def test_too_many_rejects_fail_with_reason_and_example(write: Any, data: Path, t
         pytest.skip("a paper without an abstract is excluded, not rejected")
     name = write_files(write, good, good.write([good.row, changed(good, {good.question: " "})]))
     with pytest.raises(DataError) as error:
-        read_source(reading(key, good, data, name, max_rejected_share=0.01), tmp_path)
+        read_source(reading(key, good, data, name, max_rejected_share=0.01), tmp_path, int)
     assert f"{key[0]}: 1 of 2 records were rejected (50.0%), more than max_rejected_share = 1.0%" in str(error.value)
     assert f"first at {name}:" in str(error.value)
 
