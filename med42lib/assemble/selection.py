@@ -83,13 +83,19 @@ def _within_source(config: AssembleConfig, keys: Keys, counts: Counts) -> Keys:
 
 def _across_sources(config: AssembleConfig, kept: Sequence[Keys], counts: Sequence[Counts]) -> list[Keys]:
     """Count rows that a source before this one, by name, has too; drop them if the settings say so."""
-    seen = np.empty(0, np.uint64)
+    same = np.concatenate([keys["same"] for keys in kept])
+    source = np.repeat(np.arange(len(kept)), [len(keys) for keys in kept])
+    order = np.lexsort((source, same))
+    begins = np.flatnonzero(np.diff(same[order], prepend=~same[order[:1]]))
+    first_source = np.repeat(source[order][begins], np.diff(begins, append=len(order)))
+    elsewhere = np.empty(len(same), bool)
+    elsewhere[order] = source[order] != first_source
     left = []
-    for keys, count in zip(kept, counts, strict=True):
-        elsewhere = np.isin(keys["same"], seen)
-        count.duplicates_across_sources = int(elsewhere.sum())
-        seen = np.union1d(seen, keys["same"])
-        left.append(keys[~elsewhere] if config.duplicates_across_sources == "drop" else keys)
+    for keys, count, again in zip(
+        kept, counts, np.split(elsewhere, np.cumsum([len(k) for k in kept])[:-1]), strict=True
+    ):
+        count.duplicates_across_sources = int(again.sum())
+        left.append(keys[~again] if config.duplicates_across_sources == "drop" else keys)
     return left
 
 
