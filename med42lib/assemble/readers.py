@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -79,16 +79,19 @@ def num_processes(readings: Sequence[Reading]) -> int:
 def _executor(readings: Sequence[Reading]) -> Iterator[tuple[Executor, Counter]]:
     processes = num_processes(readings)
     if processes == 1:
-        _start(rows := _Rows())
+        _start(rows := _Rows(), {})
         yield ThreadPoolExecutor(1), rows
         return
     context = multiprocessing.get_context("forkserver")
     counter = context.Value("q", 0)
-    yield ProcessPoolExecutor(processes, context, initializer=_start, initargs=(counter,)), counter
+    arguments = (counter, dict(os.environ))
+    yield ProcessPoolExecutor(processes, context, initializer=_start, initargs=arguments), counter
 
 
-def _start(counter: Counter) -> None:
+def _start(counter: Counter, environment: Mapping[str, str]) -> None:
+    """Prepare a process; the fork server that it is a fork of may have been started in another environment."""
     global _counter
+    os.environ.update(environment)
     _counter = counter
     die_with_creator()
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
+
+# By itself tqdm makes a lock between processes, a semaphore that a stage's quick end (core.process.leave) leaks.
+tqdm.set_lock(threading.RLock())
 
 SECONDS_BETWEEN_LINES = 10.0
 TERMINAL_VARIABLE = "MED42_TERMINAL"

@@ -159,6 +159,7 @@ from med42lib.core.edges import Source
 from med42lib.core.parts import Parts
 from tests.assemble.small_sources import EndlessReading, fake
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 folder = Path(sys.argv[1])
 names = ("one", "two")
 prepare_all([fake(EndlessReading, n, Source(sys.argv[2]), folder) for n in names], Parts(sys.argv[1], "x", folder))

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipelines import warm
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -19,6 +20,7 @@ NUM_TASKS = 13
 # The others are over in a few hundredths of a second, and are killed only if the test is quick enough.
 CERTAINLY_KILLED = {"fetch_model", "assemble", "decontaminate", "pack", "train", "evaluate", "report", "register"}
 SECONDS_INTO = {"fetch_model": 1.0, "decontaminate": 3.0, "pack": 1.0, "train": 7.0, "evaluate": 3.0, "register": 1.0}
+SECONDS_INTO_A_WARM_STAGE = 0.03
 DEPENDS_ON_EVALUATE = ["evaluate", "evaluate", "evaluate", "report", "register"]
 
 
@@ -28,6 +30,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     home = tmp_path_factory.mktemp("reference")
     command = [*MED42, "run", str(SMOKE), "--store", str(home / "store")]
     environment = {**os.environ, "MED42_HOME": str(home / "home")}
+    environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, env=environment)
     return Run(done.returncode, done.stdout + done.stderr, str(home / "store")), home
 
@@ -93,21 +96,26 @@ def kill_in_a_new_stage(store: Path, killed: list[str]) -> str | None:
     stage = wait_for_work_of_a_new_stage(store, killed, run)
     if stage is None:
         return None
-    time.sleep(SECONDS_INTO.get(stage, 0))
+    is_warm = stage in warm.STAGES and any(map(is_server, psutil.Process(run.pid).children()))
+    time.sleep(SECONDS_INTO_A_WARM_STAGE if is_warm else SECONDS_INTO.get(stage, 0))
     processes = psutil.Process(run.pid).children(recursive=True)
     only_the_stage = stage in SECONDS_INTO and len(killed) % 2
-    os.kill(stage_process(processes).pid if only_the_stage else run.pid, signal.SIGKILL)
+    os.kill(stage_process(processes) if only_the_stage else run.pid, signal.SIGKILL)
     assert run.wait(timeout=60) in (137, -signal.SIGKILL)
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, left = psutil.wait_procs(processes, timeout=10)
+    alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     assert not alive, f"{alive} outlived the run"
     return stage
 
 
-def stage_process(processes: list[psutil.Process]) -> psutil.Process:
-    """Find the stage among the run's processes: started as a command, or a fork of the fork server."""
-    commands = [process for process in processes if "stage" in process.cmdline()]
-    servers = [process.pid for process in processes if "multiprocessing.forkserver" in " ".join(process.cmdline())]
-    return [*commands, *(process for process in processes if process.ppid() in servers)][0]
+def stage_process(processes: list[psutil.Process]) -> int:
+    """Find the id of the stage among the run's processes: started as a command, or a fork of the fork server."""
+    servers = [process.pid for process in processes if is_server(process)]
+    return next(process.pid for process in processes if "stage" in process.cmdline() or process.ppid() in servers)
+
+
+def is_server(process: psutil.Process) -> bool:
+    return "multiprocessing.forkserver" in " ".join(process.cmdline())
 
 
 def wait_for_work_of_a_new_stage(store: Path, killed: list[str], run: "subprocess.Popen[bytes]") -> str | None:

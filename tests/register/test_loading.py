@@ -1,5 +1,6 @@
 """What was registered is loaded by its alias, from a folder and from a bucket, and generates text."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,10 @@ def load_candidate(candidate: str) -> Any:
     import mlflow
 
     mlflow.set_tracking_uri(tracking_address())
-    return mlflow.transformers.load_model(f"models:/tiny-{candidate}@candidate")
+    try:
+        return mlflow.transformers.load_model(f"models:/tiny-{candidate}@candidate")
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow sets it, for all tests that follow
 
 
 def logits_of(model: Any, tokenizer: Any) -> "torch.Tensor":
