@@ -3,9 +3,11 @@
 torch, transformers and lm-eval take 5 s to 8 s to import, which is most of a small run. So while the first stages
 work, one process imports them once (Python's own fork server), and later stages are forks of it:
 
-    med42 run ──► fork server ──► stage process        killed, with all it started, when `med42 run` is gone
+    med42 run ──► fork server ──► stage process ──► torchrun ──► training processes
+                                  killed, with all it started, when `med42 run` is gone
 
-A stage started so is the same command with the same exit code. A run that only reuses what is there starts no server.
+A stage started so is the same command with the same exit code. A run that only reuses what is there starts no server,
+and neither does one on a machine with GPUs: CUDA does not work in forks of a process that has looked for devices.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
-from med42lib.core.process import die_with_creator, leave
+from med42lib.core.process import die_with_creator, has_accelerator, leave
+from med42lib.train.launcher import START_METHOD_VARIABLE
 
-STAGES = frozenset({"decontaminate", "pack", "evaluate"})
+STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""
 
 SECONDS_OF_WORK = 1.0
@@ -40,7 +43,8 @@ class WarmProcesses:
         """Start the server if the body takes long; the body goes on meanwhile."""
         timer = threading.Timer(SECONDS_OF_WORK, self._start)
         timer.daemon = True
-        timer.start()
+        if not has_accelerator():
+            timer.start()
         try:
             yield
         finally:
@@ -56,9 +60,12 @@ class WarmProcesses:
         Returns:
             Its exit code, or minus the number of the signal that ended it.
         """
-        process = _CONTEXT.Process(target=_med42, args=(list(arguments), dict(environment)), daemon=True)
+        process = _CONTEXT.Process(target=_med42, args=(list(arguments), dict(environment)))
         process.start()
-        process.join()
+        try:
+            process.join()
+        finally:
+            process.kill()
         assert process.exitcode is not None
         return process.exitcode
 
@@ -71,6 +78,7 @@ class WarmProcesses:
 def _med42(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     die_with_creator()
     os.environ.update(environment)
+    os.environ[START_METHOD_VARIABLE] = "fork"
     from med42lib.cli import main
 
     leave(main(arguments))

@@ -9,3 +9,7 @@ import lm_eval.evaluator  # noqa: F401
 import peft  # noqa: F401
 import sentence_transformers  # noqa: F401
 import transformers.models.llama.modeling_llama  # noqa: F401
+
+from med42lib.train.worker import import_deepspeed
+
+import_deepspeed()

@@ -24,6 +24,7 @@ from multiprocessing.connection import wait
 from typing import NoReturn
 
 PARENT_VARIABLE = "MED42_PARENT_PID"
+_ACCELERATOR_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 _PR_SET_PDEATHSIG = 1
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -56,6 +57,11 @@ def die_with_creator() -> None:
     creator = multiprocessing.parent_process()
     if creator is not None:
         threading.Thread(target=_watch_sentinel, args=(creator.sentinel,), daemon=True).start()
+
+
+def has_accelerator() -> bool:
+    """Say whether this machine may have a CUDA device, without the seconds that asking torch takes."""
+    return any(os.path.exists(device) for device in _ACCELERATOR_DEVICES)
 
 
 def leave(exit_code: int) -> NoReturn:

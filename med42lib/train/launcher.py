@@ -4,28 +4,33 @@ Where training runs is the environment's business, not the run specification's:
 
     MED42_LAUNCHER             torchrun (default): processes on this machine
     MED42_PROCESSES_PER_NODE   training processes; default: one per CUDA device, or 2 on CPU
+    MED42_START_METHOD         spawn (default): new Python processes; fork: copies of this process, which saves their
+                               imports, if it has computed nothing yet and there is no CUDA device
     OMP_NUM_THREADS            threads of each process; default: cores divided by processes
 """
 
 from __future__ import annotations
 
 import codecs
+import multiprocessing
 import os
-import subprocess
 import sys
 from collections import deque
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import IO
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
-from med42lib.core.process import child_environment
+from med42lib.core.process import child_environment, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.train.request import Failure
+from med42lib.train.torchrun import Entry, Launch, run_agent
 
 LAUNCHER_VARIABLE = "MED42_LAUNCHER"
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
+START_METHOD_VARIABLE = "MED42_START_METHOD"
+_CONTEXTS = {"spawn": multiprocessing.get_context("spawn"), "fork": multiprocessing.get_context("fork")}
 CPU_PROCESSES = 2
-_ACCELERATOR_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 _NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
 
@@ -61,41 +66,48 @@ def threads_per_process(processes: int) -> int:
     return max(1, num_cores // processes)
 
 
-def run_torchrun(module: str, argument: Path, *, processes: int, failure: Path) -> None:
-    """Run a Python module in several processes under torchrun, its output passed on live.
+def start_method() -> str:
+    """Say how to start the training processes of this machine.
+
+    Raises:
+        EnvironmentProblem: If the environment asks for another.
+    """
+    wanted = os.environ.get(START_METHOD_VARIABLE, "spawn")
+    if wanted not in _CONTEXTS:
+        raise EnvironmentProblem(f"{START_METHOD_VARIABLE}={wanted!r}: expected {' or '.join(_CONTEXTS)}")
+    return wanted
+
+
+def run_torchrun(entry: Entry, argument: Path, *, processes: int, failure: Path) -> None:
+    """Call a function in several processes under torchrun, its output passed on live.
 
     Args:
-        module: The module to run in each process.
+        entry: The function to call in each process.
         argument: Its only argument.
         processes: How many.
         failure: Where a failing process says why.
 
     Raises:
         Med42Error: What a process says it failed of; TrainingProcessError if it could not say.
+        EnvironmentProblem: If the environment asks for an unknown way of starting processes.
     """
-    command = [sys.executable, "-m", "med42lib.train.torchrun", str(failure), "--standalone"]
-    command += [
-        "--local-addr",
-        "127.0.0.1",
-        f"--nproc-per-node={processes}",
-        "--log-dir",
-        str(argument.parent / "logs"),
-    ]
-    command += ["-m", module, str(argument)]
-    with subprocess.Popen(
-        command, env=_environment(processes), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        try:
-            assert process.stdout is not None
-            tail = _pass_on(process.stdout)
-            exit_code = process.wait()
-        finally:
-            _end(process)
-    if exit_code != 0:
-        raise _failure(failure, exit_code, tail).to_error(tail)
+    launch = Launch(entry, argument, processes, start_method(), failure, argument.parent / "logs")
+    context = _CONTEXTS[launch.start_method]
+    reading, writing = context.Pipe(duplex=False)
+    process = context.Process(target=run_agent, args=(launch, _environment(processes), writing))
+    process.start()
+    writing.close()
+    try:
+        tail = _pass_on(reading)
+        process.join()
+    finally:
+        _end(process)
+        reading.close()
+    if process.exitcode != 0:
+        raise _failure(failure, process.exitcode, tail).to_error(tail)
 
 
-def _failure(path: Path, exit_code: int, tail: str) -> Failure:
+def _failure(path: Path, exit_code: int | None, tail: str) -> Failure:
     """Read why training failed, or guess it from the output: on a full disk even the reason cannot be written."""
     written = Failure.read(path)
     if written is not None:
@@ -108,7 +120,7 @@ def _failure(path: Path, exit_code: int, tail: str) -> Failure:
 
 def _num_cuda_devices() -> int:
     """Count the devices; without a device file there is none, and no need for the seconds that torch takes."""
-    if not any(Path(device).exists() for device in _ACCELERATOR_DEVICES):
+    if not has_accelerator():
         return 0
     import torch
 
@@ -122,7 +134,7 @@ def _environment(processes: int) -> dict[str, str]:
     return environment
 
 
-def _pass_on(stream: IO[bytes]) -> str:
+def _pass_on(stream: Connection) -> str:
     """Copy a process's output to standard error as it comes; returns its last lines."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
@@ -136,12 +148,8 @@ def _pass_on(stream: IO[bytes]) -> str:
     return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: BaseProcess) -> None:
     """Stop torchrun, and it its processes, if this process is interrupted before they are done."""
-    if process.poll() is not None:
-        return
     process.terminate()
-    try:
-        process.wait(_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        process.kill()
+    process.join(_SECONDS_TO_END)
+    process.kill()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 
 from med42lib.core.errors import (
     DataError,
@@ -112,8 +112,9 @@ class Failure:
         )
 
 
-def report_uncaught_errors(failure: Path, output: Path) -> None:
-    """From now on, leave the error that ends this process in the file `failure`.
+@contextmanager
+def reported_errors(failure: Path, output: Path) -> Iterator[None]:
+    """Leave an error that ends the block in the file `failure`.
 
     It is also shown with its traceback, unless it is one that the stage reports in its own words or the
     consequence of another process's error.
@@ -122,11 +123,11 @@ def report_uncaught_errors(failure: Path, output: Path) -> None:
         failure: Where `Failure.read` will find it.
         output: The folder that this process writes to.
     """
-
-    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    try:
+        yield
+    except Exception as error:
         described = Failure.of(error, output)
         if described.kind not in _ERRORS and not failure.exists():
-            traceback.print_exception(kind, error, trace)
+            traceback.print_exception(error)
         described.write(failure)
-
-    sys.excepthook = report
+        raise

@@ -14,8 +14,7 @@ from med42lib.train.config import TrainConfig
 from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
 from med42lib.train.recipe import Recipe
 from med42lib.train.request import Request
-
-WORKER_MODULE = "med42lib.train.worker"
+from med42lib.train.worker import run_worker
 
 
 def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target) -> None:
@@ -58,7 +57,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
             failure=Path(scratch) / "failure.json",
         )
         request.write(Path(scratch) / "request.json")
-        run_torchrun(WORKER_MODULE, Path(scratch) / "request.json", processes=processes, failure=request.failure)
+        run_torchrun(run_worker, Path(scratch) / "request.json", processes=processes, failure=request.failure)
     _summarise(trained)
 
 

@@ -1,36 +1,98 @@
-"""torchrun, except that it dies with the stage and says in one line which process failed, and how."""
+"""torchrun's agent in a process that dies with the stage, and says in one line which process failed, and how."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from med42lib.core.process import child_environment, die_with_parent, leave
+from med42lib.core.process import child_environment, die_with_parent
 from med42lib.train.request import Failure
 
+Entry = Callable[[Path], None]
+"""What a training process calls; a function of a module, so that a new Python process can import it."""
 
-def main(failure: Path, arguments: list[str]) -> int:
-    """Run torchrun; returns its exit code.
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to start, how often and how."""
+
+    entry: Entry
+    argument: Path
+    num_processes: int
+    start_method: str
+    """Of Python's `multiprocessing`."""
+    failure: Path
+    """Where to say how a process failed that could not say so itself."""
+    logs: Path
+    """Folder for what torchrun wants to keep of its processes' errors."""
+
+
+def run_agent(launch: Launch, environment: Mapping[str, str], output: Connection) -> None:
+    """Run torchrun's agent in this process, and leave with exit code 1 if a training process failed.
 
     Args:
-        failure: Where to say how a process failed that could not say so itself.
-        arguments: torchrun's own.
+        launch: What to start.
+        environment: Of this process and all that it starts.
+        output: Where their output goes.
     """
+    os.environ.update(environment)
     die_with_parent()
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
-
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    _redirect(output)
     os.environ.update(child_environment())
+    if not _succeeds(launch):
+        sys.exit(1)
+
+
+def _succeeds(launch: Launch) -> bool:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    standalone = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=launch.num_processes,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        start_method=launch.start_method,
+        logs_specs=DefaultLogsSpecs(log_dir=str(launch.logs)),
+    )
     try:
-        run(parse_args(arguments))  # type: ignore[no-untyped-call]
+        elastic_launch(standalone, _run_process)(launch)
     except ChildFailedError as error:
         rank, process = error.get_first_failure()
-        Failure("killed", _describe(rank, process.exitcode, process.signal_name())).write(failure)
-        return 1
-    return 0
+        Failure("killed", _describe(rank, process.exitcode, process.signal_name())).write(launch.failure)
+        return False
+    return True
+
+
+def _run_process(launch: Launch) -> None:
+    """What each training process does first."""
+    die_with_parent()
+    # A fork has the agent's handler, which a process that waits for another in C++ would never come to run.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    launch.entry(launch.argument)
+
+
+def _redirect(output: Connection) -> None:
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    # In a fork these may be objects that write somewhere else.
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    output.close()
 
 
 def _describe(rank: int, exit_code: int, signal_name: str) -> str:
@@ -38,7 +100,3 @@ def _describe(rank: int, exit_code: int, signal_name: str) -> str:
         return f"process {rank} ended with exit code {exit_code}"
     reason = " (often: out of memory)" if signal_name == "SIGKILL" else ""
     return f"process {rank} was killed by {signal_name}{reason}"
-
-
-if __name__ == "__main__":
-    leave(main(Path(sys.argv[1]), sys.argv[2:]))

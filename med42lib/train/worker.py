@@ -1,4 +1,4 @@
-"""One training process: `torchrun ... -m med42lib.train.worker REQUEST`. The only module that knows DeepSpeed."""
+"""What each training process does under torchrun. The only module that knows DeepSpeed."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from med42lib.core.edges import Target
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.log import set_up_logging
 from med42lib.core.packed import PackedDataset
-from med42lib.core.process import die_with_parent, leave
 from med42lib.core.progress import progress
 from med42lib.train.batches import count_steps, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.recipe import Recipe
-from med42lib.train.request import Request, report_uncaught_errors
+from med42lib.train.request import Request, reported_errors
 from med42lib.train.schedule import Schedule
 
 if TYPE_CHECKING:
     from med42lib.train.loop import StepResult
 
 
-def main(request_file: Path) -> None:
+def run_worker(request_file: Path) -> None:
     """Train as the request says; an error ends the process and is left in the request's failure file."""
-    die_with_parent()
     request = Request.read(request_file)
-    report_uncaught_errors(request.failure, request.trained)
-    set_up_logging()
-    _join_processes(request.config)
-    _train(request)
-    _leave_processes()
+    with reported_errors(request.failure, request.trained):
+        set_up_logging()
+        _join_processes(request.config)
+        _train(request)
+        _leave_processes()
 
 
 def _join_processes(config: TrainConfig) -> None:
     """Connect the processes: NCCL between GPUs, gloo otherwise."""
     import torch
 
+    # torch reads the variable when it is imported, and a fork has torch from its parent.
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     on_gpu = torch.cuda.is_available()
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if on_gpu else "cpu")
     # DeepSpeed and PEFT use names that torch and transformers will drop, and are told so at every call.
     warnings.simplefilter("ignore", FutureWarning)
-    deepspeed = _import_deepspeed()
+    deepspeed = import_deepspeed()
     check_precision(config.precision, _supported_formats())
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
 
 
-def _import_deepspeed() -> Any:
+def import_deepspeed() -> Any:
     """Import DeepSpeed 0.19 without what it brings along for features that are not used here.
 
     That saves 3 of 9 seconds (mlflow for its autotuner, torch's compiler for the Muon optimiser), and a shared-memory
@@ -206,8 +206,3 @@ def _save(model: Any, request: Request) -> None:
     from med42lib.train.weights import save_trained
 
     save_trained(model, request, gather=deepspeed.zero.GatheredParameters, writes=distributed.get_rank() == 0)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    leave(0)

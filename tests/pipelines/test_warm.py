@@ -30,6 +30,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server of these tests imports nothing slow."""
     monkeypatch.setattr(warm, "_IMPORTS", "json")
     monkeypatch.setattr(warm, "SECONDS_OF_WORK", 0.05)
+    monkeypatch.setattr(warm, "has_accelerator", lambda: False)
 
 
 def test_quick_stages_start_no_server() -> None:
@@ -47,6 +48,14 @@ def test_a_stage_that_works_starts_the_server_for_the_next_ones() -> None:
         time.sleep(0.5)
     assert processes.can_run("pack")
     assert not processes.can_run("fetch_model"), "its imports depend on the environment"
+
+
+def test_with_gpus_no_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "has_accelerator", lambda: True)
+    processes = WarmProcesses()
+    with processes.started_if_slow():
+        time.sleep(0.5)
+    assert not processes.can_run("pack")
 
 
 def test_a_warm_stage_has_the_exit_code_of_the_command() -> None:

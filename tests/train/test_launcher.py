@@ -1,48 +1,77 @@
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.errors import DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.train import launcher
 from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
-
-WORKERS = {
-    "healthy_worker": 'print(f\'rank {os.environ["RANK"]} of {os.environ["WORLD_SIZE"]}\', flush=True)',
-    "killed_worker": "print('about to die', flush=True)\nif rank == 1: os.kill(os.getpid(), 9)\ntime.sleep(60)",
-}
+from med42lib.train.request import reported_errors
+from med42lib.train.torchrun import Entry
 
 
-@pytest.fixture
-def request_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A request, and modules that stand in for the worker."""
-    for name, body in WORKERS.items():
-        imports = "import os, sys, time\nfrom pathlib import Path\nfrom med42lib.core.process import die_with_parent\n"
-        imports += "die_with_parent()\nrank = int(os.environ['RANK'])\n"
-        (tmp_path / f"{name}.py").write_text(imports + body)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    return tmp_path / "request.json"
+def healthy_worker(argument: Path) -> None:
+    sys.stdout.write(f"rank {os.environ['RANK']} of {os.environ['WORLD_SIZE']} got {argument.name}\n")
 
 
-def run(module: str, request_file: Path) -> None:
-    run_torchrun(module, request_file, processes=2, failure=request_file.parent / "failure.json")
+def killed_worker(_argument: Path) -> None:
+    sys.stderr.write("about to die\n")
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def failing_worker(argument: Path) -> None:
+    with reported_errors(argument.parent / "failure.json", argument.parent):
+        if os.environ["RANK"] == "1":
+            raise DivergedError("at step 3")
+        time.sleep(60)
+
+
+@pytest.fixture(params=["spawn", "fork"])
+def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MED42_START_METHOD", request.param)
+
+
+def run(entry: Entry, folder: Path) -> None:
+    run_torchrun(entry, folder / "request.json", processes=2, failure=folder / "failure.json")
 
 
 @pytest.mark.slow
-def test_output_of_every_process_is_passed_on(request_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("healthy_worker", request_file)
+@pytest.mark.usefixtures("started_by")
+def test_output_of_every_process_is_passed_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(healthy_worker, tmp_path)
     captured = capsys.readouterr()
-    assert sorted(captured.err.splitlines()) == ["rank 0 of 2", "rank 1 of 2"]
+    assert sorted(captured.err.splitlines()) == ["rank 0 of 2 got request.json", "rank 1 of 2 got request.json"]
     assert captured.out == ""
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_named_with_its_signal_and_the_end_of_the_output(request_file: Path) -> None:
+@pytest.mark.usefixtures("started_by")
+def test_a_killed_process_is_named_with_its_signal_and_the_end_of_the_output(tmp_path: Path) -> None:
+    started = time.monotonic()
     with pytest.raises(TrainingProcessError, match=r"process 1 was killed by SIGKILL(.|\n)*about to die") as caught:
-        run("killed_worker", request_file)
+        run(killed_worker, tmp_path)
     assert len(str(caught.value).splitlines()) < 25
+    assert time.monotonic() - started < 30, "the other process was not stopped"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("started_by")
+def test_an_error_of_one_process_ends_all_and_is_the_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DivergedError, match="at step 3"):
+        run(failing_worker, tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_way_of_starting_processes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MED42_START_METHOD", "forkserver")
+    with pytest.raises(EnvironmentProblem, match="'forkserver': expected spawn or fork"):
+        run(healthy_worker, tmp_path)
 
 
 def test_a_torchrun_that_cannot_start_is_no_success(tmp_path: Path) -> None:

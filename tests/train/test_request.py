@@ -1,14 +1,12 @@
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from med42lib.core.errors import DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.train.config import TrainConfig
-from med42lib.train.request import Failure, Request
+from med42lib.train.request import Failure, Request, reported_errors
 
 
 def test_a_request_survives_being_written_and_read(tmp_path: Path, config: TrainConfig) -> None:
@@ -69,38 +67,35 @@ def test_full_gpu_memory_comes_with_advice(tmp_path: Path) -> None:
     assert "gradient_checkpointing" in Failure.of(OutOfMemoryError("CUDA out of memory"), tmp_path).message
 
 
-def run_and_raise(error: str, failure: Path) -> str:
-    """Raise an error in a process that reports its errors; returns what it shows."""
-    code = (
-        "import sys; from pathlib import Path; from med42lib.core.errors import DivergedError\n"
-        "from med42lib.train.request import report_uncaught_errors\n"
-        "report_uncaught_errors(Path(sys.argv[1]), Path('out'))\n"
-        f"raise {error}"
-    )
-    command = [sys.executable, "-c", code, str(failure)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    return done.stderr
+def fail_with(error: Exception, failure: Path) -> None:
+    with pytest.raises(type(error)), reported_errors(failure, failure.parent):
+        raise error
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "shown"),
     [
-        ("DivergedError('at step 3')", "DivergedError", False),
-        ("OSError(28, 'No space left on device')", "NoSpaceError", False),
-        ("ValueError('shapes differ')", "ValueError", True),
+        (DivergedError("at step 3"), "DivergedError", False),
+        (OSError(28, "No space left on device"), "NoSpaceError", False),
+        (ValueError("shapes differ"), "ValueError", True),
     ],
 )
-def test_only_a_bug_is_shown_with_a_traceback(tmp_path: Path, error: str, kind: str, shown: bool) -> None:
+def test_only_a_bug_is_shown_with_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, kind: str, shown: bool
+) -> None:
     failure = tmp_path / "failure.json"
-    assert ("Traceback" in run_and_raise(error, failure)) is shown
+    fail_with(error, failure)
+    assert ("Traceback" in capsys.readouterr().err) is shown
     written = Failure.read(failure)
     assert written is not None
     assert written.kind == kind
 
 
-def test_the_consequence_of_another_processs_error_is_not_shown(tmp_path: Path) -> None:
+def test_the_consequence_of_another_processs_error_is_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     failure = tmp_path / "failure.json"
     Failure("DivergedError", "at step 3").write(failure)
-    assert run_and_raise("RuntimeError('connection closed by peer')", failure) == ""
+    fail_with(RuntimeError("connection closed by peer"), failure)
+    assert capsys.readouterr().err == ""
     assert Failure.read(failure) == Failure("DivergedError", "at step 3")
