@@ -7,6 +7,7 @@ number of rows can be mixed with little memory. Keys are kept apart, since choos
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ KEYS = np.dtype(
 )
 _LOWER = bytes(range(256)).lower()
 _WHITE_SPACE = b" \t\n"
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _EXCHANGE = SCHEMA.field("exchanges").type.value_type
 
 
@@ -96,9 +98,12 @@ def _same(texts: list[str]) -> int:
 
 
 def _without_form(text: str) -> bytes:
-    if text.isascii():
-        return text.encode().translate(_LOWER, _WHITE_SPACE)
-    return "".join(text.casefold().split()).encode()
+    plain = text.encode().translate(_LOWER, _WHITE_SPACE)
+    return plain if text.isascii() else _NOT_ASCII.sub(_folded, plain)
+
+
+def _folded(letters: re.Match[bytes]) -> bytes:
+    return "".join(letters[0].decode().casefold().split()).encode()
 
 
 def _columns(examples: list[tuple[str, Example]]) -> pa.RecordBatch:

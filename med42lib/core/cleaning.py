@@ -23,6 +23,8 @@ long text of nothing else would take hours."""
 
 _UNSEEN = frozenset(map(chr, _CONTROLS)) | frozenset(_INVISIBLE)
 _TABLE = {**_CONTROLS, **dict.fromkeys(map(ord, _INVISIBLE)), **dict.fromkeys(map(ord, _LINE_ENDS), "\n")}
+_ASCII_TABLE = bytes(ord(end) if (end := _TABLE.get(code)) else code for code in range(256))
+_ASCII_DELETED = bytes(code for code in range(128) if _TABLE.get(code, "kept") is None)
 
 
 def clean(text: str) -> str:
@@ -34,7 +36,8 @@ def clean(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.isascii():
-        return text.translate(_TABLE).strip()
+        # Bytes are translated twice as fast as text.
+        return text.encode().translate(_ASCII_TABLE, _ASCII_DELETED).decode().strip()
     if _UNWANTED.search(text):
         text = text.translate(_TABLE)
     if len(text) > _LONG:
