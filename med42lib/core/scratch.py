@@ -26,9 +26,8 @@ def attempt_folder(root: Path, label: str) -> Iterator[Path]:
         root.mkdir(parents=True, exist_ok=True)
         remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=root))
-        lock = _open_lock(folder)
+        lock = _lock(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -43,9 +42,17 @@ def remove_abandoned(root: Path) -> list[Path]:
     return abandoned
 
 
+def _lock(folder: Path) -> int:
+    # It gets its name when it is locked: another attempt would take a folder with an unlocked one for abandoned.
+    lock = os.open(folder / f"{_LOCK}.new", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.rename(folder / f"{_LOCK}.new", folder / _LOCK)
+    return lock
+
+
 def _locked(folder: Path) -> bool:
     try:
-        lock = _open_lock(folder)
+        lock = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
         return True
     try:
@@ -55,7 +62,3 @@ def _locked(folder: Path) -> bool:
     finally:
         os.close(lock)
     return False
-
-
-def _open_lock(folder: Path) -> int:
-    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)

@@ -1,3 +1,4 @@
+import fcntl
 import subprocess
 import sys
 import time
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from med42lib.core import scratch as module
 from med42lib.core.scratch import attempt_folder, remove_abandoned
 
 HOLD = """
@@ -49,3 +51,19 @@ def test_the_folder_of_a_killed_attempt_is_removed_by_the_next(tmp_path: Path) -
     assert left.exists()
     with attempt_folder(tmp_path, "train"):
         assert not left.exists()
+
+
+def test_an_attempt_that_starts_before_another_holds_its_lock_leaves_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+
+    def lock_late(file: int, operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            assert remove_abandoned(tmp_path) == []
+        lock(file, operation)
+
+    monkeypatch.setattr(module.fcntl, "flock", lock_late)
+    with attempt_folder(tmp_path, "train") as folder:
+        assert folder.exists()
+        assert remove_abandoned(tmp_path) == []
