@@ -17,6 +17,7 @@ import os
 import sys
 from collections import deque
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -29,7 +30,10 @@ from med42lib.train.torchrun import Entry, Launch, run_agent
 LAUNCHER_VARIABLE = "MED42_LAUNCHER"
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
 START_METHOD_VARIABLE = "MED42_START_METHOD"
-_CONTEXTS = {"spawn": multiprocessing.get_context("spawn"), "fork": multiprocessing.get_context("fork")}
+_CONTEXTS: dict[str, SpawnContext | ForkContext] = {
+    "spawn": multiprocessing.get_context("spawn"),
+    "fork": multiprocessing.get_context("fork"),
+}
 CPU_PROCESSES = 2
 _NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
