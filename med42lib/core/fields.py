@@ -36,19 +36,31 @@ def text_field(record: Mapping[str, Any], key: str) -> str:
     Raises:
         BadRecord: If it is missing, null, blank, not text, or holds half a surrogate pair.
     """
-    value = record.get(key)
+    return text_value(record.get(key), key)
+
+
+def text_value(value: object, name: str) -> str:
+    """Take a text, without white space around it.
+
+    Args:
+        value: What the record holds.
+        name: What the value is called, for the reason.
+
+    Raises:
+        BadRecord: As in `text_field`.
+    """
     if value is None:
-        raise BadRecord(f"{key} is missing")
+        raise BadRecord(f"{name} is missing")
     if not isinstance(value, str):
-        raise BadRecord(f"{key} is not text", repr(value))
+        raise BadRecord(f"{name} is not text", repr(value))
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise BadRecord(f"{key} is not valid Unicode", f"character {error.start}") from None
+            raise BadRecord(f"{name} is not valid Unicode", f"character {error.start}") from None
     text = value.strip()
     if is_blank(text):
-        raise BadRecord(f"{key} is blank")
+        raise BadRecord(f"{name} is blank")
     return text
 
 
@@ -61,4 +73,4 @@ def optional_text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     if value is None or (isinstance(value, str) and is_blank(value.strip())):
         return ""
-    return text_field(record, key)
+    return text_value(value, key)

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.fields import mapping, optional_text, text_field, written_number
+from med42lib.core.fields import mapping, optional_text, text_field, text_value, written_number
 from med42lib.core.rejects import BadRecord
 
 
@@ -32,6 +32,8 @@ def test_white_space_around_a_text_is_taken_off() -> None:
 def test_a_text_that_is_none_is_a_bad_record(value: Any, reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
         text_field({"a": value}, "a")
+    with pytest.raises(BadRecord, match=reason):
+        text_value(value, "a")
 
 
 def test_an_optional_text_may_be_missing_null_or_blank_but_not_something_else() -> None:

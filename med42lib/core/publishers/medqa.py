@@ -12,12 +12,11 @@ counts from 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from string import ascii_uppercase
 from typing import Any
 
 from med42lib.core.fields import mapping, optional_text, text_field
 from med42lib.core.files import DataFile
-from med42lib.core.publishers.question import Question, checked_options, gold_of_class_label, gold_of_letter
+from med42lib.core.publishers.question import Question, checked_options, gold_of_class_label, gold_of_letter, lettered
 from med42lib.core.reading import Record, each, json_lines
 from med42lib.core.rejects import BadRecord, Reject
 from med42lib.core.tables import Rows
@@ -62,11 +61,8 @@ def _sentence_and_endings(row: Mapping[str, Any]) -> Question:
 
 
 def _question(row: Mapping[str, Any], by_letter: Mapping[str, Any]) -> Question:
-    letters = ascii_uppercase[: len(by_letter)]
-    if set(by_letter) != set(letters):
-        raise BadRecord("the options are not lettered A, B, C, …", repr(list(by_letter)))
-    options = checked_options([by_letter[letter] for letter in letters])
+    options = checked_options(lettered(by_letter))
     gold = gold_of_letter(row.get("answer_idx"), len(options), field="answer_idx")
     if text_field(row, "answer") != options[gold]:
-        raise BadRecord("answer and answer_idx disagree", f"{row['answer']!r} is not option {letters[gold]}")
+        raise BadRecord("answer and answer_idx disagree", f"{row['answer']!r} is not option {row['answer_idx']}")
     return Question("", text_field(row, "question"), options, gold)

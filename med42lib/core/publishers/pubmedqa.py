@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from med42lib.core.errors import DataError
-from med42lib.core.fields import mapping, optional_text, text_field
+from med42lib.core.fields import mapping, optional_text, text_field, text_value
 from med42lib.core.files import DataFile, DataFolder
 from med42lib.core.publishers.question import Question, id_field
 from med42lib.core.reading import Record, each, json_document
@@ -67,10 +67,7 @@ def official_ids_name(questions: str) -> str:
 
 def official_ids_name_of_hub(folder: DataFolder, path: str) -> str:
     """Name the file of official test ids that belongs to what `table_rows` reads: it lies in the folder with it."""
-    fixed = path.partition("*")[0]
-    is_folder = fixed == path and not folder.has_file(path)
-    parent = PurePosixPath(path) if is_folder else PurePosixPath(f"{fixed}_").parent
-    return (parent / TEST_IDS_FILE).as_posix()
+    return (PurePosixPath(folder.folder_of(path)) / TEST_IDS_FILE).as_posix()
 
 
 def _by_pmid(file: DataFile) -> dict[str, Any]:
@@ -115,4 +112,4 @@ def _joined(row: Mapping[str, Any], key: str) -> str:
     paragraphs = row.get(key)
     if not isinstance(paragraphs, list) or not paragraphs:
         raise BadRecord(f"{key} is not a list of paragraphs", repr(paragraphs))
-    return "\n".join([text_field({key: paragraph}, key) for paragraph in paragraphs])
+    return "\n".join([text_value(paragraph, key) for paragraph in paragraphs])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from med42lib.core.fields import text_field, written_number
+from med42lib.core.fields import text_field, text_value, written_number
 from med42lib.core.rejects import BadRecord
 
 
@@ -92,4 +92,16 @@ def checked_options(options: Sequence[object]) -> tuple[str, ...]:
     """
     if not 2 <= len(options) <= len(ascii_uppercase):
         raise BadRecord("a question needs 2 to 26 options", f"it has {len(options)}")
-    return tuple([text_field({"an option": option}, "an option") for option in options])
+    return tuple([text_value(option, "an option") for option in options])
+
+
+def lettered(options: Mapping[str, Any]) -> list[Any]:
+    """Put options that stand under letters into the order of the letters.
+
+    Raises:
+        BadRecord: If the letters are not A, B, C and so on without a gap.
+    """
+    letters = ascii_uppercase[: len(options)]
+    if set(options) != set(letters):
+        raise BadRecord("the options are not lettered A, B, C, …", repr(list(options)))
+    return [options[letter] for letter in letters]

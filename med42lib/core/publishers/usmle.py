@@ -12,13 +12,12 @@ options. A question about an image, or whose options are not text at all, is exc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
-from string import ascii_uppercase
 from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.fields import mapping, text_field, written_number
 from med42lib.core.files import DataFile
-from med42lib.core.publishers.question import Question, checked_options, gold_of_letter
+from med42lib.core.publishers.question import Question, checked_options, gold_of_letter, lettered
 from med42lib.core.reading import Record, each, json_document, json_lines
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
 
@@ -102,10 +101,7 @@ def _options(options: object) -> tuple[str, ...]:
     if options in ({}, []):
         raise ExcludedRecord("the question's options are not text")
     if isinstance(options, dict):
-        letters = ascii_uppercase[: len(options)]
-        if set(options) != set(letters):
-            raise BadRecord("the options are not lettered A, B, C, …", repr(list(options)))
-        options = [options[letter] for letter in letters]
+        options = lettered(options)
     if not isinstance(options, list):
         raise BadRecord("options is neither an object nor a list", repr(options))
     if not _MIN_OPTIONS <= len(options) <= _MAX_OPTIONS:

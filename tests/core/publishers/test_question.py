@@ -8,6 +8,7 @@ from med42lib.core.publishers.question import (
     gold_of_letter,
     gold_of_number,
     id_field,
+    lettered,
 )
 from med42lib.core.rejects import BadRecord
 
@@ -82,3 +83,15 @@ def test_options_lose_the_space_around_them_and_may_repeat() -> None:
 def test_too_few_options_and_blank_ones_are_refused(options: list[Any], reason: str) -> None:
     with pytest.raises(BadRecord, match=reason):
         checked_options(options)
+
+
+def test_lettered_options_come_in_the_order_of_their_letters() -> None:
+    assert lettered({"B": "two", "A": "one"}) == ["one", "two"]
+    assert lettered({}) == []
+
+
+@pytest.mark.parametrize("letters", ["AC", "ab", "BC", ["A", "BB"]])
+def test_options_under_other_letters_are_refused_with_what_they_are(letters: Any) -> None:
+    with pytest.raises(BadRecord, match="not lettered A, B, C") as error:
+        lettered(dict.fromkeys(letters, "x"))
+    assert error.value.detail == repr(list(letters))
