@@ -31,22 +31,22 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
     Raises:
         DataError: If an input does not exist.
     """
-    data = Source(spec.inputs.training_data, cache=cache / "data")
-    data_bytes = sum(entry.bytes for entry in data.files)
-    chunks = max(1, round(data_bytes / BYTES_PER_TOKEN / spec.pack.chunk_length))
+    data = Source(spec.inputs.training_data)
+    sizes = data.sizes().values()
+    chunks = max(1, round(sum(sizes) / BYTES_PER_TOKEN / spec.pack.chunk_length))
     yield f"run              {spec.name}"
-    yield f"training data    {len(data.files):,} files, {data_bytes / 1e6:,.1f} MB in {data.address}"
+    yield f"training data    {len(sizes):,} files, {sum(sizes) / 1e6:,.1f} MB in {data.address}"
     yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if every source is used whole"
-    model = _model_config(spec, cache)
-    if model is None:
+    if spec.fetch_model.format != "huggingface":
         yield "base model       its size is known once fetch_model has converted it"
         return
+    model = _model_config(spec, cache)
     for label, config in (("full", spec.train.full), ("LoRA", spec.train.lora)):
         yield from _training_lines(label, config, model, chunks)
 
 
 def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
-    from med42lib.train.planning import GIBIBYTE, plan_training  # needs numpy, which not every image has
+    from med42lib.planning import GIBIBYTE, plan_training  # needs numpy, which not every image has
 
     plan = plan_training(config, model, num_chunks=chunks)
     share = plan.num_trained_parameters / plan.num_parameters
@@ -58,11 +58,9 @@ def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chun
     yield f"  steps          {estimated}{plan.num_steps:,} of {config.chunks_per_step} chunks"
 
 
-def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any] | None:
-    source = Source(spec.inputs.base_model, cache=cache / "model")
-    if spec.fetch_model.format != "huggingface":
-        return None
-    content: dict[str, Any] = json.loads(source.path("config.json").read_text(encoding="utf-8"))
+def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any]:
+    path = Source(spec.inputs.base_model, cache=cache).reach("config.json")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from med42lib.assemble.config import AssembleConfig, SourceConfig
@@ -19,7 +19,7 @@ from med42lib.core.errors import DataError
 from med42lib.core.files import DataFolder
 from med42lib.core.hub import dataset_address
 from med42lib.core.key import code_hash
-from med42lib.core.manifest import FileEntry, files_digest
+from med42lib.core.manifest import files_digest
 from med42lib.core.parts import Parts
 from med42lib.core.records import content_hash
 from med42lib.core.rejects import REJECTS_FILE, Tally
@@ -88,7 +88,7 @@ def _check_there(readings: Sequence[Reading], data: Source) -> None:
 
 def _is_there(reading: Reading) -> bool:
     folder = DataFolder(reading.data)
-    return not reading.path or (folder.has_match(reading.path) if "*" in reading.path else folder.has(reading.path))
+    return folder.has_match(reading.path) if "*" in reading.path else folder.has(reading.path)
 
 
 def _reading(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:
@@ -113,16 +113,9 @@ def _narrowed(data: Source, path: str) -> Source:
 
     So a change elsewhere in the data folder does not concern the source.
     """
-    folder = _folder_of(path, data.files)
+    folder = DataFolder(data).folder_of(path)
     files = tuple(entry for entry in data.files if not folder or entry.path.startswith(f"{folder}/"))
     return data.narrowed(files) if files else data
-
-
-def _folder_of(path: str, files: Sequence[FileEntry]) -> str:
-    fixed = PurePosixPath(path.partition("*")[0])
-    is_file = "*" in path or any(entry.path == path for entry in files)
-    folder = fixed.parent if is_file and not path.partition("*")[0].endswith("/") else fixed
-    return "" if folder == PurePosixPath() else folder.as_posix()
 
 
 def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
@@ -145,13 +138,12 @@ def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
 def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int) -> None:
     """Read one source's files and write runs, keys, rejects and summary to `folder`."""
     source, data = reading.source, DataFolder(reading.data)
-    licence = reading.settings.licence or source.licence
     layout = source.layout(reading.settings.layout)
     writer = RunWriter(folder, reading.seed, **limits)
     with (folder / REJECTS_FILE).open("w", encoding="utf-8") as rejects:
         tally = Tally(source.name, rejects.write)
         for record in tally.keep(layout.read(data, reading.path, reading.form)):
-            writer.add(source.example(record, licence))
+            writer.add(source.example(record, reading.settings.licence))
             if tally.num_kept % ROWS_PER_REPORT == 0:
                 advance(ROWS_PER_REPORT)
     tally.check(reading.max_rejected_share)

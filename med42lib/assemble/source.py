@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from med42lib.core.cleaning import clean
+from med42lib.core.data_layout import LayoutName
 from med42lib.core.files import DataFolder
 from med42lib.core.prompt import DEFAULT_SYSTEM
 from med42lib.core.reading import Record
@@ -15,7 +16,6 @@ from med42lib.core.records import Example, Exchange, Origin
 from med42lib.core.rejects import Reject
 
 Domain = Literal["medical", "general"]
-LayoutName = Literal["publisher", "huggingface"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Draft:
     """One record as a conversation, before the source's own facts are added.
 
     `question` is the bare question, without instructions, context or options. `system` and `licence` are for sources
-    whose records bring their own; None and empty mean the source's.
+    whose records bring their own; None means the usual one, empty the source's.
     """
 
     publisher_id: str
@@ -86,21 +86,23 @@ class TrainingSource:
     num_paper: int
     num_paper_origin: str
     left_out: str = ""
-    system: str = DEFAULT_SYSTEM
 
     def layout(self, name: LayoutName) -> Layout:
         """Give the layout of that name."""
         return self.publisher if name == "publisher" else self.huggingface
 
-    def example(self, record: Record[Draft], licence: str) -> Example:
-        """Add the source's own facts to a draft, and clean its texts."""
+    def example(self, record: Record[Draft], licence: str | None) -> Example:
+        """Add the source's own facts to a draft, and clean its texts.
+
+        `licence` replaces whatever record and source say of theirs.
+        """
         draft = record.value
         exchanges = tuple([Exchange(clean(e.prompter), clean(e.assistant)) for e in draft.exchanges])
         is_prompt = draft.question == draft.exchanges[0].prompter
         return Example(
             source=self.name,
-            licence=draft.licence or licence,
-            system=self.system if draft.system is None else clean(draft.system),
+            licence=licence or draft.licence or self.licence,
+            system=DEFAULT_SYSTEM if draft.system is None else clean(draft.system),
             exchanges=exchanges,
             question=exchanges[0].prompter if is_prompt else clean(draft.question),
             origin=Origin(draft.publisher_id, record.file, record.line),

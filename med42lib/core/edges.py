@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ class Source:
         self.address = address
         self._store: Store = open_store(address)
         self._cache = cache
+        self._checked: set[str] = set()
         if files is not None:
             self.files = files
 
@@ -52,8 +53,8 @@ class Source:
     @cached_property
     def manifest(self) -> Manifest | None:
         """The manifest, or None for a folder of the user's."""
-        text = self._store.read(MANIFEST_FILE)
-        return None if text is None else Manifest.from_json(text.decode(), where=f"{self.address}/{MANIFEST_FILE}")
+        content = self._store.read(MANIFEST_FILE)
+        return None if content is None else Manifest.from_json(content, where=f"{self.address}/{MANIFEST_FILE}")
 
     @cached_property
     def files(self) -> tuple[FileEntry, ...]:
@@ -67,10 +68,22 @@ class Source:
         known = self._store.entries()
         if known is not None:
             return known
-        names = self._store.names()
-        if not names:
+        described = tuple(describe_file(self._fetched(name), name) for name in self.sizes())
+        self._checked.update(entry.path for entry in described)
+        return described
+
+    def sizes(self) -> dict[str, int]:
+        """Give every file's size in bytes, by name; no file is read for it.
+
+        Raises:
+            DataError: If there is nothing at the address.
+        """
+        if "files" in vars(self) or self.manifest is not None:
+            return {entry.path: entry.bytes for entry in self.files}
+        sizes = self._store.sizes()
+        if not sizes:
             raise DataError(f"{self.address} holds no files; check the address")
-        return tuple(describe_file(self._fetched(name), name) for name in names)
+        return sizes
 
     @property
     def digest(self) -> str:
@@ -83,7 +96,7 @@ class Source:
         Raises:
             DataError: If there is nothing of that name, or a fetched file differs from its manifest.
         """
-        wanted = [e for e in self.files if not name or e.path == name or e.path.startswith(f"{name}/")]
+        wanted = self._at(name)
         if not wanted:
             raise DataError(f"{self.address} has no {name!r}; it has {listing(self.files)}")
         for entry in wanted:
@@ -91,15 +104,43 @@ class Source:
         local = self._store.local_path(name)
         return local if local is not None else self._cached(name)
 
+    def reach(self, name: str) -> Path:
+        """Give the local path of one file, fetched if need be; neither it nor any other is hashed or checked.
+
+        Raises:
+            DataError: If there is no such file.
+            StoreError, AccessError, StoreUnavailable: If the place cannot be reached.
+        """
+        path = self._fetched(name)
+        if not path.is_file():
+            raise DataError(f"{self.address} has no file {name}")
+        return path
+
     def has(self, name: str) -> bool:
-        """Say whether there is a file or sub-folder of this name, without fetching it."""
-        return any(e.path == name or e.path.startswith(f"{name}/") for e in self.files)
+        """Say whether there is a file or sub-folder of this name, without fetching it; no name is the whole."""
+        return bool(self._at(name))
+
+    def has_file(self, name: str) -> bool:
+        """Say whether there is a file, not a sub-folder, of this name."""
+        return name in self._by_name
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """Read what the stage logged with `Target.metric`, in order."""
         if self.has(METRICS_FILE):
             for line in self.path(METRICS_FILE).read_text().splitlines():
                 yield json.loads(line)
+
+    @cached_property
+    def _by_name(self) -> dict[str, FileEntry]:
+        return {entry.path: entry for entry in self.files}
+
+    def _at(self, name: str) -> Sequence[FileEntry]:
+        """List the file of this name, or all below the sub-folder."""
+        if not name:
+            return self.files
+        if name in self._by_name:
+            return [self._by_name[name]]
+        return [entry for entry in self.files if entry.path.startswith(f"{name}/")]
 
     def _cached(self, name: str) -> Path:
         if self._cache is None:
@@ -117,14 +158,18 @@ class Source:
         return local
 
     def _check(self, path: Path, entry: FileEntry) -> None:
-        """Compare the size always, and the content of what came over a network."""
+        """Compare the size always, and once the content of what came over a network; a wrong copy is not kept."""
+        is_copy = self._store.local_path(entry.path) is None
         if not path.is_file() or path.stat().st_size != entry.bytes:
-            raise DataError(
-                f"{self.address}/{entry.path} is missing or not {entry.bytes:,} bytes long, as its manifest says; "
-                "delete that output and run again"
-            )
-        if self._store.local_path(entry.path) is None and describe_file(path, entry.path) != entry:
-            raise DataError(f"{self.address}/{entry.path} differs from its manifest; delete that output and run again")
+            problem = f"is missing or not {entry.bytes:,} bytes long, as its manifest says"
+        elif is_copy and entry.path not in self._checked and describe_file(path, entry.path) != entry:
+            problem = "differs from its manifest"
+        else:
+            self._checked.add(entry.path)
+            return
+        if is_copy and path.is_file():
+            path.unlink()
+        raise DataError(f"{self.address}/{entry.path} {problem}; delete that output and run again")
 
 
 class Target:

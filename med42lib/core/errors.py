@@ -134,4 +134,3 @@ def full_disk(error: BaseException, where: object) -> NoSpaceError | None:
 
 INTERRUPTED_EXIT_CODE = 130
 TERMINATED_EXIT_CODE = 143
-UNEXPECTED_EXIT_CODE = 1

@@ -165,12 +165,19 @@ class DataFolder:
 
     def has_file(self, name: str) -> bool:
         """Say whether there is a file, not a sub-folder, of this name."""
-        return any(entry.path == _normal(name) for entry in self._data.files)
+        return self._data.has_file(_normal(name))
 
     def has_match(self, pattern: str) -> bool:
         """Say whether there is a file that matches a pattern such as `x/**/*.parquet`."""
         expression = re.compile(_as_expression(pattern))
         return any(expression.fullmatch(entry.path) for entry in self._data.files)
+
+    def folder_of(self, path: str) -> str:
+        """Name the folder that holds a file or all that matches a pattern, or is one itself; empty for the whole."""
+        fixed, star, _ = path.partition("*")
+        is_folder = not star and not self.has_file(path)
+        folder = PurePosixPath(path) if is_folder else PurePosixPath(f"{fixed}_").parent
+        return _normal(folder.as_posix())
 
     def names(self, folder: str) -> list[str]:
         """List the files below a folder, sorted; nothing is opened."""
@@ -184,9 +191,9 @@ class DataFolder:
             DataError: If there is none of that name.
         """
         name = _normal(name)
-        path = self._data.path(name)
-        if not path.is_file():
+        if self._data.has(name) and not self._data.has_file(name):
             raise DataError(f"{self._data.address}/{name} is a folder where a file is wanted; name a file in it")
+        path = self._data.path(name)
         self.opened.append(name)
         return DataFile(name, path)
 
@@ -202,7 +209,7 @@ class DataFolder:
             raise DataError(
                 f"{self._data.address}/{folder} has no files {pattern}; check the path (it must be a folder)"
             )
-        return self._open(folder, wanted)
+        return [self.file(name) for name in wanted]
 
     def matching(self, pattern: str) -> list[DataFile]:
         """Open all files that match a pattern such as `x/**/*.parquet`, sorted by name.
@@ -215,12 +222,6 @@ class DataFolder:
         if not wanted:
             raise DataError(f"{self._data.address} has no files {pattern}; check the path")
         return [self.file(name) for name in wanted]
-
-    def _open(self, folder: str, names: list[str]) -> list[DataFile]:
-        root = self._data.path(folder)
-        prefix = f"{folder}/" if folder else ""
-        self.opened += names
-        return [DataFile(name, root / name.removeprefix(prefix)) for name in names]
 
 
 def _as_expression(pattern: str) -> str:

@@ -65,6 +65,10 @@ class HubStore:
         names = [file.rfilename for file in self._listing]
         return sorted(name for name in names if not prefix or name == prefix or name.startswith(f"{prefix}/"))
 
+    def sizes(self) -> dict[str, int]:
+        """Give every file's size, as the hub lists it."""
+        return {file.rfilename: file.size or 0 for file in sorted(self._listing, key=lambda file: file.rfilename)}
+
     def entries(self) -> tuple[FileEntry, ...]:
         """Describe every file; only the small ones, of which the hub keeps no sha256, are fetched for it."""
         return tuple(sorted(map(self._entry, self._listing), key=lambda entry: entry.path))

@@ -68,21 +68,24 @@ class Manifest:
         return json.dumps({**asdict(self), "digest": self.digest}, indent=1, sort_keys=True)
 
     @classmethod
-    def from_json(cls, text: str, *, where: str) -> Manifest:
+    def from_json(cls, content: str | bytes, *, where: str) -> Manifest:
         """Read a manifest.
 
         Raises:
-            DataError: If the text is not a manifest of this layout; `where` goes into the message.
+            DataError: If the content is not a manifest of this layout; `where` goes into the message.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values: dict[str, Any] = json.loads(content)
+            if values.get("layout") != LAYOUT_VERSION:
+                raise ValueError(f"its layout is {values.get('layout')!r}, not {LAYOUT_VERSION}")
             values.pop("digest")
             values["inputs"] = {name: Input(**entry) for name, entry in values["inputs"].items()}
             values["files"] = tuple(FileEntry(**entry) for entry in values["files"])
             return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
-                f"{where} is not a readable manifest ({error}); delete that folder and run again"
+                f"{where} is not a readable manifest of a stage's output ({error}); if that folder is yours, rename "
+                "the file; otherwise delete the folder and run again"
             ) from error
 
 

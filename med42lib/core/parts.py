@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from med42lib.core.edges import Source
-from med42lib.core.manifest import MANIFEST_FILE, Manifest, describe_folder
+from med42lib.core.manifest import Manifest, describe_folder
 from med42lib.core.store import join_address, open_store
 
 PARTS_FOLDER = ".parts"
@@ -35,9 +35,8 @@ class Parts:
         Raises:
             DataError: If files of it are missing or differ from its manifest.
         """
-        if open_store(self._address).read(f"{self._prefix(key)}/{MANIFEST_FILE}") is None:
-            return None
-        return Source(join_address(self._address, self._prefix(key)), cache=self._scratch / "kept" / key).path()
+        source = Source(join_address(self._address, self._prefix(key)), cache=self._scratch / "kept" / key)
+        return None if source.manifest is None else source.path()
 
     def scratch(self, key: str) -> Path:
         """Make the empty folder in which a part is to be written."""

@@ -108,12 +108,19 @@ class S3Store:
 
     def names(self, prefix: str = "") -> list[str]:
         """List the files below a prefix."""
+        return list(self._listed(prefix))
+
+    def sizes(self) -> dict[str, int]:
+        """Give every file's size, as the bucket lists it."""
+        return self._listed("")
+
+    def _listed(self, prefix: str) -> dict[str, int]:
         start = self._key(prefix)
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
         with translated(self.address, self._bucket):
-            keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        inside = [key for key in keys if not start or key == start or key.startswith(f"{start}/")]
-        return sorted(self._name(key) for key in inside if not key.endswith("/"))
+            sizes = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
+        inside = [key for key in sizes if not start or key == start or key.startswith(f"{start}/")]
+        return {self._name(key): sizes[key] for key in sorted(inside) if not key.endswith("/")}
 
     def entries(self) -> None:
         """Know no hashes: files have to be read."""

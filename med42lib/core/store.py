@@ -41,6 +41,9 @@ class Store(Protocol):
     def names(self, prefix: str = "") -> list[str]:
         """List the files below `prefix` (or the one file of that name), sorted."""
 
+    def sizes(self) -> dict[str, int]:
+        """Give every file's size in bytes, by name, sorted; no file is read."""
+
     def entries(self) -> tuple[FileEntry, ...] | None:
         """Describe every file, if the store knows their hashes without reading them; None if it does not."""
 
@@ -64,7 +67,7 @@ def open_store(address: str) -> Store:
     """Open the store at an address without touching it.
 
     Raises:
-        StoreError: If the scheme is unknown.
+        StoreError: If the address is empty or its scheme is unknown.
         DataError: If a `package:` address names a package that is not installed.
     """
     if address.startswith(S3_SCHEME):
@@ -75,12 +78,13 @@ def open_store(address: str) -> Store:
         return HubStore(address)
     if address.startswith(PACKAGE_SCHEME):
         return LocalStore(address, _package_folder(address))
-    if "://" in address and not address.startswith(FILE_SCHEME):
+    folder = address.removeprefix(FILE_SCHEME)
+    if not folder.strip() or ("://" in address and folder == address):
         raise StoreError(
-            f"cannot open {address!r}: an address is a folder, s3://bucket/prefix, package:name/path or "
-            "hub:owner/name@revision"
+            f"cannot open {address!r}: an address is a folder (. is the working directory), s3://bucket/prefix, "
+            "package:name/path or hub:owner/name@revision"
         )
-    return LocalStore(address, Path(address.removeprefix(FILE_SCHEME)).expanduser())
+    return LocalStore(address, Path(folder).expanduser())
 
 
 def join_address(address: str, *parts: str) -> str:
@@ -90,7 +94,10 @@ def join_address(address: str, *parts: str) -> str:
 
 def _package_folder(address: str) -> Path:
     package, _, inside = address.removeprefix(PACKAGE_SCHEME).partition("/")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # a package around it that is not there, or no name at all
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise DataError(f"{address}: the Python package {package!r} is not installed; install it with pip")
     return Path(next(iter(spec.submodule_search_locations))) / inside
@@ -146,6 +153,10 @@ class LocalStore:
             if path.is_file():
                 names.append(_text(path.relative_to(self._root)))
         return sorted(names)
+
+    def sizes(self) -> dict[str, int]:
+        """Give every file's size; errors as in `names`."""
+        return {name: (self._root / name).stat().st_size for name in self.names()}
 
     def _check_link(self, path: Path) -> None:
         # Path.resolve raises where links run in a circle.

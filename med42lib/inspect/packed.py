@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from med42lib.core.dataset import EXAMPLES_FILE
+from med42lib.core.edges import Source
 from med42lib.core.errors import Med42Error
-from med42lib.core.find import ExampleFinder
+from med42lib.core.json_file import read_json_lines
 from med42lib.core.lineage import Lineage, Output
+from med42lib.core.mlflow_layout import MODEL_FOLDER, TOKENIZER_FILE
 from med42lib.core.packed import PackedDataset, PackInfo
 from med42lib.core.records import content_hash
 from med42lib.core.rejects import REJECTS_FILE
-from med42lib.inspect.raw import reach
-from med42lib.inspect.tokens import TOKENIZER_FILE, Piece, load_tokenizer, pieces_of
+from med42lib.inspect.find import ExampleFinder
+from med42lib.inspect.tokens import Piece, load_tokenizer, pieces_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -65,7 +66,8 @@ def _tokenizer(output: Output, cache: Path) -> tuple[Tokenizer | None, str]:
     """Load the model's tokenizer; without it, say why."""
     address = output.manifest.inputs["model"].address
     try:
-        return load_tokenizer(reach(address, TOKENIZER_FILE, cache / content_hash(address))), ""
+        source = Source(address, cache=cache / content_hash(address))
+        return load_tokenizer(source.reach(f"{MODEL_FOLDER}/{TOKENIZER_FILE}")), ""
     except Med42Error as error:
         return None, f"tokens are shown by their numbers, since the tokenizer cannot be read any more: {error}"
 
@@ -79,10 +81,9 @@ def _why_dropped(id: str, output: Output, lineage: Lineage) -> str:
     rows = ExampleFinder(read.source.path(EXAMPLES_FILE).parent).rows(id).get(id, [])
     if not rows:
         return f"not packed: {read.manifest.stage} left it out"
-    with output.source.path(REJECTS_FILE).open(encoding="utf-8") as lines:
-        for reject in map(json.loads, lines):
-            if reject["line"] in rows:
-                return f"dropped: {reject['reason']} ({reject['detail']})"
+    for _, reject in read_json_lines(output.source.path(REJECTS_FILE), "run pack again"):
+        if reject.get("line") in rows:
+            return f"dropped: {reject['reason']} ({reject['detail']})"
     return "dropped; the reason is not recorded"
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from med42lib.core.edges import Source
 from med42lib.core.errors import DataError, Med42Error
 from med42lib.core.files import DataFile
 from med42lib.core.manifest import describe_file
 from med42lib.core.reading import json_document, xml_root
 from med42lib.core.records import Origin
 from med42lib.core.rejects import BadRecord
-from med42lib.core.store import open_store
 from med42lib.inspect.documents import record_of_json, record_of_xml
 
 MAX_ROW_LINES = 10_000
@@ -50,7 +50,7 @@ def find_raw(address: str, origin: Origin, *, sha256: str, words: Set[str], cach
     """
     text, note = None, ""
     try:
-        path = reach(address, origin.file, cache)
+        path = Source(address, cache=cache).reach(origin.file)
         note = _changed(path, sha256)
         text = raw_text(DataFile(origin.file, path), origin.line, words)
     except Med42Error as error:
@@ -63,27 +63,6 @@ def find_raw(address: str, origin: Origin, *, sha256: str, words: Set[str], cach
 def no_raw(origin: Origin, sha256: str, *, note: str) -> RawRecord:
     """Say why a record is not there."""
     return RawRecord("", origin.file, origin.line, sha256, None, note)
-
-
-def reach(address: str, name: str, cache: Path) -> Path:
-    """Give the local path of one file, fetching it if need be.
-
-    A `Source` would hash the whole folder first, to name its content.
-
-    Raises:
-        DataError: If there is no such file.
-        StoreError, AccessError, StoreUnavailable: If the place cannot be reached.
-    """
-    store = open_store(address)
-    path = store.local_path(name)
-    if path is None:
-        path = cache / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            store.fetch(name, path)
-    if not path.is_file():
-        raise DataError(f"{address} has no file {name}")
-    return path
 
 
 def raw_text(file: DataFile, number: int, words: Set[str]) -> str | None:

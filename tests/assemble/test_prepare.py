@@ -1,14 +1,16 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from med42lib.assemble import prepare as module
 from med42lib.assemble.prepare import ROWS_PER_REPORT, SUMMARY_FILE, Reading, prepare, read_source, readings
-from med42lib.assemble.runs import read_keys, runs_of
+from med42lib.assemble.runs import read_keys, read_rows, runs_of
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
 from med42lib.assemble.templates import question_draft
 from med42lib.core.edges import Source
@@ -67,6 +69,8 @@ def test_a_source_may_open_its_own_folder_and_no_other(filled: Path) -> None:
         ("x/deep/2.csv", ["x/deep/2.csv"]),
         ("x/deep/*.csv", ["x/deep/2.csv"]),
         ("x/de*/2.csv", ["x/1.csv", "x/deep/2.csv"]),
+        (".", ["x/1.csv", "x/deep/2.csv", "xy/3.csv"]),
+        ("./x", ["x/1.csv", "x/deep/2.csv"]),
         ("*/1.csv", ["x/1.csv", "x/deep/2.csv", "xy/3.csv"]),
     ],
 )
@@ -103,12 +107,15 @@ def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monk
 
 def test_the_stages_form_holds_unless_the_source_has_its_own(filled: Path) -> None:
     assert reading(filled).form == Form("letters")
-    own = reading(filled, multiple_choice="texts", explanations=False, include=["a"], benchmark_tasks=True)
-    assert own.form == Form("texts", explanations=False, include=("a",), benchmark_tasks=True)
+    own = reading(filled, "medmcqa", path=CARDS, multiple_choice="texts", explanations=False)
+    assert own.form == Form("texts", explanations=False)
+    own = reading(filled, "niv2", path=CARDS, include=["a"], benchmark_tasks=True)
+    assert own.form == Form("letters", include=("a",), benchmark_tasks=True)
 
 
 def test_the_key_is_made_of_what_the_rows_are_made_of(filled: Path) -> None:
-    key = reading(filled).key
+    medmcqa = partial(reading, filled, "medmcqa")
+    key = medmcqa(path=CARDS).key
     same: list[dict[str, Any]] = [
         {"target": "all"},
         {"repeat": 3},
@@ -118,11 +125,11 @@ def test_the_key_is_made_of_what_the_rows_are_made_of(filled: Path) -> None:
         {"licence": "mine"},
         {"explanations": False},
         {"stage": {"seed": 8}},
-        {"path": CARDS},
+        {"path": "*/*.json"},
     ]
     others += [{"stage": {"multiple_choice": "texts"}}, {"stage": {"max_rejected_share": 0.5}}]
-    assert {reading(filled, **changes).key for changes in same} == {key}
-    assert len({key, *(reading(filled, **changes).key for changes in others)}) == 7
+    assert {medmcqa(**{"path": CARDS, **changes}).key for changes in same} == {key}
+    assert len({key, *(medmcqa(**{"path": CARDS, **changes}).key for changes in others)}) == 7
 
 
 def test_the_key_follows_the_files_in_reach_alone_wherever_they_lie(filled: Path, tmp_path: Path) -> None:
@@ -168,6 +175,15 @@ def test_rows_are_reported_as_they_are_read(filled: Path, tmp_path: Path) -> Non
     seen: list[int] = []
     read_source(reading(filled), tmp_path, seen.append)
     assert seen == [ROWS_PER_REPORT, ROWS_PER_REPORT]
+
+
+def test_the_licence_of_the_settings_replaces_even_what_records_bring(data: Path, tmp_path: Path, write: Any) -> None:
+    write("cord19/metadata.csv", "cord_uid,title,abstract,license\na,On X,X is so.,cc-by\nb,On Y,Y is so.,\n")
+    publishers = load_source("cord19").licence
+    for setting, licences in {None: {publishers, f"cc-by; {publishers}"}, "mine": {"mine"}}.items():
+        (folder := tmp_path / f"runs-{setting}").mkdir()
+        read_source(reading(data, "cord19", licence=setting), folder, nothing)
+        assert set(read_rows(folder, 0, np.arange(2, dtype=np.uint32))["licence"].to_pylist()) == licences
 
 
 def test_the_size_of_runs_can_be_given(filled: Path, tmp_path: Path) -> None:

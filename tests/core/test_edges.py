@@ -1,12 +1,15 @@
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from med42lib.core import edges as module
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
-from med42lib.core.manifest import Input, Manifest, describe_folder
-from med42lib.core.store import open_store
+from med42lib.core.manifest import FileEntry, Input, Manifest, describe_folder
+from med42lib.core.store import LocalStore, open_store
 
 
 @pytest.fixture
@@ -43,7 +46,9 @@ def test_files_and_folders_are_found_by_name(published: Path) -> None:
     assert source.path("model") == published / "model"
     assert source.path() == published
     assert source.has("model")
+    assert source.has("")
     assert not source.has("peft")
+    assert [source.has_file(name) for name in ("model/weights", "model", "")] == [True, False, False]
 
 
 def test_a_name_that_is_not_there_lists_what_is(published: Path) -> None:
@@ -93,3 +98,109 @@ def test_a_source_goes_to_another_process_with_what_is_known_of_its_files(tmp_pa
     handed_over: Source = pickle.loads(pickle.dumps(source))
     assert handed_over.address == source.address
     assert handed_over.files == known, "not hashed again"
+
+
+@pytest.mark.parametrize("content", [b'{"name": "an extension"}', b'{"name": "caf\xe9"}'], ids=["json", "latin 1"])
+def test_a_users_own_file_of_the_manifests_name_is_to_be_renamed_not_deleted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"manifest\.json is not a .* if that folder is yours, rename the file"):
+        _ = Source(str(tmp_path)).files
+
+
+class Remote(LocalStore):
+    """A folder that has to be fetched from."""
+
+    def local_path(self, name: str) -> Any:
+        return None
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make every address remote, and list the files that a source hashes."""
+    names: list[str] = []
+    describe_file = module.describe_file
+
+    def describe(path: Path, name: str) -> FileEntry:
+        names.append(name)
+        return describe_file(path, name)
+
+    monkeypatch.setattr(module, "describe_file", describe)
+    monkeypatch.setattr(module, "open_store", lambda address: Remote(address, Path(address)))
+    return names
+
+
+def test_what_came_over_a_network_is_hashed_once(published: Path, tmp_path: Path, hashed: list[str]) -> None:
+    source = Source(str(published), cache=tmp_path / "cache")
+    for name in ("model/weights", "model", "model/weights"):
+        assert source.path(name) == tmp_path / "cache" / name
+    assert hashed == ["model/weights"]
+    assert Source(str(published), cache=tmp_path / "cache").path("model").exists()
+    assert hashed == ["model/weights"] * 2, "a source trusts only what it saw itself"
+
+
+def test_a_users_remote_files_are_not_hashed_again_after_they_were_described(tmp_path: Path, hashed: list[str]) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("1,2")
+    source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert source.path("a.csv").read_text() == "1,2"
+    assert source.path() == tmp_path / "cache"
+    assert hashed == ["a.csv"]
+
+
+@pytest.mark.parametrize("wrong", ["v" * 10, "w" * 9])
+def test_a_wrong_copy_is_not_kept(published: Path, tmp_path: Path, hashed: list[str], wrong: str) -> None:
+    source = Source(str(published), cache=tmp_path / "cache")
+    (published / "model/weights").write_text(wrong)
+    with pytest.raises(DataError, match=r"model/weights (differs from its manifest|is missing or not 10 bytes long)"):
+        source.path("model")
+    (published / "model/weights").write_text("w" * 10)
+    assert source.path("model/weights").read_text() == "w" * 10
+
+
+def test_sizes_and_a_single_file_need_no_hashing(tmp_path: Path, hashed: list[str]) -> None:
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "weights").write_bytes(bytes(1000))
+    (tmp_path / "data" / "config.json").write_text("{}")
+    source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert source.sizes() == {"config.json": 2, "deep/weights": 1000}
+    assert source.reach("config.json").read_text() == "{}"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["config.json"]
+    assert hashed == []
+
+
+def test_the_sizes_are_those_of_the_files_that_are_known(published: Path, tmp_path: Path) -> None:
+    source = Source(str(published))
+    assert source.sizes()["model/weights"] == 10
+    assert "manifest.json" not in source.sizes()
+    assert source.narrowed(source.files[1:]).sizes() == {"model/weights": 10}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no files"):
+        Source(str(tmp_path / "empty")).sizes()
+
+
+def test_a_single_file_is_reached_beside_what_a_whole_folder_would_be_refused_for(tmp_path: Path) -> None:
+    (tmp_path / "outside").symlink_to("/nowhere")
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    assert Source(str(tmp_path)).reach("rows.jsonl") == tmp_path / "rows.jsonl"
+    with pytest.raises(DataError, match=r"has no file other\.jsonl"):
+        Source(str(tmp_path)).reach("other.jsonl")
+
+
+class Counted(tuple[FileEntry, ...]):
+    """Entries that count how often they are gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[FileEntry]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_looking_files_up_does_not_go_through_all_of_them_each_time(published: Path) -> None:
+    files = Counted(Source(str(published)).files)
+    source = Source(str(published), files=files)
+    for _ in range(100):
+        assert source.has_file("model/weights")
+        assert source.has("model/weights")
+        assert source.path("model/weights").exists()
+    assert files.times == 1

@@ -9,6 +9,8 @@ import pytest
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.core.files import MAX_LINE_BYTES, DataFile, DataFolder, advice, check_expansion
+from med42lib.core.manifest import describe_folder
+from med42lib.core.store import LocalStore
 
 Make = Callable[[str, bytes], DataFile]
 
@@ -147,3 +149,39 @@ def test_a_file_name_that_is_no_text_is_refused(make: Make, tmp_path: Path) -> N
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")).write_bytes(b"x")
     with pytest.raises(DataError, match=r"the file name b'\\xff.txt' is not UTF-8; rename the file"):
         DataFolder(Source(str(tmp_path))).names("")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b", "a/b"),
+        ("./a/b/", "a/b"),
+        ("a/b/x.csv", "a/b"),
+        ("./a/b/x.csv", "a/b"),
+        ("a/b/*.csv", "a/b"),
+        ("a/b/x*", "a/b"),
+        ("a/**/*.csv", "a"),
+        ("*.csv", ""),
+        ("top.csv", ""),
+        ("", ""),
+        (".", ""),
+        ("absent", "absent"),
+    ],
+)
+def test_the_folder_of_a_file_a_pattern_or_a_folder(make: Make, tmp_path: Path, path: str, expected: str) -> None:
+    make("a/b/x.csv", b"x")
+    make("top.csv", b"x")
+    assert DataFolder(Source(str(tmp_path))).folder_of(path) == expected
+
+
+def test_only_what_is_opened_is_fetched(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data/a/1.csv", "data/a/2.csv", "data/a/big.bin", "data/b/1.csv"):
+        make(name, b"x")
+    monkeypatch.setattr(LocalStore, "local_path", lambda self, name: None)
+    files, cache = describe_folder(tmp_path / "data"), tmp_path / "cache"
+    folder = DataFolder(Source(str(tmp_path / "data"), cache=cache, files=files))
+    assert [file.path for file in folder.files("a", "*.csv")] == [cache / "a/1.csv", cache / "a/2.csv"]
+    with pytest.raises(DataError, match="b is a folder where a file is wanted"):
+        folder.file("b")
+    assert [entry.path for entry in describe_folder(cache)] == ["a/1.csv", "a/2.csv"]
+    assert folder.opened == ["a/1.csv", "a/2.csv"]

@@ -258,3 +258,12 @@ def test_a_gated_data_set_names_its_own_page(datasets_hub: Hub, tmp_path: Path) 
 
     with pytest.raises(AccessError, match=f"accept its licence at {datasets_hub.endpoint}/datasets/{REPO};"):
         _ = Source(DATASET, cache=tmp_path / "in").files
+
+
+def test_sizes_and_a_single_file_need_no_download_of_others(hub: Hub, tmp_path: Path) -> None:
+    source = Source(ADDRESS, cache=tmp_path / "in")
+
+    assert source.sizes() == {name: len(content) for name, content in sorted(FILES.items())}
+    assert hub.served == []
+    assert source.reach("config.json").read_bytes() == FILES["config.json"]
+    assert hub.served == ["config.json"]

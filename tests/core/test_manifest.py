@@ -28,9 +28,11 @@ def test_metrics_hold_times_and_stay_out_of_the_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"digest": "x", "inputs": 3}'], ids=["empty", "list", "bare", "typed"]
+    "text",
+    ["", "[]", "{}", '{"digest": "x", "layout": 1, "inputs": 3}', b'{"digest": "\xff"}', '{"a": ' + "[" * 100_000],
+    ids=["empty", "list", "bare", "typed", "not UTF-8", "deep"],
 )
-def test_an_unreadable_manifest_is_named(text: str) -> None:
+def test_an_unreadable_manifest_is_named(text: str | bytes) -> None:
     with pytest.raises(DataError, match="here is not a readable manifest"):
         Manifest.from_json(text, where="here")
 
@@ -47,3 +49,9 @@ def test_a_folder_is_described_by_every_file_below_it(tmp_path: Path) -> None:
 def test_the_written_json_states_the_digest() -> None:
     assert json.loads(manifest().to_json())["digest"] == manifest().digest
     assert manifest().total_bytes == 3
+
+
+def test_a_manifest_of_another_layout_is_refused() -> None:
+    later = json.dumps({**json.loads(manifest().to_json()), "layout": 99})
+    with pytest.raises(DataError, match=r"here is not a readable manifest .*its layout is 99, not 1"):
+        Manifest.from_json(later, where="here")

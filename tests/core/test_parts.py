@@ -6,6 +6,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.core.parts import PARTS_FOLDER, Parts
 from med42lib.core.s3 import make_client
+from med42lib.core.store import LocalStore
 
 
 def parts_of(store: Path | str, scratch: Path) -> Parts:
@@ -95,3 +96,15 @@ def test_a_part_in_a_bucket_is_found_again_and_its_content_checked(bucket: str, 
     make_client().put_object(Bucket=bucket, Key="prefix/.parts/assemble/k1/rows", Body=b"SOME ROWS")
     with pytest.raises(DataError, match="rows differs from its manifest"):
         parts_of(address, tmp_path / "third").find("k1")
+
+
+def test_the_manifest_is_read_once(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, names = LocalStore.read, list[str]()
+
+    def counted(self: LocalStore, name: str) -> bytes | None:
+        names.append(name)
+        return read(self, name)
+
+    monkeypatch.setattr(LocalStore, "read", counted)
+    assert parts_of(store, tmp_path / "second").find("k1") is not None
+    assert names == ["manifest.json"]

@@ -186,7 +186,7 @@ def test_one_line_says_whether_it_worked_or_was_reused(
     assert [message.split()[0] for message in lines.messages] == ["finished", "reused"]
 
 
-def test_the_manifest_is_the_last_thing_to_appear(
+def test_the_manifest_lists_every_other_file_of_the_output(
     install: Callable[..., Stage], request_for: Callable[..., Request]
 ) -> None:
     result = run_stage(install(), request_for())

@@ -72,6 +72,7 @@ def test_a_prefix_does_not_match_its_longer_neighbour(bucket: str) -> None:
         client.put_object(Bucket=bucket, Key=key, Body=b"x")
     assert open_store(f"s3://{bucket}/data").names() == ["a"]
     assert open_store(f"s3://{bucket}").names("data") == ["data/a"]
+    assert open_store(f"s3://{bucket}/data").sizes() == {"a": 1}
 
 
 def test_a_complete_output_stays_as_it_is(bucket: str, folder: Path) -> None:
@@ -127,3 +128,38 @@ def test_a_server_that_is_not_there_is_worth_a_retry(s3: S3Server, monkeypatch: 
 def test_a_bucket_name_is_required() -> None:
     with pytest.raises(StoreError, match="names no bucket"):
         open_store("s3:///x")
+
+
+def test_an_upload_that_breaks_off_leaves_no_manifest(
+    bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, names = S3Store._upload, list[str]()
+
+    def breaks_off(self: S3Store, path: Path, name: str, num_bytes: int) -> None:
+        names.append(name)
+        if len(names) == 2:
+            raise StoreUnavailable("the server is gone")
+        upload(self, path, name, num_bytes)
+
+    monkeypatch.setattr(S3Store, "_upload", breaks_off)
+    with pytest.raises(StoreUnavailable):
+        publish(f"s3://{bucket}", folder, "k")
+    store = open_store(f"s3://{bucket}")
+    assert store.read("k/manifest.json") is None
+    assert store.names("k") == ["k/model/weights"]
+    monkeypatch.setattr(S3Store, "_upload", upload)
+    publish(f"s3://{bucket}", folder, "k")
+    assert store.names("k") == ["k/manifest.json", "k/model/weights", "k/small"]
+
+
+def test_a_single_file_is_fetched_once_and_alone(bucket: str, tmp_path: Path) -> None:
+    client = module.make_client()
+    for name in ("config.json", "weights"):
+        client.put_object(Bucket=bucket, Key=f"model/{name}", Body=b"{}")
+    source = Source(f"s3://{bucket}/model", cache=tmp_path / "cache")
+    assert source.reach("config.json").read_bytes() == b"{}"
+    client.delete_object(Bucket=bucket, Key="model/config.json")
+    assert source.reach("config.json").read_bytes() == b"{}"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["config.json"]
+    with pytest.raises(StoreError, match=r"other\.json: .* does not exist"):
+        source.reach("other.json")

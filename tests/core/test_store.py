@@ -126,3 +126,22 @@ def test_compiled_python_files_are_no_content(tmp_path: Path) -> None:
     (tmp_path / "__pycache__/x.cpython-311.pyc").write_bytes(b"x")
     (tmp_path / "x.py").write_text("")
     assert open_store(str(tmp_path)).names() == ["x.py"]
+
+
+@pytest.mark.parametrize("address", ["", " ", "file://"])
+def test_an_empty_address_is_not_taken_for_the_working_directory(address: str) -> None:
+    with pytest.raises(StoreError, match=r"cannot open '.*': an address is a folder"):
+        open_store(address)
+
+
+@pytest.mark.parametrize("package", ["no_such_thing.sub", "med42lib.no_such_thing", "med42lib.cli.sub", ""])
+def test_a_package_is_named_whatever_of_it_is_not_there(package: str) -> None:
+    with pytest.raises(DataError, match=f"package '{package}' is not installed"):
+        open_store(f"package:{package}/x")
+
+
+def test_sizes_are_those_of_all_files(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/b").write_bytes(bytes(7))
+    (tmp_path / "a").write_bytes(b"")
+    assert open_store(str(tmp_path)).sizes() == {"a": 0, "sub/b": 7}

@@ -1,12 +1,12 @@
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.planning import Shapes, count_lora_parameters, count_parameters, plan_training
 from med42lib.train.config import LoraConfig, TrainConfig
-from med42lib.train.planning import Shapes, count_lora_parameters, count_parameters, plan_training
 
+FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, chunks_per_step=4, seed=7)
 LLAMA_2_7B: dict[str, object] = {
     "vocab_size": 32000,
     "hidden_size": 4096,
@@ -48,37 +48,42 @@ def test_ignoring_grouped_query_attention_would_overcount() -> None:
     ids=["7B", "70B"],
 )
 def test_gpus_that_full_training_needs_at_least(
-    config: TrainConfig, model: Mapping[str, object], gigabytes: float, of_32: int, of_80: int
+    model: Mapping[str, object], gigabytes: float, of_32: int, of_80: int
 ) -> None:
-    plan = plan_training(config, model, num_chunks=100)
+    plan = plan_training(FULL, model, num_chunks=100)
     assert plan.state_bytes / 1e9 == pytest.approx(gigabytes, abs=0.05)
     assert plan.min_gpus(32) == of_32
     assert plan.min_gpus(80) == of_80
 
 
-def test_under_lora_the_base_takes_only_its_weights(config: TrainConfig) -> None:
+def test_under_lora_the_base_takes_only_its_weights() -> None:
     settings = {"method": "lora", "precision": "float16", "lora": LoraConfig(rank=8)}
-    plan = plan_training(config.model_copy(update=settings), LLAMA_2_7B, num_chunks=100)
+    plan = plan_training(FULL.model_copy(update=settings), LLAMA_2_7B, num_chunks=100)
     assert plan.num_parameters == 6_738_415_616
     assert plan.num_trained_parameters == 19_988_480
     assert plan.state_bytes == 6_738_415_616 * 2 + 19_988_480 * 16
     assert plan.min_gpus(32) == 1
 
 
-def test_steps_come_from_chunks_and_epochs(config: TrainConfig) -> None:
-    settings = config.model_copy(update={"chunks_per_step": 128, "epochs": 3})
+def test_steps_come_from_chunks_and_epochs() -> None:
+    settings = FULL.model_copy(update={"chunks_per_step": 128, "epochs": 3})
     assert plan_training(settings, LLAMA_2_7B, num_chunks=64_530).num_steps == 3 * 505
 
 
-def test_counts_agree_with_a_model_that_exists(base_model: Path) -> None:
-    import json
-
+def test_counts_agree_with_a_model_that_exists() -> None:
     from peft import LoraConfig as PeftLoraConfig
     from peft import get_peft_model
-    from transformers import AutoModelForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    shapes = Shapes.read(json.loads((base_model / "model" / "config.json").read_text()))
-    model = AutoModelForCausalLM.from_pretrained(base_model / "model")
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    shapes, model = Shapes.read(config.to_dict()), LlamaForCausalLM(config)
     assert count_parameters(shapes) == model.num_parameters()
     adapted = get_peft_model(model, PeftLoraConfig(r=3, target_modules="all-linear", task_type="CAUSAL_LM"))
     assert count_lora_parameters(shapes, rank=3) == adapted.get_nb_trainable_parameters()[0]
