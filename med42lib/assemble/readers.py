@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from collections.abc import Mapping, Sequence, Sized
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -30,11 +30,7 @@ class Counter(Protocol):
     value: int
 
 
-class _Rows:
-    value = 0
-
-
-_counter: Counter = _Rows()
+_counter: Counter
 
 
 def prepare_all(readings: Sequence[Reading], parts: Parts) -> list[Path]:
@@ -43,25 +39,44 @@ def prepare_all(readings: Sequence[Reading], parts: Parts) -> list[Path]:
     Raises:
         Med42Error: The first problem of any source.
     """
-    largest_first = sorted(range(len(readings)), key=lambda n: -_bytes(readings[n]))
-    with _executor(readings) as (executor, counter):
-        futures = {number: executor.submit(_prepare, readings[number], parts) for number in largest_first}
+    folders = {reading.name: folder for reading in readings if (folder := parts.find(reading.key)) is not None}
+    unread = sorted((reading for reading in readings if reading.name not in folders), key=_bytes, reverse=True)
+    processes = num_processes(unread)
+    made = _in_processes(unread, parts, processes) if unread and processes > 1 else _in_this_process(unread, parts)
+    folders.update(zip((reading.name for reading in unread), made, strict=True))
+    return [folders[reading.name] for reading in readings]
+
+
+def _in_this_process(readings: Sequence[Reading], parts: Parts) -> list[Path]:
+    """Prepare one source after the other; a signal ends this at once, since no thread has to be waited for."""
+    with progress("reading sources", None) as bar:
+        return [
+            prepare(reading, parts, partial(bar.advance, note=_note(number, readings)))
+            for number, reading in enumerate(readings)
+        ]
+
+
+def _in_processes(readings: Sequence[Reading], parts: Parts, processes: int) -> list[Path]:
+    context = multiprocessing.get_context("forkserver")
+    counter = context.Value("q", 0)
+    executor = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(counter, dict(os.environ)))
+    try:
+        futures = [executor.submit(_prepare, reading, parts) for reading in readings]
         # Of the processes that it started, Python's pool watches only those that it had before the last call.
         executor.submit(_nothing)
-        try:
-            _wait(list(futures.values()), counter)
-            return [futures[number].result() for number in range(len(readings))]
-        except BrokenProcessPool:
-            raise EnvironmentProblem(
-                "a process that read a source was killed (often: out of memory); give more memory, or set "
-                f"{PROCESSES_VARIABLE}=1"
-            ) from None
-        except (KeyboardInterrupt, SystemExit):
-            for process in multiprocessing.active_children():
-                process.kill()
-            raise
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+        _wait(futures, counter)
+        return [future.result() for future in futures]
+    except BrokenProcessPool:
+        raise EnvironmentProblem(
+            "a process that read a source was killed (often: out of memory); give more memory, or set "
+            f"{PROCESSES_VARIABLE}=1"
+        ) from None
+    except (KeyboardInterrupt, SystemExit):
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def num_processes(readings: Sequence[Reading]) -> int:
@@ -73,19 +88,6 @@ def num_processes(readings: Sequence[Reading]) -> int:
         return int(wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, len(readings), sum(map(_bytes, readings)) // BYTES_PER_PROCESS))
-
-
-@contextmanager
-def _executor(readings: Sequence[Reading]) -> Iterator[tuple[Executor, Counter]]:
-    processes = num_processes(readings)
-    if processes == 1:
-        _start(rows := _Rows(), {})
-        yield ThreadPoolExecutor(1), rows
-        return
-    context = multiprocessing.get_context("forkserver")
-    counter = context.Value("q", 0)
-    arguments = (counter, dict(os.environ))
-    yield ProcessPoolExecutor(processes, context, initializer=_start, initargs=arguments), counter
 
 
 def _start(counter: Counter, environment: Mapping[str, str]) -> None:
@@ -117,10 +119,14 @@ def _wait(futures: Sequence[Future[Path]], counter: Counter) -> None:
         while pending:
             done, pending = wait(pending, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
             now = counter.value
-            bar.advance(now - shown, note=f"{len(futures) - len(pending)} of {len(futures)} sources")
+            bar.advance(now - shown, note=_note(len(futures) - len(pending), futures))
             shown = now
             for future in done:
                 future.result()
+
+
+def _note(num_done: int, of: Sized) -> str:
+    return f"{num_done} of {len(of)} sources"
 
 
 def _bytes(reading: Reading) -> int:

@@ -17,7 +17,7 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.prepare import Reading
 from med42lib.assemble.runs import KEYS
 from med42lib.assemble.selection import Keys
-from med42lib.assemble.source import Form
+from med42lib.assemble.source import Form, TrainingSource
 from med42lib.assemble.stage import assemble
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
@@ -107,29 +107,28 @@ class DeadlyReading(FakeReading):
     """Kills the process that reads it, as the kernel does when memory is short."""
 
     @property
-    def key(self) -> str:
+    def source(self) -> TrainingSource:
         self._note_process()
         os.kill(os.getpid(), signal.SIGKILL)
-        return ""
+        return super().source
 
 
 class EndlessReading(FakeReading):
     """Is never done."""
 
     @property
-    def key(self) -> str:
+    def source(self) -> TrainingSource:
         self._note_process()
         time.sleep(600)
-        return ""
+        return super().source
 
 
 class FailingReading(FakeReading):
-    """Takes half a second and cannot be read."""
+    """Cannot be read."""
 
     @property
-    def key(self) -> str:
+    def source(self) -> TrainingSource:
         self._note_process()
-        time.sleep(0.5)
         raise DataError(f"{self.name} is broken")
 
 

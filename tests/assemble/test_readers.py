@@ -59,6 +59,12 @@ def sized(num_bytes: int, data: Path) -> Reading:
     return replace(both(data)[0], data=Source(str(data), files=(entry,)))
 
 
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no process be started for reading."""
+    monkeypatch.delattr(readers, "ProcessPoolExecutor")
+
+
 def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
@@ -99,7 +105,22 @@ def test_after_an_error_no_other_source_is_begun(
     wanted = [fake(FailingReading, name, sized(size, filled).data, tmp_path) for name, size in sizes.items()]
     with pytest.raises(DataError, match="large is broken"):
         prepare_all(wanted, parts)
-    assert {path.stem for path in tmp_path.glob("*.pid")} == {"large", "medium"}, "the next was begun, the last not"
+    assert {path.stem for path in tmp_path.glob("*.pid")} == {"large"}
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_what_is_kept_needs_no_process_and_does_not_count_towards_their_number(
+    filled: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PROCESSES_VARIABLE, raising=False)
+    folders = prepare_all(both(filled), parts)
+    monkeypatch.setattr(readers, "BYTES_PER_PROCESS", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4), raising=False)
+    assert prepare_all(both(filled), parts) == folders
+    write_cards(filled, ["other"])
+    assert prepare_all(both(filled), parts)[0] == folders[0]
+    monkeypatch.setenv(PROCESSES_VARIABLE, "2")
+    prepare_all(both(filled), parts)
 
 
 def test_sources_read_before_another_failed_need_not_be_read_again(
@@ -177,3 +198,16 @@ def test_readers_do_not_outlive_the_stage_however_it_ends(filled: Path, tmp_path
         stage.wait(20)
     assert {int((tmp_path / f"{name}.pid").read_text()) for name in ("one", "two")} <= set(started)
     wait_for(lambda: all(map(gone, started)))
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_one_process_alone_ends_in_the_middle_of_a_source(filled: Path, tmp_path: Path, end: int) -> None:
+    environment: dict[str, Any] = {**os.environ, PROCESSES_VARIABLE: "1", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", ENDLESS, str(tmp_path), str(filled)]
+    with subprocess.Popen(command, env=environment, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as stage:
+        wait_for(lambda: bool(list(tmp_path.glob("*.pid"))))
+        stage.send_signal(end)
+        try:
+            stage.wait(20)
+        finally:
+            stage.kill()

@@ -4,6 +4,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -95,3 +96,30 @@ def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (7, "said\n"), "nothing of Python's own end is waited for"
+
+
+CREATOR = """
+    import multiprocessing, os, time
+    from med42lib.core.process import die_with_creator
+
+    def work():
+        die_with_creator()
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+
+    if __name__ == "__main__":
+        multiprocessing.get_context("forkserver").Process(target=work).start()
+        time.sleep(60)
+"""
+
+
+def test_a_child_of_a_fork_server_dies_with_whom_it_was_made_for(tmp_path: Path) -> None:
+    (tmp_path / "creator.py").write_text(textwrap.dedent(CREATOR))
+    command = [sys.executable, str(tmp_path / "creator.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as creator:
+        assert creator.stdout is not None
+        child = int(creator.stdout.readline())
+        assert psutil.Process(child).ppid() != creator.pid, "its parent is the fork server"
+        assert not gone(child)
+        creator.kill()
+    assert within_seconds(5, lambda: gone(child))
