@@ -7,12 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.core.edges import Source, Target
+from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.rejects import REJECTS_FILE
+
+if TYPE_CHECKING:
+    from med42lib.assemble.selection import Counts
 
 MIXTURE_FILE = "mixture.json"
 
@@ -28,7 +32,7 @@ def assemble(config: AssembleConfig, *, data: Source, dataset: Target) -> None:
     that was read before, with the same settings, is not read again.
 
     Raises:
-        DataError: If a source is missing, unreadable or too broken.
+        DataError: If a source is missing, unreadable or too broken, or no example is left.
     """
     with tempfile.TemporaryDirectory(prefix=".reading-", dir=dataset.folder.parent) as scratch:
         _assemble(config, data, dataset, Path(scratch))
@@ -50,6 +54,7 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Pa
     parts = dataset.parts or Parts(str(scratch / "store"), "assemble", scratch)
     folders = prepare_all(wanted, parts)
     chosen, counts = select(config, sorted(config.sources), [read_keys(folder) for folder in folders])
+    _check_not_empty(config, counts)
     blocks = track(mixed(folders, chosen), "writing the mixture", unit="blocks")
     dataset.rows = write_tables(dataset.folder, blocks)
     _concatenate([folder / REJECTS_FILE for folder in folders], dataset.path(REJECTS_FILE))
@@ -57,6 +62,17 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Pa
     dataset.path(MIXTURE_FILE).write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     write_documents(config, dataset, rows)
     _summarise(rows, dataset)
+
+
+def _check_not_empty(config: AssembleConfig, counts: Sequence[Counts]) -> None:
+    """Refuse a mixture without a row, and say where the rows went."""
+    if not any(count.sampled for count in counts):
+        short, long, kept = (sum(getattr(c, name) for c in counts) for name in ("too_short", "too_long", "kept"))
+        raise DataError(
+            f"no example is left for the mixture: {short:,} have less than min_characters = {config.min_characters:,}, "
+            f"{long:,} more than max_characters = {config.max_characters}, and the targets take none of the {kept:,} "
+            "others; widen the limits, or raise the targets (a share may round to 0 rows)"
+        )
 
 
 def _concatenate(files: Sequence[Path], into: Path) -> None:
