@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from med42lib.assemble.names import known_source
 from med42lib.core.config import StageConfig
+from med42lib.core.data_layout import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
 
 MultipleChoice = Literal["letters", "texts"]
 SourceName = Annotated[str, AfterValidator(known_source)]
 
+SOURCES_WITH = {
+    "include": ("mmlu", "niv2", "stackexchange"),
+    "benchmark_tasks": ("niv2", "openorca_cot", "openorca_flan", "openorca_t0"),
+    "multiple_choice": ("headqa", "medmcqa", "medqa", "mmlu", "pubmedqa"),
+    "explanations": ("medmcqa", "pubmedqa"),
+}
+"""The sources on which a setting has an effect; elsewhere it is refused."""
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
@@ -26,7 +35,7 @@ def _target(value: object) -> object:
     raise ValueError("must be 'all', a whole number of at least 1, or a share of the total such as '25.5 %'")
 
 
-class SourceConfig(StageConfig):
+class SourceConfig(DataLayoutConfig):
     """Settings of one training source."""
 
     target: Annotated[int | str, BeforeValidator(_target)]
@@ -37,18 +46,9 @@ class SourceConfig(StageConfig):
     """How many times each example taken stands in the mixture. Small sources are sometimes repeated; nothing is unless
     this says so, and the mixture's table counts it."""
 
-    layout: Literal["publisher", "huggingface"] = "publisher"
-    """Which form of the source to read: the publisher's own release, or the rows that the Hugging Face hub has, as
-    Parquet or JSON files. The two differ in ways that matter: MedMCQA's answers count from 1 in one, from 0 in the
-    other."""
-
     path: str | None = Field(default=None, min_length=1)
     """Where the source lies inside the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`. Left out:
     where that layout usually has it, as the table of sources in the README says."""
-
-    hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")
-    """Read the source from the hub and not from the data folder: `owner/name@revision`, where the revision is the full
-    commit of 40 hexadecimal digits. Needs `layout: huggingface`."""
 
     include: tuple[str, ...] = ()
     """Which parts to read, of a source that has parts: StackExchange's sites, MMLU's subjects, Niv2's tasks. Left out:
@@ -62,7 +62,7 @@ class SourceConfig(StageConfig):
     """How this source's questions with options are written. Left out: as the stage's `multiple_choice` says."""
 
     explanations: bool = True
-    """Whether the publisher's explanation follows the answer, where there is one (PubMedQA's conclusions)."""
+    """Whether the publisher's explanation follows the answer, where there is one (MedMCQA, PubMedQA's conclusions)."""
 
     licence: str | None = Field(default=None, min_length=1)
     """Licence to record with every example. Left out: the publisher's. For data of your own in a publisher's
@@ -77,11 +77,14 @@ class SourceConfig(StageConfig):
         assert total is not None, "checked by AssembleConfig"
         return round(total * float(self.target.rstrip(" %")) / 100)
 
-    @model_validator(mode="after")
-    def _hub_has_its_own_layout(self) -> SourceConfig:
-        if self.hub is not None and self.layout != "huggingface":
-            raise ValueError("hub needs layout: huggingface, since the hub's files differ from the publisher's")
-        return self
+
+def _misplaced(name: str, settings: SourceConfig) -> Iterator[str]:
+    """Name the settings that would do nothing to this source, or keep it from being read."""
+    for setting, sources in SOURCES_WITH.items():
+        if name not in sources and getattr(settings, setting) != SourceConfig.model_fields[setting].default:
+            yield f"{setting} is for {', '.join(sources)} only, not for {name}"
+    if settings.hub is not None and name in NOT_WHOLE_ON_THE_HUB:
+        yield f"the hub lacks a file that {name} needs: download it into the data folder instead"
 
 
 class NearDuplicatesConfig(StageConfig):
@@ -134,6 +137,14 @@ class AssembleConfig(StageConfig):
     near_duplicates: NearDuplicatesConfig | None = None
     """Look for rows that say nearly the same, and report them in `near_duplicates.json` and `mixture.md`; none is ever
     dropped. Left out: not looked for, since the full mixture takes minutes."""
+
+    @field_validator("sources")
+    @classmethod
+    def _settings_that_a_source_has(cls, sources: dict[str, SourceConfig]) -> dict[str, SourceConfig]:
+        problems = [problem for name, settings in sorted(sources.items()) for problem in _misplaced(name, settings)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return sources
 
     @model_validator(mode="after")
     def _limits_leave_something(self) -> AssembleConfig:

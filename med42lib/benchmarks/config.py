@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from med42lib.benchmarks.names import known_family
 from med42lib.core.config import StageConfig
+from med42lib.core.data_layout import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
 
 FamilyName = Annotated[str, AfterValidator(known_family)]
 
-
 FAMILIES_WITH_TOPICS = ("mmlu",)
 FAMILIES_WITHOUT_HUB_LAYOUT = ("usmle",)
-FAMILIES_NOT_WHOLE_ON_THE_HUB = ("pubmedqa",)
 
 
-class BenchmarkConfig(StageConfig):
+class BenchmarkConfig(DataLayoutConfig):
     """Settings of one benchmark."""
 
     path: str = Field(min_length=1)
     """Where the benchmark lies inside the data folder. In the publisher's layout a file; for MMLU a folder of
     `<topic>_test.csv`, for USMLE one with the folders `sample_exam` and `self_assessment`. In the hub's layout a file,
-    a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read."""
-
-    layout: Literal["publisher", "huggingface"] = "publisher"
-    """Which form of the benchmark to read: the publisher's own release, or the rows that the Hugging Face hub has, as
-    Parquet or JSON files. USMLE has the former only."""
-
-    hub: str | None = Field(default=None, pattern=r"^[\w.-]+/[\w.-]+@[0-9a-f]{40}$")
-    """Read the benchmark from the hub and not from the data folder: `owner/name@revision`, where the revision is the
-    full commit of 40 hexadecimal digits; `path` is then inside that repository (`.` is all of it). Needs
-    `layout: huggingface`. Not for PubMedQA, whose official test is a list that the hub does not have."""
+    a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read; USMLE has no such
+    layout. With `hub`, `path` is inside that repository: `.` is all of it."""
 
     limit: int | None = Field(default=None, ge=1)
     """Items to keep, chosen by a keyed hash of their ids; for MMLU, of each topic. Left out: all of them. A larger
@@ -40,12 +31,6 @@ class BenchmarkConfig(StageConfig):
 
     topics: tuple[str, ...] = ()
     """Topics to read, where a benchmark has several (MMLU). Left out: all that are there."""
-
-    @model_validator(mode="after")
-    def _hub_has_its_own_layout(self) -> BenchmarkConfig:
-        if self.hub is not None and self.layout != "huggingface":
-            raise ValueError("hub needs layout: huggingface, since the hub's files differ from the publisher's")
-        return self
 
 
 class BenchmarksConfig(StageConfig):
@@ -69,6 +54,6 @@ class BenchmarksConfig(StageConfig):
                 raise ValueError(f"topics are for {', '.join(FAMILIES_WITH_TOPICS)} only, not for {name}")
             if settings.layout == "huggingface" and name in FAMILIES_WITHOUT_HUB_LAYOUT:
                 raise ValueError(f"{name} has the layout publisher only: leave layout out")
-            if settings.hub is not None and name in FAMILIES_NOT_WHOLE_ON_THE_HUB:
+            if settings.hub is not None and name in NOT_WHOLE_ON_THE_HUB:
                 raise ValueError(f"the hub lacks a file that {name} needs: download it into the data folder instead")
         return include

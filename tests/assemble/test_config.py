@@ -1,13 +1,18 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.assemble.config import AssembleConfig, SourceConfig
+from med42lib.assemble.config import SOURCES_WITH, AssembleConfig, SourceConfig
 from med42lib.assemble.names import source_names
+from med42lib.assemble.source import Form, LayoutName, load_source
 from med42lib.core.config import parse_config
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.edges import Source
+from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.files import DataFolder
+from tests.assemble import good_rows
 
 GOOD: dict[str, Any] = {"sources": {"headqa": {"target": 10}}, "multiple_choice": "letters", "seed": 0}
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -102,35 +107,62 @@ def test_nothing_is_repeated_and_duplicates_are_dropped_within_a_source_alone_un
     assert (config.min_characters, config.max_characters) == (0, None)
 
 
-def test_a_source_on_the_hub_has_a_full_revision_and_the_hubs_layout() -> None:
+def test_a_source_can_be_read_from_the_hub() -> None:
     assert headqa(hub=f"lab/head_qa@{REVISION}", layout="huggingface").hub == f"lab/head_qa@{REVISION}"
 
 
 @pytest.mark.parametrize(
-    "hub",
+    ("name", "settings", "problem"),
     [
-        "lab/qa",
-        "lab/qa@main",
-        f"lab/qa@{REVISION[:39]}",
-        f"lab/qa@{REVISION}0",
-        f"qa@{REVISION}",
-        f"lab/qa@{REVISION.upper()}",
-        f"hub:lab/qa@{REVISION}",
-        f"datasets/lab/qa@{REVISION}",
-        f"lab/qa@{REVISION}\n",
-        f"/qa@{REVISION}",
-        "",
+        ("medquad", {"include": ["typo"]}, "include is for mmlu, niv2, stackexchange only, not for medquad"),
+        ("headqa", {"benchmark_tasks": True}, "benchmark_tasks is for niv2, openorca_cot, openorca_flan, openorca_t0"),
+        ("niv2", {"multiple_choice": "texts"}, "multiple_choice is for headqa, medmcqa, medqa, mmlu, pubmedqa only"),
+        ("headqa", {"explanations": False}, "explanations is for medmcqa, pubmedqa only, not for headqa"),
+        (
+            "pubmedqa",
+            {"layout": "huggingface", "hub": f"lab/qa@{REVISION}"},
+            "the hub lacks a file that pubmedqa needs: download it into the data folder instead",
+        ),
     ],
 )
-def test_a_hub_name_without_owner_name_and_full_revision_is_refused(hub: str) -> None:
-    (problem,) = problems(sources={"headqa": {"target": 1, "layout": "huggingface", "hub": hub}})
-    assert problem.where == "assemble.sources.headqa.hub"
+def test_a_setting_that_a_source_lacks_is_refused(name: str, settings: Any, problem: str) -> None:
+    (found,) = problems(sources={name: {"target": 1, **settings}})
+    assert found.where == "assemble.sources"
+    assert problem in found.what
 
 
-def test_the_hub_in_the_publishers_layout_is_refused() -> None:
-    (problem,) = problems(sources={"headqa": {"target": 1, "hub": f"lab/qa@{REVISION}"}})
-    assert problem.where == "assemble.sources.headqa"
-    assert "hub needs layout: huggingface" in problem.what
+def test_all_settings_that_sources_lack_are_listed_at_once_and_one_that_changes_nothing_is_none() -> None:
+    lacking = {"include": ["typo"], "benchmark_tasks": True, "multiple_choice": "texts"}
+    sources = {"medquad": {"target": 1, **lacking}, "headqa": {"target": 1, "explanations": False}}
+    (found,) = problems(sources=sources)
+    named = [part.split()[0] for part in found.what.partition(" (given")[0].split("; ")]
+    assert named == ["explanations", "include", "benchmark_tasks", "multiple_choice"]
+    assert headqa(include=[], benchmark_tasks=False, explanations=True)
+
+
+@pytest.mark.parametrize("setting", ["include", "multiple_choice", "explanations"])
+def test_the_settings_are_declared_for_the_sources_on_which_they_have_an_effect(
+    data: Path, write: Any, setting: str
+) -> None:
+    changed: dict[str, Any] = {"include": ("no_such_part",), "multiple_choice": "texts", "explanations": False}
+    affected = set()
+    for (name, layout), good in good_rows.GOOD.items():
+        for file, text in {good.name: good.write([good.row]), **good.beside}.items():
+            write(file, text)
+        usual: dict[str, Any] = {"multiple_choice": "letters", "include": good.include}
+        forms = Form(**usual), Form(**{**usual, setting: changed[setting]})
+        one, other = (read_good(data, name, layout, form) for form in forms)
+        affected |= {name} if one != other else set()
+    assert affected == set(SOURCES_WITH[setting])
+
+
+def read_good(data: Path, name: str, layout: LayoutName, form: Form) -> list[Any]:
+    """Read a source's good row; gives drafts or rejects, or the error instead."""
+    folder, path = DataFolder(Source(str(data))), good_rows.read_path(name, layout, good_rows.GOOD[name, layout].name)
+    try:
+        return list(load_source(name).layout(layout).read(folder, path, form))
+    except DataError as error:
+        return [str(error)]
 
 
 def test_an_unknown_source_is_a_problem_that_lists_the_known_ones() -> None:
