@@ -96,17 +96,17 @@ def _take(
     from med42lib.core.progress import track
     from med42lib.core.rejects import Tally
 
+    settings = config.include[family.name]
     tally = Tally(benchmark, write_reject)
     usable = list(track(tally.keep(as_items(benchmark, questions)), f"reading {benchmark}", unit="items"))
     tally.check(config.max_rejected_share)
-    limit = config.include[family.name].limit
-    chosen = limited(usable, limit, seed=config.seed)
+    chosen = limited(usable, settings.limit, seed=config.seed)
     counts = {
         "items": len(chosen),
         "items_by_num_options": _by_num_options(chosen),
         "usable": len(usable),
-        "limit": limit,
-        "hub": config.include[family.name].hub,
+        "limit": settings.limit,
+        "hub": settings.hub,
         **tally.counts(),
     }
     log("benchmarks").info("%s: %s", benchmark, _sentence(counts))

@@ -29,16 +29,19 @@ def test_two_files_of_one_topic_and_none_at_all_fail(read: Any, write: Any) -> N
         read("mmlu", "mmlu")
     for folder in ("mmlu/a", "mmlu/b"):
         write(f"{folder}/anatomy_test.csv", ROW)
-    with pytest.raises(DataError, match="two files of one topic"):
+    both = r"mmlu/a/anatomy_test\.csv and mmlu/b/anatomy_test\.csv are of one topic, anatomy"
+    with pytest.raises(DataError, match=both):
         read("mmlu", "mmlu")
 
 
-@pytest.fixture
-def hub(write_rows: Any) -> None:
+HUB_ROW = {"question": "Which?", "subject": "anatomy", "choices": ["a", "b", "c", "d"], "answer": 1}
+
+
+@pytest.fixture(params=["-00000-of-00001.parquet", "/0000.parquet"])
+def hub(write: Any, request: pytest.FixtureRequest) -> None:
     """Two topics as the hub has them, with their other splits and the folders that are no topics."""
-    row = {"question": "Which?", "subject": "anatomy", "choices": ["a", "b", "c", "d"], "answer": 1}
     for name in ("anatomy/test", "anatomy/dev", "virology/test", "all/test", "auxiliary_train/train"):
-        write_rows(f"mmlu/{name}-00000-of-00001.parquet", [{**row, "question": f"In {name}?"}])
+        write(f"mmlu/{name}{request.param}", [{**HUB_ROW, "question": f"In {name}?"}])
 
 
 @pytest.mark.usefixtures("hub")
@@ -58,3 +61,18 @@ def test_topics_name_those_to_read_of_the_hub_too(read: Any) -> None:
         read("mmlu", "mmlu", layout="huggingface", topics=["nutrition"])
     with pytest.raises(DataError, match="has no topic"):
         read("mmlu", "mmlu/auxiliary_train", layout="huggingface")
+
+
+def test_two_folders_of_one_topic_fail_unless_it_is_not_wanted(read: Any, write: Any) -> None:
+    for place in ("a/anatomy", "b/anatomy/test", "b/virology"):
+        write(f"mmlu/{place}/test.parquet", [HUB_ROW])
+    with pytest.raises(DataError, match="mmlu/a/anatomy and mmlu/b/anatomy are of one topic, anatomy"):
+        read("mmlu", "mmlu", layout="huggingface")
+    assert list(read("mmlu", "mmlu", layout="huggingface", topics=["virology"])) == ["mmlu_virology"]
+
+
+@pytest.mark.parametrize("name", ["test.parquet", "test/0000.parquet"])
+def test_a_test_split_outside_any_folder_is_no_topic(read: Any, write: Any, name: str) -> None:
+    write(name, [HUB_ROW])
+    with pytest.raises(DataError, match="has no topic"):
+        read("mmlu", ".", layout="huggingface")
