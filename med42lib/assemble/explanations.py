@@ -35,13 +35,13 @@ _NAMING = (
     r"\W{0,4}?(?i:(?:is|will\s+be|would\s+be|should\s+be)(?!\w))?\W{0,4}?(?i:(?:option|choice)\W{1,3}?)?"
 )
 _THEN = r"\s*\.?(?:[\s,:;]|\.(?!\d)|[-–—](?!\s?\d))*"
-_THAT_IS = r"i\.?\s?e\b[\s.,:;]*"
+_THAT_IS = rf"i\.?\s?e\b{_THEN}"
 
 _OPENING = re.compile(
-    rf"[\W_]*(?:(?i:so|hence|thus|therefore)[\s,]+)?(?i:the\s+)?{_NAMING}{_LETTER}{_THEN}(?:{_THAT_IS})?"
+    rf"[\W_]*(?:(?i:so|hence|thus|therefore)[\s,]+)?(?i:the\s+)?{_NAMING}{_LETTER}{_THEN}(?:{_THAT_IS})*"
 )
 _RUN_TOGETHER = re.compile(rf"[\W_]*{_NAMING}(?P<letter>[A-E])(?=[A-Z])")
-_BARE_OPENING = re.compile(rf"{_LETTER}{_THEN}(?P<that_is>{_THAT_IS})?")
+_BARE_OPENING = re.compile(rf"{_LETTER}{_THEN}(?P<that_is>{_THAT_IS})*")
 _SEVERAL = re.compile(
     rf"{_CLOSED}\s*(?:,|&|/|>|\+|(?i:and|or)\b)\s*{_QUOTES}[A-Ea-e](?![\w-])"
     rf"|.{{0,120}}?(?:[,;&]|\band)\s*{_QUOTES}[A-Ea-e]{_CLOSED}\s*i\.?\s?e\b"
@@ -71,14 +71,15 @@ def told_explanation(explanation: str, options: Sequence[str], gold: int, *, let
     Returns:
         The explanation to show; empty where none can be shown.
     """
-    naming = _opening(explanation, options, gold)
-    if naming is None:
-        return _named_inside(explanation, options, gold, letters_shown=letters_shown)
-    several = naming.re is _RUN_TOGETHER or _SEVERAL.match(explanation, naming.end("letter"))
-    if several or _position(naming) != gold:
-        return ""
-    rest = _named_inside(explanation[naming.end() :], options, gold, letters_shown=letters_shown)
-    return _with_letter(rest, gold) if rest and letters_shown else rest
+    rest = explanation
+    while naming := _opening(rest, options, gold):
+        several = naming.re is _RUN_TOGETHER or _SEVERAL.match(rest, naming.end("letter"))
+        if several or _position(naming) != gold:
+            return ""
+        rest = rest[naming.end() :]
+    told = _named_inside(rest, options, gold, letters_shown=letters_shown)
+    is_opened = len(rest) < len(explanation)
+    return _with_letter(told, gold) if told and is_opened and letters_shown else told
 
 
 def _opening(explanation: str, options: Sequence[str], gold: int) -> re.Match[str] | None:

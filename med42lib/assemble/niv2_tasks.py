@@ -85,25 +85,11 @@ BENCHMARKS_BY_NAME_PART = {
     "medical_question_pair": "Medical Question Pairs",
 }
 
-BENCHMARKS_BY_TASK = {
-    "task845_pubmedqa_question_generation": "PubMedQA",
-    "task846_pubmedqa_classification": "PubMedQA",
-    "task847_pubmedqa_question_generation": "PubMedQA",
-    "task848_pubmedqa_classification": "PubMedQA",
-    "task849_pubmedqa_answer_generation": "PubMedQA",
-    "task1431_head_qa_answer_generation": "HeadQA",
-    "task1432_head_qa_language_translation_en_to_es": "HeadQA",
-    "task1433_head_qa_language_translation_es_to_en": "HeadQA",
-    "task1434_head_qa_classification": "HeadQA",
-    "task1645_medical_question_pair_dataset_text_classification": "Medical Question Pairs",
-}
-
 
 @cache
 def benchmark_of(task: str) -> str:
     """Name the benchmark whose questions a task holds; empty if none is known."""
-    by_part = (benchmark for part, benchmark in BENCHMARKS_BY_NAME_PART.items() if part in task.lower())
-    return BENCHMARKS_BY_TASK.get(task) or next(by_part, "")
+    return next((benchmark for part, benchmark in BENCHMARKS_BY_NAME_PART.items() if part in task.lower()), "")
 
 
 @dataclass(frozen=True, slots=True)

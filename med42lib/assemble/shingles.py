@@ -64,6 +64,6 @@ def _joined(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> tuple[NDAr
         hashes = (hashes ^ following) * multiplier
         hashes ^= hashes >> _SHIFT
     is_first = places == np.repeat(offsets[:-1], lengths)
-    kept = (places + NUM_WORDS <= row_ends) | (is_first & (places + NUM_WORDS > row_ends))
+    kept = (places + NUM_WORDS <= row_ends) | is_first
     counts = np.where(lengths > 0, np.maximum(lengths - NUM_WORDS + 1, 1), 0)
     return hashes[kept].astype(np.uint32), np.concatenate([[0], np.cumsum(counts)])

@@ -5,20 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from med42lib.assemble.markdown import markdown_table
 from med42lib.assemble.names import source_names
 from med42lib.assemble.source import TrainingSource, load_source
 
 BEGIN, END = "<!-- sources: written by `make compile` -->", "<!-- end of sources -->"
-_HEADER = (
-    "| source (`name`) | rows in Table A1, and how the paper seems to have come to them | left out | "
-    "publisher's files | on the hub | licence |\n|---|---|---|---|---|---|"
+_TITLES = (
+    "source (`name`)",
+    "rows in Table A1, and how the paper seems to have come to them",
+    "left out",
+    "publisher's files",
+    "on the hub",
+    "licence",
 )
 
 
 def table() -> str:
     """Describe all sources, medical ones first, each by the paper's row count."""
     sources = sorted(map(load_source, source_names()), key=lambda s: (s.domain != "medical", -s.num_paper))
-    return "\n".join([_HEADER, *map(_row, sources)])
+    return markdown_table("l" * len(_TITLES), _TITLES, map(_row, sources))
 
 
 def with_table(readme: str) -> str:
@@ -34,17 +39,16 @@ def with_table(readme: str) -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
-def _row(source: TrainingSource) -> str:
+def _row(source: TrainingSource) -> tuple[str, ...]:
     hub = source.huggingface
-    cells = [
+    return (
         f"{source.title} (`{source.name}`)",
         f"{source.num_paper:,}: {source.num_paper_origin}",
         source.left_out or "–",
         f"`{source.publisher.path}`",
         f"`{hub.repository}`" if hub.repository else "–",
         source.licence,
-    ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    )
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
 """A small data folder in the publishers' formats, and the ways to read it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from med42lib.assemble.source import Draft, Form, load_source
 from med42lib.core.edges import Source
 from med42lib.core.files import DataFolder
 from med42lib.core.rejects import Reject
+from tests.data_files import write_data
 
 Write = Callable[[str, Any], Path]
 Drafts = Callable[..., list[Any]]
@@ -28,25 +26,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(data: Path) -> Write:
-    """Write a file of the data folder: text and bytes as they are, anything else as JSON.
-
-    A list of rows becomes Parquet or JSON lines where the name ends so.
-    """
-
-    def write_file(name: str, content: Any) -> Path:
-        path = data / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith(".parquet") and isinstance(content, list):
-            pq.write_table(pa.Table.from_pylist(content), path)
-            return path
-        if name.endswith(".jsonl") and isinstance(content, list):
-            content = "".join(json.dumps(row) + "\n" for row in content)
-        if not isinstance(content, str | bytes):
-            content = json.dumps(content)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write_file
+    """Write a file of the data folder: see `write_data`."""
+    return lambda name, content: write_data(data / name, content)
 
 
 @pytest.fixture

@@ -1,44 +1,24 @@
 import json
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from med42lib.assemble.config import AssembleConfig
-from med42lib.assemble.stage import assemble
 from med42lib.core.dataset import read_examples
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
+from tests.assemble.small_sources import CARDS, mixture, run_stage, write_cards
 
 HEADQA = "headqa/HEAD_EN/train_HEAD_EN.json"
-CARDS = "medical_flashcards/medical_meadow_medical_flashcards.json"
-
 Run = Callable[..., Path]
-
-
-def cards(num: int) -> list[dict[str, str]]:
-    return [{"instruction": "", "input": f"What is {n}?", "output": f"It is {n}."} for n in range(num)]
 
 
 @pytest.fixture
 def run(tmp_path: Path, data: Path) -> Run:
     """Run the stage on the data folder; gives the folder it wrote."""
-    runs = iter(range(100))
-
-    def run_stage(sources: dict[str, Any], **settings: Any) -> Path:
-        folder = tmp_path / f"out{next(runs)}"
-        folder.mkdir()
-        values = {"sources": sources, "multiple_choice": "letters", "seed": 7, **settings}
-        assemble(AssembleConfig.model_validate(values), data=Source(str(data)), dataset=Target(folder))
-        return folder
-
-    return run_stage
-
-
-def mixture(folder: Path) -> dict[str, dict[str, Any]]:
-    return {row["source"]: row for row in json.loads((folder / "mixture.json").read_text())}
+    runs = (tmp_path / f"out{number}" for number in count())
+    return lambda sources, **others: run_stage(data, next(runs), sources, **others)
 
 
 def rejects(folder: Path) -> list[dict[str, Any]]:
@@ -46,11 +26,11 @@ def rejects(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_the_mixture_has_the_targets_the_counts_and_where_every_row_came_from(
-    run: Run, write: Any, headqa: Any, headqa_row: Any
+    run: Run, data: Path, write: Any, headqa: Any, headqa_row: Any
 ) -> None:
     image, broken, twice = headqa_row(90, image="x.png"), headqa_row(91, ra="9"), headqa_row(1, qid="92")
     path = write(HEADQA, headqa(40, image, broken, twice))
-    write(CARDS, cards(5))
+    write_cards(data, map(str, range(5)))
     out = run(
         {"headqa": {"target": 20}, "medical_flashcards": {"target": 9, "licence": "Apache-2.0"}},
         max_rejected_share=0.05,
@@ -76,10 +56,10 @@ def test_the_mixture_has_the_targets_the_counts_and_where_every_row_came_from(
 
 
 def test_equal_data_give_equal_bytes_whatever_the_order_of_sources_in_the_settings(
-    run: Run, write: Any, headqa: Any
+    run: Run, data: Path, write: Any, headqa: Any
 ) -> None:
     write(HEADQA, headqa(30))
-    write(CARDS, cards(30))
+    write_cards(data, map(str, range(30)))
     one = run({"headqa": {"target": 10}, "medical_flashcards": {"target": "all"}})
     other = run({"medical_flashcards": {"target": "all"}, "headqa": {"target": 10}})
     documents = ("mixture.md", "mixture.csv", "README.md", "croissant.json")
@@ -94,9 +74,9 @@ def test_growing_a_target_keeps_the_examples_and_their_order(run: Run, write: An
     assert [id for id in large if id in small] == small
 
 
-def test_sources_are_mixed_not_strung_together(run: Run, write: Any, headqa: Any) -> None:
+def test_sources_are_mixed_not_strung_together(run: Run, data: Path, write: Any, headqa: Any) -> None:
     write(HEADQA, headqa(50))
-    write(CARDS, cards(50))
+    write_cards(data, map(str, range(50)))
     order = [e.source for e in read_examples(run({n: {"target": "all"} for n in ("headqa", "medical_flashcards")}))]
     changes = sum(here != there for here, there in pairwise(order))
     assert 30 <= changes <= 70
@@ -116,8 +96,8 @@ def test_another_path_in_the_data_folder_is_read(run: Run, write: Any, headqa: A
     assert mixture(run({"headqa": {"target": "all", "path": "mine.json"}}))["headqa"]["sampled"] == 3
 
 
-def test_all_missing_sources_are_named_at_once_with_the_files_there_are(run: Run, write: Any) -> None:
-    write(CARDS, cards(1))
+def test_all_missing_sources_are_named_at_once_with_the_files_there_are(run: Run, data: Path) -> None:
+    write_cards(data, ["fever"])
     targets = {name: {"target": 1} for name in ("headqa", "medical_flashcards", "medmcqa")}
     with pytest.raises(DataError, match=rf"2 of 3 sources are missing; .* has {CARDS}") as error:
         run({**targets, "medmcqa": {"target": 1, "path": "mine/**/*.json"}})
@@ -140,6 +120,22 @@ def test_an_empty_source_fails(run: Run, write: Any, headqa: Any) -> None:
     write(HEADQA, headqa(0))
     with pytest.raises(DataError, match="headqa: its files hold no records"):
         run({"headqa": {"target": 1}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "went"),
+    [
+        ({"min_characters": 500}, "3 have less than min_characters = 500, 0 more than max_characters = None"),
+        ({"max_characters": 5}, "0 have less than min_characters = 0, 3 more than max_characters = 5"),
+        ({"total": 1, "sources": {"headqa": {"target": "1 %"}}}, "take none of the 3 others"),
+    ],
+)
+def test_a_mixture_without_a_row_fails_and_says_where_the_rows_went(
+    run: Run, write: Any, headqa: Any, settings: dict[str, Any], went: str
+) -> None:
+    write(HEADQA, headqa(3))
+    with pytest.raises(DataError, match=f"no example is left for the mixture: .*{went}"):
+        run(**{"sources": {"headqa": {"target": "all"}}, **settings})
 
 
 def test_too_many_rejects_fail_naming_reasons_and_examples(run: Run, write: Any, headqa: Any, headqa_row: Any) -> None:

@@ -1,12 +1,9 @@
 """A small data folder in the publishers' formats, and the ways to read it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
@@ -15,6 +12,7 @@ from med42lib.benchmarks.stage import benchmarks
 from med42lib.core.edges import Source, Target
 from med42lib.core.files import DataFolder
 from med42lib.core.rejects import Reject
+from tests.data_files import write_data
 
 
 @pytest.fixture
@@ -27,33 +25,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(data: Path) -> Callable[[str, Any], Path]:
-    """Write a file of the data folder: text as it is, a list as JSON lines, a dictionary as one JSON document."""
-
-    def write_file(name: str, content: Any) -> Path:
-        path = data / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, list):
-            content = "".join(json.dumps(row) + "\n" for row in content)
-        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-        return path
-
-    return write_file
-
-
-@pytest.fixture
-def write_rows(data: Path) -> Callable[[str, list[dict[str, Any]]], Path]:
-    """Write a file of the data folder as the hub has it: Parquet, or JSON lines, as its name says."""
-
-    def write_file(name: str, rows: list[dict[str, Any]]) -> Path:
-        path = data / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            pq.write_table(pa.Table.from_pylist(rows), path)
-        else:
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return path
-
-    return write_file
+    """Write a file of the data folder: see `write_data`."""
+    return lambda name, content: write_data(data / name, content)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from med42lib.assemble.niv2_tasks import TASKS, Choice, benchmark_of, choose
+from med42lib.assemble.niv2_tasks import Choice, benchmark_of, choose
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choose_wording, question_draft
 from med42lib.core.errors import DataError
@@ -37,8 +37,6 @@ from med42lib.core.files import DataFile, DataFolder
 from med42lib.core.reading import Record, each, json_document
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.core.tables import SUFFIXES, split_of, table_rows
-
-__all__ = ["SOURCE", "TASKS"]
 
 _TASK_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+?)(?:/train)?\.json")
 _HUB_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+)_train\.jsonl(?:\.gz)?")

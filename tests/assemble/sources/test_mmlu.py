@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft, load_source
+from med42lib.assemble.source import Draft
 from med42lib.assemble.sources.mmlu import SUBJECTS
 from med42lib.core.errors import DataError
 from med42lib.core.records import Exchange
@@ -63,10 +63,6 @@ def test_broken_rows_are_rejected_in_both_layouts(write: Any, drafts: Any) -> No
         ("rejected", "choices is not a list of four options"),
         ("rejected", "question is missing"),
     ]
-
-
-def test_the_papers_count_is_unexplained() -> None:
-    assert load_source("mmlu").num_paper_origin.startswith("unexplained")
 
 
 def test_the_real_dev_split_holds_five_questions_of_each_subject(real_data: Path, real_drafts: Any) -> None:

@@ -26,18 +26,14 @@ def test_four_options_and_five_give_the_same_question_different_ids(run: Any, wr
     assert summary["items_by_num_options"] == {"5": 1}
 
 
-def test_the_hubs_test_split_gives_the_same_ids_in_either_of_its_layouts(
-    run: Any, write: Any, write_rows: Any, medqa: Any
-) -> None:
+def test_the_hubs_test_split_gives_the_same_ids_in_either_of_its_layouts(run: Any, write: Any, medqa: Any) -> None:
     options = {letter: f"option {letter}" for letter in "ABCD"}
     row = medqa(1, options=options, answer="option B")
     ending = {f"ending{n}": option for n, option in enumerate(options.values())}
     write("published.jsonl", [row])
-    write_rows("hub/phrases_no_exclude_test.jsonl", [row])
-    write_rows("hub/phrases_no_exclude_train.jsonl", [medqa(2)])
-    write_rows(
-        "hf/data/test.parquet", [{"id": "test-00000", "sent1": row["question"], "sent2": "", **ending, "label": 1}]
-    )
+    write("hub/phrases_no_exclude_test.jsonl", [row])
+    write("hub/phrases_no_exclude_train.jsonl", [medqa(2)])
+    write("hf/data/test.parquet", [{"id": "test-00000", "sent1": row["question"], "sent2": "", **ending, "label": 1}])
     published = list(read_items(run({"medqa": {"path": "published.jsonl"}})))
     for path in ("hub", "hf"):
         (item,) = read_items(run({"medqa": {"path": path, "layout": "huggingface"}}))

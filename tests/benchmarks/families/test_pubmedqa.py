@@ -39,21 +39,19 @@ def test_more_than_the_official_test_without_the_list_is_refused(run: Any, write
 
 
 @pytest.mark.parametrize("path", ["pubmedqa", "pubmedqa/train-00000-of-00001.parquet", "pubmedqa/*.parquet"])
-def test_of_the_hubs_one_split_the_official_questions_are_asked(
-    read: Any, write: Any, write_rows: Any, path: str
-) -> None:
+def test_of_the_hubs_one_split_the_official_questions_are_asked(read: Any, write: Any, path: str) -> None:
     rows = [
         {"pubid": n, "question": f"{n}?", "context": {"contexts": ["Text."]}, "long_answer": "", "final_decision": "no"}
         for n in (1, 2)
     ]
-    write_rows("pubmedqa/train-00000-of-00001.parquet", rows)
+    write("pubmedqa/train-00000-of-00001.parquet", rows)
     write("pubmedqa/test_ground_truth.json", {"2": "no"})
     left_out, asked = read("pubmedqa", path, layout="huggingface")["pubmedqa"]
     assert left_out == ("excluded", "the question is not one of the official test")
     assert (asked.publisher_id, asked.options[asked.gold]) == ("2", "no")
 
 
-def test_without_the_list_the_hubs_questions_are_not_read(read: Any, write_rows: Any) -> None:
-    write_rows("pubmedqa/train.jsonl", [{"pubid": 1}])
+def test_without_the_list_the_hubs_questions_are_not_read(read: Any, write: Any) -> None:
+    write("pubmedqa/train.jsonl", [{"pubid": 1}])
     with pytest.raises(DataError, match=r"has no 'pubmedqa/test_ground_truth\.json'"):
         read("pubmedqa", "pubmedqa", layout="huggingface")
