@@ -1,11 +1,15 @@
 import json
+import signal
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 
+from med42lib import cli
 from med42lib.cli import main
+from med42lib.command import Command
 from tests.conftest import REPOSITORY
 
 DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
@@ -24,6 +28,42 @@ def test_an_error_of_the_users_is_one_message_and_an_exit_code(capsys: pytest.Ca
     assert main(["plan", "nothing.yaml"]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("\nerror: spec\n  nothing.yaml: cannot be read")
+
+
+def test_ctrl_c_is_one_message_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_arguments: Namespace) -> int:
+        raise KeyboardInterrupt
+
+    stub = Command("stub", "be interrupted", "", lambda _parser: None, interrupted)
+    monkeypatch.setattr(cli, "_commands", lambda: [stub])
+    assert main(["stub"]) == 130
+    assert "interrupted; run the same command again" in capsys.readouterr().err
+
+
+WAITING = """
+import sys, time
+from med42lib import cli
+from med42lib.command import Command
+def wait(_arguments):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up")
+cli._commands = lambda: [Command("stub", "wait", "", lambda _parser: None, wait)]
+sys.exit(cli.main(["stub"]))
+"""
+
+
+def test_a_request_to_stop_unwinds_and_ends_with_exit_code_143() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True) as stub:
+        assert stub.stdout is not None
+        assert stub.stdout.readline() == "ready\n"
+        stub.send_signal(signal.SIGTERM)
+        assert stub.stdout.read() == "cleaned up\n"
+    assert stub.returncode == 143
 
 
 def test_the_plan_says_parameters_memory_and_steps(capsys: pytest.CaptureFixture[str]) -> None:
