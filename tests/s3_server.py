@@ -22,6 +22,8 @@ from med42lib.core.s3 import make_client
 
 ACCESS_KEY, SECRET_KEY = "med42-test-key", "med42-test-secret"
 START_SECONDS = 60
+PORTS_PER_BLOCK = 8
+_CLAIMS: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,32 @@ def s3_server() -> Iterator[S3Server]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on; below 50000, since SeaweedFS puts its gRPC ports 10000 higher."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        for port in range(20000 + os.getpid() % 20000, 49999):
-            sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-            try:
-                sockets[0].bind(("127.0.0.1", port))
-                sockets[1].bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-            ports.append(port)
-            if len(ports) == count:
-                return ports
-    raise RuntimeError("no free ports")
+    """Find up to 7 ports that nobody listens on, and that no other caller gets before this process ends.
+
+    They are of a block whose first port is held. Since SeaweedFS puts its gRPC ports 10000 higher, all are below 22768:
+    those above 32768 Linux hands out by itself.
+    """
+    for first in range(20000, 22768, PORTS_PER_BLOCK):
+        ports = range(first + 1, first + 1 + count)
+        claim = socket.socket()
+        if _binds(claim, first) and all(map(_is_free, [*ports, *(port + 10000 for port in ports)])):
+            _CLAIMS.append(claim)
+            return list(ports)
+        claim.close()
+    raise RuntimeError("no free ports below 22768")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return _binds(probe, port)
+
+
+def _binds(to_bind: socket.socket, port: int) -> bool:
+    try:
+        to_bind.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
 
 
 def _die_with_this_process() -> None:
