@@ -40,7 +40,7 @@ demo: $(VENV)/demo ## Run the whole job on this machine with the data the projec
 test: $(VENV)/dev ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-check: $(VENV)/dev ## Format, lint, types, import rules, compiled pipelines
+check: $(VENV)/dev ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
