@@ -3,8 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from tests.assemble.small_sources import (
     write_advice,
     write_cards,
 )
+from tests.processes import gone, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -63,17 +62,6 @@ def sized(num_bytes: int, data: Path) -> Reading:
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no process be started for reading."""
     monkeypatch.delattr(readers, "ProcessPoolExecutor")
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "took too long"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])

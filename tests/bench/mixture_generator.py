@@ -23,31 +23,14 @@ import orjson
 from med42lib.assemble.niv2_tasks import TASKS
 from med42lib.assemble.source import load_source
 from med42lib.assemble.sources.mmlu import SUBJECTS
+from med42lib.core.mixture_table import TABLE_A1
 from tests.bench import mixture_files as files
 from tests.bench import mixture_rows as rows
 from tests.bench.mixture_rows import Row
 from tests.bench.mixture_text import Prose
 
-NUM_PAPER = {
-    "medmcqa": 180_462,
-    "medical_flashcards": 30_106,
-    "stackexchange": 64_246,
-    "medqa": 11_290,
-    "cord19": 17_721,
-    "pubmedqa": 499,
-    "headqa": 2_657,
-    "mediqa": 1_950,
-    "health_advice": 7_694,
-    "pubmed_causal": 2_169,
-    "opengpt": 66_026,
-    "medquad": 14_553,
-    "mmlu": 244,
-    "niv2": 11_447,
-    "openorca_t0": 110_905,
-    "openorca_flan": 110_854,
-    "openorca_cot": 73_890,
-}
-"""Rows of each source in Table A1 of the paper: 706,713."""
+NUM_PAPER = {name: load_source(name).num_paper for name in TABLE_A1}
+"""Rows of each source in Table A1 of the paper: 706,713 together."""
 
 BENCHMARK_TASKS = ("task665_mmmlu_answer_generation_anatomy", "task1431_head_qa_answer_generation")
 ROWS_PER_BATCH = 5_000

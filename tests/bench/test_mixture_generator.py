@@ -32,9 +32,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_the_counts_are_those_of_table_a1() -> None:
-    assert sum(NUM_PAPER.values()) == 706_713
-    assert {name: load_source(name).num_paper for name in NUM_PAPER} == NUM_PAPER
+def test_the_program_compared_with_reads_the_same_sources() -> None:
     assert PROGRAM.keys() == NUM_PAPER.keys()
 
 

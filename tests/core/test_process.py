@@ -2,8 +2,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -11,6 +9,7 @@ import pytest
 
 from med42lib.core import process
 from med42lib.core.process import PARENT_VARIABLE, child_environment, die_with_parent
+from tests.processes import gone, wait_for
 
 PARENT = """
     import subprocess, sys
@@ -30,19 +29,6 @@ CHILD = """
 """
 
 
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
-def within_seconds(limit: float, condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.mark.parametrize("preparation", ["", "process._killed_by_kernel = lambda: False"], ids=["kernel", "looking"])
 def test_a_child_dies_with_its_killed_parent(preparation: str) -> None:
     child_code = textwrap.dedent(CHILD).format(preparation=preparation)
@@ -52,7 +38,7 @@ def test_a_child_dies_with_its_killed_parent(preparation: str) -> None:
         child = int(parent.stdout.readline())
         assert not gone(child)
         parent.kill()
-    assert within_seconds(5, lambda: gone(child))
+    wait_for(lambda: gone(child), seconds=5)
 
 
 def test_a_child_whose_parent_is_gone_already_dies_at_once() -> None:
@@ -122,4 +108,4 @@ def test_a_child_of_a_fork_server_dies_with_whom_it_was_made_for(tmp_path: Path)
         assert psutil.Process(child).ppid() != creator.pid, "its parent is the fork server"
         assert not gone(child)
         creator.kill()
-    assert within_seconds(5, lambda: gone(child))
+    wait_for(lambda: gone(child), seconds=5)

@@ -5,7 +5,8 @@ import pytest
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.fetch_model.files import read_json, tensors_by_shard, wanted_files
+from med42lib.core.mlflow_layout import TOKENIZER_FILES
+from med42lib.fetch_model.files import tensors_by_shard, wanted_files
 
 INDEX = "model.safetensors.index.json"
 
@@ -46,6 +47,12 @@ def test_shards_are_taken_as_the_index_names_them_and_a_second_copy_of_the_weigh
         "tokenizer.json",
     ]
     assert tensors_by_shard(tmp_path / INDEX) == {"model-1.safetensors": {"a", "c"}, "model-2.safetensors": {"b"}}
+
+
+def test_every_file_that_a_tokenizer_may_consist_of_is_taken(tmp_path: Path) -> None:
+    wanted = sorted(["config.json", "model.safetensors", *TOKENIZER_FILES])
+
+    assert wanted_files(make(tmp_path, *wanted)) == wanted
 
 
 def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ def test_an_index_that_leads_out_of_its_folder_or_to_pickles_is_refused(tmp_path
 
 @pytest.mark.parametrize("text", ['{"a": ', "[1, 2]", "\x00\x01", '"text"'])
 def test_a_file_that_holds_no_json_object_is_named(tmp_path: Path, text: str) -> None:
-    (tmp_path / "config.json").write_text(text)
+    (tmp_path / INDEX).write_text(text)
 
-    with pytest.raises(DataError, match=r"config\.json"):
-        read_json(tmp_path / "config.json")
+    with pytest.raises(DataError, match=r"index\.json is broken \(.*; fetch it again"):
+        tensors_by_shard(tmp_path / INDEX)

@@ -8,7 +8,7 @@ from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.stage import fetch_model
-from tests.core.hub_server import REPO, REVISION, Hub, serving
+from tests.core.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 
 def mirror(weights: Path, output: Path, **settings: str) -> Target:
@@ -84,9 +84,7 @@ def test_from_a_hub_only_the_wanted_large_files_are_fetched(
     files = {path.name: path.read_bytes() for path in weights.iterdir()}
     large = {"model.safetensors": files["model.safetensors"], "pytorch_model.bin": b"not this one"}
     with serving(Hub({**files, **large}, large=frozenset(large))) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        point_client_at(hub.endpoint, monkeypatch, tmp_path)
         (tmp_path / "out").mkdir()
         source = Source(f"hub:{REPO}@{REVISION}", cache=tmp_path / "in")
 

@@ -1,6 +1,6 @@
 import json
+import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,8 +67,7 @@ def test_a_killed_task_has_the_exit_code_a_shell_gives_it() -> None:
     assert run_on_host(chain(killed), {"text": "x"}) == (137, None)
 
 
-def test_the_handler_is_put_back(tmp_path: Path) -> None:
-    before = subprocess_task_handler.SubprocessTaskHandler
+def test_what_a_run_changes_in_this_process_is_put_back() -> None:
+    before = (subprocess_task_handler.SubprocessTaskHandler, sys.stdout, logging.root.manager.disable)
     run_on_host(chain(shout), {"text": json.dumps({"n": 1})})
-    assert subprocess_task_handler.SubprocessTaskHandler is before
-    assert sys.stdout is not None
+    assert (subprocess_task_handler.SubprocessTaskHandler, sys.stdout, logging.root.manager.disable) == before
