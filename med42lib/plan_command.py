@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from typing import Any
 
 from med42lib.command import Command
 from med42lib.core.edges import Source
+from med42lib.core.json_file import read_json
+from med42lib.core.mlflow_layout import CONFIG_FILE
 from med42lib.spec import RunSpec, load_spec
 from med42lib.train.config import TrainConfig
 
@@ -59,9 +60,8 @@ def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chun
 
 
 def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any]:
-    path = Source(spec.inputs.base_model, cache=cache).reach("config.json")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
+    path = Source(spec.inputs.base_model, cache=cache).reach(CONFIG_FILE)
+    return read_json(path, "name a folder with a whole model as inputs.base_model")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

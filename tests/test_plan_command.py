@@ -64,3 +64,10 @@ def test_a_model_without_settings_is_named(data: Path, tmp_path: Path) -> None:
 def test_data_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(DEMO), "--set", f"inputs.training_data={tmp_path / 'gone'}"]) == 3
     assert "gone does not exist; check the address" in capsys.readouterr().err
+
+
+def test_broken_settings_of_a_model_are_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"hidden_size": ')
+    with pytest.raises(DataError, match=r"config\.json is broken .*inputs\.base_model"):
+        list(plan_lines(spec_of(data, f"inputs.base_model={tmp_path / 'model'}"), tmp_path / "cache"))

@@ -13,12 +13,11 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
+from med42lib.core.mixture_table import MIXTURE_FILE
 from med42lib.core.rejects import REJECTS_FILE
 
 if TYPE_CHECKING:
     from med42lib.assemble.selection import Counts
-
-MIXTURE_FILE = "mixture.json"
 
 
 def assemble(config: AssembleConfig, *, data: Source, dataset: Target) -> None:

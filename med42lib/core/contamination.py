@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json_lines
 
 CONTAMINATED_FILE = "contaminated.json"
 PAIRS_FILE = "pairs.jsonl"
 NEAREST_FILE = "nearest.jsonl"
 SUMMARY_FILE = "summary.json"
+ADVICE = "run decontaminate again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +28,38 @@ class Pair:
     cosine: float
     item_text: str
     example_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The training example most like an evaluation item, contaminated or not."""
+
+    item_id: str
+    benchmark: str
+    example_id: str
+    cosine: float
+
+
+Found = TypeVar("Found", Pair, Nearest)
+
+
+def read_pairs(path: Path) -> Iterator[Pair]:
+    """Read all pairs of a `PAIRS_FILE`.
+
+    Raises:
+        DataError: If a line is broken or lacks a field.
+    """
+    return _read(Pair, path)
+
+
+def read_nearest(path: Path) -> Iterator[Nearest]:
+    """Read every item's nearest example off a `NEAREST_FILE`; errors as in `read_pairs`."""
+    return _read(Nearest, path)
+
+
+def _read(kind: type[Found], path: Path) -> Iterator[Found]:
+    names = [field.name for field in fields(kind)]
+    for where, values in read_json_lines(path, ADVICE):
+        if absent := [name for name in names if name not in values]:
+            raise DataError(f"{where} has no {', '.join(absent)}; {ADVICE}")
+        yield kind(**{name: values[name] for name in names})

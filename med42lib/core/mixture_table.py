@@ -14,6 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from med42lib.core.edges import Source
+from med42lib.core.json_file import read_json_list
+
+MIXTURE_FILE = "mixture.json"
+"""One row of counts, files and licence per source, beside the assembled examples."""
+
 TABLE_A1 = (
     *("medmcqa", "medical_flashcards", "stackexchange", "medqa", "cord19", "pubmedqa", "headqa", "mediqa"),
     *("health_advice", "pubmed_causal", "opengpt", "medquad", "mmlu", "niv2"),
@@ -25,7 +31,7 @@ NUM_PAPER = {"medical": 411_064, "general": 295_649}
 """The sub-totals of Table A1. Their shares are 58.17 % and 41.83 %; text and caption round to 60 % and 40 %."""
 
 DOMAIN_TITLES = {"medical": "Medical domain", "general": "General domain"}
-_TOTAL_PAPER = sum(NUM_PAPER.values())
+TOTAL_PAPER = sum(NUM_PAPER.values())
 
 Row = Mapping[str, Any]
 
@@ -56,7 +62,7 @@ class Line:
     @property
     def paper_share(self) -> float | None:
         """Share of the paper's mixture, in [0, 1]."""
-        return None if self.paper is None else self.paper / _TOTAL_PAPER
+        return None if self.paper is None else self.paper / TOTAL_PAPER
 
     @property
     def difference(self) -> int | None:
@@ -93,13 +99,22 @@ class MixtureTable:
         """Say how much of the mixture is of the general domain, here and in the paper."""
         examples = sum(line.examples for line in self.sources if line.domain == "general")
         share = examples / self.num_examples if self.num_examples else 0.0
-        paper_share = NUM_PAPER["general"] / _TOTAL_PAPER
+        paper_share = NUM_PAPER["general"] / TOTAL_PAPER
         ours, paper = two_decimals(share), two_decimals(paper_share)
         here = f"General domain: {examples:,} of {self.num_examples:,} examples, {ours} %"
         if not self.is_papers:
             return f"{here}. In the paper's mixture it is {paper} % by its Table A1; its text says 40 %."
         compared = "as in" if ours == paper else f"{signed(two_decimals(share - paper_share))} points from"
         return f"{here}, {compared} the {paper} % of the paper's Table A1 (its text says 40 %)."
+
+
+def read_mixture(dataset: Source) -> list[dict[str, Any]]:
+    """Read the rows of `mixture.json`; none if the data set has no such file.
+
+    Raises:
+        DataError: If the file is broken.
+    """
+    return read_json_list(dataset.path(MIXTURE_FILE), "run assemble again") if dataset.has(MIXTURE_FILE) else []
 
 
 def mixture_table(rows: Sequence[Row]) -> MixtureTable:
@@ -115,7 +130,7 @@ def mixture_table(rows: Sequence[Row]) -> MixtureTable:
         if 0 < len(part) < len(rows):
             examples, paper = sum(row["sampled"] for row in part), NUM_PAPER[domain] if is_papers else None
             lines.append(Line("domain", domain, domain, title, examples, total, paper))
-    lines.append(Line("total", "", "total", "Total", total, total, _TOTAL_PAPER if is_papers else None))
+    lines.append(Line("total", "", "total", "Total", total, total, TOTAL_PAPER if is_papers else None))
     return MixtureTable(tuple(lines), is_papers)
 
 

@@ -12,20 +12,22 @@ mlflow 3.17.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import yaml
 
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
 
 MLMODEL_FILE = "MLmodel"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "peft"
 TOKENIZER_FOLDER = "components/tokenizer"
+CONFIG_FILE = "config.json"
+TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (
-    "tokenizer.json",
+    TOKENIZER_FILE,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -34,7 +36,10 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "merges.txt",
     "chat_template.jinja",
+    "chat_template.json",
 )
+"""All that a tokenizer may consist of; a model has some of these files."""
+_ADVICE = "fetch the base model again"
 
 
 def write_mlmodel(folder: Path, *, adapter: bool) -> None:
@@ -51,7 +56,7 @@ def write_mlmodel(folder: Path, *, adapter: bool) -> None:
         "task": "text-generation",
         "instance_type": "TextGenerationPipeline",
         "framework": "pt",
-        "pipeline_model_type": _architecture(folder / MODEL_FOLDER / "config.json"),
+        "pipeline_model_type": _architecture(folder / MODEL_FOLDER / CONFIG_FILE),
         "source_model_name": MODEL_FOLDER,
         "model_binary": MODEL_FOLDER,
         "components": ["tokenizer"],
@@ -79,6 +84,6 @@ def copy_tokenizer(model: Path, folder: Path) -> None:
 
 def _architecture(config: Path) -> str:
     try:
-        return str(json.loads(config.read_text(encoding="utf-8"))["architectures"][0])
-    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{config} names no model architecture ({error!r}); fetch the base model again") from error
+        return str(read_json(config, _ADVICE)["architectures"][0])
+    except (KeyError, IndexError, TypeError) as error:
+        raise DataError(f"{config} names no model architecture ({error!r}); {_ADVICE}") from error

@@ -114,12 +114,17 @@ def read_items(folder: Path) -> Iterator[BenchmarkItem]:
     """Read the benchmark items that `write_items` wrote.
 
     Raises:
-        DataError: If a line cannot be read back.
+        DataError: If a line cannot be read back, or two items have the same id.
     """
     path = folder / ITEMS_FILE
+    seen: set[str] = set()
     with path.open(encoding="utf-8") as stream:
         for number, line in enumerate(stream, start=1):
             try:
-                yield BenchmarkItem.from_json(line)
+                item = BenchmarkItem.from_json(line)
             except (ValueError, TypeError, KeyError) as error:
                 raise DataError(f"{path}:{number}: not a benchmark item ({error}); run benchmarks again") from error
+            if item.id in seen:
+                raise DataError(f"{path}:{number}: two benchmark items have the id {item.id!r}; run benchmarks again")
+            seen.add(item.id)
+            yield item

@@ -7,14 +7,9 @@ from math import prod
 from pathlib import Path
 
 from med42lib.core.errors import DataError
-from med42lib.fetch_model.files import (
-    CONFIG_FILE,
-    INDEX_FILE,
-    TOKENIZER_FILE,
-    WEIGHTS_FILE,
-    read_json,
-    tensors_by_shard,
-)
+from med42lib.core.json_file import read_json
+from med42lib.core.mlflow_layout import CONFIG_FILE, TOKENIZER_FILE
+from med42lib.fetch_model.files import ADVICE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ def check_model(folder: Path) -> ModelFacts:
     Raises:
         DataError: If one of them is missing, broken, or does not fit the others.
     """
-    config = read_json(folder / CONFIG_FILE)
+    config = read_json(folder / CONFIG_FILE, ADVICE)
     if "model_type" not in config:
         raise DataError(f"{folder / CONFIG_FILE} names no model_type; it is not a model's config.json")
     headers = _read_headers(folder)
@@ -91,7 +86,7 @@ def _count_tokens(folder: Path) -> int:
     """Load the tokenizer as every later stage does, and count its tokens."""
     from transformers import AutoTokenizer
 
-    if "model" not in read_json(folder / TOKENIZER_FILE):
+    if "model" not in read_json(folder / TOKENIZER_FILE, ADVICE):
         raise DataError(f"{folder / TOKENIZER_FILE} describes no tokenizer; fetch it again")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
+from med42lib.core.mlflow_layout import CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_FILES
 
-CONFIG_FILE = "config.json"
-TOKENIZER_FILE = "tokenizer.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-_COMPANIONS = (
-    "generation_config.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "chat_template.*",
-    "LICENSE*",
-    "NOTICE*",
-    "USE_POLICY*",
-)
+ADVICE = "fetch it again"
+_COMPANIONS = (*TOKENIZER_FILES, "generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -64,30 +50,15 @@ def tensors_by_shard(index: Path) -> dict[str, set[str]]:
     Raises:
         DataError: If it is not an index of files in its own folder.
     """
-    weight_map = read_json(index).get("weight_map")
+    weight_map = read_json(index, ADVICE).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise DataError(f"{index} has no weight_map; it is not an index of weights, fetch it again")
+        raise DataError(f"{index} has no weight_map; it is not an index of weights, {ADVICE}")
     shards: dict[str, set[str]] = {}
     for tensor, shard in weight_map.items():
         if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
             raise DataError(f"{index} names {shard!r} as a weight file; expected *.safetensors beside it")
         shards.setdefault(shard, set()).add(tensor)
     return shards
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        DataError: If the file holds anything else.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} is not readable JSON ({error}); fetch it again") from error
-    if not isinstance(values, dict):
-        raise DataError(f"{path} holds a JSON {type(values).__name__}, expected an object; fetch it again")
-    return values
 
 
 def _no_weights(address: str, names: set[str]) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
+from med42lib.core.mlflow_layout import CONFIG_FILE, MODEL_FOLDER
 from med42lib.core.progress import progress
 from med42lib.core.store import writing
 from med42lib.fetch_model.config import FetchModelConfig
-
-MODEL_FOLDER = "model"
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:
@@ -32,7 +31,7 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
     """
     from med42lib.fetch_model.check import check_model
 
-    folder = model.path(f"{MODEL_FOLDER}/config.json").parent
+    folder = model.path(f"{MODEL_FOLDER}/{CONFIG_FILE}").parent
     if config.format == "gguf":
         _convert(weights, folder, config.gguf_dtype)
     else:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-
-MODEL_CONFIG_FILE = "config.json"
+from med42lib.core.json_file import read_json
+from med42lib.core.mlflow_layout import CONFIG_FILE
 
 
 def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> None:
@@ -19,10 +19,11 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
         ConfigError: If `chunk_length` exceeds the model's number of positions.
         DataError: If the tokenizer knows more tokens than the model, or the file is broken.
     """
-    path = folder / MODEL_CONFIG_FILE
+    path = folder / CONFIG_FILE
     if not path.is_file():
         return
-    num_positions, num_embeddings = _stated(path, "max_position_embeddings"), _stated(path, "vocab_size")
+    stated = read_json(path, "fetch the model again")
+    num_positions, num_embeddings = _number(stated, "max_position_embeddings"), _number(stated, "vocab_size")
     if num_positions is not None and chunk_length > num_positions:
         problem = f"must be at most {num_positions:,}, the context of the model in {folder} (given: {chunk_length:,})"
         raise ConfigError("settings of pack", [Problem("pack.chunk_length", problem)])
@@ -33,9 +34,6 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
         )
 
 
-def _stated(path: Path, name: str) -> int | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8")).get(name)
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{path} is broken ({error}); fetch the model again") from error
+def _number(stated: Mapping[str, object], name: str) -> int | None:
+    value = stated.get(name)
     return value if isinstance(value, int) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from med42lib.core.edges import Source, Target
 from med42lib.core.log import log
+from med42lib.core.mlflow_layout import CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FILES
 from med42lib.core.packed import PackInfo
 from med42lib.core.progress import track
 from med42lib.core.rejects import REJECTS_FILE, Tally
@@ -48,12 +49,10 @@ def pack(config: PackConfig, *, dataset: Source, model: Source, packed: Target) 
 
 def _fetch_tokenizer(model: Source) -> Path:
     """Fetch the tokenizer's files, and not the weights; returns their folder."""
-    from med42lib.pack.tokenise import OTHER_TOKENIZER_FILES, TOKENIZER_FILE
-
-    for name in OTHER_TOKENIZER_FILES:
-        if model.has(f"model/{name}"):
-            model.path(f"model/{name}")
-    return model.path(f"model/{TOKENIZER_FILE}").parent
+    for name in (*TOKENIZER_FILES, CONFIG_FILE):
+        if model.has(f"{MODEL_FOLDER}/{name}"):
+            model.path(f"{MODEL_FOLDER}/{name}")
+    return model.path(f"{MODEL_FOLDER}/{TOKENIZER_FILE}").parent
 
 
 def pack_examples(config: PackConfig, dataset: Source, tokenizer: SampleTokenizer, packed: Target) -> PackInfo:

@@ -6,7 +6,6 @@ Shape key:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,19 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.core.json_file import read_json
+from med42lib.core.mlflow_layout import TOKENIZER_FILE
 from med42lib.core.prompt import Rendered
-
-TOKENIZER_FILE = "tokenizer.json"
-OTHER_TOKENIZER_FILES = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "tokenizer.model",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "config.json",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +103,7 @@ def load_tokenizer(folder: Path) -> SampleTokenizer:
 
 def _check_file(path: Path) -> None:
     """Read the file as JSON first: the tokenizers library tells a broken one by a bare Exception."""
-    try:
-        whole = isinstance(json.loads(path.read_text(encoding="utf-8")).get("model"), dict)
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is missing or broken ({error}); fetch the model again") from error
-    if not whole:
+    if not isinstance(read_json(path, "fetch the model again").get("model"), dict):
         raise DataError(f"{path} is not a tokenizer: it has no 'model'; fetch the model again")
 
 

@@ -8,12 +8,13 @@ The run of a training names both `packed`, which it reads, and `dataset`, which 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from med42lib.core.lineage import Output
 from med42lib.core.manifest import Input, Manifest
+from med42lib.core.mixture_table import read_mixture
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ASSEMBLED = "dataset"
 _CONTEXTS = {"dataset": "training", "packed": "training", "items": "evaluation"}
 _ON_THE_WAY = ("dataset", "packed")
-_MIXTURE_FILE = "mixture.json"
 _TYPES = {"string": "string", "int64": "long"}
 
 
@@ -100,8 +100,7 @@ def _type(type_: pa.DataType) -> dict[str, Any]:
 def _profile(assembled: Output) -> str:
     """Count the rows, by source and by domain if the stage wrote that down."""
     profile: dict[str, Any] = {"num_rows": assembled.manifest.rows}
-    if assembled.source.has(_MIXTURE_FILE):
-        rows: list[Mapping[str, Any]] = json.loads(assembled.source.path(_MIXTURE_FILE).read_text(encoding="utf-8"))
+    if rows := read_mixture(assembled.source):
         profile["sources"] = {row["source"]: row["sampled"] for row in rows}
         domains = sorted({row["domain"] for row in rows})
         profile["domains"] = {

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from med42lib.core.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, Pair
+from med42lib.core.contamination import (
+    ADVICE,
+    CONTAMINATED_FILE,
+    NEAREST_FILE,
+    PAIRS_FILE,
+    SUMMARY_FILE,
+    Pair,
+    read_nearest,
+    read_pairs,
+)
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.report.files import read_json, read_json_lines
+from med42lib.core.json_file import read_json
 from med42lib.report.results import Accuracy, overall_clean
 from med42lib.report.scores import Answers
 
@@ -67,14 +75,14 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
     Raises:
         DataError: If a file is missing or broken.
     """
-    flagged = read_json(source, CONTAMINATED_FILE)
-    summary = read_json(source, "summary.json")
+    flagged = read_json(source.path(CONTAMINATED_FILE), ADVICE)
+    summary = read_json(source.path(SUMMARY_FILE), ADVICE)
     sources, shown = _read_pairs(source.path(PAIRS_FILE), num_shown)
     try:
         return Contamination(
             threshold=float(flagged["threshold"]),
             cosines=dict(flagged["items"]),
-            nearest=_read_nearest(source.path(NEAREST_FILE)),
+            nearest={item.item_id: float(item.cosine) for item in read_nearest(source.path(NEAREST_FILE))},
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()
@@ -111,7 +119,7 @@ def sweep_thresholds(
     """
     missing = next((item_id for item_id in answers.item_ids if item_id not in nearest), None)
     if missing is not None:
-        raise DataError(f"nearest.jsonl has no best match for the item {missing!r}; run decontaminate again")
+        raise DataError(f"{NEAREST_FILE} has no best match for the item {missing!r}; {ADVICE}")
     cosines = np.array([nearest[item_id] for item_id in answers.item_ids])
     rows = []
     for threshold in sorted(thresholds):
@@ -125,27 +133,10 @@ def _read_pairs(path: Path, num_shown: int) -> tuple[tuple[SourceShare, ...], tu
     num_pairs: Counter[str] = Counter()
     items_of: dict[str, set[str]] = {}
     best: dict[str, Pair] = {}
-    for where, values in read_json_lines(path):
-        pair = _pair(values, where)
+    for pair in read_pairs(path):
         num_pairs[pair.source] += 1
         items_of.setdefault(pair.source, set()).add(pair.item_id)
         if pair.item_id not in best or pair.cosine > best[pair.item_id].cosine:
             best[pair.item_id] = pair
     shares = [SourceShare(source, count, len(items_of[source])) for source, count in num_pairs.items()]
     return tuple(sorted(shares, key=lambda s: (-s.num_pairs, s.source))), spread(list(best.values()), num_shown)
-
-
-def _pair(values: dict[str, Any], where: str) -> Pair:
-    try:
-        return Pair(**{field.name: values[field.name] for field in fields(Pair)})
-    except KeyError as error:
-        raise DataError(f"{where}: not a pair, {error} is missing; run decontaminate again") from error
-
-
-def _read_nearest(path: Path) -> dict[str, float]:
-    nearest = {}
-    for where, values in read_json_lines(path):
-        if "item_id" not in values or "cosine" not in values:
-            raise DataError(f"{where}: not a best match, 'item_id' or 'cosine' is missing; run decontaminate again")
-        nearest[str(values["item_id"])] = float(values["cosine"])
-    return nearest

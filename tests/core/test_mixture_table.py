@@ -1,6 +1,21 @@
+import json
+from pathlib import Path
+
 import pytest
 
-from med42lib.core.mixture_table import NUM_PAPER, TABLE_A1, Line, mixture_table, signed, two_decimals
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.mixture_table import (
+    MIXTURE_FILE,
+    NUM_PAPER,
+    TABLE_A1,
+    TOTAL_PAPER,
+    Line,
+    mixture_table,
+    read_mixture,
+    signed,
+    two_decimals,
+)
 from tests.mixture_table_rows import demo_rows, mixture_row, paper_rows
 
 SHORT = {"sampled": 179_000, "kept": 179_000, "short_by": 1462, "left_over": 0}
@@ -15,6 +30,17 @@ def test_the_sources_add_up_to_the_papers_totals() -> None:
     assert len(rows) == 17
     for domain, total in NUM_PAPER.items():
         assert sum(row["num_paper"] for row in rows if row["domain"] == domain) == total
+    assert TOTAL_PAPER == 706_713
+
+
+def test_the_rows_are_read_if_there_are_any_and_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "examples.parquet").touch()
+    assert read_mixture(Source(str(tmp_path))) == []
+    (tmp_path / MIXTURE_FILE).write_text(json.dumps(demo_rows()))
+    assert read_mixture(Source(str(tmp_path))) == demo_rows()
+    (tmp_path / MIXTURE_FILE).write_text("{")
+    with pytest.raises(DataError, match=r"mixture\.json is broken .*; run assemble again"):
+        read_mixture(Source(str(tmp_path)))
 
 
 def test_lines_stand_in_the_papers_order_with_each_domains_total() -> None:

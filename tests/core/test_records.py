@@ -41,6 +41,12 @@ def test_items_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert list(read_items(tmp_path)) == [item(1), item(2)]
 
 
+def test_two_items_of_one_id_are_refused(tmp_path: Path) -> None:
+    write_items(tmp_path, [item(1), item(2), item(1)])
+    with pytest.raises(DataError, match=r"items.jsonl:3: two benchmark items have the id 'medqa/1'"):
+        list(read_items(tmp_path))
+
+
 def test_a_broken_item_line_is_named(tmp_path: Path) -> None:
     write_items(tmp_path, [item(1)])
     with (tmp_path / "items.jsonl").open("a") as stream:

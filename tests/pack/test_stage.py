@@ -130,6 +130,7 @@ def test_chunks_longer_than_the_models_context_are_refused(
 def test_weights_are_not_fetched(tmp_path: Path, byte_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(byte_model_folder / "model", tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"heavy")
+    (tmp_path / "model" / "vocab.txt").write_text("a")
     fetched: list[str] = []
     path = Source.path
 
@@ -139,7 +140,7 @@ def test_weights_are_not_fetched(tmp_path: Path, byte_model_folder: Path, monkey
 
     monkeypatch.setattr(Source, "path", recording)
     assert _fetch_tokenizer(Source(str(tmp_path))) == tmp_path / "model"
-    assert set(fetched) == {"model/tokenizer.json", "model/tokenizer_config.json"}
+    assert set(fetched) == {"model/tokenizer.json", "model/tokenizer_config.json", "model/vocab.txt"}
 
 
 def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
