@@ -2,8 +2,10 @@
 
 import os
 
+from med42lib.evaluate.stage import OFFLINE
+
 # Read when huggingface_hub is imported. The stages that start warm read what fetch_model brought, and never the hub.
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+os.environ.update(OFFLINE)
 
 import lm_eval.evaluator  # noqa: F401
 import peft  # noqa: F401
@@ -12,4 +14,4 @@ import transformers.models.llama.modeling_llama  # noqa: F401
 
 from med42lib.train.worker import import_deepspeed
 
-import_deepspeed()
+import_deepspeed("cpu")

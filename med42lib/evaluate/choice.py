@@ -21,26 +21,23 @@ def choose_items(
     """Choose the items to score, in their given order.
 
     Args:
-        items: The benchmark items.
+        items: The benchmark items; their ids are unique.
         config: Which of them to score; what it says of benchmarks in `absent` is without effect.
         absent: Benchmarks whose files the user has not brought, so that they have no item.
 
     Raises:
-        DataError: If there are no items, or two with the same id.
+        DataError: If there are no items, or one cannot be scored.
         ConfigError: If the settings name another benchmark that has no item.
     """
-    by_id: dict[str, BenchmarkItem] = {}
-    for item in items:
-        if item.id in by_id:
-            raise DataError(f"two benchmark items have the id {item.id!r}; run benchmarks again")
+    found = list(items)
+    for item in found:
         if not all(item.options) or not 0 <= item.gold < len(item.options):
             raise DataError(f"item {item.id!r} has an empty option, or no option {item.gold}; run benchmarks again")
-        by_id[item.id] = item
-    if not by_id:
+    if not found:
         raise DataError("there is no benchmark item to score; give `benchmarks` at least one file with questions")
-    _check_names(config, {item.benchmark for item in by_id.values()} | set(absent))
-    kept = _chosen_ids(by_id.values(), config.items_per_benchmark)
-    return [item for item in by_id.values() if item.id in kept]
+    _check_names(config, {item.benchmark for item in found} | set(absent))
+    kept = _chosen_ids(found, config.items_per_benchmark)
+    return [item for item in found if item.id in kept]
 
 
 def _check_names(config: EvaluateConfig, known: set[str]) -> None:

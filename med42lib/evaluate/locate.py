@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.mlflow_layout import ADAPTER_FOLDER, MODEL_FOLDER
+from med42lib.core.json_file import read_json
+from med42lib.core.mlflow_layout import ADAPTER_FOLDER, CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE
 
 _WEIGHTS_SUFFIX = ".safetensors"
 
@@ -28,9 +28,9 @@ def locate_model(model: Source, base: Source) -> ModelFolders:
         DataError: If a folder or one of its files is missing or broken.
     """
     if model.has(MODEL_FOLDER):
-        return ModelFolders(_complete(model, MODEL_FOLDER, "config.json", "tokenizer.json"), None)
+        return ModelFolders(_complete(model, MODEL_FOLDER, CONFIG_FILE, TOKENIZER_FILE), None)
     if model.has(ADAPTER_FOLDER):
-        weights = _complete(base, MODEL_FOLDER, "config.json", "tokenizer.json")
+        weights = _complete(base, MODEL_FOLDER, CONFIG_FILE, TOKENIZER_FILE)
         return ModelFolders(weights, _complete(model, ADAPTER_FOLDER, "adapter_config.json"))
     raise DataError(
         f"{model.address} has neither {MODEL_FOLDER}/ nor {ADAPTER_FOLDER}/; give the output of fetch_model or train"
@@ -46,13 +46,5 @@ def _complete(source: Source, folder: str, *json_files: str) -> Path:
         raise DataError(f"{source.address}/{folder} has no {' and no '.join(missing)}; make that model again")
     path = source.path(folder)
     for name in json_files:
-        _check_json(path / name)
+        read_json(path / name, "make that model again")  # the libraries tell a broken file by a bare Exception
     return path
-
-
-def _check_json(path: Path) -> None:
-    """Read the file first: the libraries tell a broken one by a bare Exception."""
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is broken ({error}); make that model again") from error

@@ -9,8 +9,9 @@ from typing import Any
 
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
 from med42lib.core.log import log
-from med42lib.core.records import ITEMS_SUMMARY_FILE, read_items
+from med42lib.core.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.locate import locate_model
@@ -33,7 +34,7 @@ def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Sour
         DataError: If items or model are missing, incomplete or broken, or a log-likelihood is not a number.
         ConfigError: If the settings name a benchmark that has no item.
     """
-    chosen = choose_items(read_items(items.path("items.jsonl").parent), config, absent=_absent_benchmarks(items))
+    chosen = choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
     folders = locate_model(model, base)
     os.environ.update(OFFLINE)  # before the libraries are imported: they read it once
 
@@ -55,10 +56,10 @@ def _absent_benchmarks(items: Source) -> list[str]:
     if not items.has(ITEMS_SUMMARY_FILE):
         return []
     path = items.path(ITEMS_SUMMARY_FILE)
-    try:
-        return [name for name, row in json.loads(path.read_text(encoding="utf-8")).items() if "absent" in row]
-    except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(f"{path} is not the summary of benchmark items ({error}); run benchmarks again") from error
+    summary = read_json(path, "run benchmarks again")
+    if not all(isinstance(row, dict) for row in summary.values()):
+        raise DataError(f"{path} is not the summary of benchmark items; run benchmarks again")
+    return [name for name, row in summary.items() if "absent" in row]
 
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:

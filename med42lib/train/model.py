@@ -7,10 +7,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
-from med42lib.core.errors import DataError
+from med42lib.core.model_loading import load_weights
 from med42lib.train.config import TrainConfig
 
 
@@ -20,15 +18,10 @@ def load_model(folder: Path, config: TrainConfig) -> Any:
     With ZeRO-3 announced to transformers beforehand, each process holds its part of every weight only.
 
     Raises:
-        DataError: If `folder` is not a Hugging Face model.
+        DataError: If `folder` is not a whole Hugging Face model.
+        EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
-    disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, config.precision), attn_implementation="sdpa", local_files_only=True
-        )
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder} is not a model that transformers can load: {error}") from error
+    model = load_weights(folder, config.precision, attn_implementation="sdpa")
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if config.method == "lora":

@@ -8,6 +8,7 @@ from pathlib import Path
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
+from med42lib.core.mlflow_layout import MODEL_FOLDER
 from med42lib.core.packed import PackInfo
 from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
@@ -51,7 +52,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         request = Request(
             config=config,
             packed=packed.path().absolute(),
-            model=model.path("model").absolute(),
+            model=model.path(MODEL_FOLDER).absolute(),
             base_name=f"sha256:{model.digest}",
             trained=trained.folder.absolute(),
             failure=Path(scratch) / "failure.json",

@@ -50,11 +50,6 @@ def test_no_items_is_an_error(settings: Settings) -> None:
         choose_items([], settings())
 
 
-def test_an_id_that_occurs_twice_is_an_error(items: list[BenchmarkItem], settings: Settings) -> None:
-    with pytest.raises(DataError, match="'medqa/1'"):
-        choose_items([*items, items[1]], settings())
-
-
 @pytest.mark.parametrize("change", [{"options": ("a", "")}, {"gold": 4}, {"gold": -1}, {"options": ()}])
 def test_an_item_that_cannot_be_scored_is_an_error(
     items: list[BenchmarkItem], settings: Settings, change: dict[str, object]

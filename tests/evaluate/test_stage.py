@@ -81,9 +81,12 @@ def test_settings_of_a_benchmark_that_the_user_has_not_brought_are_no_mistake(
     (folder / "summary.json").write_text(json.dumps({"usmle_sample_exam": {"items": 0, "absent": "bring it"}}))
     config = settings(benchmarks={"usmle_sample_exam": {"scoring": "texts"}})
     assert len(rows(run(config, items=folder))) == len(items)
-    (folder / "summary.json").write_text("[1]")
-    with pytest.raises(DataError, match="not the summary of benchmark items"):
-        run(config, items=folder)
+    for broken in ("[1]", '{"medqa": 1}'):
+        (folder / "summary.json").write_text(broken)
+        with pytest.raises(
+            DataError, match=r"summary\.json is (broken|not the summary of benchmark items).*; run bench"
+        ):
+            run(config, items=folder)
 
 
 def test_one_line_says_what_came_out(

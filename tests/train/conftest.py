@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -101,6 +102,19 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = Tokenizer(WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w2"))
     PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", unk_token="w2").save_pretrained(folder / "model")
     return folder
+
+
+@pytest.fixture
+def lacking_model(base_model: Path, tmp_path: Path) -> Path:
+    """A base model that lacks one weight."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(base_model, tmp_path / "lacking")
+    path = tmp_path / "lacking/model/model.safetensors"
+    weights = load_file(path)
+    del weights["model.layers.1.self_attn.q_proj.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    return tmp_path / "lacking"
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,15 @@ def test_the_adapter_starts_the_same_for_the_same_seed(base_model: Path, config:
     assert first_values(1).shape[0] == 3
 
 
+def test_a_base_that_lacks_a_weight_is_refused_and_not_trained_from_a_random_number(
+    lacking_model: Path, config: TrainConfig
+) -> None:
+    for method in ("full", "lora"):
+        with pytest.raises(DataError, match=r"1 weights are missing.*q_proj"):
+            load_model(lacking_model / "model", config.model_copy(update={"method": method}))
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path: Path, config: TrainConfig) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    with pytest.raises(DataError, match="not a model that transformers can load"):
+    with pytest.raises(DataError, match="cannot be loaded"):
         load_model(tmp_path, config)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from med42lib.core.edges import Source, Target
-from med42lib.core.errors import ConfigError, DivergedError
+from med42lib.core.errors import ConfigError, DataError, DivergedError
 from med42lib.core.mlflow_layout import copy_tokenizer, write_mlmodel
 from med42lib.core.packed import PackedDataset
 from med42lib.train.batches import BLANK, count_steps, steps
@@ -197,6 +197,18 @@ def test_mlflow_loads_an_adapter_on_top_of_its_base(
 def test_diverged_training_says_so_and_at_which_step(runs: Callable[..., Path]) -> None:
     with pytest.raises(DivergedError, match="at step 2"):
         runs("diverged", FULL.model_copy(update={"learning_rate": 1e30}))
+
+
+@pytest.mark.slow
+def test_two_processes_with_zero_3_refuse_a_base_that_lacks_a_weight(
+    lacking_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (tmp_path / "trained").mkdir()
+    trained = Target(tmp_path / "trained")
+    with pytest.raises(DataError, match=r"1 weights are missing.*q_proj"):
+        train(FULL, packed=Source(str(packed_data)), model=Source(str(lacking_model)), trained=trained)
 
 
 @pytest.mark.slow
