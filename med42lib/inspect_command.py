@@ -48,7 +48,6 @@ def _add_arguments(parser: ArgumentParser) -> None:
     row.add_argument("--id", help="the row's id, or enough of its beginning or end")
     row.add_argument("--random", action="store_true", help="list other rows each time")
     dataset.add_argument("--store", default=DEFAULT_STORE, help="address of the store (default: %(default)s)")
-    dataset.add_argument("--packed", action="append", default=[], metavar="ADDRESS", help="the same as ADDRESS")
     dataset.add_argument("addresses", nargs="*", metavar="ADDRESS", help="output of pack to look in, not in a store")
     dataset.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -65,7 +64,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _lines(arguments: Namespace, cache: Path) -> Iterable[str]:
-    roots = _roots([*arguments.addresses, *arguments.packed], arguments.store, cache)
+    roots = _roots(arguments.addresses, arguments.store, cache)
     return _row(arguments, roots, cache) if arguments.id is not None else _list(arguments, roots, cache)
 
 

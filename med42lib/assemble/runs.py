@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -144,11 +143,6 @@ def read_keys(folder: Path) -> NDArray[np.void]:
     """Read the keys of all rows, in the order of runs and of rows in them."""
     keys: NDArray[np.void] = np.load(folder / KEYS_FILE)
     return keys
-
-
-def runs_of(folder: Path) -> Iterator[Path]:
-    """List the runs."""
-    return iter(sorted(folder.glob("run-*.arrow")))
 
 
 def _run_path(folder: Path, number: int) -> Path:

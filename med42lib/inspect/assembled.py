@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 
 from med42lib.core.hub import dataset_address
 from med42lib.core.manifest import Manifest
+from med42lib.core.mixture_table import read_mixture
 from med42lib.core.records import Example, content_hash
 from med42lib.inspect.documents import words_of
 from med42lib.inspect.raw import RawRecord, find_raw, no_raw
 from med42lib.inspect.runs import FoundRow
-
-MIXTURE_FILE = "mixture.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +35,15 @@ class Assembled:
 
 
 def assembled_row(found: FoundRow) -> Assembled:
-    """Read a row and what is recorded of its source."""
+    """Read a row and what is recorded of its source.
+
+    Raises:
+        DataError: If the data set is broken.
+    """
     output, finder = found.dataset.output, found.dataset.finder
     example = finder.example(found.rows[0])
-    shares: list[dict[str, Any]] = []
-    if output.source.has(MIXTURE_FILE):
-        shares = json.loads(output.source.path(MIXTURE_FILE).read_text(encoding="utf-8"))
-    share: dict[str, Any] = next((share for share in shares if share["source"] == example.source), {})
+    shares = read_mixture(output.source)
+    share: dict[str, Any] = next((share for share in shares if share.get("source") == example.source), {})
     hashes = {file["path"]: file["sha256"] for file in share.pop("files", [])}
     sha256 = hashes.get(example.origin.file, "")
     return Assembled(output.source.address, output.manifest.stage, found.rows, len(finder), example, share, sha256)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from med42lib.core.contamination import NEAREST_FILE, PAIRS_FILE, Pair
+from med42lib.core.contamination import NEAREST_FILE, PAIRS_FILE, Pair, read_nearest, read_pairs
 from med42lib.core.dataset import EXAMPLES_FILE
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.find import ExampleFinder
 from med42lib.core.lineage import Output
 from med42lib.core.records import content_hash
 from med42lib.core.store import join_address
+from med42lib.inspect.find import ExampleFinder
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ def compared_row(id: str, training: Output, cache: Path) -> Compared:
         cache: Where remote files are fetched to.
 
     Raises:
-        DataError: If the findings are not there.
+        DataError: If the findings are not there, or broken.
     """
     address = join_address(training.source.address.rpartition("/")[0], "contamination")
     findings = Source(address, cache=cache / content_hash(address))
@@ -61,22 +58,16 @@ def compared_row(id: str, training: Output, cache: Path) -> Compared:
         raise DataError(f"{address} is no longer there")
     config = training.manifest.config
     finder = ExampleFinder(training.source.path(EXAMPLES_FILE).parent)
-    nearest = [Nearest(r["item_id"], r["benchmark"], r["cosine"]) for r in _rows(findings, NEAREST_FILE, id)]
+    pairs = [pair for pair in read_pairs(findings.path(PAIRS_FILE)) if pair.example_id == id]
+    found = [item for item in read_nearest(findings.path(NEAREST_FILE)) if item.example_id == id]
+    nearest = [Nearest(item.item_id, item.benchmark, item.cosine) for item in found]
     return Compared(
         address,
         config["threshold"],
         config["text"],
         config["action"],
         findings.manifest.rows,
-        sorted((Pair(**row) for row in _rows(findings, PAIRS_FILE, id)), key=lambda pair: -pair.cosine),
+        sorted(pairs, key=lambda pair: -pair.cosine),
         sorted(nearest, key=lambda item: -item.cosine),
         kept=bool(finder.rows(id)),
     )
-
-
-def _rows(findings: Source, name: str, id: str) -> Iterator[dict[str, Any]]:
-    with findings.path(name).open(encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line) if id in line else {}
-            if row.get("example_id") == id:
-                yield row

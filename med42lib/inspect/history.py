@@ -41,7 +41,7 @@ def history(found: FoundRow, cache: Path) -> History:
     notes = list(dataset.lineage.missing)
     assembled = assembled_row(found)
     compared = _compared(found.id, dataset, notes, cache)
-    pack = dataset.output_of("pack")
+    pack = dataset.output_of("pack", "packed")
     packed = packed_row(found.id, pack, dataset.lineage, cache) if pack else None
     raw = raw_of(assembled, dataset.output.manifest, cache)
     run = pack or dataset.root
@@ -49,7 +49,7 @@ def history(found: FoundRow, cache: Path) -> History:
 
 
 def _compared(id: str, dataset: Dataset, notes: list[str], cache: Path) -> Compared | None:
-    training = dataset.output_of("decontaminate")
+    training = dataset.output_of("decontaminate", "training")
     if training is None:
         return None
     try:

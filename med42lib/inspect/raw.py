@@ -137,7 +137,7 @@ def _parquet_row(file: DataFile, number: int) -> str | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from med42lib.core.find import parquet_row
+    from med42lib.inspect.find import parquet_row
 
     try:
         with pq.ParquetFile(file.path) as table:

@@ -9,11 +9,11 @@ from pathlib import Path
 from med42lib.core.dataset import EXAMPLES_FILE
 from med42lib.core.edges import Source
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.find import ExampleFinder
 from med42lib.core.lineage import Lineage, Output, trace
 from med42lib.core.manifest import MANIFEST_FILE
 from med42lib.core.records import content_hash
 from med42lib.core.store import join_address, open_store
+from med42lib.inspect.find import ExampleFinder
 
 # The last output that is there is the best to start from: the others are upstream of it.
 STAGE_OUTPUTS = (("pack", "packed"), ("decontaminate", "training"), ("assemble", "dataset"))
@@ -29,9 +29,10 @@ class Dataset:
     output: Output
     finder: ExampleFinder
 
-    def output_of(self, stage: str) -> Output | None:
-        """Give what a stage of this run wrote; None if it is not there."""
-        return next((output for output in self.lineage.outputs if output.manifest.stage == stage), None)
+    def output_of(self, stage: str, target: str) -> Output | None:
+        """Give one of the outputs that a stage of this run wrote; None if it is not there."""
+        wanted = (stage, target)
+        return next((o for o in self.lineage.outputs if (o.manifest.stage, o.manifest.target) == wanted), None)
 
 
 @dataclass(frozen=True, slots=True)

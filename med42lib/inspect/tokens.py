@@ -8,9 +8,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from med42lib.core.errors import DataError
 from med42lib.core.packed import IGNORED_LABEL, PackedDataset
 
-TOKENIZER_FILE = "model/tokenizer.json"
 _INCOMPLETE = "\ufffd"
 
 
@@ -43,8 +43,15 @@ class Piece:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """Read a `tokenizer.json`; the light way, since tokens are only written out here."""
-    return Tokenizer.from_file(str(path))
+    """Read a `tokenizer.json`; the light way, since tokens are only written out here.
+
+    Raises:
+        DataError: If the file is broken.
+    """
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has no error of its own
+        raise DataError(f"{path} is not a tokenizer ({error}); fetch the model again") from error
 
 
 def pieces_of(packed: PackedDataset, example_id: str, tokenizer: Tokenizer | None) -> tuple[Piece, ...]:

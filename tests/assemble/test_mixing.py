@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from med42lib.assemble.mixing import mixed
-from med42lib.assemble.runs import RunWriter, read_keys, runs_of
+from med42lib.assemble.runs import RunWriter, read_keys
 from med42lib.assemble.selection import select
 from med42lib.core.dataset import SCHEMA, read_examples, write_tables
 from tests.assemble.small_sources import example, settings
@@ -37,7 +37,7 @@ def test_rows_come_in_the_order_of_the_choice(tmp_path: Path) -> None:
     folders, chosen = made(tmp_path, size=500)
     by_place = {}
     for number, folder in enumerate(folders):
-        for run, path in enumerate(sorted(runs_of(folder))):
+        for run, path in enumerate(sorted(folder.glob("run-*"))):
             with pa.memory_map(str(path)) as stream:
                 for row, id in enumerate(pa.ipc.open_file(stream).read_all().column("id").to_pylist()):
                     by_place[number, run, row] = id
@@ -75,7 +75,7 @@ def test_a_block_is_read_when_it_is_asked_for_and_not_before(tmp_path: Path) -> 
     tables = mixed(folders, chosen, rows_per_block=10)
     assert next(tables).num_rows == 10
     for folder in folders:
-        for run in runs_of(folder):
+        for run in folder.glob("run-*"):
             run.unlink()
     with pytest.raises(FileNotFoundError):
         next(tables)
@@ -85,7 +85,7 @@ def test_only_runs_of_which_a_row_was_chosen_are_opened(tmp_path: Path) -> None:
     folders, chosen = made(tmp_path, size=500)
     chosen = chosen[(chosen["source"] == 1) & (chosen["run"] == 2)]
     for folder in folders:
-        for number, run in enumerate(sorted(runs_of(folder))):
+        for number, run in enumerate(sorted(folder.glob("run-*"))):
             if (folder.name, number) != ("medquad", 2):
                 run.unlink()
     assert len(ids(mixed(folders, chosen))) == len(chosen) > 0

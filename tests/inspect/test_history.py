@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.manifest import describe_file
+from med42lib.cli import main
+from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
+from med42lib.core.manifest import Input, Manifest, describe_file, describe_folder
 from med42lib.core.prompt import render
 from tests.inspect.conftest import DataRun
 
@@ -79,11 +82,11 @@ def test_a_row_that_was_too_long_is_named_with_the_rule_that_dropped_it(
     [piece] = inspect("--store", run.store, "--id", short.id)["pack"]["pieces"]
     num_tokens = piece["stop"] - piece["start"]
     run.pack(f"chunk_length={num_tokens}")
-    told = inspect("--packed", run.outputs["packed"], "--id", long.id)["pack"]
+    told = inspect(run.outputs["packed"], "--id", long.id)["pack"]
     assert told["pieces"] == []
     assert told["rule"].startswith("dropped: longer than chunk_length (")
     assert told["rule"].endswith(f"tokens, chunk_length {num_tokens:,})")
-    whole = inspect("--packed", run.outputs["packed"], "--id", short.id)["pack"]
+    whole = inspect(run.outputs["packed"], "--id", short.id)["pack"]
     assert (len(whole["pieces"]), whole["rule"]) == (1, "")
 
 
@@ -93,12 +96,12 @@ def test_a_truncated_row_is_told_from_one_that_just_fits(
     run = decontaminated()
     example = run.example("medquad")
     run.pack(LENGTH)
-    [piece] = inspect("--packed", run.outputs["packed"], "--id", example.id)["pack"]["pieces"]
+    [piece] = inspect(run.outputs["packed"], "--id", example.id)["pack"]["pieces"]
     num_tokens = piece["stop"] - piece["start"]
     run.pack("too_long=truncate", f"chunk_length={num_tokens}")
-    assert inspect("--packed", run.outputs["packed"], "--id", example.id)["pack"]["rule"] == ""
+    assert inspect(run.outputs["packed"], "--id", example.id)["pack"]["rule"] == ""
     run.pack("too_long=truncate", f"chunk_length={num_tokens - 1}")
-    told = inspect("--packed", run.outputs["packed"], "--id", example.id)["pack"]
+    told = inspect(run.outputs["packed"], "--id", example.id)["pack"]
     assert told["rule"] == f"cut to its first {num_tokens - 1} tokens, a chunk (too_long: truncate)"
     assert told["pieces"][0]["tokens"][-1]["text"] != "</s>"
 
@@ -133,11 +136,61 @@ def test_what_is_no_longer_there_is_said_and_the_rest_is_shown(run: DataRun, ins
     assert told["raw"]["note"].startswith("the output of assemble")
 
 
+def test_from_a_report_the_findings_are_those_beside_the_training_data(
+    run: DataRun, inspect: Inspect, tmp_path: Path
+) -> None:
+    """A report reads `contamination`, so the walk from it meets that output of decontaminate before `training`."""
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "report.md").write_text("# Report")
+    edges = {edge: Source(run.outputs[edge]) for edge in ("contamination", "packed")}
+    inputs = {edge: Input(source.digest, source.address) for edge, source in edges.items()}
+    moment = "2026-01-01T00:00:00+00:00"
+    manifest = Manifest("report", "report", "k", {}, inputs, describe_folder(report), None, moment, 1.0)
+    (report / "manifest.json").write_text(manifest.to_json())
+    told = inspect(str(report), "--id", run.leaked.id)
+    assert told["notes"] == []
+    assert [pair["item_id"] for pair in told["decontaminate"]["pairs"]] == ["exam/leak"]
+
+
+@pytest.mark.parametrize("content", ["", '{"model": {"type": "BPE"', "[]", '{"model": {}}'])
+def test_with_a_broken_tokenizer_tokens_are_shown_by_number(
+    run: DataRun, inspect: Inspect, tmp_path: Path, content: str
+) -> None:
+    run.model = Path(shutil.copytree(run.model, tmp_path / "copied"))
+    run.pack(LENGTH)
+    (run.model / "model/tokenizer.json").write_text(content)
+    told = inspect(run.outputs["packed"], "--id", run.example("headqa").id)["pack"]
+    assert "tokens are shown by their numbers" in told["note"]
+    assert "tokenizer.json is not a tokenizer" in told["note"]
+    assert {token["text"] for token in told["pieces"][0]["tokens"]} == {None}
+
+
+def same_size(path: Path) -> None:
+    """Overwrite a file's beginning, keeping its size: the manifest still fits."""
+    content = path.read_bytes()
+    path.write_bytes(b"{" + b" " * (len(content) - 2) + b"\n")
+
+
+def test_broken_findings_are_noted_and_the_rest_is_shown(run: DataRun, inspect: Inspect) -> None:
+    same_size(Path(run.outputs["contamination"], "nearest.jsonl"))
+    told = inspect("--store", run.store, "--id", run.leaked.id)
+    assert told["decontaminate"] is None
+    assert "what decontaminate found cannot be read any more: " in told["notes"][-1]
+    assert "nearest.jsonl:1 is broken" in told["notes"][-1]
+
+
+def test_a_broken_mixture_file_is_named(run: DataRun, capsys: pytest.CaptureFixture[str]) -> None:
+    same_size(Path(run.outputs["dataset"], "mixture.json"))
+    assert main(["inspect", "dataset", "--store", run.store, "--id", run.leaked.id]) == DataError.exit_code
+    assert "mixture.json is broken" in capsys.readouterr().err
+
+
 def test_without_the_tokenizer_tokens_are_shown_by_number(run: DataRun, inspect: Inspect, tmp_path: Path) -> None:
     run.model = Path(shutil.copytree(run.model, tmp_path / "moved"))
     run.pack(LENGTH)
     shutil.rmtree(run.model)
-    told = inspect("--packed", run.outputs["packed"], "--id", run.example("headqa").id)["pack"]
+    told = inspect(run.outputs["packed"], "--id", run.example("headqa").id)["pack"]
     assert "tokens are shown by their numbers" in told["note"]
     assert {token["text"] for token in told["pieces"][0]["tokens"]} == {None}
 

@@ -57,7 +57,7 @@ def test_any_output_made_from_the_row_will_do(assembled: Callable[..., DataRun],
     roots = open_outputs([run.outputs["dataset"]], tmp_path / "cache")
     wanted = run.example("medquad").id
     found = find_row(roots, wanted[:-3], tmp_path / "cache")
-    assert (found.id, found.dataset.output_of("pack")) == (wanted, None)
+    assert (found.id, found.dataset.output_of("pack", "packed")) == (wanted, None)
     assert first_data_set(roots, tmp_path / "cache").output.source.address == run.outputs["dataset"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from med42lib.core.dataset import EXAMPLES_FILE, read_examples
+from med42lib.core.dataset import EXAMPLES_FILE, example_of
 from med42lib.core.errors import DataError
 from med42lib.core.records import Example
 
@@ -62,13 +61,12 @@ class ExampleFinder:
 
     def example(self, row: int) -> Example:
         """Read one row."""
-        with pq.ParquetFile(self._path) as file, tempfile.TemporaryDirectory() as folder:
+        with pq.ParquetFile(self._path) as file:
             table = parquet_row(file, row)
             if table is None:
                 raise IndexError(f"row {row:,} of {file.metadata.num_rows:,}")
-            pq.write_table(table, Path(folder) / EXAMPLES_FILE)
-            [example] = read_examples(Path(folder))  # the one function that knows the columns
-            return example
+            [values] = table.to_pylist()
+            return example_of(values)
 
     @cached_property
     def _ids(self) -> Any:

@@ -8,8 +8,8 @@ import pytest
 
 from med42lib.core.dataset import EXAMPLES_FILE, read_examples, write_examples
 from med42lib.core.errors import DataError
-from med42lib.core.find import ExampleFinder, parquet_row
 from med42lib.core.records import Example, Exchange, Origin
+from med42lib.inspect.find import ExampleFinder, parquet_row
 
 
 def example(number: int, source: str = "cards") -> Example:
