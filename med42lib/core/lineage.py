@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,28 @@ class Lineage:
             groups.setdefault(output.stage_run, []).append(output)
         return [tuple(group) for group in groups.values()]
 
+    def names(self, edges: Mapping[str, str]) -> list[str]:
+        """Name the calls of `stage_runs`, each differently: `pack`, `evaluate[base]`, `evaluate[lora]`.
+
+        Args:
+            edges: Names by address: the edge through which the report read an output tells apart the calls of a stage
+                that ran more than once (`lora_scores` says `lora`). Where it read none of a call's, the key does.
+        """
+        runs = self.stage_runs()
+        calls = Counter(run[0].manifest.stage for run in runs)
+        return [_name(run, edges, several=calls[run[0].manifest.stage] > 1) for run in runs]
+
     def at(self, address: str) -> Output:
         """Give the output at an address; one of those that were walked over."""
         return next(output for output in self.outputs if output.source.address == address)
+
+
+def _name(run: tuple[Output, ...], edges: Mapping[str, str], *, several: bool) -> str:
+    manifest = run[0].manifest
+    if not several:
+        return manifest.stage
+    read = (edges[output.source.address].removesuffix("_scores") for output in run if output.source.address in edges)
+    return f"{manifest.stage}[{next(read, manifest.key)}]"
 
 
 def trace(*roots: Source, cache: Path) -> Lineage:

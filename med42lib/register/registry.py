@@ -123,6 +123,8 @@ class Registry:
             for key, value in tags.items():
                 if version.tags.get(key) != value:
                     self._client.set_model_version_tag(model, version.version, key, value)
+            if (version.description or "") != description:
+                self._client.update_model_version(model, version.version, description)
             return str(version.version)
 
     def set_alias(self, model: str, version: str, alias: str) -> None:

@@ -16,7 +16,7 @@ from med42lib.core.mlflow_layout import MLMODEL_FILE
 from med42lib.core.store import S3_SCHEME
 from med42lib.register.config import RegisterConfig
 from med42lib.register.tracking import check_tracking, quiet_mlflow, tracking_address, ui_command
-from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, edge_labels, stage_records
+from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
 
 if TYPE_CHECKING:
     from med42lib.register.registry import Registry
@@ -76,7 +76,7 @@ def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, re
         digest=lineage.digest,
         name=f"{config.experiment} {lineage.digest[:8]}",
         tags=config.tags | ({NOTE_TAG: config.description} if config.description else {}),
-        records=stage_records(lineage, edge_labels(output.manifest)),
+        records=stage_records(lineage, output.manifest),
         report=StageRecord("report", (output,)),
     )
 

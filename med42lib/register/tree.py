@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,23 +89,17 @@ class StageRecord:
                 yield MetricPoint(mlflow_name(row["key"]), row["value"], row["timestamp_ms"], row["step"])
 
 
-def stage_records(lineage: Lineage, labels: Mapping[str, str]) -> list[StageRecord]:
+def stage_records(lineage: Lineage, report: Manifest) -> list[StageRecord]:
     """Make a record of every stage call, in order, each with a name of its own.
 
     Args:
         lineage: The run's outputs.
-        labels: A word for an output's address, which tells apart the calls of a stage that ran more than once:
-            `evaluate[base]`, `evaluate[lora]`. Without one, the key does.
+        report: The report's manifest; the edges through which it read outputs name them.
     """
-    groups = lineage.stage_runs()
-    calls = Counter(group[0].manifest.stage for group in groups)
+    names = lineage.names({entry.address: edge for edge, entry in report.inputs.items()})
     assembled = assembled_upstream(lineage.outputs)
-    return [StageRecord(_name(group, calls, labels), group, assembled.get(group[0].source.address)) for group in groups]
-
-
-def edge_labels(report: Manifest) -> dict[str, str]:
-    """Label outputs by the edges through which the report read them: `lora_scores` at x gives {x: "lora"}."""
-    return {entry.address: edge.removesuffix("_scores") for edge, entry in report.inputs.items()}
+    named = zip(names, lineage.stage_runs(), strict=True)
+    return [StageRecord(name, outputs, assembled.get(outputs[0].source.address)) for name, outputs in named]
 
 
 def flatten(settings: Mapping[str, object]) -> dict[str, str]:
@@ -142,11 +135,3 @@ def _leaves(prefix: str, value: object) -> Iterator[tuple[str, str]]:
 
 def _shortened(value: str) -> str:
     return value if len(value) <= MAX_PARAM_CHARACTERS else value[: MAX_PARAM_CHARACTERS - len(_CUT)] + _CUT
-
-
-def _name(group: tuple[Output, ...], calls: Counter[str], labels: Mapping[str, str]) -> str:
-    first = group[0].manifest
-    if calls[first.stage] == 1:
-        return first.stage
-    found = [labels[output.source.address] for output in group if output.source.address in labels]
-    return f"{first.stage}[{found[0] if found else first.key}]"

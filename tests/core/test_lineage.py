@@ -67,6 +67,16 @@ def test_two_outputs_of_one_call_are_two_outputs_and_one_stage_run(store: Store,
     assert [[o.manifest.target for o in group] for group in lineage.stage_runs()] == [["training", "found"], ["out"]]
 
 
+def test_calls_of_one_stage_are_told_apart_by_the_edge_that_read_them_or_else_by_key(
+    store: Store, tmp_path: Path
+) -> None:
+    model = store.publish("model")
+    scores = {key: store.publish("evaluate", model, key=key) for key in ("k1", "k2", "k3")}
+    lineage = walk(tmp_path, store.publish("report", *scores.values()))
+    edges = {str(scores["k1"]): "lora_scores", str(scores["k3"]): "full", str(model): "base"}
+    assert lineage.names(edges) == ["model", "evaluate[lora]", "evaluate[k2]", "evaluate[full]", "report"]
+
+
 def test_a_folder_of_the_users_ends_the_walk(store: Store, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

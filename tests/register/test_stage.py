@@ -167,6 +167,16 @@ def test_a_second_call_adds_nothing(finished_run: FinishedRun, seen: Seen) -> No
     assert len(seen.client.get_metric_history(seen.children["train[full]"].info.run_id, "loss")) == 1500
 
 
+@pytest.mark.parametrize("description", ["another note", ""])
+def test_a_changed_description_reaches_the_version_there_is(
+    finished_run: FinishedRun, seen: Seen, description: str
+) -> None:
+    call(finished_run)
+    call(finished_run, config=CONFIG.model_copy(update={"description": description}))
+    assert seen.versions == ["1"]
+    assert (seen.client.get_model_version("tiny-med", "1").description or "") == description
+
+
 def test_what_an_interrupted_call_left_is_completed(
     finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.lineage import trace
-from med42lib.register.tree import StageRecord, edge_labels, flatten, mlflow_name, stage_records
+from med42lib.register.tree import StageRecord, flatten, mlflow_name, stage_records
 from tests.register.conftest import FinishedRun
 
 
@@ -13,7 +13,7 @@ def records(finished_run: FinishedRun, tmp_path: Path) -> dict[str, StageRecord]
     package, report = finished_run.package("lora"), finished_run.source("report")
     lineage = trace(package, report, cache=tmp_path / "cache")
     manifest = lineage.at(report.address).manifest
-    return {record.name: record for record in stage_records(lineage, edge_labels(manifest))}
+    return {record.name: record for record in stage_records(lineage, manifest)}
 
 
 def test_settings_are_flattened_as_the_docstring_shows() -> None:
@@ -79,7 +79,8 @@ def test_each_call_of_a_stage_has_a_name_of_its_own(records: dict[str, StageReco
 
 def test_calls_that_the_report_did_not_read_are_told_apart_by_key(finished_run: FinishedRun, tmp_path: Path) -> None:
     lineage = trace(finished_run.source("full"), finished_run.source("lora"), cache=tmp_path)
-    names = [record.name for record in stage_records(lineage, {})]
+    unread = lineage.at(finished_run.addresses["full"]).manifest
+    names = [record.name for record in stage_records(lineage, unread)]
     assert names[-2:] == ["train[full-key]", "train[lora-key]"]
 
 
