@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -77,7 +77,14 @@ def read_examples(folder: Path) -> Iterator[Example]:
     """Read examples in their stored order, one row group at a time."""
     with pq.ParquetFile(folder / EXAMPLES_FILE) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP):
-            yield from (_example(row) for row in batch.to_pylist())
+            yield from (example_of(row) for row in batch.to_pylist())
+
+
+def read_columns(folder: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Read some columns of the examples in their stored order, as tables of at most `ROWS_PER_GROUP` rows."""
+    with pq.ParquetFile(folder / EXAMPLES_FILE) as file:
+        for batch in file.iter_batches(ROWS_PER_GROUP, columns=list(columns)):
+            yield pa.Table.from_batches([batch])
 
 
 def row_of(example: Example) -> dict[str, Any]:
@@ -95,7 +102,8 @@ def row_of(example: Example) -> dict[str, Any]:
     }
 
 
-def _example(row: dict[str, Any]) -> Example:
+def example_of(row: Mapping[str, Any]) -> Example:
+    """Read an example back from a row of `SCHEMA`, as `row_of` wrote it."""
     return Example(
         source=row["source"],
         licence=row["licence"],

@@ -8,22 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from med42lib.core.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, SUMMARY_FILE, Pair
+from med42lib.core.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, SUMMARY_FILE, Nearest, Pair
 from med42lib.decontaminate.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
 
 # float32 embeddings carry no more.
 COSINE_DECIMALS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """The training example most like an evaluation item, contaminated or not."""
-
-    item_id: str
-    benchmark: str
-    example_id: str
-    cosine: float
 
 
 @dataclass(frozen=True, slots=True)

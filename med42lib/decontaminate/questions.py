@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from med42lib.core.errors import DataError
 from med42lib.core.prompt import multiple_choice
-from med42lib.core.records import BenchmarkItem, Example
+from med42lib.core.records import BenchmarkItem
 
 TextKind = Literal["question", "request"]
+
+EXAMPLE_COLUMNS: Mapping[TextKind, tuple[str, ...]] = {
+    "question": ("id", "source", "question"),
+    "request": ("id", "source", "exchanges"),
+}
+"""What `questions_of_examples` reads of a training example's row."""
 
 
 @dataclass(slots=True)
@@ -43,13 +49,18 @@ class Questions:
         return askers
 
 
-def questions_of_examples(examples: Iterable[Example], *, text: TextKind, where: str) -> Questions:
+def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, where: str) -> Questions:
     """Collect the questions of training examples; an example repeated word for word counts once.
 
+    Args:
+        rows: Of `core.dataset`; at least their `EXAMPLE_COLUMNS`.
+        text: What counts as the question.
+        where: Goes into the messages.
+
     Raises:
-        DataError: If there are none, or one is blank; `where` goes into the message.
+        DataError: If there are none, or one is blank.
     """
-    unique = {example.id: (example.source, _example_text(example, text)) for example in examples}
+    unique = {row["id"]: (row["source"], _example_text(row, text)) for row in rows}
     return _collect(((name, *rest) for name, rest in unique.items()), where=where, what="training example")
 
 
@@ -57,22 +68,16 @@ def questions_of_items(items: Iterable[BenchmarkItem], *, text: TextKind, where:
     """Collect the questions of evaluation items.
 
     Raises:
-        DataError: If there are none, one is blank, or two share an id; `where` goes into the message.
+        DataError: If there are none, or one is blank; `where` goes into the message.
     """
     records = ((item.id, item.benchmark, _item_text(item, text)) for item in items)
-    questions = _collect(records, where=where, what="evaluation item")
-    seen: set[str] = set()
-    for name in questions.ids:
-        if name in seen:
-            raise DataError(f"{where}: two evaluation items have the id {name!r}; run benchmarks again")
-        seen.add(name)
-    return questions
+    return _collect(records, where=where, what="evaluation item")
 
 
-def _example_text(example: Example, text: TextKind) -> str:
+def _example_text(row: Mapping[str, Any], text: TextKind) -> str:
     if text == "question":
-        return example.question
-    return "\n".join(exchange.prompter for exchange in example.exchanges)
+        return str(row["question"])
+    return "\n".join(exchange["prompter"] for exchange in row["exchanges"])
 
 
 def _item_text(item: BenchmarkItem, text: TextKind) -> str:

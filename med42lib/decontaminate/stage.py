@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Set
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from med42lib.core.edges import Source, Target
@@ -11,6 +13,8 @@ from med42lib.core.log import log
 from med42lib.decontaminate.config import DecontaminateConfig
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from med42lib.decontaminate.findings import Findings
     from med42lib.decontaminate.similarity import Comparison
 
@@ -40,13 +44,14 @@ def decontaminate(
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, or nothing is left.
     """
-    from med42lib.core.dataset import EXAMPLES_FILE, read_examples
+    from med42lib.core.dataset import EXAMPLES_FILE, read_columns
     from med42lib.core.records import ITEMS_FILE, read_items
     from med42lib.decontaminate.findings import findings, summarise, write_findings
-    from med42lib.decontaminate.questions import questions_of_examples, questions_of_items
+    from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
 
-    trained = read_examples(dataset.path(EXAMPLES_FILE).parent)
-    examples = questions_of_examples(trained, text=config.text, where=f"{dataset.address}/{EXAMPLES_FILE}")
+    trained = read_columns(dataset.path(EXAMPLES_FILE).parent, EXAMPLE_COLUMNS[config.text])
+    rows = (row for table in trained for row in table.to_pylist())
+    examples = questions_of_examples(rows, text=config.text, where=f"{dataset.address}/{EXAMPLES_FILE}")
     evaluated = read_items(items.path(ITEMS_FILE).parent)
     asked = questions_of_items(evaluated, text=config.text, where=f"{items.address}/{ITEMS_FILE}")
     found = findings(examples, asked, _compare(config, examples.texts, asked.texts, encoder, contamination))
@@ -89,20 +94,31 @@ def _compare(
 
 
 def _write_training(config: DecontaminateConfig, dataset: Source, found: Findings, training: Target) -> None:
-    from med42lib.core.dataset import EXAMPLES_FILE, count_examples, read_examples, write_examples
+    from med42lib.core.dataset import EXAMPLES_FILE, count_examples, write_tables
 
     examples = dataset.path(EXAMPLES_FILE)
     if config.action == "flag":
         shutil.copyfile(examples, training.path(EXAMPLES_FILE))
     else:
-        dropped = found.contaminating
-        write_examples(training.folder, (e for e in read_examples(examples.parent) if e.id not in dropped))
+        write_tables(training.folder, _without(examples.parent, found.contaminating))
     training.rows = count_examples(training.folder)
     if not training.rows:
         raise DataError(
             f"every training example in {dataset.address} is like an evaluation item (cosine above "
             f"{config.threshold}), so that none is left; use action: flag, or other data"
         )
+
+
+def _without(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
+    """Read the examples whose ids are not `dropped`."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from med42lib.core.dataset import SCHEMA, read_columns
+
+    ids = pa.array(sorted(dropped), pa.string())
+    for table in read_columns(folder, SCHEMA.names):
+        yield table.filter(pc.invert(pc.is_in(table["id"], value_set=ids)))
 
 
 def _say(found: Findings, training: Target) -> None:

@@ -7,7 +7,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from med42lib.core import dataset
-from med42lib.core.dataset import SCHEMA, count_examples, read_examples, row_of, write_examples, write_tables
+from med42lib.core.dataset import (
+    SCHEMA,
+    count_examples,
+    example_of,
+    read_columns,
+    read_examples,
+    row_of,
+    write_examples,
+    write_tables,
+)
 from med42lib.core.records import Example, Exchange, Origin
 
 
@@ -30,6 +39,20 @@ def test_more_than_one_row_group_is_written_and_read(tmp_path: Path, monkeypatch
     write_examples(tmp_path, iter(examples(10)))
     assert count_examples(tmp_path) == 10
     assert [e.question for e in read_examples(tmp_path)] == [f"q{n}" for n in range(10)]
+
+
+def test_a_row_is_read_back_as_the_example_it_was_made_of() -> None:
+    (example,) = examples(1)
+    assert example_of(row_of(example)) == example
+
+
+def test_some_columns_are_read_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "ROWS_PER_GROUP", 4)
+    write_examples(tmp_path, examples(10))
+    tables = list(read_columns(tmp_path, ["id", "question"]))
+    assert [table.num_rows for table in tables] == [4, 4, 2]
+    rows = [{"id": e.id, "question": e.question} for e in examples(10)]
+    assert [row for table in tables for row in table.to_pylist()] == rows
 
 
 def test_an_empty_dataset_is_a_file_of_no_rows(tmp_path: Path) -> None:

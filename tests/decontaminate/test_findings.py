@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from med42lib.core.dataset import row_of
 from med42lib.core.records import BenchmarkItem, Example
 from med42lib.decontaminate.findings import Findings, findings, summarise, write_findings
 from med42lib.decontaminate.questions import Questions, questions_of_examples, questions_of_items
@@ -15,8 +16,8 @@ from med42lib.decontaminate.similarity import Comparison
 def examples(example: Callable[..., Example]) -> Questions:
     """Four examples with three texts; the first and the last ask the same."""
     asked = [("fever?", "cards"), ("cough?", "cards"), ("rash?", "forum"), ("fever?", "forum")]
-    records = [example(number, text, source) for number, (text, source) in enumerate(asked)]
-    return questions_of_examples(records, text="question", where="here")
+    rows = [row_of(example(number, text, source)) for number, (text, source) in enumerate(asked)]
+    return questions_of_examples(rows, text="question", where="here")
 
 
 @pytest.fixture

@@ -3,16 +3,19 @@ from dataclasses import replace
 
 import pytest
 
+from med42lib.core.dataset import row_of
 from med42lib.core.errors import DataError
 from med42lib.core.records import BenchmarkItem, Example, Exchange
-from med42lib.decontaminate.questions import questions_of_examples, questions_of_items
+from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, TextKind, questions_of_examples, questions_of_items
 
 
 def test_each_different_text_is_kept_once_with_all_who_ask_it(
     example: Callable[..., Example],
 ) -> None:
     asked = ["What is fever?", "What is a cough?", "What is fever?"]
-    questions = questions_of_examples([example(n, text) for n, text in enumerate(asked)], text="question", where="here")
+    questions = questions_of_examples(
+        [row_of(example(n, text)) for n, text in enumerate(asked)], text="question", where="here"
+    )
 
     assert questions.texts == ["What is fever?", "What is a cough?"]
     assert questions.text_rows == [0, 1, 0]
@@ -21,7 +24,7 @@ def test_each_different_text_is_kept_once_with_all_who_ask_it(
 
 
 def test_an_example_repeated_word_for_word_counts_once(example: Callable[..., Example]) -> None:
-    questions = questions_of_examples([example(1, "What is fever?")] * 2, text="question", where="here")
+    questions = questions_of_examples([row_of(example(1, "What is fever?"))] * 2, text="question", where="here")
 
     assert len(questions.ids) == 1
 
@@ -41,8 +44,17 @@ def test_the_request_of_an_example_is_all_that_the_prompter_says(example: Callab
         example(1, "Is it fever?"), exchanges=(Exchange("Is it fever?", "Yes."), Exchange("Why?", "So."))
     )
 
-    assert questions_of_examples([two_turns], text="question", where="here").texts == ["Is it fever?"]
-    assert questions_of_examples([two_turns], text="request", where="here").texts == ["Is it fever?\nWhy?"]
+    assert questions_of_examples([row_of(two_turns)], text="question", where="here").texts == ["Is it fever?"]
+    assert questions_of_examples([row_of(two_turns)], text="request", where="here").texts == ["Is it fever?\nWhy?"]
+
+
+@pytest.mark.parametrize("text", EXAMPLE_COLUMNS)
+def test_no_more_of_a_row_is_needed_than_its_columns(text: TextKind, example: Callable[..., Example]) -> None:
+    whole = row_of(example(1, "Is it fever?"))
+    part = {name: whole[name] for name in EXAMPLE_COLUMNS[text]}
+    assert questions_of_examples([part], text=text, where="here") == questions_of_examples(
+        [whole], text=text, where="here"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "  ", "\n"])
@@ -52,7 +64,7 @@ def test_a_blank_question_is_named(
     with pytest.raises(DataError, match=r"here: the question of evaluation item 'exam/7' is blank"):
         questions_of_items([item(7, text)], text="question", where="here")
     with pytest.raises(DataError, match="the question of training example 'flashcards/"):
-        questions_of_examples([example(7, text)], text="question", where="here")
+        questions_of_examples([row_of(example(7, text))], text="question", where="here")
 
 
 def test_nothing_to_compare_is_an_error() -> None:
@@ -60,8 +72,3 @@ def test_nothing_to_compare_is_an_error() -> None:
         questions_of_examples([], text="question", where="here")
     with pytest.raises(DataError, match="here holds no evaluation item"):
         questions_of_items([], text="question", where="here")
-
-
-def test_two_items_of_one_id_are_refused(item: Callable[..., BenchmarkItem]) -> None:
-    with pytest.raises(DataError, match="two evaluation items have the id 'exam/1'"):
-        questions_of_items([item(1, "What is fever?"), item(1, "What is a cough?")], text="question", where="here")
