@@ -1,4 +1,4 @@
-"""The numbers for programs: results.csv, summary.json, and the names under which MLflow gets them.
+"""The numbers for programs: results.csv, summary.json, and metrics.
 
 Neither file holds times or addresses, so two runs with the same scores write the same bytes.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from med42lib.report.statistics import Estimate
 from med42lib.report.view import Evidence
 
 CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high")
-_NOT_IN_MLFLOW_NAMES = re.compile(r"[^\w.\- /]")
 
 
 def write_csv(path: Path, results: Results) -> int:
@@ -56,20 +54,16 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
 
 
 def metric_values(results: Results) -> Iterator[tuple[str, float]]:
-    """Name the headline numbers for MLflow: accuracies, and differences with their intervals' ends."""
+    """Name the headline numbers, to be recorded as metrics: accuracies, and differences with their intervals' ends."""
     for (group, model, subset), accuracy in results.accuracies.items():
         if accuracy.estimate is not None:
-            yield _metric_name("accuracy", subset, group, model), accuracy.estimate.value
+            yield f"accuracy/{subset}/{group}/{model}", accuracy.estimate.value
     for (group, first, second, subset), difference in results.differences.items():
         if difference.estimate is not None:
-            name = f"{first}-{second}"
-            yield _metric_name("difference", subset, group, name), difference.estimate.value
-            yield _metric_name("difference_low", subset, group, name), difference.estimate.low
-            yield _metric_name("difference_high", subset, group, name), difference.estimate.high
-
-
-def _metric_name(*parts: str) -> str:
-    return _NOT_IN_MLFLOW_NAMES.sub("_", "/".join(parts))
+            name = f"{subset}/{group}/{first}-{second}"
+            yield f"difference/{name}", difference.estimate.value
+            yield f"difference_low/{name}", difference.estimate.low
+            yield f"difference_high/{name}", difference.estimate.high
 
 
 def _csv_row(key: tuple[str, str, str], accuracy: Accuracy) -> list[object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from med42lib.report.statistics import Estimate
 
 MISSING = "–"
+PERCENT = "\N{NO-BREAK SPACE}%"
 MODEL_LABELS = {"base": "Base", "full": "Full", "lora": "LoRA"}
 SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}
 _NAMES = {
@@ -12,24 +13,17 @@ _NAMES = {
     "medmcqa": "MedMCQA",
     "headqa": "HeadQA",
     "pubmedqa": "PubMedQA",
-    "mediqa": "MediQA",
-    "medquad": "MedQUAD",
     "mmlu": "MMLU",
     "mmlu_average": "MMLU (average)",
     "usmle": "USMLE",
     "usmle_average": "USMLE (average)",
     "usmle_self_assessment": "USMLE self-assessment",
     "overall": "All benchmarks",
-    "cord19": "CORD-19",
-    "openorca": "OpenOrca",
-    "opengpt": "OpenGPT",
-    "niv2": "Niv2",
-    "stackexchange": "StackExchange",
 }
 
 
 def display_name(key: str) -> str:
-    """Write a benchmark's or source's name for people: `mmlu_college_biology` as "MMLU college biology"."""
+    """Write a benchmark's name for people: `mmlu_college_biology` as "MMLU college biology"."""
     if key in _NAMES:
         return _NAMES[key]
     first, *rest = key.replace("-", "_").split("_")
@@ -39,6 +33,11 @@ def display_name(key: str) -> str:
 def percent(share: float | None) -> str:
     """Write a share as a percentage with one decimal, without the sign: 0.5432 as "54.3"."""
     return MISSING if share is None else f"{share * 100:.1f}"
+
+
+def percent_of(confidence: float) -> str:
+    """Write a confidence level, "95 %", that is not broken over two lines."""
+    return f"{confidence * 100:g}{PERCENT}"
 
 
 def points(difference: float | None) -> str:

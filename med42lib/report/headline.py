@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from med42lib.report.formats import MISSING, limits_in_prose, percent, points, whole
+from med42lib.report.formats import MISSING, PERCENT, limits_in_prose, percent, percent_of, points, whole
 from med42lib.report.results import OVERALL, Results
 from med42lib.report.scores import COMPARISONS
 from med42lib.report.statistics import Estimate
@@ -16,7 +16,6 @@ _QUESTIONS = {
     ("full", "lora"): "Is full fine-tuning better than LoRA?",
 }
 LEAK_QUESTION = "Did leaked questions inflate the gains?"
-_PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,8 @@ class _Wording:
 
     def change(self, estimate: Estimate) -> str:
         """Write a difference with its interval: "+2.0 points (95 % interval −1.0 to +5.0)"."""
-        level = f"{self.confidence * 100:g}{_PERCENT}"
-        return f"{points(estimate.value)} points ({level} interval {limits_in_prose(estimate)})"
+        interval = f"{percent_of(self.confidence)} interval {limits_in_prose(estimate)}"
+        return f"{points(estimate.value)} points ({interval})"
 
     def num_questions(self, n: int) -> str:
         """Write how many questions: "205 questions without a close match in the training mixture"."""
@@ -89,7 +88,7 @@ def _compare(results: Results, first: str, second: str, wording: _Wording) -> Fi
 
 
 def _share(results: Results, model: str, subset: str) -> str:
-    return f"{percent(_known(results.accuracies[OVERALL, model, subset].estimate).value)}{_PERCENT}"
+    return f"{percent(_known(results.accuracies[OVERALL, model, subset].estimate).value)}{PERCENT}"
 
 
 def _leaks(results: Results, wording: _Wording) -> Finding:
@@ -99,7 +98,7 @@ def _leaks(results: Results, wording: _Wording) -> Finding:
         nothing = f"None of the {whole(num_all)} scored questions has a close match in the training mixture."
         return Finding(LEAK_QUESTION, "None found", points(0.0), "", nothing)
     counted = (
-        f"{whole(num_leaked)} of {whole(num_all)} scored questions ({percent(num_leaked / num_all)}{_PERCENT}) have a "
+        f"{whole(num_leaked)} of {whole(num_all)} scored questions ({percent(num_leaked / num_all)}{PERCENT}) have a "
         "close match in the training mixture."
     )
     if wording.subset == "all":

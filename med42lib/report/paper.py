@@ -49,7 +49,6 @@ PACK_SETTINGS = (
     PaperSetting("Tokens per chunk", "chunk_length", 4096, 4096),
 )
 
-NUM_TRAINING_EXAMPLES = 706_713
 BASE_MODELS = {6_738_415_616: "Llama-2 7B", 68_976_648_192: "Llama-2 70B"}
 """The paper's base models, by their number of parameters."""
 

@@ -10,9 +10,11 @@ from typing import Any
 
 from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
 from med42lib.core.lineage import trace
+from med42lib.core.mixture_table import read_mixture
 from med42lib.core.packed import INFO_FILE, PackInfo
-from med42lib.report.files import read_json, read_json_if_there
+from med42lib.report.formats import display_name
 from med42lib.report.scores import MODELS
 
 Curve = tuple[tuple[int, float], ...]
@@ -86,6 +88,11 @@ class Provenance:
         """Count the training examples of the mixture."""
         return sum(int(row["sampled"]) for row in self.mixture)
 
+    def source_title(self, source: str) -> str:
+        """Give the name that the mixture has for a source; one made of its short name if it has none."""
+        titles = (row.get("title") for row in self.mixture if row["source"] == source)
+        return str(next(titles, None) or display_name(source))
+
     @property
     def finished_at(self) -> str | None:
         """When the last of the stages finished, in UTC; None if no manifest says."""
@@ -102,11 +109,11 @@ def read_provenance(sources: Mapping[str, Source]) -> Provenance:
         DataError: If a file is broken, or one that its stage always writes is missing.
     """
     full, lora, packed = sources["full"], sources["lora"], sources["packed"]
-    adapter = read_json_if_there(lora, ADAPTER_CONFIG)
+    adapter = _read_if_there(lora, ADAPTER_CONFIG)
     layers = adapter.get("target_modules") or ()
     stages = _read_stages(sources)
     return Provenance(
-        mixture=tuple(read_json_if_there(sources["dataset"], "mixture.json") or ()),
+        mixture=tuple(read_mixture(sources["dataset"])),
         packing=PackInfo.read(packed.path(INFO_FILE).parent),
         pack_settings=_settings(packed),
         decontaminate_settings=_settings(sources["contamination"]),
@@ -127,16 +134,22 @@ def read_training(source: Source) -> TrainingRecord:
     rates = list(series.get("tokens_per_second", {}).values())
     return TrainingRecord(
         settings=_settings(source),
-        recipe=read_json_if_there(source, "recipe.json"),
+        recipe=_read_if_there(source, "recipe.json"),
         losses=tuple(sorted(series.get("loss", {}).items())),
         tokens_per_second=median(rates) if rates else None,
         train_seconds=_last(series, "train_seconds"),
     )
 
 
+def _read_if_there(source: Source, name: str) -> dict[str, Any]:
+    return read_json(source.path(name), "run train again") if source.has(name) else {}
+
+
 def _read_scoring(sources: Mapping[str, Source]) -> Mapping[str, Mapping[str, Any]]:
     """Read how each benchmark was scored, and make sure that it was the same for all models."""
-    summaries = {model: read_json(source, "summary.json") for model, source in sources.items()}
+    summaries = {
+        model: read_json(source.path("summary.json"), "run evaluate again") for model, source in sources.items()
+    }
     base = summaries["base"]
     for model, summary in summaries.items():
         for benchmark, how in base.items():
@@ -183,14 +196,10 @@ def _read_stages(sources: Mapping[str, Source]) -> tuple[StageRecord, ...]:
     Manifests alone are read, and those are never cached; so the walk's cache folder stays unused.
     """
     recorded = [source for source in sources.values() if source.manifest is not None]
-    labels = {source.address: edge.removesuffix("_scores") for edge, source in sources.items()}
-    runs = trace(*recorded, cache=Path("unused")).stage_runs() if recorded else []
-    repeated = [run[0].manifest.stage for run in runs]
-    records = []
-    for run in runs:
-        manifest = run[0].manifest
-        label = next((labels[output.source.address] for output in run if output.source.address in labels), "")
-        several = repeated.count(manifest.stage) > 1 and label
-        name = f"{manifest.stage} [{label}]" if several else manifest.stage
-        records.append(StageRecord(name, manifest.seconds, manifest.rows, manifest.digest, manifest.created_at))
-    return tuple(records)
+    lineage = trace(*recorded, cache=Path("unused"))
+    names = lineage.names({source.address: edge for edge, source in sources.items()})
+    manifests = [run[0].manifest for run in lineage.stage_runs()]
+    return tuple(
+        StageRecord(name, manifest.seconds, manifest.rows, manifest.digest, manifest.created_at)
+        for name, manifest in zip(names, manifests, strict=True)
+    )

@@ -29,8 +29,9 @@ def mixture_table(provenance: Provenance) -> Table:
     rows = []
     for row in provenance.mixture:
         share = percent(row["sampled"] / total) if total else MISSING
-        name = str(row.get("title") or display_name(str(row["source"])))
-        rows.append(plain_row(name, *(setting(row.get(key)) for key in counts), share))
+        rows.append(
+            plain_row(provenance.source_title(row["source"]), *(setting(row.get(key)) for key in counts), share)
+        )
     sums = [sum(row.get(key, 0) for row in provenance.mixture) if key != "target" else None for key in counts]
     rows.append(plain_row("Total", *(setting(value) for value in sums), percent(1.0), summary=True))
     return Table(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from med42lib.core.mixture_table import TOTAL_PAPER
 from med42lib.report.formats import setting, whole
 from med42lib.report.paper import (
     BASE_MODELS,
     DECONTAMINATE_SETTINGS,
     LINEAR_LAYERS,
     NOT_STATED,
-    NUM_TRAINING_EXAMPLES,
     PACK_SETTINGS,
     TRAIN_SETTINGS,
     PaperSetting,
@@ -46,7 +46,7 @@ class Ran:
             train={method: record.settings for method, record in provenance.training.items()},
             pack=provenance.pack_settings,
             decontaminate=provenance.decontaminate_settings,
-            num_examples=provenance.num_examples or None,
+            num_examples=provenance.packing.num_examples - provenance.packing.num_dropped,
             num_parameters=totals[0],
             adapted_layers=provenance.adapted_layers,
         )
@@ -105,7 +105,7 @@ def _compared_data(ran: Ran, method: str) -> list[Comparison]:
     known = ran.num_parameters in BASE_MODELS
     return [
         _judged("Base model", method, "Llama-2 7B, 70B", base if ran.num_parameters else None, equal=known),
-        _exact("Training examples", method, NUM_TRAINING_EXAMPLES, ran.num_examples),
+        _exact("Training examples", method, TOTAL_PAPER, ran.num_examples),
     ]
 
 

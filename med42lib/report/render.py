@@ -10,7 +10,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from med42lib.report import formats
-from med42lib.report.result_tables import percent_of
 from med42lib.report.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -20,7 +19,7 @@ _FILTERS = {
     "display_name": formats.display_name,
     "whole": formats.whole,
     "percent": formats.percent,
-    "percent_of": percent_of,
+    "percent_of": formats.percent_of,
 }
 
 

@@ -12,9 +12,11 @@ from med42lib.report.formats import (
     limits,
     p_value,
     percent,
+    percent_of,
     points,
     whole,
 )
+from med42lib.report.provenance import Provenance
 from med42lib.report.results import Accuracy, Difference, Group, Results
 from med42lib.report.scores import COMPARISONS, MODELS
 from med42lib.report.statistics import Estimate
@@ -79,10 +81,10 @@ def leaked_table(results: Results, *, confidence: float) -> Table:
     )
 
 
-def source_table(contamination: Contamination) -> Table:
+def source_table(contamination: Contamination, provenance: Provenance) -> Table:
     """Tabulate which training sources the leaked pairs come from."""
     rows = [
-        plain_row(display_name(share.source), whole(share.num_pairs), whole(share.num_items))
+        plain_row(provenance.source_title(share.source), whole(share.num_pairs), whole(share.num_items))
         for share in contamination.sources
     ]
     return Table(
@@ -110,11 +112,6 @@ def threshold_table(rows: Sequence[ThresholdRow], *, used: float) -> Table:
 def comparison_label(first: str, second: str) -> str:
     """Name a difference: "Full − Base"."""
     return f"{MODEL_LABELS[first]} − {MODEL_LABELS[second]}"
-
-
-def percent_of(confidence: float) -> str:
-    """Write a confidence level, "95 %", that is not broken over two lines."""
-    return f"{confidence * 100:g}\N{NO-BREAK SPACE}%"
 
 
 def _averages_note(results: Results) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json_lines
 from med42lib.core.records import BenchmarkItem
-from med42lib.report.files import read_json_lines
 
 MODELS = ("base", "full", "lora")
 COMPARISONS = (("full", "base"), ("lora", "base"), ("full", "lora"))
@@ -84,7 +84,7 @@ def join_answers(
 
 def _read_rows(path: Path, items: Mapping[str, BenchmarkItem]) -> Iterator[_Row]:
     seen: set[str] = set()
-    for where, values in read_json_lines(path):
+    for where, values in read_json_lines(path, "run evaluate again"):
         row = _parsed_row(values, where)
         _check_fits(row, items, where)
         if row.item_id in seen:

@@ -49,9 +49,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ShownPair:
-    """A contaminated pair with the words that its texts share marked."""
+    """A contaminated pair with the words that its texts share marked, and its training source's title."""
 
     pair: Pair
+    source: str
     item: tuple[Segment, ...]
     example: tuple[Segment, ...]
 
@@ -108,7 +109,7 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),
         losses=(wide[1], narrow[1]),
-        pairs=tuple(_shown(pair) for pair in evidence.contamination.shown),
+        pairs=tuple(_shown(pair, evidence.provenance) for pair in evidence.contamination.shown),
     )
 
 
@@ -126,7 +127,7 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     if any_leaked:
         tables["leaked"] = leaked_table(results, confidence=config.confidence)
     if contamination.sources:
-        tables["sources"] = source_table(contamination)
+        tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:
         tables["thresholds"] = threshold_table(evidence.thresholds, used=contamination.threshold)
     return tables
@@ -148,6 +149,7 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     return tables
 
 
-def _shown(pair: Pair) -> ShownPair:
+def _shown(pair: Pair, provenance: Provenance) -> ShownPair:
     item, example = pair.item_text, pair.example_text
-    return ShownPair(pair, shared_segments(item, example), shared_segments(example, item))
+    source = provenance.source_title(pair.source)
+    return ShownPair(pair, source, shared_segments(item, example), shared_segments(example, item))

@@ -48,10 +48,10 @@ def test_whole_benchmarks_are_counted(run: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("pairs.jsonl", '{"item_id": "a"}\n', r"pairs.jsonl:1: not a pair"),
-        ("nearest.jsonl", '{"item_id": "a"}\n', r"nearest.jsonl:1: not a best match"),
-        ("nearest.jsonl", "[1]\n", r"nearest.jsonl:1: list, expected a JSON object"),
-        ("contaminated.json", "{", r"contaminated.json is not JSON"),
+        ("pairs.jsonl", '{"item_id": "a"}\n', r"pairs.jsonl:1 has no benchmark, example_id"),
+        ("nearest.jsonl", '{"item_id": "a"}\n', r"nearest.jsonl:1 has no benchmark, example_id, cosine"),
+        ("nearest.jsonl", "[1]\n", r"nearest.jsonl:1 is broken \(it holds a JSON list, expected an object"),
+        ("contaminated.json", "{", r"contaminated.json is broken \(not JSON"),
         ("contaminated.json", "{}", r"not an output of decontaminate \(KeyError\('threshold'\)\)"),
     ],
 )

@@ -20,6 +20,11 @@ def test_names_are_written_for_people(key: str, name: str) -> None:
     assert formats.display_name(key) == name
 
 
+def test_a_confidence_level_keeps_its_decimals_and_stays_on_one_line() -> None:
+    assert formats.percent_of(0.95) == "95\N{NO-BREAK SPACE}%"
+    assert formats.percent_of(0.995) == "99.5\N{NO-BREAK SPACE}%"
+
+
 def test_shares_and_differences_have_one_decimal() -> None:
     assert formats.percent(0.5432) == "54.3"
     assert formats.points(0.0213) == "+2.1"

@@ -19,8 +19,8 @@ def provenance(run: Any) -> Provenance:
 def test_stages_are_listed_once_each_with_the_model_they_served(provenance: Provenance) -> None:
     names = [stage.name for stage in provenance.stages]
     once = {"assemble", "benchmarks", "decontaminate", "pack"}
-    trained = {"train [full]", "train [lora]"}
-    scored = {"evaluate [base]", "evaluate [full]", "evaluate [lora]"}
+    trained = {"train[full]", "train[lora]"}
+    scored = {"evaluate[base]", "evaluate[full]", "evaluate[lora]"}
     assert len(names) == 9
     assert set(names) == once | trained | scored
     assert {stage.seconds for stage in provenance.stages if stage.name.startswith("train")} == {96.0}
@@ -63,6 +63,11 @@ def test_without_manifests_only_what_the_files_say_is_known(run: Any) -> None:
     assert (found.stages, dict(found.versions), found.encoder, found.finished_at) == ((), {}, None, None)
     assert found.packing.num_chunks == 120
     assert found.num_examples == 1000
+
+
+def test_a_source_has_the_mixtures_title_and_without_one_its_own_name_for_people(provenance: Provenance) -> None:
+    assert provenance.source_title("headqa") == "HeadQA (English)"
+    assert provenance.source_title("of_my_own") == "Of my own"
 
 
 def test_two_versions_of_one_package_are_both_named(run: Any) -> None:

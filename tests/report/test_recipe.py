@@ -1,9 +1,11 @@
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from med42lib.report.paper import LINEAR_LAYERS
+from med42lib.report.provenance import read_provenance
 from med42lib.report.recipe import NOT_RECORDED, Comparison, Ran, compare_with_paper, recipe_table
 
 TRAIN: dict[str, Any] = {
@@ -71,6 +73,15 @@ def test_a_limit_of_steps_departs() -> None:
 def test_what_the_paper_does_not_state_cannot_depart() -> None:
     found = find(PAPER_RUN, "Number format", "full")
     assert (found.paper, found.here, found.departs) == ("not stated", "float32", False)
+
+
+def test_training_examples_are_those_that_were_packed_not_all_of_the_mixture(run: Any) -> None:
+    path = run.folder / "packed/packed.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_examples": 900, "num_dropped": 10}))
+    (run.folder / "packed/manifest.json").unlink()
+    provenance = read_provenance({path.name: run.source(path.name) for path in run.folder.iterdir()})
+    assert provenance.num_examples == 1000
+    assert Ran.of(provenance).num_examples == 890
 
 
 def test_what_was_not_recorded_cannot_depart() -> None:

@@ -114,7 +114,7 @@ def test_scores_that_do_not_match_are_refused(
 
 def test_a_line_broken_in_the_middle_is_named(files: dict[str, Path]) -> None:
     files["lora"].write_text(files["lora"].read_text()[:-20])
-    with pytest.raises(DataError, match=r"lora.jsonl:3: not JSON"):
+    with pytest.raises(DataError, match=r"lora.jsonl:3 is broken \(not JSON"):
         join_answers(files, ITEMS, {})
 
 

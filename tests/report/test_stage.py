@@ -125,6 +125,15 @@ def test_markdown_shows_the_headline_numbers(finished: Path) -> None:
     assert "| 205 | 24.9 [19.5, 31.2] | 57.1 [50.2, 63.7] |" in text
 
 
+def test_a_training_source_has_one_name_throughout(finished: Path) -> None:
+    page, text = ((finished / name).read_text() for name in ("report.html", "report.md"))
+    assert "| HeadQA (English) | 10 | 10 |" in text
+    assert "<span>MMLU anatomy and MedQuAD</span>" in page
+    for short in ("HeadQA", "MedQUAD"):
+        assert f"| {short} |" not in text
+        assert f"and {short}<" not in page
+
+
 def test_numbers_do_not_depend_on_when_stages_ran(run: Any) -> None:
     names = ("results.csv", "summary.json")
     first = [(run.make_report() / name).read_bytes() for name in names]
