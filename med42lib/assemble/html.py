@@ -39,6 +39,7 @@ _HIDDEN = {"script", "style", "template"}
 _CELLS = {"td", "th"}
 _SCRIPTS = {"sup": "^", "sub": "_"}
 _INLINE = {*_SCRIPTS, "code"}
+_KNOWN = {*_GAPS, *_HIDDEN, *_CELLS, *_INLINE, "br", "img"}
 _PLAIN_SCRIPTS = {"sup": re.compile(r"st|nd|rd|th|[^\w+−-].*", re.DOTALL), "sub": re.compile(r"\d*")}
 _BACKTICKS = re.compile("`+")
 _LINE_BREAK = "\x01"
@@ -66,7 +67,7 @@ class _Writer:
         self._formula = ""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if self._hidden:
+        if self._hidden or tag not in _KNOWN:
             return
         if tag in _HIDDEN:
             self._hide(tag, attributes.get("type", ""))
@@ -90,6 +91,8 @@ class _Writer:
             self._pieces.append(text)
 
     def end(self, tag: str) -> None:
+        if tag not in _KNOWN:
+            return
         if self._hidden:
             if tag == self._hidden:
                 self._pieces.append(self._formula)

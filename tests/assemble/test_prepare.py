@@ -10,7 +10,7 @@ import pytest
 
 from med42lib.assemble import prepare as module
 from med42lib.assemble.prepare import ROWS_PER_REPORT, SUMMARY_FILE, Reading, prepare, read_source, readings
-from med42lib.assemble.runs import read_keys, read_rows, runs_of
+from med42lib.assemble.runs import read_keys, read_rows
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
 from med42lib.assemble.templates import question_draft
 from med42lib.core.edges import Source
@@ -148,7 +148,7 @@ def test_a_source_becomes_runs_keys_rejects_and_counts(filled: Path, tmp_path: P
     one = reading(filled, stage={"max_rejected_share": 0.5})
     folder = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "scratch"), nothing)
     assert len(read_keys(folder)) == 2
-    assert len(list(runs_of(folder))) == 1
+    assert len(list(folder.glob("run-*"))) == 1
     [reject] = [json.loads(line) for line in (folder / REJECTS_FILE).read_text().splitlines()]
     assert (reject["source"], reject["line"], reject["reason"]) == ("medical_flashcards", 2, "output is missing")
     summary = json.loads((folder / SUMMARY_FILE).read_text())
@@ -189,7 +189,7 @@ def test_the_licence_of_the_settings_replaces_even_what_records_bring(data: Path
 def test_the_size_of_runs_can_be_given(filled: Path, tmp_path: Path) -> None:
     write_cards(filled, map(str, range(100)))
     read_source(reading(filled), tmp_path, nothing, characters_per_run=200)
-    assert len(list(runs_of(tmp_path))) > 5
+    assert len(list(tmp_path.glob("run-*"))) > 5
 
 
 def rows(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
