@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from med42lib.assemble.prepare import Reading, prepare
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.parts import Parts
@@ -45,6 +47,15 @@ def prepare_all(readings: Sequence[Reading], parts: Parts) -> list[Path]:
     made = _in_processes(unread, parts, processes) if unread and processes > 1 else _in_this_process(unread, parts)
     folders.update(zip((reading.name for reading in unread), made, strict=True))
     return [folders[reading.name] for reading in readings]
+
+
+def use_system_memory() -> None:
+    """Let Arrow ask the system for memory in this process.
+
+    The allocators that it brings along hand large blocks back and fetch them again: a fourth more memory, measured on
+    the paper's mixture, and a tenth more time.
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def _in_this_process(readings: Sequence[Reading], parts: Parts) -> list[Path]:
@@ -93,6 +104,7 @@ def num_processes(readings: Sequence[Reading]) -> int:
 def _start(counter: Counter, environment: Mapping[str, str]) -> None:
     """Prepare a process; the fork server that it is a fork of may have been started in another environment."""
     global _counter
+    use_system_memory()
     os.environ.update(environment)
     _counter = counter
     die_with_creator()

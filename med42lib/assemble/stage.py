@@ -42,13 +42,14 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Pa
     from med42lib.assemble.mixing import mixed
     from med42lib.assemble.mixture import mixture_rows
     from med42lib.assemble.prepare import readings
-    from med42lib.assemble.readers import prepare_all
+    from med42lib.assemble.readers import prepare_all, use_system_memory
     from med42lib.assemble.runs import read_keys
     from med42lib.assemble.selection import select
     from med42lib.core.dataset import write_tables
     from med42lib.core.parts import Parts
     from med42lib.core.progress import track
 
+    use_system_memory()
     wanted = readings(config, data, scratch / "hub")
     parts = dataset.parts or Parts(str(scratch / "store"), "assemble", scratch)
     folders = prepare_all(wanted, parts)

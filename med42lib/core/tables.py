@@ -114,7 +114,7 @@ def _parquet_rows(file: DataFile, without: Others | None) -> Rows:
     try:
         with pq.ParquetFile(file.path) as table:
             check_expansion(file.name, num_packed, _bytes_unpacked(table.metadata))
-            for batch in table.iter_batches(ROWS_PER_BATCH):
+            for batch in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
                 num_unpacked += batch.nbytes
                 check_expansion(file.name, num_packed, num_unpacked)
                 places = None if without is None else without.left(batch)
