@@ -54,7 +54,7 @@ class HostHandler:
         self._run.commands.append(self._command)
         stage = self._command[self._command.index("stage") + 1]
         print(f"\n({len(self._run.commands)}/{self._run.num_tasks}) {stage}", file=sys.stderr, flush=True)
-        with self._run.warm.started_if_slow():
+        with self._run.warm.started_if_slow(stage):
             exit_code = self._run_warm(stage) if self._run.warm.can_run(stage) else self._run_cold()
         # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.
         self._run.exit_code = exit_code if exit_code >= 0 else 128 - exit_code

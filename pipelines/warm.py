@@ -25,6 +25,9 @@ from med42lib.train.launcher import START_METHOD_VARIABLE
 STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""
 
+LAST_STAGES = frozenset({"package_model", "report", "register"})
+"""When these work, no stage that gains is still to come."""
+
 SECONDS_OF_WORK = 1.0
 """A stage that takes longer is not just reused, so the next ones will have to work too."""
 
@@ -39,11 +42,11 @@ class WarmProcesses:
         self._started = threading.Event()
 
     @contextmanager
-    def started_if_slow(self) -> Iterator[None]:
-        """Start the server if the body takes long; the body goes on meanwhile."""
+    def started_if_slow(self, stage: str) -> Iterator[None]:
+        """Start the server if the body, which runs a stage, takes long; the body goes on meanwhile."""
         timer = threading.Timer(SECONDS_OF_WORK, self._start)
         timer.daemon = True
-        if not has_accelerator():
+        if stage not in LAST_STAGES and not has_accelerator():
             timer.start()
         try:
             yield

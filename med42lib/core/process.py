@@ -19,7 +19,8 @@ import os
 import signal
 import sys
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import NoReturn
 
@@ -44,7 +45,7 @@ def die_with_parent() -> None:
     if parent is None:
         return
     if not _killed_by_kernel():
-        threading.Thread(target=_watch, args=(int(parent),), daemon=True).start()
+        threading.Thread(target=_watch, args=(int(parent), threading.Event()), daemon=True).start()
     if os.getppid() != int(parent):
         _kill_this_process()
 
@@ -57,6 +58,22 @@ def die_with_creator() -> None:
     creator = multiprocessing.parent_process()
     if creator is not None:
         threading.Thread(target=_watch_sentinel, args=(creator.sentinel,), daemon=True).start()
+
+
+@contextmanager
+def dying_with_parent() -> Iterator[None]:
+    """Have this process killed within a second after its parent is gone, as long as the block runs.
+
+    For blocks of a fork server: no thread of this is left to be lost in its forks.
+    """
+    done = threading.Event()
+    watch = threading.Thread(target=_watch, args=(os.getppid(), done), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watch.join()
 
 
 def has_accelerator() -> bool:
@@ -82,10 +99,10 @@ def _killed_by_kernel() -> bool:
     return bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0)
 
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
-    _kill_this_process()
+def _watch(parent: int, done: threading.Event) -> None:
+    while not done.wait(_SECONDS_BETWEEN_LOOKS):
+        if os.getppid() != parent:
+            _kill_this_process()
 
 
 def _watch_sentinel(sentinel: int) -> None:

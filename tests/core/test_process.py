@@ -41,6 +41,36 @@ def test_a_child_dies_with_its_killed_parent(preparation: str) -> None:
     wait_for(lambda: gone(child), seconds=5)
 
 
+BLOCK = """
+    import time
+    from med42lib.core.process import dying_with_parent
+    with dying_with_parent():
+        {inside}
+    {after}
+"""
+
+
+def child_left_alone(inside: str, after: str) -> int:
+    """Start a child that passes or stays in a block, and kill its parent."""
+    child_code = textwrap.dedent(BLOCK).format(inside=inside, after=after)
+    command = [sys.executable, "-c", textwrap.dedent(PARENT), child_code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    return child
+
+
+STAY = "print('ready', flush=True); time.sleep(60)"
+
+
+def test_in_the_block_a_child_dies_with_its_parent_and_after_it_no_more() -> None:
+    inside, after = child_left_alone(STAY, "pass"), child_left_alone("pass", STAY)
+    wait_for(lambda: gone(inside), seconds=5)
+    assert not gone(after)
+    psutil.Process(after).kill()
+
+
 def test_a_child_whose_parent_is_gone_already_dies_at_once() -> None:
     code = "from med42lib.core.process import die_with_parent; die_with_parent(); print('alive')"
     someone_else = {**os.environ, PARENT_VARIABLE: "999999999"}

@@ -23,6 +23,13 @@ if __name__ == "__main__":
     processes._start()
     processes.run(["stage", "pack", "--executor-input", "@" + sys.argv[1]], os.environ)
 """
+STARTER = """
+import time
+from pipelines import warm
+warm.WarmProcesses()._start()
+time.sleep(1.5)
+print("started", flush=True)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +42,7 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_quick_stages_start_no_server() -> None:
     processes = WarmProcesses()
-    with processes.started_if_slow():
+    with processes.started_if_slow("assemble"):
         pass
     time.sleep(0.1)
     assert not processes.can_run("pack")
@@ -43,17 +50,39 @@ def test_quick_stages_start_no_server() -> None:
 
 def test_a_stage_that_works_starts_the_server_for_the_next_ones() -> None:
     processes = WarmProcesses()
-    with processes.started_if_slow():
+    with processes.started_if_slow("assemble"):
         assert not processes.can_run("pack")
         time.sleep(0.5)
     assert processes.can_run("pack")
     assert not processes.can_run("fetch_model"), "its imports depend on the environment"
 
 
+@pytest.mark.parametrize("stage", sorted(warm.LAST_STAGES))
+def test_the_last_stages_start_no_server_that_nobody_would_use(stage: str) -> None:
+    processes = WarmProcesses()
+    with processes.started_if_slow(stage):
+        time.sleep(0.5)
+    assert not processes.can_run("pack")
+
+
+def test_a_server_that_is_still_importing_is_gone_with_the_run(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(STARTER)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with subprocess.Popen([sys.executable, str(script)], env=environment, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"started\n"
+        children = psutil.Process(run.pid).children(recursive=True)
+    assert children
+    assert run.returncode == 0
+    _, alive = psutil.wait_procs(children, timeout=3)
+    assert not alive
+
+
 def test_with_gpus_no_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "has_accelerator", lambda: True)
     processes = WarmProcesses()
-    with processes.started_if_slow():
+    with processes.started_if_slow("assemble"):
         time.sleep(0.5)
     assert not processes.can_run("pack")
 
