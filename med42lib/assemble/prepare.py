@@ -119,7 +119,7 @@ def _narrowed(data: Source, path: str) -> Source:
 
 
 def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
-    """Read one source into a part, or find the part that an earlier run made.
+    """Read one source into a part, which later runs find by the reading's key.
 
     Returns:
         The folder of runs, keys, rejects and summary.
@@ -128,11 +128,8 @@ def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
         DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken.
     """
     key = reading.key
-    folder = parts.find(key)
-    if folder is None:
-        read_source(reading, parts.scratch(key), advance)
-        folder = parts.keep(key)
-    return folder
+    read_source(reading, parts.scratch(key), advance)
+    return parts.keep(key)
 
 
 def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int) -> None:

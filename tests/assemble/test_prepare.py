@@ -10,6 +10,7 @@ import pytest
 
 from med42lib.assemble import prepare as module
 from med42lib.assemble.prepare import ROWS_PER_REPORT, SUMMARY_FILE, Reading, prepare, read_source, readings
+from med42lib.assemble.readers import prepare_all
 from med42lib.assemble.runs import read_keys, read_rows
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
 from med42lib.assemble.templates import question_draft
@@ -97,8 +98,8 @@ def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monk
         point_client_at(hub.endpoint, monkeypatch, tmp_path)
         one = reading(data, layout="huggingface", hub=f"{REPO}@{REVISION}")
         assert one.data.address == f"hub:datasets/{REPO}@{REVISION}"
-        folder = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
-        again = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "two"), nothing)
+        [folder] = prepare_all([one], Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"))
+        [again] = prepare_all([one], Parts(str(tmp_path / "store"), "assemble", tmp_path / "two"))
     assert len(read_keys(folder)) == 2
     assert [file["path"] for file in json.loads((folder / SUMMARY_FILE).read_text())["files"]] == [name]
     assert again == folder
@@ -157,10 +158,10 @@ def test_a_source_becomes_runs_keys_rejects_and_counts(filled: Path, tmp_path: P
 
 
 def test_what_was_read_before_is_found_and_its_files_are_not_opened(filled: Path, tmp_path: Path) -> None:
-    first = prepare(reading(filled), Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
+    first = prepare_all([reading(filled)], Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"))
     again = reading(filled, target="all", repeat=2)
     (filled / CARDS).unlink()
-    assert prepare(again, Parts(str(tmp_path / "store"), "assemble", tmp_path / "two"), nothing) == first
+    assert prepare_all([again], Parts(str(tmp_path / "store"), "assemble", tmp_path / "two")) == first
 
 
 def test_a_source_that_fails_leaves_no_part(filled: Path, tmp_path: Path) -> None:
