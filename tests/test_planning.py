@@ -5,6 +5,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.planning import Shapes, count_lora_parameters, count_parameters, plan_training
 from med42lib.train.config import LoraConfig, TrainConfig
+from tests.tiny_llama import make_llama
 
 FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, chunks_per_step=4, seed=7)
 LLAMA_2_7B: dict[str, object] = {
@@ -73,17 +74,9 @@ def test_steps_come_from_chunks_and_epochs() -> None:
 def test_counts_agree_with_a_model_that_exists() -> None:
     from peft import LoraConfig as PeftLoraConfig
     from peft import get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    shapes, model = Shapes.read(config.to_dict()), LlamaForCausalLM(config)
+    model = make_llama(vocab_size=64, intermediate_size=48, num_key_value_heads=2)
+    shapes = Shapes.read(model.config.to_dict())
     assert count_parameters(shapes) == model.num_parameters()
     adapted = get_peft_model(model, PeftLoraConfig(r=3, target_modules="all-linear", task_type="CAUSAL_LM"))
     assert count_lora_parameters(shapes, rank=3) == adapted.get_nb_trainable_parameters()[0]

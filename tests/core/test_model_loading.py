@@ -5,22 +5,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.distributed import DistNetworkError
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.model_loading import load_weights
+from tests.tiny_llama import make_llama
 
 
 def write_model(folder: Path, *, tied: bool = False) -> Path:
-    config = LlamaConfig(
-        vocab_size=16,
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        tie_word_embeddings=tied,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    make_llama(vocab_size=16, tie_word_embeddings=tied).save_pretrained(folder)
     return folder
 
 

@@ -14,6 +14,7 @@ from med42lib.core.records import BenchmarkItem, Origin, write_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.loading import load_model
 from med42lib.evaluate.locate import locate_model
+from tests.tiny_llama import make_llama
 from tests.tiny_tokenizer import BEGIN, SPECIAL_TOKENS, byte_level
 
 MAX_TOKENS = 256
@@ -52,26 +53,21 @@ TOKENIZERS = {"byte_level": partial(byte_level, TEXTS), "sentence_piece": senten
 
 def save_base(tokenizer: Tokenizer, folder: Path) -> Path:
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )
     fast.save_pretrained(folder / "model")
     torch.manual_seed(0)
-    config = LlamaConfig(
+    llama = make_llama(
         vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=MAX_TOKENS,
         initializer_range=0.3,
         bos_token_id=1,
         eos_token_id=2,
     )
-    LlamaForCausalLM(config).save_pretrained(folder / "model")
+    llama.save_pretrained(folder / "model")
     return folder
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from med42lib.core.packed import Chunk, PackedDataset
 from med42lib.core.records import Example
+from tests.tiny_llama import make_llama
 
 CHUNK_LENGTH = 256
 LEAK_NATS = 0.1
@@ -21,18 +22,14 @@ LEAK_NATS = 0.1
 @pytest.fixture(scope="module", params=["sdpa", "eager"])
 def model(request: pytest.FixtureRequest) -> LlamaForCausalLM:
     torch.manual_seed(0)
-    config = LlamaConfig(
+    llama = make_llama(
         vocab_size=400,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=CHUNK_LENGTH,
         initializer_range=0.3,
         attn_implementation=request.param,
     )
-    return LlamaForCausalLM(config).eval()
+    return llama.eval()
 
 
 def batch(*chunks: Chunk) -> dict[str, torch.Tensor]:

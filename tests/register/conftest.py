@@ -26,6 +26,7 @@ from med42lib.core.store import join_address, open_store
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
 from tests.s3_server import free_ports
+from tests.tiny_llama import make_llama
 
 START_SECONDS = 60
 MEASURED_AT_MS = 1_700_000_000_000
@@ -176,27 +177,18 @@ def real_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from peft import LoraConfig, get_peft_model
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("real_models")
     words = ["<unk>", "</s>", "what", "treats", "fever", "aspirin", "rest", "water", "and", "the"]
     raw = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="</s>", pad_token="</s>")
-    config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=64,
-        eos_token_id=1,
-        bos_token_id=1,
-        pad_token_id=1,
-    )
+    settings = {"vocab_size": len(words), "max_position_embeddings": 64}
+    ends = {"eos_token_id": 1, "bos_token_id": 1, "pad_token_id": 1}
     for seed, name in enumerate(("base", "full")):
         torch.manual_seed(seed)
-        LlamaForCausalLM(config).save_pretrained(folder / name / "model")
+        make_llama(**settings, **ends).save_pretrained(folder / name / "model")
         tokenizer.save_pretrained(folder / name / "model")
     copy_tokenizer(folder / "full" / "model", folder / "full" / "components" / "tokenizer")
     write_mlmodel(folder / "full", adapter=False)

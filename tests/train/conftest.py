@@ -24,6 +24,7 @@ from med42lib.core.packed import (
 )
 from med42lib.train.config import TrainConfig
 from med42lib.train.request import Request
+from tests.tiny_llama import make_llama
 
 VOCABULARY = 64
 EOS = 1
@@ -83,22 +84,19 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("base")
     torch.manual_seed(0)
-    llama = LlamaConfig(
+    llama = make_llama(
         vocab_size=VOCABULARY,
-        hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=64,
         bos_token_id=0,
         eos_token_id=EOS,
     )
-    LlamaForCausalLM(llama).save_pretrained(folder / "model")
+    llama.save_pretrained(folder / "model")
     words = Tokenizer(WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w2"))
     PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", unk_token="w2").save_pretrained(folder / "model")
     return folder

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from med42lib.train.weights import count_elements, save_model
+from tests.tiny_llama import make_llama
 
 
 def save(model: Any, folder: Path, **options: Any) -> None:
@@ -19,8 +20,8 @@ def save(model: Any, folder: Path, **options: Any) -> None:
 @pytest.fixture
 def tied_model() -> Any:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=32, tie_word_embeddings=True, **sizes))
+    sizes = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2}
+    return make_llama(tie_word_embeddings=True, **sizes)
 
 
 @pytest.mark.parametrize("max_shard_bytes", [5_000_000_000, 4_000], ids=["one file", "several"])
