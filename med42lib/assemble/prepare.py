@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.assemble.config import AssembleConfig, SourceConfig
+from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.runs import RunWriter
 from med42lib.assemble.source import Form, TrainingSource, load_source
 from med42lib.core.edges import Source, listing
@@ -25,7 +26,6 @@ from med42lib.core.records import content_hash
 from med42lib.core.rejects import REJECTS_FILE, Tally
 
 SUMMARY_FILE = "summary.json"
-ROWS_PER_REPORT = 2000
 
 Advance = Callable[[int], object]
 
@@ -139,10 +139,9 @@ def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int)
     writer = RunWriter(folder, reading.seed, **limits)
     with (folder / REJECTS_FILE).open("w", encoding="utf-8") as rejects:
         tally = Tally(source.name, rejects.write)
-        for record in tally.keep(layout.read(data, reading.path, reading.form)):
-            writer.add(source.example(record, reading.settings.licence))
-            if tally.num_kept % ROWS_PER_REPORT == 0:
-                advance(ROWS_PER_REPORT)
+        for drafts in batches(tally.keep(layout.read(data, reading.path, reading.form))):
+            writer.add(examples(drafts, source, reading.settings.licence))
+            advance(len(drafts))
     tally.check(reading.max_rejected_share)
     writer.close()
     summary = {"files": _files(reading.data, data.opened), **tally.counts()}

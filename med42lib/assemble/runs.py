@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from med42lib.core.dataset import SCHEMA
-from med42lib.core.records import Example
-from med42lib.core.sampling import sampling_rank
+from med42lib.core.text_columns import content_digests, python_objects
 
 KEYS_FILE = "keys.npy"
 CHARACTERS_PER_RUN = 16_000_000
@@ -34,7 +35,7 @@ KEYS = np.dtype(
 _LOWER = bytes(range(256)).lower()
 _WHITE_SPACE = b" \t\n"
 _NOT_ASCII = re.compile(rb"[\x80-\xff]+")
-_EXCHANGE = SCHEMA.field("exchanges").type.value_type
+_BETWEEN_TEXTS = "\0"  # no cleaned text holds it
 
 
 class RunWriter:
@@ -42,88 +43,81 @@ class RunWriter:
 
     def __init__(self, folder: Path, seed: int, *, characters_per_run: int = CHARACTERS_PER_RUN) -> None:
         self._folder, self._seed, self._characters_per_run = folder, seed, characters_per_run
+        self._written: list[NDArray[np.void]] = []
         self._keys: list[NDArray[np.void]] = []
-        self._num_read = 0
-        self._start_run()
+        self._batches: list[pa.RecordBatch] = []
+        self._num_read = self._characters = 0
 
-    def add(self, example: Example) -> None:
-        """Take one example, in reading order."""
-        texts = [text for exchange in example.exchanges for text in (exchange.prompter, exchange.assistant)]
-        characters = sum(map(len, texts))
-        id = example.id
-        self._ranks.append(sampling_rank(self._seed, id))
-        self._sames.append(_same(texts))
-        self._lengths.append(characters)
-        self._examples.append((id, example))
-        self._characters += characters
+    def add(self, examples: pa.RecordBatch) -> None:
+        """Take examples (`SCHEMA`), in reading order. A run ends with the batch that fills it."""
+        self._batches.append(examples)
+        self._keys.append(self._keys_of(examples))
+        self._characters += int(self._keys[-1]["characters"].sum())
         if self._characters >= self._characters_per_run:
             self._write_run()
 
     def close(self) -> None:
         """Write what is left, and the keys of all rows."""
-        if self._examples:
+        if self._batches:
             self._write_run()
-        keys = np.concatenate(self._keys) if self._keys else np.empty(0, KEYS)
+        keys = np.concatenate(self._written) if self._written else np.empty(0, KEYS)
         np.save(self._folder / KEYS_FILE, keys)
 
-    def _start_run(self) -> None:
-        self._ranks: list[int] = []
-        self._sames: list[int] = []
-        self._lengths: list[int] = []
-        self._examples: list[tuple[str, Example]] = []
-        self._characters = 0
+    def _keys_of(self, examples: pa.RecordBatch) -> NDArray[np.void]:
+        keys = np.empty(len(examples), KEYS)
+        keys["rank"] = _ranks(self._seed, examples["id"])
+        keys["same"] = _same(examples["exchanges"])
+        keys["characters"] = _characters(examples["exchanges"])
+        keys["sequence"] = np.arange(self._num_read, self._num_read + len(keys))
+        self._num_read += len(keys)
+        return keys
 
     def _write_run(self) -> None:
-        keys = np.empty(len(self._examples), KEYS)
-        keys["rank"], keys["same"], keys["characters"] = self._ranks, self._sames, self._lengths
-        keys["sequence"] = np.arange(self._num_read, self._num_read + len(keys))
-        keys["run"] = len(self._keys)
+        keys = np.concatenate(self._keys)
         order = np.argsort(keys["rank"], kind="stable")
-        write_run(self._folder, len(self._keys), _columns([self._examples[place] for place in order]))
+        examples = pa.Table.from_batches(self._batches).combine_chunks().to_batches()[0]
+        write_run(self._folder, len(self._written), examples.take(pa.array(order)))
         keys = keys[order]
-        keys["row"] = np.arange(len(keys))
-        self._keys.append(keys)
-        self._num_read += len(keys)
-        self._start_run()
+        keys["run"], keys["row"] = len(self._written), np.arange(len(keys))
+        self._written.append(keys)
+        self._keys, self._batches, self._characters = [], [], 0
 
 
-def _same(texts: list[str]) -> int:
-    """Hash texts without case and white space to 64 bits.
+def _ranks(seed: int, ids: pa.StringArray) -> NDArray[np.uint64]:
+    """Give the first 64 bits of each id's sampling key: the same order, for columns of millions."""
+    return _first_64_bits(content_digests(pa.repeat(str(seed), len(ids)), ids))
+
+
+def _first_64_bits(digests: Iterable[bytes]) -> NDArray[np.uint64]:
+    return np.frombuffer(b"".join([digest[:8] for digest in digests]), ">u8").astype(np.uint64)
+
+
+def _characters(exchanges: pa.ListArray) -> NDArray[np.int64]:
+    """Count the characters of each conversation."""
+    turns = exchanges.values
+    lengths = pc.add(*(pc.utf8_length(turns.field(side)) for side in ("prompter", "assistant"))).to_numpy()
+    return np.add.reduceat(lengths, exchanges.offsets.to_numpy()[:-1], dtype=np.int64)
+
+
+def _same(exchanges: pa.ListArray) -> NDArray[np.uint64]:
+    """Hash conversations without case and white space to 64 bits.
 
     The chance that any two of two million different conversations clash is one in ten million.
     """
-    plain = b"\0".join([_without_form(text) for text in texts])
-    return int.from_bytes(hashlib.sha256(plain).digest()[:8], "big")
+    turns = exchanges.values
+    said = pc.binary_join_element_wise(turns.field("prompter"), turns.field("assistant"), _BETWEEN_TEXTS)
+    conversations = pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, said), _BETWEEN_TEXTS)
+    texts = python_objects(conversations.cast(pa.binary()))
+    return _first_64_bits(hashlib.sha256(_without_form(text)).digest() for text in texts)
 
 
-def _without_form(text: str) -> bytes:
-    plain = text.encode().translate(_LOWER, _WHITE_SPACE)
-    return plain if text.isascii() else _NOT_ASCII.sub(_folded, plain)
+def _without_form(text: bytes) -> bytes:
+    plain = text.translate(_LOWER, _WHITE_SPACE)
+    return plain if plain.isascii() else _NOT_ASCII.sub(_folded, plain)
 
 
 def _folded(letters: re.Match[bytes]) -> bytes:
     return "".join(letters[0].decode().casefold().split()).encode()
-
-
-def _columns(examples: list[tuple[str, Example]]) -> pa.RecordBatch:
-    """Lay examples out as columns: far cheaper than one dictionary per row."""
-    exchanges = [exchange for _, example in examples for exchange in example.exchanges]
-    offsets = np.cumsum([0, *(len(example.exchanges) for _, example in examples)], dtype=np.int32)
-    prompters = pa.array([exchange.prompter for exchange in exchanges], pa.string())
-    assistants = pa.array([exchange.assistant for exchange in exchanges], pa.string())
-    pairs = pa.StructArray.from_arrays([prompters, assistants], fields=list(_EXCHANGE))
-    columns = {
-        "id": pa.array([id for id, _ in examples]),
-        "source": pa.array([e.source for _, e in examples]),
-        "licence": pa.array([e.licence for _, e in examples]),
-        "publisher_id": pa.array([e.origin.publisher_id for _, e in examples]),
-        "file": pa.array([e.origin.file for _, e in examples]),
-        "line": pa.array([e.origin.line for _, e in examples], pa.int64()),
-        "system": pa.array([e.system for _, e in examples]),
-        "question": pa.array([e.question for _, e in examples]),
-        "exchanges": pa.ListArray.from_arrays(offsets, pairs, type=SCHEMA.field("exchanges").type),
-    }
-    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 
 
 def write_run(folder: Path, number: int, batch: pa.RecordBatch) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from med42lib.core.cleaning import clean
 from med42lib.core.data_layout import LayoutName
 from med42lib.core.files import DataFolder
-from med42lib.core.prompt import DEFAULT_SYSTEM
 from med42lib.core.reading import Record
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.core.records import Exchange
 from med42lib.core.rejects import Reject
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Domain = Literal["medical", "general"]
 
@@ -49,7 +50,10 @@ class Form:
     benchmark_tasks: bool = False
 
 
-Reader = Callable[[DataFolder, str, Form], Iterator[Record[Draft] | Reject]]
+Drafts = Iterator["Record[Draft] | pa.RecordBatch | Reject"]
+"""What a reader gives: drafts one by one or as batches of columns (`assemble.drafts.DRAFTS`), and rejects."""
+
+Reader = Callable[[DataFolder, str, Form], Drafts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +94,6 @@ class TrainingSource:
     def layout(self, name: LayoutName) -> Layout:
         """Give the layout of that name."""
         return self.publisher if name == "publisher" else self.huggingface
-
-    def example(self, record: Record[Draft], licence: str | None) -> Example:
-        """Add the source's own facts to a draft, and clean its texts.
-
-        `licence` replaces whatever record and source say of theirs.
-        """
-        draft = record.value
-        exchanges = tuple([Exchange(clean(e.prompter), clean(e.assistant)) for e in draft.exchanges])
-        is_prompt = draft.question == draft.exchanges[0].prompter
-        return Example(
-            source=self.name,
-            licence=licence or draft.licence or self.licence,
-            system=DEFAULT_SYSTEM if draft.system is None else clean(draft.system),
-            exchanges=exchanges,
-            question=exchanges[0].prompter if is_prompt else clean(draft.question),
-            origin=Origin(draft.publisher_id, record.file, record.line),
-        )
 
 
 def load_source(name: str) -> TrainingSource:

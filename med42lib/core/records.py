@@ -86,7 +86,10 @@ class BenchmarkItem:
         return cls(**values)
 
 
-def content_hash(*texts: str, length: int = 16) -> str:
+CONTENT_HASH_DIGITS = 16
+
+
+def content_hash(*texts: str, length: int = CONTENT_HASH_DIGITS) -> str:
     """Hash texts to `length` hexadecimal digits, keeping apart ("ab", "c") and ("a", "bc")."""
     parts: list[bytes] = []
     for text in texts:

@@ -107,12 +107,12 @@ class Tally:
         return self.num_kept + self.rejected.total() + self.excluded.total()
 
     def keep(self, records: Iterable[T | Reject]) -> Iterator[T]:
-        """Yield the usable records; count and write the others."""
+        """Yield the usable records, of which a batch (with `num_rows`) is many; count and write the others."""
         for record in records:
             if isinstance(record, Reject):
                 self._set_aside(record)
             else:
-                self.num_kept += 1
+                self.num_kept += getattr(record, "num_rows", 1)
                 yield record
 
     def check(self, max_rejected_share: float) -> None:

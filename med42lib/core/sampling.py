@@ -20,11 +20,6 @@ def sampling_key(seed: int, id: str) -> str:
     return content_hash(str(seed), id, length=32)
 
 
-def sampling_rank(seed: int, id: str) -> int:
-    """Give the first 64 bits of the key as a number: the same order, for columns of millions."""
-    return int(sampling_key(seed, id)[:16], 16)
-
-
 def lowest(records: Iterable[T], count: int, *, seed: int, id: Callable[[T], str]) -> list[T]:
     """Choose at most `count` records, those with the lowest keys, in the order of their keys.
 

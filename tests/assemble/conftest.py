@@ -10,6 +10,7 @@ from med42lib.assemble.source import Draft, Form, load_source
 from med42lib.core.edges import Source
 from med42lib.core.files import DataFolder
 from med42lib.core.rejects import Reject
+from tests.assemble.small_sources import one_by_one
 from tests.data_files import write_data
 
 Write = Callable[[str, Any], Path]
@@ -56,7 +57,8 @@ def real_drafts() -> Drafts:
 def _drafts(name: str, data: Path, path: str, layout: Any, form: dict[str, Any]) -> list[Any]:
     chosen = load_source(name).layout(layout)
     folder = DataFolder(Source(str(data)))
-    records = list(chosen.read(folder, path or chosen.path, Form(**{"multiple_choice": "letters", **form})))
+    found = chosen.read(folder, path or chosen.path, Form(**{"multiple_choice": "letters", **form}))
+    records = list(one_by_one(found))
     assert all(isinstance(r, Reject) or isinstance(r.value, Draft) for r in records)
     return [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in records]
 

@@ -6,24 +6,28 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.prepare import Reading
 from med42lib.assemble.runs import KEYS
 from med42lib.assemble.selection import Keys
-from med42lib.assemble.source import Form, TrainingSource
+from med42lib.assemble.source import Draft, Drafts, Form, TrainingSource
 from med42lib.assemble.stage import assemble
+from med42lib.core.dataset import SCHEMA, row_of
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.parts import Parts
+from med42lib.core.reading import Record
 from med42lib.core.records import Example, Exchange, Origin, content_hash
-from med42lib.core.sampling import sampling_rank
+from med42lib.core.rejects import Reject
+from med42lib.core.sampling import sampling_key
 
 CARDS = "medical_flashcards/medical_meadow_medical_flashcards.json"
 ADVICE = "pubmed_health_advice"
@@ -80,13 +84,38 @@ def example(text: str, *, line: int = 1, answer: str = "") -> Example:
     return Example("headqa", "MIT", "system", (exchange,), text, Origin("id", "a.json", line))
 
 
+def batch_of(*examples: Example) -> pa.RecordBatch:
+    """Lay examples out as columns."""
+    return pa.RecordBatch.from_pylist([row_of(one) for one in examples], SCHEMA)
+
+
+def rank_of(id: str, seed: int) -> int:
+    """Give the first 64 bits of an example's sampling key."""
+    return int(sampling_key(seed, id)[:16], 16)
+
+
+def one_by_one(drafts: Drafts) -> Iterator[Record[Draft] | Reject]:
+    """Give what a reader gives as single records."""
+    for found in drafts:
+        if isinstance(found, pa.RecordBatch):
+            yield from (Record(row["file"], row["line"], _draft_of(row)) for row in found.to_pylist())
+        else:
+            yield found
+
+
+def _draft_of(row: Mapping[str, Any]) -> Draft:
+    exchanges = tuple(Exchange(**exchange) for exchange in row["exchanges"])
+    question = exchanges[0].prompter if row["question"] is None else row["question"]
+    return Draft(row["publisher_id"], exchanges, question, row["system"], row["licence"] or "")
+
+
 def keys_of(texts: Sequence[str], *, source: str = "headqa", seed: int = 7) -> Keys:
     """Give the keys of rows that say these texts, in this reading order; case and white space make no difference.
 
     Each row's `row` is its number in the order of ranks, as in a run.
     """
     keys = np.zeros(len(texts), KEYS)
-    keys["rank"] = [sampling_rank(seed, f"{source}/{text}") for text in texts]
+    keys["rank"] = [rank_of(f"{source}/{text}", seed) for text in texts]
     keys["same"] = [int(content_hash("".join(text.casefold().split())), 16) for text in texts]
     keys["characters"] = [len(text) for text in texts]
     keys["sequence"] = np.arange(len(texts))

@@ -10,7 +10,7 @@ from med42lib.assemble.mixing import mixed
 from med42lib.assemble.runs import RunWriter, read_keys
 from med42lib.assemble.selection import select
 from med42lib.core.dataset import SCHEMA, read_examples, write_tables
-from tests.assemble.small_sources import example, settings
+from tests.assemble.small_sources import batch_of, example, settings
 
 NAMES = ("headqa", "medquad", "pubmedqa")
 Made = tuple[list[Path], NDArray[np.void]]
@@ -23,7 +23,7 @@ def made(root: Path, *, size: int, repeat: int = 1) -> Made:
         folder.mkdir(parents=True)
         writer = RunWriter(folder, 7, characters_per_run=size)
         for number in range(100):
-            writer.add(example(f"{folder.name} {number}"))
+            writer.add(batch_of(example(f"{folder.name} {number}")))
         writer.close()
     config = settings({name: {"target": 70, "repeat": repeat} for name in NAMES})
     return folders, select(config, NAMES, [read_keys(folder) for folder in folders])[0]

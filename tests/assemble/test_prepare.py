@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from med42lib.assemble import prepare as module
-from med42lib.assemble.prepare import ROWS_PER_REPORT, SUMMARY_FILE, Reading, prepare, read_source, readings
+from med42lib.assemble.drafts import ROWS_PER_BATCH
+from med42lib.assemble.prepare import SUMMARY_FILE, Reading, prepare, read_source, readings
 from med42lib.assemble.readers import prepare_all
 from med42lib.assemble.runs import read_keys, read_rows
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
@@ -172,10 +173,10 @@ def test_a_source_that_fails_leaves_no_part(filled: Path, tmp_path: Path) -> Non
 
 
 def test_rows_are_reported_as_they_are_read(filled: Path, tmp_path: Path) -> None:
-    write_cards(filled, map(str, range(2 * ROWS_PER_REPORT + 1)))
+    write_cards(filled, map(str, range(2 * ROWS_PER_BATCH + 1)))
     seen: list[int] = []
     read_source(reading(filled), tmp_path, seen.append)
-    assert seen == [ROWS_PER_REPORT, ROWS_PER_REPORT]
+    assert seen == [ROWS_PER_BATCH, ROWS_PER_BATCH, 1]
 
 
 def test_the_licence_of_the_settings_replaces_even_what_records_bring(data: Path, tmp_path: Path, write: Any) -> None:
@@ -188,9 +189,9 @@ def test_the_licence_of_the_settings_replaces_even_what_records_bring(data: Path
 
 
 def test_the_size_of_runs_can_be_given(filled: Path, tmp_path: Path) -> None:
-    write_cards(filled, map(str, range(100)))
+    write_cards(filled, map(str, range(2 * ROWS_PER_BATCH + 1)))
     read_source(reading(filled), tmp_path, nothing, characters_per_run=200)
-    assert len(list(tmp_path.glob("run-*"))) > 5
+    assert len(list(tmp_path.glob("run-*"))) == 3
 
 
 def rows(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from med42lib.assemble import readers
+from med42lib.assemble import drafts, readers
 from med42lib.assemble.readers import PROCESSES_VARIABLE
 from med42lib.assemble.runs import RunWriter
 from med42lib.core.dataset import read_examples
@@ -78,10 +78,16 @@ def test_reading_in_processes_of_their_own_does_not_change_a_byte(
     assert outputs(run_stage(filled, tmp_path / "out", SAMPLED)) == expected
 
 
-@pytest.mark.parametrize("size", [1, 300, 2000])
-def test_the_size_of_runs_does_not_change_a_byte(
-    filled: Path, expected: dict[str, bytes], tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("rows_per_batch", "size"), [(1, 1), (2, 300), (5, 2000), (1024, 1)])
+def test_neither_the_size_of_batches_nor_of_runs_changes_a_byte(
+    filled: Path,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    rows_per_batch: int,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(drafts, "ROWS_PER_BATCH", rows_per_batch)
     defaults = RunWriter.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "characters_per_run", size)

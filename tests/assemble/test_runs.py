@@ -1,8 +1,8 @@
-import gc
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from weakref import ref
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,7 @@ from med42lib.assemble.runs import KEYS, RunWriter, read_keys, read_rows
 from med42lib.assemble.selection import Keys
 from med42lib.core.dataset import SCHEMA, row_of
 from med42lib.core.records import Example, Exchange
-from med42lib.core.sampling import sampling_rank
-from tests.assemble.small_sources import example
+from tests.assemble.small_sources import batch_of, example, rank_of
 
 EXAMPLES = [example(f"question {number}") for number in range(200)]
 TALK = Example("s", "", "", (Exchange("a", "b"), Exchange("c", "d\n\té")), "", EXAMPLES[0].origin)
@@ -25,7 +24,7 @@ def written(folder: Path, examples: Iterable[Example], *, seed: int = 1, size: i
     folder.mkdir(exist_ok=True)
     writer = RunWriter(folder, seed, characters_per_run=size)
     for one in examples:
-        writer.add(one)
+        writer.add(batch_of(one))
     writer.close()
     return read_keys(folder)
 
@@ -59,7 +58,7 @@ def test_a_run_is_sorted_by_rank_and_its_keys_say_where_each_row_stands(tmp_path
         assert of_run["row"].tolist() == list(range(len(of_run)))
         assert (np.diff(of_run["rank"].astype(object)) > 0).all()
     for key, row in zip(keys, all_rows(tmp_path, keys), strict=True):
-        assert int(key["rank"]) == sampling_rank(1, str(row["id"]))
+        assert int(key["rank"]) == rank_of(str(row["id"]), 1)
         assert row == row_of(EXAMPLES[key["sequence"]])
         assert key["characters"] == sum(
             len(text) for e in EXAMPLES[key["sequence"]].exchanges for text in (e.prompter, e.assistant)
@@ -74,6 +73,18 @@ def test_the_size_of_runs_changes_only_where_rows_lie(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.sort(whole[field]), np.sort(split[field]))
 
 
+@pytest.mark.parametrize("size", [1, 7, 64, 200])
+def test_neither_does_it_matter_how_rows_are_batched(tmp_path: Path, size: int) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    other.mkdir()
+    keys, writer = written(one, EXAMPLES), RunWriter(other, 1)
+    for start in range(0, len(EXAMPLES), size):
+        writer.add(batch_of(*EXAMPLES[start : start + size]))
+    writer.close()
+    np.testing.assert_array_equal(read_keys(other), keys)
+    assert (other / "run-00000.arrow").read_bytes() == (one / "run-00000.arrow").read_bytes()
+
+
 def test_the_reading_order_changes_nothing_in_a_run(tmp_path: Path) -> None:
     written(tmp_path / "a", EXAMPLES)
     written(tmp_path / "b", reversed(EXAMPLES))
@@ -82,17 +93,16 @@ def test_the_reading_order_changes_nothing_in_a_run(tmp_path: Path) -> None:
 
 
 def test_no_more_than_one_run_is_held_while_reading(tmp_path: Path) -> None:
-    def living() -> int:
-        return sum(type(thing) is Example for thing in gc.get_objects())
-
-    before, held = living(), []
+    living: list[ref[pa.RecordBatch]] = []
+    held = []
     writer = RunWriter(tmp_path, 1, characters_per_run=400)
-    for number in range(2000):
-        writer.add(example(f"question {number}"))
-        if number % 50 == 0:
-            held.append(living() - before)
-    assert max(held) <= 400 / len("question 0question 0!") + 1
-    assert len(list(tmp_path.glob("run-*"))) > 80, "what is not held was written"
+    for number in range(500):
+        batch = batch_of(example(f"question {number}"))
+        living.append(ref(batch))
+        writer.add(batch)
+        held.append(sum(one() is not None for one in living))
+    assert 2 < max(held) <= 400 / len("question 0question 0!") + 1
+    assert len(list(tmp_path.glob("run-*"))) > 20, "what is not held was written"
 
 
 def test_a_row_larger_than_a_run_is_a_run_of_its_own(tmp_path: Path) -> None:

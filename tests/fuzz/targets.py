@@ -10,9 +10,11 @@ import json
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.explanations import told_explanation
 from med42lib.assemble.html import html_to_text
 from med42lib.assemble.names import source_names
@@ -21,6 +23,7 @@ from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.items import as_items
 from med42lib.core.cleaning import clean
+from med42lib.core.dataset import example_of
 from med42lib.core.edges import Source
 from med42lib.core.errors import Med42Error
 from med42lib.core.files import DataFile, DataFolder
@@ -115,7 +118,8 @@ def _source_target(name: str, layout_name: LayoutName) -> Target:
         for record in layout.read(folder, read_path(name, layout_name, file), form):
             yield record
             if not isinstance(record, Reject):
-                _check_example(source.example(record, source.licence))
+                for row in chain(*(examples(batch, source, None).to_pylist() for batch in batches([record]))):
+                    _check_example(example_of(row))
 
     text = good.write([good.row, {**good.row, good.question: f"{good.row[good.question]} Or not?"}])
     return Target(f"{name}-{layout_name}", good.name, text.encode(), read, good.beside)

@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from med42lib.assemble import drafts
+from med42lib.assemble.drafts import DRAFTS, batches, examples
+from med42lib.assemble.source import Draft, TrainingSource, load_source
+from med42lib.core.dataset import SCHEMA, example_of
+from med42lib.core.prompt import DEFAULT_SYSTEM
+from med42lib.core.reading import Record
+from med42lib.core.records import Example, Exchange, Origin
+from tests.assemble.small_sources import one_by_one
+
+DRAFT = Draft("id 1", (Exchange("Why?", "So."),), "Why?")
+TALK = Draft("id 2", (Exchange("Context. Why?", "So."), Exchange("And?", "That.")), "Why?", system="Be kind.")
+
+
+def records(*those: Draft) -> list[Record[Draft]]:
+    return [Record("a.json", number, draft) for number, draft in enumerate(those, start=1)]
+
+
+@pytest.fixture
+def source() -> TrainingSource:
+    return replace(load_source("medqa"), name="cards", licence="the source's")
+
+
+def made(source: TrainingSource, *those: Draft, licence: str | None = None) -> list[Example]:
+    rows = [row for batch in batches(records(*those)) for row in examples(batch, source, licence).to_pylist()]
+    return [example_of(row) for row in rows]
+
+
+def test_drafts_come_back_from_columns_as_they_were() -> None:
+    given = records(DRAFT, TALK, replace(TALK, licence="mine", system=""), replace(DRAFT, question="else"))
+    [batch] = batches(given)
+    assert batch.schema == DRAFTS
+    assert list(one_by_one(iter([batch]))) == given
+
+
+def test_an_example_has_the_drafts_texts_and_the_sources_facts(source: TrainingSource) -> None:
+    first, second = made(source, DRAFT, TALK)
+    origin = Origin("id 1", "a.json", 1)
+    assert first == Example("cards", "the source's", DEFAULT_SYSTEM, DRAFT.exchanges, "Why?", origin)
+    assert second == Example("cards", "the source's", "Be kind.", TALK.exchanges, "Why?", Origin("id 2", "a.json", 2))
+
+
+def test_its_id_is_that_of_what_it_says(source: TrainingSource) -> None:
+    [batch] = batches(records(DRAFT, TALK))
+    columns = examples(batch, source, None)
+    assert columns.schema == SCHEMA
+    assert columns["id"].to_pylist() == [example.id for example in made(source, DRAFT, TALK)]
+
+
+def test_all_its_texts_are_cleaned_and_what_the_publisher_calls_it_is_not(source: TrainingSource) -> None:
+    raw = Draft(" i\u200bd ", (Exchange(" e\u0301\r\n", "a\x00b"), Exchange("\tc ", "d\u00ad")), "q\v1", system=" s\n")
+    [example] = made(source, raw)
+    assert example.exchanges == (Exchange("é", "ab"), Exchange("c", "d"))
+    assert (example.question, example.system, example.origin.publisher_id) == ("q\n1", "s", " i\u200bd ")
+
+
+def test_a_question_that_is_the_prompter_stays_so_when_it_is_cleaned(source: TrainingSource) -> None:
+    [example] = made(source, Draft("", (Exchange(" Why?\r", "So."),), " Why?\r"))
+    assert example.question == example.exchanges[0].prompter == "Why?"
+
+
+@pytest.mark.parametrize(
+    ("of_settings", "licences"), [(None, ["the record's", "the source's"]), ("mine", ["mine"] * 2)]
+)
+def test_the_settings_licence_wins_then_the_records_then_the_sources(
+    source: TrainingSource, of_settings: str | None, licences: list[str]
+) -> None:
+    found = made(source, replace(DRAFT, licence="the record's"), DRAFT, licence=of_settings)
+    assert [example.licence for example in found] == licences
+
+
+def test_no_more_is_gathered_than_a_batch_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "ROWS_PER_BATCH", 3)
+    assert [len(batch) for batch in batches(records(*[DRAFT] * 7))] == [3, 3, 1]
+    monkeypatch.setattr(drafts, "CHARACTERS_PER_BATCH", len("Why?So.") + 1)
+    assert [len(batch) for batch in batches(records(*[DRAFT] * 5))] == [2, 2, 1]
+
+
+def test_columns_that_a_reader_gives_keep_their_place_among_single_drafts() -> None:
+    [columns] = batches(records(TALK))
+    single = records(DRAFT)
+    given = [*single, columns, columns, *single, *single]
+    assert [batch["publisher_id"].to_pylist() for batch in batches(given)] == [
+        ["id 1"],
+        ["id 2"],
+        ["id 2"],
+        ["id 1", "id 1"],
+    ]
+    assert list(batches([])) == []
+
+
+def test_rows_of_part_of_a_batch_become_their_own_examples(source: TrainingSource) -> None:
+    [batch] = batches(records(DRAFT, TALK, replace(DRAFT, exchanges=(Exchange("x", "y"),), question="x")))
+    whole = examples(batch, source, None)
+    for start in range(3):
+        part = batch.take(pa.array([start]))
+        assert examples(part, source, None).to_pylist() == whole.slice(start, 1).to_pylist()
