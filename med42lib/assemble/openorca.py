@@ -23,13 +23,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.source import Draft, Drafts, Form, Layout, TrainingSource
 from med42lib.core.fields import mapping, optional_text, text_field
-from med42lib.core.files import DataFolder
+from med42lib.core.files import DataFile, DataFolder
 from med42lib.core.reading import Record, each
 from med42lib.core.records import Exchange
 from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
-from med42lib.core.tables import Others, table_rows
+from med42lib.core.tables import Rows, file_rows, parquet_batches, table_files
 
 COLLECTIONS = ("t0.", "flan.", "cot.", "niv.")
 Collection = Literal["t0.", "flan.", "cot."]
@@ -70,9 +70,38 @@ def openorca(collection: Collection, *, name: str, title: str, num_paper: int, n
     )
 
 
-def _read(collection: Collection, folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
-    others = Others("id", tuple(other for other in COLLECTIONS if other != collection))
-    return each(table_rows(folder, path, without=others), partial(_draft, collection, form.benchmark_tasks))
+def _read(collection: Collection, folder: DataFolder, path: str, form: Form) -> Drafts:
+    for file in table_files(folder, path):
+        if file.name.endswith(".parquet"):
+            yield from _of_columns(collection, file, form)
+        else:
+            yield from _of_rows(collection, file_rows(file), form)
+
+
+def _of_columns(collection: Collection, file: DataFile, form: Form) -> Drafts:
+    from med42lib.assemble.openorca_columns import told_apart
+
+    unwanted = () if form.benchmark_tasks else tuple(BENCHMARK_WORDINGS)
+    for batch in parquet_batches(file):
+        plain, rest = told_apart(batch, collection, others=_others(collection), unwanted=unwanted)
+        yield from _of_rows(collection, rest.records(), form)
+        if plain.num_rows:
+            yield plain
+
+
+def _of_rows(collection: Collection, rows: Rows, form: Form) -> Iterator[Record[Draft] | Reject]:
+    others = _others(collection)
+    wanted = (row for row in rows if isinstance(row, Reject) or not _id_begins(row.value, others))
+    return each(wanted, partial(_draft, collection, form.benchmark_tasks))
+
+
+def _others(collection: Collection) -> tuple[str, ...]:
+    return tuple(other for other in COLLECTIONS if other != collection)
+
+
+def _id_begins(row: object, beginnings: tuple[str, ...]) -> bool:
+    publisher_id = row.get("id") if isinstance(row, dict) else None
+    return isinstance(publisher_id, str) and publisher_id.startswith(beginnings)
 
 
 def _draft(collection: Collection, benchmark_tasks: bool, value: Any) -> Draft:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -27,35 +28,29 @@ Rows = Iterator[Record[Any] | Reject]
 
 
 @dataclass(frozen=True, slots=True)
-class Others:
-    """The rows of a file that belong to other sources: their text in `column` starts with one of `beginnings`."""
+class Batch:
+    """Some rows of a Parquet file, still in columns; `numbers` are their 1-based places in the file."""
 
-    column: str
-    beginnings: tuple[str, ...]
+    file: str
+    numbers: Any
+    rows: Any
 
-    def has(self, row: object) -> bool:
-        """Say whether a row belongs to another source."""
-        text = row.get(self.column) if isinstance(row, dict) else None
-        return isinstance(text, str) and text.startswith(self.beginnings)
+    def filter(self, mask: Any) -> Batch:
+        """Take the rows where an Arrow column of booleans is true."""
+        return Batch(self.file, self.numbers.filter(mask), self.rows.filter(mask))
 
-    def left(self, batch: Any) -> Any:
-        """Give the places of a Parquet batch's rows that do not, before any of them becomes a Python object."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
+    def records(self) -> Iterator[Record[dict[str, Any]]]:
+        """Give the rows as dictionaries.
 
-        if self.column not in batch.schema.names or not pa.types.is_string(batch.schema.field(self.column).type):
-            rows = enumerate(batch.to_pylist())
-            return pa.array((place for place, row in rows if not self.has(row)), pa.int64())
-        column = batch.column(self.column)
-        mine = pa.array([True] * batch.num_rows)
-        for beginning in self.beginnings:
-            mine = pc.and_(mine, pc.fill_null(pc.invert(pc.starts_with(column, beginning)), True))
-        return pc.indices_nonzero(mine)
+        Raises:
+            DataError: If Python has nothing for a value.
+        """
+        with _told(self.file):
+            for number, row in zip(self.numbers.to_pylist(), _dictionaries(self.rows), strict=True):
+                yield Record(self.file, number, row)
 
 
-def table_rows(
-    folder: DataFolder, path: str, *, splits: Collection[str] = ("train",), without: Others | None = None
-) -> Rows:
+def table_rows(folder: DataFolder, path: str, *, splits: Collection[str] = ("train",)) -> Rows:
     """Read the rows of a file, of a pattern's files, or of the wanted splits in a folder.
 
     A record's line is its 1-based number in its file; in JSON lines, its line.
@@ -64,16 +59,15 @@ def table_rows(
         folder: The data folder.
         path: A file or a pattern (`x/**/*.parquet`), read whatever its split; or a folder.
         splits: What of a folder to read: `train`, `validation` (also called dev), `test`.
-        without: Rows to pass over.
 
     Raises:
         DataError: If there is nothing to read, or a file is not what its ending says.
     """
     for file in table_files(folder, path, splits):
-        yield from _rows(file, without)
+        yield from file_rows(file)
 
 
-def table_files(folder: DataFolder, path: str, splits: Collection[str]) -> list[DataFile]:
+def table_files(folder: DataFolder, path: str, splits: Collection[str] = ("train",)) -> list[DataFile]:
     """Open the files that `table_rows` reads, sorted by name."""
     if folder.has_file(path):
         return [folder.file(path)]
@@ -96,37 +90,48 @@ def split_of(name: str, folder: str = "") -> str:
     return _SAME.get(split, split)
 
 
-def _rows(file: DataFile, without: Others | None) -> Rows:
+def file_rows(file: DataFile) -> Rows:
+    """Read the rows of one file, as `table_rows` does."""
     suffix = PurePosixPath(file.name.removesuffix(".gz")).suffix
     if suffix == ".parquet":
-        return _parquet_rows(file, without)
+        return (record for batch in parquet_batches(file) for record in batch.records())
     if suffix in (".jsonl", ".json"):
-        rows = json_lines(file) if suffix == ".jsonl" else _json_rows(file)
-        return rows if without is None else (r for r in rows if isinstance(r, Reject) or not without.has(r.value))
+        return json_lines(file) if suffix == ".jsonl" else _json_rows(file)
     raise DataError(f"{file.name}: expected a file ending in {', '.join(SUFFIXES)}")
 
 
-def _parquet_rows(file: DataFile, without: Others | None) -> Rows:
+def parquet_batches(file: DataFile) -> Iterator[Batch]:
+    """Read a Parquet file, at most `ROWS_PER_BATCH` rows at a time, all text of which is valid.
+
+    Raises:
+        DataError: If the file is not a whole Parquet file, or grows far beyond its size.
+    """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     first, num_packed, num_unpacked = 1, file.path.stat().st_size, 0
+    with _told(file.name), pq.ParquetFile(file.path) as table:
+        check_expansion(file.name, num_packed, _bytes_unpacked(table.metadata))
+        for rows in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
+            num_unpacked += rows.nbytes
+            check_expansion(file.name, num_packed, num_unpacked)
+            rows.validate(full=True)
+            yield Batch(file.name, pa.array(np.arange(first, first + len(rows))), rows)
+            first += len(rows)
+
+
+@contextmanager
+def _told(file: str) -> Iterator[None]:
+    """Say which file it is that Arrow cannot read."""
+    import pyarrow as pa
+
     try:
-        with pq.ParquetFile(file.path) as table:
-            check_expansion(file.name, num_packed, _bytes_unpacked(table.metadata))
-            for batch in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
-                num_unpacked += batch.nbytes
-                check_expansion(file.name, num_packed, num_unpacked)
-                places = None if without is None else without.left(batch)
-                rows = batch if places is None else batch.take(places)
-                numbers = range(batch.num_rows) if places is None else places.to_pylist()
-                for number, row in zip(numbers, _dictionaries(rows), strict=True):
-                    yield Record(file.name, first + number, row)
-                first += batch.num_rows
+        yield
     except (KeyError, OverflowError) as error:
-        raise DataError(f"{file.name} has a column that cannot be read ({error}); write it without that one") from error
+        raise DataError(f"{file} has a column that cannot be read ({error}); write it without that one") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{file.name} is not a whole Parquet file ({error}); copy it again") from error
+        raise DataError(f"{file} is not a whole Parquet file ({error}); copy it again") from error
 
 
 def _bytes_unpacked(metadata: Any) -> int:
@@ -138,13 +143,12 @@ def _dictionaries(batch: Any) -> Iterator[dict[str, Any]]:
     """Give a batch's rows. Columns of text become Python's strings at once, which is ten times as fast as by row."""
     import pyarrow as pa
 
+    from med42lib.core.text_columns import python_objects
+
     texts = {
         name for name, field in zip(batch.schema.names, batch.schema, strict=True) if pa.types.is_string(field.type)
     }
-    columns = [
-        batch[name].to_numpy(zero_copy_only=False).tolist() if name in texts else batch[name].to_pylist()
-        for name in batch.schema.names
-    ]
+    columns = [python_objects(batch[name]) if name in texts else batch[name].to_pylist() for name in batch.schema.names]
     return (dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True))
 
 

@@ -12,6 +12,7 @@ from med42lib.core.errors import DataError
 from med42lib.core.files import DataFolder
 from med42lib.core.records import Exchange
 from med42lib.core.tables import ROWS_PER_BATCH
+from tests.assemble.small_sources import one_by_one
 
 PARQUET = "openorca/1M-GPT4-Augmented.parquet"
 NAMES = ("openorca_t0", "openorca_flan", "openorca_cot")
@@ -41,7 +42,8 @@ def test_a_record_has_the_number_of_its_row_in_the_file(write: Any, data: Path, 
     count = 2 * ROWS_PER_BATCH + 5
     write(file, [row(f"{'cot' if number % 700 == 0 else 'niv'}.{number}") for number in range(1, count + 1)])
     layout = load_source("openorca_cot").publisher
-    records: list[Any] = list(layout.read(DataFolder(Source(str(data))), "openorca", Form("letters")))
+    found = layout.read(DataFolder(Source(str(data))), "openorca", Form("letters"))
+    records: list[Any] = list(one_by_one(found))
     assert [(record.line, record.value.publisher_id) for record in records] == [(700, "cot.700"), (1400, "cot.1400")]
 
 
@@ -105,5 +107,6 @@ def test_the_real_rows_give_the_stated_counts(real_data: Path) -> None:
     counts = {}
     for name in NAMES:
         folder = DataFolder(Source(str(real_data / "raw")))
-        counts[name] = len(list(load_source(name).publisher.read(folder, "openorca", Form("letters"))))
+        found = load_source(name).publisher.read(folder, "openorca", Form("letters"))
+        counts[name] = len(list(one_by_one(found)))
     assert counts == {"openorca_t0": 0, "openorca_flan": 1, "openorca_cot": 0}

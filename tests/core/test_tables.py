@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,7 +14,7 @@ from med42lib.core.errors import DataError
 from med42lib.core.files import DataFolder
 from med42lib.core.reading import Record
 from med42lib.core.rejects import Reject
-from med42lib.core.tables import ROWS_PER_BATCH, SUFFIXES, Others, split_of, table_rows
+from med42lib.core.tables import ROWS_PER_BATCH, SUFFIXES, parquet_batches, split_of, table_rows
 
 ROWS: list[dict[str, Any]] = [{"q": "Fever?", "a": ["yes", "no"], "n": 1}, {"q": "Cough…", "a": [], "n": None}]
 
@@ -164,17 +165,20 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
         next(rows)
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".json"])
-def test_rows_of_other_sources_are_passed_over_and_the_others_keep_their_numbers(tmp_path: Path, suffix: str) -> None:
-    ids = ["flan.1", "cot.2", None, "t0.3", "flan.4"]
-    write(tmp_path / f"x{suffix}", [{"id": id, "n": n} for n, id in enumerate(ids, start=1)])
-    found = places(tmp_path, f"x{suffix}", without=Others("id", ("flan.", "t0.")))
-    assert [(line, n) for _, line, n in found] == [(2, 2), (3, 3)]
+def test_a_batch_knows_its_rows_numbers_also_when_only_some_are_left(tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet", [{"n": n} for n in range(1, 2 * ROWS_PER_BATCH + 4)])
+    batches = list(parquet_batches(DataFolder(Source(str(tmp_path))).file("x.parquet")))
+    assert [len(batch.rows) for batch in batches] == [ROWS_PER_BATCH, ROWS_PER_BATCH, 3]
+    even = [batch.filter(pc.equal(pc.bit_wise_and(batch.rows["n"], 1), 0)) for batch in batches]
+    records = [record for batch in even for record in batch.records()]
+    assert [(record.line, record.value["n"]) for record in records] == [(n, n) for n in range(2, 2052, 2)]
 
 
-def test_a_table_without_that_column_has_no_rows_of_others(tmp_path: Path) -> None:
-    write(tmp_path / "x.parquet", [{"n": 1}, {"n": 2}])
-    assert len(read(tmp_path, "x.parquet", without=Others("id", ("flan.",)))) == 2
+def test_text_that_is_not_utf_8_is_found_before_anybody_uses_its_column(tmp_path: Path) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff\xfe"]).buffers())
+    pq.write_table(pa.table({"q": broken}), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x.parquet is not a whole Parquet file .*UTF8"):
+        next(parquet_batches(DataFolder(Source(str(tmp_path))).file("x.parquet")))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""OpenOrca's plain rows as columns: of four million rows, few have to become Python objects.
+
+A row is plain if `openorca` takes it as it is: all its texts are there, and nothing excludes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from med42lib.assemble.drafts import DRAFTS, exchange_lists
+from med42lib.core.tables import Batch
+
+_TEXTS = ("id", "system_prompt", "question", "response")
+_SEEN = "[!-~]"
+
+
+def told_apart(
+    batch: Batch, collection: str, *, others: Sequence[str], unwanted: Iterable[str]
+) -> tuple[pa.RecordBatch, Batch]:
+    """Tell plain rows from those that have to be looked at one by one; the other collections' rows are in neither.
+
+    Args:
+        batch: Rows of a file.
+        collection: What the ids of wanted rows begin with.
+        others: What those of the other collections begin with.
+        unwanted: Wordings, in whatever case, that no prompt of a plain row has.
+
+    Returns:
+        The plain rows (`DRAFTS`), and the rows that are left.
+    """
+    rows = batch.rows
+    if not all(name in rows.schema.names and pa.types.is_string(rows.schema.field(name).type) for name in _TEXTS):
+        return pa.RecordBatch.from_pylist([], DRAFTS), batch
+    plain = _matches(rows["id"], rf"\A{re.escape(collection)}{_SEEN}*\z")
+    for name in ("question", "response"):
+        plain = pc.and_(plain, _matches(rows[name], _SEEN))
+    for wordings in filter(None, ["|".join(map(re.escape, unwanted))]):
+        plain = pc.and_not(plain, _matches(rows["question"], wordings, ignore_case=True))
+    of_others = _matches(rows["id"], rf"\A({'|'.join(map(re.escape, others))})")
+    return _drafts(batch.filter(plain)), batch.filter(pc.invert(pc.or_(plain, of_others)))
+
+
+def _matches(texts: pa.StringArray, pattern: str, *, ignore_case: bool = False) -> pa.BooleanArray:
+    return pc.fill_null(pc.match_substring_regex(texts, pattern, ignore_case=ignore_case), False)
+
+
+def _drafts(batch: Batch) -> pa.RecordBatch:
+    rows = batch.rows
+    missing = pa.nulls(len(rows), pa.string())
+    columns = {
+        "publisher_id": rows["id"],
+        "file": pa.repeat(batch.file, len(rows)),
+        "line": batch.numbers,
+        "licence": missing,
+        "system": pc.fill_null(rows["system_prompt"], ""),
+        "question": missing,
+        "exchanges": exchange_lists(rows["question"], rows["response"], np.arange(len(rows) + 1, dtype=np.int32)),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in DRAFTS.names], schema=DRAFTS)

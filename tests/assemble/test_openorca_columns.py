@@ -1,0 +1,104 @@
+"""What a plain row is, by what becomes of the same rows one by one."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from med42lib.assemble.drafts import batches, examples
+from med42lib.assemble.openorca_columns import told_apart
+from med42lib.assemble.source import Form, load_source
+from med42lib.core.edges import Source
+from med42lib.core.files import DataFolder
+from med42lib.core.rejects import Reject, Tally
+from med42lib.core.tables import Batch
+from tests.assemble.small_sources import one_by_one
+
+OTHERS = ("flan.", "niv.")
+COLUMNS = ("id", "system_prompt", "question", "response")
+TEXT = pa.string()
+LARGE = pa.large_string()
+
+ids = st.sampled_from(["t0.1", "t0.2 ", " t0.3", "flan.4", "niv.5", "t1.6", "t0.é", "", "t0.", None])
+bits = st.sampled_from(
+    ["", " ", "\u200b", "a", "é", "pubmedqa", "PubMed_QA", "\n", "x" * 300, "\x1c", "\u00a0", "\x00"]
+)
+texts = st.none() | st.lists(bits, max_size=4).map("".join)
+rows = st.lists(st.tuples(ids, texts, texts, texts), max_size=8)
+
+
+def batch(*rows: tuple[Any, ...], kind: Any = TEXT) -> Batch:
+    columns = [pa.array([row[place] for row in rows], kind) for place in range(len(COLUMNS))]
+    return Batch("x.parquet", pa.array(range(1, len(rows) + 1), pa.int64()), pa.record_batch(columns, list(COLUMNS)))
+
+
+def apart(*rows: tuple[Any, ...], kind: Any = TEXT, unwanted: tuple[str, ...] = ()) -> tuple[list[int], list[int]]:
+    plain, rest = told_apart(batch(*rows, kind=kind), "t0.", others=OTHERS, unwanted=unwanted)
+    return plain["line"].to_pylist(), rest.numbers.to_pylist()
+
+
+def read(rows: list[tuple[Any, ...]], kind: Any, *, benchmark_tasks: bool) -> tuple[set[Any], dict[str, Any]]:
+    """Read the rows of one Parquet file; gives the examples, and the counts of what was set aside."""
+    source = load_source("openorca_t0")
+    tally = Tally("openorca_t0", lambda line: None)
+    with TemporaryDirectory() as folder:
+        pq.write_table(pa.Table.from_batches([batch(*rows, kind=kind).rows]), Path(folder, "x.parquet"))
+        form = Form("letters", benchmark_tasks=benchmark_tasks)
+        found = source.publisher.read(DataFolder(Source(folder)), "x.parquet", form)
+        kept = list(tally.keep(found))
+    made = [str(row) for drafts in batches(kept) for row in examples(drafts, source, None).to_pylist()]
+    return set(made), {**tally.counts(), "kept": tally.num_kept}
+
+
+@given(rows, st.booleans())
+def test_it_makes_no_difference_whether_rows_are_read_as_columns(rows: list[Any], benchmark_tasks: bool) -> None:
+    assert read(rows, TEXT, benchmark_tasks=benchmark_tasks) == read(rows, LARGE, benchmark_tasks=benchmark_tasks)
+
+
+def test_plain_rows_are_told_from_the_rest_and_other_collections_are_in_neither() -> None:
+    rows = [("t0.1", "", "Why?", "So."), ("flan.2", "", "Why?", "So."), ("t1.3", "", "Why?", "So.")]
+    assert apart(*rows) == ([1], [3])
+
+
+@pytest.mark.parametrize("space", [" ", "\u00a0", "\u200b", None, ""])
+def test_a_row_without_a_text_is_not_plain(space: str | None) -> None:
+    assert apart(("t0.1", "", space, "So."), ("t0.2", "", "Why?", space)) == ([], [1, 2])
+
+
+def test_a_row_without_a_system_prompt_is_plain_and_its_system_prompt_empty() -> None:
+    plain, _ = told_apart(batch(("t0.1", None, "Why?", "So.")), "t0.", others=OTHERS, unwanted=())
+    assert plain["system"].to_pylist() == [""]
+
+
+def test_a_wording_is_found_in_any_case_and_taken_literally() -> None:
+    rows = [("t0.1", "", "What (A.b)?", "So."), ("t0.2", "", "What axb?", "So.")]
+    assert apart(*rows, unwanted=("(a.b)", "never")) == ([2], [1])
+
+
+def test_text_outside_ascii_is_no_obstacle() -> None:
+    assert apart(("t0.1", "é", "Où ?", "“Là” a"), ("t0.2", "", "где", "там")) == ([1], [2])
+
+
+@pytest.mark.parametrize("kind", [LARGE, pa.dictionary(pa.int32(), pa.string()), pa.binary()])
+def test_columns_of_another_kind_are_left_to_be_read_row_by_row(kind: Any) -> None:
+    assert apart(("t0.1", "a", "b", "c"), ("flan.2", "a", "b", "c"), kind=kind) == ([], [1, 2])
+
+
+def test_a_table_that_lacks_a_column_is_left_to_be_read_row_by_row() -> None:
+    lacking = batch(("t0.1", "a", "b", "c"))
+    lacking = Batch(lacking.file, lacking.numbers, lacking.rows.drop_columns(["response"]))
+    plain, rest = told_apart(lacking, "t0.", others=OTHERS, unwanted=())
+    assert (len(plain), len(rest.rows)) == (0, 1)
+
+
+def test_a_plain_row_keeps_its_number_and_file() -> None:
+    found = told_apart(
+        batch(*[("niv.1", "", "a", "b")] * 3, ("t0.9", "s", "q", "r")), "t0.", others=OTHERS, unwanted=()
+    )
+    [record] = [record for record in one_by_one(iter([found[0]])) if not isinstance(record, Reject)]
+    assert (record.file, record.line, record.value.publisher_id, record.value.system) == ("x.parquet", 4, "t0.9", "s")
