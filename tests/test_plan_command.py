@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.cli import main
-from med42lib.core import edges
+from med42lib.core import edges, manifest
 from med42lib.core.errors import DataError
 from med42lib.plan_command import plan_lines
 from med42lib.spec import RunSpec, load_spec
@@ -32,7 +32,8 @@ def test_files_and_bytes_are_counted_and_nothing_is_hashed(
     def refuse(path: Path, name: str) -> None:
         raise AssertionError(f"{name} was hashed")
 
-    monkeypatch.setattr(edges, "describe_file", refuse)
+    for used_in in (edges, manifest):
+        monkeypatch.setattr(used_in, "describe_file", refuse)
     lines = list(plan_lines(spec_of(data), tmp_path / "cache"))
     assert f"training data    2 files, 0.0 MB in {data}" in lines
     assert "chunks           ~10 of 128 tokens if every source is used whole" in lines

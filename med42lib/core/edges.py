@@ -20,6 +20,7 @@ from med42lib.core.manifest import (
     FileEntry,
     Manifest,
     describe_file,
+    describe_files,
     files_digest,
 )
 from med42lib.core.store import Store, open_store, writing
@@ -68,7 +69,7 @@ class Source:
         known = self._store.entries()
         if known is not None:
             return known
-        described = tuple(describe_file(self._fetched(name), name) for name in self.sizes())
+        described = describe_files({name: self._fetched(name) for name in self.sizes()})
         self._checked.update(entry.path for entry in described)
         return described
 

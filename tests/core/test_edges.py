@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core import edges as module
+from med42lib.core import edges, manifest
 from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.manifest import FileEntry, Input, Manifest, describe_folder
@@ -19,8 +19,8 @@ def published(tmp_path: Path) -> Path:
     target = Target(folder)
     target.path("model/weights").write_text("w" * 10)
     target.metric("loss", 1.5, step=3)
-    manifest = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, describe_folder(folder), 1, "now", 1.0)
-    open_store(str(tmp_path)).publish("done", folder, manifest.files, manifest.to_json())
+    made = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, describe_folder(folder), 1, "now", 1.0)
+    open_store(str(tmp_path)).publish("done", folder, made.files, made.to_json())
     return tmp_path / "done"
 
 
@@ -118,14 +118,15 @@ class Remote(LocalStore):
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Make every address remote, and list the files that a source hashes."""
     names: list[str] = []
-    describe_file = module.describe_file
+    describe_file = edges.describe_file
 
     def describe(path: Path, name: str) -> FileEntry:
         names.append(name)
         return describe_file(path, name)
 
-    monkeypatch.setattr(module, "describe_file", describe)
-    monkeypatch.setattr(module, "open_store", lambda address: Remote(address, Path(address)))
+    for used_in in (edges, manifest):
+        monkeypatch.setattr(used_in, "describe_file", describe)
+    monkeypatch.setattr(edges, "open_store", lambda address: Remote(address, Path(address)))
     return names
 
 

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.manifest import METRICS_FILE, FileEntry, Input, Manifest, describe_folder, files_digest
+from med42lib.core.manifest import (
+    METRICS_FILE,
+    FileEntry,
+    Input,
+    Manifest,
+    describe_files,
+    describe_folder,
+    files_digest,
+)
 
 A, B = FileEntry("a", 1, "aa"), FileEntry("b/c", 2, "bb")
 
@@ -55,3 +63,14 @@ def test_a_manifest_of_another_layout_is_refused() -> None:
     later = json.dumps({**json.loads(manifest().to_json()), "layout": 99})
     with pytest.raises(DataError, match=r"here is not a readable manifest .*its layout is 99, not 1"):
         Manifest.from_json(later, where="here")
+
+
+def test_many_files_are_described_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number:02}").write_bytes(bytes(number) * 1000)
+    assert [(e.path, e.bytes) for e in describe_folder(tmp_path)] == [(f"{n:02}", 1000 * n) for n in range(50)]
+
+
+def test_a_file_that_cannot_be_read_fails_the_description(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        describe_files({"here": Path(__file__), "gone": tmp_path / "gone"})
