@@ -15,6 +15,7 @@ from med42lib.assemble.minhash import NUM_PERMUTATIONS, Signer, find_pairs
 from med42lib.assemble.near_findings import near_findings
 from med42lib.assemble.shingles import conversations, shingles
 from med42lib.core.dataset import EXAMPLES_FILE, ROWS_PER_GROUP
+from med42lib.core.parquet import open_parquet
 from med42lib.core.progress import progress
 
 
@@ -26,7 +27,7 @@ def find_near_duplicates(settings: NearDuplicatesConfig, folder: Path) -> dict[s
     Memory grows by about 0.9 KB for each row compared and 80 bytes for each pair found.
     """
     signer, ids = Signer(), list[str]()
-    with pq.ParquetFile(folder / EXAMPLES_FILE) as file:
+    with open_parquet(folder / EXAMPLES_FILE) as file:
         num_rows = file.metadata.num_rows
         num_wanted = num_rows if settings.sample is None else min(num_rows, settings.sample)
         signatures = np.empty((num_wanted, NUM_PERMUTATIONS), np.uint32)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from med42lib.core.parquet import open_parquet
 from med42lib.core.records import Example, Exchange, Origin
 
 EXAMPLES_FILE = "examples.parquet"
@@ -75,14 +76,14 @@ def count_examples(folder: Path) -> int:
 
 def read_examples(folder: Path) -> Iterator[Example]:
     """Read examples in their stored order, one row group at a time."""
-    with pq.ParquetFile(folder / EXAMPLES_FILE) as file:
+    with open_parquet(folder / EXAMPLES_FILE) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP):
             yield from (example_of(row) for row in batch.to_pylist())
 
 
 def read_columns(folder: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     """Read some columns of the examples in their stored order, as tables of at most `ROWS_PER_GROUP` rows."""
-    with pq.ParquetFile(folder / EXAMPLES_FILE) as file:
+    with open_parquet(folder / EXAMPLES_FILE) as file:
         for batch in file.iter_batches(ROWS_PER_GROUP, columns=list(columns)):
             yield pa.Table.from_batches([batch])
 

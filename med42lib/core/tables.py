@@ -108,10 +108,11 @@ def parquet_batches(file: DataFile) -> Iterator[Batch]:
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from med42lib.core.parquet import open_parquet
 
     first, num_packed, num_unpacked = 1, file.path.stat().st_size, 0
-    with _told(file.name), pq.ParquetFile(file.path) as table:
+    with _told(file.name), open_parquet(file.path) as table:
         check_expansion(file.name, num_packed, _bytes_unpacked(table.metadata))
         for rows in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
             num_unpacked += rows.nbytes

@@ -1,0 +1,45 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from med42lib.core.parquet import open_parquet
+
+MIB = 1 << 20
+NUM_GROUPS = 96
+
+READ_ALL = """
+import os, sys
+from pathlib import Path
+from med42lib.core.parquet import open_parquet
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident()
+with open_parquet(Path(sys.argv[1])) as file:
+    sizes = [resident() for batch in file.iter_batches(1, use_threads=False)]
+print(len(sizes), max(sizes) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_file_is_read_to_its_end_in_a_fraction_of_its_size(tmp_path: Path) -> None:
+    path, noise = tmp_path / "x.parquet", np.random.default_rng(0)
+    with pq.ParquetWriter(path, pa.schema([("content", pa.binary())]), use_dictionary=False) as writer:
+        for _ in range(NUM_GROUPS):
+            writer.write_table(pa.table({"content": [noise.bytes(MIB)]}))
+    read = subprocess.run([sys.executable, "-c", READ_ALL, path], capture_output=True, text=True, check=True)
+    rows, growth_bytes = map(int, read.stdout.split())
+    assert rows == NUM_GROUPS
+    assert growth_bytes < NUM_GROUPS * MIB / 3
+
+
+def test_an_opened_file_has_its_rows_and_columns(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n": [1, 2, 3]}), tmp_path / "x.parquet", row_group_size=2)
+    with open_parquet(tmp_path / "x.parquet") as file:
+        assert [batch["n"].to_pylist() for batch in file.iter_batches(2)] == [[1, 2], [3]]
