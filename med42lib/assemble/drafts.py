@@ -47,8 +47,8 @@ def batches(drafts: Iterable[Record[Draft] | pa.RecordBatch]) -> Iterator[pa.Rec
             if len(gathered) < ROWS_PER_BATCH and characters < CHARACTERS_PER_BATCH:
                 continue
         if gathered:
-            yield _columns(gathered)
-            gathered, characters = [], 0
+            batch, gathered, characters = _columns(gathered), [], 0
+            yield batch
         if not isinstance(draft, Record):
             yield draft
     if gathered:

@@ -73,14 +73,14 @@ class RunWriter:
         return keys
 
     def _write_run(self) -> None:
-        keys = np.concatenate(self._keys)
+        keys, examples = np.concatenate(self._keys), pa.Table.from_batches(self._batches)
+        self._keys, self._batches, self._characters = [], [], 0
         order = np.argsort(keys["rank"], kind="stable")
-        examples = pa.Table.from_batches(self._batches).combine_chunks().to_batches()[0]
-        write_run(self._folder, len(self._written), examples.take(pa.array(order)))
+        [batch] = examples.take(pa.array(order)).combine_chunks().to_batches()
+        write_run(self._folder, len(self._written), batch)
         keys = keys[order]
         keys["run"], keys["row"] = len(self._written), np.arange(len(keys))
         self._written.append(keys)
-        self._keys, self._batches, self._characters = [], [], 0
 
 
 def _ranks(seed: int, ids: pa.StringArray) -> NDArray[np.uint64]:
@@ -96,7 +96,8 @@ def _characters(exchanges: pa.ListArray) -> NDArray[np.int64]:
     """Count the characters of each conversation."""
     turns = exchanges.values
     lengths = pc.add(*(pc.utf8_length(turns.field(side)) for side in ("prompter", "assistant"))).to_numpy()
-    return np.add.reduceat(lengths, exchanges.offsets.to_numpy()[:-1], dtype=np.int64)
+    bounds = exchanges.offsets.to_numpy()
+    return np.add.reduceat(lengths[: bounds[-1]], bounds[:-1], dtype=np.int64)
 
 
 def _same(exchanges: pa.ListArray) -> NDArray[np.uint64]:

@@ -73,6 +73,14 @@ def test_the_size_of_runs_changes_only_where_rows_lie(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.sort(whole[field]), np.sort(split[field]))
 
 
+def test_part_of_a_batch_is_as_good_as_the_whole(tmp_path: Path) -> None:
+    talks = [replace(TALK, exchanges=(Exchange("a" * n, "b"), Exchange("c", "d" * n))) for n in range(1, 9)]
+    keys, writer = written(tmp_path / "whole", talks[2:5]), RunWriter(tmp_path, 1)
+    writer.add(batch_of(*talks).slice(2, 3))
+    writer.close()
+    np.testing.assert_array_equal(read_keys(tmp_path), keys)
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 200])
 def test_neither_does_it_matter_how_rows_are_batched(tmp_path: Path, size: int) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
