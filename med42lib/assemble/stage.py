@@ -27,7 +27,7 @@ def assemble(config: AssembleConfig, *, data: Source, dataset: Target) -> None:
     `mixture.json` (one row of counts, files and licence per source); the same for people as `mixture.md`, beside the
     paper's Table A1, and `mixture.csv`; `README.md`, a data card, and `croissant.json`, both of which programs read;
     and `near_duplicates.json` on demand. Neither the order of sources in the settings nor that of files or records
-    changes the examples. Texts are never held all at once (0.8 GiB of memory for the paper's mixture); a source
+    changes the examples. Texts are never held all at once (0.6 GiB of memory for the paper's mixture); a source
     that was read before, with the same settings, is not read again.
 
     Raises:
