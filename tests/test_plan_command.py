@@ -29,7 +29,7 @@ def spec_of(data: Path, *overrides: str) -> RunSpec:
 def test_files_and_bytes_are_counted_and_nothing_is_hashed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, name: str) -> None:
+    def refuse(path: Path, name: str, **options: object) -> None:
         raise AssertionError(f"{name} was hashed")
 
     for used_in in (edges, manifest):

@@ -120,9 +120,9 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     describe_file = edges.describe_file
 
-    def describe(path: Path, name: str) -> FileEntry:
+    def describe(path: Path, name: str, **options: Any) -> FileEntry:
         names.append(name)
-        return describe_file(path, name)
+        return describe_file(path, name, **options)
 
     for used_in in (edges, manifest):
         monkeypatch.setattr(used_in, "describe_file", describe)

@@ -1,14 +1,18 @@
 import json
+import signal
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from med42lib.core import manifest as module
 from med42lib.core.errors import DataError
 from med42lib.core.manifest import (
     METRICS_FILE,
     FileEntry,
     Input,
     Manifest,
+    describe_file,
     describe_files,
     describe_folder,
     files_digest,
@@ -69,6 +73,39 @@ def test_many_files_are_described_in_the_order_of_their_names(tmp_path: Path) ->
     for number in range(50):
         (tmp_path / f"{number:02}").write_bytes(bytes(number) * 1000)
     assert [(e.path, e.bytes) for e in describe_folder(tmp_path)] == [(f"{n:02}", 1000 * n) for n in range(50)]
+
+
+@pytest.mark.parametrize("told", [KeyboardInterrupt, SystemExit])
+def test_a_signal_ends_hashing_in_the_middle_of_files(
+    tmp_path: Path, told: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stops: list[Event] = []
+
+    def endless(path: Path, name: str, *, stop: Event) -> FileEntry:
+        stops.append(stop)
+        assert stop.wait(60)
+        return FileEntry(name, 0, "")
+
+    def interrupted(*_: object) -> None:
+        raise told
+
+    monkeypatch.setattr(module, "describe_file", endless)
+    before = signal.signal(signal.SIGALRM, interrupted)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(told):
+            describe_files({"a": tmp_path, "b": tmp_path})
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert all(stop.is_set() for stop in stops)
+
+
+def test_a_file_is_left_off_after_a_block_when_hashing_is_to_stop(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(3 << 20))
+    stop = Event()
+    assert describe_file(tmp_path / "large", "large", stop=stop).bytes == 3 << 20
+    stop.set()
+    assert describe_file(tmp_path / "large", "large", stop=stop).bytes == 0
 
 
 def test_a_file_that_cannot_be_read_fails_the_description(tmp_path: Path) -> None:
