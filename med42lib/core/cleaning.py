@@ -40,6 +40,7 @@ def clean(text: str) -> str:
         return text.encode().translate(_ASCII_TABLE, _ASCII_DELETED).decode().strip()
     if _UNWANTED.search(text):
         text = text.translate(_TABLE)
+    text = text.strip()
     if len(text) > _LONG:
         text = _too_many_marks().sub(r"\1", text)
     # Removing a character can bring two together that compose, so the form comes last.
