@@ -21,6 +21,7 @@ from med42lib.core.text_columns import clean_texts, conversation_digests
 
 ROWS_PER_BATCH = 1024
 CHARACTERS_PER_BATCH = 4_000_000
+BYTES_PER_BATCH = 16_000_000
 
 EXCHANGES = SCHEMA.field("exchanges").type
 DRAFTS = pa.schema(
@@ -37,28 +38,49 @@ DRAFTS = pa.schema(
 
 
 def batches(drafts: Iterable[Record[Draft] | pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Gather drafts that come one by one into batches of `DRAFTS`; batches pass as they are, in their place."""
+    """Gather drafts that come one by one into batches of `DRAFTS`; batches keep their place, and large ones are cut."""
     gathered: list[Record[Draft]] = []
     characters = 0
     for draft in drafts:
         if isinstance(draft, Record):
             gathered.append(draft)
-            characters += sum([len(e.prompter) + len(e.assistant) for e in draft.value.exchanges])
+            characters += _characters(draft.value)
             if len(gathered) < ROWS_PER_BATCH and characters < CHARACTERS_PER_BATCH:
                 continue
         if gathered:
             batch, gathered, characters = _columns(gathered), [], 0
             yield batch
         if not isinstance(draft, Record):
-            yield draft
+            yield from _portions(draft)
     if gathered:
         yield _columns(gathered)
+
+
+def _characters(draft: Draft) -> int:
+    said = sum([len(exchange.prompter) + len(exchange.assistant) for exchange in draft.exchanges])
+    return said + len(draft.question) + len(draft.system or "")
+
+
+def _portions(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cut a batch into pieces of some `BYTES_PER_BATCH`, which are copies: a slice would keep all of it."""
+    size = max(1, len(batch) * BYTES_PER_BATCH // max(batch.nbytes, BYTES_PER_BATCH))
+    for start in range(0, len(batch), size):
+        yield batch if size == len(batch) else batch.take(pa.array(range(start, min(start + size, len(batch)))))
+
+
+def in_order_of_lines(batch: pa.RecordBatch, records: Sequence[Record[Draft]]) -> pa.RecordBatch:
+    """Put single drafts among those of a batch from the same file."""
+    if not records:
+        return batch
+    together = pa.Table.from_batches([batch, _columns(records)])
+    [ordered] = together.take(pc.sort_indices(together["line"])).combine_chunks().to_batches()
+    return ordered
 
 
 def _columns(records: Sequence[Record[Draft]]) -> pa.RecordBatch:
     drafts = [record.value for record in records]
     said = [exchange for draft in drafts for exchange in draft.exchanges]
-    columns = [
+    plain_columns = [
         [draft.publisher_id for draft in drafts],
         [record.file for record in records],
         [record.line for record in records],
@@ -71,13 +93,8 @@ def _columns(records: Sequence[Record[Draft]]) -> pa.RecordBatch:
         pa.array([exchange.assistant for exchange in said], pa.string()),
         np.cumsum([0, *(len(draft.exchanges) for draft in drafts)], dtype=np.int32),
     )
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, DRAFTS, strict=False)]
+    arrays = [pa.array(column, field.type) for column, field in zip(plain_columns, list(DRAFTS)[:-1], strict=True)]
     return pa.RecordBatch.from_arrays([*arrays, exchanges], schema=DRAFTS)
-
-
-def _ids(source: str, system: pa.StringArray, exchanges: pa.ListArray) -> list[str]:
-    digests = conversation_digests(system, exchanges)
-    return [f"{source}/{digest.hex()[:CONTENT_HASH_DIGITS]}" for digest in digests]
 
 
 def exchange_lists(prompters: pa.StringArray, assistants: pa.StringArray, offsets: NDArray[np.int32]) -> pa.ListArray:
@@ -112,3 +129,8 @@ def examples(drafts: pa.RecordBatch, source: TrainingSource, licence: str | None
         **{name: drafts[name] for name in ("publisher_id", "file", "line")},
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _ids(source: str, system: pa.StringArray, exchanges: pa.ListArray) -> list[str]:
+    digests = conversation_digests(system, exchanges)
+    return [f"{source}/{digest.hex()[:CONTENT_HASH_DIGITS]}" for digest in digests]

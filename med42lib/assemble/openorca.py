@@ -79,14 +79,15 @@ def _read(collection: Collection, folder: DataFolder, path: str, form: Form) -> 
 
 
 def _of_columns(collection: Collection, file: DataFile, form: Form) -> Drafts:
+    from med42lib.assemble.drafts import in_order_of_lines
     from med42lib.assemble.openorca_columns import told_apart
 
     unwanted = () if form.benchmark_tasks else tuple(BENCHMARK_WORDINGS)
     for batch in parquet_batches(file):
         plain, rest = told_apart(batch, collection, others=_others(collection), unwanted=unwanted)
-        yield from _of_rows(collection, rest.records(), form)
-        if plain.num_rows:
-            yield plain
+        odd = list(_of_rows(collection, rest.records(), form))
+        yield from (found for found in odd if isinstance(found, Reject))
+        yield in_order_of_lines(plain, [found for found in odd if isinstance(found, Record)])
 
 
 def _of_rows(collection: Collection, rows: Rows, form: Form) -> Iterator[Record[Draft] | Reject]:

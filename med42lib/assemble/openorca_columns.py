@@ -16,7 +16,7 @@ from med42lib.assemble.drafts import DRAFTS, exchange_lists
 from med42lib.core.tables import Batch
 
 _TEXTS = ("id", "system_prompt", "question", "response")
-_SEEN = "[!-~]"
+_VISIBLE = "[!-~]"
 
 
 def told_apart(
@@ -33,16 +33,22 @@ def told_apart(
     Returns:
         The plain rows (`DRAFTS`), and the rows that are left.
     """
-    rows = batch.rows
-    if not all(name in rows.schema.names and pa.types.is_string(rows.schema.field(name).type) for name in _TEXTS):
+    if not all(_is_text(batch.rows.schema, name) for name in _TEXTS):
         return pa.RecordBatch.from_pylist([], DRAFTS), batch
-    plain = _matches(rows["id"], rf"\A{re.escape(collection)}{_SEEN}*\z")
+    of_others = _matches(batch.rows["id"], rf"\A({'|'.join(map(re.escape, others))})")
+    batch = batch.filter(pc.invert(of_others))
+    batch.check_texts(_TEXTS)
+    rows = batch.rows
+    plain = _matches(rows["id"], rf"\A{re.escape(collection)}{_VISIBLE}*\z")
     for name in ("question", "response"):
-        plain = pc.and_(plain, _matches(rows[name], _SEEN))
+        plain = pc.and_(plain, _matches(rows[name], _VISIBLE))
     for wordings in filter(None, ["|".join(map(re.escape, unwanted))]):
         plain = pc.and_not(plain, _matches(rows["question"], wordings, ignore_case=True))
-    of_others = _matches(rows["id"], rf"\A({'|'.join(map(re.escape, others))})")
-    return _drafts(batch.filter(plain)), batch.filter(pc.invert(pc.or_(plain, of_others)))
+    return _drafts(batch.filter(plain)), batch.filter(pc.invert(plain))
+
+
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    return schema.names.count(name) == 1 and bool(pa.types.is_string(schema.field(name).type))
 
 
 def _matches(texts: pa.StringArray, pattern: str, *, ignore_case: bool = False) -> pa.BooleanArray:

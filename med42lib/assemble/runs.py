@@ -1,6 +1,6 @@
 """The rows of one source on disk, between reading and mixing: sorted runs, and the keys that choose among them.
 
-A run is an Arrow file of rows with the data set's columns, sorted by rank; sixteen to thirty megabytes, so that any
+A run is an Arrow file of rows with the data set's columns, sorted by rank; some sixteen million characters, so that any
 number of rows can be mixed with little memory. Keys are kept apart, since choosing needs them all and nothing else.
 """
 

@@ -8,7 +8,7 @@ leak it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -36,8 +36,23 @@ class Batch:
     rows: Any
 
     def filter(self, mask: Any) -> Batch:
-        """Take the rows where an Arrow column of booleans is true."""
-        return Batch(self.file, self.numbers.filter(mask), self.rows.filter(mask))
+        """Take the rows where an Arrow column of booleans is true.
+
+        Raises:
+            DataError: If Arrow cannot take part of a column.
+        """
+        with _told(self.file):
+            return Batch(self.file, self.numbers.filter(mask), self.rows.filter(mask))
+
+    def check_texts(self, columns: Sequence[str]) -> None:
+        """Make sure that columns of text are valid; who makes Python objects of them need not.
+
+        Raises:
+            DataError: If one is not.
+        """
+        with _told(self.file):
+            for column in columns:
+                self.rows[column].validate(full=True)
 
     def records(self) -> Iterator[Record[dict[str, Any]]]:
         """Give the rows as dictionaries.
@@ -101,7 +116,7 @@ def file_rows(file: DataFile) -> Rows:
 
 
 def parquet_batches(file: DataFile) -> Iterator[Batch]:
-    """Read a Parquet file, at most `ROWS_PER_BATCH` rows at a time, all text of which is valid.
+    """Read a Parquet file, at most `ROWS_PER_BATCH` rows at a time.
 
     Raises:
         DataError: If the file is not a whole Parquet file, or grows far beyond its size.
@@ -117,7 +132,6 @@ def parquet_batches(file: DataFile) -> Iterator[Batch]:
         for rows in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
             num_unpacked += rows.nbytes
             check_expansion(file.name, num_packed, num_unpacked)
-            rows.validate(full=True)
             yield Batch(file.name, pa.array(np.arange(first, first + len(rows))), rows)
             first += len(rows)
 

@@ -40,12 +40,21 @@ def _may_change(texts: pa.StringArray) -> NDArray[np.bool_]:
     letters = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
     is_unseen = letters - np.uint8(_FIRST_SEEN) > _LAST_SEEN - _FIRST_SEEN
     is_odd = is_unseen & (letters != ord("\t")) & (letters != ord("\n"))
-    may_change: NDArray[np.bool_] = (
-        pc.not_equal(pc.ascii_trim_whitespace(texts), texts).fill_null(False).to_numpy(False)
-    )
-    may_change = may_change.copy()
-    may_change[np.searchsorted(ends, np.flatnonzero(is_odd) + ends[0], side="right") - 1] = True
-    return may_change
+    has_space_around = pc.not_equal(pc.ascii_trim_whitespace(texts), texts)
+    may_change = _numpy(pc.fill_null(has_space_around, False)).copy()
+    # Where odd letters begin, there are far fewer of them; a text that begins with one may go on from the text before.
+    begins = is_odd.copy()
+    begins[1:] &= ~is_odd[:-1]
+    may_change[np.searchsorted(ends, np.flatnonzero(begins) + ends[0], side="right") - 1] = True
+    has_letters = np.diff(ends) > 0
+    may_change[has_letters] |= is_odd[ends[:-1][has_letters] - ends[0]]
+    return may_change & _numpy(texts.is_valid())
+
+
+def _numpy(column: pa.BooleanArray) -> NDArray[np.bool_]:
+    """Convert a column: `np.array` would do it value by value."""
+    array: NDArray[np.bool_] = column.to_numpy(zero_copy_only=False)
+    return array
 
 
 def content_digests(*columns: pa.StringArray) -> list[bytes]:

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from med42lib.assemble import drafts
-from med42lib.assemble.drafts import DRAFTS, batches, examples
+from med42lib.assemble.drafts import DRAFTS, batches, examples, in_order_of_lines
 from med42lib.assemble.source import Draft, TrainingSource, load_source
 from med42lib.core.dataset import SCHEMA, example_of
 from med42lib.core.prompt import DEFAULT_SYSTEM
@@ -76,8 +76,31 @@ def test_the_settings_licence_wins_then_the_records_then_the_sources(
 def test_no_more_is_gathered_than_a_batch_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drafts, "ROWS_PER_BATCH", 3)
     assert [len(batch) for batch in batches(records(*[DRAFT] * 7))] == [3, 3, 1]
-    monkeypatch.setattr(drafts, "CHARACTERS_PER_BATCH", len("Why?So.") + 1)
+    monkeypatch.setattr(drafts, "CHARACTERS_PER_BATCH", len("Why?So.Why?") + 1)
     assert [len(batch) for batch in batches(records(*[DRAFT] * 5))] == [2, 2, 1]
+    assert [len(batch) for batch in batches(records(*[replace(DRAFT, system="s")] * 3))] == [1, 1, 1]
+    assert [len(batch) for batch in batches(records(*[replace(DRAFT, question="A longer one?")] * 3))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("share", "sizes"), [(1.0, [7]), (0.01, [1] * 7), (0.5, [3, 3, 1])])
+def test_a_readers_batch_is_cut_where_it_is_large(
+    monkeypatch: pytest.MonkeyPatch, share: float, sizes: list[int]
+) -> None:
+    given = records(*(replace(DRAFT, publisher_id=f"{number:050}") for number in range(7)))
+    [whole] = batches(given)
+    monkeypatch.setattr(drafts, "BYTES_PER_BATCH", int(share * whole.nbytes))
+    portions = list(batches([whole]))
+    assert [len(batch) for batch in portions] == sizes
+    assert list(one_by_one(iter(portions))) == given
+    assert [len(batch["exchanges"].values) for batch in portions] == sizes, "a slice would hold the others' texts too"
+    assert list(batches([whole.slice(0, 0)])) == []
+
+
+def test_single_drafts_take_their_place_among_a_batch_by_their_lines() -> None:
+    all_records = records(*(replace(DRAFT, publisher_id=str(number)) for number in range(5)))
+    [batch] = batches(all_records[::2])
+    assert list(one_by_one(iter([in_order_of_lines(batch, all_records[1::2])]))) == all_records
+    assert in_order_of_lines(batch, []) is batch
 
 
 def test_columns_that_a_reader_gives_keep_their_place_among_single_drafts() -> None:
@@ -97,5 +120,5 @@ def test_rows_of_part_of_a_batch_become_their_own_examples(source: TrainingSourc
     [batch] = batches(records(DRAFT, TALK, replace(DRAFT, exchanges=(Exchange("x", "y"),), question="x")))
     whole = examples(batch, source, None)
     for start in range(3):
-        part = batch.take(pa.array([start]))
-        assert examples(part, source, None).to_pylist() == whole.slice(start, 1).to_pylist()
+        for part in (batch.take(pa.array([start])), batch.slice(start, 1)):
+            assert examples(part, source, None).to_pylist() == whole.slice(start, 1).to_pylist()

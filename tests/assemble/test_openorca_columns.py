@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.openorca_columns import told_apart
-from med42lib.assemble.source import Form, load_source
+from med42lib.assemble.source import Drafts, Form, load_source
 from med42lib.core.edges import Source
+from med42lib.core.errors import DataError
 from med42lib.core.files import DataFolder
 from med42lib.core.rejects import Reject, Tally
 from med42lib.core.tables import Batch
@@ -24,12 +25,15 @@ COLUMNS = ("id", "system_prompt", "question", "response")
 TEXT = pa.string()
 LARGE = pa.large_string()
 
-ids = st.sampled_from(["t0.1", "t0.2 ", " t0.3", "flan.4", "niv.5", "t1.6", "t0.é", "", "t0.", None])
+odd_ids = st.sampled_from(["t0.2 ", " t0.3", "flan.4", "niv.5", "t1.6", "t0.é", "", "t0.", None])
+ids = st.just("t0.1") | odd_ids
 bits = st.sampled_from(
     ["", " ", "\u200b", "a", "é", "pubmedqa", "PubMed_QA", "\n", "x" * 300, "\x1c", "\u00a0", "\x00"]
 )
-texts = st.none() | st.lists(bits, max_size=4).map("".join)
-rows = st.lists(st.tuples(ids, texts, texts, texts), max_size=8)
+odd_texts = st.none() | st.lists(bits, max_size=4).map("".join)
+texts = st.sampled_from(["a", "é b", "e\u0301 b"]) | odd_texts
+good = st.sampled_from([("t0.1", "", "Why?", "So."), ("t0.2", None, " Où ?", "Là.\r\n"), ("t0.é", "", "Why?", "So.")])
+rows = st.lists(good | st.tuples(ids, texts, texts, texts), max_size=8)
 
 
 def batch(*rows: tuple[Any, ...], kind: Any = TEXT) -> Batch:
@@ -42,8 +46,8 @@ def apart(*rows: tuple[Any, ...], kind: Any = TEXT, unwanted: tuple[str, ...] = 
     return plain["line"].to_pylist(), rest.numbers.to_pylist()
 
 
-def read(rows: list[tuple[Any, ...]], kind: Any, *, benchmark_tasks: bool) -> tuple[set[Any], dict[str, Any]]:
-    """Read the rows of one Parquet file; gives the examples, and the counts of what was set aside."""
+def read(rows: list[tuple[Any, ...]], kind: Any, *, benchmark_tasks: bool) -> tuple[list[Any], dict[str, Any]]:
+    """Read the rows of one Parquet file; gives the examples in their order, and the counts of what was set aside."""
     source = load_source("openorca_t0")
     tally = Tally("openorca_t0", lambda line: None)
     with TemporaryDirectory() as folder:
@@ -51,8 +55,8 @@ def read(rows: list[tuple[Any, ...]], kind: Any, *, benchmark_tasks: bool) -> tu
         form = Form("letters", benchmark_tasks=benchmark_tasks)
         found = source.publisher.read(DataFolder(Source(folder)), "x.parquet", form)
         kept = list(tally.keep(found))
-    made = [str(row) for drafts in batches(kept) for row in examples(drafts, source, None).to_pylist()]
-    return set(made), {**tally.counts(), "kept": tally.num_kept}
+    made = [row for drafts in batches(kept) for row in examples(drafts, source, None).to_pylist()]
+    return made, {**tally.counts(), "kept": tally.num_kept}
 
 
 @given(rows, st.booleans())
@@ -63,6 +67,47 @@ def test_it_makes_no_difference_whether_rows_are_read_as_columns(rows: list[Any]
 def test_plain_rows_are_told_from_the_rest_and_other_collections_are_in_neither() -> None:
     rows = [("t0.1", "", "Why?", "So."), ("flan.2", "", "Why?", "So."), ("t1.3", "", "Why?", "So.")]
     assert apart(*rows) == ([1], [3])
+
+
+def test_of_equal_rows_the_first_stays_the_first_whether_plain_or_not() -> None:
+    same = ("", "Why?", "So.")
+    for ids in (["t0.é", "t0.1"], ["t0.1", "t0.é"]):
+        found, _ = read([(id, *same) for id in ids], TEXT, benchmark_tasks=False)
+        assert [row["publisher_id"] for row in found] == ids
+
+
+@pytest.mark.parametrize("twice", COLUMNS)
+def test_a_column_that_is_there_twice_is_a_fault_of_the_file(tmp_path: Path, twice: str) -> None:
+    one = batch(("t0.1", "a", "b", "c")).rows
+    doubled = pa.table([*one.columns, one[twice]], names=[*COLUMNS, twice])
+    assert_refused(tmp_path, doubled, "has a column that cannot be read")
+
+
+def test_a_column_that_arrow_cannot_take_from_is_a_fault_of_the_file(tmp_path: Path) -> None:
+    one = batch(("t0.1", "a", "b", "c"), ("niv.2", "a", "b", "c")).rows
+    other = pa.array(["x", "a view of more than twelve bytes"], pa.string_view())
+    assert_refused(tmp_path, pa.Table.from_batches([one]).append_column("other", other), "is not a whole Parquet file")
+
+
+def test_broken_text_of_another_collection_is_nobodys_fault_and_of_this_one_the_files(tmp_path: Path) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff\xfe"]).buffers())
+    for id, refused in (("niv.1", False), ("t0.1", True)):
+        table = pa.table({"id": [id], "system_prompt": [""], "question": broken, "response": ["So."]})
+        if refused:
+            assert_refused(tmp_path, table, "is not a whole Parquet file")
+        else:
+            pq.write_table(table, tmp_path / "x.parquet")
+            assert list(one_by_one(read_file(tmp_path))) == []
+
+
+def read_file(folder: Path) -> Drafts:
+    return load_source("openorca_t0").publisher.read(DataFolder(Source(str(folder))), "x.parquet", Form("letters"))
+
+
+def assert_refused(folder: Path, table: pa.Table, reason: str) -> None:
+    pq.write_table(table, folder / "x.parquet")
+    with pytest.raises(DataError, match=f"x.parquet {reason}"):
+        list(read_file(folder))
 
 
 @pytest.mark.parametrize("space", [" ", "\u00a0", "\u200b", None, ""])

@@ -1,8 +1,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from weakref import ref
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from med42lib.assemble.runs import KEYS, RunWriter, read_keys, read_rows
 from med42lib.assemble.selection import Keys
+from med42lib.core.cleaning import clean
 from med42lib.core.dataset import SCHEMA, row_of
 from med42lib.core.records import Example, Exchange
 from tests.assemble.small_sources import batch_of, example, rank_of
+from tests.core.test_cleaning import anything
 
 EXAMPLES = [example(f"question {number}") for number in range(200)]
 TALK = Example("s", "", "", (Exchange("a", "b"), Exchange("c", "d\n\té")), "", EXAMPLES[0].origin)
@@ -101,15 +103,13 @@ def test_the_reading_order_changes_nothing_in_a_run(tmp_path: Path) -> None:
 
 
 def test_no_more_than_one_run_is_held_while_reading(tmp_path: Path) -> None:
-    living: list[ref[pa.RecordBatch]] = []
-    held = []
+    before, held = pa.total_allocated_bytes(), []
     writer = RunWriter(tmp_path, 1, characters_per_run=400)
     for number in range(500):
         batch = batch_of(example(f"question {number}"))
-        living.append(ref(batch))
         writer.add(batch)
-        held.append(sum(one() is not None for one in living))
-    assert 2 < max(held) <= 400 / len("question 0question 0!") + 1
+        held.append(pa.total_allocated_bytes() - before)
+    assert max(held[100:]) < 2 * max(held[:100])
     assert len(list(tmp_path.glob("run-*"))) > 20, "what is not held was written"
 
 
@@ -128,6 +128,14 @@ def test_the_seed_decides_the_order_and_nothing_else(tmp_path: Path) -> None:
 def test_case_and_white_space_make_no_difference_to_what_a_row_says(text: str) -> None:
     one, other = sames(example("fever and cough", answer="Yes."), example(text, answer="YES."))
     assert (one == other) == (text != "ﬀever and cough")
+
+
+@given(st.lists(st.tuples(anything, anything), min_size=1, max_size=3))
+def test_what_a_row_says_is_its_texts_without_case_and_white_space(texts: list[tuple[str, str]]) -> None:
+    said = [clean(text) for turn in texts for text in turn]
+    exchanges = tuple(Exchange(*turn) for turn in zip(said[::2], said[1::2], strict=True))
+    plain = "\0".join("".join(text.casefold().split()) for text in said)
+    assert sames(replace(TALK, exchanges=exchanges)) == [int(sha256(plain.encode()).hexdigest()[:16], 16)]
 
 
 def test_a_word_moved_from_question_to_answer_is_something_else() -> None:

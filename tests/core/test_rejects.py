@@ -1,9 +1,17 @@
 import json
 
+import pyarrow as pa
 import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.core.rejects import RECORD_CHARACTERS, BadRecord, ExcludedRecord, Reject, Tally, shown
+
+
+def test_a_batch_counts_as_all_its_rows() -> None:
+    tally = Tally("source", print)
+    batch = pa.record_batch({"n": [1, 2, 3]})
+    assert list(tally.keep(["one", batch])) == ["one", batch]
+    assert (tally.num_kept, tally.num_read) == (4, 4)
 
 
 def rejects(num: int, reason: str, *, line: int = 1) -> list[Reject]:

@@ -47,6 +47,17 @@ def test_white_space_goes_at_both_ends_and_stays_inside(space: str) -> None:
     assert clean_texts(column(values)).to_pylist() == cleaned(values)
 
 
+def test_odd_letters_that_go_on_in_the_next_text_are_found_there_too() -> None:
+    values: list[str | None] = ["e\u0301", "", "\u0301e", None, "\u00ad\u00ad", "plain", "\u00adx"]
+    assert clean_texts(column(values)).to_pylist() == cleaned(values)
+
+
+def test_a_null_whose_place_holds_bytes_stays_null() -> None:
+    behind = pa.array(["kept", " \xad", "x "])
+    nulled = pa.StringArray.from_buffers(3, *behind.buffers()[1:], pa.py_buffer(bytes([0b101])))
+    assert clean_texts(nulled).to_pylist() == ["kept", None, "x"]
+
+
 def test_a_column_without_anything_to_clean_is_the_same_object() -> None:
     texts = column(["plain", None, "", "two\nlines\tand ~"])
     assert clean_texts(texts) is texts
