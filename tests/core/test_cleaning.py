@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.core.cleaning import clean, is_blank
+from med42lib.core.cleaning import _LONG, clean, is_blank
 
 INVISIBLE = "\u200b\u2060\ufeff\u00ad"
 LINE_ENDS = "\n\r\v\f\x85\u2028\u2029"
@@ -73,3 +73,13 @@ def test_every_kind_of_line_end_becomes_the_same(lines: list[str], end: str) -> 
 )
 def test_examples(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
+
+
+@given(anything)
+def test_white_space_around_a_text_makes_no_difference(text: str) -> None:
+    assert clean(f" \u3000{text}\x1c\n") == clean(text.strip()) == clean(text)
+
+
+def test_white_space_around_a_text_does_not_make_it_a_long_one() -> None:
+    text = "a" * (_LONG - 40) + "\u0301" * 40
+    assert clean(text + " " * 200) == clean(text)
