@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from med42lib.core.cleaning import clean
 
-_FIRST_SEEN, _LAST_SEEN = ord(" "), ord("~")
+_MAY_CHANGE = r"[^\t\n -~]|\A\s|\s\z"
+"""What `clean` may change: all but ASCII that is seen, and white space at either end."""
 
 
 def python_objects(column: pa.Array) -> list[Any]:
@@ -26,35 +25,11 @@ def python_objects(column: pa.Array) -> list[Any]:
 
 def clean_texts(texts: pa.StringArray) -> pa.StringArray:
     """Clean every text of a column; null stays null."""
-    may_change = pa.array(_may_change(texts))
+    may_change = pc.fill_null(pc.match_substring_regex(texts, _MAY_CHANGE), False)
     suspects = python_objects(texts.filter(may_change))
     if not suspects:
         return texts
     return pc.replace_with_mask(texts, may_change, pa.array([clean(text) for text in suspects], pa.string()))
-
-
-def _may_change(texts: pa.StringArray) -> NDArray[np.bool_]:
-    """Say of which texts `clean` may change anything: white space at an end, or not all of it ASCII that is seen."""
-    _, offsets, content = texts.buffers()
-    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    letters = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
-    is_unseen = letters - np.uint8(_FIRST_SEEN) > _LAST_SEEN - _FIRST_SEEN
-    is_odd = is_unseen & (letters != ord("\t")) & (letters != ord("\n"))
-    has_space_around = pc.not_equal(pc.ascii_trim_whitespace(texts), texts)
-    may_change = _numpy(pc.fill_null(has_space_around, False)).copy()
-    # Where odd letters begin, there are far fewer of them; a text that begins with one may go on from the text before.
-    begins = is_odd.copy()
-    begins[1:] &= ~is_odd[:-1]
-    may_change[np.searchsorted(ends, np.flatnonzero(begins) + ends[0], side="right") - 1] = True
-    has_letters = np.diff(ends) > 0
-    may_change[has_letters] |= is_odd[ends[:-1][has_letters] - ends[0]]
-    return may_change & _numpy(texts.is_valid())
-
-
-def _numpy(column: pa.BooleanArray) -> NDArray[np.bool_]:
-    """Convert a column: `np.array` would do it value by value."""
-    array: NDArray[np.bool_] = column.to_numpy(zero_copy_only=False)
-    return array
 
 
 def content_digests(*columns: pa.StringArray) -> list[bytes]:
