@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 from med42lib.assemble.config import NearDuplicatesConfig
 from med42lib.assemble.minhash import NUM_PERMUTATIONS, Signer, find_pairs
 from med42lib.assemble.near_findings import near_findings
-from med42lib.assemble.shingles import conversations, shingles
+from med42lib.assemble.shingles import shingles
 from med42lib.core.dataset import EXAMPLES_FILE, ROWS_PER_GROUP
 from med42lib.core.parquet import open_parquet
 from med42lib.core.progress import progress
+from med42lib.core.text_columns import conversations
 
 
 def find_near_duplicates(settings: NearDuplicatesConfig, folder: Path) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def find_near_duplicates(settings: NearDuplicatesConfig, folder: Path) -> dict[s
         with progress("signing rows", num_wanted) as bar:
             for batch in _distinct(file, num_wanted):
                 rows = slice(len(ids), len(ids) + batch.num_rows)
-                signatures[rows] = signer.sign(*shingles(conversations(batch.column("exchanges"))))
+                signatures[rows] = signer.sign(*shingles(conversations(batch.column("exchanges"), between=" ")))
                 ids += batch.column("id").to_pylist()
                 bar.advance(batch.num_rows)
     found = find_pairs(signatures[: len(ids)], settings.threshold)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from med42lib.core.dataset import SCHEMA
-from med42lib.core.text_columns import content_digests, python_objects
+from med42lib.core.text_columns import content_digests, conversations, python_objects
 
 KEYS_FILE = "keys.npy"
 CHARACTERS_PER_RUN = 16_000_000
@@ -105,10 +105,7 @@ def _same(exchanges: pa.ListArray) -> NDArray[np.uint64]:
 
     The chance that any two of two million different conversations clash is one in ten million.
     """
-    turns = exchanges.values
-    said = pc.binary_join_element_wise(turns.field("prompter"), turns.field("assistant"), _BETWEEN_TEXTS)
-    conversations = pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, said), _BETWEEN_TEXTS)
-    texts = python_objects(conversations.cast(pa.binary()))
+    texts = python_objects(conversations(exchanges, between=_BETWEEN_TEXTS).cast(pa.binary()))
     return _first_64_bits(hashlib.sha256(_without_form(text)).digest() for text in texts)
 
 

@@ -26,13 +26,6 @@ _MULTIPLIERS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np
 _SHIFT = np.uint64(32)
 
 
-def conversations(exchanges: pa.ListArray) -> pa.StringArray:
-    """Join what is said in each row, without the system text."""
-    pairs = exchanges.values
-    said = pc.binary_join_element_wise(pairs.field("prompter"), pairs.field("assistant"), " ")
-    return pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, said), " ")
-
-
 def shingles(texts: pa.StringArray) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Hash the shingles of each text.
 

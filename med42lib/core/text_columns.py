@@ -32,6 +32,13 @@ def clean_texts(texts: pa.StringArray) -> pa.StringArray:
     return pc.replace_with_mask(texts, may_change, pa.array([clean(text) for text in suspects], pa.string()))
 
 
+def conversations(exchanges: pa.ListArray, *, between: str) -> pa.StringArray:
+    """Join what is said in each row, without the system prompt, with `between` after each text but the last."""
+    turns = exchanges.values
+    said = pc.binary_join_element_wise(turns.field("prompter"), turns.field("assistant"), between)
+    return pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, said), between)
+
+
 def content_digests(*columns: pa.StringArray) -> list[bytes]:
     """Hash the texts of each row: what `content_hash` writes in hexadecimal, whole and as bytes."""
     return _digests(_joined(*map(_with_length, columns)))

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.assemble.shingles import conversations, shingles
-from med42lib.core.dataset import SCHEMA
+from med42lib.assemble.shingles import shingles
 
 words = st.lists(st.sampled_from(["aspirin", "fever", "a", "β", "É"]), max_size=8)
 
@@ -55,14 +54,6 @@ def test_shingles_are_shared_as_the_words_are(texts: list[str]) -> None:
 @given(st.lists(words.map(" ".join), min_size=2, max_size=6))
 def test_a_text_has_the_same_shingles_whatever_stands_beside_it(texts: list[str]) -> None:
     assert sets(*texts) == [sets(text)[0] for text in texts]
-
-
-def test_a_conversation_is_all_that_is_said_in_it() -> None:
-    turns = [[("Hello?", "Yes."), ("Fever?", "No.")], [("Pain?", "Yes.")]]
-    rows = [[{"prompter": prompter, "assistant": assistant} for prompter, assistant in row] for row in turns]
-    column = pa.array(rows, SCHEMA.field("exchanges").type)
-    assert conversations(column).to_pylist() == ["Hello? Yes. Fever? No.", "Pain? Yes."]
-    assert conversations(column.slice(1)).to_pylist() == ["Pain? Yes."]
 
 
 def test_hashes_are_the_same_on_every_machine() -> None:

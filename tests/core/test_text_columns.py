@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from med42lib.core.cleaning import clean
+from med42lib.core.dataset import SCHEMA
 from med42lib.core.records import Example, Exchange, Origin, content_hash
-from med42lib.core.text_columns import clean_texts, content_digests, conversation_digests, python_objects
+from med42lib.core.text_columns import clean_texts, content_digests, conversation_digests, conversations, python_objects
 from tests.core.test_cleaning import anything
 
 plain = st.text("ab \n\t~", max_size=6)
@@ -68,6 +69,14 @@ def test_an_empty_column_stays_empty() -> None:
     assert content_digests(column([]), column([])) == []
 
 
+def test_a_conversation_is_all_that_is_said_in_it() -> None:
+    turns = [[("Hello?", "Yes."), ("Fever?", "No.")], [("Pain?", "Yes.")]]
+    rows = [[{"prompter": prompter, "assistant": assistant} for prompter, assistant in row] for row in turns]
+    exchanges = pa.array(rows, SCHEMA.field("exchanges").type)
+    assert conversations(exchanges, between=" ").to_pylist() == ["Hello? Yes. Fever? No.", "Pain? Yes."]
+    assert conversations(exchanges.slice(1), between=" ").to_pylist() == ["Pain? Yes."]
+
+
 @given(st.lists(st.tuples(said, said), max_size=5))
 def test_the_texts_of_a_row_are_hashed_as_content_hash_does_it(rows: list[tuple[str, str]]) -> None:
     digests = content_digests(column([one for one, _ in rows]), column([other for _, other in rows]))
@@ -75,13 +84,13 @@ def test_the_texts_of_a_row_are_hashed_as_content_hash_does_it(rows: list[tuple[
 
 
 @given(st.lists(st.tuples(said, st.lists(st.tuples(said, said), min_size=1, max_size=3)), max_size=4))
-def test_a_conversation_is_hashed_as_an_examples_id(conversations: list[tuple[str, list[tuple[str, str]]]]) -> None:
-    exchanges = [[{"prompter": p, "assistant": a} for p, a in turns] for _, turns in conversations]
+def test_a_conversation_is_hashed_as_an_examples_id(talks: list[tuple[str, list[tuple[str, str]]]]) -> None:
+    exchanges = [[{"prompter": p, "assistant": a} for p, a in turns] for _, turns in talks]
     turn = pa.struct([("prompter", pa.string()), ("assistant", pa.string())])
-    digests = conversation_digests(column([s for s, _ in conversations]), pa.array(exchanges, pa.list_(turn)))
+    digests = conversation_digests(column([s for s, _ in talks]), pa.array(exchanges, pa.list_(turn)))
     ids = [
         Example("s", "", system, tuple(Exchange(*turn) for turn in turns), "", Origin("", "", 1)).id
-        for system, turns in conversations
+        for system, turns in talks
     ]
     assert [f"s/{digest.hex()[:16]}" for digest in digests] == ids
 
