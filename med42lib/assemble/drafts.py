@@ -80,21 +80,21 @@ def in_order_of_lines(batch: pa.RecordBatch, records: Sequence[Record[Draft]]) -
 def _columns(records: Sequence[Record[Draft]]) -> pa.RecordBatch:
     drafts = [record.value for record in records]
     said = [exchange for draft in drafts for exchange in draft.exchanges]
-    plain_columns = [
-        [draft.publisher_id for draft in drafts],
-        [record.file for record in records],
-        [record.line for record in records],
-        [draft.licence or None for draft in drafts],
-        [draft.system for draft in drafts],
-        [None if draft.question == draft.exchanges[0].prompter else draft.question for draft in drafts],
-    ]
     exchanges = exchange_lists(
         pa.array([exchange.prompter for exchange in said], pa.string()),
         pa.array([exchange.assistant for exchange in said], pa.string()),
         np.cumsum([0, *(len(draft.exchanges) for draft in drafts)], dtype=np.int32),
     )
-    arrays = [pa.array(column, field.type) for column, field in zip(plain_columns, list(DRAFTS)[:-1], strict=True)]
-    return pa.RecordBatch.from_arrays([*arrays, exchanges], schema=DRAFTS)
+    columns = {
+        "publisher_id": [draft.publisher_id for draft in drafts],
+        "file": [record.file for record in records],
+        "line": [record.line for record in records],
+        "licence": [draft.licence or None for draft in drafts],
+        "system": [draft.system for draft in drafts],
+        "question": [None if d.question == d.exchanges[0].prompter else d.question for d in drafts],
+        "exchanges": exchanges,
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=DRAFTS)
 
 
 def exchange_lists(prompters: pa.StringArray, assistants: pa.StringArray, offsets: NDArray[np.int32]) -> pa.ListArray:
@@ -120,7 +120,7 @@ def examples(drafts: pa.RecordBatch, source: TrainingSource, licence: str | None
     system = clean_texts(pc.fill_null(drafts["system"], DEFAULT_SYSTEM))
     first_prompters = prompters.take(drafts["exchanges"].offsets[:-1])
     columns = {
-        "id": pa.array(_ids(source.name, system, exchanges), pa.string()),
+        "id": _ids(source.name, system, exchanges),
         "source": pa.repeat(source.name, len(drafts)),
         "licence": pa.repeat(licence, len(drafts)) if licence else pc.fill_null(drafts["licence"], source.licence),
         "system": system,
@@ -128,7 +128,7 @@ def examples(drafts: pa.RecordBatch, source: TrainingSource, licence: str | None
         "exchanges": exchanges,
         **{name: drafts[name] for name in ("publisher_id", "file", "line")},
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
 
 
 def _ids(source: str, system: pa.StringArray, exchanges: pa.ListArray) -> list[str]:

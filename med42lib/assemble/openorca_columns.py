@@ -20,7 +20,7 @@ _VISIBLE = "[!-~]"
 
 
 def told_apart(
-    batch: Batch, collection: str, *, others: Sequence[str], unwanted: Iterable[str]
+    batch: Batch, collection: str, *, others: Sequence[str], unwanted: Sequence[str]
 ) -> tuple[pa.RecordBatch, Batch]:
     """Tell plain rows from those that have to be looked at one by one; the other collections' rows are in neither.
 
@@ -35,16 +35,20 @@ def told_apart(
     """
     if not all(_is_text(batch.rows.schema, name) for name in _TEXTS):
         return pa.RecordBatch.from_pylist([], DRAFTS), batch
-    of_others = _matches(batch.rows["id"], rf"\A({'|'.join(map(re.escape, others))})")
+    of_others = _matches(batch.rows["id"], rf"\A({_any_of(others)})")
     batch = batch.filter(pc.invert(of_others))
     batch.check_texts(_TEXTS)
     rows = batch.rows
     plain = _matches(rows["id"], rf"\A{re.escape(collection)}{_VISIBLE}*\z")
     for name in ("question", "response"):
         plain = pc.and_(plain, _matches(rows[name], _VISIBLE))
-    for wordings in filter(None, ["|".join(map(re.escape, unwanted))]):
-        plain = pc.and_not(plain, _matches(rows["question"], wordings, ignore_case=True))
+    if unwanted:
+        plain = pc.and_not(plain, _matches(rows["question"], _any_of(unwanted), ignore_case=True))
     return _drafts(batch.filter(plain)), batch.filter(pc.invert(plain))
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(map(re.escape, texts))
 
 
 def _is_text(schema: pa.Schema, name: str) -> bool:
@@ -67,4 +71,4 @@ def _drafts(batch: Batch) -> pa.RecordBatch:
         "question": missing,
         "exchanges": exchange_lists(rows["question"], rows["response"], np.arange(len(rows) + 1, dtype=np.int32)),
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in DRAFTS.names], schema=DRAFTS)
+    return pa.RecordBatch.from_pydict(columns, schema=DRAFTS)
