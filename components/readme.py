@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.catalogue import STAGES
-from med42lib.core.stage import Stage
+from med42lib.engine.stage import Stage
 
 FOLDER = Path(__file__).parent
 

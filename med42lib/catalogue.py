@@ -1,6 +1,6 @@
 """Every stage, by name. The order between them is the pipeline's business (`pipelines/med42.py`)."""
 
-from med42lib.core.stage import Stage
+from med42lib.engine.stage import Stage
 
 STAGES = {
     stage.name: stage

@@ -17,7 +17,7 @@ from med42lib.command import Command
 from med42lib.core.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
-    from med42lib.core.edges import Source
+    from med42lib.store.artifacts import Source
 
 DESCRIPTION = "Look into what a run was made from. Nothing is run or written."
 DATASET_DESCRIPTION = """\

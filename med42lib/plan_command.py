@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.command import Command
-from med42lib.core.edges import Source
 from med42lib.core.json_file import read_json
-from med42lib.core.mlflow_layout import CONFIG_FILE
+from med42lib.formats.model_folder import CONFIG_FILE
 from med42lib.spec import RunSpec, load_spec
+from med42lib.store.artifacts import Source
 from med42lib.train.config import TrainConfig
 
 # Llama-2's tokenizer on real medical question-answering text; other tokenizers and texts differ.

@@ -13,9 +13,9 @@ from med42lib.catalogue import STAGES
 from med42lib.command import Command
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.process import die_with_parent
-from med42lib.core.runner import Request, Result, run_stage
-from med42lib.core.stage import Stage
-from med42lib.core.store import PACKAGE_SCHEME, LocalStore, open_store
+from med42lib.engine.runner import Request, Result, run_stage
+from med42lib.engine.stage import Stage
+from med42lib.store.store import PACKAGE_SCHEME, LocalStore, open_store
 
 DESCRIPTION = """\
 Run one stage. Its outputs go into the store under a name made of their content; an output that is already there is

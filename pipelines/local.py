@@ -7,12 +7,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from med42lib.command import Command
-from med42lib.core.edges import Source
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.core.store import open_store
 from med42lib.register.tracking import check_tracking, ui_command
 from med42lib.spec import RunSpec, load_spec
 from med42lib.stage_command import absolute
+from med42lib.store.artifacts import Source
+from med42lib.store.store import open_store
 from pipelines.arguments import pipeline_arguments
 from pipelines.results_table import results_table
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from med42lib.assemble.source import load_source
-from med42lib.core.mixture_table import TABLE_A1
+from med42lib.formats.mixture_table import TABLE_A1
 
 
 def mixture_row(name: str, sampled: int | None = None, **changes: Any) -> dict[str, Any]:

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from med42lib.cli import main
-from med42lib.core import edges, manifest
 from med42lib.core.errors import DataError
 from med42lib.plan_command import plan_lines
 from med42lib.spec import RunSpec, load_spec
+from med42lib.store import artifacts, manifest
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
@@ -32,7 +32,7 @@ def test_files_and_bytes_are_counted_and_nothing_is_hashed(
     def refuse(path: Path, name: str, **options: object) -> None:
         raise AssertionError(f"{name} was hashed")
 
-    for used_in in (edges, manifest):
+    for used_in in (artifacts, manifest):
         monkeypatch.setattr(used_in, "describe_file", refuse)
     lines = list(plan_lines(spec_of(data), tmp_path / "cache"))
     assert f"training data    2 files, 0.0 MB in {data}" in lines
@@ -42,7 +42,7 @@ def test_files_and_bytes_are_counted_and_nothing_is_hashed(
 
 @pytest.mark.slow
 def test_of_a_remote_model_only_its_settings_are_fetched(data: Path, bucket: str, tmp_path: Path) -> None:
-    from med42lib.core.s3 import make_client
+    from med42lib.store.s3 import make_client
 
     for name, content in (("config.json", (MODEL / "config.json").read_bytes()), ("model.safetensors", b"weights")):
         make_client().put_object(Bucket=bucket, Key=f"base/{name}", Body=content)

@@ -6,7 +6,7 @@ import pytest
 from med42lib.catalogue import STAGES
 from med42lib.cli import main
 from med42lib.core.errors import ConfigError
-from med42lib.core.runner import Result
+from med42lib.engine.runner import Result
 from med42lib.stage_command import absolute, request_from_kfp, write_kfp_outputs
 from tests.conftest import REPOSITORY
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from med42lib.assemble.names import known_source
 from med42lib.core.config import StageConfig
-from med42lib.core.data_layout import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
+from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
 
 MultipleChoice = Literal["letters", "texts"]
 SourceName = Annotated[str, AfterValidator(known_source)]

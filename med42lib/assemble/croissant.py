@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from med42lib.core.dataset import SCHEMA
-from med42lib.core.manifest import FileEntry
-from med42lib.core.mixture_table import Row
+from med42lib.formats.dataset import SCHEMA
+from med42lib.formats.mixture_table import Row
+from med42lib.store.manifest import FileEntry
 
 CROISSANT_FILE = "croissant.json"
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"

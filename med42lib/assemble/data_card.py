@@ -11,9 +11,9 @@ import yaml
 
 from med42lib.assemble.markdown import markdown_table
 from med42lib.assemble.table_a1 import counts_table, table_a1
-from med42lib.core.dataset import EXAMPLES_FILE, SCHEMA
-from med42lib.core.manifest import FileEntry
-from med42lib.core.mixture_table import Row, mixture_table
+from med42lib.formats.dataset import EXAMPLES_FILE, SCHEMA
+from med42lib.formats.mixture_table import Row, mixture_table
+from med42lib.store.manifest import FileEntry
 
 CARD_FILE = "README.md"
 SPLIT = "train"

@@ -12,10 +12,10 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.croissant import CROISSANT_FILE, croissant
 from med42lib.assemble.data_card import CARD_FILE, data_card
 from med42lib.assemble.table_a1 import mixture_csv, mixture_markdown
-from med42lib.core.dataset import EXAMPLES_FILE
-from med42lib.core.edges import Target
-from med42lib.core.manifest import describe_file
-from med42lib.core.mixture_table import Row
+from med42lib.formats.dataset import EXAMPLES_FILE
+from med42lib.formats.mixture_table import Row
+from med42lib.store.artifacts import Target
+from med42lib.store.manifest import describe_file
 
 TABLE_FILE = "mixture.md"
 CSV_FILE = "mixture.csv"

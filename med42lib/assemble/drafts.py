@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from med42lib.assemble.source import Draft, TrainingSource
-from med42lib.core.dataset import SCHEMA
-from med42lib.core.prompt import DEFAULT_SYSTEM
-from med42lib.core.reading import Record
-from med42lib.core.records import CONTENT_HASH_DIGITS
-from med42lib.core.text_columns import clean_texts, conversation_digests
+from med42lib.core.hashing import CONTENT_HASH_DIGITS
+from med42lib.formats.dataset import SCHEMA
+from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.readers.parsers import Record
+from med42lib.readers.text_columns import clean_texts, conversation_digests
 
 ROWS_PER_BATCH = 1024
 CHARACTERS_PER_BATCH = 4_000_000

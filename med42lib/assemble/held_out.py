@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import PurePosixPath
 
 from med42lib.core.errors import DataError
-from med42lib.core.tables import Rows, split_of
+from med42lib.readers.hf_layout import Rows, split_of
 
 
 def refuse_held_out(name: str, held_out: Collection[str]) -> None:

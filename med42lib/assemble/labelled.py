@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from med42lib.assemble.source import Draft
 from med42lib.assemble.templates import choose_wording, question_draft
-from med42lib.core.fields import text_field
-from med42lib.core.publishers.medalpaca import Row
-from med42lib.core.reading import Record
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import text_field
+from med42lib.readers.parsers import Record
+from med42lib.readers.publishers.medalpaca import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from med42lib.assemble.runs import read_rows
-from med42lib.core.dataset import ROWS_PER_GROUP
+from med42lib.formats.dataset import ROWS_PER_GROUP
 
 ROWS_PER_BLOCK = 2 * ROWS_PER_GROUP
 

@@ -14,10 +14,10 @@ from med42lib.assemble.config import NearDuplicatesConfig
 from med42lib.assemble.minhash import NUM_PERMUTATIONS, Signer, find_pairs
 from med42lib.assemble.near_findings import near_findings
 from med42lib.assemble.shingles import shingles
-from med42lib.core.dataset import EXAMPLES_FILE, ROWS_PER_GROUP
-from med42lib.core.parquet import open_parquet
 from med42lib.core.progress import progress
-from med42lib.core.text_columns import conversations
+from med42lib.formats.dataset import EXAMPLES_FILE, ROWS_PER_GROUP
+from med42lib.formats.parquet import open_parquet
+from med42lib.readers.text_columns import conversations
 
 
 def find_near_duplicates(settings: NearDuplicatesConfig, folder: Path) -> dict[str, Any]:

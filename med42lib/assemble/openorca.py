@@ -24,12 +24,12 @@ from functools import partial
 from typing import Any, Literal
 
 from med42lib.assemble.source import Draft, Drafts, Form, Layout, TrainingSource
-from med42lib.core.fields import mapping, optional_text, text_field
-from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.reading import Record, each
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
-from med42lib.core.tables import Rows, file_rows, parquet_batches, table_files
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import mapping, optional_text, text_field
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.hf_layout import Rows, file_rows, parquet_batches, table_files
+from med42lib.readers.parsers import Record, each
 
 COLLECTIONS = ("t0.", "flan.", "cot.", "niv.")
 Collection = Literal["t0.", "flan.", "cot."]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from med42lib.assemble.drafts import DRAFTS, exchange_lists
-from med42lib.core.tables import Batch
+from med42lib.readers.hf_layout import Batch
 
 _TEXTS = ("id", "system_prompt", "question", "response")
 _VISIBLE = "[!-~]"

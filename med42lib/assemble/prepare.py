@@ -15,15 +15,15 @@ from med42lib.assemble.config import AssembleConfig, SourceConfig
 from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.runs import RunWriter
 from med42lib.assemble.source import Form, TrainingSource, load_source
-from med42lib.core.edges import Source, listing
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.hub import dataset_address
-from med42lib.core.key import code_hash
-from med42lib.core.manifest import files_digest
-from med42lib.core.parts import Parts
-from med42lib.core.records import content_hash
-from med42lib.core.rejects import REJECTS_FILE, Tally
+from med42lib.core.hashing import content_hash
+from med42lib.engine.key import code_hash
+from med42lib.formats.rejects import REJECTS_FILE, Tally
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source, listing
+from med42lib.store.cache import Parts
+from med42lib.store.hub import dataset_address
+from med42lib.store.manifest import files_digest
 
 SUMMARY_FILE = "summary.json"
 
@@ -58,7 +58,7 @@ class Reading:
             self.name,
             json.dumps([settings, self.form.multiple_choice, self.seed, self.max_rejected_share], sort_keys=True),
             code_hash(Path(__file__).parent),
-            code_hash(Path(__file__).parent.parent / "core"),
+            code_hash(Path(__file__).parent.parent / "readers"),
             files_digest(self.data.files),
         ]
         return content_hash(*ingredients)

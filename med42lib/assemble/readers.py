@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from med42lib.assemble.prepare import Reading, prepare
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.core.parts import Parts
 from med42lib.core.process import die_with_creator
 from med42lib.core.progress import progress
+from med42lib.store.cache import Parts
 
 BYTES_PER_PROCESS = 32_000_000
 """Less than this is read sooner than another process starts."""

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from med42lib.core.dataset import SCHEMA
-from med42lib.core.text_columns import content_digests, conversations, python_objects
+from med42lib.formats.dataset import SCHEMA
+from med42lib.readers.text_columns import content_digests, conversations, python_objects
 
 KEYS_FILE = "keys.npy"
 CHARACTERS_PER_RUN = 16_000_000

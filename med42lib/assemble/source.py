@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from med42lib.core.data_layout import LayoutName
-from med42lib.core.files import DataFolder
-from med42lib.core.reading import Record
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import Reject
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.layout_config import LayoutName
+from med42lib.readers.parsers import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa

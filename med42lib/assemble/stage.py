@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from med42lib.assemble.config import AssembleConfig
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
-from med42lib.core.mixture_table import MIXTURE_FILE
-from med42lib.core.rejects import REJECTS_FILE
+from med42lib.formats.mixture_table import MIXTURE_FILE
+from med42lib.formats.rejects import REJECTS_FILE
+from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
     from med42lib.assemble.selection import Counts
@@ -45,9 +45,9 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Pa
     from med42lib.assemble.readers import prepare_all, use_system_memory
     from med42lib.assemble.runs import read_keys
     from med42lib.assemble.selection import select
-    from med42lib.core.dataset import write_tables
-    from med42lib.core.parts import Parts
     from med42lib.core.progress import track
+    from med42lib.formats.dataset import write_tables
+    from med42lib.store.cache import Parts
 
     use_system_memory()
     wanted = readings(config, data, scratch / "hub")

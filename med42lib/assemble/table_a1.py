@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from med42lib.assemble.markdown import markdown_table
-from med42lib.core.mixture_table import Line, MixtureTable, Row, mixture_table, signed, two_decimals
+from med42lib.formats.mixture_table import Line, MixtureTable, Row, mixture_table, signed, two_decimals
 
 _COUNTS = {
     "read": "Read",

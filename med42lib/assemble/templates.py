@@ -7,9 +7,10 @@ from string import ascii_uppercase
 
 from med42lib.assemble.explanations import told_explanation
 from med42lib.assemble.source import Draft, Form
-from med42lib.core.prompt import multiple_choice, open_question
-from med42lib.core.publishers.question import Question
-from med42lib.core.records import Exchange, content_hash
+from med42lib.core.hashing import content_hash
+from med42lib.formats.prompt import multiple_choice, open_question
+from med42lib.formats.records import Exchange
+from med42lib.readers.publishers.question import Question
 
 
 def choice_draft(question: Question, form: Form) -> Draft:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from med42lib.benchmarks.names import known_family
 from med42lib.core.config import StageConfig
-from med42lib.core.data_layout import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
+from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
 
 FamilyName = Annotated[str, AfterValidator(known_family)]
 

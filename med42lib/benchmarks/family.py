@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from med42lib.benchmarks.config import BenchmarkConfig
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import Record
-from med42lib.core.rejects import Reject
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record
+from med42lib.readers.publishers.question import Question
 
 Questions = Iterator[Record[Question] | Reject]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import Record
-from med42lib.core.records import BenchmarkItem, Origin, content_hash
-from med42lib.core.rejects import BadRecord, Reject
+from med42lib.core.hashing import content_hash
 from med42lib.core.sampling import lowest
+from med42lib.formats.records import BenchmarkItem, Origin
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.parsers import Record
+from med42lib.readers.publishers.question import Question
 
 
 def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> Iterator[BenchmarkItem | Reject]:

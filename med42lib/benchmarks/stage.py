@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
-from med42lib.core.rejects import REJECTS_FILE
+from med42lib.formats.rejects import REJECTS_FILE
+from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
     from med42lib.benchmarks.family import Absent, Family, Questions
-    from med42lib.core.records import BenchmarkItem
+    from med42lib.formats.records import BenchmarkItem
 
 
 def benchmarks(config: BenchmarksConfig, *, data: Source, items: Target) -> None:
@@ -30,7 +30,7 @@ def benchmarks(config: BenchmarksConfig, *, data: Source, items: Target) -> None
     Raises:
         DataError: If a benchmark is missing, unreadable or too broken, or there is none at all.
     """
-    from med42lib.core.records import ITEMS_SUMMARY_FILE, write_items
+    from med42lib.formats.records import ITEMS_SUMMARY_FILE, write_items
 
     with (
         tempfile.TemporaryDirectory(prefix=".hub-", dir=items.folder.parent) as cache,
@@ -50,7 +50,7 @@ def _read_all(
 ) -> tuple[list[BenchmarkItem], dict[str, Any]]:
     """Read every benchmark: all items, and the summary by benchmark."""
     from med42lib.benchmarks.family import Absent, load_family
-    from med42lib.core.files import DataFolder
+    from med42lib.readers.files import DataFolder
 
     kept: list[BenchmarkItem] = []
     summary: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def _source(settings: BenchmarkConfig, data: Source, cache: Path) -> Source:
     """Say where a benchmark's files come from: the hub, if its settings name a repository there, or the data folder."""
     if settings.hub is None:
         return data
-    from med42lib.core.hub import dataset_address
+    from med42lib.store.hub import dataset_address
 
     return Source(dataset_address(settings.hub), cache=cache)
 
@@ -94,7 +94,7 @@ def _take(
     """Read one benchmark: its items, at most as many as its limit, and its row of the summary."""
     from med42lib.benchmarks.items import as_items, limited
     from med42lib.core.progress import track
-    from med42lib.core.rejects import Tally
+    from med42lib.formats.rejects import Tally
 
     settings = config.include[family.name]
     tally = Tally(benchmark, write_reject)

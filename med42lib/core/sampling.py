@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from med42lib.core.records import content_hash
+from med42lib.core.hashing import content_hash
 
 T = TypeVar("T")
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from med42lib.core.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, SUMMARY_FILE, Nearest, Pair
 from med42lib.decontaminate.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
+from med42lib.formats.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, SUMMARY_FILE, Nearest, Pair
 
 # float32 embeddings carry no more.
 COSINE_DECIMALS = 7

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from med42lib.core.errors import DataError
-from med42lib.core.prompt import multiple_choice
-from med42lib.core.records import BenchmarkItem
+from med42lib.formats.prompt import multiple_choice
+from med42lib.formats.records import BenchmarkItem
 
 TextKind = Literal["question", "request"]
 

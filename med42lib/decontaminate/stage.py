@@ -7,10 +7,10 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.decontaminate.config import DecontaminateConfig
+from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,10 +44,10 @@ def decontaminate(
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, or nothing is left.
     """
-    from med42lib.core.dataset import EXAMPLES_FILE, read_columns
-    from med42lib.core.records import ITEMS_FILE, read_items
     from med42lib.decontaminate.findings import findings, summarise, write_findings
     from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
+    from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
+    from med42lib.formats.records import ITEMS_FILE, read_items
 
     trained = read_columns(dataset.path(EXAMPLES_FILE).parent, EXAMPLE_COLUMNS[config.text])
     rows = (row for table in trained for row in table.to_pylist())
@@ -94,7 +94,7 @@ def _compare(
 
 
 def _write_training(config: DecontaminateConfig, dataset: Source, found: Findings, training: Target) -> None:
-    from med42lib.core.dataset import EXAMPLES_FILE, count_examples, write_tables
+    from med42lib.formats.dataset import EXAMPLES_FILE, count_examples, write_tables
 
     examples = dataset.path(EXAMPLES_FILE)
     if config.action == "flag":
@@ -114,7 +114,7 @@ def _without(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from med42lib.core.dataset import SCHEMA, read_columns
+    from med42lib.formats.dataset import SCHEMA, read_columns
 
     ids = pa.array(sorted(dropped), pa.string())
     for table in read_columns(folder, SCHEMA.names):

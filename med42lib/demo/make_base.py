@@ -15,11 +15,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from med42lib.core.dataset import write_examples
-from med42lib.core.edges import Source, Target
 from med42lib.core.log import set_up_logging
-from med42lib.core.prompt import DEFAULT_SYSTEM, render
-from med42lib.core.records import Example, Exchange, Origin
 from med42lib.demo.make_data import worlds
 from med42lib.demo.tokenizer import MAX_LENGTH, train_tokenizer
 from med42lib.demo.wording import PLAIN, plain, vignettes
@@ -30,7 +26,11 @@ from med42lib.demo.world import (
     World,
     random_stems,
 )
+from med42lib.formats.dataset import write_examples
+from med42lib.formats.prompt import DEFAULT_SYSTEM, render
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.pack.config import PackConfig
+from med42lib.store.artifacts import Source, Target
 from med42lib.train.config import TrainConfig
 
 MODEL_FOLDER = Path(__file__).parent / "model"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from med42lib.catalogue import STAGES
 from med42lib.core.config import StageConfig
-from med42lib.core.edges import Source
 from med42lib.core.log import log, set_up_logging
-from med42lib.core.runner import Request, run_stage
+from med42lib.engine.runner import Request, run_stage
 from med42lib.spec import RunSpec, load_spec
+from med42lib.store.artifacts import Source
 from med42lib.train.config import TrainConfig
 
 VALIDATION_DATA = "package:med42lib/demo/data/validation"

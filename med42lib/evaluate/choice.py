@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.records import BenchmarkItem
 from med42lib.core.sampling import lowest
 from med42lib.evaluate.config import EvaluateConfig
+from med42lib.formats.records import BenchmarkItem
 
 SEED = 0
 """Fixed, so that a limit of `benchmarks` with its default seed and a limit here choose alike."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from med42lib.core.config import StageConfig
-from med42lib.core.prompt import DEFAULT_SYSTEM
+from med42lib.formats.prompt import DEFAULT_SYSTEM
 
 Prompt = Literal["med42", "plain"]
 Scoring = Literal["letters", "texts"]

@@ -10,9 +10,9 @@ import torch
 from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from med42lib.core.model_loading import load_weights, loading_errors
 from med42lib.evaluate.config import Precision
 from med42lib.evaluate.locate import ModelFolders
+from med42lib.formats.model_loading import load_weights, loading_errors
 
 
 def load_model(folders: ModelFolders, precision: Precision) -> tuple[Any, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
-from med42lib.core.mlflow_layout import ADAPTER_FOLDER, CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE
+from med42lib.formats.model_folder import ADAPTER_FOLDER, CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE
+from med42lib.store.artifacts import Source
 
 _WEIGHTS_SUFFIX = ".safetensors"
 

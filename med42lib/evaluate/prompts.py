@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from med42lib.core.prompt import multiple_choice, open_question, render_question
-from med42lib.core.records import BenchmarkItem
 from med42lib.evaluate.config import Prompt, Scoring
+from med42lib.formats.prompt import multiple_choice, open_question, render_question
+from med42lib.formats.records import BenchmarkItem
 
 ANSWER_DELIMITER = " "
 

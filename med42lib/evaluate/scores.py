@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from med42lib.core.errors import DataError
-from med42lib.core.records import BenchmarkItem
 from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.formats.records import BenchmarkItem
 
 SCORES_FILE = "scores.jsonl"
 SUMMARY_FILE = "summary.json"

@@ -7,15 +7,15 @@ import os
 import time
 from typing import Any
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.log import log
-from med42lib.core.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.locate import locate_model
 from med42lib.evaluate.scores import SCORES_FILE, SUMMARY_FILE, summarise, write_scores
+from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
+from med42lib.store.artifacts import Source, Target
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 

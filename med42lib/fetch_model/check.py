@@ -8,8 +8,8 @@ from pathlib import Path
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
-from med42lib.core.mlflow_layout import CONFIG_FILE, TOKENIZER_FILE
 from med42lib.fetch_model.files import ADVICE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
+from med42lib.formats.model_folder import CONFIG_FILE, TOKENIZER_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from pathlib import Path
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
-from med42lib.core.mlflow_layout import CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.model_folder import CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.store.artifacts import Source
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
-from med42lib.core.mlflow_layout import CONFIG_FILE, MODEL_FOLDER
 from med42lib.core.progress import progress
-from med42lib.core.store import writing
 from med42lib.fetch_model.config import FetchModelConfig
+from med42lib.formats.model_folder import CONFIG_FILE, MODEL_FOLDER
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.store import writing
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:

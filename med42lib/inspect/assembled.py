@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.core.hub import dataset_address
-from med42lib.core.manifest import Manifest
-from med42lib.core.mixture_table import read_mixture
-from med42lib.core.records import Example, content_hash
+from med42lib.core.hashing import content_hash
+from med42lib.formats.mixture_table import read_mixture
+from med42lib.formats.records import Example
 from med42lib.inspect.documents import words_of
 from med42lib.inspect.raw import RawRecord, find_raw, no_raw
 from med42lib.inspect.runs import FoundRow
+from med42lib.store.hub import dataset_address
+from med42lib.store.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

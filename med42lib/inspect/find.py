@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from med42lib.core.dataset import EXAMPLES_FILE, example_of
 from med42lib.core.errors import DataError
-from med42lib.core.records import Example
+from med42lib.formats.dataset import EXAMPLES_FILE, example_of
+from med42lib.formats.records import Example
 
 
 class ExampleFinder:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from med42lib.core.dataset import EXAMPLES_FILE
-from med42lib.core.edges import Source
 from med42lib.core.errors import Med42Error
+from med42lib.core.hashing import content_hash
 from med42lib.core.json_file import read_json_lines
-from med42lib.core.lineage import Lineage, Output
-from med42lib.core.mlflow_layout import MODEL_FOLDER, TOKENIZER_FILE
-from med42lib.core.packed import PackedDataset, PackInfo
-from med42lib.core.records import content_hash
-from med42lib.core.rejects import REJECTS_FILE
+from med42lib.formats.dataset import EXAMPLES_FILE
+from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE
+from med42lib.formats.packed import PackedDataset, PackInfo
+from med42lib.formats.rejects import REJECTS_FILE
 from med42lib.inspect.find import ExampleFinder
 from med42lib.inspect.tokens import Piece, load_tokenizer, pieces_of
+from med42lib.store.artifacts import Source
+from med42lib.store.lineage import Lineage, Output
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError, Med42Error
-from med42lib.core.files import DataFile
-from med42lib.core.manifest import describe_file
-from med42lib.core.reading import json_document, xml_root
-from med42lib.core.records import Origin
-from med42lib.core.rejects import BadRecord
+from med42lib.formats.records import Origin
+from med42lib.formats.rejects import BadRecord
 from med42lib.inspect.documents import record_of_json, record_of_xml
+from med42lib.readers.files import DataFile
+from med42lib.readers.parsers import json_document, xml_root
+from med42lib.store.artifacts import Source
+from med42lib.store.manifest import describe_file
 
 MAX_ROW_LINES = 10_000
 

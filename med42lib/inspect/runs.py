@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from med42lib.core.dataset import EXAMPLES_FILE
-from med42lib.core.edges import Source
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.lineage import Lineage, Output, trace
-from med42lib.core.manifest import MANIFEST_FILE
-from med42lib.core.records import content_hash
-from med42lib.core.store import join_address, open_store
+from med42lib.core.hashing import content_hash
+from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.inspect.find import ExampleFinder
+from med42lib.store.artifacts import Source
+from med42lib.store.lineage import Lineage, Output, trace
+from med42lib.store.manifest import MANIFEST_FILE
+from med42lib.store.store import join_address, open_store
 
 # The last output that is there is the best to start from: the others are upstream of it.
 STAGE_OUTPUTS = (("pack", "packed"), ("decontaminate", "training"), ("assemble", "dataset"))

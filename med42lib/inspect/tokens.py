@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from med42lib.core.errors import DataError
-from med42lib.core.packed import IGNORED_LABEL, PackedDataset
+from med42lib.formats.packed import IGNORED_LABEL, PackedDataset
 
 _INCOMPLETE = "\ufffd"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.json_file import read_json
-from med42lib.core.mlflow_layout import CONFIG_FILE
+from med42lib.formats.model_folder import CONFIG_FILE
 
 
 def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from med42lib.core.dataset import EXAMPLES_FILE
-from med42lib.core.prompt import render
-from med42lib.core.records import Example
-from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.formats.dataset import EXAMPLES_FILE
+from med42lib.formats.prompt import render
+from med42lib.formats.records import Example
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.pack.config import PackConfig
 from med42lib.pack.tokenise import SampleTokenizer, TokenisedSample
 

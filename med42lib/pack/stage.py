@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.log import log
-from med42lib.core.mlflow_layout import CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FILES
-from med42lib.core.packed import PackInfo
 from med42lib.core.progress import track
-from med42lib.core.rejects import REJECTS_FILE, Tally
+from med42lib.formats.model_folder import CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.packed import PackInfo
+from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.pack.config import PackConfig
 from med42lib.pack.limits import check_limits
 from med42lib.pack.packing import best_fit, concatenate
 from med42lib.pack.writer import PackedWriter
+from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
     from med42lib.pack.samples import Sample
@@ -28,7 +28,7 @@ _LAYOUTS = {"concatenate": concatenate, "best_fit": best_fit}
 def pack(config: PackConfig, *, dataset: Source, model: Source, packed: Target) -> None:
     """Tokenise every example with the model's tokenizer and pack the samples into chunks.
 
-    In memory at any time: one batch of texts, and a few numbers per sample. `med42lib.core.packed` describes what
+    In memory at any time: one batch of texts, and a few numbers per sample. `med42lib.formats.packed` describes what
     is written.
 
     Raises:
@@ -57,7 +57,7 @@ def _fetch_tokenizer(model: Source) -> Path:
 
 def pack_examples(config: PackConfig, dataset: Source, tokenizer: SampleTokenizer, packed: Target) -> PackInfo:
     """Do the stage's work with a tokenizer that is loaded already."""
-    from med42lib.core.dataset import EXAMPLES_FILE, count_examples, read_examples
+    from med42lib.formats.dataset import EXAMPLES_FILE, count_examples, read_examples
     from med42lib.pack.samples import tokenised_samples
 
     folder = dataset.path(EXAMPLES_FILE).parent

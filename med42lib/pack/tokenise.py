@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.json_file import read_json
-from med42lib.core.mlflow_layout import TOKENIZER_FILE
-from med42lib.core.prompt import Rendered
+from med42lib.formats.model_folder import TOKENIZER_FILE
+from med42lib.formats.prompt import Rendered
 
 
 @dataclass(frozen=True, slots=True)

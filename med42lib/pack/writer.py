@@ -1,4 +1,4 @@
-"""Writing a packed folder; `med42lib.core.packed` describes the format and reads it."""
+"""Writing a packed folder; `med42lib.formats.packed` describes the format and reads it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from med42lib.core import packed
-from med42lib.core.packed import PackInfo
+from med42lib.formats import packed
+from med42lib.formats.packed import PackInfo
 from med42lib.pack.packing import Layout
 
 

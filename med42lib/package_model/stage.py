@@ -7,17 +7,17 @@ import os
 import shutil
 from pathlib import Path
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.log import log
-from med42lib.core.mlflow_layout import (
+from med42lib.formats.model_folder import (
     ADAPTER_FOLDER,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
     copy_tokenizer,
     write_mlmodel,
 )
-from med42lib.core.store import writing
 from med42lib.package_model.config import PackageModelConfig
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.store import writing
 
 PACKAGE_FILE = "package.json"
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from med42lib.core.lineage import Output
-from med42lib.core.manifest import Input, Manifest
-from med42lib.core.mixture_table import read_mixture
+from med42lib.formats.mixture_table import read_mixture
+from med42lib.store.lineage import Output
+from med42lib.store.manifest import Input, Manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +80,7 @@ def assembled_upstream(outputs: Iterable[Output]) -> dict[str, Output]:
 
 def mlflow_schema() -> str:
     """Write the data set's columns as MLflow does."""
-    from med42lib.core.dataset import SCHEMA
+    from med42lib.formats.dataset import SCHEMA
 
     columns = [{**_type(field.type), "name": field.name, "required": not field.nullable} for field in SCHEMA]
     return json.dumps({"mlflow_colspec": columns})

@@ -21,10 +21,10 @@ from mlflow.exceptions import MlflowException
 
 from med42lib.core.errors import AccessError, TrackingError
 from med42lib.core.log import redact
-from med42lib.core.manifest import METRICS_FILE
 from med42lib.register.data_inputs import DataInput
 from med42lib.register.tracking import artifacts_address, host_refused, unreachable
 from med42lib.register.tree import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
+from med42lib.store.manifest import METRICS_FILE
 
 PARENT_TAG = "mlflow.parentRunId"
 METRICS_PER_CALL = 1000

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from med42lib import __version__
-from med42lib.core.edges import Source, Target
-from med42lib.core.lineage import Lineage, trace
 from med42lib.core.log import log
-from med42lib.core.mlflow_layout import MLMODEL_FILE
-from med42lib.core.store import S3_SCHEME
+from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.register.config import RegisterConfig
 from med42lib.register.tracking import check_tracking, quiet_mlflow, tracking_address, ui_command
 from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.lineage import Lineage, trace
+from med42lib.store.store import S3_SCHEME
 
 if TYPE_CHECKING:
     from med42lib.register.registry import Registry

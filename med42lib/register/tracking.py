@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from med42lib.core.errors import TrackingError
 from med42lib.core.log import redact
-from med42lib.core.store import S3_SCHEME
+from med42lib.store.store import S3_SCHEME
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 HOME_VARIABLE = "MED42_HOME"

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from med42lib.core.edges import Source
-from med42lib.core.lineage import Lineage, Output
-from med42lib.core.manifest import Manifest
 from med42lib.register.data_inputs import DataInput, assembled_upstream, data_inputs
+from med42lib.store.artifacts import Source
+from med42lib.store.lineage import Lineage, Output
+from med42lib.store.manifest import Manifest
 
 RUN_TAG = "med42.run"
 KEY_TAG = "med42.key"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from med42lib.core.records import BenchmarkItem
+from med42lib.formats.records import BenchmarkItem
 from med42lib.report.results import Group
 from med42lib.report.scores import Answers
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from med42lib.core.contamination import (
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
+from med42lib.formats.contamination import (
     ADVICE,
     CONTAMINATED_FILE,
     NEAREST_FILE,
@@ -19,11 +21,9 @@ from med42lib.core.contamination import (
     read_nearest,
     read_pairs,
 )
-from med42lib.core.edges import Source
-from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json
 from med42lib.report.results import Accuracy, overall_clean
 from med42lib.report.scores import Answers
+from med42lib.store.artifacts import Source
 
 
 @dataclass(frozen=True, slots=True)

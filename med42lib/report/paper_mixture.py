@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from med42lib.core.mixture_table import Line, MixtureTable, mixture_table, signed, two_decimals
+from med42lib.formats.mixture_table import Line, MixtureTable, mixture_table, signed, two_decimals
 from med42lib.report.formats import whole
 from med42lib.report.provenance import Provenance
 from med42lib.report.tables import Row, Table, number_columns, plain_row, text_columns

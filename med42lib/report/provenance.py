@@ -8,16 +8,16 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
-from med42lib.core.lineage import trace
-from med42lib.core.mixture_table import read_mixture
-from med42lib.core.mlflow_layout import MODEL_FOLDER
-from med42lib.core.packed import INFO_FILE, PackInfo
-from med42lib.core.store import PACKAGE_SCHEME
+from med42lib.formats.mixture_table import read_mixture
+from med42lib.formats.model_folder import MODEL_FOLDER
+from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.report.formats import display_name
 from med42lib.report.scores import MODELS
+from med42lib.store.artifacts import Source
+from med42lib.store.lineage import trace
+from med42lib.store.store import PACKAGE_SCHEME
 
 Curve = tuple[tuple[int, float], ...]
 ADAPTER_CONFIG = "peft/adapter_config.json"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from med42lib.core.packed import PackInfo
+from med42lib.formats.packed import PackInfo
 from med42lib.report.baselines import Baseline
 from med42lib.report.formats import MISSING, MODEL_LABELS, display_name, duration, percent, setting, whole
 from med42lib.report.provenance import Provenance, StageRecord, TrainingRecord

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from med42lib.core.mixture_table import TOTAL_PAPER
+from med42lib.formats.mixture_table import TOTAL_PAPER
 from med42lib.report.formats import setting, whole
 from med42lib.report.paper import (
     BASE_MODELS,

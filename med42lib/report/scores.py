@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json_lines
-from med42lib.core.records import BenchmarkItem
+from med42lib.formats.records import BenchmarkItem
 
 MODELS = ("base", "full", "lora")
 COMPARISONS = (("full", "base"), ("lora", "base"), ("full", "lora"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.log import log
 from med42lib.report.config import ReportConfig
+from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +64,7 @@ def report(
 
 
 def _gather(config: ReportConfig, sources: Mapping[str, Source]) -> Evidence:
-    from med42lib.core.records import ITEMS_FILE, read_items
+    from med42lib.formats.records import ITEMS_FILE, read_items
     from med42lib.report.baselines import make_baselines
     from med42lib.report.contamination import read_contamination, sweep_thresholds
     from med42lib.report.provenance import read_provenance

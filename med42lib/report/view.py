@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from med42lib.core.contamination import Pair
+from med42lib.formats.contamination import Pair
 from med42lib.report.baselines import Baseline
 from med42lib.report.config import ReportConfig
 from med42lib.report.contamination import Contamination, ThresholdRow

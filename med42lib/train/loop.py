@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from med42lib.core.errors import DivergedError
-from med42lib.core.packed import PackedDataset
+from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import share
 from med42lib.train.config import TrainConfig
 from med42lib.train.loss import Batch, make_batch, response_loss

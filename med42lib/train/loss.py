@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from med42lib.core.packed import IGNORED_LABEL, Chunk, PackedDataset
+from med42lib.formats.packed import IGNORED_LABEL, Chunk, PackedDataset
 from med42lib.train.batches import BLANK
 
 
@@ -55,7 +55,7 @@ def response_loss(model: Callable[..., Any], batch: Batch) -> Tensor:
     The model predicts slot i from slot i - 1, and is asked for logits only where a response token follows: for
     SmolLM2-135M with 30 % responses that makes a step 1.3 times as fast. Without a response token the sum is 0.
 
-    No attention mask and no cache: that is how samples in a chunk stay apart (see `core/packed.py`).
+    No attention mask and no cache: that is how samples in a chunk stay apart (see `formats/packed.py`).
     """
     targets_BL = functional.pad(batch.labels_BL[:, 1:], (0, 1), value=IGNORED_LABEL)
     kept_BL = targets_BL != IGNORED_LABEL

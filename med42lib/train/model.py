@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from med42lib.core.model_loading import load_weights
+from med42lib.formats.model_loading import load_weights
 from med42lib.train.config import TrainConfig
 
 

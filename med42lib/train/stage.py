@@ -5,11 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
-from med42lib.core.mlflow_layout import MODEL_FOLDER
-from med42lib.core.packed import PackInfo
+from med42lib.formats.model_folder import MODEL_FOLDER
+from med42lib.formats.packed import PackInfo
+from med42lib.store.artifacts import Source, Target
 from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process

@@ -16,7 +16,7 @@ from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from torch import Tensor
 
-from med42lib.core.mlflow_layout import (
+from med42lib.formats.model_folder import (
     ADAPTER_FOLDER,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
@@ -33,7 +33,7 @@ MAX_SHARD_BYTES = 5_000_000_000
 
 
 def save_trained(model: Any, request: Request, *, gather: Gather, writes: bool) -> None:
-    """Save what was trained, with its tokenizer, in the layout of `core/mlflow_layout.py`; called by every process.
+    """Save what was trained, with its tokenizer, in the layout of `formats/model_folder.py`; called by every process.
 
     Args:
         model: The model as it was trained, its weights split by ZeRO-3 or not.

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from med42lib.core.edges import Target
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.log import set_up_logging
-from med42lib.core.packed import PackedDataset
 from med42lib.core.progress import progress
+from med42lib.formats.packed import PackedDataset
+from med42lib.store.artifacts import Target
 from med42lib.train.batches import count_steps, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.recipe import Recipe

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from med42lib.assemble.source import Draft, Form, load_source
-from med42lib.core.edges import Source
-from med42lib.core.files import DataFolder
-from med42lib.core.rejects import Reject
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source
 from tests.assemble.small_sources import one_by_one
 from tests.data_files import write_data
 

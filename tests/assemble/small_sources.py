@@ -20,14 +20,15 @@ from med42lib.assemble.runs import KEYS
 from med42lib.assemble.selection import Keys
 from med42lib.assemble.source import Draft, Drafts, Form, TrainingSource
 from med42lib.assemble.stage import assemble
-from med42lib.core.dataset import SCHEMA, row_of
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
-from med42lib.core.parts import Parts
-from med42lib.core.reading import Record
-from med42lib.core.records import Example, Exchange, Origin, content_hash
-from med42lib.core.rejects import Reject
+from med42lib.core.hashing import content_hash
 from med42lib.core.sampling import sampling_key
+from med42lib.formats.dataset import SCHEMA, row_of
+from med42lib.formats.records import Example, Exchange, Origin
+from med42lib.formats.rejects import Reject
+from med42lib.readers.parsers import Record
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.cache import Parts
 
 CARDS = "medical_flashcards/medical_meadow_medical_flashcards.json"
 ADVICE = "pubmed_health_advice"

@@ -10,8 +10,8 @@ import pytest
 
 from med42lib.assemble.prepare import Reading, read_source
 from med42lib.assemble.source import Draft, Form, LayoutName
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
+from med42lib.store.artifacts import Source
 from tests.assemble.good_rows import ANSWERS, GOOD, MEDQUAD_COPY, TURNS, Good, Key, json_lines, mmlu_cells, read_path
 from tests.assemble.small_sources import settings
 

@@ -16,7 +16,7 @@ import pytest
 from med42lib.assemble.prepare import read_source
 from med42lib.assemble.source import Draft
 from med42lib.core.errors import DataError
-from med42lib.core.files import MAX_LINE_BYTES
+from med42lib.readers.files import MAX_LINE_BYTES
 from tests.assemble.good_rows import GOOD, Key, Row, json_lines, read_path
 from tests.assemble.test_bad_input import CSV, KEYS, read_text, reading, write_files
 
@@ -140,8 +140,8 @@ def test_a_line_of_50_mb_is_set_aside_in_little_memory_and_the_rest_goes_on(
     """Two sources read 50 MB; the others a line that is as long beside a smaller limit."""
     length = 50_000_000 if key in REALLY_LONG else 400_000
     if key not in REALLY_LONG:
-        monkeypatch.setattr("med42lib.core.files.MAX_LINE_BYTES", length // 3)
-        monkeypatch.setattr("med42lib.core.reading.MAX_LINE_BYTES", length // 3)
+        monkeypatch.setattr("med42lib.readers.files.MAX_LINE_BYTES", length // 3)
+        monkeypatch.setattr("med42lib.readers.parsers.MAX_LINE_BYTES", length // 3)
     good = GOOD[key]
     rows = [good.row, {**good.row, good.question: "LONG"}, good.row]
     write_files(write, good, good.write(rows).replace("LONG", "x" * length))

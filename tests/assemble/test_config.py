@@ -9,9 +9,9 @@ from med42lib.assemble.config import SOURCES_WITH, AssembleConfig, SourceConfig
 from med42lib.assemble.names import source_names
 from med42lib.assemble.source import Form, LayoutName, load_source
 from med42lib.core.config import parse_config
-from med42lib.core.edges import Source
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.files import DataFolder
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source
 from tests.assemble import good_rows
 
 GOOD: dict[str, Any] = {"sources": {"headqa": {"target": 10}}, "multiple_choice": "letters", "seed": 0}

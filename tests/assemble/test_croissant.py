@@ -1,8 +1,8 @@
 import json
 
 from med42lib.assemble.croissant import croissant
-from med42lib.core.dataset import SCHEMA
-from med42lib.core.manifest import FileEntry
+from med42lib.formats.dataset import SCHEMA
+from med42lib.store.manifest import FileEntry
 from tests.mixture_table_rows import demo_rows, mixture_row
 
 FILE = FileEntry("examples.parquet", 123, "e" * 64)

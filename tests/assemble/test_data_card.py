@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from med42lib.assemble.data_card import data_card
-from med42lib.core.dataset import SCHEMA, write_tables
-from med42lib.core.manifest import FileEntry
+from med42lib.formats.dataset import SCHEMA, write_tables
+from med42lib.store.manifest import FileEntry
 from tests.mixture_table_rows import demo_rows, mixture_row
 
 

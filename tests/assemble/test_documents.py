@@ -11,9 +11,9 @@ import pytest
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.documents import write_documents
-from med42lib.core.dataset import write_examples
-from med42lib.core.edges import Target
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats.dataset import write_examples
+from med42lib.formats.records import Example, Exchange, Origin
+from med42lib.store.artifacts import Target
 from tests.mixture_table_rows import demo_rows
 
 NUM_EXAMPLES = 12

@@ -6,10 +6,10 @@ import pytest
 from med42lib.assemble import drafts
 from med42lib.assemble.drafts import DRAFTS, batches, examples, in_order_of_lines
 from med42lib.assemble.source import Draft, TrainingSource, load_source
-from med42lib.core.dataset import SCHEMA, example_of
-from med42lib.core.prompt import DEFAULT_SYSTEM
-from med42lib.core.reading import Record
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats.dataset import SCHEMA, example_of
+from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.formats.records import Example, Exchange, Origin
+from med42lib.readers.parsers import Record
 from tests.assemble.small_sources import one_by_one
 
 DRAFT = Draft("id 1", (Exchange("Why?", "So."),), "Why?")

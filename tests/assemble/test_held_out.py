@@ -2,7 +2,7 @@ import pytest
 
 from med42lib.assemble.held_out import not_held_out, refuse_held_out
 from med42lib.core.errors import DataError
-from med42lib.core.reading import Record
+from med42lib.readers.parsers import Record
 
 
 @pytest.mark.parametrize(

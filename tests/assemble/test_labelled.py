@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from med42lib.assemble.labelled import Wordings, labelled_in_words, without_contradictions
-from med42lib.core.publishers.medalpaca import Row
-from med42lib.core.reading import Record, each
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import BadRecord, Reject
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.medalpaca import Row
 
 WORDINGS = Wordings(
     questions=("Is it so?\n{sentence}", "{sentence}\nTrue?"), answers={"0": ("No.", "Never."), "1": ("Yes.", "Always.")}

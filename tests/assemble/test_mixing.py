@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from med42lib.assemble.mixing import mixed
 from med42lib.assemble.runs import RunWriter, read_keys
 from med42lib.assemble.selection import select
-from med42lib.core.dataset import SCHEMA, read_examples, write_tables
+from med42lib.formats.dataset import SCHEMA, read_examples, write_tables
 from tests.assemble.small_sources import batch_of, example, settings
 
 NAMES = ("headqa", "medquad", "pubmedqa")

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from med42lib.assemble.config import NearDuplicatesConfig
 from med42lib.assemble.near_duplicates import find_near_duplicates
-from med42lib.core import dataset
-from med42lib.core.dataset import write_examples
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats import dataset
+from med42lib.formats.dataset import write_examples
+from med42lib.formats.records import Example, Exchange, Origin
 
 LONG = (
     "Aspirin inhibits cyclooxygenase and so the making of prostaglandins, which lowers fever, eases pain and keeps "

@@ -7,11 +7,11 @@ import pytest
 
 from med42lib.assemble.openorca import BENCHMARK_WORDINGS
 from med42lib.assemble.source import Draft, Form, load_source
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.records import Exchange
-from med42lib.core.tables import ROWS_PER_BATCH
+from med42lib.formats.records import Exchange
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import ROWS_PER_BATCH
+from med42lib.store.artifacts import Source
 from tests.assemble.small_sources import one_by_one
 
 PARQUET = "openorca/1M-GPT4-Augmented.parquet"

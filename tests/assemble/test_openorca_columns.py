@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.openorca_columns import told_apart
 from med42lib.assemble.source import Drafts, Form, load_source
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.rejects import Reject, Tally
-from med42lib.core.tables import Batch
+from med42lib.formats.rejects import Reject, Tally
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import Batch
+from med42lib.store.artifacts import Source
 from tests.assemble.small_sources import one_by_one
 
 OTHERS = ("flan.", "niv.")

@@ -15,15 +15,15 @@ from med42lib.assemble.readers import prepare_all
 from med42lib.assemble.runs import read_keys, read_rows
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
 from med42lib.assemble.templates import question_draft
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.parts import Parts
-from med42lib.core.reading import Record, each
-from med42lib.core.rejects import REJECTS_FILE, Reject
-from med42lib.core.tables import table_rows
+from med42lib.formats.rejects import REJECTS_FILE, Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import Record, each
+from med42lib.store.artifacts import Source
+from med42lib.store.cache import Parts
 from tests.assemble.small_sources import ADVICE, CARDS, settings, write_advice, write_cards
-from tests.core.hub_server import REPO, REVISION, Hub, point_client_at, serving
+from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 SOURCES = {"medical_flashcards": {"target": 3}, "health_advice": {"target": 3}}
 

@@ -13,10 +13,10 @@ import pytest
 from med42lib.assemble import readers
 from med42lib.assemble.prepare import Reading, readings
 from med42lib.assemble.readers import PROCESSES_VARIABLE, num_processes, prepare_all
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError, EnvironmentProblem
-from med42lib.core.manifest import FileEntry
-from med42lib.core.parts import Parts
+from med42lib.store.artifacts import Source
+from med42lib.store.cache import Parts
+from med42lib.store.manifest import FileEntry
 from tests.assemble.small_sources import (
     ADVICE,
     ALL,
@@ -164,8 +164,8 @@ ENDLESS = """
 import signal, sys
 from pathlib import Path
 from med42lib.assemble.readers import prepare_all
-from med42lib.core.edges import Source
-from med42lib.core.parts import Parts
+from med42lib.store.artifacts import Source
+from med42lib.store.cache import Parts
 from tests.assemble.small_sources import EndlessReading, fake
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

@@ -8,8 +8,8 @@ import pytest
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.stage import assemble
-from med42lib.core.dataset import read_examples
-from med42lib.core.edges import Source, Target
+from med42lib.formats.dataset import read_examples
+from med42lib.store.artifacts import Source, Target
 
 COUNTS = ("read", "rejected", "excluded", "duplicates", "kept")
 SOURCES: dict[str, dict[str, Any]] = {

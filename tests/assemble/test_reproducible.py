@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from med42lib.assemble import drafts, readers
 from med42lib.assemble.readers import PROCESSES_VARIABLE
 from med42lib.assemble.runs import RunWriter
-from med42lib.core.dataset import read_examples
-from med42lib.core.records import Example
+from med42lib.formats.dataset import read_examples
+from med42lib.formats.records import Example
 from tests.assemble.small_sources import ALL, mixture, outputs, run_stage, write_advice, write_cards
 
 REPOSITORY = Path(__file__).parents[2]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from med42lib.assemble.readers import PROCESSES_VARIABLE
-from med42lib.core.dataset import read_examples
 from med42lib.core.errors import DataError
-from med42lib.core.s3 import make_client
+from med42lib.formats.dataset import read_examples
+from med42lib.store.s3 import make_client
 from tests.assemble.small_sources import ADVICE, ALL, CARDS, outputs, run_stage, write_advice, write_cards
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.dataset import read_examples
 from med42lib.core.errors import DataError
+from med42lib.formats.dataset import read_examples
 from tests.assemble.small_sources import CARDS, mixture, run_stage, write_cards
 
 HEADQA = "headqa/HEAD_EN/train_HEAD_EN.json"

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 from med42lib.assemble.source import Draft, Form
 from med42lib.assemble.templates import choice_draft, choose_wording, question_draft
-from med42lib.core.prompt import multiple_choice, open_question
-from med42lib.core.publishers.question import Question
-from med42lib.core.records import Exchange
+from med42lib.formats.prompt import multiple_choice, open_question
+from med42lib.formats.records import Exchange
+from med42lib.readers.publishers.question import Question
 
 QUESTION = Question("7", "Which vitamin?", ("Vitamin A", "Vitamin C"), 1, "Scurvy.", "Ans. is 'b' i.e., since ...")
 

@@ -32,14 +32,14 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))
 
-from med42lib.core.dataset import read_examples, write_examples  # noqa: E402
-from med42lib.core.edges import Source, Target  # noqa: E402
-from med42lib.core.packed import PackedDataset  # noqa: E402
-from med42lib.core.prompt import DEFAULT_SYSTEM, render  # noqa: E402
-from med42lib.core.records import Example, Exchange, Origin  # noqa: E402
+from med42lib.formats.dataset import read_examples, write_examples  # noqa: E402
+from med42lib.formats.packed import PackedDataset  # noqa: E402
+from med42lib.formats.prompt import DEFAULT_SYSTEM, render  # noqa: E402
+from med42lib.formats.records import Example, Exchange, Origin  # noqa: E402
 from med42lib.pack.config import PackConfig  # noqa: E402
 from med42lib.pack.stage import pack_examples  # noqa: E402
 from med42lib.pack.tokenise import SampleTokenizer  # noqa: E402
+from med42lib.store.artifacts import Source, Target  # noqa: E402
 
 DEMO_MODEL = REPOSITORY / "med42lib" / "demo" / "model"
 REAL_FILE = Path("raw", "medalpaca", "medical_meadow_small.json")

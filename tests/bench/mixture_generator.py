@@ -23,7 +23,7 @@ import orjson
 from med42lib.assemble.niv2_tasks import TASKS
 from med42lib.assemble.source import load_source
 from med42lib.assemble.sources.mmlu import SUBJECTS
-from med42lib.core.mixture_table import TABLE_A1
+from med42lib.formats.mixture_table import TABLE_A1
 from tests.bench import mixture_files as files
 from tests.bench import mixture_rows as rows
 from tests.bench.mixture_rows import Row

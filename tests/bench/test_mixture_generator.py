@@ -11,9 +11,9 @@ import pytest
 
 from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.source import Form, load_source
-from med42lib.core.edges import Source
-from med42lib.core.files import DataFolder
-from med42lib.core.rejects import Reject
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source
 from tests.bench.datasets_program import PROGRAM
 from tests.bench.mixture_generator import JSON_LINES, NUM_PAPER, PUBLISHER, generate, num_rows
 from tests.bench.mixture_text import Prose

@@ -9,9 +9,9 @@ import pytest
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
 from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.stage import benchmarks
-from med42lib.core.edges import Source, Target
-from med42lib.core.files import DataFolder
-from med42lib.core.rejects import Reject
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source, Target
 from tests.data_files import write_data
 
 

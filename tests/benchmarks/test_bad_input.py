@@ -1,6 +1,6 @@
 """One broken record in each benchmark's files, in either layout: it is set aside with its reason, the others go on.
 
-Which records are broken and why is tested with their readers, in `tests/core/publishers`.
+Which records are broken and why is tested with their readers, in `tests/readers/publishers`.
 """
 
 import json

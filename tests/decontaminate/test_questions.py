@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from med42lib.core.dataset import row_of
 from med42lib.core.errors import DataError
-from med42lib.core.records import BenchmarkItem, Example, Exchange
 from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, TextKind, questions_of_examples, questions_of_items
+from med42lib.formats.dataset import row_of
+from med42lib.formats.records import BenchmarkItem, Example, Exchange
 
 
 def test_each_different_text_is_kept_once_with_all_who_ask_it(

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from med42lib.core.dataset import read_examples
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.prompt import multiple_choice
-from med42lib.core.records import BenchmarkItem, Example, Exchange
 from med42lib.decontaminate.config import DecontaminateConfig
+from med42lib.formats.dataset import read_examples
+from med42lib.formats.prompt import multiple_choice
+from med42lib.formats.records import BenchmarkItem, Example, Exchange
+from med42lib.store.artifacts import Source
 
 ReadLines = Callable[[Path], list[dict[str, Any]]]
 

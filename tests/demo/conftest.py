@@ -6,8 +6,8 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.stage import assemble
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.benchmarks.stage import benchmarks
-from med42lib.core.edges import Source, Target
 from med42lib.demo.make_data import DATA_FOLDER
+from med42lib.store.artifacts import Source, Target
 
 ALL = {"target": "all"}
 

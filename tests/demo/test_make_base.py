@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from med42lib.core.dataset import read_examples
-from med42lib.core.prompt import DEFAULT_SYSTEM, open_question, render, render_question
-from med42lib.core.records import Exchange, read_items
 from med42lib.demo.make_base import MODEL_FOLDER, NUM_STORIES, base_examples, tokenizer_texts, write_base
 from med42lib.demo.make_data import worlds
 from med42lib.demo.tokenizer import MAX_LENGTH, train_tokenizer
 from med42lib.demo.wording import PLAIN
+from med42lib.formats.dataset import read_examples
+from med42lib.formats.prompt import DEFAULT_SYSTEM, open_question, render, render_question
+from med42lib.formats.records import Exchange, read_items
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast

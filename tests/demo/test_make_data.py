@@ -6,8 +6,6 @@ from random import Random
 
 import pytest
 
-from med42lib.core.dataset import read_examples
-from med42lib.core.records import BenchmarkItem, Example, read_items
 from med42lib.demo.make_data import (
     DATA_FOLDER,
     NUM_CLEAN,
@@ -18,6 +16,8 @@ from med42lib.demo.make_data import (
     make_data,
     worlds,
 )
+from med42lib.formats.dataset import read_examples
+from med42lib.formats.records import BenchmarkItem, Example, read_items
 
 WRITTEN_BY_HAND = {"README.md"}
 COSINE_LIMIT = 0.8

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.edges import Source
-from med42lib.core.runner import Request, Result
-from med42lib.core.stage import Stage
 from med42lib.demo import tune
+from med42lib.engine.runner import Request, Result
+from med42lib.engine.stage import Stage
 from med42lib.spec import RunSpec, load_spec
+from med42lib.store.artifacts import Source
 
 SPEC = Path(__file__).parents[2] / "pipelines" / "specs" / "demo.yaml"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.edges import Source
+from med42lib.store.artifacts import Source
 from tests.conftest import REPOSITORY
 
 SMOKE = REPOSITORY / "pipelines/specs/smoke.yaml"
@@ -74,7 +74,7 @@ def scientific_content(store: str, cache: Path) -> dict[str, Any]:
 
 def outputs(store: str) -> list[str]:
     """List the addresses of every finished output of a store."""
-    from med42lib.core.store import open_store
+    from med42lib.store.store import open_store
 
     names = open_store(store).names()
     return [f"{store}/{name.removesuffix('/manifest.json')}" for name in names if name.endswith("/manifest.json")]

@@ -9,11 +9,11 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from med42lib.core.edges import Source
-from med42lib.core.records import BenchmarkItem, Origin, write_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.loading import load_model
 from med42lib.evaluate.locate import locate_model
+from med42lib.formats.records import BenchmarkItem, Origin, write_items
+from med42lib.store.artifacts import Source
 from tests.tiny_llama import make_llama
 from tests.tiny_tokenizer import BEGIN, SPECIAL_TOKENS, byte_level
 

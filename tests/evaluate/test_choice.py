@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.core.records import BenchmarkItem
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
+from med42lib.formats.records import BenchmarkItem
 
 Settings = Callable[..., EvaluateConfig]
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from med42lib.core.errors import DataError
-from med42lib.core.prompt import Rendered
-from med42lib.core.records import BenchmarkItem
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import ScoringModel, score_items
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, Question, ask
+from med42lib.formats.prompt import Rendered
+from med42lib.formats.records import BenchmarkItem
 from med42lib.pack.tokenise import SampleTokenizer
 
 Load = Callable[..., tuple[Any, Any]]

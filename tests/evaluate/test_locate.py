@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
 from med42lib.evaluate.locate import ModelFolders, locate_model
+from med42lib.store.artifacts import Source
 
 
 def locate(model: Path, base: Path) -> ModelFolders:

@@ -4,9 +4,9 @@ import pytest
 from lm_eval.tasks.medqa import preprocess_medqa
 from lm_eval.tasks.pubmedqa import preprocess_pubmedqa
 
-from med42lib.core.prompt import multiple_choice, render
-from med42lib.core.records import BenchmarkItem, Exchange
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, ask
+from med42lib.formats.prompt import multiple_choice, render
+from med42lib.formats.records import BenchmarkItem, Exchange
 
 OPTIONS = ("Retinol", "Folate", "Ascorbic acid", "Thiamine")
 

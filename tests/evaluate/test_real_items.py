@@ -10,10 +10,10 @@ import pytest
 
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.benchmarks.stage import benchmarks
-from med42lib.core.edges import Source, Target
-from med42lib.core.records import read_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
+from med42lib.formats.records import read_items
+from med42lib.store.artifacts import Source, Target
 
 PATHS = {
     "headqa": "headqa_en_test/test_HEAD_EN.json",

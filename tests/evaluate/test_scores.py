@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.records import BenchmarkItem
 from med42lib.evaluate.config import EvaluateConfig, Normalise
 from med42lib.evaluate.scores import Score, score_item, summarise, write_scores
+from med42lib.formats.records import BenchmarkItem
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.core.records import BenchmarkItem, write_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
+from med42lib.formats.records import BenchmarkItem, write_items
+from med42lib.store.artifacts import Source, Target
 
 Settings = Callable[..., EvaluateConfig]
 

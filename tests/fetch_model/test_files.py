@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.mlflow_layout import TOKENIZER_FILES
 from med42lib.fetch_model.files import tensors_by_shard, wanted_files
+from med42lib.formats.model_folder import TOKENIZER_FILES
+from med42lib.store.artifacts import Source
 
 INDEX = "model.safetensors.index.json"
 

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.fetch_model.check import check_model
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.gguf import convert
 from med42lib.fetch_model.stage import fetch_model
+from med42lib.store.artifacts import Source, Target
 
 TOKENS = ["<|endoftext|>", "<s>", "</s>", "f", "e", "v", "r", "Ġ", "fe", "ver", "er"]
 MERGES = ["f e", "e r", "v er"]

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.stage import fetch_model
-from tests.core.hub_server import REPO, REVISION, Hub, point_client_at, serving
+from med42lib.store.artifacts import Source, Target
+from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 
 def mirror(weights: Path, output: Path, **settings: str) -> Target:

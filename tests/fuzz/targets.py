@@ -22,16 +22,16 @@ from med42lib.assemble.source import Form, LayoutName, load_source
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.items import as_items
-from med42lib.core.cleaning import clean
-from med42lib.core.dataset import example_of
-from med42lib.core.edges import Source
 from med42lib.core.errors import Med42Error
-from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.manifest import FileEntry
-from med42lib.core.reading import csv_records, csv_rows, each, json_document, json_lines, xml_root
-from med42lib.core.records import BenchmarkItem
-from med42lib.core.rejects import BadRecord, Reject
-from med42lib.core.tables import table_rows
+from med42lib.formats.dataset import example_of
+from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.cleaning import clean
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import csv_records, csv_rows, each, json_document, json_lines, xml_root
+from med42lib.store.artifacts import Source
+from med42lib.store.manifest import FileEntry
 from tests.assemble.good_rows import GOOD, read_path
 
 TABLE_SUFFIXES = (".jsonl", ".json", ".parquet")

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from med42lib.assemble.explanations import told_explanation
-from med42lib.core.cleaning import clean
-from med42lib.core.files import DataFile
-from med42lib.core.reading import each, json_lines
-from med42lib.core.rejects import BadRecord, Reject
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.cleaning import clean
+from med42lib.readers.files import DataFile
+from med42lib.readers.parsers import each, json_lines
 from tests.assemble.good_rows import FOUR, GOOD, OPTIONS, STACK, TURNS, headqa_document, niv2_document
 from tests.fuzz.mutations import any_bytes, as_parquet, mutated
 from tests.fuzz.targets import Finding, Target, run, targets

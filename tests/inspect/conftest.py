@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerFast
 from med42lib import demo
 from med42lib.catalogue import STAGES
 from med42lib.cli import main
-from med42lib.core.dataset import EXAMPLES_FILE, read_examples
-from med42lib.core.edges import Source
-from med42lib.core.records import BenchmarkItem, Example, Origin, write_items
-from med42lib.core.runner import Request, run_stage
 from med42lib.decontaminate import embed
+from med42lib.engine.runner import Request, run_stage
+from med42lib.formats.dataset import EXAMPLES_FILE, read_examples
+from med42lib.formats.records import BenchmarkItem, Example, Origin, write_items
 from med42lib.spec import load_spec
+from med42lib.store.artifacts import Source
 from tests.conftest import REPOSITORY
 from tests.tiny_tokenizer import BEGIN, byte_level
 

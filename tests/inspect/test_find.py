@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from med42lib.core.dataset import EXAMPLES_FILE, read_examples, write_examples
 from med42lib.core.errors import DataError
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats.dataset import EXAMPLES_FILE, read_examples, write_examples
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.inspect.find import ExampleFinder, parquet_row
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from med42lib.cli import main
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.manifest import Input, Manifest, describe_file, describe_folder
-from med42lib.core.prompt import render
+from med42lib.formats.prompt import render
+from med42lib.store.artifacts import Source
+from med42lib.store.manifest import Input, Manifest, describe_file, describe_folder
 from tests.inspect.conftest import DataRun
 
 Inspect = Callable[..., Any]

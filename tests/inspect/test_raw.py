@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFile
-from med42lib.core.manifest import describe_file
-from med42lib.core.records import Origin
+from med42lib.formats.records import Origin
 from med42lib.inspect.documents import words_of
 from med42lib.inspect.raw import find_raw, raw_text
+from med42lib.readers.files import DataFile
+from med42lib.store.manifest import describe_file
 
 ROWS = [{"q": "What is fever?", "n": 1}, {"q": "What is “scurvy”?", "n": 2}]
 
@@ -78,7 +78,7 @@ def test_only_the_wanted_file_is_touched(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_remote_file_is_fetched_once(bucket: str, tmp_path: Path) -> None:
-    from med42lib.core.s3 import make_client
+    from med42lib.store.s3 import make_client
 
     make_client().put_object(Bucket=bucket, Key="data/sub/rows.jsonl", Body=b'{"n": 1}\n')
     address, cache = f"s3://{bucket}/data", tmp_path / "cache"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from med42lib.assemble.source import Form, load_source
-from med42lib.core.edges import Source
-from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.reading import Record
 from med42lib.inspect.documents import words_of
 from med42lib.inspect.raw import raw_text
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.parsers import Record
+from med42lib.store.artifacts import Source
 
 
 @pytest.mark.parametrize(

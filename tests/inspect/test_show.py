@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from med42lib.core.contamination import Pair
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats.contamination import Pair
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.inspect.assembled import Assembled
 from med42lib.inspect.compared import Compared, Nearest
 from med42lib.inspect.history import History

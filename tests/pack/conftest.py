@@ -8,11 +8,11 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from med42lib.core.dataset import write_examples
-from med42lib.core.edges import Source, Target
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats.dataset import write_examples
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.pack.config import PackConfig
 from med42lib.pack.stage import pack
+from med42lib.store.artifacts import Source, Target
 from tests.tiny_tokenizer import BEGIN, SPECIAL_TOKENS, byte_level
 
 TEXTS = [

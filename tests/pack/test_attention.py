@@ -1,4 +1,4 @@
-"""What a real model computes on packed chunks: the evidence for the advice in `med42lib.core.packed`.
+"""What a real model computes on packed chunks: the evidence for the advice in `med42lib.formats.packed`.
 
 Oracle: the loss of a packed chunk, token by token and summed, against the same samples one at a time.
 """
@@ -11,8 +11,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM
 
-from med42lib.core.packed import Chunk, PackedDataset
-from med42lib.core.records import Example
+from med42lib.formats.packed import Chunk, PackedDataset
+from med42lib.formats.records import Example
 from tests.tiny_llama import make_llama
 
 CHUNK_LENGTH = 256

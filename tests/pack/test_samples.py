@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.records import Example
-from med42lib.core.rejects import Reject
+from med42lib.formats.records import Example
+from med42lib.formats.rejects import Reject
 from med42lib.pack import samples
 from med42lib.pack.config import PackConfig
 from med42lib.pack.samples import Sample, tokenised_samples

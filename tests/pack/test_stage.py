@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from med42lib.core.edges import Source
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.core.manifest import describe_folder, files_digest
-from med42lib.core.packed import PackedDataset
-from med42lib.core.records import Example, Exchange, Origin
+from med42lib.formats.packed import PackedDataset
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.pack.stage import _fetch_tokenizer
+from med42lib.store.artifacts import Source
+from med42lib.store.manifest import describe_folder, files_digest
 
 RunPack = Callable[..., Path]
 BEST_FIT = {"policy": "best_fit", "chunk_length": 256, "too_long": "drop"}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
 from med42lib.core.errors import DataError
-from med42lib.core.prompt import Rendered, render
-from med42lib.core.records import Exchange
+from med42lib.formats.prompt import Rendered, render
+from med42lib.formats.records import Exchange
 from med42lib.pack.tokenise import SampleTokenizer, TokenisedSample, load_tokenizer
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40)

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import DataError
-from med42lib.core.manifest import describe_folder
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import describe_folder
 
 
 @pytest.fixture

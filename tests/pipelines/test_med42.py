@@ -6,7 +6,7 @@ import yaml
 
 from components.readme import readme
 from med42lib.catalogue import STAGES
-from med42lib.core.stage import Stage
+from med42lib.engine.stage import Stage
 from med42lib.spec import load_spec
 from pipelines.arguments import pipeline_arguments
 from pipelines.compile import COMPILED, compile_spec

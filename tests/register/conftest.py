@@ -19,12 +19,12 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.edges import Source, Target
-from med42lib.core.manifest import Input, Manifest, describe_folder
-from med42lib.core.mlflow_layout import copy_tokenizer, write_mlmodel
-from med42lib.core.store import join_address, open_store
+from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import Input, Manifest, describe_folder
+from med42lib.store.store import join_address, open_store
 from tests.s3_server import free_ports
 from tests.tiny_llama import make_llama
 

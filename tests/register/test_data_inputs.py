@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.lineage import Lineage, trace
 from med42lib.register.data_inputs import assembled_upstream, data_inputs, mlflow_schema
+from med42lib.store.lineage import Lineage, trace
 from tests.register.conftest import FinishedRun
 
 

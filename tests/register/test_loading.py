@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from med42lib.core.edges import Target
 from med42lib.core.errors import TrackingError
-from med42lib.core.s3 import make_client
 from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
 from med42lib.register.tracking import tracking_address
+from med42lib.store.artifacts import Target
+from med42lib.store.s3 import make_client
 from tests.register.conftest import FinishedRun, MLflowServer, finish_run
 from tests.s3_server import S3Server
 

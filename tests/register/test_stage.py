@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from med42lib.core.dataset import SCHEMA
-from med42lib.core.edges import Target
 from med42lib.core.errors import DataError, TrackingError
+from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
+from med42lib.store.artifacts import Target
 from tests.register.conftest import MEASURED_AT_MS, FinishedRun
 
 if TYPE_CHECKING:

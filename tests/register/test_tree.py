@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.lineage import trace
 from med42lib.register.tree import StageRecord, flatten, mlflow_name, stage_records
+from med42lib.store.lineage import trace
 from tests.register.conftest import FinishedRun
 
 

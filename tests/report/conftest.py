@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.edges import Source, Target
-from med42lib.core.manifest import Input, Manifest, describe_folder
-from med42lib.core.packed import PackInfo
-from med42lib.core.records import BenchmarkItem, Origin, write_items
+from med42lib.formats.packed import PackInfo
+from med42lib.formats.records import BenchmarkItem, Origin, write_items
 from med42lib.report.config import ReportConfig
 from med42lib.report.stage import report
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import Input, Manifest, describe_folder
 from tests.mixture_table_rows import mixture_row
 
 BENCHMARKS = {"mmlu_anatomy": 40, "mmlu_college_biology": 60, "medqa": 120}

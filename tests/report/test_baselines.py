@@ -1,6 +1,6 @@
 import numpy as np
 
-from med42lib.core.records import BenchmarkItem, Origin
+from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.report.baselines import make_baselines
 from med42lib.report.results import make_groups
 from med42lib.report.scores import Answers

@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from med42lib.core.contamination import Pair
 from med42lib.core.errors import DataError
+from med42lib.formats.contamination import Pair
 from med42lib.report.contamination import read_contamination, spread, sweep_thresholds
 from med42lib.report.scores import Answers
 

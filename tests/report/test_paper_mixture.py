@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.edges import Source
 from med42lib.report.paper_mixture import paper_mixture_table
 from med42lib.report.provenance import Provenance, read_provenance
 from med42lib.report.tables import Table
+from med42lib.store.artifacts import Source
 from tests.mixture_table_rows import demo_rows, paper_rows
 
 SHORT = {"sampled": 179_000, "kept": 179_000, "short_by": 1462, "left_over": 0}

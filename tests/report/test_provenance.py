@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.edges import Source
 from med42lib.report.provenance import Provenance, encoder_name, read_provenance, read_training
+from med42lib.store.artifacts import Source
 
 
 def sources_of(run: Any) -> dict[str, Source]:

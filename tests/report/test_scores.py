@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.records import BenchmarkItem, Origin
+from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.report.scores import MODELS, Answers, join_answers
 
 ITEMS = {

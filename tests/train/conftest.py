@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from med42lib.core.edges import Source
-from med42lib.core.packed import (
+from med42lib.formats.packed import (
     CHUNKS_FILE,
     INFO_FILE,
     PIECES_FILE,
@@ -22,6 +21,7 @@ from med42lib.core.packed import (
     TOKENS_FILE,
     PackInfo,
 )
+from med42lib.store.artifacts import Source
 from med42lib.train.config import TrainConfig
 from med42lib.train.request import Request
 from tests.tiny_llama import make_llama

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from med42lib.core.packed import PackedDataset
+from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import BLANK
 from med42lib.train.loss import make_batch, response_loss
 

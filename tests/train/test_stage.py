@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from med42lib.core.edges import Source, Target
 from med42lib.core.errors import ConfigError, DataError, DivergedError
-from med42lib.core.mlflow_layout import copy_tokenizer, write_mlmodel
-from med42lib.core.packed import PackedDataset
+from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
+from med42lib.formats.packed import PackedDataset
+from med42lib.store.artifacts import Source, Target
 from med42lib.train.batches import BLANK, count_steps, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.model import load_model
@@ -28,7 +28,7 @@ LORA = FULL.model_copy(update={"method": "lora"})
 KILLED = """
 import sys
 from pathlib import Path
-from med42lib.core.edges import Source, Target
+from med42lib.store.artifacts import Source, Target
 from med42lib.train.config import TrainConfig
 from med42lib.train.stage import train
 packed, model, trained, config = sys.argv[1:]

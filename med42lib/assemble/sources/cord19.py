@@ -16,12 +16,12 @@ from collections.abc import Iterator
 
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choose_wording
-from med42lib.core.fields import text_field
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.medalpaca import read_medalpaca
-from med42lib.core.reading import Record, csv_records, each
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import ExcludedRecord, Reject
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import ExcludedRecord, Reject
+from med42lib.readers.fields import text_field
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record, csv_records, each
+from med42lib.readers.publishers.medalpaca import read_medalpaca
 
 LICENCE = "CORD-19 text and data mining licence: no onward transfer"
 WORDINGS = (

@@ -22,10 +22,10 @@ from functools import partial
 
 from med42lib.assemble.labelled import Wordings, labelled_in_words, without_contradictions
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.medalpaca import read_medalpaca
-from med42lib.core.reading import Record, csv_records, each
-from med42lib.core.rejects import Reject
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record, csv_records, each
+from med42lib.readers.publishers.medalpaca import read_medalpaca
 
 WORDINGS = Wordings(
     questions=(

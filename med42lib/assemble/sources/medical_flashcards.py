@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import question_draft
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.medalpaca import Row, read_medalpaca
-from med42lib.core.reading import Record, each
-from med42lib.core.rejects import Reject
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.medalpaca import Row, read_medalpaca
 
 USUAL_INSTRUCTION = "Answer this question truthfully"
 _FILE = "medical_meadow_medical_flashcards.json"

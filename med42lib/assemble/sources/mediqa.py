@@ -24,13 +24,13 @@ from collections.abc import Iterator
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import question_draft
 from med42lib.core.errors import DataError
-from med42lib.core.fields import text_field
-from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.prompt import open_question
-from med42lib.core.publishers.medalpaca import Row, read_medalpaca
-from med42lib.core.reading import Record, each, xml_root
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.formats.prompt import open_question
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import text_field
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.parsers import Record, each, xml_root
+from med42lib.readers.publishers.medalpaca import Row, read_medalpaca
 
 _SETS = ("-TrainingSet", "-ValidationSet")
 _SCORES = {"1": False, "2": False, "3": True, "4": True}

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from med42lib.assemble.held_out import not_held_out, refuse_held_out
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choice_draft
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
-from med42lib.core.reading import Record, each
-from med42lib.core.rejects import Reject
-from med42lib.core.tables import table_rows
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
 
 HELD_OUT = ("validation", "test")
 

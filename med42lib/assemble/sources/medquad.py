@@ -21,11 +21,11 @@ from typing import Any
 
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import question_draft
-from med42lib.core.fields import mapping, optional_text, text_field
-from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.reading import Record, each, xml_root
-from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
-from med42lib.core.tables import table_rows
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import mapping, optional_text, text_field
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import Record, each, xml_root
 
 SITES_WITHOUT_ANSWERS = ("ADAM", "MPlusDrugs", "MPlusHerbsSupplements")
 _ROOT_TAGS = {"Document", "DiseaseFile"}

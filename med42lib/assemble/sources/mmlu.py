@@ -19,11 +19,11 @@ from pathlib import PurePosixPath
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choice_draft
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
-from med42lib.core.reading import Record, each
-from med42lib.core.rejects import Reject
-from med42lib.core.tables import table_rows
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
 
 SUBJECTS = (
     "anatomy",

@@ -32,11 +32,11 @@ from med42lib.assemble.niv2_tasks import Choice, benchmark_of, choose
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choose_wording, question_draft
 from med42lib.core.errors import DataError
-from med42lib.core.fields import mapping, optional_text, text_field
-from med42lib.core.files import DataFile, DataFolder
-from med42lib.core.reading import Record, each, json_document
-from med42lib.core.rejects import BadRecord, ExcludedRecord, Reject
-from med42lib.core.tables import SUFFIXES, split_of, table_rows
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import mapping, optional_text, text_field
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.hf_layout import SUFFIXES, split_of, table_rows
+from med42lib.readers.parsers import Record, each, json_document
 
 _TASK_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+?)(?:/train)?\.json")
 _HUB_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+)_train\.jsonl(?:\.gz)?")

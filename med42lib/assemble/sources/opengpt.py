@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.core.cleaning import is_blank
-from med42lib.core.fields import mapping, text_field
-from med42lib.core.files import DataFolder
-from med42lib.core.reading import Record, csv_records, each
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import BadRecord, Reject
-from med42lib.core.tables import table_rows
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.cleaning import is_blank
+from med42lib.readers.fields import mapping, text_field
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import Record, csv_records, each
 
 FILES = "prepared_generated_data_for_*.csv*"
 _ROLES = ("<|user|>", "<|ai|>")

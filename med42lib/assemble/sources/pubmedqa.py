@@ -17,18 +17,18 @@ from collections.abc import Iterator
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import choice_draft
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.pubmedqa import (
+from med42lib.formats.rejects import ExcludedRecord, Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.pubmedqa import (
     official_ids_name,
     official_ids_name_of_hub,
     official_test_ids,
     pubmedqa_rows_of_hub,
     read_pubmedqa,
 )
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import Record, each
-from med42lib.core.rejects import ExcludedRecord, Reject
-from med42lib.core.tables import table_rows
+from med42lib.readers.publishers.question import Question
 
 Questions = Iterator[Record[Question] | Reject]
 

@@ -27,14 +27,14 @@ from typing import Any
 from med42lib.assemble.html import html_to_text
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
 from med42lib.assemble.templates import question_draft
-from med42lib.core.cleaning import is_blank
 from med42lib.core.errors import DataError
-from med42lib.core.fields import mapping, optional_text, text_field
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.question import id_field
-from med42lib.core.reading import Record, each
-from med42lib.core.rejects import BadRecord, Reject
-from med42lib.core.tables import SUFFIXES, Rows, table_files, table_rows
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.cleaning import is_blank
+from med42lib.readers.fields import mapping, optional_text, text_field
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import SUFFIXES, Rows, table_files, table_rows
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.question import id_field
 
 SITES = ("academia", "bioinformatics", "biology", "cogsci", "fitness", "health")
 ANY_SITE = "any"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.headqa import headqa_rows_of_hub, read_headqa
-from med42lib.core.tables import table_rows
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.publishers.headqa import headqa_rows_of_hub, read_headqa
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.medqa import medqa_rows_of_hub, read_medqa
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import each
-from med42lib.core.tables import table_rows
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import each
+from med42lib.readers.publishers.medqa import medqa_rows_of_hub, read_medqa
+from med42lib.readers.publishers.question import Question
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:

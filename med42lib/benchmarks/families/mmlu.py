@@ -13,9 +13,9 @@ from pathlib import PurePosixPath
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
-from med42lib.core.tables import SUFFIXES, split_of, table_rows
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import SUFFIXES, split_of, table_rows
+from med42lib.readers.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
 
 _NOT_TOPICS = ("all", "auxiliary_train", "")
 

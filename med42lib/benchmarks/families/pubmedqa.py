@@ -13,8 +13,11 @@ from itertools import islice
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.pubmedqa import (
+from med42lib.formats.rejects import ExcludedRecord
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.parsers import each
+from med42lib.readers.publishers.pubmedqa import (
     TEST_IDS_FILE,
     official_ids_name,
     official_ids_name_of_hub,
@@ -22,10 +25,7 @@ from med42lib.core.publishers.pubmedqa import (
     pubmedqa_rows_of_hub,
     read_pubmedqa,
 )
-from med42lib.core.publishers.question import Question
-from med42lib.core.reading import each
-from med42lib.core.rejects import ExcludedRecord
-from med42lib.core.tables import table_rows
+from med42lib.readers.publishers.question import Question
 
 NUM_OFFICIAL = 500
 

@@ -7,7 +7,7 @@ warning while the rest of the run goes on. `path` is a folder with a folder for 
     <path>/self_assessment/    usmle_self_assessment
 
 Either holds medAlpaca's JSON (`step1.json`, `step1_solutions.json`, ..., `question_with_images.json`) or files of JSON
-lines (`*.jsonl`); see `core.publishers.usmle`. The paper scores 325 questions of each and does not say which. Three
+lines (`*.jsonl`); see `readers.publishers.usmle`. The paper scores 325 questions of each and does not say which. Three
 different sets go by "self-assessment": NBME's paid forms, the free sample booklets (376 questions), and medAlpaca's
 324, which are a text-only cut of those booklets; so the paper's two sets may largely be the same questions.
 """
@@ -20,8 +20,8 @@ from itertools import chain
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, Family, Questions
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.publishers.usmle import read_usmle_lines, read_usmle_step, usmle_images, usmle_solutions
+from med42lib.readers.files import DataFolder
+from med42lib.readers.publishers.usmle import read_usmle_lines, read_usmle_step, usmle_images, usmle_solutions
 
 FOLDERS = {"usmle_sample_exam": "sample_exam", "usmle_self_assessment": "self_assessment"}
 _STEPS = ("step1", "step2", "step3")

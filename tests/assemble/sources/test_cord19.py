@@ -10,10 +10,10 @@ import pytest
 
 from med42lib.assemble.source import Form
 from med42lib.assemble.sources.cord19 import WORDINGS, read
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.reading import Record
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record
+from med42lib.store.artifacts import Source
 
 PATH = "cord19/metadata.csv"
 HEADER = ["cord_uid", "sha", "source_x", "title", "doi", "license", "abstract", "publish_time", "url"]

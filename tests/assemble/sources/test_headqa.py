@@ -6,7 +6,7 @@ import pytest
 
 from med42lib.assemble.source import Draft
 from med42lib.core.errors import DataError
-from med42lib.core.records import Exchange
+from med42lib.formats.records import Exchange
 
 PATH = "headqa/HEAD_EN/train_HEAD_EN.json"
 

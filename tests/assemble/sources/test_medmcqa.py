@@ -5,7 +5,7 @@ import pytest
 
 from med42lib.assemble.source import Draft
 from med42lib.core.errors import DataError
-from med42lib.core.records import Exchange
+from med42lib.formats.records import Exchange
 
 PUBLISHER, HUB = "medmcqa/train.json", "medmcqa_hf/data/train-00000-of-00001.parquet"
 SHOWN = "Which prevents scurvy?\nA. Vitamin A\nB. Niacin\nC. Vitamin C\nD. All"

@@ -10,10 +10,10 @@ import pytest
 
 from med42lib.assemble.source import Draft, Form
 from med42lib.assemble.sources.medquad import read
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.records import Exchange
+from med42lib.formats.records import Exchange
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source
 
 
 def document(*pairs: str, source: str = "NIDDK", root: str = "Document") -> str:

@@ -12,11 +12,11 @@ import pytest
 
 from med42lib.assemble.source import Draft, Form
 from med42lib.assemble.sources.opengpt import read
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.reading import Record
-from med42lib.core.records import Exchange
+from med42lib.formats.records import Exchange
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record
+from med42lib.store.artifacts import Source
 
 PATH = "opengpt/prepared_generated_data_for_nhs.csv"
 SINGLE = "<|user|> What is X? <|eos|> <|ai|> It is Y,\n\nsaid he. <|eos|> <|eod|>"

@@ -5,11 +5,11 @@ import pytest
 
 from med42lib.assemble.source import Draft, Form
 from med42lib.assemble.sources.pubmed_causal import SOURCE, WORDINGS
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.records import Exchange
-from med42lib.core.rejects import Tally
+from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import Tally
+from med42lib.readers.files import DataFolder
+from med42lib.store.artifacts import Source
 
 PATH = "pubmed_causal/annotated_pubmed.csv"
 

@@ -9,11 +9,11 @@ import pytest
 
 from med42lib.assemble.source import Draft, Form
 from med42lib.assemble.sources.stackexchange import read
-from med42lib.core.edges import Source
 from med42lib.core.errors import DataError
-from med42lib.core.files import DataFolder
-from med42lib.core.reading import Record
-from med42lib.core.records import Exchange
+from med42lib.formats.records import Exchange
+from med42lib.readers.files import DataFolder
+from med42lib.readers.parsers import Record
+from med42lib.store.artifacts import Source
 
 ROOT = "stackexchange/data"
 BIOLOGY = f"{ROOT}/biology.stackexchange.com/data.jsonl"

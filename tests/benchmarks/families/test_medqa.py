@@ -1,7 +1,7 @@
 import json
 from typing import Any
 
-from med42lib.core.records import read_items
+from med42lib.formats.records import read_items
 
 
 def test_json_lines_are_read_and_have_no_publishers_id(read: Any, write: Any, medqa: Any) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.records import read_items
+from med42lib.formats.records import read_items
 
 
 def row(decision: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from med42lib.benchmarks.family import Absent
 from med42lib.core.errors import DataError
-from med42lib.core.records import read_items
+from med42lib.formats.records import read_items
 
 USMLE = {"usmle": {"path": "usmle"}}
 OPTIONS = {"A": "one", "B": "two", "C": "three", "D": "four", "E": "five"}

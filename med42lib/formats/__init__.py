@@ -1,0 +1,1 @@
+"""The contracts between stages: each file that one writes and another reads."""

@@ -1,0 +1,121 @@
+"""The two records that stages exchange: a training example and a benchmark item.
+
+Both know where they came from: publisher's id, file and line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.core.hashing import content_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and the answer to it; a conversation is a sequence of these."""
+
+    prompter: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record came from.
+
+    `file` is relative to the data folder; `line` is 1-based, or the record's 1-based number in formats
+    without lines (XML, one large JSON document).
+    """
+
+    publisher_id: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training conversation.
+
+    `question` is the bare question, without instructions, context or options: what decontamination embeds.
+    """
+
+    source: str
+    licence: str
+    system: str
+    exchanges: tuple[Exchange, ...]
+    question: str
+    origin: Origin
+
+    @property
+    def id(self) -> str:
+        """Name the example by its source and content: the same on every machine and in any order."""
+        spoken = [self.system, *(text for e in self.exchanges for text in (e.prompter, e.assistant))]
+        return f"{self.source}/{content_hash(*spoken)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkItem:
+    """One multiple-choice evaluation question.
+
+    `gold` is the 0-based position of the right answer in `options`. `context` is what the question refers to
+    (PubMedQA's abstract), empty where there is none.
+    """
+
+    id: str
+    benchmark: str
+    question: str
+    context: str
+    options: tuple[str, ...]
+    gold: int
+    origin: Origin
+
+    def to_json(self) -> str:
+        """Write the item as one JSON line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> BenchmarkItem:
+        """Read the item from one JSON line, as `to_json` wrote it."""
+        values: dict[str, Any] = json.loads(line)
+        values["options"] = tuple(values["options"])
+        values["origin"] = Origin(**values["origin"])
+        return cls(**values)
+
+
+ITEMS_FILE = "items.jsonl"
+ITEMS_SUMMARY_FILE = "summary.json"
+"""Counts by benchmark, beside the items; a benchmark whose files the user has not brought is `absent` there."""
+
+
+def write_items(folder: Path, items: Iterable[BenchmarkItem]) -> int:
+    """Write benchmark items to `folder`, one JSON line each; returns how many."""
+    count = 0
+    with (folder / ITEMS_FILE).open("w", encoding="utf-8") as stream:
+        for item in items:
+            stream.write(item.to_json() + "\n")
+            count += 1
+    return count
+
+
+def read_items(folder: Path) -> Iterator[BenchmarkItem]:
+    """Read the benchmark items that `write_items` wrote.
+
+    Raises:
+        DataError: If a line cannot be read back, or two items have the same id.
+    """
+    path = folder / ITEMS_FILE
+    seen: set[str] = set()
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                item = BenchmarkItem.from_json(line)
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(f"{path}:{number}: not a benchmark item ({error}); run benchmarks again") from error
+            if item.id in seen:
+                raise DataError(f"{path}:{number}: two benchmark items have the id {item.id!r}; run benchmarks again")
+            seen.add(item.id)
+            yield item

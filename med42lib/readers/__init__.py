@@ -1,0 +1,1 @@
+"""Reading what others publish: files, parsers, fields and each publisher's layout."""

@@ -1,0 +1,232 @@
+"""Reading publishers' files: JSON, JSON lines, CSV and XML, every problem with its file and line.
+
+A broken record becomes a `Reject` and the rest goes on. Where the fault leaves the rest unreadable (a JSON document
+cut in the middle, a file that is not text), the whole file is refused with a `DataError`.
+
+Each format is read as a stream of `Record | Reject`, and `each` turns such a stream into another:
+
+    rows = csv_rows(file)                # Record[dict] | Reject
+    questions = each(rows, _question)    # Record[Question] | Reject
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import xml.etree.ElementTree as ET
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from med42lib.core.errors import DataError
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
+
+MAX_LINES_PER_ROW = 1000
+"""More lines in one row of CSV are no text, but what follows a stray quote."""
+
+_BINARY_TEST_BYTES = 1024
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generic[A]):
+    """One record and where it stands: `line` is 1-based, or the record's number in formats without lines."""
+
+    file: str
+    line: int
+    value: A
+
+
+def each(records: Iterable[Record[A] | Reject], build: Callable[[A], B]) -> Iterator[Record[B] | Reject]:
+    """Turn every record into another; one that `build` refuses with `BadRecord` becomes a `Reject`."""
+    for record in records:
+        if isinstance(record, Reject):
+            yield record
+            continue
+        try:
+            value = build(record.value)
+        except BadRecord as error:
+            yield error.at(record.file, record.line, record.value)
+        except RecursionError:
+            yield BadRecord("the record is nested too deeply").at(record.file, record.line, record.value)
+        else:
+            yield Record(record.file, record.line, value)
+
+
+def json_document(file: DataFile) -> Any:
+    """Read a file that is one JSON document.
+
+    Raises:
+        DataError: With line and column, if it is not; also if an object has the same key twice, since one of the
+            two values would be lost.
+    """
+    text = file.text()
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{file.name} is not a whole JSON document: {error}; it has {len(text):,} characters and may have been "
+            "cut: copy it again"
+        ) from None
+
+
+def json_lines(file: DataFile) -> Iterator[Record[Any] | Reject]:
+    """Read a file of one JSON value per line; blank lines are passed over.
+
+    Raises:
+        DataError: If the file is not text at all.
+    """
+    for number, line in enumerate(file.lines(), start=1):
+        if number == 1 and (line.startswith(SIGNATURES) or b"\0" in line[:_BINARY_TEST_BYTES]):
+            raise DataError(f"{file.name} is not a file of JSON lines: {advice(line)}")
+        if not line.strip():
+            continue
+        if len(line) == MAX_LINE_BYTES:
+            yield BadRecord("the line is too long", f"more than {MAX_LINE_BYTES:,} bytes").at(file.name, number, line)
+            continue
+        try:
+            value = orjson.loads(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line)
+        except orjson.JSONDecodeError as error:
+            yield _bad_line(line, error).at(file.name, number, line)
+        else:
+            yield Record(file.name, number, value)
+
+
+def _bad_line(line: bytes, error: ValueError) -> BadRecord:
+    try:
+        line.decode()
+    except UnicodeDecodeError as not_text:
+        return BadRecord("the line is not UTF-8 text", f"byte {not_text.start}")
+    return BadRecord("the line is not valid JSON", str(error))
+
+
+def csv_rows(file: DataFile) -> Iterator[Record[list[str]] | Reject]:
+    """Read the rows of a CSV file, holding one in memory; a record's line is the first of its row.
+
+    A stray quote makes the lines that follow part of its row, up to the next quote. Of a row that is not valid for it,
+    only the first line is rejected, and the others are read again.
+
+    Raises:
+        DataError: If the file is not UTF-8, or a quote near its end is never closed.
+    """
+    lines = _Lines(_text_lines(file))
+    reader = csv.reader(lines, strict=True)
+    line = 1
+    while True:
+        lines.row.clear()
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise DataError(
+                    f"{file.name}:{line}: a quote in this row is never closed, so that the rest of the file cannot be "
+                    "told apart; it has a stray quote or was cut"
+                ) from None
+            yield BadRecord("the row is not valid CSV", str(error)).at(file.name, line, lines.row[0])
+            lines.read_again_after_the_first()
+            line += 1
+        else:
+            if row:
+                yield Record(file.name, line, row)
+            line += len(lines.row)
+
+
+class _Lines:
+    """Lines of text, of which those of the current row can be read again."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._again: deque[str] = deque()
+        self.row: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.row) == MAX_LINES_PER_ROW:
+            raise csv.Error(f"it has more than {MAX_LINES_PER_ROW:,} lines: a quote in it is not closed")
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.row.append(line)
+        return line
+
+    def read_again_after_the_first(self) -> None:
+        self._again.extendleft(reversed(self.row[1:]))
+
+
+def _text_lines(file: DataFile) -> Iterator[str]:
+    """Read a file as lines of text, whichever of the three line ends it has."""
+    num_bytes = 0
+    beginning = b""
+    for line in file.lines():
+        beginning = beginning or line
+        try:
+            # A line over the limit may end in half a character; the parser refuses its row for its length.
+            errors = "ignore" if len(line) == MAX_LINE_BYTES else "strict"
+            text = line.decode("utf-8" if num_bytes else "utf-8-sig", errors)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{file.name} is not UTF-8 text (byte {num_bytes + error.start:,}): {advice(beginning)}"
+            ) from None
+        num_bytes += len(line)
+        if "\r" in text[:-2]:
+            yield from io.StringIO(text, newline="")
+        else:
+            yield text
+
+
+def csv_records(file: DataFile, columns: Sequence[str]) -> Iterator[Record[dict[str, str]] | Reject]:
+    """Read a CSV file with a header as one dictionary per row.
+
+    Raises:
+        DataError: As `csv_rows`, or if one of the `columns` is missing from the header.
+    """
+    rows = csv_rows(file)
+    header = next(rows, None)
+    names = header.value if isinstance(header, Record) else []
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise DataError(f"{file.name} has no column {', '.join(missing)}; its first row is {names}")
+    return each(rows, lambda row: _named(names, row))
+
+
+def xml_root(file: DataFile) -> ET.Element:
+    """Read an XML file.
+
+    Raises:
+        BadRecord: With line and column, if it is not well-formed; also if it declares a document type, which the
+            publishers' files do not and through which a few bytes can grow to gigabytes.
+    """
+    try:
+        return ET.fromstring(file.read(), ET.XMLParser(target=_NoDoctype()))
+    except (ET.ParseError, LookupError, ValueError) as error:
+        raise BadRecord("the file is not well-formed XML", str(error)) from None
+
+
+class _NoDoctype(ET.TreeBuilder):
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise BadRecord("the XML file declares a document type", name)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return found
+
+
+def _named(names: Sequence[str], row: list[str]) -> dict[str, str]:
+    if len(row) != len(names):
+        raise BadRecord("the row has another number of cells than the header", f"{len(row)}, not {len(names)}")
+    return dict(zip(names, row, strict=True))

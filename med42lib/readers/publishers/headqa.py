@@ -1,0 +1,92 @@
+"""HEAD-QA (Vilares and Gómez-Rodríguez 2019): exams of the Spanish health system, in two layouts.
+
+    publisher    one JSON document
+        {"exams": {"<exam>": {"data": [{"qid": "1", "qtext": ..., "ra": "3", "image": "",
+                                        "answers": [{"aid": 1, "atext": ...}, ...]}, ...]}}}
+    hub          one row per question; numbers are numbers, and `image` is null or a picture
+        {"name": "<exam>", "qid": 1, "qtext": ..., "ra": 3, "image": null, "answers": [...], ...}
+
+`ra` counts from 1 in both. Training exams have five options, later ones four. A question about an image is excluded:
+without the image it cannot be answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import mapping, text_field
+from med42lib.readers.files import DataFile
+from med42lib.readers.hf_layout import Rows
+from med42lib.readers.parsers import Record, each, json_document
+from med42lib.readers.publishers.question import Question, checked_options, gold_of_number, id_field
+
+IMAGE_REASON = "the question is about an image"
+
+
+def read_headqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
+    """Read the questions of all exams; a record's line is its number in the document.
+
+    Raises:
+        DataError: If the file is not a JSON document of this layout.
+    """
+    return each(_rows(file), _published)
+
+
+def headqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
+    """Read the hub's rows."""
+    return each(rows, _on_hub)
+
+
+def _rows(file: DataFile) -> Iterator[Record[Any]]:
+    number = 0
+    for exam, rows in _exams(file):
+        for row in rows:
+            number += 1
+            yield Record(file.name, number, {**row, "exam": exam} if isinstance(row, dict) else row)
+
+
+def _exams(file: DataFile) -> Iterator[tuple[str, list[Any]]]:
+    document = json_document(file)
+    try:
+        exams = [(name, exam["data"]) for name, exam in document["exams"].items()]
+    except (KeyError, TypeError, AttributeError):
+        raise DataError(f"{file.name} has no exams with data in it: not the layout of HEAD-QA") from None
+    for name, rows in exams:
+        if not isinstance(rows, list):
+            raise DataError(f"{file.name}: the data of exam {name!r} is not a list: not the layout of HEAD-QA")
+        yield name, rows
+
+
+def _published(value: Any) -> Question:
+    row = mapping(value)
+    if row.get("image"):
+        raise ExcludedRecord(IMAGE_REASON)
+    return _question(row, exam=text_field(row, "exam"), number=text_field(row, "qid"))
+
+
+def _on_hub(value: Any) -> Question:
+    row = mapping(value)
+    image = row.get("image")
+    if any(image.values()) if isinstance(image, dict) else image:
+        raise ExcludedRecord(IMAGE_REASON)
+    return _question(row, exam=text_field(row, "name"), number=id_field(row, "qid"))
+
+
+def _question(row: Mapping[str, Any], *, exam: str, number: str) -> Question:
+    text = text_field(row, "qtext")
+    options = checked_options(_in_order(row.get("answers")))
+    gold = gold_of_number(row.get("ra"), len(options), field="ra")
+    return Question(f"{exam}-{number}", text, options, gold)
+
+
+def _in_order(answers: object) -> list[Any]:
+    """Take the option texts, making sure that `ra`, which names an `aid`, is also a position."""
+    if not isinstance(answers, list) or not all(isinstance(answer, dict) for answer in answers):
+        raise BadRecord("answers is not a list of options", repr(answers))
+    numbers = [answer.get("aid") for answer in answers]
+    if numbers != list(range(1, len(answers) + 1)):
+        raise BadRecord("the options are not numbered 1, 2, 3, …", f"aid = {numbers}")
+    return [answer.get("atext") for answer in answers]

@@ -1,0 +1,206 @@
+import json
+import logging
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.config import StageConfig
+from med42lib.core.errors import ConfigError, DataError, NoSpaceError
+from med42lib.engine.runner import Request, Result, run_stage
+from med42lib.engine.stage import Stage
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import Manifest
+
+
+class DoubleConfig(StageConfig):
+    factor: int
+    """What each number is multiplied by."""
+
+
+calls: list[int] = []
+
+
+def double(config: DoubleConfig, *, numbers: Source, products: Target, log: Target) -> None:
+    calls.append(config.factor)
+    values = [int(line) * config.factor for line in numbers.path("n.txt").read_text().split()]
+    products.path("out.txt").write_text("\n".join(map(str, values)))
+    products.rows = len(values)
+    products.metric("count", len(values))
+    log.path("log.txt").write_text("done")
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stage]:
+    """Put a stage function where the catalogue would find it."""
+    calls.clear()
+
+    def put(function: Callable[..., None] = double, *, reuse: bool = True) -> Stage:
+        package = types.ModuleType("fake_stage")
+        (tmp_path / "code").mkdir(exist_ok=True)
+        (tmp_path / "code/__init__.py").write_text("")
+        package.__file__ = str(tmp_path / "code/__init__.py")
+        stage_module, config_module = types.ModuleType("fake_stage.stage"), types.ModuleType("fake_stage.config")
+        stage_module.double = function  # type: ignore[attr-defined]
+        config_module.DoubleConfig = DoubleConfig  # type: ignore[attr-defined]
+        for name, module in {"": package, ".stage": stage_module, ".config": config_module}.items():
+            monkeypatch.setitem(sys.modules, f"fake_stage{name}", module)
+        return Stage("double", "fake_stage", "DoubleConfig", reuse=reuse)
+
+    return put
+
+
+@pytest.fixture
+def request_for(tmp_path: Path) -> Callable[..., Request]:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/n.txt").write_text("1 2 3")
+
+    def make(**config: object) -> Request:
+        return Request(config or {"factor": 2}, str(tmp_path / "store"), {"numbers": str(tmp_path / "in")})
+
+    return make
+
+
+def output(result: Result, target: str = "products") -> Path:
+    return Path(result.targets[target])
+
+
+def test_a_stage_writes_every_target_with_a_manifest(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    result = run_stage(install(), request_for())
+    assert output(result).joinpath("out.txt").read_text() == "2\n4\n6"
+    manifest = Manifest.from_json((output(result) / "manifest.json").read_text(), where="")
+    assert (manifest.stage, manifest.target, manifest.rows) == ("double", "products", 3)
+    assert manifest.config == {"factor": 2}
+    assert [entry.path for entry in manifest.files] == ["metrics.jsonl", "out.txt"]
+    assert manifest.inputs["numbers"].address == request_for().sources["numbers"]
+    assert manifest.versions["python"].startswith("3.")
+    assert output(result, "log").joinpath("log.txt").exists()
+
+
+def test_a_second_run_reuses_the_first_without_calling_the_stage(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    first, second = (run_stage(install(), request_for()) for _ in range(2))
+    assert (first.reused, second.reused) == (False, True)
+    assert first.targets == second.targets
+
+
+def test_the_address_does_not_enter_the_name(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    first = run_stage(install(), request_for())
+    (tmp_path / "in").rename(tmp_path / "moved")
+    moved = Request({"factor": 2}, str(tmp_path / "store2"), {"numbers": str(tmp_path / "moved")})
+    second = run_stage(install(), moved)
+    assert output(second).parent.name == output(first).parent.name
+
+
+def test_changed_settings_or_inputs_run_again(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    stage = install()
+    for request in (request_for(), request_for(factor=3)):
+        assert not run_stage(stage, request).reused
+    (tmp_path / "in/n.txt").write_text("4")
+    assert not run_stage(stage, request_for()).reused
+    assert calls == [2, 3, 2]
+
+
+def test_an_output_without_its_manifest_is_made_again(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    first = run_stage(install(), request_for())
+    (output(first) / "manifest.json").unlink()
+    (output(first) / "out.txt").write_text("half")
+    again = run_stage(install(), request_for())
+    assert not again.reused
+    assert (output(again) / "out.txt").read_text() == "2\n4\n6"
+
+
+def test_a_stage_whose_work_lies_elsewhere_runs_each_time(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    stage = install(reuse=False)
+    assert not any(run_stage(stage, request_for()).reused for _ in range(2))
+    assert calls == [2, 2]
+
+
+def test_a_failure_publishes_nothing_and_leaves_no_scratch(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    def fails(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        products.path("half").write_text("x")
+        raise DataError("broken row")
+
+    with pytest.raises(DataError, match="broken row"):
+        run_stage(install(fails), request_for())
+    assert [path.name for path in (tmp_path / "store").rglob("*") if path.is_file()] == []
+
+
+def test_a_target_left_empty_is_our_mistake_and_is_named(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def forgets(config: DoubleConfig, *, numbers: Source, products: Target, log: Target) -> None:
+        products.path("x").write_text("x")
+
+    with pytest.raises(AssertionError, match="double returned without writing log"):
+        run_stage(install(forgets), request_for())
+
+
+@pytest.mark.parametrize("message", ["[Errno 28] No space left on device", "I/O error: os error 28"])
+def test_a_full_disk_is_named_whichever_library_met_it(
+    install: Callable[..., Stage], request_for: Callable[..., Request], message: str
+) -> None:
+    def fills(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        raise RuntimeError(message)
+
+    with pytest.raises(NoSpaceError, match="finished stages are kept"):
+        run_stage(install(fills), request_for())
+
+
+def test_wrong_settings_are_listed_before_anything_is_touched(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        run_stage(install(), request_for(factr=2))
+    assert [problem.where for problem in caught.value.problems] == ["factor", "factr"]
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logging.getLogger("med42").propagate = True
+    with caplog.at_level(logging.INFO, logger="med42"):
+        yield caplog
+
+
+def test_one_line_says_whether_it_worked_or_was_reused(
+    install: Callable[..., Stage], request_for: Callable[..., Request], lines: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        run_stage(install(), request_for())
+    assert [message.split()[0] for message in lines.messages] == ["finished", "reused"]
+
+
+def test_the_manifest_lists_every_other_file_of_the_output(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    result = run_stage(install(), request_for())
+    listed = json.loads((output(result) / "manifest.json").read_text())["files"]
+    present = {p.relative_to(output(result)).as_posix() for p in output(result).rglob("*") if p.is_file()}
+    assert {entry["path"] for entry in listed} == present - {"manifest.json"}
+
+
+def test_what_a_library_wrote_for_its_owner_alone_becomes_readable(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def writes_privately(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        products.path("weights").write_text("w")
+        products.path("weights").chmod(0o600)
+
+    weights = output(run_stage(install(writes_privately), request_for())) / "weights"
+    assert weights.stat().st_mode & 0o777 == 0o644

@@ -1,0 +1,19 @@
+import pytest
+
+from med42lib.catalogue import STAGES
+from med42lib.core.config import StageConfig
+from med42lib.engine.stage import Stage
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_every_stage_of_the_catalogue_can_be_loaded(stage: Stage) -> None:
+    assert issubclass(stage.config_class, StageConfig)
+    assert stage.sources
+    assert stage.targets
+    assert stage.folder.name == stage.package.rpartition(".")[2]
+
+
+def test_edges_are_read_off_the_signature() -> None:
+    stage = STAGES["decontaminate"]
+    assert stage.sources == ("dataset", "items", "encoder")
+    assert stage.targets == ("training", "contamination")

@@ -1,0 +1,38 @@
+from med42lib.formats.prompt import multiple_choice, open_question, render, render_question
+from med42lib.formats.records import Exchange
+
+
+def test_the_format_is_this_literal_text() -> None:
+    rendered = render("Be kind.", [Exchange("What is it?", "A virus.")])
+    assert rendered.text == "<|system|>: Be kind.\n<|prompter|>: What is it?\n<|assistant|>: A virus."
+
+
+def test_response_spans_cover_the_answers_with_their_leading_space() -> None:
+    rendered = render("S", [Exchange("q1", "one"), Exchange("q2", "two")])
+    assert [rendered.text[start:end] for start, end in rendered.responses] == [" one", " two"]
+    assert rendered.text.endswith("\n<|prompter|>: q2\n<|assistant|>: two")
+
+
+def test_without_a_system_text_its_line_is_left_out() -> None:
+    assert render("", [Exchange("q", "a")]).text == "<|prompter|>: q\n<|assistant|>: a"
+
+
+def test_a_question_is_a_training_prompt_cut_before_the_answer() -> None:
+    prompt = render_question("S", "What?")
+    whole = render("S", [Exchange("What?", "This.")])
+    assert prompt + " This." == whole.text
+    assert len(prompt) == whole.responses[0][0]
+
+
+def test_a_question_that_ends_in_spaces_keeps_them() -> None:
+    assert "What?  \n<|assistant|>:" in render_question("S", "What?  ")
+
+
+def test_options_are_lettered_in_the_order_given() -> None:
+    assert multiple_choice("Q?", ["x", "y"]) == "Q?\nA. x\nB. y"
+    assert multiple_choice("Q?", ["x"], context="Ctx") == "Ctx\nQ?\nA. x"
+
+
+def test_an_open_question_shows_no_options() -> None:
+    assert open_question("Q?") == "Q?"
+    assert open_question("Q?", context="Ctx") == "Ctx\nQ?"

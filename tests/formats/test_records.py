@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.formats.records import (
+    BenchmarkItem,
+    Example,
+    Exchange,
+    Origin,
+    content_hash,
+    read_items,
+    write_items,
+)
+
+ORIGIN = Origin("q1", "a.json", 3)
+
+
+def example(answer: str = "B", file: str = "a.json") -> Example:
+    return Example("headqa", "MIT", "sys", (Exchange("Q?", answer),), "Q?", Origin("q1", file, 3))
+
+
+def item(number: int = 0) -> BenchmarkItem:
+    return BenchmarkItem(f"medqa/{number}", "medqa", "What?", "", ("a", "b", "ß"), 2, ORIGIN)
+
+
+def test_an_examples_id_names_its_content_not_its_place() -> None:
+    assert example().id == example(file="b.json").id
+    assert example().id != example(answer="C").id
+    assert example().id.startswith("headqa/")
+
+
+def test_the_hash_keeps_neighbouring_texts_apart() -> None:
+    assert content_hash("ab", "c") != content_hash("a", "bc")
+    assert content_hash("ab", "c") == content_hash("ab", "c")
+    assert len(content_hash("x", length=12)) == 12
+
+
+def test_items_come_back_as_they_were_written(tmp_path: Path) -> None:
+    assert write_items(tmp_path, [item(1), item(2)]) == 2
+    assert list(read_items(tmp_path)) == [item(1), item(2)]
+
+
+def test_two_items_of_one_id_are_refused(tmp_path: Path) -> None:
+    write_items(tmp_path, [item(1), item(2), item(1)])
+    with pytest.raises(DataError, match=r"items.jsonl:3: two benchmark items have the id 'medqa/1'"):
+        list(read_items(tmp_path))
+
+
+def test_a_broken_item_line_is_named(tmp_path: Path) -> None:
+    write_items(tmp_path, [item(1)])
+    with (tmp_path / "items.jsonl").open("a") as stream:
+        stream.write('{"id": "x"\n')
+    with pytest.raises(DataError, match=r"items.jsonl:2: not a benchmark item"):
+        list(read_items(tmp_path))

@@ -1,0 +1,207 @@
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.store import artifacts, manifest
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import FileEntry, Input, Manifest, describe_folder
+from med42lib.store.store import LocalStore, open_store
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A finished output with a manifest."""
+    folder = tmp_path / "out"
+    target = Target(folder)
+    target.path("model/weights").write_text("w" * 10)
+    target.metric("loss", 1.5, step=3)
+    made = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, describe_folder(folder), 1, "now", 1.0)
+    open_store(str(tmp_path)).publish("done", folder, made.files, made.to_json())
+    return tmp_path / "done"
+
+
+def test_a_users_folder_is_named_by_its_files_contents(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f.csv").write_text("1,2")
+    first, second = Source(str(tmp_path / "a")), Source(str(tmp_path / "b"))
+    assert first.digest == second.digest
+    (tmp_path / "b" / "f.csv").write_text("1,3")
+    assert Source(str(tmp_path / "b")).digest != first.digest
+
+
+def test_an_outputs_digest_comes_from_its_manifest_and_ignores_metrics(published: Path) -> None:
+    source = Source(str(published))
+    assert source.manifest is not None
+    assert source.digest == source.manifest.digest
+
+
+def test_files_and_folders_are_found_by_name(published: Path) -> None:
+    source = Source(str(published))
+    assert source.path("model/weights").read_text() == "w" * 10
+    assert source.path("model") == published / "model"
+    assert source.path() == published
+    assert source.has("model")
+    assert source.has("")
+    assert not source.has("peft")
+    assert [source.has_file(name) for name in ("model/weights", "model", "")] == [True, False, False]
+
+
+def test_a_name_that_is_not_there_lists_what_is(published: Path) -> None:
+    with pytest.raises(DataError, match=r"has no 'peft'; it has metrics.jsonl, model/weights"):
+        Source(str(published)).path("peft")
+
+
+def test_a_file_cut_short_after_publishing_is_noticed(published: Path) -> None:
+    (published / "model/weights").write_text("w")
+    with pytest.raises(DataError, match=r"model/weights is missing or not 10 bytes long"):
+        Source(str(published)).path("model")
+
+
+def test_metrics_are_read_back_with_step_and_time(published: Path) -> None:
+    [row] = Source(str(published)).metrics()
+    assert (row["key"], row["value"], row["step"]) == ("loss", 1.5, 3)
+    assert row["timestamp_ms"] > 1_600_000_000_000
+
+
+def test_an_empty_folder_is_no_source(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no files"):
+        _ = Source(str(tmp_path)).files
+
+
+def test_a_target_counts_as_written_only_with_a_file_besides_metrics(tmp_path: Path) -> None:
+    target = Target(tmp_path)
+    target.metric("x", 1)
+    assert not target.written
+    target.path("sub/file").write_text("")
+    assert target.written
+
+
+def test_a_narrowed_source_has_those_files_alone(published: Path) -> None:
+    source = Source(str(published))
+    narrowed = source.narrowed(source.files[1:])
+    assert [entry.path for entry in narrowed.files] == ["model/weights"]
+    assert narrowed.path("model/weights").read_text() == "w" * 10
+    with pytest.raises(DataError, match=r"has no 'metrics\.jsonl'; it has model/weights"):
+        narrowed.path("metrics.jsonl")
+
+
+def test_a_source_goes_to_another_process_with_what_is_known_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("1,2")
+    source = Source(str(tmp_path), cache=tmp_path / "cache")
+    known = source.files
+    (tmp_path / "f.csv").write_text("3,4")
+    handed_over: Source = pickle.loads(pickle.dumps(source))
+    assert handed_over.address == source.address
+    assert handed_over.files == known, "not hashed again"
+
+
+@pytest.mark.parametrize("content", [b'{"name": "an extension"}', b'{"name": "caf\xe9"}'], ids=["json", "latin 1"])
+def test_a_users_own_file_of_the_manifests_name_is_to_be_renamed_not_deleted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"manifest\.json is not a .* if that folder is yours, rename the file"):
+        _ = Source(str(tmp_path)).files
+
+
+class Remote(LocalStore):
+    """A folder that has to be fetched from."""
+
+    def local_path(self, name: str) -> Any:
+        return None
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make every address remote, and list the files that a source hashes."""
+    names: list[str] = []
+    describe_file = artifacts.describe_file
+
+    def describe(path: Path, name: str, **options: Any) -> FileEntry:
+        names.append(name)
+        return describe_file(path, name, **options)
+
+    for used_in in (artifacts, manifest):
+        monkeypatch.setattr(used_in, "describe_file", describe)
+    monkeypatch.setattr(artifacts, "open_store", lambda address: Remote(address, Path(address)))
+    return names
+
+
+def test_what_came_over_a_network_is_hashed_once(published: Path, tmp_path: Path, hashed: list[str]) -> None:
+    source = Source(str(published), cache=tmp_path / "cache")
+    for name in ("model/weights", "model", "model/weights"):
+        assert source.path(name) == tmp_path / "cache" / name
+    assert hashed == ["model/weights"]
+    assert Source(str(published), cache=tmp_path / "cache").path("model").exists()
+    assert hashed == ["model/weights"] * 2, "a source trusts only what it saw itself"
+
+
+def test_a_users_remote_files_are_not_hashed_again_after_they_were_described(tmp_path: Path, hashed: list[str]) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("1,2")
+    source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert source.path("a.csv").read_text() == "1,2"
+    assert source.path() == tmp_path / "cache"
+    assert hashed == ["a.csv"]
+
+
+@pytest.mark.parametrize("wrong", ["v" * 10, "w" * 9])
+def test_a_wrong_copy_is_not_kept(published: Path, tmp_path: Path, hashed: list[str], wrong: str) -> None:
+    source = Source(str(published), cache=tmp_path / "cache")
+    (published / "model/weights").write_text(wrong)
+    with pytest.raises(DataError, match=r"model/weights (differs from its manifest|is missing or not 10 bytes long)"):
+        source.path("model")
+    (published / "model/weights").write_text("w" * 10)
+    assert source.path("model/weights").read_text() == "w" * 10
+
+
+def test_sizes_and_a_single_file_need_no_hashing(tmp_path: Path, hashed: list[str]) -> None:
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "weights").write_bytes(bytes(1000))
+    (tmp_path / "data" / "config.json").write_text("{}")
+    source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert source.sizes() == {"config.json": 2, "deep/weights": 1000}
+    assert source.reach("config.json").read_text() == "{}"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["config.json"]
+    assert hashed == []
+
+
+def test_the_sizes_are_those_of_the_files_that_are_known(published: Path, tmp_path: Path) -> None:
+    source = Source(str(published))
+    assert source.sizes()["model/weights"] == 10
+    assert "manifest.json" not in source.sizes()
+    assert source.narrowed(source.files[1:]).sizes() == {"model/weights": 10}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no files"):
+        Source(str(tmp_path / "empty")).sizes()
+
+
+def test_a_single_file_is_reached_beside_what_a_whole_folder_would_be_refused_for(tmp_path: Path) -> None:
+    (tmp_path / "outside").symlink_to("/nowhere")
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    assert Source(str(tmp_path)).reach("rows.jsonl") == tmp_path / "rows.jsonl"
+    with pytest.raises(DataError, match=r"has no file other\.jsonl"):
+        Source(str(tmp_path)).reach("other.jsonl")
+
+
+class Counted(tuple[FileEntry, ...]):
+    """Entries that count how often they are gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[FileEntry]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_looking_files_up_does_not_go_through_all_of_them_each_time(published: Path) -> None:
+    files = Counted(Source(str(published)).files)
+    source = Source(str(published), files=files)
+    for _ in range(100):
+        assert source.has_file("model/weights")
+        assert source.has("model/weights")
+        assert source.path("model/weights").exists()
+    assert files.times == 1
