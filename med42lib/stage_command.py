@@ -15,7 +15,7 @@ from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.process import die_with_parent
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
-from med42lib.store.store import PACKAGE_SCHEME, LocalStore, open_store
+from med42lib.store.address import absolute_address
 
 DESCRIPTION = """\
 Run one stage. Its outputs go into the store under a name made of their content; an output that is already there is
@@ -70,7 +70,9 @@ def request_from_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> Request
     if problems:
         raise ConfigError(f"parameters of {stage.name}", problems)
     return Request(
-        _load_json(given["config"]), absolute(given["store"]), {e: absolute(given[e]) for e in stage.sources}
+        _load_json(given["config"]),
+        absolute_address(given["store"]),
+        {e: absolute_address(given[e]) for e in stage.sources},
     )
 
 
@@ -87,14 +89,6 @@ def write_kfp_outputs(executor_input: Mapping[str, Any], result: Result) -> None
         _write(Path(outputs["outputFile"]), json.dumps({"parameterValues": result.targets}))
 
 
-def absolute(address: str) -> str:
-    """Make a folder's address independent of the working directory; others stay as they are."""
-    store = open_store(address)
-    if isinstance(store, LocalStore) and not address.startswith(PACKAGE_SCHEME):
-        return str(store.local_path(""))
-    return address
-
-
 def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
     given = dict(entry.partition("=")[::2] for entry in arguments.inputs)
     problems = [Problem(f"--input {edge}", "is required: an address") for edge in stage.sources if edge not in given]
@@ -105,7 +99,9 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
         raise ConfigError(f"med42 stage {stage.name}", sorted(problems, key=str))
     section = arguments.section or stage.name
     config = _section(arguments.spec, arguments.overrides, section)
-    return Request(config, absolute(arguments.store), {edge: absolute(address) for edge, address in given.items()})
+    return Request(
+        config, absolute_address(arguments.store), {edge: absolute_address(address) for edge, address in given.items()}
+    )
 
 
 def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from med42lib.command import Command
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.register.tracking import check_tracking, ui_command
+from med42lib.core.hashing import content_hash
+from med42lib.register.tracking import check_tracking, home_folder, ui_command
 from med42lib.spec import RunSpec, load_spec
-from med42lib.stage_command import absolute
+from med42lib.store.address import absolute_address, open_store
 from med42lib.store.artifacts import Source
-from med42lib.store.store import open_store
 from pipelines.arguments import pipeline_arguments
 from pipelines.results_table import results_table
 
@@ -40,7 +40,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
 
     open_store(store).check()
     check_tracking(store)
-    addresses = {name: absolute(address) for name, address in spec.inputs.model_dump().items()}
+    addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
     return run_on_host(med42, {**pipeline_arguments(spec), **addresses, "store": store})
 
 
@@ -57,7 +57,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     started = time.monotonic()
     spec = load_spec(arguments.spec, arguments.overrides)
-    store = absolute(arguments.store or f"runs/{spec.name}")
+    store = absolute_address(arguments.store or f"runs/{spec.name}")
     exit_code, report = run_spec(spec, store)
     if report is not None:
         _conclude(report, time.monotonic() - started)
@@ -65,7 +65,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def _conclude(report: str, seconds: float) -> None:
-    source = Source(report, cache=Path("runs") / "reports" / Path(report).parent.name)
+    source = Source(report, cache=home_folder() / "reports" / content_hash(report))
     print(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
     print(f"report   {source.path('report.html')}")
     print(f"mlflow   {ui_command()}")

@@ -55,7 +55,7 @@ def s3_server() -> Iterator[S3Server]:
             _wait_for(ports[0], process, folder / "log")
             yield S3Server(f"http://127.0.0.1:{ports[0]}")
         finally:
-            process.terminate()
+            process.kill()  # it would tidy up for half a minute
             process.wait(timeout=30)
 
 

@@ -6,7 +6,7 @@ from med42lib.cli import main
 from med42lib.core.errors import DataError
 from med42lib.plan_command import plan_lines
 from med42lib.spec import RunSpec, load_spec
-from med42lib.store import artifacts, manifest
+from med42lib.store.local import LocalStore
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
@@ -29,11 +29,10 @@ def spec_of(data: Path, *overrides: str) -> RunSpec:
 def test_files_and_bytes_are_counted_and_nothing_is_hashed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, name: str, **options: object) -> None:
-        raise AssertionError(f"{name} was hashed")
+    def refuse(self: LocalStore, name: str) -> None:
+        raise AssertionError(f"{name} was read")
 
-    for used_in in (artifacts, manifest):
-        monkeypatch.setattr(used_in, "describe_file", refuse)
+    monkeypatch.setattr(LocalStore, "blocks", refuse)
     lines = list(plan_lines(spec_of(data), tmp_path / "cache"))
     assert f"training data    2 files, 0.0 MB in {data}" in lines
     assert "chunks           ~10 of 128 tokens if every source is used whole" in lines

@@ -7,7 +7,7 @@ from med42lib.catalogue import STAGES
 from med42lib.cli import main
 from med42lib.core.errors import ConfigError
 from med42lib.engine.runner import Result
-from med42lib.stage_command import absolute, request_from_kfp, write_kfp_outputs
+from med42lib.stage_command import request_from_kfp, write_kfp_outputs
 from tests.conftest import REPOSITORY
 
 DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
@@ -51,13 +51,6 @@ def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) ->
     write_kfp_outputs(asked, Result(addresses, reused=True))
     assert (tmp_path / "deep/training").read_text() == "s3://t"
     assert json.loads((tmp_path / "all/output.json").read_text()) == {"parameterValues": addresses}
-
-
-def test_local_addresses_become_absolute_and_others_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert absolute("runs/x") == str(tmp_path / "runs/x")
-    assert absolute("s3://bucket/x") == "s3://bucket/x"
-    assert absolute("package:med42lib/demo") == "package:med42lib/demo"
 
 
 def test_a_stage_runs_by_hand_and_prints_where_its_outputs_are(

@@ -41,7 +41,7 @@ def write_documents(config: AssembleConfig, dataset: Target, rows: Sequence[Row]
         CROISSANT_FILE: croissant(rows, file),
     }
     for name, text in documents.items():
-        dataset.path(name).write_text(text, encoding="utf-8", newline="\n")
+        dataset.path(name, note=True).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _near_duplicates(config: AssembleConfig, dataset: Target) -> str:
@@ -52,7 +52,7 @@ def _near_duplicates(config: AssembleConfig, dataset: Target) -> str:
 
     found = find_near_duplicates(config.near_duplicates, dataset.folder)
     text = json.dumps(found, indent=1, ensure_ascii=False)
-    dataset.path(NEAR_DUPLICATES_FILE).write_text(text + "\n", encoding="utf-8")
+    dataset.path(NEAR_DUPLICATES_FILE, note=True).write_text(text + "\n", encoding="utf-8")
     return _sentence(found)
 
 

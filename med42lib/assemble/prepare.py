@@ -21,7 +21,7 @@ from med42lib.engine.key import code_hash
 from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.readers.files import DataFolder
 from med42lib.store.artifacts import Source, listing
-from med42lib.store.cache import Parts
+from med42lib.store.cache import StageCache
 from med42lib.store.hub import dataset_address
 from med42lib.store.manifest import files_digest
 
@@ -118,8 +118,8 @@ def _narrowed(data: Source, path: str) -> Source:
     return data.narrowed(files) if files else data
 
 
-def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
-    """Read one source into a part, which later runs find by the reading's key.
+def prepare(reading: Reading, cache: StageCache, advance: Advance) -> Path:
+    """Read one source into the cache, where later runs find it by the reading's key.
 
     Returns:
         The folder of runs, keys, rejects and summary.
@@ -128,8 +128,8 @@ def prepare(reading: Reading, parts: Parts, advance: Advance) -> Path:
         DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken.
     """
     key = reading.key
-    read_source(reading, parts.scratch(key), advance)
-    return parts.keep(key)
+    read_source(reading, cache.scratch(key), advance)
+    return cache.keep(key)
 
 
 def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int) -> None:

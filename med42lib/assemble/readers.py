@@ -17,7 +17,7 @@ from med42lib.assemble.prepare import Reading, prepare
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.process import die_with_creator
 from med42lib.core.progress import progress
-from med42lib.store.cache import Parts
+from med42lib.store.cache import StageCache
 
 BYTES_PER_PROCESS = 32_000_000
 """Less than this is read sooner than another process starts."""
@@ -35,16 +35,16 @@ class Counter(Protocol):
 _counter: Counter
 
 
-def prepare_all(readings: Sequence[Reading], parts: Parts) -> list[Path]:
+def prepare_all(readings: Sequence[Reading], cache: StageCache) -> list[Path]:
     """Prepare every source, the largest first; returns their folders in the order given.
 
     Raises:
         Med42Error: The first problem of any source.
     """
-    folders = {reading.name: folder for reading in readings if (folder := parts.find(reading.key)) is not None}
+    folders = {reading.name: folder for reading in readings if (folder := cache.find(reading.key)) is not None}
     unread = sorted((reading for reading in readings if reading.name not in folders), key=_bytes, reverse=True)
     processes = num_processes(unread)
-    made = _in_processes(unread, parts, processes) if unread and processes > 1 else _in_this_process(unread, parts)
+    made = _in_processes(unread, cache, processes) if unread and processes > 1 else _in_this_process(unread, cache)
     folders.update(zip((reading.name for reading in unread), made, strict=True))
     return [folders[reading.name] for reading in readings]
 
@@ -58,21 +58,21 @@ def use_system_memory() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
 
 
-def _in_this_process(readings: Sequence[Reading], parts: Parts) -> list[Path]:
+def _in_this_process(readings: Sequence[Reading], cache: StageCache) -> list[Path]:
     """Prepare one source after the other; a signal ends this at once, since no thread has to be waited for."""
     with progress("reading sources", None) as bar:
         return [
-            prepare(reading, parts, partial(bar.advance, note=_note(number, readings)))
+            prepare(reading, cache, partial(bar.advance, note=_note(number, readings)))
             for number, reading in enumerate(readings)
         ]
 
 
-def _in_processes(readings: Sequence[Reading], parts: Parts, processes: int) -> list[Path]:
+def _in_processes(readings: Sequence[Reading], cache: StageCache, processes: int) -> list[Path]:
     context = multiprocessing.get_context("forkserver")
     counter = context.Value("q", 0)
     executor = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(counter, dict(os.environ)))
     try:
-        futures = [executor.submit(_prepare, reading, parts) for reading in readings]
+        futures = [executor.submit(_prepare, reading, cache) for reading in readings]
         # Of the processes that it started, Python's pool watches only those that it had before the last call.
         executor.submit(_nothing)
         _wait(futures, counter)
@@ -110,8 +110,8 @@ def _start(counter: Counter, environment: Mapping[str, str]) -> None:
     die_with_creator()
 
 
-def _prepare(reading: Reading, parts: Parts) -> Path:
-    return prepare(reading, parts, _advance)
+def _prepare(reading: Reading, cache: StageCache) -> Path:
+    return prepare(reading, cache, _advance)
 
 
 def _nothing() -> None:

@@ -47,17 +47,17 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Pa
     from med42lib.assemble.selection import select
     from med42lib.core.progress import track
     from med42lib.formats.dataset import write_tables
-    from med42lib.store.cache import Parts
+    from med42lib.store.cache import StageCache
 
     use_system_memory()
     wanted = readings(config, data, scratch / "hub")
-    parts = dataset.parts or Parts(str(scratch / "store"), "assemble", scratch)
-    folders = prepare_all(wanted, parts)
+    cache = dataset.cache or StageCache(str(scratch / "store"), "assemble", scratch)
+    folders = prepare_all(wanted, cache)
     chosen, counts = select(config, sorted(config.sources), [read_keys(folder) for folder in folders])
     _check_not_empty(config, counts)
     blocks = track(mixed(folders, chosen), "writing the mixture", unit="blocks")
     dataset.rows = write_tables(dataset.folder, blocks)
-    _concatenate([folder / REJECTS_FILE for folder in folders], dataset.path(REJECTS_FILE))
+    _concatenate([folder / REJECTS_FILE for folder in folders], dataset.path(REJECTS_FILE, note=True))
     rows = mixture_rows(wanted, folders, counts)
     dataset.path(MIXTURE_FILE).write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     write_documents(config, dataset, rows)

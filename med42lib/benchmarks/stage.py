@@ -34,7 +34,7 @@ def benchmarks(config: BenchmarksConfig, *, data: Source, items: Target) -> None
 
     with (
         tempfile.TemporaryDirectory(prefix=".hub-", dir=items.folder.parent) as cache,
-        items.path(REJECTS_FILE).open("w", encoding="utf-8") as rejects,
+        items.path(REJECTS_FILE, note=True).open("w", encoding="utf-8") as rejects,
     ):
         kept, summary = _read_all(config, data, Path(cache), rejects.write)
     if not kept:

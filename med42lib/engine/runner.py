@@ -1,16 +1,17 @@
 """The one way a stage runs: check, reuse or call, verify, publish.
 
-settings and addresses ─► key ─► complete output under that key? ── yes ─► its addresses
-                                              │ no
-                                              ▼
-                          call the stage in its own scratch folder
-                                              │
-                     every target written? ─► publish, manifest last
+settings and addresses ─► key ─► sealed attempt under that key? ── yes ─► its outputs' addresses
+                                              │ no                                   ▲
+                                              ▼                                      │
+                          call the stage in its own scratch folder                   │
+                                              │                                      │
+                     every target written? ─► put all files, then seal ──────────────┘
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -25,11 +26,14 @@ from med42lib.core.errors import full_disk
 from med42lib.core.log import log
 from med42lib.engine.key import output_key
 from med42lib.engine.stage import Stage
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.cache import Parts
-from med42lib.store.manifest import MANIFEST_FILE, Input, Manifest, describe_folder
+from med42lib.store.base import Store
+from med42lib.store.cache import StageCache
+from med42lib.store.identity import HashCache
+from med42lib.store.manifest import Input, Manifest, describe_folder
+from med42lib.store.publish import Sealed, Upload, find_sealed
 from med42lib.store.scratch import attempt_folder
-from med42lib.store.store import Store, join_address, open_store
 
 RECORDED_PACKAGES = (
     "torch",
@@ -59,6 +63,22 @@ class Result:
     reused: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a stage, with everything that names its output."""
+
+    stage: Stage
+    config: StageConfig
+    sources: dict[str, Source]
+    key: str
+    store: Store
+    scratch: Path
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.stage.name}/{self.key}"
+
+
 def run_stage(stage: Stage, request: Request) -> Result:
     """Run a stage, or find what an earlier run of the same stage on the same inputs left.
 
@@ -70,63 +90,77 @@ def run_stage(stage: Stage, request: Request) -> Result:
     store = open_store(request.store)
     store.check()
     with attempt_folder(store.scratch_root(), stage.name) as scratch:
-        sources = {name: Source(address, cache=scratch / "in" / name) for name, address in request.sources.items()}
+        hashes = HashCache(store)
+        sources = {
+            name: Source(address, cache=scratch / "in" / name, hashes=hashes)
+            for name, address in request.sources.items()
+        }
         key = output_key(stage, config, {name: source.digest for name, source in sources.items()})
-        addresses = {target: join_address(store.address, stage.name, key, target) for target in stage.targets}
-        if stage.reuse and all(_complete(store, stage, key, target) for target in stage.targets):
-            log(stage.name).info("reused %s", join_address(store.address, stage.name, key))
-            return Result(addresses, reused=True)
-        _call(stage, config, key, sources, store, scratch)
-    return Result(addresses, reused=False)
+        hashes.save(scratch)
+        call = _Call(stage, config, sources, key, store, scratch)
+        if stage.reuse and (sealed := find_sealed(store, call.prefix, stage.targets)):
+            log(stage.name).info("reused %s", sealed.address)
+            return _result(stage, sealed, reused=True)
+        result = _result(stage, _run(call, hashes), reused=False)
+        hashes.save(scratch)
+    return result
 
 
-def _complete(store: Store, stage: Stage, key: str, target: str) -> bool:
-    """Say whether there is a finished output; its files' presence and sizes are checked where it is read."""
-    return store.read(f"{stage.name}/{key}/{target}/{MANIFEST_FILE}") is not None
+def _result(stage: Stage, sealed: Sealed, *, reused: bool) -> Result:
+    return Result({target: sealed.output(target) for target in stage.targets}, reused)
 
 
-def _call(stage: Stage, config: StageConfig, key: str, sources: dict[str, Source], store: Store, scratch: Path) -> None:
-    parts = Parts(store.address, stage.name, scratch / "parts")
-    targets = {name: Target(scratch / "out" / name, parts=parts) for name in stage.targets}
+def _run(call: _Call, hashes: HashCache) -> Sealed:
+    stage, scratch = call.stage, call.scratch
+    cache = StageCache(call.store.address, stage.name, scratch / "cache")
+    targets = {name: Target(scratch / "out" / name, cache=cache) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)
     started = time.monotonic()
     with _disk_errors(scratch):
-        stage.function(config, **sources, **targets)
+        stage.function(call.config, **call.sources, **targets)
     seconds = time.monotonic() - started
     unwritten = [name for name, target in targets.items() if not target.written]
     if unwritten:
         raise AssertionError(f"{stage.name} returned without writing {', '.join(unwritten)}")
+    sealed = _publish(call, targets, seconds, hashes)
+    log(stage.name).info("finished in %.1f s: %s", seconds, sealed.address)
+    return sealed
+
+
+def _publish(call: _Call, targets: Mapping[str, Target], seconds: float, hashes: HashCache) -> Sealed:
+    upload = Upload(call.store, call.prefix)
+    manifests = {}
     for name, target in targets.items():
-        _make_readable(target.folder)
-        manifest = _manifest(stage, name, key, config, sources, target, seconds)
-        store.publish(f"{stage.name}/{key}/{name}", target.folder, manifest.files, manifest.to_json())
-    log(stage.name).info("finished in %.1f s: %s", seconds, join_address(store.address, stage.name, key))
+        _give_usual_modes(target.folder)
+        manifests[name] = _manifest(call, name, target, seconds)
+        upload.put_folder(name, target.folder, manifests[name])
+    sealed = upload.seal(targets)
+    if sealed.attempt != upload.attempt:
+        log(call.stage.name).info("another run was first to finish this; its output counts, and this one is removed")
+        return sealed
+    for name, manifest in manifests.items():
+        hashes.learn(open_store(sealed.output(name)), manifest.files)
+    return sealed
 
 
-def _make_readable(folder: Path) -> None:
-    """Let others on a shared volume read what was made: safetensors writes files that only their owner can."""
+def _give_usual_modes(folder: Path) -> None:
+    """Give files the modes that new files get here: safetensors writes files that only their owner can read."""
+    umask = os.umask(0o077)
+    os.umask(umask)
     for path in folder.rglob("*"):
         if path.is_file():
-            path.chmod(path.stat().st_mode | 0o444)
+            path.chmod(0o666 & ~umask)
 
 
-def _manifest(
-    stage: Stage,
-    target_name: str,
-    key: str,
-    config: StageConfig,
-    sources: dict[str, Source],
-    target: Target,
-    seconds: float,
-) -> Manifest:
+def _manifest(call: _Call, target_name: str, target: Target, seconds: float) -> Manifest:
     return Manifest(
-        stage=stage.name,
+        stage=call.stage.name,
         target=target_name,
-        key=key,
-        config=config.model_dump(mode="json"),
-        inputs={name: Input(source.digest, source.address) for name, source in sources.items()},
-        files=describe_folder(target.folder),
+        key=call.key,
+        config=call.config.model_dump(mode="json"),
+        inputs={name: Input(source.digest, source.address) for name, source in call.sources.items()},
+        files=describe_folder(target.folder, target.notes),
         rows=target.rows,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),

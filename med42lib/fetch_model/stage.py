@@ -11,7 +11,7 @@ from med42lib.core.progress import progress
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.model_folder import CONFIG_FILE, MODEL_FOLDER
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.store import writing
+from med42lib.store.local import writing
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:

@@ -10,9 +10,9 @@ from med42lib.core.hashing import content_hash
 from med42lib.formats.contamination import NEAREST_FILE, PAIRS_FILE, Pair, read_nearest, read_pairs
 from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.inspect.find import ExampleFinder
+from med42lib.store.address import join_address
 from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Output
-from med42lib.store.store import join_address
 
 
 @dataclass(frozen=True, slots=True)

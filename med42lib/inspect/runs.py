@@ -10,10 +10,10 @@ from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.hashing import content_hash
 from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.inspect.find import ExampleFinder
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Lineage, Output, trace
-from med42lib.store.manifest import MANIFEST_FILE
-from med42lib.store.store import join_address, open_store
+from med42lib.store.publish import sealed_outputs
 
 # The last output that is there is the best to start from: the others are upstream of it.
 STAGE_OUTPUTS = (("pack", "packed"), ("decontaminate", "training"), ("assemble", "dataset"))
@@ -57,7 +57,7 @@ def newest_outputs(store_address: str, cache: Path) -> list[Source]:
     """
     found: list[Source] = []
     for stage, target in STAGE_OUTPUTS:
-        sources = open_outputs(_finished(store_address, stage, target), cache)
+        sources = open_outputs(sealed_outputs(open_store(store_address), stage, target), cache)
         found += sorted(sources, key=_created_at, reverse=True)
     if not found:
         raise DataError(
@@ -122,16 +122,6 @@ def _nothing_left(roots: Sequence[Source]) -> DataError:
 def _problem(what: str, ids: list[str]) -> ConfigError:
     more = ", …" if len(ids) > NUM_SHOWN_IDS else ""
     return ConfigError("med42 inspect dataset", [Problem("--id", f"{what}: {', '.join(ids[:NUM_SHOWN_IDS])}{more}")])
-
-
-def _finished(store_address: str, stage: str, target: str) -> list[str]:
-    store = open_store(store_address)
-    try:
-        names = store.names(stage)
-    except DataError:  # a folder of that name is not there
-        return []
-    finished = [name.removesuffix(f"/{MANIFEST_FILE}") for name in names if name.endswith(f"/{MANIFEST_FILE}")]
-    return [join_address(store_address, name) for name in finished if name.endswith(f"/{target}")]
 
 
 def _created_at(source: Source) -> str:

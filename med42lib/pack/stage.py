@@ -63,7 +63,7 @@ def pack_examples(config: PackConfig, dataset: Source, tokenizer: SampleTokenize
     folder = dataset.path(EXAMPLES_FILE).parent
     samples = tokenised_samples(read_examples(folder), tokenizer, config)
     with (
-        packed.path(REJECTS_FILE).open("w", encoding="utf-8") as rejects,
+        packed.path(REJECTS_FILE, note=True).open("w", encoding="utf-8") as rejects,
         PackedWriter(packed.folder, tokenizer.vocabulary_size) as writer,
     ):
         tally = Tally("training examples", rejects.write)

@@ -17,7 +17,7 @@ from med42lib.formats.model_folder import (
 )
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.store import writing
+from med42lib.store.local import writing
 
 PACKAGE_FILE = "package.json"
 

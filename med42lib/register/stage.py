@@ -15,8 +15,8 @@ from med42lib.register.config import RegisterConfig
 from med42lib.register.tracking import check_tracking, quiet_mlflow, tracking_address, ui_command
 from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
 from med42lib.store.artifacts import Source, Target
+from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
-from med42lib.store.store import S3_SCHEME
 
 if TYPE_CHECKING:
     from med42lib.register.registry import Registry

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from med42lib.core.errors import TrackingError
 from med42lib.core.log import redact
-from med42lib.store.store import S3_SCHEME
+from med42lib.store.base import S3_SCHEME
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 HOME_VARIABLE = "MED42_HOME"
@@ -45,7 +45,7 @@ def tracking_address() -> str:
     """
     address = os.environ.get(TRACKING_VARIABLE, "").strip()
     if not address:
-        return f"{SQLITE_SCHEME}{_home() / DATABASE_FILE}"
+        return f"{SQLITE_SCHEME}{home_folder() / DATABASE_FILE}"
     scheme = urlsplit(address).scheme.partition("+")[0]
     if not is_server(address) and scheme not in _DATABASES:
         raise TrackingError(
@@ -109,7 +109,8 @@ def quiet_mlflow() -> None:
         os.environ.setdefault(variable, value)
 
 
-def _home() -> Path:
+def home_folder() -> Path:
+    """Name the folder of what a user keeps on this machine, outside any store: MLflow's file, and reports."""
     return Path(os.environ.get(HOME_VARIABLE) or "runs").expanduser().absolute()
 
 

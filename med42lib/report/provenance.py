@@ -16,8 +16,8 @@ from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.report.formats import display_name
 from med42lib.report.scores import MODELS
 from med42lib.store.artifacts import Source
+from med42lib.store.base import PACKAGE_SCHEME
 from med42lib.store.lineage import trace
-from med42lib.store.store import PACKAGE_SCHEME
 
 Curve = tuple[tuple[int, float], ...]
 ADAPTER_CONFIG = "peft/adapter_config.json"

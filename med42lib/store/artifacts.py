@@ -14,31 +14,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from med42lib.core.errors import DataError
+from med42lib.store.address import open_store
+from med42lib.store.base import Store, StoredFile
+from med42lib.store.identity import HashCache
+from med42lib.store.local import writing
 from med42lib.store.manifest import (
     MANIFEST_FILE,
     METRICS_FILE,
     FileEntry,
     Manifest,
-    describe_file,
-    describe_files,
     files_digest,
+    has_content,
 )
-from med42lib.store.store import Store, open_store, writing
+from med42lib.store.names import checked_name, inside
 
 if TYPE_CHECKING:
-    from med42lib.store.cache import Parts
+    from med42lib.store.cache import StageCache
 
 
 class Source:
     """What a stage reads: the finished output of another stage, or a folder of the user's.
 
-    Files of a remote source are fetched on first use and checked against the manifest.
+    Files of a remote source are fetched on first use. What a manifest lists is compared with it before it is read:
+    size and content, the latter once, and again only where the file may have changed.
     """
 
-    def __init__(self, address: str, *, cache: Path | None = None, files: tuple[FileEntry, ...] | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        cache: Path | None = None,
+        files: tuple[FileEntry, ...] | None = None,
+        hashes: HashCache | None = None,
+    ) -> None:
         self.address = address
         self._store: Store = open_store(address)
         self._cache = cache
+        self._hashes = hashes or HashCache()
         self._checked: set[str] = set()
         if files is not None:
             self.files = files
@@ -49,7 +61,7 @@ class Source:
 
     def narrowed(self, files: tuple[FileEntry, ...]) -> Source:
         """Give the same source with only these of its files."""
-        return Source(self.address, cache=self._cache, files=files)
+        return Source(self.address, cache=self._cache, files=files, hashes=self._hashes)
 
     @cached_property
     def manifest(self) -> Manifest | None:
@@ -59,19 +71,21 @@ class Source:
 
     @cached_property
     def files(self) -> tuple[FileEntry, ...]:
-        """Every file with size and sha256: from the manifest, from a hub, or by hashing a folder of the user's.
+        """Every file with size and sha256: from the manifest, or by hashing what is new in a folder of the user's.
 
         Raises:
             DataError: If there is nothing at the address.
         """
         if self.manifest is not None:
             return self.manifest.files
-        known = self._store.entries()
-        if known is not None:
-            return known
-        described = describe_files({name: self._fetched(name) for name in self.sizes()})
-        self._checked.update(entry.path for entry in described)
-        return described
+        return self._hashes.entries(self._store, self._listing)
+
+    @cached_property
+    def _listing(self) -> dict[str, StoredFile]:
+        found = self._store.files()
+        if not found:
+            raise DataError(f"{self.address} holds no files; check the address")
+        return found
 
     def sizes(self) -> dict[str, int]:
         """Give every file's size in bytes, by name; no file is read for it.
@@ -81,10 +95,7 @@ class Source:
         """
         if "files" in vars(self) or self.manifest is not None:
             return {entry.path: entry.bytes for entry in self.files}
-        sizes = self._store.sizes()
-        if not sizes:
-            raise DataError(f"{self.address} holds no files; check the address")
-        return sizes
+        return {name: file.bytes for name, file in self._listing.items()}
 
     @property
     def digest(self) -> str:
@@ -95,15 +106,16 @@ class Source:
         """Give the local path of one file, of a sub-folder, or of everything.
 
         Raises:
-            DataError: If there is nothing of that name, or a fetched file differs from its manifest.
+            DataError: If there is nothing of that name, or a file differs from its manifest.
         """
         wanted = self._at(name)
         if not wanted:
             raise DataError(f"{self.address} has no {name!r}; it has {listing(self.files)}")
         for entry in wanted:
-            self._check(self._fetched(entry.path), entry)
-        local = self._store.local_path(name)
-        return local if local is not None else self._cached(name)
+            if entry.path not in self._checked:
+                self._check(entry)
+                self._checked.add(entry.path)
+        return self._local(name)
 
     def reach(self, name: str) -> Path:
         """Give the local path of one file, fetched if need be; neither it nor any other is hashed or checked.
@@ -112,7 +124,9 @@ class Source:
             DataError: If there is no such file.
             StoreError, AccessError, StoreUnavailable: If the place cannot be reached.
         """
-        path = self._fetched(name)
+        path = self._local(name)
+        if self._is_remote and not path.exists():
+            self._fetch(name)
         if not path.is_file():
             raise DataError(f"{self.address} has no file {name}")
         return path
@@ -143,57 +157,84 @@ class Source:
             return [self._by_name[name]]
         return [entry for entry in self.files if entry.path.startswith(f"{name}/")]
 
-    def _cached(self, name: str) -> Path:
+    @cached_property
+    def _is_remote(self) -> bool:
+        return self._store.local_path("") is None
+
+    def _local(self, name: str) -> Path:
+        """Say where a file or folder lies on this machine, or will once it is fetched."""
+        if not self._is_remote:
+            local = self._store.local_path(name)
+            assert local is not None
+            return local
         if self._cache is None:
             raise AssertionError(f"the remote source {self.address} was opened without a cache folder")
-        return self._cache / name if name else self._cache
+        return self._cache / checked_name(name, where=self.address) if name else self._cache
 
-    def _fetched(self, name: str) -> Path:
-        local = self._store.local_path(name)
-        if local is None:
-            local = self._cached(name)
-            if not local.exists():
-                with writing(local):
-                    local.parent.mkdir(parents=True, exist_ok=True)
-                    self._store.fetch(name, local)
-        return local
+    def _fetch(self, name: str) -> None:
+        path = self._local(name)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._store.fetch(name, path)
 
-    def _check(self, path: Path, entry: FileEntry) -> None:
-        """Compare the size always, and once the content of what came over a network; a wrong copy is not kept."""
-        is_copy = self._store.local_path(entry.path) is None
+    def _check(self, entry: FileEntry) -> None:
+        """Make sure that a file is what it is said to be. A copy left by an earlier run may be another; it goes."""
+        path = self._local(entry.path)
+        if self._is_remote and path.is_file() and not self._is_as_listed(path, entry):
+            path.unlink()
+        if self._is_remote and not path.exists():
+            self._fetch(entry.path)
         if not path.is_file() or path.stat().st_size != entry.bytes:
             problem = f"is missing or not {entry.bytes:,} bytes long, as its manifest says"
-        elif is_copy and entry.path not in self._checked and describe_file(path, entry.path) != entry:
+        elif not self._is_as_listed(path, entry):
             problem = "differs from its manifest"
         else:
-            self._checked.add(entry.path)
             return
-        if is_copy and path.is_file():
-            path.unlink()
-        raise DataError(f"{self.address}/{entry.path} {problem}; delete that output and run again")
+        if self._is_remote:
+            path.unlink(missing_ok=True)
+        raise DataError(f"{self.address}/{entry.path} {problem}; delete {self.address} and run again")
+
+    def _is_as_listed(self, path: Path, entry: FileEntry) -> bool:
+        if self._is_remote:
+            return has_content(path, entry.sha256)
+        if self.manifest is None:  # the file was hashed where it lies
+            return True
+        [found] = self._hashes.entries(self._store, self._store.files(entry.path))
+        return found.sha256 == entry.sha256
 
 
 class Target:
     """What a stage writes: a folder that is published, whole, when the stage returns.
 
-    `parts` is where the stage may keep parts of its work between runs; None outside a store.
+    `cache` is where the stage may keep work between runs; None outside a store.
     """
 
-    def __init__(self, folder: Path, *, parts: Parts | None = None) -> None:
+    def __init__(self, folder: Path, *, cache: StageCache | None = None) -> None:
         self.folder = folder
         self.rows: int | None = None
-        self.parts = parts
+        self.cache = cache
+        self.notes: set[str] = set()
 
-    def path(self, name: str) -> Path:
-        """Give the path of a file to write, with its folder made."""
-        path = self.folder / name
+    def path(self, name: str, *, note: bool = False) -> Path:
+        """Give the path of a file to write, with its folder made.
+
+        Args:
+            name: Relative, with forward slashes.
+            note: True for what people read, or what holds times: a change of it makes nothing again.
+
+        Raises:
+            DataError: If the name does not stay in the folder.
+        """
+        path = inside(self.folder, name)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if note:
+            self.notes.add(name)
         return path
 
     def metric(self, key: str, value: float, *, step: int = 0) -> None:
         """Record a number for MLflow and the report; kept in the store, replayed to MLflow by `register`."""
         line = json.dumps({"key": key, "value": float(value), "step": step, "timestamp_ms": int(time.time() * 1000)})
-        with self.path(METRICS_FILE).open("a", encoding="utf-8") as stream:
+        with self.path(METRICS_FILE, note=True).open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")
 
     @property

@@ -1,14 +1,14 @@
-"""Parts of an output, kept by what they were made of, so that a rerun makes only those that changed.
+"""What a stage keeps between runs, by what it was made of, so that a rerun makes only what changed.
 
 A stage's output is reused whole or not at all. A stage that reads many independent sources keeps what it made of each
-under a key of its own, below `.parts/` in the store:
+under a key of its own, below `.cache/` in the store:
 
-    folder = parts.find(key)
+    folder = cache.find(key)
     if folder is None:
-        ... write everything into parts.scratch(key) ...
-        folder = parts.keep(key)
+        ... write everything into cache.scratch(key) ...
+        folder = cache.keep(key)
 
-`.parts/` can be deleted at any time; the next run then reads everything again.
+`.cache/` can be deleted at any time; the next run then reads everything again.
 """
 
 from __future__ import annotations
@@ -16,30 +16,39 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
+from med42lib.store.identity import HashCache
 from med42lib.store.manifest import Manifest, describe_folder
-from med42lib.store.store import join_address, open_store
+from med42lib.store.publish import Upload, find_sealed
 
-PARTS_FOLDER = ".parts"
+CACHE_FOLDER = ".cache"
+_KEPT = "kept"
 
 
-class Parts:
-    """The kept parts of one stage in the store at an address; can be handed to another process."""
+class StageCache:
+    """What one stage keeps in the store at an address; can be handed to another process."""
 
     def __init__(self, store_address: str, stage: str, scratch: Path) -> None:
         self._address, self._stage, self._scratch = store_address, stage, scratch
 
     def find(self, key: str) -> Path | None:
-        """Give the local folder of a kept part, fetched if need be; None if there is none.
+        """Give the local folder of what was kept, fetched if need be; None if there is nothing.
 
         Raises:
             DataError: If files of it are missing or differ from its manifest.
         """
-        source = Source(join_address(self._address, self._prefix(key)), cache=self._scratch / "kept" / key)
-        return None if source.manifest is None else source.path()
+        store = open_store(self._address)
+        sealed = find_sealed(store, self._prefix(key), [_KEPT])
+        if sealed is None:
+            return None
+        hashes = HashCache(store)
+        folder = Source(sealed.output(_KEPT), cache=self._scratch / "kept" / key, hashes=hashes).path()
+        hashes.save(self._scratch)
+        return folder
 
     def scratch(self, key: str) -> Path:
-        """Make the empty folder in which a part is to be written."""
+        """Make the empty folder in which something is to be written."""
         folder = self._scratch / "made" / key
         folder.mkdir(parents=True)
         return folder
@@ -47,9 +56,20 @@ class Parts:
     def keep(self, key: str) -> Path:
         """Publish what was written into the scratch folder; returns where it lies on this machine."""
         folder = self._scratch / "made" / key
-        manifest = Manifest(
+        store = open_store(self._address)
+        upload, manifest = Upload(store, self._prefix(key)), self._manifest(key, folder)
+        upload.put_folder(_KEPT, folder, manifest)
+        sealed = upload.seal([_KEPT])
+        kept = open_store(sealed.output(_KEPT))
+        hashes = HashCache(store)
+        hashes.learn(kept, manifest.files)
+        hashes.save(self._scratch)
+        return kept.local_path("") or folder
+
+    def _manifest(self, key: str, folder: Path) -> Manifest:
+        return Manifest(
             stage=self._stage,
-            target="part",
+            target=_KEPT,
             key=key,
             config={},
             inputs={},
@@ -58,9 +78,6 @@ class Parts:
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
         )
-        store = open_store(self._address)
-        store.publish(self._prefix(key), folder, manifest.files, manifest.to_json())
-        return store.local_path(self._prefix(key)) or folder
 
     def _prefix(self, key: str) -> str:
-        return f"{PARTS_FOLDER}/{self._stage}/{key}"
+        return f"{CACHE_FOLDER}/{self._stage}/{key}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,14 +24,16 @@ from med42lib.core.errors import (
     StoreError,
     StoreUnavailable,
 )
-from med42lib.store.manifest import MANIFEST_FILE, FileEntry, describe_file
+from med42lib.store.base import HUB_SCHEME, StoredFile
+from med42lib.store.manifest import GIT_PREFIX, MANIFEST_FILE
+from med42lib.store.names import checked_name
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoSibling
 
-HUB_SCHEME = "hub:"
 DATASETS = "datasets/"
+_BLOCK_BYTES = 1 << 20
 _ADDRESS = re.compile(r"hub:(datasets/)?(?!datasets/)(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})")
 _NO_ANSWER, _TRY_AGAIN, _SERVER_ERROR = 0, 429, 500
 _REJECTED = (401, 403)
@@ -60,24 +62,25 @@ class HubStore:
         """Refuse: a hub is read, never written."""
         self._refuse()
 
-    def names(self, prefix: str = "") -> list[str]:
-        """List the files below a prefix."""
-        names = [file.rfilename for file in self._listing]
-        return sorted(name for name in names if not prefix or name == prefix or name.startswith(f"{prefix}/"))
-
-    def sizes(self) -> dict[str, int]:
-        """Give every file's size, as the hub lists it."""
-        return {file.rfilename: file.size or 0 for file in sorted(self._listing, key=lambda file: file.rfilename)}
-
-    def entries(self) -> tuple[FileEntry, ...]:
-        """Describe every file; only the small ones, of which the hub keeps no sha256, are fetched for it."""
-        return tuple(sorted(map(self._entry, self._listing), key=lambda entry: entry.path))
+    def files(self, prefix: str = "") -> dict[str, StoredFile]:
+        """List the files below a prefix; the hub knows their contents' names, and one revision cannot change."""
+        return {
+            name: file
+            for name, file in self._files.items()
+            if not prefix or name == prefix or name.startswith(f"{prefix}/")
+        }
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if there is none. A repository is never an output of ours: it has no manifest."""
-        if name == MANIFEST_FILE or name not in self.names():
+        if name == MANIFEST_FILE or name not in self._files:
             return None
         return self._downloaded(name).read_bytes()
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Read a file from the hub's cache folder, fetched if need be."""
+        with self._downloaded(name).open("rb") as stream:
+            while block := stream.read(_BLOCK_BYTES):
+                yield block
 
     def local_path(self, name: str) -> None:
         """Nothing lies here: everything has to be fetched."""
@@ -91,7 +94,15 @@ class HubStore:
         """Refuse: a hub is read, never written."""
         self._refuse()
 
-    def publish(self, prefix: str, folder: Path, files: Sequence[FileEntry], manifest: str) -> NoReturn:
+    def put(self, name: str, path: Path) -> NoReturn:
+        """Refuse: a hub is read, never written."""
+        self._refuse()
+
+    def put_once(self, name: str, content: bytes) -> NoReturn:
+        """Refuse: a hub is read, never written."""
+        self._refuse()
+
+    def delete(self, prefix: str) -> NoReturn:
         """Refuse: a hub is read, never written."""
         self._refuse()
 
@@ -102,16 +113,12 @@ class HubStore:
         return HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
 
     @cached_property
-    def _listing(self) -> list[RepoSibling]:
+    def _files(self) -> dict[str, StoredFile]:
         with self._translated():
             ask = self._api.dataset_info if self._kind == "dataset" else self._api.model_info
             info = ask(self._repo, revision=self._revision, files_metadata=True)
-        return info.siblings or []
-
-    def _entry(self, file: RepoSibling) -> FileEntry:
-        if file.lfs is not None:
-            return FileEntry(file.rfilename, file.lfs.size, file.lfs.sha256)
-        return describe_file(self._downloaded(file.rfilename), file.rfilename)
+        files = {checked_name(file.rfilename, where=self.address): _stored(file) for file in info.siblings or []}
+        return dict(sorted(files.items()))
 
     def _downloaded(self, name: str) -> Path:
         with self._translated(name):
@@ -137,6 +144,12 @@ class HubStore:
 
     def _refuse(self) -> NoReturn:
         raise StoreError(f"{self.address} can only be read; choose a folder or an s3:// address to write to")
+
+
+def _stored(file: RepoSibling) -> StoredFile:
+    if file.lfs is not None:
+        return StoredFile(file.lfs.size, "", content=file.lfs.sha256)
+    return StoredFile(file.size or 0, "", content=f"{GIT_PREFIX}{file.blob_id}" if file.blob_id else "")
 
 
 def _explained(address: str, page: str, error: BaseException) -> Med42Error:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
-from med42lib.store.hub import HUB_SCHEME
+from med42lib.store.base import HUB_SCHEME
 from med42lib.store.manifest import Manifest
-from med42lib.store.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,6 @@ def _open(address: str, cache: Path) -> Source | None:
 
 def _names(address: str) -> list[str]:
     try:
-        return open_store(address).names()
+        return list(open_store(address).files())
     except DataError:
         return []

@@ -4,29 +4,56 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.store.names import checked_name
 
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.jsonl"
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 _HASH_BLOCK_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+GIT_PREFIX = "git-blob:"
+_GIT_BLOB = re.compile(rf"{GIT_PREFIX}[0-9a-f]{{40}}")
+_HASH_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file of an output; `path` is relative to the output's folder, with forward slashes."""
+    """One file of an output; `path` is relative to the output's folder, with forward slashes.
+
+    A `note` is for people, or holds times: it is checked like any other file, but does not enter the digest. `sha256`
+    is 64 hexadecimal digits; for a hub's small files, of which the hub keeps no SHA-256, it is `git-blob:` and the
+    40 digits of git's own hash.
+    """
 
     path: str
     bytes: int
     sha256: str
+    note: bool = False
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object], *, where: str) -> FileEntry:
+        """Read an entry that may come from a stranger.
+
+        Raises:
+            ValueError: If a value is not of the right type or form.
+            DataError: If the name does not stay in its folder.
+        """
+        size, sha256, note = values["bytes"], values["sha256"], values.get("note", False)
+        if type(size) is not int or size < 0 or not isinstance(sha256, str) or not isinstance(note, bool):
+            raise ValueError(f"a file's size, sha256 or note is of the wrong type: {str(values)[:200]}")
+        if not (_SHA256.fullmatch(sha256) or _GIT_BLOB.fullmatch(sha256)):
+            raise ValueError(f"{sha256[:80]!r} is no SHA-256")
+        return cls(checked_name(values["path"], where=where), size, sha256, note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +68,7 @@ class Input:
 class Manifest:
     """Everything that is recorded of one output.
 
-    `digest` names the content alone; `METRICS_FILE`, which holds times, is listed but does not enter it.
+    `digest` names the content alone: notes are listed but do not enter it.
     """
 
     stage: str
@@ -61,11 +88,6 @@ class Manifest:
         """Name the content: equal for equal files, wherever and whenever they were made."""
         return files_digest(self.files)
 
-    @property
-    def total_bytes(self) -> int:
-        """Sum the sizes of all files."""
-        return sum(entry.bytes for entry in self.files)
-
     def to_json(self) -> str:
         """Write the manifest as indented JSON."""
         return json.dumps({**asdict(self), "digest": self.digest}, indent=1, sort_keys=True)
@@ -78,48 +100,78 @@ class Manifest:
             DataError: If the content is not a manifest of this layout; `where` goes into the message.
         """
         try:
-            values: dict[str, Any] = json.loads(content)
-            if values.get("layout") != LAYOUT_VERSION:
-                raise ValueError(f"its layout is {values.get('layout')!r}, not {LAYOUT_VERSION}")
-            values.pop("digest")
-            values["inputs"] = {name: Input(**entry) for name, entry in values["inputs"].items()}
-            values["files"] = tuple(FileEntry(**entry) for entry in values["files"])
-            return cls(**values)
+            return cls._parsed(json.loads(content), where)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise DataError(
-                f"{where} is not a readable manifest of a stage's output ({error}); if that folder is yours, rename "
-                "the file; otherwise delete the folder and run again"
+                f"{where} is not a readable manifest of a stage's output ({str(error)[:300]}); if that folder is "
+                "yours, rename the file; otherwise delete the folder and run again"
             ) from error
+
+    @classmethod
+    def _parsed(cls, values: dict[str, Any], where: str) -> Manifest:
+        if values.get("layout") != LAYOUT_VERSION:
+            raise ValueError(f"its layout is {str(values.get('layout'))[:80]}, not {LAYOUT_VERSION}")
+        digest = values.pop("digest")
+        values["inputs"] = {name: Input(**entry) for name, entry in values["inputs"].items()}
+        values["files"] = tuple(FileEntry.parse(entry, where=where) for entry in values["files"])
+        manifest = cls(**values)
+        if len({entry.path for entry in manifest.files}) != len(manifest.files):
+            raise ValueError("it lists a file twice")
+        if manifest.digest != digest:
+            raise ValueError("its digest is not that of the files it lists")
+        return manifest
 
 
 def files_digest(files: Iterable[FileEntry]) -> str:
-    """Hash names, sizes and contents of files into 64 hexadecimal digits, in any order, without times."""
-    lines = sorted(f"{e.path}\0{e.bytes}\0{e.sha256}" for e in files if e.path != METRICS_FILE)
+    """Hash names, sizes and contents of files into 64 hexadecimal digits, in any order, without notes."""
+    lines = sorted(f"{e.path}\0{e.bytes}\0{e.sha256}" for e in files if not e.note)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def describe_folder(folder: Path) -> tuple[FileEntry, ...]:
-    """List every file below `folder` with size and sha256, sorted by path."""
+def describe_folder(folder: Path, notes: Set[str] = frozenset()) -> tuple[FileEntry, ...]:
+    """List every file below `folder` with size and sha256, sorted by path; those named in `notes` are notes."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return describe_files({name: folder / name for name in names})
+
+    def described(name: str, stop: Event) -> FileEntry:
+        return replace(describe_file(folder / name, name, stop=stop), note=name in notes)
+
+    return tuple(in_threads(described, names))
 
 
-def describe_files(paths: Mapping[str, Path]) -> tuple[FileEntry, ...]:
-    """Hash files by their names, several at a time: Python hashes outside its lock."""
+def in_threads(describe: Callable[[str, Event], FileEntry], names: Sequence[str]) -> list[FileEntry]:
+    """Hash several files at a time: Python hashes outside its lock. The event is set when it is to end early."""
     stop = Event()
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(max_workers=_HASH_THREADS) as threads:
         try:
-            return tuple(threads.map(partial(describe_file, stop=stop), paths.values(), paths))
+            return list(threads.map(lambda name: describe(name, stop), names))
         finally:
             stop.set()  # a signal must not wait for a hundred gigabytes
 
 
 def describe_file(path: Path, name: str, *, stop: Event | None = None) -> FileEntry:
     """Hash one file in blocks of 1 MiB, and leave off early if told to stop."""
+    with path.open("rb") as stream:
+        return describe_blocks(iter(partial(stream.read, _HASH_BLOCK_BYTES), b""), name, stop=stop)
+
+
+def describe_blocks(blocks: Iterable[bytes], name: str, *, stop: Event | None = None) -> FileEntry:
+    """Hash a file that comes in blocks, and leave off early if told to stop."""
     digest = hashlib.sha256()
     size = 0
-    with path.open("rb") as stream:
-        while (block := stream.read(_HASH_BLOCK_BYTES)) and not (stop and stop.is_set()):
-            digest.update(block)
-            size += len(block)
+    for block in blocks:
+        if stop and stop.is_set():
+            break
+        digest.update(block)
+        size += len(block)
     return FileEntry(name, size, digest.hexdigest())
+
+
+def has_content(path: Path, sha256: str) -> bool:
+    """Say whether a file has the content that a `FileEntry.sha256` names."""
+    if not sha256.startswith(GIT_PREFIX):
+        return describe_file(path, path.name).sha256 == sha256
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        for block in iter(partial(stream.read, _HASH_BLOCK_BYTES), b""):
+            digest.update(block)
+    return digest.hexdigest() == sha256.removeprefix(GIT_PREFIX)

@@ -7,11 +7,11 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, or a role given to the pod
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -27,9 +27,9 @@ from botocore.exceptions import (
 )
 
 from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
-from med42lib.core.progress import progress
-from med42lib.store.manifest import MANIFEST_FILE, FileEntry
-from med42lib.store.store import S3_SCHEME
+from med42lib.store.base import S3_SCHEME, StoredFile
+from med42lib.store.names import checked_name
+from med42lib.store.scratch import machine_scratch
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -59,7 +59,12 @@ _FORBIDDEN = {
     "SignatureDoesNotMatch",
     "AllAccessDisabled",
 }
-_LOST_RACE = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+_IS_THERE = {"412", "PreconditionFailed"}
+_CONFLICT = {"409", "ConditionalRequestConflict"}
+_NOT_KNOWN = {"501", "NotImplemented"}
+_BLOCK_BYTES = 1 << 20
+_PROBE = ".check/conditional-put"
+_CONFLICT_ATTEMPTS = 8
 
 
 def make_client(*, max_attempts: int = 10) -> S3Client:
@@ -102,29 +107,32 @@ class S3Store:
         return shared_client(*(os.environ.get(name) for name in _CONNECTION_VARIABLES))
 
     def check(self) -> None:
-        """Make sure the bucket exists and the credentials are good, before some server creates it on a PUT."""
+        """Make sure that the bucket is there, the credentials are good, and the server can put a file only once.
+
+        Asking for the bucket comes first: some servers create one on a PUT.
+        """
+        client = make_client(max_attempts=3)
         with translated(self.address, self._bucket):
-            make_client(max_attempts=3).head_bucket(Bucket=self._bucket)
+            client.head_bucket(Bucket=self._bucket)
+            if self._put_if_new(client, _PROBE, b"") and self._put_if_new(client, _PROBE, b""):
+                raise StoreError(_unconditional(self.address, "it accepted the same file twice"))
 
-    def names(self, prefix: str = "") -> list[str]:
-        """List the files below a prefix."""
-        return list(self._listed(prefix))
-
-    def sizes(self) -> dict[str, int]:
-        """Give every file's size, as the bucket lists it."""
-        return self._listed("")
-
-    def _listed(self, prefix: str) -> dict[str, int]:
+    def files(self, prefix: str = "") -> dict[str, StoredFile]:
+        """List the files below a prefix. Markers of empty folders, whose keys end with a slash, are left out."""
         start = self._key(prefix)
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=start)
         with translated(self.address, self._bucket):
-            sizes = {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
-        inside = [key for key in sizes if not start or key == start or key.startswith(f"{start}/")]
-        return {self._name(key): sizes[key] for key in sorted(inside) if not key.endswith("/")}
+            entries = [entry for page in pages for entry in page.get("Contents", [])]
+        found = {
+            self._name(entry["Key"]): StoredFile(entry["Size"], entry["ETag"], entry["LastModified"].timestamp())
+            for entry in entries
+            if self._is_below(entry["Key"], start)
+        }
+        return dict(sorted(found.items()))
 
-    def entries(self) -> None:
-        """Know no hashes: files have to be read."""
-        return None
+    @staticmethod
+    def _is_below(key: str, start: str) -> bool:
+        return not key.endswith("/") and (not start or key == start or key.startswith(f"{start}/"))
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if there is none."""
@@ -135,6 +143,12 @@ class S3Store:
                 if _code(error) in _ABSENT:
                     return None
                 raise
+
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Read a file in blocks of 1 MiB."""
+        with translated(f"{self.address}/{name}", self._bucket):
+            body = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"]
+            yield from body.iter_chunks(_BLOCK_BYTES)
 
     def local_path(self, name: str) -> None:
         """Nothing lies here: everything has to be fetched."""
@@ -148,40 +162,60 @@ class S3Store:
         partial.rename(path)
 
     def scratch_root(self) -> Path:
-        """Prepare outputs in $MED42_SCRATCH, or the machine's temporary folder."""
-        default = Path(tempfile.gettempdir()) / f"med42-{os.getuid()}"
-        return Path(os.environ.get("MED42_SCRATCH", default))
+        """Prepare outputs in the machine's scratch folder."""
+        return machine_scratch()
 
-    def publish(self, prefix: str, folder: Path, files: Sequence[FileEntry], manifest: str) -> None:
-        """Upload every file in parallel parts, and the manifest last; what is complete already is left alone."""
-        if self.read(str(PurePosixPath(prefix, MANIFEST_FILE))) is not None:
-            return
-        with translated(f"{self.address}/{prefix}", self._bucket):
-            with progress(f"upload {prefix}", sum(entry.bytes for entry in files), unit="B") as bar:
-                for entry in files:
-                    self._upload(folder / entry.path, str(PurePosixPath(prefix, entry.path)), entry.bytes)
-                    bar.advance(entry.bytes)
-            self._put_once(str(PurePosixPath(prefix, MANIFEST_FILE)), manifest.encode())
-
-    def _upload(self, path: Path, name: str, num_bytes: int) -> None:
-        key = self._key(name)
-        self._client.upload_file(str(path), self._bucket, key, Config=_TRANSFER)
-        stored = self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]
+    def put(self, name: str, path: Path) -> None:
+        """Upload a file in parallel parts."""
+        num_bytes = path.stat().st_size
+        with translated(f"{self.address}/{name}", self._bucket):
+            self._client.upload_file(str(path), self._bucket, self._key(name), Config=_TRANSFER)
+            stored = self._client.head_object(Bucket=self._bucket, Key=self._key(name))["ContentLength"]
         if stored != num_bytes:
             raise StoreError(f"{self.address}/{name}: {num_bytes:,} bytes sent but {stored:,} stored; run again")
 
-    def _put_once(self, name: str, content: bytes) -> None:
-        try:
-            self._client.put_object(Bucket=self._bucket, Key=self._key(name), Body=content, IfNoneMatch="*")
-        except ClientError as error:
-            if _code(error) not in _LOST_RACE:
-                raise
+    def put_once(self, name: str, content: bytes) -> bool:
+        """Put a file with `If-None-Match: *`. Where an answer was lost and asked for again, our own file is there."""
+        with translated(f"{self.address}/{name}", self._bucket):
+            return self._put_if_new(self._client, name, content)
+
+    def delete(self, prefix: str) -> None:
+        """Remove the file of that name, or all below it."""
+        for name in self.files(prefix):
+            with translated(f"{self.address}/{name}", self._bucket):
+                self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+
+    def _put_if_new(self, client: S3Client, name: str, content: bytes) -> bool:
+        for attempt in range(_CONFLICT_ATTEMPTS):
+            try:
+                client.put_object(Bucket=self._bucket, Key=self._key(name), Body=content, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) in _IS_THERE:
+                    return False
+                if _code(error) in _NOT_KNOWN:
+                    raise StoreError(_unconditional(self.address, str(error))) from error
+                if _code(error) not in _CONFLICT:
+                    raise
+                time.sleep(0.05 * 2**attempt)  # another put was under way, and may yet fail
+            else:
+                return True
+        raise StoreUnavailable(f"{self.address}/{name}: other writers kept interfering; run again")
 
     def _key(self, name: str) -> str:
+        if name:
+            checked_name(name, where=self.address)
         return "/".join(part for part in (self._prefix, name) if part)
 
     def _name(self, key: str) -> str:
-        return key.removeprefix(f"{self._prefix}/") if self._prefix else key
+        name = key.removeprefix(f"{self._prefix}/") if self._prefix else key
+        return checked_name(name, where=f"the listing of {self.address}")
+
+
+def _unconditional(address: str, why: str) -> str:
+    return (
+        f"{address}: the S3 server does not honour conditional writes (If-None-Match: *; {why}). Without them two "
+        "runs could spoil each other's outputs; use a server that has them: AWS S3, MinIO, Ceph, SeaweedFS"
+    )
 
 
 @contextmanager

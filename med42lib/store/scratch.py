@@ -1,18 +1,26 @@
-"""A folder for each attempt at a stage, taken away with the attempt, however that ended."""
+"""A folder for each attempt at something, taken away with the attempt, however that ended."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from med42lib.store.store import writing
+from med42lib.core.errors import StoreError
+from med42lib.store.local import writing
 
 _LOCK = ".lock"
+SCRATCH_VARIABLE = "MED42_SCRATCH"
+
+
+def machine_scratch() -> Path:
+    """Name this user's own scratch folder on this machine, below $MED42_SCRATCH or the system's temporary folder."""
+    return Path(os.environ.get(SCRATCH_VARIABLE) or tempfile.gettempdir(), f"med42-{os.getuid()}")
 
 
 @contextmanager
@@ -21,9 +29,13 @@ def attempt_folder(root: Path, label: str) -> Iterator[Path]:
 
     An attempt holds a lock on its folder as long as its process lives, so that the folder of a killed one
     can be told from that of one at work, and two attempts never share one.
+
+    Raises:
+        StoreError: If `root` is not this user's own folder, or cannot be written.
+        NoSpaceError: If the disk is full.
     """
     with writing(root):
-        root.mkdir(parents=True, exist_ok=True)
+        _own(root)
         remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=root))
         lock = _lock(folder)
@@ -36,10 +48,35 @@ def attempt_folder(root: Path, label: str) -> Iterator[Path]:
 
 def remove_abandoned(root: Path) -> list[Path]:
     """Remove the folders below `root` whose process is gone; returns them."""
-    abandoned = [folder for folder in root.iterdir() if (folder / _LOCK).exists() and not _locked(folder)]
+    abandoned = [folder for folder in root.iterdir() if _is_abandoned(folder)]
     for folder in abandoned:
         shutil.rmtree(folder, ignore_errors=True)
     return abandoned
+
+
+def _own(root: Path) -> None:
+    """Make the folder for this user alone, or make sure that nobody else made it: others could lay links in it."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(mode=0o700)
+    except FileExistsError:
+        found = root.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != _owner_of_new_files(root):
+            raise StoreError(
+                f"the scratch folder {root} is a link, no folder, or somebody else's (user {found.st_uid}); remove it, "
+                f"or set {SCRATCH_VARIABLE} to another folder"
+            ) from None
+        root.chmod(0o700)
+
+
+def _owner_of_new_files(folder: Path) -> int:
+    """Find out as whom this process writes there: some network volumes give all files to one user."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        return os.stat(made).st_uid
+
+
+def _is_abandoned(folder: Path) -> bool:
+    return not folder.is_symlink() and (folder / _LOCK).exists() and not _locked(folder)
 
 
 def _lock(folder: Path) -> int:
@@ -52,8 +89,8 @@ def _lock(folder: Path) -> int:
 
 def _locked(folder: Path) -> bool:
     try:
-        lock = os.open(folder / _LOCK, os.O_RDWR)
-    except FileNotFoundError:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:  # gone meanwhile, or a link that is none of ours
         return True
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,7 +28,7 @@ from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.formats.rejects import Reject
 from med42lib.readers.parsers import Record
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.cache import Parts
+from med42lib.store.cache import StageCache
 
 CARDS = "medical_flashcards/medical_meadow_medical_flashcards.json"
 ADVICE = "pubmed_health_advice"
@@ -63,8 +63,8 @@ def run_stage(data: Path, folder: Path, sources: Mapping[str, Any] = ALL, **othe
     """Run the stage; parts are kept below `store` if one is given. Returns the folder it wrote."""
     folder.mkdir(parents=True)
     store = others.pop("store", None)
-    parts = None if store is None else Parts(str(store), "assemble", folder.parent / f"{folder.name}-scratch")
-    assemble(settings(sources, **others), data=Source(str(data)), dataset=Target(folder, parts=parts))
+    cache = None if store is None else StageCache(str(store), "assemble", folder.parent / f"{folder.name}-scratch")
+    assemble(settings(sources, **others), data=Source(str(data)), dataset=Target(folder, cache=cache))
     return folder
 
 

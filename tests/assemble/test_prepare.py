@@ -21,7 +21,7 @@ from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
 from med42lib.store.artifacts import Source
-from med42lib.store.cache import Parts
+from med42lib.store.cache import StageCache
 from tests.assemble.small_sources import ADVICE, CARDS, settings, write_advice, write_cards
 from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
@@ -99,8 +99,8 @@ def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monk
         point_client_at(hub.endpoint, monkeypatch, tmp_path)
         one = reading(data, layout="huggingface", hub=f"{REPO}@{REVISION}")
         assert one.data.address == f"hub:datasets/{REPO}@{REVISION}"
-        [folder] = prepare_all([one], Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"))
-        [again] = prepare_all([one], Parts(str(tmp_path / "store"), "assemble", tmp_path / "two"))
+        [folder] = prepare_all([one], StageCache(str(tmp_path / "store"), "assemble", tmp_path / "one"))
+        [again] = prepare_all([one], StageCache(str(tmp_path / "store"), "assemble", tmp_path / "two"))
     assert len(read_keys(folder)) == 2
     assert [file["path"] for file in json.loads((folder / SUMMARY_FILE).read_text())["files"]] == [name]
     assert again == folder
@@ -148,7 +148,7 @@ def test_a_source_becomes_runs_keys_rejects_and_counts(filled: Path, tmp_path: P
         json.dumps([{"input": "a?", "output": "b"}, {"input": "a?"}, {"input": "c", "output": "d"}])
     )
     one = reading(filled, stage={"max_rejected_share": 0.5})
-    folder = prepare(one, Parts(str(tmp_path / "store"), "assemble", tmp_path / "scratch"), nothing)
+    folder = prepare(one, StageCache(str(tmp_path / "store"), "assemble", tmp_path / "scratch"), nothing)
     assert len(read_keys(folder)) == 2
     assert len(list(folder.glob("run-*"))) == 1
     [reject] = [json.loads(line) for line in (folder / REJECTS_FILE).read_text().splitlines()]
@@ -159,16 +159,16 @@ def test_a_source_becomes_runs_keys_rejects_and_counts(filled: Path, tmp_path: P
 
 
 def test_what_was_read_before_is_found_and_its_files_are_not_opened(filled: Path, tmp_path: Path) -> None:
-    first = prepare_all([reading(filled)], Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"))
+    first = prepare_all([reading(filled)], StageCache(str(tmp_path / "store"), "assemble", tmp_path / "one"))
     again = reading(filled, target="all", repeat=2)
     (filled / CARDS).unlink()
-    assert prepare_all([again], Parts(str(tmp_path / "store"), "assemble", tmp_path / "two")) == first
+    assert prepare_all([again], StageCache(str(tmp_path / "store"), "assemble", tmp_path / "two")) == first
 
 
 def test_a_source_that_fails_leaves_no_part(filled: Path, tmp_path: Path) -> None:
     write_cards(filled, [])
     with pytest.raises(DataError, match="hold no records"):
-        prepare(reading(filled), Parts(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
+        prepare(reading(filled), StageCache(str(tmp_path / "store"), "assemble", tmp_path / "one"), nothing)
     assert not (tmp_path / "store").exists()
 
 

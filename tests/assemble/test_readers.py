@@ -15,7 +15,7 @@ from med42lib.assemble.prepare import Reading, readings
 from med42lib.assemble.readers import PROCESSES_VARIABLE, num_processes, prepare_all
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.store.artifacts import Source
-from med42lib.store.cache import Parts
+from med42lib.store.cache import StageCache
 from med42lib.store.manifest import FileEntry
 from tests.assemble.small_sources import (
     ADVICE,
@@ -43,9 +43,9 @@ def filled(data: Path) -> Path:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    """An empty store's parts."""
-    return Parts(str(tmp_path / "store"), "assemble", tmp_path / "scratch")
+def cache(tmp_path: Path) -> StageCache:
+    """An empty store's cache."""
+    return StageCache(str(tmp_path / "store"), "assemble", tmp_path / "scratch")
 
 
 def both(data: Path) -> list[Reading]:
@@ -66,59 +66,59 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_every_source_is_prepared_and_found_in_the_order_given(
-    filled: Path, parts: Parts, processes: str, monkeypatch: pytest.MonkeyPatch
+    filled: Path, cache: StageCache, processes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PROCESSES_VARIABLE, processes)
     wanted = both(filled)
-    folders = prepare_all(wanted, parts)
-    assert [folder.name for folder in folders] == [one.key for one in wanted]
-    assert prepare_all(wanted[::-1], parts) == folders[::-1]
+    folders = prepare_all(wanted, cache)
+    assert [folder.parents[1].name for folder in folders] == [one.key for one in wanted]
+    assert prepare_all(wanted[::-1], cache) == folders[::-1]
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_an_error_in_one_source_reaches_the_caller_with_its_text(
-    filled: Path, parts: Parts, processes: str, monkeypatch: pytest.MonkeyPatch
+    filled: Path, cache: StageCache, processes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PROCESSES_VARIABLE, processes)
     (filled / CARDS).write_text('[{"input": "cut')
     with pytest.raises(DataError, match=rf"{CARDS} is not a whole JSON document.*copy it again"):
-        prepare_all(both(filled), parts)
+        prepare_all(both(filled), cache)
 
 
 def test_after_an_error_no_other_source_is_begun(
-    filled: Path, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Path, cache: StageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PROCESSES_VARIABLE, "1")
     sizes = {"small": 10, "medium": 20, "large": 30}
     wanted = [fake(FailingReading, name, sized(size, filled).data, tmp_path) for name, size in sizes.items()]
     with pytest.raises(DataError, match="large is broken"):
-        prepare_all(wanted, parts)
+        prepare_all(wanted, cache)
     assert {path.stem for path in tmp_path.glob("*.pid")} == {"large"}
 
 
 @pytest.mark.usefixtures("no_processes")
 def test_what_is_kept_needs_no_process_and_does_not_count_towards_their_number(
-    filled: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    filled: Path, cache: StageCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(PROCESSES_VARIABLE, raising=False)
-    folders = prepare_all(both(filled), parts)
+    folders = prepare_all(both(filled), cache)
     monkeypatch.setattr(readers, "BYTES_PER_PROCESS", 1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4), raising=False)
-    assert prepare_all(both(filled), parts) == folders
+    assert prepare_all(both(filled), cache) == folders
     write_cards(filled, ["other"])
-    assert prepare_all(both(filled), parts)[0] == folders[0]
+    assert prepare_all(both(filled), cache)[0] == folders[0]
     monkeypatch.setenv(PROCESSES_VARIABLE, "2")
-    prepare_all(both(filled), parts)
+    prepare_all(both(filled), cache)
 
 
 def test_sources_read_before_another_failed_need_not_be_read_again(
-    filled: Path, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Path, cache: StageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PROCESSES_VARIABLE, "1")
     (filled / ADVICE / "annotations_a.csv").write_text("label\n")
     with pytest.raises(DataError, match="no column pmid, sentence"):
-        prepare_all(both(filled), parts)
-    assert [path.name for path in (tmp_path / "store/.parts/assemble").iterdir()] == [both(filled)[1].key]
+        prepare_all(both(filled), cache)
+    assert [path.name for path in (tmp_path / "store/.cache/assemble").iterdir()] == [both(filled)[1].key]
 
 
 def test_little_data_is_read_without_another_process(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,13 +147,13 @@ def test_a_wrong_number_of_processes_names_the_variable(
 
 
 def test_a_killed_process_is_an_error_that_says_what_to_do_and_leaves_nobody_behind(
-    filled: Path, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Path, cache: StageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(PROCESSES_VARIABLE, "2")
     data = Source(str(filled))
     endless, deadly = fake(EndlessReading, "endless", data, tmp_path), fake(DeadlyReading, "deadly", data, tmp_path)
     with pytest.raises(EnvironmentProblem, match=f"out of memory.*set {PROCESSES_VARIABLE}=1"):
-        prepare_all([endless, deadly], parts)
+        prepare_all([endless, deadly], cache)
     readers_started = [int(path.read_text()) for path in tmp_path.glob("*.pid")]
     assert readers_started
     wait_for(lambda: all(map(gone, readers_started)))
@@ -165,13 +165,13 @@ import signal, sys
 from pathlib import Path
 from med42lib.assemble.readers import prepare_all
 from med42lib.store.artifacts import Source
-from med42lib.store.cache import Parts
+from med42lib.store.cache import StageCache
 from tests.assemble.small_sources import EndlessReading, fake
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 folder = Path(sys.argv[1])
 names = ("one", "two")
-prepare_all([fake(EndlessReading, n, Source(sys.argv[2]), folder) for n in names], Parts(sys.argv[1], "x", folder))
+prepare_all([fake(EndlessReading, n, Source(sys.argv[2]), folder) for n in names], StageCache(sys.argv[1], "x", folder))
 """
 
 

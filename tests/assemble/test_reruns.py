@@ -8,7 +8,8 @@ import pytest
 from med42lib.assemble.readers import PROCESSES_VARIABLE
 from med42lib.core.errors import DataError
 from med42lib.formats.dataset import read_examples
-from med42lib.store.s3 import make_client
+from med42lib.store.address import open_store
+from med42lib.store.cache import CACHE_FOLDER
 from tests.assemble.small_sources import ADVICE, ALL, CARDS, outputs, run_stage, write_advice, write_cards
 
 
@@ -26,9 +27,8 @@ class Reruns:
     def parts(self) -> set[str]:
         """List what is kept."""
         if self.store.startswith("s3://"):
-            listing = make_client().list_objects_v2(Bucket=self.store.removeprefix("s3://"))
-            return {entry["Key"].split("/")[2] for entry in listing.get("Contents", [])}
-        folder = Path(self.store, ".parts", "assemble")
+            return {name.split("/")[2] for name in open_store(self.store).files(f"{CACHE_FOLDER}/assemble")}
+        folder = Path(self.store, CACHE_FOLDER, "assemble")
         return {path.name for path in folder.iterdir()} if folder.exists() else set()
 
     def made(self, sources: Any = ALL, **settings: Any) -> int:
@@ -117,7 +117,7 @@ def test_a_damaged_part_is_noticed_and_named(again: Reruns) -> None:
     again()
     [keys, *_] = Path(again.store).rglob("keys.npy")
     keys.write_bytes(keys.read_bytes()[:-1])
-    with pytest.raises(DataError, match=r"\.parts/assemble/.*keys\.npy is missing or not .* delete that output"):
+    with pytest.raises(DataError, match=r"\.cache/assemble/.*keys\.npy is missing or not .* delete .* and run again"):
         again()
 
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.test_cleaning import anything
 
 from med42lib.assemble.runs import KEYS, RunWriter, read_keys, read_rows
 from med42lib.assemble.selection import Keys
@@ -17,6 +16,7 @@ from med42lib.formats.dataset import SCHEMA, row_of
 from med42lib.formats.records import Example, Exchange
 from med42lib.readers.cleaning import clean
 from tests.assemble.small_sources import batch_of, example, rank_of
+from tests.readers.test_cleaning import anything
 
 EXAMPLES = [example(f"question {number}") for number in range(200)]
 TALK = Example("s", "", "", (Exchange("a", "b"), Exchange("c", "d\n\té")), "", EXAMPLES[0].origin)

@@ -34,6 +34,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 import yaml  # noqa: E402
 
+from med42lib.store.cache import CACHE_FOLDER  # noqa: E402
 from tests.bench.measured import Measured, measure  # noqa: E402
 from tests.bench.mixture_generator import NUM_PAPER, PUBLISHER, folder_bytes, generate, num_rows  # noqa: E402
 
@@ -189,7 +190,7 @@ def one_row_more(path: Path) -> Iterator[None]:
 
 def parts_of(store: Path) -> set[Path]:
     """Find what `assemble` has kept of single sources."""
-    return set((store / ".parts" / "assemble").glob("*/summary.json"))
+    return set((store / CACHE_FOLDER / "assemble").glob("*/*/kept/summary.json"))
 
 
 def sources_of(summary: Path) -> set[str]:

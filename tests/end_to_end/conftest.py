@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from med42lib.catalogue import STAGES
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
+from med42lib.store.publish import sealed_outputs
 from tests.conftest import REPOSITORY
 
 SMOKE = REPOSITORY / "pipelines/specs/smoke.yaml"
@@ -62,7 +65,7 @@ def scientific_content(store: str, cache: Path) -> dict[str, Any]:
     """Gather what a run found: item ids, scores, flagged items, statistics; no time, path or id of MLflow's."""
     found: dict[str, Any] = {}
     for address in outputs(store):
-        stage, key, target = address.split("/")[-3:]
+        stage, key, _, target = address.split("/")[-4:]
         source = Source(address, cache=cache / stage / key / target)
         if stage == "report":
             found["report"] = json.loads(source.path("summary.json").read_text())
@@ -74,7 +77,6 @@ def scientific_content(store: str, cache: Path) -> dict[str, Any]:
 
 def outputs(store: str) -> list[str]:
     """List the addresses of every finished output of a store."""
-    from med42lib.store.store import open_store
-
-    names = open_store(store).names()
-    return [f"{store}/{name.removesuffix('/manifest.json')}" for name in names if name.endswith("/manifest.json")]
+    opened = open_store(store)
+    wanted = [(stage.name, target) for stage in STAGES.values() for target in stage.targets]
+    return [address for stage, target in wanted for address in sealed_outputs(opened, stage, target)]

@@ -12,7 +12,7 @@ from tests.conftest import REPOSITORY
 
 MIN_CLEAN_QUESTIONS = 150
 PLANTED = REPOSITORY / "med42lib/demo/data/planted_leaks.json"
-PAIRS = "decontaminate/*/contamination/pairs.jsonl"
+PAIRS = "decontaminate/*/*/contamination/pairs.jsonl"
 
 
 def newest(store: Path, pattern: str) -> Path:
@@ -22,7 +22,7 @@ def newest(store: Path, pattern: str) -> Path:
 
 def check(store: Path) -> None:
     """Compare the claims with the newest report."""
-    summary = json.loads(newest(store, "report/*/report/summary.json").read_text())
+    summary = json.loads(newest(store, "report/*/*/report/summary.json").read_text())
     for pair in ("full-base", "lora-base"):
         found = summary["difference"]["overall"][pair]["clean"]
         print(f"{pair}: {100 * found['value']:+.1f} points, at least {100 * found['low']:+.1f}, n = {found['n']}")

@@ -1,5 +1,6 @@
 """What a user sees when something is wrong: one screen, what and where and what to do, and the published exit code."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -81,7 +82,7 @@ def test_a_stage_goes_on_once_the_data_are_repaired(home: Path) -> None:
     assert not list(home.glob("store/assemble/*"))
     shutil.copy(DATA / HEADQA, home / "data" / HEADQA)
     assert subprocess.run(command, check=False).returncode == 0
-    assert len(list(home.glob("store/assemble/*/dataset/manifest.json"))) == 1
+    assert len(list(home.glob("store/assemble/*/*/dataset/manifest.json"))) == 1
 
 
 def test_a_bucket_that_does_not_exist(med42_run: Callable[..., Run], s3: object) -> None:
@@ -121,8 +122,10 @@ def test_a_disk_that_fills_up_is_named_and_leaves_nothing_half_written(
         full = med42_run(home / "small/store")
         assert full.exit_code == 9
         assert "no space left while writing" in error_of(full)
-        published = {path.parent for path in (home / "small/store").glob("*/*/*/*")}
-        assert all((folder / "manifest.json").exists() for folder in published), "nothing half-written is visible"
+        seals = (home / "small/store").glob("*/*/sealed-*.json")
+        sealed = [seal.parent / json.loads(seal.read_text())["attempt"] for seal in seals]
+        whole = [(output / "manifest.json").exists() for attempt in sealed for output in attempt.iterdir()]
+        assert all(whole), "nothing half-written counts"
         (home / "small/other").unlink()
         stage = [*MED42, "stage", "fetch_model", "--spec", str(SMOKE), "--store", str(home / "small/store")]
         command = [*stage, "--input", "weights=package:med42lib/demo/model"]

@@ -80,7 +80,7 @@ def test_a_run_killed_in_every_stage_ends_where_an_unbroken_one_does(
     finished = med42_run(store)
     assert finished.exit_code == 0, finished.output
     assert scientific_content(str(store), home / "a") == scientific_content(reference[0].store, home / "b")
-    assert not any((store / ".scratch").iterdir()), "a killed attempt's scratch is removed"
+    assert not any((store / f".scratch-{os.getuid()}").iterdir()), "a killed attempt's scratch is removed"
 
 
 def kill_in_a_new_stage(store: Path, killed: list[str]) -> str | None:
@@ -121,7 +121,7 @@ def is_server(process: psutil.Process) -> bool:
 def wait_for_work_of_a_new_stage(store: Path, killed: list[str], run: "subprocess.Popen[bytes]") -> str | None:
     """Wait until a stage has made its output folder, which it does only if there is nothing to reuse."""
     while run.poll() is None:
-        for folder in (store / ".scratch").glob("*/out"):
+        for folder in (store / f".scratch-{os.getuid()}").glob("*/out"):
             stage = folder.parent.name.rpartition("-")[0]
             if stage not in killed:
                 return stage

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def test_the_address_does_not_enter_the_name(
     (tmp_path / "in").rename(tmp_path / "moved")
     moved = Request({"factor": 2}, str(tmp_path / "store2"), {"numbers": str(tmp_path / "moved")})
     second = run_stage(install(), moved)
-    assert output(second).parent.name == output(first).parent.name
+    assert output(second).parents[1].name == output(first).parents[1].name
 
 
 def test_changed_settings_or_inputs_run_again(
@@ -195,12 +196,40 @@ def test_the_manifest_lists_every_other_file_of_the_output(
     assert {entry["path"] for entry in listed} == present - {"manifest.json"}
 
 
-def test_what_a_library_wrote_for_its_owner_alone_becomes_readable(
+def test_of_two_runs_that_make_the_same_at_once_both_get_what_the_first_finished(
     install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    """Each writes something of its own, as times in metrics are: the second finishes within the first's call."""
+    results: list[Result] = []
+
+    def overtaken(config: DoubleConfig, *, numbers: Source, products: Target, log: Target) -> None:
+        calls.append(config.factor)
+        if len(calls) == 1:
+            results.append(run_stage(stage, request))
+        for target in (products, log):
+            target.path("out").write_text(f"attempt {len(results)}")
+
+    stage, request = install(overtaken), request_for()
+    results.append(run_stage(stage, request))
+    first, second = results
+    assert first.targets == second.targets
+    assert [Source(address).path("out").read_text() for address in second.targets.values()] == ["attempt 0"] * 2
+    [attempt, seal] = sorted(path.name for path in output(first).parents[1].iterdir())
+    assert (attempt, seal) == (output(first).parent.name, "sealed-1.json"), "the other's files are gone"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_modes_of_the_umask_whatever_a_library_gave_them(
+    install: Callable[..., Stage], request_for: Callable[..., Request], umask: int, mode: int
 ) -> None:
     def writes_privately(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
         products.path("weights").write_text("w")
         products.path("weights").chmod(0o600)
 
-    weights = output(run_stage(install(writes_privately), request_for())) / "weights"
-    assert weights.stat().st_mode & 0o777 == 0o644
+    before = os.umask(umask)
+    try:
+        weights = output(run_stage(install(writes_privately), request_for())) / "weights"
+    finally:
+        os.umask(before)
+    assert weights.stat().st_mode & 0o777 == mode
+    assert (weights.parent / "manifest.json").stat().st_mode & 0o777 == mode

@@ -177,13 +177,13 @@ def test_broken_findings_are_noted_and_the_rest_is_shown(run: DataRun, inspect: 
     told = inspect("--store", run.store, "--id", run.leaked.id)
     assert told["decontaminate"] is None
     assert "what decontaminate found cannot be read any more: " in told["notes"][-1]
-    assert "nearest.jsonl:1 is broken" in told["notes"][-1]
+    assert "nearest.jsonl differs from its manifest" in told["notes"][-1]
 
 
 def test_a_broken_mixture_file_is_named(run: DataRun, capsys: pytest.CaptureFixture[str]) -> None:
     same_size(Path(run.outputs["dataset"], "mixture.json"))
     assert main(["inspect", "dataset", "--store", run.store, "--id", run.leaked.id]) == DataError.exit_code
-    assert "mixture.json is broken" in capsys.readouterr().err
+    assert "mixture.json differs from its manifest" in capsys.readouterr().err
 
 
 def test_without_the_tokenizer_tokens_are_shown_by_number(run: DataRun, inspect: Inspect, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import Input, Manifest, describe_folder
-from med42lib.store.store import join_address, open_store
 from tests.s3_server import free_ports
+from tests.store.outputs import published
 from tests.tiny_llama import make_llama
 
 START_SECONDS = 60
@@ -67,14 +67,13 @@ class FinishedRun:
             key=key,
             config=config or {},
             inputs={name: Input(source.digest, source.address) for name, source in sources.items()},
-            files=describe_folder(folder),
+            files=describe_folder(folder, out.notes),
             rows=3,
             created_at="2026-01-02T03:04:05+00:00",
             seconds=2.5,
             versions={"torch": "2.13.0"},
         )
-        open_store(self.store).publish(f"{stage}/{key}/{target}", folder, manifest.files, manifest.to_json())
-        self.addresses[edge] = join_address(self.store, stage, key, target)
+        self.addresses[edge] = published(self.store, folder, manifest)
 
     def package(self, candidate: str) -> Source:
         """Run `package_model` for a candidate and publish what it wrote, unless that was done."""
@@ -106,7 +105,7 @@ def _copy_of(folder: Path, num_metrics: int = 0) -> Callable[[Target], object]:
             f'{{"key": "loss", "value": {1 / (step + 1)}, "step": {step}, "timestamp_ms": {MEASURED_AT_MS + step}}}\n'
             for step in range(num_metrics)
         ]
-        out.path("metrics.jsonl").write_text("".join(lines))
+        out.path("metrics.jsonl", note=True).write_text("".join(lines))
 
     return write
 

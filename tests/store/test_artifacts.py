@@ -1,27 +1,29 @@
+import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.store import artifacts, manifest
+from med42lib.store import artifacts
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.manifest import FileEntry, Input, Manifest, describe_folder
-from med42lib.store.store import LocalStore, open_store
+from med42lib.store.local import LocalStore
+from med42lib.store.manifest import FileEntry, Input, Manifest, describe_folder, files_digest, has_content
+from tests.store.outputs import filled, published
 
 
-@pytest.fixture
-def published(tmp_path: Path) -> Path:
+@pytest.fixture(name="published")
+def finished_output(tmp_path: Path) -> Path:
     """A finished output with a manifest."""
     folder = tmp_path / "out"
     target = Target(folder)
     target.path("model/weights").write_text("w" * 10)
     target.metric("loss", 1.5, step=3)
-    made = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, describe_folder(folder), 1, "now", 1.0)
-    open_store(str(tmp_path)).publish("done", folder, made.files, made.to_json())
-    return tmp_path / "done"
+    files = describe_folder(folder, target.notes)
+    made = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, files, 1, "now", 1.0)
+    return Path(published(str(tmp_path / "store"), folder, made))
 
 
 def test_a_users_folder_is_named_by_its_files_contents(tmp_path: Path) -> None:
@@ -108,24 +110,29 @@ def test_a_users_own_file_of_the_manifests_name_is_to_be_renamed_not_deleted(tmp
 
 
 class Remote(LocalStore):
-    """A folder that has to be fetched from."""
+    """A folder that has to be fetched from, and counts what is."""
+
+    fetched: ClassVar[list[str]] = []
 
     def local_path(self, name: str) -> Any:
         return None
 
+    def fetch(self, name: str, path: Path) -> None:
+        self.fetched.append(name)
+        super().fetch(name, path)
+
 
 @pytest.fixture
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make every address remote, and list the files that a source hashes."""
+    """Make every address remote, and list the copies whose content is compared."""
     names: list[str] = []
-    describe_file = artifacts.describe_file
 
-    def describe(path: Path, name: str, **options: Any) -> FileEntry:
-        names.append(name)
-        return describe_file(path, name, **options)
+    def compared(path: Path, sha256: str) -> bool:
+        names.append(path.name)
+        return has_content(path, sha256)
 
-    for used_in in (artifacts, manifest):
-        monkeypatch.setattr(used_in, "describe_file", describe)
+    monkeypatch.setattr(Remote, "fetched", [])
+    monkeypatch.setattr(artifacts, "has_content", compared)
     monkeypatch.setattr(artifacts, "open_store", lambda address: Remote(address, Path(address)))
     return names
 
@@ -134,18 +141,80 @@ def test_what_came_over_a_network_is_hashed_once(published: Path, tmp_path: Path
     source = Source(str(published), cache=tmp_path / "cache")
     for name in ("model/weights", "model", "model/weights"):
         assert source.path(name) == tmp_path / "cache" / name
-    assert hashed == ["model/weights"]
+    assert hashed == ["weights"]
     assert Source(str(published), cache=tmp_path / "cache").path("model").exists()
-    assert hashed == ["model/weights"] * 2, "a source trusts only what it saw itself"
+    assert Remote.fetched == ["model/weights"]
+    assert len(hashed) > 1, "a source trusts only what it saw itself"
 
 
-def test_a_users_remote_files_are_not_hashed_again_after_they_were_described(tmp_path: Path, hashed: list[str]) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a.csv").write_text("1,2")
+def test_of_a_users_remote_folder_only_what_is_asked_for_is_fetched(tmp_path: Path, hashed: list[str]) -> None:
+    filled(tmp_path / "data", {"a.csv": "1,2", "b.csv": "3,4"})
     source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert source.digest
+    assert Remote.fetched == []
     assert source.path("a.csv").read_text() == "1,2"
-    assert source.path() == tmp_path / "cache"
-    assert hashed == ["a.csv"]
+    assert Remote.fetched == ["a.csv"]
+
+
+def test_a_copy_that_an_earlier_run_left_is_not_taken_for_what_is_there_now(
+    published: Path, tmp_path: Path, hashed: list[str]
+) -> None:
+    filled(tmp_path / "cache", {"model/weights": "v" * 10})
+    assert Source(str(published), cache=tmp_path / "cache").path("model/weights").read_text() == "w" * 10
+
+
+def test_a_remote_file_that_changed_after_it_was_named_is_refused(tmp_path: Path, hashed: list[str]) -> None:
+    filled(tmp_path / "data", {"a.csv": "1,2"})
+    source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
+    assert source.digest
+    filled(tmp_path / "data", {"a.csv": "1,3"})
+    with pytest.raises(DataError, match=r"a\.csv differs"):
+        source.path()
+
+
+def test_a_file_of_a_finished_output_edited_in_place_is_noticed(published: Path) -> None:
+    (published / "model/weights").write_text("v" * 10)
+    with pytest.raises(DataError, match=r"model/weights differs from its manifest; delete .* and run again"):
+        Source(str(published)).path("model")
+
+
+@pytest.mark.parametrize("name", ["../../secret.xml", "/etc/passwd", "model\\..\\x"])
+def test_a_strangers_manifest_brings_no_file_from_outside(published: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "secret.xml").write_text("secret")
+    manifest = json.loads((published / "manifest.json").read_text())
+    manifest["files"][0]["path"] = name
+    (published / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"manifest\.json names the file .* does not stay in its folder"):
+        _ = Source(str(published)).files
+    with pytest.raises(DataError, match="does not stay in its folder"):
+        Source(str(published)).reach(name)
+    assert (tmp_path / "secret.xml").read_text() == "secret"
+
+
+def test_a_link_in_a_finished_output_brings_no_file_from_outside(published: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("w" * 10)
+    (published / "model/weights").unlink()
+    (published / "model/weights").symlink_to(tmp_path / "secret")
+    for ask in (lambda s: s.path("model/weights"), lambda s: s.path(), lambda s: s.reach("model/weights")):
+        with pytest.raises(DataError, match=r"is a symbolic link to .*secret, outside"):
+            ask(Source(str(published)))
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x"])
+def test_a_target_is_written_inside_its_folder_only(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match="does not stay in its folder"):
+        Target(tmp_path / "out").path(name)
+
+
+def test_notes_are_listed_in_the_manifest_and_do_not_enter_the_digest(tmp_path: Path) -> None:
+    digests = set()
+    for text in ("first words", "better words"):
+        target = Target(tmp_path / text)
+        target.path("rows").write_text("1")
+        target.path("README.md", note=True).write_text(text)
+        digests.add(files_digest(describe_folder(target.folder, target.notes)))
+    assert len(digests) == 1
+    assert target.notes == {"README.md"}
 
 
 @pytest.mark.parametrize("wrong", ["v" * 10, "w" * 9])
@@ -165,7 +234,7 @@ def test_sizes_and_a_single_file_need_no_hashing(tmp_path: Path, hashed: list[st
     source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
     assert source.sizes() == {"config.json": 2, "deep/weights": 1000}
     assert source.reach("config.json").read_text() == "{}"
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["config.json"]
+    assert Remote.fetched == ["config.json"]
     assert hashed == []
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import AccessError, DataError, EnvironmentProblem, StoreError, StoreUnavailable
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.hub import HubStore, dataset_address
-from med42lib.store.store import open_store
 from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 ADDRESS = f"hub:{REPO}@{REVISION}"
@@ -52,22 +52,25 @@ def test_names_lists_all_files_or_those_below_a_folder(hub: Hub) -> None:
     store = open_store(ADDRESS)
 
     assert isinstance(store, HubStore)
-    assert store.names() == sorted(FILES)
-    assert store.names("onnx") == ["onnx/model.onnx"]
+    assert list(store.files()) == sorted(FILES)
+    assert list(store.files("onnx")) == ["onnx/model.onnx"]
 
 
-def test_the_digest_is_that_of_a_folder_with_the_same_files(hub: Hub, tmp_path: Path) -> None:
-    for name, content in FILES.items():
-        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "folder" / name).write_bytes(content)
+def test_a_revision_names_its_content_without_a_file_of_it_being_fetched(hub: Hub, tmp_path: Path) -> None:
+    first = Source(ADDRESS, cache=tmp_path / "in").digest
+    hub.files = {**FILES, "config.json": b'{"model_type": "LLAMA"}'}
 
-    assert Source(ADDRESS, cache=tmp_path / "in").digest == Source(str(tmp_path / "folder")).digest
+    assert Source(ADDRESS, cache=tmp_path / "in").digest != first
+    assert hub.served == []
 
 
-def test_the_digest_needs_no_download_of_large_files(hub: Hub, tmp_path: Path) -> None:
-    assert Source(ADDRESS, cache=tmp_path / "in").digest
+@pytest.mark.parametrize("name", ["../../x.pth", "/etc/passwd", "a\\b"])
+def test_a_name_that_would_leave_the_readers_folder_is_refused(hub: Hub, tmp_path: Path, name: str) -> None:
+    hub.files = {**FILES, name: b"import evil"}
 
-    assert sorted(hub.served) == ["config.json", "onnx/model.onnx"]
+    with pytest.raises(DataError, match=r"hub:.* names the file .* does not stay in its folder"):
+        Source(ADDRESS, cache=tmp_path / "in").path()
+    assert hub.served == []
 
 
 def test_a_file_is_fetched_once_however_many_attempts_ask_for_it(hub: Hub, tmp_path: Path) -> None:
@@ -100,7 +103,7 @@ def test_a_gated_repository_names_the_page_of_its_licence(hub: Hub, tmp_path: Pa
     hub.token = "hf_letmein"
 
     with pytest.raises(AccessError, match=f"accept its licence at {hub.endpoint}/{REPO}; then set HF_TOKEN"):
-        _ = Source(ADDRESS, cache=tmp_path / "in").files
+        Source(ADDRESS, cache=tmp_path / "in").path("config.json")
 
 
 def test_the_token_of_the_environment_opens_a_gated_repository(
@@ -114,12 +117,12 @@ def test_the_token_of_the_environment_opens_a_gated_repository(
 
 def test_an_unknown_repository_is_an_access_error_because_the_hub_hides_the_difference(hub: Hub) -> None:
     with pytest.raises(AccessError, match="Check its name"):
-        open_store(f"hub:some-lab/other@{REVISION}").names()
+        open_store(f"hub:some-lab/other@{REVISION}").files()
 
 
 def test_an_unknown_revision_is_a_data_error(hub: Hub) -> None:
     with pytest.raises(DataError, match="no such revision"):
-        open_store(f"hub:{REPO}@{'f' * 40}").names()
+        open_store(f"hub:{REPO}@{'f' * 40}").files()
 
 
 @pytest.mark.parametrize(
@@ -132,8 +135,18 @@ def test_a_status_becomes_the_error_that_says_whether_trying_again_helps(
     hub.failing_status = status
 
     with pytest.raises(expected) as caught:
-        open_store(ADDRESS).names()
+        open_store(ADDRESS).files()
     assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_small_file_too_is_compared_with_what_the_hub_says(hub: Hub, tmp_path: Path, name: str) -> None:
+    source = Source(ADDRESS, cache=tmp_path / "in")
+    assert source.files
+    hub.files = {**FILES, name: FILES[name].replace(b"l", b"L").replace(b"\0", b"\1")}
+
+    with pytest.raises(DataError, match=f"{name} differs"):
+        source.path(name)
 
 
 @pytest.mark.parametrize(("status", "expected"), [(403, AccessError), (418, StoreError)])
@@ -154,7 +167,7 @@ def test_a_hub_that_does_not_answer_may_be_tried_again(monkeypatch: pytest.Monke
         point_client_at(f"http://127.0.0.1:{taken.getsockname()[1]}", monkeypatch, tmp_path)
 
         with pytest.raises(StoreUnavailable, match="did not answer"):
-            open_store(ADDRESS).names()
+            open_store(ADDRESS).files()
 
 
 def test_a_hub_is_never_written(tmp_path: Path) -> None:
@@ -162,7 +175,9 @@ def test_a_hub_is_never_written(tmp_path: Path) -> None:
     writes: list[Callable[[], object]] = [
         store.check,
         store.scratch_root,
-        lambda: store.publish("x", tmp_path, (), "{}"),
+        lambda: store.put("x", tmp_path),
+        lambda: store.put_once("x", b""),
+        lambda: store.delete("x"),
     ]
     for write in writes:
         with pytest.raises(StoreError, match="can only be read"):
@@ -173,9 +188,9 @@ def run_names(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]"
     """List the repository in a process of its own, where the client reads its settings from the environment."""
     program = (
         "from med42lib.core.errors import Med42Error\n"
-        "from med42lib.store.store import open_store\n"
+        "from med42lib.store.address import open_store\n"
         "try:\n"
-        f"    print(open_store({ADDRESS!r}).names())\n"
+        f"    print(list(open_store({ADDRESS!r}).files()))\n"
         "except Med42Error as error:\n"
         "    print(type(error).__name__, error)\n"
     )
@@ -220,14 +235,11 @@ def test_a_data_sets_address_is_made_of_name_and_revision() -> None:
     assert dataset_address(f"{REPO}@{REVISION}") == DATASET
 
 
-def test_a_data_set_is_listed_and_described_as_a_folder_with_the_same_files(datasets_hub: Hub, tmp_path: Path) -> None:
-    for name, content in ROWS.items():
-        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "folder" / name).write_bytes(content)
-
-    assert open_store(DATASET).names("data") == ["data/test.jsonl", "data/train.jsonl"]
-    assert Source(DATASET, cache=tmp_path / "in").files == Source(str(tmp_path / "folder")).files
-    assert "big.parquet" not in datasets_hub.served
+def test_a_data_set_is_listed_and_described_without_a_download(datasets_hub: Hub, tmp_path: Path) -> None:
+    assert list(open_store(DATASET).files("data")) == ["data/test.jsonl", "data/train.jsonl"]
+    found = {entry.path: entry.bytes for entry in Source(DATASET, cache=tmp_path / "in").files}
+    assert found == {name: len(content) for name, content in ROWS.items()}
+    assert datasets_hub.served == []
 
 
 def test_a_data_sets_files_are_fetched_one_by_one(datasets_hub: Hub, tmp_path: Path) -> None:
@@ -250,14 +262,14 @@ def test_another_process_asks_the_hub_for_no_list(datasets_hub: Hub, tmp_path: P
 
 def test_a_model_of_that_name_is_not_a_data_set(datasets_hub: Hub) -> None:
     with pytest.raises(AccessError, match="Check its name"):
-        open_store(ADDRESS).names()
+        open_store(ADDRESS).files()
 
 
 def test_a_gated_data_set_names_its_own_page(datasets_hub: Hub, tmp_path: Path) -> None:
     datasets_hub.token = "hf_letmein"
 
     with pytest.raises(AccessError, match=f"accept its licence at {datasets_hub.endpoint}/datasets/{REPO};"):
-        _ = Source(DATASET, cache=tmp_path / "in").files
+        Source(DATASET, cache=tmp_path / "in").path("README.md")
 
 
 def test_sizes_and_a_single_file_need_no_download_of_others(hub: Hub, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from med42lib.core.errors import DataError
 from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Lineage, trace
 from med42lib.store.manifest import Input, Manifest, describe_folder
-from med42lib.store.store import LocalStore
+from tests.store.outputs import published
 
 
 class Store:
@@ -15,18 +16,16 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._store = LocalStore(str(root), root)
 
     def publish(self, stage: str, *inputs: Path, target: str = "out", key: str = "k", content: str = "") -> Path:
-        folder = self.root / ".scratch" / f"{stage}-{target}"
-        folder.mkdir(parents=True)
+        folder = self.root / "made" / f"{stage}-{target}"
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").write_text(content or f"{stage} {target} {key}")
         sources = {f"edge{number}": Source(str(path)) for number, path in enumerate(inputs)}
         recorded = {edge: Input(source.digest, source.address) for edge, source in sources.items()}
         files = describe_folder(folder)
         manifest = Manifest(stage, target, key, {}, recorded, files, None, "2026-01-01T00:00:00+00:00", 1.0)
-        self._store.publish(f"{stage}/{key}/{target}", folder, files, manifest.to_json())
-        return self.root / stage / key / target
+        return Path(published(str(self.root), folder, manifest))
 
 
 @pytest.fixture
@@ -98,17 +97,19 @@ def test_a_deleted_input_is_named_and_the_rest_is_still_found(store: Store, tmp_
 def test_an_input_made_anew_with_other_content_is_not_taken_for_the_old_one(store: Store, tmp_path: Path) -> None:
     model = store.publish("model", content="old")
     report = store.publish("report", model)
-    model.rename(tmp_path / "elsewhere")
-    store.publish("model", content="new")
+    made_anew = store.publish("model", key="other", content="new")
+    shutil.rmtree(model)
+    made_anew.rename(model)
     lineage = walk(tmp_path, report)
     assert names(lineage) == ["report.out"]
     assert lineage.missing == (f"'edge0' of report at {model} was replaced by other content",)
 
 
 def test_an_uninstalled_package_is_named_as_missing(store: Store, tmp_path: Path) -> None:
-    report = store.publish("report", store.publish("model"))
+    model = store.publish("model")
+    report = store.publish("report", model)
     manifest = report / "manifest.json"
-    address = str(store.root / "model/k/out")
+    address = str(model)
     manifest.write_text(manifest.read_text().replace(address, "package:no_such_package/x"))
     assert "package:no_such_package/x is no longer there" in walk(tmp_path, report).missing[0]
 

@@ -6,19 +6,18 @@ from threading import Event
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.store import manifest as module
 from med42lib.store.manifest import (
-    METRICS_FILE,
     FileEntry,
     Input,
     Manifest,
     describe_file,
-    describe_files,
     describe_folder,
     files_digest,
+    has_content,
+    in_threads,
 )
 
-A, B = FileEntry("a", 1, "aa"), FileEntry("b/c", 2, "bb")
+A, B = FileEntry("a", 1, "a" * 64), FileEntry("b/c", 2, "b" * 64)
 
 
 def manifest(files: tuple[FileEntry, ...] = (A, B), seconds: float = 1.0) -> Manifest:
@@ -35,8 +34,9 @@ def test_the_digest_is_of_the_content_not_of_order_or_times() -> None:
     assert manifest((A,)).digest != manifest((A, B)).digest
 
 
-def test_metrics_hold_times_and_stay_out_of_the_digest() -> None:
-    assert files_digest([A, FileEntry(METRICS_FILE, 5, "xx")]) == files_digest([A])
+def test_notes_stay_out_of_the_digest() -> None:
+    assert files_digest([A, FileEntry("README.md", 5, "xx", note=True)]) == files_digest([A])
+    assert files_digest([A, FileEntry("README.md", 5, "xx")]) != files_digest([A])
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,69 @@ def test_a_folder_is_described_by_every_file_below_it(tmp_path: Path) -> None:
 
 def test_the_written_json_states_the_digest() -> None:
     assert json.loads(manifest().to_json())["digest"] == manifest().digest
-    assert manifest().total_bytes == 3
+
+
+def changed(**values: object) -> str:
+    return json.dumps(json.loads(manifest().to_json()) | values)
+
+
+def test_a_manifest_whose_digest_is_not_that_of_its_files_is_refused() -> None:
+    with pytest.raises(DataError, match=r"here is not a readable manifest .*its digest is not that of the files"):
+        Manifest.from_json(changed(digest="0" * 64), where="here")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"path": "../outside/secret.xml"},
+        {"path": "/etc/passwd"},
+        {"path": "a/../../b"},
+        {"path": "a\\b"},
+        {"path": "a\0b"},
+        {"path": ""},
+        {"path": ["a"]},
+        {"path": None},
+        {"bytes": "7"},
+        {"bytes": -1},
+        {"bytes": True},
+        {"bytes": 1.5},
+        {"sha256": "zz"},
+        {"sha256": 7},
+        {"sha256": "../../x"},
+        {"note": "yes"},
+    ],
+    ids=str,
+)
+def test_an_entry_of_a_stranger_that_names_no_file_of_the_output_is_refused(entry: dict[str, object]) -> None:
+    forged = {"path": "a", "bytes": 1, "sha256": "a" * 64} | entry
+    with pytest.raises(DataError, match=r"here (is not a readable manifest|names the file)"):
+        Manifest.from_json(changed(files=[forged]), where="here")
+
+
+def test_a_file_that_is_listed_twice_is_refused() -> None:
+    twice = [{"path": "a", "bytes": 1, "sha256": "a" * 64}] * 2
+    with pytest.raises(DataError, match="it lists a file twice"):
+        Manifest.from_json(changed(files=twice), where="here")
+
+
+def test_a_number_of_5000_digits_is_told_and_not_a_traceback() -> None:
+    with pytest.raises(DataError, match="here is not a readable manifest") as caught:
+        Manifest.from_json(manifest().to_json().replace('"rows": 7', f'"rows": {"9" * 5000}'), where="here")
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_content_of_a_hubs_small_file_is_named_as_git_names_it(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"hello\n")
+    assert has_content(tmp_path / "f", "git-blob:ce013625030ba8dba906f756967f9e9ca394464a")
+    assert has_content(tmp_path / "f", "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")
+    (tmp_path / "f").write_bytes(b"jello\n")
+    assert not has_content(tmp_path / "f", "git-blob:ce013625030ba8dba906f756967f9e9ca394464a")
+    assert not has_content(tmp_path / "f", "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03")
 
 
 def test_a_manifest_of_another_layout_is_refused() -> None:
     later = json.dumps({**json.loads(manifest().to_json()), "layout": 99})
-    with pytest.raises(DataError, match=r"here is not a readable manifest .*its layout is 99, not 1"):
+    with pytest.raises(DataError, match=r"here is not a readable manifest .*its layout is 99, not 2"):
         Manifest.from_json(later, where="here")
 
 
@@ -77,11 +134,11 @@ def test_many_files_are_described_in_the_order_of_their_names(tmp_path: Path) ->
 
 @pytest.mark.parametrize("told", [KeyboardInterrupt, SystemExit])
 def test_a_signal_ends_hashing_in_the_middle_of_files(
-    tmp_path: Path, told: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    told: type[BaseException],
 ) -> None:
     stops: list[Event] = []
 
-    def endless(path: Path, name: str, *, stop: Event) -> FileEntry:
+    def endless(name: str, stop: Event) -> FileEntry:
         stops.append(stop)
         assert stop.wait(60)
         return FileEntry(name, 0, "")
@@ -89,12 +146,11 @@ def test_a_signal_ends_hashing_in_the_middle_of_files(
     def interrupted(*_: object) -> None:
         raise told
 
-    monkeypatch.setattr(module, "describe_file", endless)
     before = signal.signal(signal.SIGALRM, interrupted)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
         with pytest.raises(told):
-            describe_files({"a": tmp_path, "b": tmp_path})
+            in_threads(endless, ["a", "b"])
     finally:
         signal.signal(signal.SIGALRM, before)
     assert all(stop.is_set() for stop in stops)
@@ -110,4 +166,10 @@ def test_a_file_is_left_off_after_a_block_when_hashing_is_to_stop(tmp_path: Path
 
 def test_a_file_that_cannot_be_read_fails_the_description(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="gone"):
-        describe_files({"here": Path(__file__), "gone": tmp_path / "gone"})
+        in_threads(lambda name, stop: describe_file(tmp_path / name, name, stop=stop), ["gone"])
+
+
+def test_the_files_named_are_notes(tmp_path: Path) -> None:
+    for name in ("a", "README.md"):
+        (tmp_path / name).write_text(name)
+    assert [(e.path, e.note) for e in describe_folder(tmp_path, {"README.md"})] == [("README.md", True), ("a", False)]

@@ -1,22 +1,21 @@
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 
 from med42lib.core.errors import AccessError, DataError, StoreError, StoreUnavailable
 from med42lib.store import s3 as module
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
-from med42lib.store.manifest import Manifest, describe_folder
-from med42lib.store.s3 import S3Store
-from med42lib.store.store import open_store
 from tests.s3_server import S3Server
+from tests.store.outputs import filled, manifest_of, published
 
 pytestmark = pytest.mark.slow
-
-
-def publish(address: str, folder: Path, prefix: str) -> Manifest:
-    manifest = Manifest("pack", "packed", "k", {}, {}, describe_folder(folder), None, "now", 1.0)
-    open_store(address).publish(prefix, folder, manifest.files, manifest.to_json())
-    return manifest
 
 
 @pytest.fixture
@@ -28,8 +27,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_is_published_comes_back_the_same(bucket: str, folder: Path, tmp_path: Path) -> None:
-    manifest = publish(f"s3://{bucket}/runs", folder, "pack/k/packed")
-    source = Source(f"s3://{bucket}/runs/pack/k/packed", cache=tmp_path / "cache")
+    manifest = manifest_of(folder)
+    source = Source(published(f"s3://{bucket}/runs", folder, manifest), cache=tmp_path / "cache")
     assert source.manifest == manifest
     assert source.path("model/weights").read_bytes() == (folder / "model/weights").read_bytes()
     assert not (tmp_path / "cache/small").exists(), "only what is asked for is fetched"
@@ -43,18 +42,19 @@ def test_large_files_go_up_and_down_in_parts(
     small_parts = module.TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
     monkeypatch.setattr(module, "_TRANSFER", small_parts)
     (folder / "big").write_bytes(b"0123456789abcdef" * (1 << 20))
-    publish(f"s3://{bucket}", folder, "k")
-    head = module.make_client().head_object(Bucket=bucket, Key="k/big")
+    address = published(f"s3://{bucket}", folder)
+    head = module.make_client().head_object(Bucket=bucket, Key=f"{address.removeprefix(f's3://{bucket}/')}/big")
     assert head["ETag"].strip('"').endswith("-4"), "16 MiB in parts of 5 MiB"
-    fetched = Source(f"s3://{bucket}/k", cache=tmp_path / "cache").path("big")
+    fetched = Source(address, cache=tmp_path / "cache").path("big")
     assert fetched.read_bytes() == (folder / "big").read_bytes()
 
 
 def test_a_file_changed_in_the_bucket_is_noticed(bucket: str, folder: Path, tmp_path: Path) -> None:
-    publish(f"s3://{bucket}", folder, "k")
-    module.make_client().put_object(Bucket=bucket, Key="k/small", Body=b"t")
-    with pytest.raises(DataError, match="k/small differs from its manifest"):
-        Source(f"s3://{bucket}/k", cache=tmp_path / "cache").path("small")
+    address = published(f"s3://{bucket}", folder)
+    key = f"{address.removeprefix(f's3://{bucket}/')}/small"
+    module.make_client().put_object(Bucket=bucket, Key=key, Body=b"t")
+    with pytest.raises(DataError, match=r"small differs from its manifest; delete s3://.* and run again"):
+        Source(address, cache=tmp_path / "cache").path("small")
 
 
 def test_an_output_without_manifest_is_a_folder_of_the_users(bucket: str, tmp_path: Path) -> None:
@@ -70,26 +70,110 @@ def test_a_prefix_does_not_match_its_longer_neighbour(bucket: str) -> None:
     client = module.make_client()
     for key in ("data/a", "data2/b"):
         client.put_object(Bucket=bucket, Key=key, Body=b"x")
-    assert open_store(f"s3://{bucket}/data").names() == ["a"]
-    assert open_store(f"s3://{bucket}").names("data") == ["data/a"]
-    assert open_store(f"s3://{bucket}/data").sizes() == {"a": 1}
+    assert list(open_store(f"s3://{bucket}/data").files()) == ["a"]
+    assert list(open_store(f"s3://{bucket}").files("data")) == ["data/a"]
+    assert open_store(f"s3://{bucket}/data").files()["a"].bytes == 1
 
 
-def test_a_complete_output_stays_as_it_is(bucket: str, folder: Path) -> None:
-    publish(f"s3://{bucket}", folder, "k")
-    store = open_store(f"s3://{bucket}")
-    before = store.read("k/manifest.json")
-    (folder / "small").write_text("other")
-    publish(f"s3://{bucket}", folder, "k")
-    assert store.read("k/manifest.json") == before
-    assert store.read("k/small") == b"s"
+def test_of_many_that_put_a_file_at_once_one_is_told_that_it_did(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/prefix")
+    for round in range(5):
+        with ThreadPoolExecutor(8) as threads:
+            done = list(threads.map(lambda number: store.put_once(f"{round}/seal", b"%d" % number), range(8)))  # noqa: B023
+        assert sum(done) == 1
+        assert store.read(f"{round}/seal") == b"%d" % done.index(True)
 
 
-def test_of_two_that_finish_at_once_the_first_manifest_wins(bucket: str) -> None:
-    store = S3Store(f"s3://{bucket}")
-    for content in (b"1", b"2"):
-        store._put_once("k/manifest.json", content)
-    assert store.read("k/manifest.json") == b"1"
+def test_what_is_below_a_name_is_deleted_and_its_neighbours_stay(bucket: str, tmp_path: Path) -> None:
+    store = open_store(f"s3://{bucket}/prefix")
+    for name in ("a/b", "a/c/d", "ab"):
+        store.put(name, filled(tmp_path, {"f": name}) / "f")
+    for name in ("a", "nothing"):
+        store.delete(name)
+    assert list(store.files()) == ["ab"]
+
+
+class Answering(BaseHTTPRequestHandler):
+    """A made-up S3 server, for what a real one does not do on demand: it has one object, and takes every PUT."""
+
+    key = ""
+    put_status = 200
+
+    def do_HEAD(self) -> None:
+        self._answer(200)
+
+    def do_GET(self) -> None:
+        entry = f"<Key>{escape(self.key)}</Key><Size>4</Size><ETag>x</ETag>"
+        listed = f"<Contents>{entry}<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
+        is_list = "list-type=2" in self.path
+        status = 404 if self.path.endswith("manifest.json") else 200
+        self._answer(status, f"<ListBucketResult>{listed}</ListBucketResult>".encode() if is_list else b"evil")
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._answer(self.put_status)
+
+    def _answer(self, status: int, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def answering(monkeypatch: pytest.MonkeyPatch, **values: object) -> Iterator[None]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answering,), values)) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield
+        server.shutdown()
+
+
+@pytest.mark.parametrize("key", ["../../x.pth", "/etc/passwd", "a/./b", "..", "a\\b", "a/../../x.pth"])
+def test_a_key_that_would_leave_the_readers_folder_is_refused_by_name(
+    s3: S3Server, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source("s3://bucket/data", cache=tmp_path / "cache")
+    message = r"the listing of s3://bucket/data names the file .* does not stay in its folder"
+    with answering(monkeypatch, key=f"data/{key}"), pytest.raises(DataError, match=message):
+        source.path()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x"])
+def test_no_name_from_elsewhere_becomes_a_key_outside_the_prefix(bucket: str, name: str, tmp_path: Path) -> None:
+    store = open_store(f"s3://{bucket}/prefix")
+    does: list[Callable[[], object]] = [
+        lambda: store.read(name),
+        lambda: store.put(name, filled(tmp_path, {"f": "x"}) / "f"),
+        lambda: store.put_once(name, b""),
+        lambda: store.delete(name),
+        lambda: store.fetch(name, tmp_path / "copy"),
+    ]
+    for do in does:
+        with pytest.raises(DataError, match="does not stay in its folder"):
+            do()
+
+
+@pytest.mark.parametrize("status", [200, 501])
+def test_a_server_without_conditional_puts_is_refused_before_a_stage_computes(
+    status: int, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        answering(monkeypatch, put_status=status),
+        pytest.raises(StoreError, match=r"does not honour conditional writes"),
+    ):
+        open_store("s3://bucket/x").check()
+
+
+def test_the_check_passes_again_and_again_and_leaves_no_output(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/prefix")
+    for _ in range(2):
+        store.check()
+    assert list(store.files()) == [".check/conditional-put"]
 
 
 def test_a_missing_bucket_is_an_error_and_is_not_made(s3: S3Server) -> None:
@@ -128,28 +212,6 @@ def test_a_server_that_is_not_there_is_worth_a_retry(s3: S3Server, monkeypatch: 
 def test_a_bucket_name_is_required() -> None:
     with pytest.raises(StoreError, match="names no bucket"):
         open_store("s3:///x")
-
-
-def test_an_upload_that_breaks_off_leaves_no_manifest(
-    bucket: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload, names = S3Store._upload, list[str]()
-
-    def breaks_off(self: S3Store, path: Path, name: str, num_bytes: int) -> None:
-        names.append(name)
-        if len(names) == 2:
-            raise StoreUnavailable("the server is gone")
-        upload(self, path, name, num_bytes)
-
-    monkeypatch.setattr(S3Store, "_upload", breaks_off)
-    with pytest.raises(StoreUnavailable):
-        publish(f"s3://{bucket}", folder, "k")
-    store = open_store(f"s3://{bucket}")
-    assert store.read("k/manifest.json") is None
-    assert store.names("k") == ["k/model/weights"]
-    monkeypatch.setattr(S3Store, "_upload", upload)
-    publish(f"s3://{bucket}", folder, "k")
-    assert store.names("k") == ["k/manifest.json", "k/model/weights", "k/small"]
 
 
 def test_a_single_file_is_fetched_once_and_alone(bucket: str, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 import fcntl
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from med42lib.core.errors import StoreError
 from med42lib.store import scratch as module
-from med42lib.store.scratch import attempt_folder, remove_abandoned
+from med42lib.store.scratch import attempt_folder, machine_scratch, remove_abandoned
 
 HOLD = """
 import sys, time
@@ -67,3 +70,51 @@ def test_an_attempt_that_starts_before_another_holds_its_lock_leaves_it_alone(
     with attempt_folder(tmp_path, "train") as folder:
         assert folder.exists()
         assert remove_abandoned(tmp_path) == []
+
+
+def test_the_folder_of_all_attempts_is_this_users_alone(tmp_path: Path) -> None:
+    with attempt_folder(tmp_path / "scratch", "train") as folder:
+        assert (tmp_path / "scratch").stat().st_mode & 0o777 == 0o700
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_laid_in_its_place_is_refused_and_the_folder_behind_it_untouched(tmp_path: Path) -> None:
+    (tmp_path / "others/attempt-x").mkdir(parents=True)
+    (tmp_path / "others/attempt-x/.lock").touch()
+    (tmp_path / "scratch").symlink_to(tmp_path / "others")
+    with (
+        pytest.raises(StoreError, match=r"scratch is a link, no folder, or somebody else's"),
+        attempt_folder(tmp_path / "scratch", "train"),
+    ):
+        raise AssertionError
+    assert (tmp_path / "others/attempt-x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder to another user needs root")
+def test_a_folder_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir(mode=0o777)
+    os.chown(tmp_path / "scratch", 12345, 12345)
+    with (
+        pytest.raises(StoreError, match=r"somebody else's \(user 12345\)"),
+        attempt_folder(tmp_path / "scratch", "train"),
+    ):
+        raise AssertionError
+
+
+def test_links_among_the_attempts_lead_the_clean_up_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/.lock").touch()
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch/train-link").symlink_to(tmp_path / "mine")
+    with attempt_folder(tmp_path / "scratch", "train"):
+        assert (tmp_path / "mine/.lock").exists()
+
+
+@pytest.mark.parametrize("variable", ["MED42_SCRATCH", "TMPDIR"])
+def test_the_machines_scratch_is_a_folder_of_this_users_in_the_place_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("MED42_SCRATCH", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert machine_scratch() == tmp_path / f"med42-{os.getuid()}"

@@ -1,0 +1,76 @@
+"""Addresses of data, and the store behind each.
+
+runs/demo, /data/med       a folder here (`file:///data/med` means the same)
+s3://bucket/prefix         an S3 bucket; endpoint and credentials come from the environment
+package:name/path          files inside an installed Python package, read only
+hub:owner/name@revision    a repository of a model hub at one full revision, read only
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+from med42lib.core.errors import DataError, StoreError
+from med42lib.store.base import FILE_SCHEME, HUB_SCHEME, PACKAGE_SCHEME, S3_SCHEME, Store
+from med42lib.store.hub import HubStore
+from med42lib.store.local import LocalStore
+from med42lib.store.names import inside
+
+_PACKAGE = re.compile(r"package:(\w+)(?:/(.*?))?/*", re.DOTALL)
+
+
+def open_store(address: str) -> Store:
+    """Open the store at an address without touching it.
+
+    Raises:
+        StoreError: If the address is empty or its scheme is unknown.
+        DataError: If a `package:` address names a package that is not installed, or a place outside it.
+    """
+    if address.startswith(S3_SCHEME):
+        from med42lib.store.s3 import S3Store
+
+        return S3Store(address)
+    if address.startswith(HUB_SCHEME):
+        return HubStore(address)
+    if address.startswith(PACKAGE_SCHEME):
+        return LocalStore(address, _package_folder(address))
+    folder = _folder(address)
+    if folder is None:
+        raise StoreError(
+            f"cannot open {address!r}: an address is a folder (. is the working directory), s3://bucket/prefix, "
+            "package:name/path or hub:owner/name@revision"
+        )
+    return LocalStore(address, folder)
+
+
+def join_address(address: str, *parts: str) -> str:
+    """Append path parts to an address of any kind."""
+    return "/".join([address.rstrip("/"), *parts])
+
+
+def absolute_address(address: str) -> str:
+    """Make a folder's address independent of the working directory; others stay as they are."""
+    open_store(address)  # an address that is none is told here
+    folder = None if address.startswith((S3_SCHEME, HUB_SCHEME, PACKAGE_SCHEME)) else _folder(address)
+    return address if folder is None else str(folder.absolute())
+
+
+def _folder(address: str) -> Path | None:
+    """Read a folder's address; None if it is none."""
+    folder = address.removeprefix(FILE_SCHEME)
+    if not folder.strip() or "\0" in folder or ("://" in address and folder == address):
+        return None
+    return Path(folder).expanduser()
+
+
+def _package_folder(address: str) -> Path:
+    """Find a package's folder without importing it: for a name without dots Python only looks for it."""
+    match = _PACKAGE.fullmatch(address)
+    spec = importlib.util.find_spec(match[1]) if match else None
+    if match is None or spec is None or not spec.submodule_search_locations:
+        raise DataError(
+            f"{address}: no such Python package is installed; expected package:name/path, where the name has no dots"
+        )
+    return inside(Path(next(iter(spec.submodule_search_locations))), match[2] or "")

@@ -1,0 +1,145 @@
+"""Publishing an output: several attempts may write, one of them counts.
+
+    train/<key>/20261127T174118-3f2a9c1d/trained/model.safetensors    an attempt puts files under a name of its own,
+    train/<key>/20261127T174118-3f2a9c1d/trained/manifest.json        from any process, several at a time
+    train/<key>/sealed-1.json                                         put once, last: which attempt counts
+
+Files of two attempts never meet, and an attempt that is not sealed, killed halfway or beaten by another, is read by
+nobody. Only the seal is contested, and the store lets one of all contenders put it. What lost is removed, at once by
+itself, or by a later run. Where somebody deleted a sealed attempt, the next one is sealed as `sealed-2.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from med42lib.core.errors import StoreError
+from med42lib.core.progress import progress
+from med42lib.store.address import join_address
+from med42lib.store.base import Store, StoredFile
+from med42lib.store.manifest import MANIFEST_FILE, Manifest
+
+SECONDS_UNTIL_ABANDONED = 24 * 3600.0
+"""What an attempt that is not sealed has left is removed when none of its files is younger than this."""
+
+_MAX_SEALS = 20
+_SEAL = re.compile(r"sealed-([1-9]\d{0,5})\.json")
+_ATTEMPT = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The attempt that counts under a key; `address` is that of its folder."""
+
+    attempt: str
+    address: str
+
+    def output(self, name: str) -> str:
+        """Return the address of one of its outputs."""
+        return join_address(self.address, name)
+
+
+def find_sealed(store: Store, prefix: str, outputs: Iterable[str]) -> Sealed | None:
+    """Find the attempt that counts, if its outputs are still there; what was abandoned beside it is removed.
+
+    Args:
+        store: Where to look.
+        prefix: Stage and key: `train/0123456789abcdef`.
+        outputs: Names of the outputs that a whole attempt has.
+    """
+    return _look(store, prefix, outputs)[0]
+
+
+def _look(store: Store, prefix: str, outputs: Iterable[str]) -> tuple[Sealed | None, int]:
+    """Find the attempt that counts, and the number that the next seal would have if none does."""
+    files = store.files(prefix)
+    needed = [f"{output}/{MANIFEST_FILE}" for output in outputs]
+    seals = _seals(prefix, files)
+    for _, seal in seals:
+        attempt = _attempt_of(store.read(seal))
+        if attempt and all(f"{prefix}/{attempt}/{name}" in files for name in needed):
+            _remove_abandoned(store, prefix, files, attempt)
+            return Sealed(attempt, join_address(store.address, prefix, attempt)), 0
+    return None, seals[-1][0] + 1 if seals else 1
+
+
+def sealed_outputs(store: Store, stage: str, output: str) -> list[str]:
+    """List the addresses of all outputs of that name that a stage has finished, sorted by key."""
+    keys = sorted({name.split("/")[1] for name in store.files(stage)})
+    found = (find_sealed(store, f"{stage}/{key}", [output]) for key in keys)
+    return [sealed.output(output) for sealed in found if sealed]
+
+
+class Upload:
+    """One attempt at the outputs of a key. Goes to other processes, which may put files too."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self.attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self._store, self._prefix = store, prefix
+
+    def put(self, name: str, path: Path) -> None:
+        """Put one file of the attempt; the local file may be gone afterwards."""
+        self._store.put(f"{self._prefix}/{self.attempt}/{name}", path)
+
+    def put_folder(self, output: str, folder: Path, manifest: Manifest) -> None:
+        """Put a whole output: the files that its manifest lists, and the manifest, which is written beside them."""
+        with progress(f"store {output}", sum(entry.bytes for entry in manifest.files), unit="B") as bar:
+            for entry in manifest.files:
+                self.put(f"{output}/{entry.path}", folder / entry.path)
+                bar.advance(entry.bytes)
+        own = folder / MANIFEST_FILE
+        own.write_text(manifest.to_json(), encoding="utf-8")
+        self.put(f"{output}/{MANIFEST_FILE}", own)
+
+    def seal(self, outputs: Iterable[str]) -> Sealed:
+        """Make this attempt the one that counts, unless another does; returns the one that does.
+
+        Args:
+            outputs: Names of all outputs, each put with its manifest.
+        """
+        names = list(outputs)
+        content = json.dumps({"attempt": self.attempt}).encode()
+        for _ in range(_MAX_SEALS):
+            sealed, next_number = _look(self._store, self._prefix, names)
+            if sealed is not None:
+                if sealed.attempt != self.attempt:
+                    self._store.delete(f"{self._prefix}/{self.attempt}")
+                return sealed
+            self._store.put_once(f"{self._prefix}/sealed-{next_number}.json", content)
+        raise StoreError(
+            f"{join_address(self._store.address, self._prefix)}: files of this output vanish as soon as they are "
+            "stored; is something cleaning up there? Stop it and run again"
+        )
+
+
+def _seals(prefix: str, files: Mapping[str, StoredFile]) -> list[tuple[int, str]]:
+    matches = ((_SEAL.fullmatch(name.removeprefix(f"{prefix}/")), name) for name in files)
+    return sorted((int(match[1]), name) for match, name in matches if match)
+
+
+def _attempt_of(seal: bytes | None) -> str | None:
+    """Read a seal; None for one that a kill left empty, or that names no attempt."""
+    try:
+        attempt = json.loads(seal or b"")["attempt"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return attempt if isinstance(attempt, str) and _ATTEMPT.fullmatch(attempt) else None
+
+
+def _remove_abandoned(store: Store, prefix: str, files: Mapping[str, StoredFile], sealed: str) -> None:
+    youngest: dict[str, float] = defaultdict(float)
+    for name, file in files.items():
+        beside = name.removeprefix(f"{prefix}/").partition("/")[0]
+        youngest[beside] = max(youngest[beside], file.modified)
+    for beside, modified in youngest.items():
+        is_other = beside != sealed and not _SEAL.fullmatch(beside)
+        if is_other and time.time() - modified > SECONDS_UNTIL_ABANDONED:
+            store.delete(f"{prefix}/{beside}")
