@@ -217,7 +217,8 @@ def test_a_file_that_a_stage_reads_beside_its_code_is_in_its_key(
 def test_no_file_that_a_stage_brings_is_forgotten() -> None:
     for stage in STAGES.values():
         folder = LIBRARY / stage.name
-        others = [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
+        files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        others = [path for path in files if path.suffix not in (".py", ".pyc")]
         assert set(others) == set(stage.data_files.values()), stage.name
 
 
