@@ -94,7 +94,7 @@ def module_file(name: str) -> Path | None:
 
 @cache
 def _file_at(place: Path) -> Path | None:
-    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+    return next((path for path in (place / "__init__.py", place.with_suffix(".py")) if path.is_file()), None)
 
 
 @cache

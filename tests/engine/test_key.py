@@ -1,6 +1,7 @@
 import ast
 import importlib.metadata
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from med42lib.engine.stage import Stage
 from tests.conftest import REPOSITORY
 
 LIBRARY = Path(med42lib.__file__).parent
+installed_version = cache(importlib.metadata.version)
 
 
 class Config(StageConfig):
@@ -34,6 +36,12 @@ def fresh(stage: Stage) -> Stage:
 
 def keys() -> dict[str, str]:
     return {name: a_key(fresh(stage)) for name, stage in STAGES.items()}
+
+
+@pytest.fixture(autouse=True)
+def _quick_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look up each version once for all tests."""
+    monkeypatch.setattr(importlib.metadata, "version", installed_version)
 
 
 @pytest.fixture
@@ -55,12 +63,11 @@ def change(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let a distribution be there in another version, or not at all."""
-    installed = importlib.metadata.version
 
     def put(name: str, version: str | None) -> None:
         def found(asked: str) -> str:
             if asked.replace("_", "-") != name:
-                return installed(asked)
+                return installed_version(asked)
             if version is None:
                 raise importlib.metadata.PackageNotFoundError(name)
             return version
