@@ -11,6 +11,7 @@ from med42lib.catalogue import STAGES
 from med42lib.engine.stage import Stage
 
 FOLDER = Path(__file__).parent
+SPEED_ONLY_NOTE = " *Outputs made with another value are reused.*"
 
 
 def readme(stage: Stage) -> str:
@@ -58,7 +59,8 @@ def _settings(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
         if inner:
             yield from _settings({**inner, "$defs": definitions}, f"{prefix}{name}.")
         else:
-            text = " ".join(field.get("description", "").split()).replace("|", "\\|")
+            note = SPEED_ONLY_NOTE if field.get("speed_only") else ""
+            text = " ".join((field.get("description", "") + note).split()).replace("|", "\\|")
             yield f"| `{prefix}{name}` | {_type(field, definitions)} | {default} | {text} |"
 
 

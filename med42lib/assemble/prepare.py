@@ -14,10 +14,11 @@ from typing import Any
 from med42lib.assemble.config import AssembleConfig, SourceConfig
 from med42lib.assemble.drafts import batches, examples
 from med42lib.assemble.runs import RunWriter
-from med42lib.assemble.source import Form, TrainingSource, load_source
+from med42lib.assemble.source import Form, TrainingSource, load_source, source_module
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
-from med42lib.engine.key import code_hash
+from med42lib.engine.closure import closure
+from med42lib.engine.key import code_digest
 from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.readers.files import DataFolder
 from med42lib.store.artifacts import Source, listing
@@ -49,16 +50,15 @@ class Reading:
 
     @property
     def key(self) -> str:
-        """Name the result by what it is made of: settings, code and the content of the files in reach.
+        """Name the result by what it is made of: settings, the code and libraries that read it, and the files in reach.
 
-        The target is not among them: another sample of the same source needs no reading.
+        The target is not among them: another sample of the same source needs no reading. Nor is another source's code.
         """
         settings = self.settings.model_dump(mode="json", exclude={"target", "repeat"})
         ingredients = [
             self.name,
             json.dumps([settings, self.form.multiple_choice, self.seed, self.max_rejected_share], sort_keys=True),
-            code_hash(Path(__file__).parent),
-            code_hash(Path(__file__).parent.parent / "readers"),
+            code_digest(closure([__name__, source_module(self.name)])),
             files_digest(self.data.files),
         ]
         return content_hash(*ingredients)

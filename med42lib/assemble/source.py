@@ -98,6 +98,10 @@ class TrainingSource:
 
 def load_source(name: str) -> TrainingSource:
     """Import the source of a known name."""
-    module = importlib.import_module(f"med42lib.assemble.sources.{name}")
-    source: TrainingSource = module.SOURCE
+    source: TrainingSource = importlib.import_module(source_module(name)).SOURCE
     return source
+
+
+def source_module(name: str) -> str:
+    """Name the module of a source."""
+    return f"med42lib.assemble.sources.{name}"

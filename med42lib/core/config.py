@@ -5,9 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
+from pydantic.config import JsonDict
 
 from med42lib.core.errors import ConfigError, Problem
+
+_SPEED_ONLY: JsonDict = {"speed_only": True}
+
+SPEED_ONLY: Any = Field(json_schema_extra=_SPEED_ONLY)
+"""Marks a setting that decides speed or memory and not the result: `batch_size: Annotated[int, SPEED_ONLY]`. Outputs
+made with another value of it are reused."""
+
+_FOR_THE_KEY = "key"
 
 
 class StageConfig(BaseModel):
@@ -23,6 +40,20 @@ class StageConfig(BaseModel):
     def canonical_json(self) -> str:
         """Write the settings as one JSON line, the same for equal settings, defaults included."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def key_json(self) -> str:
+        """Write the settings that can change the result, those inside others too: all but `SPEED_ONLY`."""
+        values = self.model_dump(mode="json", context=_FOR_THE_KEY)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+    @model_serializer(mode="wrap")
+    def _serialise(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        values: dict[str, Any] = serialise(self)
+        if info.context == _FOR_THE_KEY:
+            for name, field in type(self).model_fields.items():
+                if field.json_schema_extra == _SPEED_ONLY:
+                    del values[name]
+        return values
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

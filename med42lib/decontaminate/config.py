@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import SPEED_ONLY, StageConfig
 
 
 class DecontaminateConfig(StageConfig):
@@ -32,6 +32,6 @@ class DecontaminateConfig(StageConfig):
     `drop_training`: they are left out of training. Items are flagged either way.
     """
 
-    rows_per_block: int = Field(default=2048, ge=1)
+    rows_per_block: Annotated[int, SPEED_ONLY] = Field(default=2048, ge=1)
     """Training questions compared at a time; bounds memory at about 5 bytes for each of them and evaluation
     question (11,904 questions: 122 MB), and does not change the result."""

@@ -1,6 +1,6 @@
 """What a stage is: a function `stage(config, *, <input>: Source, <output>: Target)`, found by name.
 
-The edges are read off the function's signature; nothing about a stage is declared twice.
+The edges are read off the function's signature and its code off its imports; nothing about a stage is declared twice.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from med42lib.core.config import StageConfig
+from med42lib.core.named_modules import module_names
+from med42lib.engine.closure import Closure, closure, module_file
 from med42lib.store.artifacts import Source, Target
 
 
@@ -22,12 +24,18 @@ class Stage:
 
     `package` is its Python package: `<package>.stage` holds the function called `name`, `<package>.config`
     the settings class. Without `reuse` it runs each time (what it does lies outside the store, in MLflow).
+
+    What its imports do not show is declared: `loads` are packages whose modules it imports by names made up at run
+    time, `libraries` those that another library imports for it, `data` patterns of files that it reads beside its code.
     """
 
     name: str
     package: str
     config_name: str
     reuse: bool = True
+    loads: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
     @cached_property
     def function(self) -> Callable[..., None]:
@@ -52,13 +60,27 @@ class Stage:
         """Names of its outputs, in the signature's order."""
         return self._edges(Target)
 
+    @cached_property
+    def closure(self) -> Closure:
+        """The code and the libraries that it uses."""
+        loaded = [f"{package}.{name}" for package in self.loads for name in module_names(_folder(package))]
+        found = closure([f"{self.package}.stage", f"{self.package}.config", *loaded])
+        return replace(found, libraries=found.libraries.union(self.libraries))
+
     @property
-    def folder(self) -> Path:
-        """Where its code lies."""
-        module = importlib.import_module(self.package)
-        return Path(str(module.__file__)).parent
+    def data_files(self) -> dict[str, Path]:
+        """The files beside its code that it reads, by their path in its package; hidden files are none of them."""
+        folder = _folder(self.package)
+        paths = sorted(path for pattern in self.data for path in folder.glob(pattern))
+        return {path.relative_to(folder).as_posix(): path for path in paths if not path.name.startswith(".")}
 
     def _edges(self, kind: type) -> tuple[str, ...]:
         parameters = inspect.signature(self.function, eval_str=True).parameters.values()
         edges = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
         return tuple(p.name for p in edges if p.annotation is kind)
+
+
+def _folder(package: str) -> Path:
+    path = module_file(package)
+    assert path is not None, f"there is no package {package}"
+    return path.parent

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import SPEED_ONLY, StageConfig
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 
 Prompt = Literal["med42", "plain"]
@@ -53,7 +53,7 @@ class EvaluateConfig(BenchmarkScoring):
     system: str = DEFAULT_SYSTEM
     """The system text of the `med42` prompt: that of the training data. Empty: no system line."""
 
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: Annotated[int, SPEED_ONLY] = Field(default=8, ge=1)
     """Sequences per forward pass. Bounds memory (logits take `4 * batch_size * tokens * vocabulary` bytes, twice);
     changes log-likelihoods by rounding only. GPUs want more; on CPUs 1 to 4 is fastest for a model of 100M parameters,
     32 for one of 2M."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import SPEED_ONLY, StageConfig
 
 
 class LoraConfig(StageConfig):
@@ -79,5 +79,5 @@ class TrainConfig(StageConfig):
     zero_stage: Literal[1, 2, 3] = 3
     """DeepSpeed ZeRO: what is split between processes; 1 optimiser states, 2 gradients too, 3 weights too."""
 
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, SPEED_ONLY] = False
     """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower."""

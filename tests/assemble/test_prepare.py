@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,8 @@ from med42lib.assemble.runs import read_keys, read_rows
 from med42lib.assemble.source import Draft, Form, Layout, TrainingSource, load_source
 from med42lib.assemble.templates import question_draft
 from med42lib.core.errors import DataError
+from med42lib.engine import closure as closure_module
+from med42lib.engine.closure import Module, module_file, read_module
 from med42lib.formats.rejects import REJECTS_FILE, Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
@@ -141,6 +144,42 @@ def test_the_key_follows_the_files_in_reach_alone_wherever_they_lie(filled: Path
     assert reading(moved).key == key
     write_cards(moved, ["fever", "cough", "pain"])
     assert reading(moved).key != key
+
+
+@pytest.mark.parametrize(
+    ("changed", "read_again"),
+    [
+        ("med42lib.assemble.sources.medmcqa", {"medmcqa"}),
+        ("med42lib.readers.publishers.medmcqa", {"medmcqa"}),
+        ("med42lib.readers.publishers.usmle", set()),
+        ("med42lib.assemble.mixture", set()),
+        ("med42lib.assemble.html", {"stackexchange"}),
+        ("med42lib.assemble.runs", {"medmcqa", "stackexchange", "medical_flashcards"}),
+        ("med42lib.core.hashing", {"medmcqa", "stackexchange", "medical_flashcards"}),
+    ],
+)
+def test_changed_code_has_only_those_sources_read_again_that_it_reads(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, changed: str, read_again: set[str]
+) -> None:
+    names = ("medmcqa", "stackexchange", "medical_flashcards")
+    before = {name: reading(filled, name, path=CARDS).key for name in names}
+
+    def read(path: Path, package: str) -> Module:
+        module = read_module(path, package)
+        return replace(module, sha256="changed") if path == module_file(changed) else module
+
+    monkeypatch.setattr(closure_module, "read_module", read)
+    assert {name for name in names if reading(filled, name, path=CARDS).key != before[name]} == read_again
+
+
+def test_another_version_of_a_library_has_what_it_reads_read_again(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("medmcqa", "stackexchange")
+    before = {name: reading(filled, name, path=CARDS).key for name in names}
+    installed = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.0" if name == "lxml" else installed(name))
+    assert {name for name in names if reading(filled, name, path=CARDS).key != before[name]} == {"stackexchange"}
 
 
 def test_a_source_becomes_runs_keys_rejects_and_counts(filled: Path, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-from typing import Literal
+import json
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
-from med42lib.core.config import StageConfig, parse_config
+from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config
 from med42lib.core.errors import ConfigError
 
 
@@ -69,3 +70,34 @@ def test_a_wrong_name_among_many_is_named_without_decoration() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(Sources, {"sources": {"headqaa": 1}}, title="")
     assert [problem.where for problem in caught.value.problems] == ["sources.headqaa"]
+
+
+class Fast(StageConfig):
+    rate: float = 1.0
+
+    rows_at_a_time: Annotated[int, SPEED_ONLY] = Field(default=8, ge=1)
+    """Rows held in memory."""
+
+
+class Faster(Fast):
+    one: Fast = Fast()
+    by_name: dict[str, Fast] = Field(default_factory=dict)
+    many: tuple[Fast, ...] = ()
+
+
+def test_settings_that_decide_speed_only_stay_out_of_the_key_wherever_they_stand() -> None:
+    values = {"one": {"rows_at_a_time": 3}, "by_name": {"a": {"rows_at_a_time": 4}}, "many": [{"rows_at_a_time": 5}]}
+    plain = Faster(by_name={"a": Fast()}, many=(Fast(),))
+    marked = Faster.model_validate({"rows_at_a_time": 2, **values})
+    assert marked.key_json() == plain.key_json()
+    assert "rows_at_a_time" not in marked.key_json()
+    assert json.loads(marked.key_json())["one"] == {"rate": 1.0}
+    assert Faster(one=Fast(rate=2)).key_json() != Faster().key_json()
+
+
+def test_what_is_passed_on_holds_every_setting_and_its_limits() -> None:
+    assert json.loads(Fast(rows_at_a_time=3).canonical_json()) == {"rate": 1.0, "rows_at_a_time": 3}
+    assert Fast.model_validate_json(Fast(rows_at_a_time=3).canonical_json()).rows_at_a_time == 3
+    with pytest.raises(ConfigError, match="rows_at_a_time"):
+        parse_config(Fast, {"rows_at_a_time": 0}, title="")
+    assert Fast.model_fields["rows_at_a_time"].description == "Rows held in memory."

@@ -11,8 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from med42lib.catalogue import STAGES
+from med42lib.engine.closure import OUTSIDE
 from pipelines import warm
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
+from tests.end_to_end.imports import modules_by_stage, recording
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -21,6 +24,7 @@ NUM_TASKS = 13
 CERTAINLY_KILLED = {"fetch_model", "assemble", "decontaminate", "pack", "train", "evaluate", "report", "register"}
 SECONDS_INTO = {"fetch_model": 1.0, "decontaminate": 3.0, "pack": 1.0, "train": 7.0, "evaluate": 3.0, "register": 1.0}
 SECONDS_INTO_A_WARM_STAGE = 0.03
+IMPORTS_FILE = "imports"
 DEPENDS_ON_EVALUATE = ["evaluate", "evaluate", "evaluate", "report", "register"]
 
 
@@ -29,7 +33,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """One uninterrupted run, and the folder of its MLflow."""
     home = tmp_path_factory.mktemp("reference")
     command = [*MED42, "run", str(SMOKE), "--store", str(home / "store")]
-    environment = {**os.environ, "MED42_HOME": str(home / "home")}
+    environment = {**os.environ, "MED42_HOME": str(home / "home"), **recording(home / IMPORTS_FILE)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, env=environment)
     return Run(done.returncode, done.stdout + done.stderr, str(home / "store")), home
@@ -52,10 +56,20 @@ def test_the_run_ends_with_the_table_and_the_reports_path(reference: tuple[Run, 
     assert "--backend-store-uri sqlite:///" in run.output
 
 
-def test_a_second_run_reuses_everything_but_the_look_at_mlflow(
+def test_the_key_of_a_stage_knows_all_the_code_that_it_imports(reference: tuple[Run, Path]) -> None:
+    used = modules_by_stage(reference[1] / IMPORTS_FILE)
+    assert set(used) == set(STAGES)
+    for name, modules in used.items():
+        stage = STAGES[name]
+        files = {f"{stage.package}.{path.replace('/', '.')}" for path in stage.data_files}
+        in_no_key = {module for module in modules if f"{module}.".startswith(tuple(f"{room}." for room in OUTSIDE))}
+        assert modules - in_no_key <= stage.closure.modules.keys() | files, name
+
+
+def test_a_second_run_reuses_everything_but_the_look_at_mlflow_whatever_decides_its_speed(
     copy_of_reference: Path, med42_run: Callable[..., Run]
 ) -> None:
-    again = med42_run(copy_of_reference)
+    again = med42_run(copy_of_reference, "evaluate.batch_size=16", "decontaminate.rows_per_block=99")
     assert again.exit_code == 0, again.output
     assert len(again.reused) == NUM_TASKS - 1
     assert again.made == ["register"]

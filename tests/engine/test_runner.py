@@ -41,7 +41,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., St
     def put(function: Callable[..., None] = double, *, reuse: bool = True) -> Stage:
         package = types.ModuleType("fake_stage")
         (tmp_path / "code").mkdir(exist_ok=True)
-        (tmp_path / "code/__init__.py").write_text("")
+        for name in ("__init__", "stage", "config"):
+            (tmp_path / f"code/{name}.py").write_text("")
         package.__file__ = str(tmp_path / "code/__init__.py")
         stage_module, config_module = types.ModuleType("fake_stage.stage"), types.ModuleType("fake_stage.config")
         stage_module.double = function  # type: ignore[attr-defined]

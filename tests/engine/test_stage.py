@@ -10,7 +10,7 @@ def test_every_stage_of_the_catalogue_can_be_loaded(stage: Stage) -> None:
     assert issubclass(stage.config_class, StageConfig)
     assert stage.sources
     assert stage.targets
-    assert stage.folder.name == stage.package.rpartition(".")[2]
+    assert f"{stage.package}.stage" in stage.closure.modules
 
 
 def test_edges_are_read_off_the_signature() -> None:
