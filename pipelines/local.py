@@ -60,11 +60,12 @@ def _run(arguments: Namespace) -> int:
     store = absolute_address(arguments.store or f"runs/{spec.name}")
     exit_code, report = run_spec(spec, store)
     if report is not None:
-        _conclude(report, time.monotonic() - started)
+        conclude(report, time.monotonic() - started)
     return exit_code
 
 
-def _conclude(report: str, seconds: float) -> None:
+def conclude(report: str, seconds: float) -> None:
+    """Print the table of results, and where to look at the report and at MLflow."""
     source = Source(report, cache=home_folder() / "reports" / content_hash(report))
     print(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
     print(f"report   {source.path('report.html')}")

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.hashing import content_hash
+from pipelines.local import conclude
+from tests.store.outputs import filled, manifest_of, published
+
+HEADING = "benchmark,subset,model,n,accuracy\n"
+
+
+@pytest.mark.slow
+def test_the_report_shown_at_the_end_is_never_one_that_an_earlier_run_fetched(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
+    rows = "".join(f"overall,all,{model},7,0.5\n" for model in ("base", "full", "lora"))
+    made = filled(tmp_path / "made", {"results.csv": HEADING + rows, "report.html": "new"})
+    address = published(f"s3://{bucket}", made, manifest_of(made, stage="report", target="report"))
+    cached = tmp_path / "home/reports" / content_hash(address)
+    filled(cached, {"results.csv": HEADING, "report.html": "old"})
+
+    conclude(address, seconds=1.0)
+
+    assert "overall" in capsys.readouterr().out
+    assert (cached / "report.html").read_text() == "new"
