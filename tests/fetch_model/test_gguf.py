@@ -112,7 +112,7 @@ def test_a_file_cut_short_is_named(file: Path, tmp_path: Path, share: float) -> 
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
 
-    with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be read"):
+    with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be loaded"):
         convert(file, tmp_path / "model", dtype="float32")
 
 
