@@ -19,7 +19,6 @@ from med42lib.core.foreign import reading
 from med42lib.core.log import log
 from med42lib.fetch_model.files import ADVICE
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_loading import ATTENTION
 
 _MODULES_PER_TENSOR = 10
 """Of real models it is about 1.5: a layer's parts have a weight each, but for dropout and activation."""
@@ -126,7 +125,7 @@ def _build(description: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(description, attn_implementation=ATTENTION, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(description, attn_implementation=None, trust_remote_code=False)
 
 
 def _check_buffers(path: Path, model: Any, num_parameters: int) -> None:

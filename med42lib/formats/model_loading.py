@@ -16,8 +16,6 @@ from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.foreign import reading
 from med42lib.formats.model_config import read_config
 
-ATTENTION = "sdpa"
-"""How attention is computed, whatever config.json says: PyTorch's own way, in training and in scoring."""
 _ADVICE = "make that model again"
 _ADAPTER_CONFIG = "adapter_config.json"
 _GLOO = "third_party/gloo"
@@ -38,7 +36,7 @@ def load_description(folder: Path, advice: str) -> Any:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def load_weights(folder: Path, precision: str, **options: object) -> Any:
+def load_weights(folder: Path, precision: str, *, attn_implementation: str | None = None, **options: object) -> Any:
     """Load a causal language model, if every weight of it is in its safetensors files; no code that lies beside them.
 
     With ZeRO-3 announced to transformers beforehand, each process gets its part of every weight only.
@@ -46,6 +44,8 @@ def load_weights(folder: Path, precision: str, **options: object) -> Any:
     Args:
         folder: A Hugging Face folder; nothing is looked up elsewhere.
         precision: Name of the weights' number format in torch.
+        attn_implementation: transformers' name of a way to compute attention. None means PyTorch's own (`sdpa`) where
+            the model has it, else `eager`. What config.json says is not asked.
         options: Passed on to transformers.
 
     Returns:
@@ -64,7 +64,7 @@ def load_weights(folder: Path, precision: str, **options: object) -> Any:
             folder,
             config=description,
             dtype=getattr(torch, precision),
-            attn_implementation=ATTENTION,
+            attn_implementation=attn_implementation,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -29,6 +29,7 @@ def test_the_configuration_does_not_choose_how_attention_is_computed(tmp_path: P
     path = write_model(tmp_path) / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: "eager"}))
     assert load_weights(tmp_path, "float32").config._attn_implementation == "sdpa"
+    assert load_weights(tmp_path, "float32", attn_implementation="eager").config._attn_implementation == "eager"
 
 
 def test_a_kernel_named_in_the_configuration_is_refused(tmp_path: Path) -> None:
