@@ -64,9 +64,11 @@ def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
         DataError: If the folder holds no such model, or it cannot be loaded.
     """
     model = _load(encoder)
+    with reading(f"the sentence encoder in {encoder}", _ADVICE):
+        longest = int(model.max_seq_length)
+        num_dimensions = _encode(model, ["one text"]).shape[1]  # what the settings say of it may be wrong
     num_tokens = _count_tokens(model, texts)
-    longest = int(model.max_seq_length)
-    vectors_TD = np.empty((len(texts), model.get_embedding_dimension()), np.float32)
+    vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
     lengths = np.minimum(num_tokens, longest)
     with progress("embed", len(texts), unit="questions") as bar:
         for batch in batches(lengths, tokens_per_batch=_TOKENS_PER_BATCH[model.device.type]):

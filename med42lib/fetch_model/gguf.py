@@ -54,17 +54,21 @@ def _load(file: Path, dtype: str) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.integrations.gguf import read_gguf_metadata
 
+    from med42lib.formats.model_loading import check_nothing_missing
+
     tokenizer = AutoTokenizer.from_pretrained(
         file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
     )
     _, tensors = read_gguf_metadata(str(file))
     with bounded_by(len(tensors), file):
-        model = AutoModelForCausalLM.from_pretrained(
+        model, report = AutoModelForCausalLM.from_pretrained(
             file.parent,
             gguf_file=file.name,
             quantization_config=GgufConfig(dequantize=True),
             dtype=getattr(torch, dtype),
             local_files_only=True,
             trust_remote_code=False,
+            output_loading_info=True,
         )
+    check_nothing_missing(report)
     return model, tokenizer

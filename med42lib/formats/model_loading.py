@@ -71,10 +71,18 @@ def load_weights(folder: Path, precision: str, *, attn_implementation: str | Non
             output_loading_info=True,
             **options,
         )
-        # transformers fills what is missing with random numbers and goes on.
-        if missing := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
-            raise ValueError(f"{len(missing)} weights are missing or of another shape, such as {missing[0]}")
+        check_nothing_missing(report)
     return model
+
+
+def check_nothing_missing(report: Any) -> None:
+    """Look through transformers' report of a loading: it fills what is missing with random numbers and goes on.
+
+    Raises:
+        ValueError: If a weight was missing or of another shape.
+    """
+    if missing := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
+        raise ValueError(f"{len(missing)} weights are missing or of another shape, such as {missing[0]}")
 
 
 @contextmanager

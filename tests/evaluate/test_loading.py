@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_an_adapter_that_lacks_a_weight_is_an_error(base: Path, adapter: Path, t
     save_file(weights, path)
     with pytest.raises(DataError, match="missing adapter keys"):
         load(tmp_path / "cut", base)
+
+
+@pytest.mark.parametrize("entries", [{"r": "lots"}, {"r": 0}, {"target_modules": 5}, {"lora_alpha": []}, {"bias": 7}])
+def test_a_forged_setting_of_an_adapter_is_an_error(
+    base: Path, adapter: Path, tmp_path: Path, load: Load, entries: dict[str, object]
+) -> None:
+    shutil.copytree(adapter, tmp_path / "forged")
+    path = tmp_path / "forged" / "peft" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    with pytest.raises(DataError, match="peft cannot be loaded"):
+        load(tmp_path / "forged", base)
 
 
 def test_an_adapter_for_another_base_is_an_error(base: Path, adapter: Path, tmp_path: Path, load: Load) -> None:
