@@ -12,6 +12,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.decontaminate.embed import batches, embed
 from med42lib.store.artifacts import Source
+from tests.json_files import edit
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +110,6 @@ def encoder(tmp_path: Path) -> Path:
 def write(path: Path, content: object) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content))
-
-
-def edit(path: Path, **entries: object) -> None:
-    write(path, {**json.loads(path.read_text()), **entries})
 
 
 def test_a_tiny_encoder_embeds(encoder: Path) -> None:

@@ -1,4 +1,3 @@
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from med42lib.core.errors import DataError
 from med42lib.evaluate.loading import load_model
 from med42lib.evaluate.locate import ModelFolders
+from tests.json_files import edit
 
 Load = Callable[..., tuple[Any, Any]]
 TOKENS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -85,8 +85,7 @@ def test_a_forged_setting_of_an_adapter_is_an_error(
     base: Path, adapter: Path, tmp_path: Path, load: Load, entries: dict[str, object]
 ) -> None:
     shutil.copytree(adapter, tmp_path / "forged")
-    path = tmp_path / "forged" / "peft" / "adapter_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    edit(tmp_path / "forged" / "peft" / "adapter_config.json", **entries)
     with pytest.raises(DataError, match="peft cannot be loaded"):
         load(tmp_path / "forged", base)
 

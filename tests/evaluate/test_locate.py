@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.evaluate.locate import ModelFolders, locate_model
 from med42lib.store.artifacts import Source
+from tests.json_files import edit
 
 
 def locate(model: Path, base: Path) -> ModelFolders:
@@ -54,8 +54,7 @@ def test_a_file_cut_in_the_middle_is_an_error(base: Path, tmp_path: Path, name: 
 
 def edited(folder: Path, source: Path, name: str, **entries: object) -> Path:
     shutil.copytree(source, folder)
-    path = folder / name
-    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+    edit(folder / name, **entries)
     return folder
 
 

@@ -17,6 +17,7 @@ from med42lib.core.errors import DataError
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.stage import fetch_model
 from med42lib.store.artifacts import Source, Target
+from tests.json_files import edit
 
 
 @pytest.fixture
@@ -31,10 +32,6 @@ def fetch(weights: Path, tmp_path: Path) -> Callable[[], Path]:
         return tmp_path / "out" / "model"
 
     return run
-
-
-def edit(path: Path, **entries: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
 
 
 @pytest.fixture
@@ -54,18 +51,15 @@ def marker(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return marker
 
 
-MODEL_CODE = {
-    "AutoConfig": "evil.Config",
-    "AutoModelForCausalLM": "evil.Model",
-    "AutoTokenizer": [None, "evil.Tokenizer"],
-}
+TOKENIZER_CODE = {"AutoTokenizer": [None, "evil.Tokenizer"]}
+MODEL_CODE = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
 
 
 def test_a_known_model_is_fetched_without_the_code_it_brings(
     weights: Path, marker: Path, fetch: Callable[[], Path]
 ) -> None:
     edit(weights / "config.json", auto_map=MODEL_CODE)
-    edit(weights / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "evil.Tokenizer"]})
+    edit(weights / "tokenizer_config.json", auto_map=TOKENIZER_CODE)
 
     model = fetch()
 
@@ -73,25 +67,21 @@ def test_a_known_model_is_fetched_without_the_code_it_brings(
     assert not list(model.glob("*.py"))
 
 
-@pytest.mark.parametrize(
-    ("name", "entries"),
-    [
-        ("config.json", {"auto_map": MODEL_CODE, "model_type": "evil"}),
-        (
-            "tokenizer_config.json",
-            {"auto_map": {"AutoTokenizer": [None, "evil.Tokenizer"]}, "tokenizer_class": "Tokenizer"},
-        ),
-    ],
-)
-def test_a_model_that_needs_its_own_code_is_never_given_it(
-    weights: Path, marker: Path, fetch: Callable[[], Path], name: str, entries: dict[str, object]
-) -> None:
-    edit(weights / name, **entries)
+def test_a_model_that_needs_its_own_code_is_refused(weights: Path, marker: Path, fetch: Callable[[], Path]) -> None:
+    edit(weights / "config.json", auto_map=MODEL_CODE, model_type="evil")
 
-    try:
+    with pytest.raises(DataError, match=r"config\.json cannot be loaded .*contains custom code"):
         fetch()
-    except DataError as error:
-        assert "trust_remote_code" in str(error) or "evil" in str(error)  # noqa: PT017 (either outcome is fine)
+
+    assert not marker.exists()
+
+
+def test_a_tokenizer_that_needs_its_own_code_is_refused(weights: Path, marker: Path, fetch: Callable[[], Path]) -> None:
+    edit(weights / "config.json", model_type="gpt_neox")
+    edit(weights / "tokenizer_config.json", auto_map=TOKENIZER_CODE, tokenizer_class="Tokenizer")
+
+    with pytest.raises(DataError):
+        fetch()
 
     assert not marker.exists()
 

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from med42lib.core.errors import DataError
 from med42lib.fetch_model.check import check_model
-from tests.fetch_model.test_foreign_models import edit
+from tests.json_files import edit
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 LLAMA = {**SIZES, "intermediate_size": 64, "num_key_value_heads": 2}

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.formats.model_loading import load_weights
+from tests.json_files import edit
 from tests.tiny_llama import make_llama
 
 
@@ -26,15 +26,13 @@ def test_a_whole_model_is_loaded_in_the_chosen_precision(tmp_path: Path, tied: b
 
 @pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation"])
 def test_the_configuration_does_not_choose_how_attention_is_computed(tmp_path: Path, key: str) -> None:
-    path = write_model(tmp_path) / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: "eager"}))
+    edit(write_model(tmp_path) / "config.json", **{key: "eager"})
     assert load_weights(tmp_path, "float32").config._attn_implementation == "sdpa"
     assert load_weights(tmp_path, "float32", attn_implementation="eager").config._attn_implementation == "eager"
 
 
 def test_a_kernel_named_in_the_configuration_is_refused(tmp_path: Path) -> None:
-    path = write_model(tmp_path) / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "_attn_implementation": "someone/kernel"}))
+    edit(write_model(tmp_path) / "config.json", **{"_attn_implementation": "someone/kernel"})
     with pytest.raises(DataError, match=r"chooses which code runs \(_attn_implementation: 'someone/kernel'\)"):
         load_weights(tmp_path, "float32")
 

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -6,6 +5,7 @@ from transformers import PreTrainedTokenizerFast
 
 from med42lib.core.errors import DataError
 from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
+from tests.json_files import edit
 from tests.tiny_tokenizer import byte_level
 
 
@@ -13,10 +13,6 @@ from tests.tiny_tokenizer import byte_level
 def folder(tmp_path: Path) -> Path:
     PreTrainedTokenizerFast(tokenizer_object=byte_level(["fever"]), eos_token="</s>").save_pretrained(tmp_path)
     return tmp_path
-
-
-def edit(path: Path, **entries: object) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
 
 
 def test_a_sound_tokenizer_is_loaded(folder: Path) -> None:
