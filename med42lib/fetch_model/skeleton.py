@@ -81,9 +81,8 @@ def _check_unused(path: Path, name: str, unused: list[str], tensors: Mapping[str
     if not unused:
         return
     problem = f"the {name} that {path} describes has no place for {len(unused)} tensors, such as {unused[0]}"
-    share = _num_parameters(tensors[tensor] for tensor in unused if tensor in tensors) / _num_parameters(
-        tensors.values()
-    )
+    num_unused = _num_parameters(tensors[tensor] for tensor in unused if tensor in tensors)
+    share = num_unused / max(1, _num_parameters(tensors.values()))
     if share > _MOST_UNUSED:
         raise DataError(f"{problem}: {share:.0%} of all weights; {ADVICE}")
     log("fetch_model").warning("%s: %.0f%% of all weights, left out", problem, 100 * share)
