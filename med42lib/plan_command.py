@@ -10,7 +10,7 @@ from typing import Any
 
 from med42lib.command import Command
 from med42lib.core.json_file import read_json
-from med42lib.formats.model_folder import CONFIG_FILE
+from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.spec import RunSpec, load_spec
 from med42lib.store.artifacts import Source
 from med42lib.train.config import TrainConfig

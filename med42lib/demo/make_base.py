@@ -100,8 +100,8 @@ def write_base(trained: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     shutil.rmtree(folder, ignore_errors=True)
-    AutoModelForCausalLM.from_pretrained(trained).half().save_pretrained(folder)
-    AutoTokenizer.from_pretrained(trained).save_pretrained(folder)
+    AutoModelForCausalLM.from_pretrained(trained, trust_remote_code=False).half().save_pretrained(folder)
+    AutoTokenizer.from_pretrained(trained, trust_remote_code=False).save_pretrained(folder)
 
 
 def make_base(folder: Path) -> None:

@@ -25,6 +25,7 @@ OUTSIDE = (
     "med42lib.engine",
     "med42lib.core.config",
     "med42lib.core.errors",
+    "med42lib.core.foreign",
     "med42lib.core.log",
     "med42lib.core.process",
     "med42lib.core.progress",

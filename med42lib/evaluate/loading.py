@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from med42lib.evaluate.config import Precision
 from med42lib.evaluate.locate import ModelFolders
 from med42lib.formats.model_loading import load_weights, loading_errors
+from med42lib.formats.tokenizer_loading import load_fast_tokenizer
 
 
 def load_model(folders: ModelFolders, precision: Precision) -> tuple[Any, Any]:
@@ -29,8 +29,7 @@ def load_model(folders: ModelFolders, precision: Precision) -> tuple[Any, Any]:
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
     transformers_logging.set_verbosity_error()
-    with loading_errors(folders.weights):
-        tokenizer = AutoTokenizer.from_pretrained(folders.weights, local_files_only=True)
+    tokenizer = load_fast_tokenizer(folders.weights, "make that model again")
     model = load_weights(folders.weights, precision, device_map="auto" if torch.cuda.is_available() else None)
     return model if folders.adapter is None else _add_adapter(model, folders.adapter), tokenizer
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
-from med42lib.formats.model_folder import ADAPTER_FOLDER, CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE
+from med42lib.formats.model_config import CONFIG_FILE, read_config
+from med42lib.formats.model_folder import ADAPTER_FOLDER, MODEL_FOLDER, TOKENIZER_FILE
 from med42lib.store.artifacts import Source
 
 _WEIGHTS_SUFFIX = ".safetensors"
+_ADAPTER_CONFIG = "adapter_config.json"
+_ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""With any other name, peft would look for pickles."""
+_ADVICE = "make that model again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +34,35 @@ def locate_model(model: Source, base: Source) -> ModelFolders:
         DataError: If a folder or one of its files is missing or broken.
     """
     if model.has(MODEL_FOLDER):
-        return ModelFolders(_complete(model, MODEL_FOLDER, CONFIG_FILE, TOKENIZER_FILE), None)
+        return ModelFolders(_whole_model(model), None)
     if model.has(ADAPTER_FOLDER):
-        weights = _complete(base, MODEL_FOLDER, CONFIG_FILE, TOKENIZER_FILE)
-        return ModelFolders(weights, _complete(model, ADAPTER_FOLDER, "adapter_config.json"))
+        return ModelFolders(_whole_model(base), _whole_adapter(model))
     raise DataError(
         f"{model.address} has neither {MODEL_FOLDER}/ nor {ADAPTER_FOLDER}/; give the output of fetch_model or train"
     )
 
 
-def _complete(source: Source, folder: str, *json_files: str) -> Path:
+def _whole_model(source: Source) -> Path:
+    folder = _complete(source, MODEL_FOLDER, CONFIG_FILE, TOKENIZER_FILE, f"*{_WEIGHTS_SUFFIX}")
+    read_config(folder, _ADVICE)
+    read_json(folder / TOKENIZER_FILE, _ADVICE)
+    return folder
+
+
+def _whole_adapter(source: Source) -> Path:
+    folder = _complete(source, ADAPTER_FOLDER, _ADAPTER_CONFIG, _ADAPTER_WEIGHTS)
+    path = folder / _ADAPTER_CONFIG
+    settings = read_json(path, _ADVICE)
+    if settings.get("peft_type") != "LORA":
+        raise DataError(f"{path} says peft_type: {settings.get('peft_type')!r}, expected 'LORA'; {_ADVICE}")
+    for name in ("megatron_config", "layer_replication"):  # imports a library, or copies layers of the base
+        if settings.get(name):
+            raise DataError(f"{path} says {name}: {settings[name]!r}, which train never writes; {_ADVICE}")
+    return folder
+
+
+def _complete(source: Source, folder: str, *patterns: str) -> Path:
     names = {entry.path.removeprefix(f"{folder}/") for entry in source.files if entry.path.startswith(f"{folder}/")}
-    missing = [name for name in json_files if name not in names]
-    if not any(name.endswith(_WEIGHTS_SUFFIX) for name in names):
-        missing.append(f"*{_WEIGHTS_SUFFIX}")
-    if missing:
-        raise DataError(f"{source.address}/{folder} has no {' and no '.join(missing)}; make that model again")
-    path = source.path(folder)
-    for name in json_files:
-        read_json(path / name, "make that model again")  # the libraries tell a broken file by a bare Exception
-    return path
+    if missing := [pattern for pattern in patterns if not fnmatch.filter(names, pattern)]:
+        raise DataError(f"{source.address}/{folder} has no {' and no '.join(missing)}; {_ADVICE}")
+    return source.path(folder)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
-from med42lib.formats.model_folder import CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.model_config import CONFIG_FILE
+from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES
 from med42lib.store.artifacts import Source
+from med42lib.store.names import checked_name
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+GENERATION_FILE = "generation_config.json"
 ADVICE = "fetch it again"
-_COMPANIONS = (*TOKENIZER_FILES, "generation_config.json", "LICENSE*", "NOTICE*", "USE_POLICY*")
+_COMPANIONS = (*TOKENIZER_FILES, GENERATION_FILE)
+_TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+_TERMS_SUFFIXES = ("", ".txt", ".md", ".pdf")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -35,8 +40,7 @@ def wanted_files(weights: Source) -> list[str]:
     needed = [CONFIG_FILE, TOKENIZER_FILE, *shards]
     if missing := [name for name in needed if name not in names]:
         raise DataError(_missing(weights.address, missing))
-    companions = [name for name in names if any(fnmatch(name, pattern) for pattern in _COMPANIONS)]
-    return sorted({*needed, *companions})
+    return sorted({*needed, *names.intersection(_COMPANIONS), *filter(_is_terms, names)})
 
 
 def shards_of(index: Path) -> list[str]:
@@ -55,10 +59,18 @@ def tensors_by_shard(index: Path) -> dict[str, set[str]]:
         raise DataError(f"{index} has no weight_map; it is not an index of weights, {ADVICE}")
     shards: dict[str, set[str]] = {}
     for tensor, shard in weight_map.items():
-        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+        name = checked_name(shard, where=str(index))
+        if "/" in name or not name.endswith(".safetensors"):
             raise DataError(f"{index} names {shard!r} as a weight file; expected *.safetensors beside it")
         shards.setdefault(shard, set()).add(tensor)
     return shards
+
+
+def _is_terms(name: str) -> bool:
+    """Tell a licence's text from what only bears such a name: `LICENSE.py` could be run."""
+    path = PurePosixPath(name)
+    known = any(fnmatch(name, pattern) for pattern in _TERMS)
+    return known and path.name == name and path.suffix in _TERMS_SUFFIXES
 
 
 def _no_weights(address: str, names: set[str]) -> str:

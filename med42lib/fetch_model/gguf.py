@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.core.foreign import reading
+from med42lib.fetch_model.skeleton import bounded_by
 
 _MAGIC = b"GGUF"
 
@@ -32,23 +35,40 @@ def convert(file: Path, folder: Path, *, dtype: str) -> None:
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise DataError(f"{file} does not start with {_MAGIC.decode()}; it is not a GGUF file")
-    try:
-        model, tokenizer = _load(file, dtype)
-    except (ValueError, KeyError, IndexError, NotImplementedError, OSError) as error:
-        raise DataError(f"{file} cannot be read ({error}); it may be cut short: fetch it again") from error
+    with reading(file, "it may be cut short: fetch it again"):
+        model, tokenizer = _load_alone(file, dtype)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def _load_alone(file: Path, dtype: str) -> tuple[Any, Any]:
+    """Load the file from a folder of its own: transformers would obey settings and adapters that lie beside it."""
+    with TemporaryDirectory() as folder:
+        alone = Path(folder, file.name)
+        alone.symlink_to(file.resolve())
+        return _load(alone, dtype)
 
 
 def _load(file: Path, dtype: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.integrations.gguf import read_gguf_metadata
 
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    model = AutoModelForCausalLM.from_pretrained(
-        file.parent,
-        gguf_file=file.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=getattr(torch, dtype),
+    from med42lib.formats.model_loading import check_nothing_missing
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
     )
+    _, tensors = read_gguf_metadata(str(file))
+    with bounded_by(len(tensors), file):
+        model, report = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    check_nothing_missing(report)
     return model, tokenizer

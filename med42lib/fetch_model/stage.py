@@ -9,7 +9,8 @@ from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.fetch_model.config import FetchModelConfig
-from med42lib.formats.model_folder import CONFIG_FILE, MODEL_FOLDER
+from med42lib.formats.model_config import CONFIG_FILE
+from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.local import writing
 

@@ -18,13 +18,12 @@ from pathlib import Path
 import yaml
 
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json
+from med42lib.formats.model_config import read_config
 
 MLMODEL_FILE = "MLmodel"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "peft"
 TOKENIZER_FOLDER = "components/tokenizer"
-CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (
     TOKENIZER_FILE,
@@ -56,7 +55,7 @@ def write_mlmodel(folder: Path, *, adapter: bool) -> None:
         "task": "text-generation",
         "instance_type": "TextGenerationPipeline",
         "framework": "pt",
-        "pipeline_model_type": _architecture(folder / MODEL_FOLDER / CONFIG_FILE),
+        "pipeline_model_type": _architecture(folder / MODEL_FOLDER),
         "source_model_name": MODEL_FOLDER,
         "model_binary": MODEL_FOLDER,
         "components": ["tokenizer"],
@@ -82,8 +81,8 @@ def copy_tokenizer(model: Path, folder: Path) -> None:
         shutil.copyfile(model / name, folder / name)
 
 
-def _architecture(config: Path) -> str:
-    try:
-        return str(read_json(config, _ADVICE)["architectures"][0])
-    except (KeyError, IndexError, TypeError) as error:
-        raise DataError(f"{config} names no model architecture ({error!r}); {_ADVICE}") from error
+def _architecture(model: Path) -> str:
+    config = read_config(model, _ADVICE)
+    if config.architecture is None:
+        raise DataError(f"{config.path} names no model architecture; {_ADVICE}")
+    return config.architecture

@@ -8,43 +8,81 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch.distributed import DistError
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.core.foreign import reading
+from med42lib.formats.model_config import read_config
 
-_BROKEN_FILE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)
+_ADVICE = "make that model again"
+_ADAPTER_CONFIG = "adapter_config.json"
 _GLOO = "third_party/gloo"
 """Stands in what PyTorch's CPU communication says when another process is gone."""
 
 
-def load_weights(folder: Path, precision: str, **options: object) -> Any:
-    """Load a causal language model, if every weight of it is in its files.
+def load_description(folder: Path, advice: str) -> Any:
+    """Read a folder's config.json as transformers does.
+
+    Returns:
+        A `PretrainedConfig`.
+
+    Raises:
+        DataError: If it is missing or broken, or chooses code.
+    """
+    path = read_config(folder, advice).path
+    with reading(path, advice):
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def load_weights(folder: Path, precision: str, *, attn_implementation: str | None = None, **options: object) -> Any:
+    """Load a causal language model, if every weight of it is in its safetensors files; no code that lies beside them.
 
     With ZeRO-3 announced to transformers beforehand, each process gets its part of every weight only.
 
     Args:
         folder: A Hugging Face folder; nothing is looked up elsewhere.
         precision: Name of the weights' number format in torch.
+        attn_implementation: transformers' name of a way to compute attention. None means PyTorch's own (`sdpa`) where
+            the model has it, else `eager`. What config.json says is not asked.
         options: Passed on to transformers.
 
     Returns:
         A `PreTrainedModel`.
 
     Raises:
+        DataError: If config.json chooses code, or an adapter lies in the folder: transformers would put it on unasked.
         DataError, EnvironmentProblem: As `loading_errors` says.
     """
     disable_progress_bar()
+    description = load_description(folder, _ADVICE)
+    if (folder / _ADAPTER_CONFIG).exists():
+        raise DataError(f"{folder} holds a model and, in {_ADAPTER_CONFIG}, an adapter; move the adapter elsewhere")
     with loading_errors(folder):
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, precision), local_files_only=True, output_loading_info=True, **options
+            folder,
+            config=description,
+            dtype=getattr(torch, precision),
+            attn_implementation=attn_implementation,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
         )
-        # transformers fills what is missing with random numbers and goes on.
-        if missing := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
-            raise ValueError(f"{len(missing)} weights are missing or of another shape, such as {missing[0]}")
+        check_nothing_missing(report)
     return model
+
+
+def check_nothing_missing(report: Any) -> None:
+    """Look through transformers' report of a loading: it fills what is missing with random numbers and goes on.
+
+    Raises:
+        ValueError: If a weight was missing or of another shape.
+    """
+    if missing := sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"]):
+        raise ValueError(f"{len(missing)} weights are missing or of another shape, such as {missing[0]}")
 
 
 @contextmanager
@@ -62,7 +100,8 @@ def loading_errors(where: Path) -> Iterator[None]:
             f"the model in {where} could not be put on the GPU ({error}); free GPU memory (nvidia-smi shows what "
             "takes it), use more or larger GPUs, or set precision to a smaller number format"
         ) from error
-    except _BROKEN_FILE as error:
+    except BaseException as error:
         if isinstance(error, DistError) or _GLOO in str(error):
             raise
-        raise DataError(f"{where} cannot be loaded ({error}); make that model again") from error
+        with reading(where, _ADVICE):
+            raise

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.json_file import read_json
-from med42lib.formats.model_folder import CONFIG_FILE
+from med42lib.formats.model_config import CONFIG_FILE, read_config
 
 
 def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> None:
@@ -19,11 +17,10 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
         ConfigError: If `chunk_length` exceeds the model's number of positions.
         DataError: If the tokenizer knows more tokens than the model, or the file is broken.
     """
-    path = folder / CONFIG_FILE
-    if not path.is_file():
+    if not (folder / CONFIG_FILE).is_file():
         return
-    stated = read_json(path, "fetch the model again")
-    num_positions, num_embeddings = _number(stated, "max_position_embeddings"), _number(stated, "vocab_size")
+    stated = read_config(folder, "fetch the model again")
+    num_positions, num_embeddings = stated.num_positions, stated.vocab_size
     if num_positions is not None and chunk_length > num_positions:
         problem = f"must be at most {num_positions:,}, the context of the model in {folder} (given: {chunk_length:,})"
         raise ConfigError("settings of pack", [Problem("pack.chunk_length", problem)])
@@ -32,8 +29,3 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
             f"the tokenizer in {folder} has token ids up to {vocabulary_size - 1:,}, but the model has only "
             f"{num_embeddings:,} embeddings; use the tokenizer that the model was published with"
         )
-
-
-def _number(stated: Mapping[str, object], name: str) -> int | None:
-    value = stated.get(name)
-    return value if isinstance(value, int) else None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from med42lib.core.log import log
 from med42lib.core.progress import track
-from med42lib.formats.model_folder import CONFIG_FILE, MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.model_config import CONFIG_FILE
+from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FILES
 from med42lib.formats.packed import PackInfo
 from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.pack.config import PackConfig

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from med42lib.core.errors import DataError, EnvironmentProblem
-from med42lib.core.json_file import read_json
-from med42lib.formats.model_folder import TOKENIZER_FILE
+from med42lib.core.errors import DataError
 from med42lib.formats.prompt import Rendered
+from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,7 @@ class SampleTokenizer:
 
     def __init__(self, tokenizer: Any) -> None:
         """Wrap a fast `transformers` tokenizer that has an end-of-text token."""
+        self._name: str = tokenizer.name_or_path
         self._backend = tokenizer.backend_tokenizer
         # A tokenizer.json may carry its last caller's settings, and would cut samples silently
         self._backend.no_truncation()
@@ -56,12 +56,17 @@ class SampleTokenizer:
         self.vocabulary_size: int = 1 + max(tokenizer.get_vocab().values())
 
     def encode(self, conversations: Sequence[Rendered]) -> list[TokenisedSample]:
-        """Tokenise conversations on all cores."""
+        """Tokenise conversations on all cores.
+
+        Raises:
+            DataError: If the tokenizer makes more tokens of a text than any sane one does.
+        """
         encodings = self._backend.encode_batch([conversation.text for conversation in conversations])
         return [self._sample(*pair) for pair in zip(encodings, conversations, strict=True)]
 
     def _sample(self, encoding: Any, conversation: Rendered) -> TokenisedSample:
         ids = encoding.ids
+        check_num_tokens(len(ids), conversation.text, self._name)
         special_T = np.array(encoding.special_tokens_mask, np.bool_)
         ends_itself = bool(ids) and bool(special_T[-1]) and ids[-1] == self.eos_token_id
         response_T = ~special_T & _starts_in(encoding.offsets, conversation.responses)
@@ -79,32 +84,13 @@ def load_tokenizer(folder: Path) -> SampleTokenizer:
         DataError: If the folder has no usable tokenizer, or the tokenizer has no end-of-text token.
         EnvironmentProblem: If the tokenizer needs a library that is not installed.
     """
-    from transformers import AutoTokenizer
-
-    _check_file(folder / TOKENIZER_FILE)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except ImportError as error:
-        raise EnvironmentProblem(f"the tokenizer in {folder} needs a library that is missing: {error}") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"the tokenizer in {folder} cannot be loaded: {error}") from error
-    if not tokenizer.is_fast:
-        raise DataError(
-            f"the tokenizer in {folder} ({type(tokenizer).__name__}) does not say which characters a token stands "
-            f"for, so responses cannot be told from prompts; convert it to a fast one ({TOKENIZER_FILE})"
-        )
+    tokenizer = load_fast_tokenizer(folder, "fetch the model again")
     if tokenizer.eos_token_id is None:
         raise DataError(
             f"the tokenizer in {folder} has no end-of-text token, so no model could learn to stop; set eos_token in "
             "its tokenizer_config.json"
         )
     return SampleTokenizer(tokenizer)
-
-
-def _check_file(path: Path) -> None:
-    """Read the file as JSON first: the tokenizers library tells a broken one by a bare Exception."""
-    if not isinstance(read_json(path, "fetch the model again").get("model"), dict):
-        raise DataError(f"{path} is not a tokenizer: it has no 'model'; fetch the model again")
 
 
 def _starts_in(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:

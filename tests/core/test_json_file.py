@@ -24,7 +24,7 @@ def test_a_list_of_objects_is_read(path: Path) -> None:
     assert read_json_list(path, ADVICE) == [{"a": 1}, {}]
 
 
-@pytest.mark.parametrize("content", [b'{"a": ', b"", b"\x00\x01", b'{"a": "\xff"}', b"[" * 100_000, b"3"])
+@pytest.mark.parametrize("content", [b'{"a": ', b"", b"\x00\x01", b'{"a": "\xff"}', b"[" * 100_000, b"3", b"9" * 5_000])
 def test_what_is_no_json_object_is_named_with_what_to_do(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     for read in (read_json, read_json_list):

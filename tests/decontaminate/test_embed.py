@@ -1,4 +1,9 @@
+import io
+import json
+import re
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +12,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.decontaminate.embed import batches, embed
 from med42lib.store.artifacts import Source
+from tests.json_files import edit
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +81,110 @@ def test_an_encoder_with_weights_cut_short_is_refused(minilm: Path, tmp_path: Pa
 
     with pytest.raises(DataError, match="cannot be loaded"):
         embed(broken, ["fever"])
+
+
+MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """A tiny encoder of random weights, in the layout of published ones."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path / "encoder"
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "fever": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=3, max_position_embeddings=16, **sizes)).save_pretrained(folder)
+    write(folder / "modules.json", MODULES)
+    write(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": False})
+    write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True})
+    return folder
+
+
+def write(path: Path, content: object) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_a_tiny_encoder_embeds(encoder: Path) -> None:
+    assert embed(encoder, ["fever", "cough"]).vectors_TD.shape == (2, 8)
+
+
+def test_the_size_of_vectors_is_measured_and_not_believed(encoder: Path) -> None:
+    edit(encoder / "1_Pooling" / "config.json", word_embedding_dimension=10**12)
+    assert embed(encoder, ["fever"]).vectors_TD.shape == (1, 8)
+
+
+@pytest.mark.parametrize("kind", ["evil.Module", "os.system", 5, None, "sentence_transformers_evil.Module"])
+def test_a_module_of_another_library_is_refused_and_not_imported(encoder: Path, kind: object) -> None:
+    (encoder / "evil.py").write_text("raise SystemExit('code was run')")
+    write(encoder / "modules.json", [{**MODULES[0], "type": kind}])
+    with pytest.raises(
+        DataError, match=r"modules\.json names .* as a module, expected a class of SentenceTransformers'"
+    ):
+        embed(encoder, ["fever"])
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "/etc", 5, None])
+def test_a_module_outside_the_encoder_is_refused(encoder: Path, path: object) -> None:
+    write(encoder / "modules.json", [{**MODULES[0], "path": path}])
+    with pytest.raises(DataError, match=r"modules\.json names the file .* does not stay in its folder"):
+        embed(encoder, ["fever"])
+
+
+def test_an_encoders_own_classes_are_never_loaded(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "code-was-run"
+    (encoder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\nfrom transformers import *\n")
+    edit(encoder / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "evil.BertTokenizer"]})
+    edit(encoder / "config.json", auto_map={"AutoModel": "evil.BertModel", "AutoConfig": "evil.BertConfig"})
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n" * 10))
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+
+    with suppress(DataError):
+        embed(encoder, ["fever"])
+
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "message"),
+    [
+        ("config.json", {"vocab_size": "lots"}, r"config\.json says vocab_size: 'lots'"),
+        ("config.json", {"_attn_implementation": "someone/kernel"}, r"config\.json chooses which code runs"),
+        ("config.json", {"hidden_size": "lots"}, "cannot be loaded"),
+        ("config.json", {"model_type": "nonsense"}, "cannot be loaded"),
+        ("tokenizer.json", {"model": {"type": "BPE"}}, "cannot be loaded"),
+        ("tokenizer.json", {"normalizer": {"type": "Prepend", "prepend": "x" * 9_999}}, "can make a text 10,000 times"),
+        (
+            "sentence_bert_config.json",
+            {"model_args": {"use_kernels": True}},
+            r"sentence_bert_config\.json sets model_args",
+        ),
+        ("1_Pooling/config.json", {"pooling_mode": "nonsense"}, "cannot be loaded"),
+    ],
+)
+def test_a_forged_encoder_is_refused(encoder: Path, name: str, entries: dict[str, object], message: str) -> None:
+    edit(encoder / name, **entries)
+    with pytest.raises(DataError, match=message):
+        embed(encoder, ["fever"])
+
+
+def test_an_encoder_kept_as_a_pickle_is_refused(encoder: Path) -> None:
+    (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
+    with pytest.raises(DataError, match="holds its weights only as a pickle"):
+        embed(encoder, ["fever"])
+
+
+@pytest.mark.parametrize("name", ["modules.json", "config.json", "tokenizer.json", "sentence_bert_config.json"])
+def test_a_broken_file_of_an_encoder_is_named(encoder: Path, name: str) -> None:
+    (encoder / name).write_text("9" * 5000)
+    with pytest.raises(DataError, match=rf"{re.escape(name)} is broken"):
+        embed(encoder, ["fever"])

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from med42lib.core.errors import DataError
 from med42lib.evaluate.loading import load_model
 from med42lib.evaluate.locate import ModelFolders
+from tests.json_files import edit
 
 Load = Callable[..., tuple[Any, Any]]
 TOKENS = torch.tensor([[5, 6, 7, 8, 9]])
@@ -77,6 +78,16 @@ def test_an_adapter_that_lacks_a_weight_is_an_error(base: Path, adapter: Path, t
     save_file(weights, path)
     with pytest.raises(DataError, match="missing adapter keys"):
         load(tmp_path / "cut", base)
+
+
+@pytest.mark.parametrize("entries", [{"r": "lots"}, {"r": 0}, {"target_modules": 5}, {"lora_alpha": []}, {"bias": 7}])
+def test_a_forged_setting_of_an_adapter_is_an_error(
+    base: Path, adapter: Path, tmp_path: Path, load: Load, entries: dict[str, object]
+) -> None:
+    shutil.copytree(adapter, tmp_path / "forged")
+    edit(tmp_path / "forged" / "peft" / "adapter_config.json", **entries)
+    with pytest.raises(DataError, match="peft cannot be loaded"):
+        load(tmp_path / "forged", base)
 
 
 def test_an_adapter_for_another_base_is_an_error(base: Path, adapter: Path, tmp_path: Path, load: Load) -> None:

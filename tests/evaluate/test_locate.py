@@ -6,6 +6,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.evaluate.locate import ModelFolders, locate_model
 from med42lib.store.artifacts import Source
+from tests.json_files import edit
 
 
 def locate(model: Path, base: Path) -> ModelFolders:
@@ -49,3 +50,45 @@ def test_a_file_cut_in_the_middle_is_an_error(base: Path, tmp_path: Path, name: 
     path.write_text(path.read_text()[:100])
     with pytest.raises(DataError, match=f"{name} is broken .*; make that model again"):
         locate(tmp_path / "cut", base)
+
+
+def edited(folder: Path, source: Path, name: str, **entries: object) -> Path:
+    shutil.copytree(source, folder)
+    edit(folder / name, **entries)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"vocab_size": "lots"}, {"architectures": 5}, {"model_type": 7}, {"_attn_implementation": "someone/kernel"}],
+)
+def test_a_forged_configuration_is_named(base: Path, tmp_path: Path, entries: dict[str, object]) -> None:
+    model = edited(tmp_path / "forged", base, "model/config.json", **entries)
+    with pytest.raises(DataError, match=rf"config\.json .*{next(iter(entries))}"):
+        locate(model, base)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"peft_type": "nonsense"},
+        {"peft_type": ["LORA"]},
+        {"megatron_config": {"a": 1}, "megatron_core": "os"},
+        {"layer_replication": [[0, 100_000]]},
+    ],
+)
+def test_an_adapter_that_chooses_code_or_grows_the_base_is_refused(
+    base: Path, adapter: Path, tmp_path: Path, entries: dict[str, object]
+) -> None:
+    forged = edited(tmp_path / "forged", adapter, "peft/adapter_config.json", **entries)
+    with pytest.raises(DataError, match=rf"adapter_config\.json says {next(iter(entries))}"):
+        locate(forged, base)
+
+
+def test_an_adapter_kept_as_a_pickle_is_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
+    shutil.copytree(adapter, tmp_path / "pickled")
+    folder = tmp_path / "pickled" / "peft"
+    (folder / "adapter_model.safetensors").rename(folder / "other.safetensors")
+    (folder / "adapter_model.bin").write_bytes(b"never read")
+    with pytest.raises(DataError, match=r"has no adapter_model\.safetensors"):
+        locate(tmp_path / "pickled", base)

@@ -27,6 +27,22 @@ def test_only_weights_settings_tokenizer_and_licence_are_taken(tmp_path: Path) -
     assert wanted_files(source) == wanted
 
 
+def test_terms_of_use_are_taken_as_texts_and_never_as_programs(tmp_path: Path) -> None:
+    texts = ["LICENSE", "LICENSE.txt", "NOTICE.md", "USE_POLICY.pdf", "LICENCE-MODEL"]
+    programs = ["LICENSE_x.py", "LICENSE.so", "NOTICE.sh", "LICENSE.bin", "USE_POLICY.html"]
+    needed = ["config.json", "model.safetensors", "tokenizer.json"]
+    source = make(tmp_path, *needed, *texts, *programs)
+
+    assert wanted_files(source) == sorted([*needed, *texts])
+
+
+def test_nothing_below_the_models_folder_is_taken(tmp_path: Path) -> None:
+    needed = ["config.json", "model.safetensors", "tokenizer.json"]
+    source = make(tmp_path, *needed, "LICENSE/code", "original/tokenizer.model", "NOTICES/a.txt")
+
+    assert wanted_files(source) == needed
+
+
 def test_shards_are_taken_as_the_index_names_them_and_a_second_copy_of_the_weights_is_not(tmp_path: Path) -> None:
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-1.safetensors"}}
     source = make(
@@ -92,7 +108,7 @@ def test_a_folder_that_is_no_complete_model_is_refused(tmp_path: Path, names: li
 def test_an_index_that_leads_out_of_its_folder_or_to_pickles_is_refused(tmp_path: Path, index: object) -> None:
     make(tmp_path, index=index)
 
-    with pytest.raises(DataError, match="weight"):
+    with pytest.raises(DataError, match=r"weight|does not stay in its folder"):
         tensors_by_shard(tmp_path / INDEX)
 
 

@@ -1,4 +1,5 @@
 import importlib.util
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +113,41 @@ def test_a_file_cut_short_is_named(file: Path, tmp_path: Path, share: float) -> 
     content = file.read_bytes()
     file.write_bytes(content[: int(len(content) * share)])
 
-    with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be read"):
+    with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be loaded"):
         convert(file, tmp_path / "model", dtype="float32")
+
+
+COUNTS = struct.Struct("<QQ")
+
+
+@pytest.mark.parametrize("counts", [(2**62, 1), (2**20, 20), (11, 2**62), (0, 0), (2**63, 2**63)])
+def test_a_forged_number_of_tensors_or_entries_is_refused(file: Path, tmp_path: Path, counts: tuple[int, int]) -> None:
+    content = bytearray(file.read_bytes())
+    COUNTS.pack_into(content, 8, *counts)
+    file.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be loaded"):
+        convert(file, tmp_path / "model", dtype="float32")
+
+
+@pytest.mark.parametrize("num_layers", [2, 5_000_000])
+def test_more_layers_than_tensors_are_refused(file: Path, tmp_path: Path, num_layers: int) -> None:
+    key = b"llama.block_count"
+    content = bytearray(file.read_bytes())
+    struct.pack_into("<I", content, content.index(key) + len(key) + 4, num_layers)
+    file.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"gguf cannot be loaded .*missing|gguf describes a model of more than"):
+        convert(file, tmp_path / "model", dtype="float32")
+
+
+def test_what_lies_beside_the_file_is_not_obeyed(file: Path, tmp_path: Path) -> None:
+    (file.parent / "adapter_config.json").write_text('{"base_model_name_or_path": "/somewhere/else"}')
+    (file.parent / "tokenizer_config.json").write_text('{"auto_map": {"AutoTokenizer": [null, "evil.Tokenizer"]}}')
+
+    convert(file, tmp_path / "model", dtype="float32")
+
+    assert check_model(tmp_path / "model").num_tokens == len(TOKENS)
 
 
 def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:

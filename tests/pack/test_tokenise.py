@@ -141,3 +141,11 @@ def test_a_broken_tokenizer_file_is_named(tmp_path: Path, content: str) -> None:
 def test_a_missing_tokenizer_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"tokenizer\.json is missing"):
         load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_that_makes_too_many_tokens_of_a_text_is_refused(tmp_path: Path, byte_model_folder: Path) -> None:
+    growing = {"type": "Replace", "pattern": {"String": "Q"}, "content": "qz" * 30}
+    folder = edited(tmp_path, byte_model_folder, "tokenizer.json", lambda values: values.update(normalizer=growing))
+    tokenizer = load_tokenizer(folder)
+    with pytest.raises(DataError, match=r"makes [\d,]+ tokens of [\d,]+ bytes of text, expected at most 16 of each"):
+        tokenizer.encode([render("", [Exchange("Q" * 1000, "A")])])

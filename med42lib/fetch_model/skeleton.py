@@ -1,0 +1,154 @@
+"""Whether the model that config.json describes is the one whose weights lie beside it.
+
+The model is built without memory for its numbers (PyTorch's meta device) and given tensors that have shapes and nothing
+else. So transformers itself says what is missing or of another shape, with all it knows of tied weights and of names
+that changed between its versions, and no weight is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.core.foreign import reading
+from med42lib.core.log import log
+from med42lib.fetch_model.files import ADVICE
+from med42lib.formats.model_config import CONFIG_FILE
+
+_MODULES_PER_TENSOR = 10
+"""Of real models it is about 1.5: a layer's parts have a weight each, but for dropout and activation."""
+_SMALL_MODEL_MODULES = 1_000
+_SMALL_MODEL_BYTES = 2**30
+_MOST_UNUSED = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """What a header says of a tensor; `dtype` as safetensors names it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def num_parameters(self) -> int:
+        """Count its numbers."""
+        return prod(self.shape)
+
+
+def check_skeleton(folder: Path, description: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Make sure that a folder's weights are those of the model that its config.json describes.
+
+    Args:
+        folder: Where both lie, for messages.
+        description: The configuration that `load_description` gave.
+        tensors: What the weight files hold.
+
+    Raises:
+        DataError: If weights are missing or of another shape, or the model described is far larger than the weights.
+    """
+    from transformers.utils import logging
+
+    path = folder / CONFIG_FILE
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with reading(path, ADVICE), bounded_by(len(tensors), path):
+        model = _build(description)
+        _check_buffers(path, model, _num_parameters(tensors.values()))
+        report = _load_shapes(model, tensors)
+    name = type(model).__name__
+    if report["missing_keys"]:
+        lacking = sorted(report["missing_keys"])
+        raise DataError(
+            f"the weights in {folder} lack {len(lacking)} tensors of the {name} that {CONFIG_FILE} describes, such as "
+            f"{lacking[0]}; {ADVICE}"
+        )
+    if report["mismatched_keys"]:
+        tensor, stored, described = min(report["mismatched_keys"])
+        raise DataError(
+            f"{tensor} has the shape {list(stored)} in the weights of {folder}, but {CONFIG_FILE} describes a {name} "
+            f"with {list(described)}; {ADVICE}"
+        )
+    _check_unused(path, name, sorted(report["unexpected_keys"]), tensors)
+
+
+def _check_unused(path: Path, name: str, unused: list[str], tensors: Mapping[str, Tensor]) -> None:
+    """Tell of weights that the model has no place for, such as those of a part that sees pictures."""
+    if not unused:
+        return
+    problem = f"the {name} that {path} describes has no place for {len(unused)} tensors, such as {unused[0]}"
+    num_unused = _num_parameters(tensors[tensor] for tensor in unused if tensor in tensors)
+    share = num_unused / max(1, _num_parameters(tensors.values()))
+    if share > _MOST_UNUSED:
+        raise DataError(f"{problem}: {share:.0%} of all weights; {ADVICE}")
+    log("fetch_model").warning("%s: %.0f%% of all weights, left out", problem, 100 * share)
+
+
+def _num_parameters(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.num_parameters for tensor in tensors)
+
+
+@contextmanager
+def bounded_by(num_tensors: int, where: Path) -> Iterator[None]:
+    """Stop the building of a model that has far more parts than its file has tensors.
+
+    Raises:
+        DataError: As soon as it does.
+    """
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    most, num_modules = _SMALL_MODEL_MODULES + _MODULES_PER_TENSOR * num_tensors, 0
+
+    def count(*_: object) -> None:
+        nonlocal num_modules
+        num_modules += 1
+        if num_modules > most:
+            raise DataError(
+                f"{where} describes a model of more than {most:,} parts, but the weights are {num_tensors:,} tensors; "
+                f"{ADVICE}"
+            )
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _build(description: Any) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(description, attn_implementation=None, trust_remote_code=False)
+
+
+def _check_buffers(path: Path, model: Any, num_parameters: int) -> None:
+    """Bound what is computed and not stored, such as a mask for every pair of positions."""
+    num_bytes, most = sum(buffer.nbytes for buffer in model.buffers()), max(num_parameters, _SMALL_MODEL_BYTES)
+    if num_bytes > most:
+        raise DataError(
+            f"{path} describes a model with {num_bytes / 1e9:,.1f} GB of tables beside its weights, expected at most "
+            f"{most / 1e9:,.1f} GB; {ADVICE}"
+        )
+
+
+def _load_shapes(model: Any, tensors: Mapping[str, Tensor]) -> Any:
+    import torch
+
+    _, report = type(model).from_pretrained(
+        None,
+        config=model.config,
+        state_dict={name: torch.empty(tensor.shape, device="meta") for name, tensor in tensors.items()},
+        device_map={"": "meta"},
+        dtype=torch.float32,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        local_files_only=True,
+        trust_remote_code=False,
+    )
+    return report

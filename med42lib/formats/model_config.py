@@ -1,0 +1,126 @@
+"""A model's config.json: what we rely on, and what in it would choose the code that runs.
+
+transformers copies every entry onto its configuration object. Some of them name weights, kernels from a hub, or
+another way to compute; a stranger's file must not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
+
+CONFIG_FILE = "config.json"
+_ATTENTION = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
+_EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
+_ALLOWED: dict[str, tuple[object, ...]] = {
+    "_attn_implementation": _ATTENTION,
+    "attn_implementation": _ATTENTION,
+    "_experts_implementation": _EXPERTS,
+    "experts_implementation": _EXPERTS,
+    "transformers_weights": (None,),
+    "fusion_config": (None, {}),
+    "_auto_class": (None,),
+}
+"""What entries that choose code may say; `model_loading` sets the attention that is really used.
+
+Another attention or experts implementation is the name of a kernel, to be downloaded from a hub and run.
+`transformers_weights` names other weights, pickles too; `auto_map` is left alone, since we never load remote code.
+"""
+_QUANTISED = ("quantization_config", "compression_config")
+_COUNTED = ("layer", "expert", "label")
+_MOST_COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """What config.json states; None where it does not.
+
+    `num_positions` is `max_position_embeddings`, `architecture` the first one.
+    """
+
+    path: Path
+    model_type: str | None
+    architecture: str | None
+    vocab_size: int | None
+    num_positions: int | None
+
+
+def read_config(folder: Path, advice: str) -> ModelConfig:
+    """Read the config.json of a Hugging Face folder.
+
+    Args:
+        folder: Holds it.
+        advice: What to do if it cannot be used, as the end of a sentence.
+
+    Raises:
+        DataError: If it is missing or broken, holds values of the wrong kind, says that the weights are quantised, or
+            chooses code.
+    """
+    path = folder / CONFIG_FILE
+    stated = read_json(path, advice)
+    for key, value in _entries(stated):
+        _check_entry(path, key, value)
+    return ModelConfig(
+        path=path,
+        model_type=_text(path, stated, "model_type"),
+        architecture=_first_architecture(path, stated),
+        vocab_size=_size(path, stated, "vocab_size"),
+        num_positions=_size(path, stated, "max_position_embeddings"),
+    )
+
+
+def _entries(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Go through all entries, those of nested configurations (`text_config`) too, however deep they are nested."""
+    waiting = [values]
+    while waiting:
+        for key, value in waiting.pop().items():
+            yield key, value
+            if isinstance(value, dict):
+                waiting.append(value)
+
+
+def _check_entry(path: Path, key: str, value: Any) -> None:
+    if key in _QUANTISED and value:
+        method = value.get("quant_method", value) if isinstance(value, dict) else value
+        raise DataError(
+            f"{path} says that the weights are quantised ({key}: {_short(method)}); such weights cannot be trained, "
+            "use the model's unquantised ones"
+        )
+    if key.startswith("__") or value not in _ALLOWED.get(key, (value,)):
+        raise DataError(
+            f"{path} chooses which code runs ({key}: {_short(value)}), which a model from elsewhere must not; "
+            "remove that entry if you trust the model without it"
+        )
+    if isinstance(value, int) and any(word in key for word in _COUNTED) and not 0 <= value <= _MOST_COUNTED:
+        raise DataError(f"{path} says {key}: {_short(value)}, expected a number from 0 to {_MOST_COUNTED:,}")
+
+
+def _first_architecture(path: Path, stated: dict[str, Any]) -> str | None:
+    names = stated.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path} says architectures: {_short(names)}, expected a list of names")
+    return names[0] if names else None
+
+
+def _text(path: Path, stated: dict[str, Any], key: str) -> str | None:
+    value = stated.get(key)
+    if value is not None and not isinstance(value, str):
+        raise DataError(f"{path} says {key}: {_short(value)}, expected a name")
+    return value or None
+
+
+def _size(path: Path, stated: dict[str, Any], key: str) -> int | None:
+    value = stated.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise DataError(f"{path} says {key}: {_short(value)}, expected a positive whole number")
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]} ..."

@@ -1,0 +1,79 @@
+"""Loading a model's tokenizer from a local folder: a fast one that keeps its size, or an error that says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.core.foreign import reading
+from med42lib.core.json_file import read_json
+from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.tokenizer_growth import check_growth
+
+MOST_TOKENS_PER_BYTE = 16
+"""A text's bytes in UTF-8. Llama-2 needs 3 for an unknown space, T5 up to 11 for an Arabic ligature."""
+_TOKENS_AROUND_A_TEXT = 64
+
+
+def load_fast_tokenizer(folder: Path, advice: str) -> Any:
+    """Load a tokenizer, after reading off its files that it may be.
+
+    Args:
+        folder: A Hugging Face folder; nothing is looked up elsewhere, and none of its code is run.
+        advice: What to do if it cannot be used, as the end of a sentence: "fetch the model again".
+
+    Returns:
+        A `PreTrainedTokenizerFast`.
+
+    Raises:
+        DataError: If a file is missing or broken, the tokenizer is not a fast one, or it would lengthen texts beyond
+            measure.
+        EnvironmentProblem: If it needs a library that is not installed.
+    """
+    check_tokenizer_files(folder, advice)
+    from transformers import AutoTokenizer
+
+    with reading(f"the tokenizer in {folder}", advice):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not tokenizer.is_fast:
+        raise DataError(
+            f"the tokenizer in {folder} ({type(tokenizer).__name__}) is not a fast one: it gives no character "
+            "offsets, and the loss mask needs them; use a model with a fast tokenizer"
+        )
+    with reading(f"the tokenizer in {folder}", advice):
+        num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
+    check_num_tokens(num_tokens, _SAMPLE, folder)
+    return tokenizer
+
+
+def check_tokenizer_files(folder: Path, advice: str) -> None:
+    """Read a tokenizer's JSON files before any library does, for messages that name the file.
+
+    Raises:
+        DataError: If there is no tokenizer.json, a file holds no JSON object, or the rules lengthen texts too much.
+    """
+    content = read_json(folder / TOKENIZER_FILE, advice)
+    if not isinstance(content.get("model"), dict):
+        raise DataError(f"{folder / TOKENIZER_FILE} is not a tokenizer: it has no 'model'; {advice}")
+    check_growth(folder / TOKENIZER_FILE, content, advice)
+    for name in TOKENIZER_FILES:
+        if name.endswith(".json") and (folder / name).is_file():
+            read_json(folder / name, advice)
+
+
+def check_num_tokens(num_tokens: int, text: str, folder: object) -> None:
+    """Make sure that a tokenizer made no more tokens of a text than any sane one does.
+
+    Raises:
+        DataError: If it made more than `MOST_TOKENS_PER_BYTE` of each byte, and some around the text.
+    """
+    num_bytes = len(text.encode(errors="surrogatepass"))
+    if num_tokens > MOST_TOKENS_PER_BYTE * num_bytes + _TOKENS_AROUND_A_TEXT:
+        raise DataError(
+            f"the tokenizer in {folder} makes {num_tokens:,} tokens of {num_bytes:,} bytes of text, expected at most "
+            f"{MOST_TOKENS_PER_BYTE} of each; use another base model"
+        )
+
+
+_SAMPLE = " ".join(map(chr, [*range(0x20, 0x7F), *range(0xA1, 0x180), 0x3042, 0x4E2D, 0xFDFA, 0x1F44D]))

@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.formats.model_config import read_config
+
+ADVICE = "fetch it again"
+
+
+def write(folder: Path, content: object) -> Path:
+    (folder / "config.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_what_is_stated_is_read_and_the_rest_is_none(tmp_path: Path) -> None:
+    stated = {"model_type": "llama", "architectures": ["LlamaForCausalLM", "X"], "vocab_size": 64, "rope_theta": 1e4}
+    config = read_config(write(tmp_path, stated), ADVICE)
+
+    assert (config.model_type, config.architecture, config.vocab_size) == ("llama", "LlamaForCausalLM", 64)
+    assert config.num_positions is None
+    assert config.path == tmp_path / "config.json"
+
+
+def test_a_value_of_the_wrong_kind_is_named_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"config\.json says vocab_size: 'lots', expected a positive whole number$"):
+        read_config(write(tmp_path, {"vocab_size": "lots"}), ADVICE)
+    with pytest.raises(DataError, match=r"says architectures: 5, expected a list of names$"):
+        read_config(write(tmp_path, {"architectures": 5}), ADVICE)
+
+
+def test_a_long_value_is_shortened(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^.{1,400}$"):
+        read_config(write(tmp_path, {"vocab_size": "x" * 100_000}), ADVICE)
+
+
+def test_nested_configurations_are_searched_however_deep(tmp_path: Path) -> None:
+    nested: dict[str, object] = {"attn_implementation": "someone/kernel"}
+    for _ in range(200):
+        nested = {"text_config": nested}
+    with pytest.raises(DataError, match=r"chooses which code runs \(attn_implementation: 'someone/kernel'\)"):
+        read_config(write(tmp_path, nested), ADVICE)
+
+
+def test_settings_of_published_models_pass(tmp_path: Path) -> None:
+    published = {
+        "_attn_implementation_autoset": True,
+        "_name_or_path": "someone/model",
+        "attn_implementation": "flash_attention_2",
+        "auto_map": {"AutoConfig": "configuration.Config"},
+        "decoder_layerdrop": 0.0,
+        "id2label": {"0": "LABEL_0"},
+        "layer_norm_eps": 1e-5,
+        "max_window_layers": 28,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 126,
+        "quantization_config": None,
+        "torch_dtype": "bfloat16",
+    }
+    read_config(write(tmp_path, published), ADVICE)

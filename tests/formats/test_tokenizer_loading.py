@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from med42lib.core.errors import DataError
+from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
+from tests.json_files import edit
+from tests.tiny_tokenizer import byte_level
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    PreTrainedTokenizerFast(tokenizer_object=byte_level(["fever"]), eos_token="</s>").save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_sound_tokenizer_is_loaded(folder: Path) -> None:
+    assert load_fast_tokenizer(folder, "fetch it again")("fever")["input_ids"]
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+def test_a_broken_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_text('{"a": ' + "9" * 5000 + "}")
+    with pytest.raises(DataError, match=rf"{name} is broken \(.*; fetch it again".replace(".", r"\.", 1)):
+        load_fast_tokenizer(folder, "fetch it again")
+
+
+def test_a_tokenizer_that_fills_the_memory_is_refused_before_it_reads_a_text(folder: Path) -> None:
+    grow = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 50_000}
+    edit(folder / "tokenizer.json", normalizer={"type": "Sequence", "normalizers": [grow, grow]})
+    with pytest.raises(DataError, match="can make a text 5,000,000,000 times as long"):
+        load_fast_tokenizer(folder, "fetch it again")
+
+
+def test_a_tokenizer_that_puts_thousands_of_tokens_around_a_text_is_refused(folder: Path) -> None:
+    single = [{"SpecialToken": {"id": "</s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    special = {"</s>": {"id": "</s>", "ids": [2] * 20_000, "tokens": ["</s>"] * 20_000}}
+    edit(
+        folder / "tokenizer.json",
+        post_processor={"type": "TemplateProcessing", "single": single, "pair": single, "special_tokens": special},
+    )
+    with pytest.raises(DataError, match=r"makes 2\d,\d{3} tokens of [\d,]+ bytes of text, expected at most 16 of each"):
+        load_fast_tokenizer(folder, "fetch it again")
+
+
+def test_padding_left_in_a_tokenizer_file_costs_no_memory(folder: Path) -> None:
+    padding = {"strategy": {"Fixed": 10**12}, "direction": "Right", "pad_to_multiple_of": None}
+    edit(folder / "tokenizer.json", padding={**padding, "pad_id": 0, "pad_type_id": 0, "pad_token": "</s>"})
+    assert len(load_fast_tokenizer(folder, "fetch it again")("fever")["input_ids"]) < 10
+
+
+def test_more_tokens_than_a_text_can_have_are_refused() -> None:
+    check_num_tokens(16 * 1000, "x" * 1000, "here")
+    with pytest.raises(DataError, match="the tokenizer in here makes 17,000 tokens of 1,000 bytes"):
+        check_num_tokens(17_000, "x" * 1000, "here")
