@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.printable import brief, cut
 
 
 class StageConfig(BaseModel):
@@ -41,12 +42,12 @@ def parse_config(kind: type[ConfigT], values: object, *, title: str, prefix: str
 
 
 def _problem(prefix: str, detail: Any) -> Problem:
-    where = ".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]")
+    where = cut(".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]"))
     if detail["type"] == "missing":
         return Problem(where, "is required and was not given")
     if detail["type"] == "extra_forbidden":
-        return Problem(where, f"is not a known setting (given: {detail['input']!r}); check its spelling")
-    return Problem(where, f"{_sentence(detail['msg'])} (given: {detail['input']!r})")
+        return Problem(where, f"is not a known setting (given: {brief(detail['input'])}); check its spelling")
+    return Problem(where, f"{_sentence(detail['msg'])} (given: {brief(detail['input'])})")
 
 
 def _sentence(message: str) -> str:
