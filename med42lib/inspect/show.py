@@ -34,7 +34,7 @@ def history_lines(history: History, style: Style, width: int) -> Iterator[str]:
     ]
     for title, fields in sections:
         yield ""
-        yield style.heading(title)
+        yield style.heading(one_line(title))
         for label, text in fields:
             yield from _field(label, text, style, width)
     if history.pack is not None:
