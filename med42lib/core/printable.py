@@ -11,11 +11,14 @@ import re
 import reprlib
 import unicodedata
 
+from med42lib.core.secrets import redact
+
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what is not seen: controls, directions and joiners, halves of pairs, line ends."""
 
 _PERHAPS_UNSEEN = re.compile(r"[^\n\t -~]")
 _CHARACTERS = 200
+_LONGEST_SECRET = 1_000
 _DIGITS_PER_BIT = 0.30103
 
 
@@ -36,8 +39,10 @@ def indented(text: str) -> str:
 
 
 def cut(text: str, characters: int = _CHARACTERS) -> str:
-    """Keep a text's beginning, with a mark if there was more."""
-    return text if len(text) <= characters else f"{text[: characters - 1]}…"
+    """Keep a text's beginning, with a mark if there was more; half of a secret would not be known for one any more."""
+    if len(text) <= characters:
+        return text
+    return f"{redact(text[: characters + _LONGEST_SECRET])[: characters - 1]}…"
 
 
 def brief(value: object) -> str:
@@ -50,7 +55,11 @@ class _Brief(reprlib.Repr):
         super().__init__()
         self.maxlevel = 3
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 8
-        self.maxstring = self.maxother = _CHARACTERS
+        self.maxother = _CHARACTERS
+
+    def repr_str(self, x: str, level: int) -> str:
+        """Show the beginning, and not the end as well."""
+        return repr(cut(x))
 
     def repr_int(self, x: int, level: int) -> str:
         """Python refuses to write out whole numbers of thousands of digits."""

@@ -44,6 +44,12 @@ def test_a_cut_text_says_so() -> None:
     assert (cut("abc", 3), cut("abcd", 3)) == ("abc", "ab…")
 
 
+@pytest.mark.parametrize("place", range(150, 200, 7))
+def test_a_secret_that_is_cut_is_taken_out_first(place: int) -> None:
+    text = "x" * place + " http://user:hunter2-hunter2-hunter2@host/" + "y" * 100
+    assert "hunter2" not in cut(text) + brief(text) + brief([text])
+
+
 @pytest.mark.parametrize("value", ["two", 0, 1.5, None, [1, "b"], {"a": [True]}, "a\nb"])
 def test_a_small_value_is_written_as_python_does(value: object) -> None:
     assert brief(value) == repr(value)
