@@ -12,10 +12,12 @@ from types import FrameType
 from med42lib import __version__
 from med42lib.command import ENTRY_POINT_GROUP, Command
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
-from med42lib.core.log import redact, set_up_logging
+from med42lib.core.log import log, safe_message, set_up_logging
 from med42lib.inspect_command import INSPECT
 from med42lib.plan_command import PLAN
 from med42lib.stage_command import STAGE
+
+logger = log("med42")
 
 DESCRIPTION = "Fine-tune a medical language model, and know whether the numbers can be trusted."
 EPILOG = """\
@@ -33,18 +35,21 @@ process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 172 object store u
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; errors of the user's are printed, not raised."""
+    """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
     set_up_logging()
     signal.signal(signal.SIGTERM, _on_terminate)
     arguments = _parser(_commands()).parse_args(argv)
     try:
         return int(arguments.command.run(arguments))
     except Med42Error as error:
-        print(f"\nerror: {redact(str(error))}", file=sys.stderr)
+        print(f"\nerror: {safe_message(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\ninterrupted; run the same command again to go on: finished stages are kept", file=sys.stderr)
         return INTERRUPTED_EXIT_CODE
+    except Exception:
+        logger.exception("this is a bug of ours; please report it with these lines:")
+        return Med42Error.exit_code
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> None:

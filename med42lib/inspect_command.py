@@ -82,7 +82,7 @@ def _row(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterable
 
     found = history(find_row(roots, arguments.id, cache), cache)
     if arguments.json:
-        return [json.dumps(asdict(found), ensure_ascii=False, indent=1)]
+        return [json.dumps(asdict(found), indent=1)]
     return history_lines(found, Style(use_colour()), _width())
 
 
@@ -96,7 +96,7 @@ def _list(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterabl
     address = dataset.output.source.address
     if arguments.json:
         sources = [asdict(source) for source in listed]
-        return [json.dumps({"dataset": address, "sources": sources}, ensure_ascii=False, indent=1)]
+        return [json.dumps({"dataset": address, "sources": sources}, indent=1)]
     return listing_lines(listed, address, Style(use_colour()), _width())
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from med42lib.command import Command
 from med42lib.core.json_file import read_json
+from med42lib.core.printable import printable
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.spec import RunSpec, load_spec
 from med42lib.store.artifacts import Source
@@ -72,7 +73,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
         for line in plan_lines(load_spec(arguments.spec, arguments.overrides), Path(cache)):
-            print(line)
+            print(printable(line))
     return 0
 
 

@@ -13,6 +13,7 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.printable import brief, cut
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
@@ -21,6 +22,11 @@ from med42lib.package_model.config import PackageModelConfig
 from med42lib.register.config import RegisterConfig
 from med42lib.report.config import ReportConfig
 from med42lib.train.config import TrainConfig
+
+_TEXT_TAG = "tag:yaml.org,2002:str"
+_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_KINDS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", *_NUMBER_TAGS)
+_LONGEST_NUMBER = 100
 
 
 class Inputs(StageConfig):
@@ -86,45 +92,95 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        values = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError("spec", [Problem(str(path), f"cannot be read ({error.strerror}); check the path")]) from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise ConfigError("spec", [Problem(str(path), f"is not YAML: {error}")]) from error
     if not isinstance(values, dict):
         raise ConfigError("spec", [Problem(str(path), "holds no sections; start from pipelines/specs/demo.yaml")])
     return values
 
 
+def _parsed(text: str) -> Any:
+    """Read YAML.
+
+    Raises:
+        ValueError: If it is not plain YAML; says what and where.
+    """
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{where}{error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).partition("\n")[0]) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML in which a key that stands twice is an error: PyYAML would silently keep the last."""
+    """Plain YAML, in which a file is about as large as what it says.
+
+    PyYAML would silently keep the last of two equal keys; here they are an error. Aliases and merge keys (`*`, `<<`)
+    let a few bytes say gigabytes, and make a reader look elsewhere for what a setting is; tags (`!!`) make values of
+    other kinds than settings have. None of them is read. A date is text.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag is not None:
+            raise _not_plain("anchors, aliases and tags (&, *, !) are not read in a spec; write the value out", event)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key) for key, _ in node.value]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"{twice!r} stands twice", node.start_mark)
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != _TEXT_TAG:
+                raise _not_plain("a key is not plain text; if it is meant to be, put it in quotes", key)
+            if key.value in seen:
+                raise _not_plain(f"{brief(key.value)} stands twice", key)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if node.tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
+            raise _not_plain(f"a number of {len(node.value):,} characters", node)
+        return super().construct_scalar(node)
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    character: [(tag, pattern) for tag, pattern in resolvers if tag in _KINDS]
+    for character, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _not_plain(problem: str, place: yaml.Node | yaml.Event) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, place.start_mark)  # type: ignore[arg-type]
 
 
 def _apply(values: dict[str, Any], override: str) -> Problem | None:
     """Set one field in place; unknown names are found later, by validation."""
     path, equals, text = override.partition("=")
+    where = cut(override)
     if not equals or not path:
-        return Problem(override, "is not of the form section.field=value")
+        return Problem(where, "is not of the form section.field=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return Problem(override, f"the value {text!r} is not YAML")
+        value = _parsed(text)
+    except ValueError as error:
+        return Problem(where, f"the value {brief(text)} is not YAML: {error}")
     *parents, last = path.split(".")
     place: Any = values
     for name in parents:
         place = _child(place, name)
         if place is None:
-            return Problem(override, f"{name!r} is not a section that can be set into")
+            return Problem(where, f"{brief(name)} is not a section that can be set into")
     if isinstance(place, list):
-        if not last.isdigit() or int(last) >= len(place):
-            return Problem(override, f"{last!r} is not a position in a list of {len(place)}")
-        place[int(last)] = value
+        position = _position(place, last)
+        if position is None:
+            return Problem(where, f"{brief(last)} is not a position in a list of {len(place)}")
+        place[position] = value
     else:
         place[last] = value
     return None
@@ -132,6 +188,11 @@ def _apply(values: dict[str, Any], override: str) -> Problem | None:
 
 def _child(place: Any, name: str) -> Any:
     if isinstance(place, list):
-        return place[int(name)] if name.isdigit() and int(name) < len(place) else None
+        position = _position(place, name)
+        return None if position is None else place[position]
     child = place.setdefault(name, {})
     return child if isinstance(child, dict | list) else None
+
+
+def _position(place: list[Any], name: str) -> int | None:
+    return next((number for number in range(len(place)) if str(number) == name), None)

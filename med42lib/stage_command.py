@@ -12,6 +12,7 @@ from typing import Any
 from med42lib.catalogue import STAGES
 from med42lib.command import Command
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.printable import brief
 from med42lib.core.process import die_with_parent
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
@@ -116,15 +117,13 @@ def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, A
 
 
 def _load_json(text: str) -> dict[str, Any]:
-    content = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
     try:
+        content = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
         values = json.loads(content)
-    except ValueError as error:
-        raise ConfigError(
-            "parameters", [Problem("JSON", f"cannot be read: {error} (given: {content[:200]!r})")]
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError("parameters", [Problem("JSON", f"cannot be read: {error} (given: {brief(text)})")]) from error
     if not isinstance(values, dict):
-        raise ConfigError("parameters", [Problem("JSON", f"is not an object (given: {content[:200]!r})")])
+        raise ConfigError("parameters", [Problem("JSON", f"is not an object (given: {brief(content)})")])
     return values
 
 

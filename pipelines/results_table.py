@@ -7,6 +7,8 @@ import io
 from collections import defaultdict
 from collections.abc import Mapping
 
+from med42lib.core.printable import cut, one_line
+
 SUBSETS = ("all", "clean")
 MODELS = ("base", "full", "lora")
 Cells = Mapping[tuple[str, str], Mapping[str, str]]
@@ -26,7 +28,7 @@ def results_table(results_csv: str) -> str:
 
 
 def _line(benchmark: str, cells: Cells) -> str:
-    return f"{benchmark:<30}" + "".join(_subset(cells, subset) for subset in SUBSETS)
+    return f"{cut(one_line(benchmark), 29):<30}" + "".join(_subset(cells, subset) for subset in SUBSETS)
 
 
 def _subset(cells: Cells, subset: str) -> str:

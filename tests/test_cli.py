@@ -10,7 +10,9 @@ import pytest
 from med42lib import cli
 from med42lib.cli import main
 from med42lib.command import Command
+from med42lib.core.errors import DataError
 from tests.conftest import REPOSITORY
+from tests.hostile import UNSEEN, unseen_in
 
 DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
 
@@ -30,14 +32,38 @@ def test_an_error_of_the_users_is_one_message_and_an_exit_code(capsys: pytest.Ca
     assert shown.startswith("\nerror: spec\n  nothing.yaml: cannot be read")
 
 
+def stub_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_arguments: Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_commands", lambda: [Command("stub", "fail", "", lambda _parser: None, fail)])
+
+
+def test_an_errors_message_is_made_safe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stub_that_raises(DataError(f"a{UNSEEN}\n[report] http://u:hunter2@host/"), monkeypatch)
+    assert main(["stub"]) == 3
+    shown = capsys.readouterr().err
+    assert "\n  [report] http://***@host/" in shown
+    assert not unseen_in(shown)
+
+
+def test_a_bug_of_ours_is_a_traceback_without_secrets_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_that_raises(RuntimeError(f"HF_TOKEN=hunter2 {UNSEEN}"), monkeypatch)
+    assert main(["stub"]) == 1
+    shown = capsys.readouterr().err
+    assert "please report it" in shown
+    assert "Traceback" in shown
+    assert "RuntimeError: HF_TOKEN=*** \\x1b" in shown
+    assert "hunter2" not in shown
+    assert not unseen_in(shown)
+
+
 def test_ctrl_c_is_one_message_and_exit_code_130(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(_arguments: Namespace) -> int:
-        raise KeyboardInterrupt
-
-    stub = Command("stub", "be interrupted", "", lambda _parser: None, interrupted)
-    monkeypatch.setattr(cli, "_commands", lambda: [stub])
+    stub_that_raises(KeyboardInterrupt(), monkeypatch)
     assert main(["stub"]) == 130
     assert "interrupted; run the same command again" in capsys.readouterr().err
 

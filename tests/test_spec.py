@@ -1,3 +1,5 @@
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import yaml
 from med42lib.core.errors import ConfigError
 from med42lib.spec import RunSpec, load_spec
 from tests.conftest import REPOSITORY
+from tests.hostile import unseen_in
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
 
@@ -51,6 +54,78 @@ def test_a_missing_section_is_required(tmp_path: Path) -> None:
 )
 def test_an_override_that_cannot_be_read_is_named(override: str, said: str) -> None:
     assert said in problems_of(DEMO, override)[override]
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise("abcdefghi")
+)
+BRACKETS = "[" * 10_000 + "]" * 10_000
+HOSTILE = {
+    "aliases": (BOMB, "are not read in a spec"),
+    "an alias": ("a: *b", "line 1, column 4: anchors, aliases and tags"),
+    "a merge key": ("<<: {name: x}", "<<"),
+    "many merge keys": ("<<: {}\n" * 1_000, "'<<' stands twice"),
+    "tags": ("a: !!int x", "are not read in a spec"),
+    "a tag of a time": ("a: !!timestamp x", "are not read in a spec"),
+    "depth": (f"a: {BRACKETS}", "nested too deeply"),
+    "depth of lists": ("- " * 10_000, "nested too deeply"),
+    "digits": (f"a: {'1' * 5_000}", "line 1, column 4: a number of 5,000 characters"),
+    "digits of a fraction": (f"a: {'1' * 5_000}.5", "a number of 5,002 characters"),
+    "base 60": (f"a: {'1:' * 5_000}1", "a number of 10,001 characters"),
+    "base 60 with a fraction": (f"a: {'1:' * 5_000}1.5", "a number of 10,003 characters"),
+    "a list as a key": ("? [a]\n: 1", "a key is not plain text"),
+    "a mapping as a key": ("? {a: 1}\n: 1", "a key is not plain text"),
+    "a number as a key": ("1: 2", "a key is not plain text"),
+    "a truth value as a key": ("a: {yes: 1}", "line 1, column 5: a key is not plain text"),
+    "a control character": ("a: \x07", "#x0007"),
+    "two documents": ("a: 1\n---\nb: 1", "but found another document"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_yaml_that_is_more_than_it_seems_is_one_short_problem(tmp_path: Path, kind: str) -> None:
+    text, said = HOSTILE[kind]
+    (tmp_path / "spec.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_spec(tmp_path / "spec.yaml")
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 1_500
+
+
+@pytest.mark.parametrize("kind", [kind for kind in HOSTILE if kind != "a merge key"])
+def test_the_same_in_an_override_is_one_short_problem(kind: str) -> None:
+    text, said = HOSTILE[kind]
+    with pytest.raises(ConfigError) as caught:
+        load_spec(DEMO, [f"report.title={text}"])
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_key_of_many_that_stands_twice_is_found_at_once(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("".join(f"a{n}: 1\n" for n in range(20_000)) + "a0: 1")
+    started = time.process_time()
+    [what] = problems_of(tmp_path / "spec.yaml").values()
+    assert what == "is not YAML: line 20001, column 1: 'a0' stands twice"
+    assert time.process_time() - started < 12
+
+
+@pytest.mark.parametrize("path", ["a." * 5_000 + "b", "thresholds.²", "thresholds." + "1" * 5_000])
+def test_an_override_of_no_place_is_one_short_problem(path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_spec(DEMO, ["report.thresholds=[0.8]", f"report.{path}=1"])
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_date_is_text() -> None:
+    assert load_spec(DEMO, ["report.title=2026-13-45"]).report.title == "2026-13-45"
+
+
+def test_a_value_that_is_no_text_for_a_screen_is_written_out(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(r'"a\n  b: c\e[2J\u202e": "\e[2J\ud800"')
+    with pytest.raises(ConfigError) as caught:
+        load_spec(tmp_path / "spec.yaml")
+    assert r"  a\n  b: c\x1b[2J\u202e: is not a known setting" in str(caught.value)
+    assert not unseen_in(str(caught.value).replace("\n", ""))
 
 
 @pytest.mark.parametrize(

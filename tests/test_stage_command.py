@@ -38,6 +38,36 @@ def test_settings_that_are_no_json_object_are_shown() -> None:
             request_from_kfp(PACK, executor_input(config=config, store="x", dataset="y", model="z"))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"a": ' + "[" * 100_000, "cannot be read"),
+        ('{"a": ' + "1" * 5_000 + "}", "cannot be read"),
+        ("x" * 10**6, "cannot be read"),
+        ("[" + "1," * 10**6 + "1]", "is not an object"),
+        ("@/nowhere/c.json", "cannot be read"),
+        ("@/dev/null/x", "cannot be read"),
+    ],
+    ids=["depth", "digits", "length", "list", "no file", "no folder"],
+)
+def test_json_that_cannot_be_read_is_one_short_problem(
+    text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = executor_input(config=text, store="x", dataset="y", model="z")
+    with pytest.raises(ConfigError, match=said) as caught:
+        request_from_kfp(PACK, asked)
+    assert len(str(caught.value)) < 600
+    assert main(["stage", "pack", "--executor-input", text]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text_is_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_bytes(b'{"a": "\xff"}')
+    asked = executor_input(config=f"@{tmp_path}/c.json", store="x", dataset="y", model="z")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        request_from_kfp(PACK, asked)
+
+
 def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text('{"n": 2}')
     asked = executor_input(config=f"@{tmp_path}/c.json", store="x", dataset="y", model="z")

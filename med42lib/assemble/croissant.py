@@ -73,7 +73,7 @@ def croissant(rows: Sequence[Row], file: FileEntry) -> str:
             }
         ],
     }
-    return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(description, indent=1) + "\n"
 
 
 def _file(file: FileEntry) -> dict[str, Any]:

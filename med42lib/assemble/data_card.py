@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from med42lib.assemble.markdown import markdown_table
+from med42lib.assemble.markdown import Markdown, markdown_table
 from med42lib.assemble.table_a1 import counts_table, table_a1
+from med42lib.core.markdown import escape_markdown, markdown_code
 from med42lib.formats.dataset import EXAMPLES_FILE, SCHEMA
 from med42lib.formats.mixture_table import Row, mixture_table
 from med42lib.store.manifest import FileEntry
@@ -45,7 +46,7 @@ def data_card(rows: Sequence[Row], file: FileEntry, metadata: pq.FileMetaData) -
         file: The Parquet file of examples.
         metadata: Its footer.
     """
-    front = yaml.safe_dump(_front_matter(rows, file, metadata), sort_keys=False, allow_unicode=True, width=120)
+    front = yaml.safe_dump(_front_matter(rows, file, metadata), sort_keys=False, width=120)
     return f"---\n{front}---\n\n" + "\n\n".join(_text(rows, metadata.num_rows)) + "\n"
 
 
@@ -99,7 +100,7 @@ def _text(rows: Sequence[Row], num_rows: int) -> list[str]:
         "## How to load it",
         _LOADING,
         f"`{EXAMPLES_FILE}` is plain Parquet, and `croissant.json` describes it in Croissant.",
-        markdown_table("ll", ("Column", "What it holds"), [(f"`{name}`", what) for name, what in _COLUMNS.items()]),
+        markdown_table("ll", ("Column", "What it holds"), _columns()),
         "## What it is made of",
         table_a1(table),
         table.general_share(),
@@ -114,6 +115,10 @@ def _text(rows: Sequence[Row], num_rows: int) -> list[str]:
     ]
 
 
+def _columns() -> list[tuple[str, str]]:
+    return [(Markdown(markdown_code(name)), what) for name, what in _COLUMNS.items()]
+
+
 def _licences(rows: Sequence[Row]) -> str:
     lines = [(row["title"], f"{row['sampled']:,}", row["licence"]) for row in rows]
     return markdown_table("lrl", ("Source", "Rows", "Licence"), lines)
@@ -122,12 +127,7 @@ def _licences(rows: Sequence[Row]) -> str:
 def _source(row: Row) -> str:
     """Write whom to credit for a source, and what exactly was read."""
     layout = "the publisher's files" if row["layout"] == "publisher" else "the rows of the hub"
-    read_from = f"`{row['hub']}`" if row["hub"] else f"{layout}, {len(row['files']):,} read"
-    facts = {
-        "Attribution": row["attribution"],
-        "Licence": row["licence"],
-        "Citation": row["citation"],
-        "Read from": read_from,
-    }
-    lines = [f"- {name}: {' '.join(fact.split())}" for name, fact in facts.items() if fact]
-    return "\n".join([f"### {row['title']}", "", *lines])
+    facts = {name: escape_markdown(row[name.lower()]) for name in ("Attribution", "Licence", "Citation")}
+    facts["Read from"] = markdown_code(row["hub"]) if row["hub"] else f"{layout}, {len(row['files']):,} read"
+    lines = [f"- {name}: {fact}" for name, fact in facts.items() if fact]
+    return "\n".join([f"### {escape_markdown(row['title'])}", "", *lines])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from med42lib.assemble.markdown import markdown_table
+from med42lib.assemble.markdown import Markdown, markdown_table
 from med42lib.assemble.names import source_names
 from med42lib.assemble.source import TrainingSource, load_source
 
@@ -23,7 +23,8 @@ _TITLES = (
 def table() -> str:
     """Describe all sources, medical ones first, each by the paper's row count."""
     sources = sorted(map(load_source, source_names()), key=lambda s: (s.domain != "medical", -s.num_paper))
-    return markdown_table("l" * len(_TITLES), _TITLES, map(_row, sources))
+    titles, *lines = [[Markdown(text) for text in line] for line in (_TITLES, *map(_row, sources))]
+    return markdown_table("l" * len(titles), titles, lines)
 
 
 def with_table(readme: str) -> str:

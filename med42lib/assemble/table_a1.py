@@ -7,7 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from med42lib.assemble.markdown import markdown_table
+from med42lib.assemble.markdown import bold, markdown_table
+from med42lib.core.markdown import escape_markdown
+from med42lib.core.printable import one_line
 from med42lib.formats.mixture_table import Line, MixtureTable, Row, mixture_table, signed, two_decimals
 
 _COUNTS = {
@@ -92,7 +94,7 @@ def _for_orientation(line: Line) -> tuple[str, ...]:
 
 
 def _bold(line: Line) -> str:
-    return line.title if line.kind == "source" else f"**{line.title}**"
+    return line.title if line.kind == "source" else bold(line.title)
 
 
 def _paper(line: Line) -> str:
@@ -103,14 +105,14 @@ def counts_table(rows: Sequence[Row]) -> str:
     """Write what became of each source's records in Markdown; columns of zeros are left out."""
     counts = {key: title for key, title in _COUNTS.items() if key in _ALWAYS or any(row[key] for row in rows)}
     lines = [(row["title"], *(f"{row[key]:,}" for key in counts)) for row in rows]
-    total = ("**Total**", *(f"{sum(row[key] for row in rows):,}" for key in counts))
+    total = (bold("Total"), *(f"{sum(row[key] for row in rows):,}" for key in counts))
     return markdown_table("l" + "r" * len(counts), ("Source", *counts.values()), [*lines, total])
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
     """List why records were rejected or excluded, the commonest reason of each source first."""
     lines = [
-        f"- {row['title']}: {count:,} {kind}, {reason}"
+        f"- {escape_markdown(row['title'])}: {count:,} {kind}, {escape_markdown(reason)}"
         for row in rows
         for kind in ("rejected", "excluded")
         for reason, count in _commonest(row[f"{kind}_by_reason"])
@@ -125,7 +127,11 @@ def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _origins(table: MixtureTable) -> list[str]:
     if not table.is_papers:
         return []
-    lines = [f"- {line.title}, {line.paper:,}: {line.origin}" for line in table.sources if line.paper]
+    lines = [
+        f"- {escape_markdown(line.title)}, {line.paper:,}: {escape_markdown(line.origin)}"
+        for line in table.sources
+        if line.paper
+    ]
     return [
         "## How the paper seems to have come to its counts",
         "The paper gives the counts alone; the rest is inferred from the sizes of the sources.",
@@ -147,7 +153,8 @@ def _csv_row(line: Line, *, compared: bool) -> list[Any]:
     differences = [line.difference, _percent(line.points)] if compared else [None, None]
     paper = [line.paper, _percent(line.paper_share)]
     here = [line.examples, _percent(line.share)]
-    return [line.kind, line.name, line.title, *paper, *here, *differences, line.why, line.origin]
+    name, title, why, origin = map(one_line, (line.name, line.title, line.why, line.origin))
+    return [line.kind, name, title, *paper, *here, *differences, why, origin]
 
 
 def _percent(share: float | None) -> str | None:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.printable import brief, cut
 
 _SPEED_ONLY: JsonDict = {"speed_only": True}
 
@@ -72,12 +73,12 @@ def parse_config(kind: type[ConfigT], values: object, *, title: str, prefix: str
 
 
 def _problem(prefix: str, detail: Any) -> Problem:
-    where = ".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]")
+    where = cut(".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]"))
     if detail["type"] == "missing":
         return Problem(where, "is required and was not given")
     if detail["type"] == "extra_forbidden":
-        return Problem(where, f"is not a known setting (given: {detail['input']!r}); check its spelling")
-    return Problem(where, f"{_sentence(detail['msg'])} (given: {detail['input']!r})")
+        return Problem(where, f"is not a known setting (given: {brief(detail['input'])}); check its spelling")
+    return Problem(where, f"{_sentence(detail['msg'])} (given: {brief(detail['input'])})")
 
 
 def _sentence(message: str) -> str:

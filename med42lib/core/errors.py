@@ -21,11 +21,20 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
+from med42lib.core.printable import cut, one_line
+
+_MOST_CHARACTERS = 1_500
+_MOST_PROBLEMS = 50
+
 
 class Med42Error(Exception):
     """An error whose message tells the user what, where, the value, and what to do."""
 
     exit_code = 1
+
+
+def _line(text: str) -> str:
+    return one_line(cut(text, _MOST_CHARACTERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +48,19 @@ class Problem:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return f"{_line(self.where)}: {_line(self.what)}"
 
 
 class ConfigError(Med42Error):
-    """Settings that cannot be used; carries every problem found, not only the first."""
+    """Settings that cannot be used; carries every problem found, not only the first, and shows the first 50."""
 
     exit_code = 2
 
     def __init__(self, title: str, problems: list[Problem]) -> None:
         self.title = title
         self.problems = problems
-        super().__init__("\n".join([title, *(f"  {problem}" for problem in problems)]))
+        more = [f"and {len(problems) - _MOST_PROBLEMS:,} more"] if len(problems) > _MOST_PROBLEMS else []
+        super().__init__("\n  ".join([_line(title), *map(str, problems[:_MOST_PROBLEMS]), *more]))
 
 
 class DataError(Med42Error):

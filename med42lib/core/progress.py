@@ -12,6 +12,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from med42lib.core.printable import one_line
+from med42lib.core.secrets import redact
+
 # By itself tqdm makes a lock between processes, a semaphore that a stage's quick end (core.process.leave) leaks.
 tqdm.set_lock(threading.RLock())
 
@@ -26,18 +29,20 @@ class Progress:
     """Counts work done towards `total` (None if unknown), with rate and time left."""
 
     def __init__(self, label: str, total: int | None, unit: str) -> None:
-        self._label, self._total, self._unit = label, total, unit
+        self._label, self._total, self._unit = one_line(redact(label)), total, unit
         self._done = 0
         self._note = ""
         self._started = self._printed = time.monotonic()
-        self._bar = tqdm(total=total, desc=label, unit=unit, leave=False, unit_scale=True) if _on_terminal() else None
+        self._bar = (
+            tqdm(total=total, desc=self._label, unit=unit, leave=False, unit_scale=True) if _on_terminal() else None
+        )
 
     def advance(self, count: int = 1, *, note: str = "") -> None:
         """Report that `count` more units are done; `note` (a loss, say) is shown behind the rate."""
         self._done += count
-        self._note = note
+        self._note = one_line(note)
         if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.set_postfix_str(self._note, refresh=False)
             self._bar.update(count)
         elif time.monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
             self._print()

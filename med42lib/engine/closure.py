@@ -27,8 +27,10 @@ OUTSIDE = (
     "med42lib.core.errors",
     "med42lib.core.foreign",
     "med42lib.core.log",
+    "med42lib.core.printable",
     "med42lib.core.process",
     "med42lib.core.progress",
+    "med42lib.core.secrets",
 )
 """Rooms and modules that carry, check and report, and cannot change a result unseen: files arrive with their sha256,
 settings enter a key by their values. If they counted, a mended log line would train every model again."""

@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from med42lib.core.printable import one_line
 from med42lib.inspect.runs import Dataset
-from med42lib.inspect.style import Style, escaped
+from med42lib.inspect.style import Style
 
 NUM_SHOWN_ROWS = 3
 
@@ -34,13 +35,14 @@ def some_rows(dataset: Dataset, *, at_random: bool) -> list[SourceRows]:
 
 def listing_lines(listed: list[SourceRows], address: str, style: Style, width: int) -> Iterator[str]:
     """Write the rows out, one line each."""
-    yield f"{sum(source.num_rows for source in listed):,} training rows in {address}"
+    yield f"{sum(source.num_rows for source in listed):,} training rows in {one_line(address)}"
     for source in listed:
         yield ""
-        yield f"{style.heading(source.source)} {style.dim(f'{source.num_rows:,} rows')}"
+        yield f"{style.heading(one_line(source.source))} {style.dim(f'{source.num_rows:,} rows')}"
         for id, question in source.rows:
+            id = one_line(id)
             room = max(20, width - len(id) - 4)
-            shown = escaped(" ".join(question.split()))
+            shown = one_line(" ".join(question.split()))
             yield f"  {id}  {style.dim(shown if len(shown) <= room else shown[: room - 1] + '…')}"
     yield ""
     yield "med42 inspect dataset --id ID shows one row's history"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from med42lib.core.printable import one_line, printable
 from med42lib.inspect.assembled import Assembled
 from med42lib.inspect.compared import Compared
 from med42lib.inspect.history import History
 from med42lib.inspect.packed import Packed
 from med42lib.inspect.raw import RawRecord
-from med42lib.inspect.style import Style, escaped
+from med42lib.inspect.style import Style
 from med42lib.inspect.tokens import Piece, Token
 
 Field = tuple[str, str]
@@ -21,7 +22,7 @@ _FILES_WITH_LINES = (".csv", ".jsonl", ".jsonl.gz", ".csv.gz")
 
 def history_lines(history: History, style: Style, width: int) -> Iterator[str]:
     """Write a history out, line by line, at most `width` characters each."""
-    yield style.heading(escaped(history.id))
+    yield style.heading(one_line(history.id))
     yield from _field("in", f"{history.run}, made {history.created_at}", style, width)
     for note in history.notes:
         yield from _field("note", note, style, width)
@@ -33,7 +34,7 @@ def history_lines(history: History, style: Style, width: int) -> Iterator[str]:
     ]
     for title, fields in sections:
         yield ""
-        yield style.heading(title)
+        yield style.heading(one_line(title))
         for label, text in fields:
             yield from _field(label, text, style, width)
     if history.pack is not None:
@@ -45,7 +46,7 @@ def _field(label: str, text: str, style: Style, width: int) -> Iterator[str]:
     if len(text) > MAX_CHARACTERS:
         text = f"{text[:MAX_CHARACTERS]}\n… {len(text) - MAX_CHARACTERS:,} more characters: --json shows them"
     room = max(20, width - LABEL_WIDTH - 2)
-    for paragraph in escaped(text).split("\n"):
+    for paragraph in printable(text).split("\n"):
         for line in textwrap.wrap(paragraph, room, tabsize=4, replace_whitespace=False, break_on_hyphens=False) or [""]:
             yield f"  {style.dim(label.ljust(LABEL_WIDTH))}{line}".rstrip()
             label = ""
@@ -151,4 +152,4 @@ def token_lines(tokens: Iterable[Token], style: Style, width: int) -> Iterator[s
 def _token_text(token: Token) -> str:
     if token.text is None:
         return f"{token.id}"
-    return escaped(token.text or "…").replace("\n", "⏎").replace("\t", "⇥")
+    return printable(token.text or "…").replace("\n", "⏎").replace("\t", "⇥")

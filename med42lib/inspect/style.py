@@ -9,15 +9,6 @@ from dataclasses import dataclass
 from med42lib.core.progress import TERMINAL_VARIABLE
 
 _BOLD, _DIM, _UNDERLINED, _GREEN = "1", "2", "4", "32"
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029]
-_ESCAPES = {
-    code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS if chr(code) not in "\n\t"
-}
-
-
-def escaped(text: str) -> str:
-    """Write control characters out, but for line breaks and tabs: no publisher's text may steer a reader's terminal."""
-    return text.translate(_ESCAPES)
 
 
 def use_colour() -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from med42lib.core.printable import one_line
 from med42lib.report.contamination import Contamination, ThresholdRow
 from med42lib.report.results import Accuracy, Difference, Results
 from med42lib.report.scores import COMPARISONS, MODELS, SUBSETS
@@ -50,7 +51,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
             for c in evidence.recipe
         ],
     }
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def metric_values(results: Results) -> Iterator[tuple[str, float]]:
@@ -69,7 +70,12 @@ def metric_values(results: Results) -> Iterator[tuple[str, float]]:
 def _csv_row(key: tuple[str, str, str], accuracy: Accuracy) -> list[object]:
     numbers = _ends(accuracy.estimate)
     correct = "" if accuracy.correct is None else accuracy.correct
-    return [*key, accuracy.n, correct, *("" if number is None else f"{number:.6f}" for number in numbers)]
+    return [
+        *map(one_line, key),
+        accuracy.n,
+        correct,
+        *("" if number is None else f"{number:.6f}" for number in numbers),
+    ]
 
 
 def _ends(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from med42lib.core import markdown
+from med42lib.core.printable import printable
 from med42lib.report import formats
 from med42lib.report.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
-_MARKDOWN = re.compile(r"([\\`*_|<~]|(?<=\])\()")
-_LINE_BREAKS = re.compile(r"[ \t]*[\r\n]\s*")
 _FILTERS = {
     "display_name": formats.display_name,
     "whole": formats.whole,
@@ -25,22 +24,24 @@ _FILTERS = {
 
 def render_html(view: View) -> str:
     """Write the page: style, figures and text in one file, every value escaped."""
-    return _render(_environment(), "report.html.j2", view)
+    return _render(_environment(_seen), "report.html.j2", view)
 
 
 def render_markdown(view: View) -> str:
     """Write the report in Markdown, every value escaped."""
-    return _render(_environment(finalize=escape_markdown), "report.md.j2", view)
+    return _render(_environment(escape_markdown), "report.md.j2", view)
+
+
+def _seen(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def escape_markdown(value: object) -> Markup:
     """Escape what Markdown would read as its own, and put the text on one line; `Markup` passes as it is."""
-    if isinstance(value, Markup):
-        return value
-    return Markup(_MARKDOWN.sub(r"\\\1", _LINE_BREAKS.sub(" ", str(value))))
+    return value if isinstance(value, Markup) else Markup(markdown.escape_markdown(str(value)))
 
 
-def _environment(**options: Any) -> Environment:
+def _environment(finalize: Callable[[object], object]) -> Environment:
     # With autoescape, what macros return is Markup; so `finalize` meets each value once, and no macro's output.
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -48,7 +49,7 @@ def _environment(**options: Any) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        **options,
+        finalize=finalize,
     )
     environment.filters.update(_FILTERS)
     return environment

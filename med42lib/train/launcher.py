@@ -16,14 +16,17 @@ import multiprocessing
 import os
 import sys
 from collections import deque
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.printable import printable
 from med42lib.core.process import child_environment, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
+from med42lib.core.secrets import redacted_lines
 from med42lib.train.request import Failure
 from med42lib.train.torchrun import Entry, Launch, run_agent
 
@@ -139,17 +142,23 @@ def _environment(processes: int) -> dict[str, str]:
 
 
 def _pass_on(stream: Connection) -> str:
-    """Copy a process's output to standard error as it comes; returns its last lines."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    """Copy a process's output to standard error as it comes, without secrets; returns its last lines."""
     tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
-    while block := os.read(stream.fileno(), 1 << 16):
-        text = decoder.decode(block)
+    for lines in redacted_lines(_decoded(stream)):
+        text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
         sys.stderr.write(text)
         sys.stderr.flush()
         first, *others = text.split("\n")
         tail[-1] += first
         tail.extend(others)
     return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
+
+
+def _decoded(stream: Connection) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    while block := os.read(stream.fileno(), 1 << 16):
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
 
 
 def _end(process: BaseProcess) -> None:

@@ -3,6 +3,7 @@ import json
 from med42lib.assemble.croissant import croissant
 from med42lib.formats.dataset import SCHEMA
 from med42lib.store.manifest import FileEntry
+from tests.hostile import UNSEEN, unseen_in
 from tests.mixture_table_rows import demo_rows, mixture_row
 
 FILE = FileEntry("examples.parquet", 123, "e" * 64)
@@ -32,3 +33,9 @@ def test_the_context_is_the_one_that_mlcroissant_writes() -> None:
     theirs = Metadata(name="x").to_json()["@context"]
     ours = json.loads(croissant(demo_rows(), FILE))["@context"]
     assert ours == theirs
+
+
+def test_a_licence_is_exact_and_written_without_unseen_characters() -> None:
+    text = croissant([mixture_row("headqa", licence=UNSEEN)], FILE)
+    assert json.loads(text)["license"] == [UNSEEN]
+    assert not unseen_in(text)

@@ -8,6 +8,8 @@ import yaml
 from med42lib.assemble.data_card import data_card
 from med42lib.formats.dataset import SCHEMA, write_tables
 from med42lib.store.manifest import FileEntry
+from tests.hostile import HTML, MARKDOWN, UNSEEN, unseen_in
+from tests.markdown_page import OF_A_STRANGER, kinds, num_cells, num_headings
 from tests.mixture_table_rows import demo_rows, mixture_row
 
 
@@ -72,3 +74,15 @@ def test_a_source_from_the_hub_names_repository_and_revision(metadata: pq.FileMe
     assert f"- Read from: `{hub}`" in card
     assert front_matter(card)["source_datasets"] == ["someone/headqa"]
     assert "source_datasets" not in front_matter(card_of(metadata))
+
+
+@pytest.mark.parametrize("text", [*HTML, *MARKDOWN, UNSEEN])
+@pytest.mark.parametrize("name", ["title", "licence", "attribution", "citation", "hub"])
+def test_a_text_of_a_source_is_text_on_the_card(metadata: pq.FileMetaData, name: str, text: str) -> None:
+    plain, card = (card_of(metadata, [mixture_row("headqa", 10, **{name: value})]) for value in ("x", text))
+    page, expected = (each.split("---\n", 2)[2] for each in (card, plain))
+    assert not kinds(page) & OF_A_STRANGER
+    assert kinds(page) <= kinds(expected) | {"text_special"}
+    assert (num_cells(page), num_headings(page)) == (num_cells(expected), num_headings(expected))
+    assert not unseen_in(card)
+    assert front_matter(card)["dataset_info"] == front_matter(plain)["dataset_info"]

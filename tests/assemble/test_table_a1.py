@@ -1,6 +1,10 @@
 import csv
 
+import pytest
+
 from med42lib.assemble.table_a1 import mixture_csv, mixture_markdown
+from tests.hostile import HTML, MARKDOWN, UNSEEN, unseen_in
+from tests.markdown_page import OF_A_STRANGER, kinds, num_cells, num_headings
 from tests.mixture_table_rows import demo_rows, paper_rows
 
 SHORT = {"sampled": 179_000, "kept": 179_000, "short_by": 1462, "left_over": 0}
@@ -65,3 +69,24 @@ def test_the_csv_of_another_mixture_compares_nothing() -> None:
     rows = list(csv.DictReader(mixture_csv(demo_rows()).splitlines()))
     assert {row["difference_examples"] + row["difference_points"] for row in rows} == {""}
     assert [row["paper_examples"] for row in rows] == ["30106", "2657", "14553", ""]
+
+
+@pytest.mark.parametrize("text", [*HTML, *MARKDOWN, UNSEEN])
+def test_a_text_of_a_source_is_text_in_the_mixture(text: str) -> None:
+    def page(value: str) -> str:
+        rows = paper_rows(medmcqa={**SHORT, "title": value, "num_paper_origin": value})
+        rows[0]["rejected_by_reason"] = {value: 3}
+        return mixture_markdown(rows)
+
+    hostile, plain = page(text), page("x")
+    assert not kinds(hostile) & OF_A_STRANGER
+    assert kinds(hostile) <= kinds(plain) | {"text_special"}
+    assert (num_cells(hostile), num_headings(hostile)) == (num_cells(plain), num_headings(plain))
+    assert not unseen_in(hostile)
+
+
+def test_a_text_of_a_source_is_one_cell_of_the_csv() -> None:
+    rows = paper_rows(medmcqa={**SHORT, "title": f"a\nb,{UNSEEN}"})
+    text = mixture_csv(rows)
+    assert not unseen_in(text)
+    assert len(text.splitlines()) == len(mixture_csv(paper_rows()).splitlines())

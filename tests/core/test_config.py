@@ -44,6 +44,32 @@ def test_infinite_numbers_are_refused() -> None:
     assert "small.rate" in problems_of({"small": {"epochs": 1, "rate": float("nan")}})
 
 
+def test_a_large_value_is_cut() -> None:
+    value: object = "x" * 100
+    for _ in range(30):
+        value = [value] * 10
+    found = problems_of({"small": {"epochs": value, "rate": "y" * 10**6, "z" * 10**6: value, "name": 10**5000}})
+    assert len(found) == 4
+    assert all(len(where) <= 200 and len(what) <= 400 for where, what in found.items())
+
+
+def test_a_problem_is_one_line_whatever_was_given() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Small, {"epochs": 1, "rate": 1, "a\n  b: is wrong\x1b": 1}, title="a\nb")
+    assert str(caught.value).splitlines() == [
+        "a\\nb",
+        "  a\\n  b: is wrong\\x1b: is not a known setting (given: 1); check its spelling",
+    ]
+
+
+def test_of_many_problems_the_first_are_shown_and_all_are_kept() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Small, {"epochs": 1, "rate": 1, **{f"key{n}": n for n in range(20_000)}}, title="")
+    assert len(caught.value.problems) == 20_000
+    assert len(str(caught.value).splitlines()) == 52
+    assert str(caught.value).endswith("  and 19,950 more")
+
+
 def test_the_message_holds_the_title_and_every_problem() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(Small, {}, title="settings of train", prefix="train")

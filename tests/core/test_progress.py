@@ -2,6 +2,7 @@ import pytest
 
 from med42lib.core import progress as module
 from med42lib.core.progress import progress, track
+from tests.hostile import UNSEEN, unseen_in
 
 
 def test_items_pass_through_unchanged() -> None:
@@ -19,6 +20,21 @@ def test_without_a_terminal_a_plain_line_states_count_rate_and_time_left(
     assert "25%" in line
     assert "texts/s" in line
     assert "\r" not in line
+
+
+def test_a_label_and_a_note_steer_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", 0.0)
+    for on_terminal in (False, True):
+        monkeypatch.setattr(module, "_on_terminal", lambda on_terminal=on_terminal: on_terminal)
+        with progress(f"read {UNSEEN}\n[report] hf_abcdefghijkl", 4) as bar:
+            bar.advance(note=f"{UNSEEN}\n[report]")
+        shown = capsys.readouterr().err
+        assert "read \\x1b[2J" in shown
+        assert not unseen_in(shown.replace("\r", ""))
+        assert "\n[report]" not in shown
+        assert "hf_abc" not in shown
 
 
 def test_lines_come_no_faster_than_the_interval(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,9 +13,11 @@ import pytest
 
 from med42lib.catalogue import STAGES
 from med42lib.engine.closure import OUTSIDE
+from med42lib.store.s3 import make_client
 from pipelines import warm
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
 from tests.end_to_end.imports import modules_by_stage, recording
+from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -143,11 +145,36 @@ def wait_for_work_of_a_new_stage(store: Path, killed: list[str], run: "subproces
     return None
 
 
-def test_a_run_on_s3_finds_the_same_as_one_in_a_folder(
-    reference: tuple[Run, Path], bucket: str, home: Path, med42_run: Callable[..., Run]
+PLANTED = {
+    "HF_TOKEN": "hf_PlantedPlantedPlanted",
+    "MLFLOW_TRACKING_PASSWORD": "planted-password",
+    "SOME_API_KEY": "planted-api-key",
+}
+
+
+def test_a_run_on_s3_finds_the_same_as_one_in_a_folder_and_tells_no_secret(
+    reference: tuple[Run, Path],
+    bucket: str,
+    s3: S3Server,
+    home: Path,
+    med42_run: Callable[..., Run],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in PLANTED.items():
+        monkeypatch.setenv(name, value)
+    secrets = [*PLANTED.values(), s3.environment["AWS_SECRET_ACCESS_KEY"]]
     on_s3 = med42_run(f"s3://{bucket}/runs")
     assert on_s3.exit_code == 0, on_s3.output
     assert scientific_content(on_s3.store, home / "a") == scientific_content(reference[0].store, home / "b")
     again = med42_run(f"s3://{bucket}/runs")
     assert len(again.reused) == NUM_TASKS - 1
+    written = [(on_s3.output + again.output).encode(), *objects(bucket)]
+    assert not [secret for secret in secrets for content in written if secret.encode() in content]
+
+
+def objects(bucket: str) -> Iterator[bytes]:
+    """Read everything that is in a bucket."""
+    client = make_client()
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for found in page["Contents"]:
+            yield client.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.cli import main
+from tests.hostile import UNSEEN, unseen_in
 from tests.inspect.conftest import DataRun
 
 
@@ -38,6 +39,18 @@ def test_without_an_id_rows_of_each_source_are_listed(run: DataRun, capsys: pyte
     listed = json.loads(capsys.readouterr().out)
     assert listed["dataset"] == run.outputs["dataset"]
     assert [source["num_rows"] for source in listed["sources"]] == [16, 96, 16]
+
+
+def test_json_is_exact_and_steers_no_terminal(
+    assembled: Callable[..., DataRun], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = assembled()
+    finder = "med42lib.inspect.find.ExampleFinder.id_at"
+    monkeypatch.setattr(finder, lambda _self, _row: UNSEEN)
+    assert main(["inspect", "dataset", made.outputs["dataset"], "--json"]) == 0
+    written = capsys.readouterr().out
+    assert json.loads(written)["sources"][0]["rows"][0][0] == UNSEEN
+    assert not unseen_in(written)
 
 
 def test_a_wrong_id_is_one_message_and_an_exit_code(run: DataRun, capsys: pytest.CaptureFixture[str]) -> None:

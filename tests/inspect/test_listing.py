@@ -4,6 +4,7 @@ from pathlib import Path
 from med42lib.inspect.listing import NUM_SHOWN_ROWS, SourceRows, listing_lines, some_rows
 from med42lib.inspect.runs import first_data_set, open_outputs
 from med42lib.inspect.style import Style
+from tests.hostile import UNSEEN, unseen_in
 from tests.inspect.conftest import DataRun
 
 
@@ -32,3 +33,10 @@ def test_questions_are_cut_to_the_width_and_cannot_break_lines() -> None:
     assert lines[3].startswith("  cards/ab  What is\\x1b xxx")
     assert len(lines[3]) <= 60
     assert lines[3].endswith("…")
+
+
+def test_no_name_steers_the_terminal() -> None:
+    name = f"{UNSEEN}\n[report] x"
+    lines = list(listing_lines([SourceRows(name, 1, [(name, UNSEEN)])], name, Style(colour=False), 60))
+    assert len(lines) == len(list(listing_lines([SourceRows("a", 1, [("b", "c")])], "d", Style(colour=False), 60)))
+    assert not unseen_in("".join(lines))

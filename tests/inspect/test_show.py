@@ -12,6 +12,7 @@ from med42lib.inspect.raw import RawRecord
 from med42lib.inspect.show import MAX_CHARACTERS, history_lines, token_lines
 from med42lib.inspect.style import Style
 from med42lib.inspect.tokens import Piece, Token
+from tests.hostile import UNSEEN, unseen_in
 
 PLAIN = Style(colour=False)
 TOKENS = (
@@ -104,3 +105,17 @@ def test_tokens_without_text_are_shown_by_number_and_control_characters_are_writ
     assert list(token_lines([Token(0, 77, None, False)], PLAIN, 80)) == ["    ·77"]
     assert list(token_lines([Token(0, 7, "\x1b\t", True)], PLAIN, 80)) == ["    [\\x1b⇥]"]
     assert list(token_lines([], PLAIN, 80)) == []
+
+
+def test_nothing_of_a_record_steers_the_terminal_and_its_lines_stay() -> None:
+    text = f"one {UNSEEN}\n\ttwo"
+    raw = RawRecord(text, text, 3, text, text, text)
+    example = Example(text, text, text, (Exchange(text, text),), text, Origin(text, text, 3))
+    assembled = Assembled(text, text, [2], 3, example, {**SHARE, "title": text, "attribution": text}, text)
+    compared = Compared(text, 0.8, text, text, 3, [replace(PAIR, item_id=text, item_text=text)], [], True)
+    token = Token(4, 1, text, True)
+    packed = Packed(text, {text: text}, 9, (Piece(3, 4, 5, 0, (token,)),), text, text)
+    written = shown(History(text, text, text, [text], raw, assembled, compared, packed))
+    assert not unseen_in(written)
+    assert "\n                    two" in written
+    assert not [line for line in written.splitlines() if line.startswith("two")]

@@ -1,4 +1,5 @@
 from pipelines.results_table import results_table
+from tests.hostile import UNSEEN, unseen_in
 
 CSV = """benchmark,model,subset,n,correct,accuracy,low,high
 medqa,base,all,1273,400,0.314218,0.2,0.4
@@ -22,3 +23,10 @@ def test_each_benchmark_is_one_line_with_all_and_clean_questions_side_by_side() 
 
 def test_columns_line_up() -> None:
     assert len({len(line) for line in results_table(CSV).splitlines()}) == 1
+
+
+def test_a_benchmarks_name_fills_its_column_and_no_more() -> None:
+    table = results_table(CSV.replace("leaked", f'"{UNSEEN}\n[report] {"x" * 100}"'))
+    assert len({len(line) for line in table.splitlines()}) == 1
+    assert len(table.splitlines()) == 3
+    assert not unseen_in(table)

@@ -13,6 +13,7 @@ from med42lib.report.render import escape_markdown
         ("[here](elsewhere)", r"[here]\(elsewhere)"),
         ("+2.1 [−1.0, 5.2] (95\N{NO-BREAK SPACE}%)", "+2.1 [−1.0, 5.2] (95\N{NO-BREAK SPACE}%)"),
         ("*a* _b_ `c`", r"\*a\* \_b\_ \`c\`"),
+        ("&#x202e;\u202e\x1b", r"\&#x202e;\\u202e\\x1b"),
     ],
 )
 def test_markdown_of_its_own_is_escaped(text: str, escaped: str) -> None:

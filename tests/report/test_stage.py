@@ -1,8 +1,10 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.report.statistics import wilson
+from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
+from tests.markdown_page import OF_A_STRANGER, kinds, num_headings
+from tests.report.conftest import make_run
 
 # In the synthetic run of conftest.py, 15 of 220 items leaked: 3, 4 and 8 of the benchmarks' 40, 60 and 120.
 NUM_RIGHT_CLEAN = {"base": 51, "full": 117, "lora": 95}
@@ -216,3 +221,58 @@ def test_importing_the_stage_imports_nothing_heavy() -> None:
     code = f"import sys, med42lib.report.stage; print(sorted({heavy!r} & sys.modules.keys()))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run in which every text is a stranger's."""
+    run = make_run(tmp_path_factory.mktemp("hostile"))
+    texts = cycle(f"{text}{UNSEEN}" for text in (*HTML, *MARKDOWN))
+    (run.folder / "dataset/manifest.json").unlink()
+    mixture = run.folder / "dataset/mixture.json"
+    changes = {"title": "".join(HTML) + "".join(MARKDOWN), "licence": "".join(HTML)}
+    mixture.write_text(json.dumps([row | changes for row in json.loads(mixture.read_text())]))
+    run.rewrite(
+        "contamination/pairs.jsonl",
+        lambda rows: [row | {"item_text": next(texts), "example_text": next(texts)} for row in rows],
+    )
+    summaries = [run.folder / f"{model}_scores/summary.json" for model in NUM_RIGHT_CLEAN]
+    for path in summaries:
+        path.write_text(path.read_text().replace('"med42"', json.dumps("".join(HTML))))
+        (path.parent / "manifest.json").unlink()
+    return run.make_report(title=f"{MARKDOWN[1]}{HTML[0]}{HTML[1]}{UNSEEN_IN_UTF_8}")
+
+
+def test_no_strangers_text_becomes_part_of_the_page(hostile: Path, finished: Path) -> None:
+    from lxml import html
+
+    pages = [html.document_fromstring((folder / "report.html").read_text()) for folder in (hostile, finished)]
+    tags, expected = ({str(element.tag) for element in page.iter()} for page in pages)
+    assert tags <= expected
+    names = {name for element in pages[0].iter() for name in element.attrib}
+    assert not [name for name in names if name.startswith("on")]
+    assert not names & {"src", "srcset", "srcdoc", "href", "xlink:href", "action", "formaction", "data"}
+    text = pages[0].text_content()
+    for written in (*HTML, *(text for text in MARKDOWN if "\n" not in text)):
+        assert written in text, "a reader sees what the stranger wrote"
+    assert not unseen_in((hostile / "report.html").read_text())
+
+
+def test_no_strangers_text_becomes_part_of_the_markdown(hostile: Path, finished: Path) -> None:
+    page, expected = ((folder / "report.md").read_text() for folder in (hostile, finished))
+    assert not kinds(page) & OF_A_STRANGER
+    assert num_headings(page) == num_headings(expected)
+    assert not unseen_in(page)
+
+
+@pytest.mark.slow
+def test_a_browser_runs_nothing_of_a_strangers_text(hostile: Path, tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no chromium or google-chrome on the PATH: install one to open the report in a browser")
+    page = tmp_path / "page.html"
+    ask = "<script>document.title = 'hacked: ' + String(window.__hacked)</script>"
+    page.write_text((hostile / "report.html").read_text() + ask)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+    done = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    assert "<title>hacked: undefined</title>" in done.stdout

@@ -12,6 +12,7 @@ from med42lib.train import launcher
 from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
 from med42lib.train.request import reported_errors
 from med42lib.train.torchrun import Entry
+from tests.hostile import UNSEEN_IN_UTF_8, unseen_in
 
 
 def healthy_worker(argument: Path) -> None:
@@ -23,6 +24,13 @@ def killed_worker(_argument: Path) -> None:
     if os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
+
+
+def telling_worker(_argument: Path) -> None:
+    if os.environ["RANK"] == "0":
+        sys.stdout.write(f"HF_TOKEN=hunter2 {UNSEEN_IN_UTF_8}")
+        sys.stdout.flush()
+        sys.stdout.write("\n 10%\r 20%\r\n-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\nend")
 
 
 def failing_worker(argument: Path) -> None:
@@ -48,6 +56,18 @@ def test_output_of_every_process_is_passed_on(tmp_path: Path, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert sorted(captured.err.splitlines()) == ["rank 0 of 2 got request.json", "rank 1 of 2 got request.json"]
     assert captured.out == ""
+
+
+@pytest.mark.slow
+def test_output_is_passed_on_without_secrets_and_unseen_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_START_METHOD", "fork")
+    run(telling_worker, tmp_path)
+    shown = capsys.readouterr().err
+    assert shown.startswith("HF_TOKEN=*** \\x1b[2J")
+    assert "\n 10%\r 20%\r\n***\nend" in shown, "bars still go back to the beginning of their line"
+    assert not unseen_in(shown.replace("\r", ""))
 
 
 @pytest.mark.slow

@@ -79,6 +79,31 @@ def test_a_broken_file_or_pair_is_a_reject_and_the_others_go_on(
     assert isinstance(second, Draft)
 
 
+BILLION_LAUGHS = '<!DOCTYPE a [<!ENTITY l0 "ha">' + "".join(
+    f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        f"{BILLION_LAUGHS}]>",
+        '<!DOCTYPE a [<!ENTITY l9 SYSTEM "SECRET">]>',
+        '<!DOCTYPE a [<!ENTITY % p SYSTEM "SECRET"> %p; <!ENTITY l9 "x">]>',
+        '<!DOCTYPE a SYSTEM "SECRET">',
+    ],
+    ids=["billion laughs", "external entity", "parameter entity", "external document type"],
+)
+def test_entities_neither_grow_nor_read_other_files(
+    write: Any, drafts: Any, data: Path, monkeypatch: pytest.MonkeyPatch, beginning: str
+) -> None:
+    secret = data / "secret.txt"
+    secret.write_text("secret")
+    text = beginning.replace("SECRET", secret.as_uri()) + document(pair("&l9;"))
+    write("medquad/MedQuAD/1.xml", text)
+    assert drafts("medquad") == [("rejected", "the XML file declares a document type")]
+
+
 def test_a_folder_without_documents_fails(write: Any, drafts: Any) -> None:
     write("medquad/MedQuAD/readme.txt", "")
     with pytest.raises(DataError, match=r"has no files \*\.xml"):

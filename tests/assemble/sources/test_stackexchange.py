@@ -154,3 +154,14 @@ def test_the_real_pairs_show_no_site_so_they_are_read_only_if_asked_for(real_dat
     assert (len(refused), len(found)) == (25, 25)
     assert len({draft.question for draft in found}) == 8
     assert {draft.licence for draft in found} == {""}
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    ['<!DOCTYPE a [<!ENTITY l SYSTEM "file:///etc/hostname">]>', '<!DOCTYPE a [<!ENTITY l "ha"><!ENTITY m "&l;&l;">]>'],
+    ids=["external entity", "entity of entities"],
+)
+def test_entities_of_the_author_stay_as_they_were_written(write: Any, drafts: Any, beginning: str) -> None:
+    write(BIOLOGY, lines(row(question=f"{beginning}<p>Why &l; &m;?</p>")))
+    (draft,) = drafts("stackexchange")
+    assert draft.question.endswith("Why &l; &m;?")
