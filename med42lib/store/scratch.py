@@ -15,6 +15,11 @@ from med42lib.store.store import writing
 _LOCK = ".lock"
 
 
+def machine_scratch() -> Path:
+    """Give this user's folder for what need not outlive a process: `MED42_SCRATCH`, or one in the temporary folder."""
+    return Path(os.environ.get("MED42_SCRATCH") or Path(tempfile.gettempdir()) / f"med42-{os.getuid()}")
+
+
 @contextmanager
 def attempt_folder(root: Path, label: str) -> Iterator[Path]:
     """Give a fresh folder below `root`, removed at the end; leftovers of killed attempts are removed first.

@@ -13,6 +13,7 @@ import pytest
 
 from pipelines import warm
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
+from tests.processes import gone, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -21,6 +22,7 @@ NUM_TASKS = 13
 CERTAINLY_KILLED = {"fetch_model", "assemble", "decontaminate", "pack", "train", "evaluate", "report", "register"}
 SECONDS_INTO = {"fetch_model": 1.0, "decontaminate": 3.0, "pack": 1.0, "train": 7.0, "evaluate": 3.0, "register": 1.0}
 SECONDS_INTO_A_WARM_STAGE = 0.03
+SECONDS_TO_DIE = 1.0
 DEPENDS_ON_EVALUATE = ["evaluate", "evaluate", "evaluate", "report", "register"]
 
 
@@ -102,9 +104,7 @@ def kill_in_a_new_stage(store: Path, killed: list[str]) -> str | None:
     only_the_stage = stage in SECONDS_INTO and len(killed) % 2
     os.kill(stage_process(processes) if only_the_stage else run.pid, signal.SIGKILL)
     assert run.wait(timeout=60) in (137, -signal.SIGKILL)
-    _, left = psutil.wait_procs(processes, timeout=10)
-    alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert not alive, f"{alive} outlived the run"
+    wait_for(lambda: all(gone(process.pid) for process in processes), seconds=SECONDS_TO_DIE)
     return stage
 
 
