@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from mlflow import MlflowClient
@@ -26,12 +26,13 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from med42lib.core.errors import AccessError, TrackingError
+from med42lib.core.errors import AccessError, TrackingError, full_disk
 from med42lib.core.log import redact
 from med42lib.register.data_inputs import DataInput
-from med42lib.register.tracking import artifacts_address, host_refused, sqlite_file, unreachable
+from med42lib.register.tracking import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
 from med42lib.register.tree import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
 from med42lib.store.manifest import METRICS_FILE
+from med42lib.store.scratch import attempt_folder
 
 PARENT_TAG = "mlflow.parentRunId"
 SHORTEST_WAIT_SECONDS = 1.0
@@ -61,6 +62,8 @@ class Registry:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.address = address
         with self._translated():
+            if file := sqlite_file(address):
+                _make_whole(file)
             self._client = MlflowClient(address)
 
     def experiment(self, name: str) -> str:
@@ -251,12 +254,28 @@ class Registry:
 
         Raises:
             AccessError: If credentials are missing or rejected.
+            NoSpaceError: If the disk of a SQLite file is full.
             TrackingError: If MLflow does not answer, or refuses for another reason.
         """
         try:
             yield
-        except MlflowException as error:
-            raise _refused(self.address, error) from error
+        except Exception as error:
+            if no_space := full_disk(error, f"MLflow's {redact(self.address)}"):
+                raise no_space from error
+            if isinstance(error, MlflowException):
+                raise _refused(self.address, error) from error
+            raise
+
+
+def _make_whole(database: Path) -> None:
+    """Make a fresh database elsewhere and move it here: MLflow cannot go on with one that has half of its tables."""
+    if database.exists() and database.stat().st_size:
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with attempt_folder(database.parent, database.stem) as folder:
+        new = folder / database.name
+        MlflowClient(f"{SQLITE_SCHEME}{new}")
+        new.replace(database)
 
 
 @contextmanager

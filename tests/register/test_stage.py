@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from med42lib.core.errors import DataError, TrackingError
+from med42lib.core.errors import DataError, NoSpaceError, TrackingError
 from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
@@ -257,6 +258,26 @@ def test_four_runs_that_open_a_fresh_database_at_once_record_one(finished_run: F
     assert len(seen.children) == 12
     assert len(seen.runs()) == 13
     assert (seen.candidate, seen.versions) == ("1", ["1"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_is_named_and_the_next_call_goes_on(finished_run: FinishedRun, mlflow_home: Path) -> None:
+    finished_run.package("lora")
+    (mlflow_home / "mlflow.db").unlink()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(mlflow_home)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        with pytest.raises(NoSpaceError, match=r"no space left while writing MLflow's sqlite:///.*mlflow\.db"):
+            call(finished_run)
+        subprocess.run(["mount", "-o", "remount,size=20m", str(mlflow_home)], check=True)
+        call(finished_run)
+        from mlflow import MlflowClient
+
+        assert Seen(MlflowClient(f"sqlite:///{mlflow_home}/mlflow.db")).versions == ["1"]
+    finally:
+        subprocess.run(["umount", "--lazy", str(mlflow_home)], check=True)
 
 
 def test_the_summary_tells_how_to_load_the_model_and_see_the_runs(
