@@ -13,7 +13,6 @@ from med42lib.catalogue import STAGES
 from med42lib.command import Command
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief
-from med42lib.core.process import die_with_parent
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
 from med42lib.store.address import absolute_address
@@ -42,7 +41,6 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    die_with_parent()
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the stages show their own
     stage = STAGES[arguments.name]
     if arguments.executor_input:

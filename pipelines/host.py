@@ -13,16 +13,17 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kfp import local
 from kfp.local import status, subprocess_task_handler
 
-from med42lib.core.process import child_environment
+from med42lib.core.process import children_die_with_this_process
+from med42lib.store.scratch import attempt_folder, machine_scratch
 from pipelines.warm import WarmProcesses
 
 HANDLER_ATTRIBUTE = "SubprocessTaskHandler"
@@ -64,15 +65,14 @@ class HostHandler:
         return self._run.warm.run(self._command[self._command.index("stage") :], os.environ)
 
     def _run_cold(self) -> int:
-        command = subprocess.run(self._command, check=False, stdin=subprocess.DEVNULL, env=child_environment())
-        return command.returncode
+        return subprocess.run(self._command, check=False, stdin=subprocess.DEVNULL).returncode
 
 
 def run_on_host(pipeline: Any, arguments: Mapping[str, str]) -> tuple[int, str | None]:
     """Run a compiled or decorated pipeline; returns the exit code and, if all went well, the pipeline's output."""
     run = HostRun(num_tasks=len(pipeline.pipeline_spec.root.dag.tasks))
-    with tempfile.TemporaryDirectory(prefix="med42-kfp-") as root, _handled_by(run), _quiet():
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root)
+    with _prepared(run) as root:
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
         try:
             output = pipeline(**arguments).output
         except RuntimeError:
@@ -80,6 +80,18 @@ def run_on_host(pipeline: Any, arguments: Mapping[str, str]) -> tuple[int, str |
                 raise
             return run.exit_code, None
     return 0, output
+
+
+@contextlib.contextmanager
+def _prepared(run: HostRun) -> Iterator[Path]:
+    """Prepare this process for a run; gives a folder for kfp's own files."""
+    with (
+        attempt_folder(machine_scratch(), "kfp") as root,
+        children_die_with_this_process(),
+        _handled_by(run),
+        _quiet(),
+    ):
+        yield root
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ torch, transformers and lm-eval take 5 s to 8 s to import, which is most of a sm
 work, one process imports them once (Python's own fork server), and later stages are forks of it:
 
     med42 run ──► fork server ──► stage process ──► torchrun ──► training processes
-                                  killed, with all it started, when `med42 run` is gone
+         each arrow: killed by the kernel when `med42 run` is gone (`med42lib.core.process`)
 
 A stage started so is the same command with the same exit code. A run that only reuses what is there starts no server,
 and neither does one on a machine with GPUs: CUDA does not work in forks of a process that has looked for devices.
@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
-from med42lib.core.process import die_with_creator, has_accelerator, leave
+from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, has_accelerator, leave
 from med42lib.train.launcher import START_METHOD_VARIABLE
 
 STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
@@ -36,7 +36,10 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 
 class WarmProcesses:
-    """A fork server that is started when there is work."""
+    """A fork server that is started when there is work, and dies with this process.
+
+    For use in a block of `children_die_with_this_process`.
+    """
 
     def __init__(self) -> None:
         self._started = threading.Event()
@@ -46,7 +49,7 @@ class WarmProcesses:
         """Start the server if the body, which runs a stage, takes long; the body goes on meanwhile."""
         timer = threading.Timer(SECONDS_OF_WORK, self._start)
         timer.daemon = True
-        if stage not in LAST_STAGES and not has_accelerator():
+        if stage not in LAST_STAGES and not has_accelerator() and not self._started.is_set():
             timer.start()
         try:
             yield
@@ -73,14 +76,16 @@ class WarmProcesses:
         return process.exitcode
 
     def _start(self) -> None:
-        _CONTEXT.set_forkserver_preload([_IMPORTS])
+        _CONTEXT.set_forkserver_preload([FORK_SERVER, _IMPORTS])
         ensure_running()
         self._started.set()
+        # The kernel kills a child when the thread that started it ends, so this one stays as long as the process.
+        threading.Event().wait()
 
 
 def _med42(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    die_with_creator()
     os.environ.update(environment)
+    os.environ.pop(PARENT_VARIABLE, None)  # The parent is the fork server.
     os.environ[START_METHOD_VARIABLE] = "fork"
     from med42lib.cli import main
 

@@ -2,18 +2,15 @@
 
 import os
 
-from med42lib.core.process import dying_with_parent
 from med42lib.evaluate.stage import OFFLINE
 from med42lib.train.worker import import_deepspeed
 
 # Read when huggingface_hub is imported. The stages that start warm read what fetch_model brought, and never the hub.
 os.environ.update(OFFLINE)
 
-# Only when it has imported all does the server notice by itself that it is needed no more.
-with dying_with_parent():
-    import lm_eval.evaluator  # noqa: F401
-    import peft  # noqa: F401
-    import sentence_transformers  # noqa: F401
-    import transformers.models.llama.modeling_llama  # noqa: F401
+import lm_eval.evaluator  # noqa: F401
+import peft  # noqa: F401
+import sentence_transformers  # noqa: F401
+import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import_deepspeed("cpu")
+import_deepspeed("cpu")

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from med42lib import cli
 from med42lib.cli import main
 from med42lib.command import Command
 from med42lib.core.errors import DataError
+from med42lib.core.process import PARENT_VARIABLE
 from tests.conftest import REPOSITORY
 from tests.hostile import UNSEEN, unseen_in
 
@@ -72,6 +74,7 @@ WAITING = """
 import sys, time
 from med42lib import cli
 from med42lib.command import Command
+from med42lib.core.process import PARENT_VARIABLE
 def wait(_arguments):
     try:
         print("ready", flush=True)
@@ -131,3 +134,9 @@ def test_without_kfp_a_stage_still_runs_and_run_says_what_is_missing(tmp_path: P
     )
     assert "exit 0 4" in done.stdout, done.stderr
     assert "pip install 'med42-suite[pipeline]'" in done.stderr
+
+
+def test_a_command_whose_parent_is_gone_ends_before_it_does_anything() -> None:
+    command = [sys.executable, "-m", "med42lib", "--version"]
+    done = subprocess.run(command, env={**os.environ, PARENT_VARIABLE: "999999999"}, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (-9, b"")

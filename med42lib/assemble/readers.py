@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from med42lib.assemble.prepare import Reading, prepare
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.core.process import die_with_creator
+from med42lib.core.process import FORK_SERVER, children_die_with_this_process
 from med42lib.core.progress import progress
 from med42lib.store.cache import StageCache
 
@@ -69,10 +69,12 @@ def _in_this_process(readings: Sequence[Reading], cache: StageCache) -> list[Pat
 
 def _in_processes(readings: Sequence[Reading], cache: StageCache, processes: int) -> list[Path]:
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([FORK_SERVER])
     counter = context.Value("q", 0)
     executor = ProcessPoolExecutor(processes, context, initializer=_start, initargs=(counter, dict(os.environ)))
     try:
-        futures = [executor.submit(_prepare, reading, cache) for reading in readings]
+        with children_die_with_this_process():
+            futures = [executor.submit(_prepare, reading, cache) for reading in readings]
         # Of the processes that it started, Python's pool watches only those that it had before the last call.
         executor.submit(_nothing)
         _wait(futures, counter)
@@ -107,7 +109,6 @@ def _start(counter: Counter, environment: Mapping[str, str]) -> None:
     use_system_memory()
     os.environ.update(environment)
     _counter = counter
-    die_with_creator()
 
 
 def _prepare(reading: Reading, cache: StageCache) -> Path:

@@ -118,7 +118,7 @@ class StoreUnavailable(Med42Error):
 
 
 _FULL_DISK_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
-_FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exceeded")
+_FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exceeded", "database or disk is full")
 
 
 def full_disk(error: BaseException, where: object) -> NoSpaceError | None:

@@ -4,27 +4,30 @@ A parent starts a child with `child_environment()`; the child calls `die_with_pa
 of a stage then ends its torchrun and its training processes too, so none of them races with the rerun:
 
     med42 run ──► stage process ──► torchrun ──► training processes
-         each arrow: the child is killed when the parent is gone
+        │                ▲
+        └──► fork server ┘        each arrow: the child is killed when the parent is gone
 
-On Linux it is the kernel that kills the child. It does so when the *thread* that started the child ends, so
-start children from a thread that lives as long as the process. Elsewhere a thread of the child looks for its
-parent twice a second.
+On Linux it is the kernel that kills the child, at once and whatever it is doing. It does so when the *thread* that
+started the child ends, so start children from a thread that lives as long as the process. Elsewhere a thread of the
+child looks for its parent twice a second, when Python lets it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import NoReturn
 
 PARENT_VARIABLE = "MED42_PARENT_PID"
+FORK_SERVER = "med42lib.core.fork_server"
+"""What Python's own fork server has to import first, started in a block of `children_die_with_this_process`."""
+
 _ACCELERATOR_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 _PR_SET_PDEATHSIG = 1
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -35,6 +38,16 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, PARENT_VARIABLE: str(os.getpid())}
 
 
+@contextmanager
+def children_die_with_this_process() -> Iterator[None]:
+    """Give `child_environment()` to what libraries start in this block."""
+    os.environ.update(child_environment())
+    try:
+        yield
+    finally:
+        os.environ.pop(PARENT_VARIABLE, None)
+
+
 def die_with_parent() -> None:
     """Have this process killed (SIGKILL) as soon as its parent is gone, even if it is gone already.
 
@@ -42,38 +55,19 @@ def die_with_parent() -> None:
     when its shell ends. The request is not handed on to this process's own children.
     """
     parent = os.environ.pop(PARENT_VARIABLE, None)
-    if parent is None:
-        return
-    if not _killed_by_kernel():
-        threading.Thread(target=_watch, args=(int(parent), threading.Event()), daemon=True).start()
-    if os.getppid() != int(parent):
-        _kill_this_process()
+    if parent is not None:
+        _die_with(int(parent))
 
 
-def die_with_creator() -> None:
-    """Have this process of Python's `multiprocessing` killed as soon as the process that asked for it is gone.
+def forks_die_with_this_process() -> None:
+    """Have every fork of this process, but none of theirs, killed as soon as this process is gone."""
+    parent = [os.getpid()]
 
-    Its parent may be a fork server, which lives on as long as this process does.
-    """
-    creator = multiprocessing.parent_process()
-    if creator is not None:
-        threading.Thread(target=_watch_sentinel, args=(creator.sentinel,), daemon=True).start()
+    def in_fork() -> None:
+        if parent:
+            _die_with(parent.pop())
 
-
-@contextmanager
-def dying_with_parent() -> Iterator[None]:
-    """Have this process killed within a second after its parent is gone, as long as the block runs.
-
-    For blocks of a fork server: no thread of this is left to be lost in its forks.
-    """
-    done = threading.Event()
-    watch = threading.Thread(target=_watch, args=(os.getppid(), done), daemon=True)
-    watch.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watch.join()
+    os.register_at_fork(after_in_child=in_fork)
 
 
 def has_accelerator() -> bool:
@@ -92,6 +86,13 @@ def leave(exit_code: int) -> NoReturn:
     os._exit(exit_code)
 
 
+def _die_with(parent: int) -> None:
+    if not _killed_by_kernel():
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        _kill_this_process()
+
+
 def _killed_by_kernel() -> bool:
     """Ask the kernel for the signal; False where it has no such service."""
     if sys.platform != "linux":
@@ -99,14 +100,9 @@ def _killed_by_kernel() -> bool:
     return bool(ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0)
 
 
-def _watch(parent: int, done: threading.Event) -> None:
-    while not done.wait(_SECONDS_BETWEEN_LOOKS):
-        if os.getppid() != parent:
-            _kill_this_process()
-
-
-def _watch_sentinel(sentinel: int) -> None:
-    wait([sentinel])
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
     _kill_this_process()
 
 

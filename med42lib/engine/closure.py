@@ -26,6 +26,7 @@ OUTSIDE = (
     "med42lib.core.config",
     "med42lib.core.errors",
     "med42lib.core.foreign",
+    "med42lib.core.fork_server",
     "med42lib.core.log",
     "med42lib.core.printable",
     "med42lib.core.process",

@@ -2,16 +2,23 @@
 
 Everything is found by its tags before it is made, so that doing it again adds nothing, and what an interrupted
 attempt left is completed.
+
+A SQLite file has one process at a time (`tracking.alone_with`). A server has many, and only names are unique there:
+experiments and registered models. So a process that made a run there waits and looks again, and if another process
+made the same one at the same moment, both keep the one with the lower id. That leaves one unless the other process,
+between its look and its making, is held up for longer than this one waits; then both stay, and later calls take one.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from mlflow import MlflowClient
@@ -19,14 +26,16 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from med42lib.core.errors import AccessError, TrackingError
+from med42lib.core.errors import AccessError, TrackingError, full_disk
 from med42lib.core.log import redact
 from med42lib.register.data_inputs import DataInput
-from med42lib.register.tracking import artifacts_address, host_refused, unreachable
+from med42lib.register.tracking import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
 from med42lib.register.tree import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
 from med42lib.store.manifest import METRICS_FILE
+from med42lib.store.scratch import attempt_folder
 
 PARENT_TAG = "mlflow.parentRunId"
+SHORTEST_WAIT_SECONDS = 1.0
 METRICS_PER_CALL = 1000
 # A call may hold 1 MB, and a value 6,000 characters of up to 6 bytes in JSON.
 PARAMS_PER_CALL = 20
@@ -34,6 +43,15 @@ _DIGEST_CHARACTERS = 32
 _MAX_CHILDREN = 1000
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run as it is made."""
+
+    name: str
+    start_ms: int
+    tags: dict[str, str]
 
 
 class Registry:
@@ -44,6 +62,8 @@ class Registry:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.address = address
         with self._translated():
+            if file := sqlite_file(address):
+                _make_whole(file)
             self._client = MlflowClient(address)
 
     def experiment(self, name: str) -> str:
@@ -55,7 +75,9 @@ class Registry:
         with self._translated():
             found = self._client.get_experiment_by_name(name)
             if found is None:
-                return str(self._client.create_experiment(name, artifact_location=artifacts_address(self.address)))
+                with _unless_there_now():
+                    self._client.create_experiment(name, artifact_location=artifacts_address(self.address))
+                found = self._client.get_experiment_by_name(name)
         if found.lifecycle_stage != "active":
             raise TrackingError(
                 f"the MLflow experiment {name!r} was deleted; bring it back with `mlflow experiments restore "
@@ -88,9 +110,8 @@ class Registry:
         """
         with self._translated():
             start_ms, end_ms = min(r.start_ms for r in records), max(r.end_ms for r in records)
-            parent = self._find_parent(experiment_id, digest) or self._client.create_run(
-                experiment_id, start_time=start_ms, run_name=name, tags={RUN_TAG: digest}
-            )
+            wanted = NewRun(name, start_ms, {RUN_TAG: digest})
+            parent = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])[digest]
             self._set_tags(parent, tags)
             self._record_children(parent, records)
             if not _finished(parent):
@@ -116,10 +137,16 @@ class Registry:
         """
         with self._translated():
             if not self._client.search_registered_models(f"name = '{model}'"):
-                self._client.create_registered_model(model)
-            version = self._find_version(model, source, tags[WEIGHTS_TAG]) or self._client.create_model_version(
-                model, source, run_id, tags=dict(tags), description=description, await_creation_for=0
-            )
+                with _unless_there_now():
+                    self._client.create_registered_model(model)
+            version = self._find_version(model, source, tags[WEIGHTS_TAG])
+            if version is None:
+                made = self._client.create_model_version(
+                    model, source, run_id, tags=dict(tags), description=description, await_creation_for=0
+                )
+                version = self._find_version(model, source, tags[WEIGHTS_TAG]) or made
+                if version.version != made.version:
+                    self._client.delete_model_version(model, made.version)
             for key, value in tags.items():
                 if version.tags.get(key) != value:
                     self._client.set_model_version_tag(model, version.version, key, value)
@@ -133,34 +160,66 @@ class Registry:
             if str(self._client.get_registered_model(model).aliases.get(alias)) != version:
                 self._client.set_registered_model_alias(model, alias, version)
 
-    def _find_parent(self, experiment_id: str, digest: str) -> Run | None:
-        runs = self._client.search_runs(
-            [experiment_id], f"tags.`{RUN_TAG}` = '{digest}'", order_by=["attributes.start_time ASC"], max_results=1
-        )
-        return runs[0] if runs else None
+    def _runs(self, experiment_id: str, among: str, tag: str, wanted: Sequence[NewRun]) -> dict[str, Run]:
+        """Find runs, and make those that are missing; what another process made at the same moment is made once.
+
+        Args:
+            experiment_id: Where they are.
+            among: MLflow's filter for the runs to look at.
+            tag: The tag whose value tells these runs from one another.
+            wanted: What has to be there.
+
+        Returns:
+            Every run, wanted or not, by the value of its tag.
+        """
+        found = self._first_of_each(experiment_id, among, tag)
+        missing = [new for new in wanted if new.tags[tag] not in found]
+        if not missing:
+            return found
+        started = time.monotonic()
+        made = [
+            self._client.create_run(experiment_id, start_time=new.start_ms, run_name=new.name, tags=new.tags)
+            for new in missing
+        ]
+        self._let_others_finish(time.monotonic() - started)
+        found = self._first_of_each(experiment_id, among, tag)
+        for new, run in zip(missing, made, strict=True):
+            if found[new.tags[tag]].info.run_id != run.info.run_id:
+                self._client.delete_run(run.info.run_id)
+        return found
+
+    def _first_of_each(self, experiment_id: str, among: str, tag: str) -> dict[str, Run]:
+        """Give one run for each value of the tag, the same to every process that sees the same runs."""
+        runs = self._client.search_runs([experiment_id], among, max_results=_MAX_CHILDREN)
+        last_to_first = sorted(runs, key=lambda run: (not _finished(run), run.info.run_id), reverse=True)
+        return {run.data.tags[tag]: run for run in last_to_first if tag in run.data.tags}
+
+    def _let_others_finish(self, seconds: float) -> None:
+        """Wait until a process that looked before these runs were made, and missed them, has made its own.
+
+        Args:
+            seconds: How long it took to make them.
+        """
+        if sqlite_file(self.address) is None:
+            time.sleep(max(SHORTEST_WAIT_SECONDS, 2 * seconds))
 
     def _find_version(self, model: str, source: str, weights: str) -> ModelVersion | None:
+        """Find the first version of these weights; numbers are the server's to give, one after the other."""
         versions = self._client.search_model_versions(f"name = '{model}' and tags.`{WEIGHTS_TAG}` = '{weights}'")
-        return next((version for version in versions if version.source == source), None)
+        same = (version for version in versions if version.source == source)
+        return min(same, key=lambda version: int(version.version), default=None)
 
     def _record_children(self, parent: Run, records: Sequence[StageRecord]) -> None:
-        children = self._client.search_runs(
-            [parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'", max_results=_MAX_CHILDREN
-        )
-        by_key = {child.data.tags.get(KEY_TAG): child for child in children}
+        parent_id = parent.info.run_id
+        wanted = [NewRun(r.name, r.start_ms, {PARENT_TAG: parent_id, **r.tags()}) for r in records]
+        children = self._runs(parent.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent_id}'", KEY_TAG, wanted)
         for record in records:
-            child = by_key.get(record.manifest.key)
-            if child is None or not _finished(child):
-                self._record_stage(parent, record, child)
+            child = children[record.manifest.key]
+            if not _finished(child):
+                self._record_stage(child, record)
 
-    def _record_stage(self, parent: Run, record: StageRecord, child: Run | None) -> None:
+    def _record_stage(self, child: Run, record: StageRecord) -> None:
         """Fill a child run and close it. MLflow keeps one of two equal points, so a second attempt doubles none."""
-        child = child or self._client.create_run(
-            parent.info.experiment_id,
-            start_time=record.start_ms,
-            run_name=record.name,
-            tags={PARENT_TAG: parent.info.run_id, **record.tags()},
-        )
         run_id = child.info.run_id
         for params in _batches(record.params().items(), PARAMS_PER_CALL):
             self._client.log_batch(run_id, params=[Param(key, value) for key, value in params])
@@ -195,12 +254,38 @@ class Registry:
 
         Raises:
             AccessError: If credentials are missing or rejected.
+            NoSpaceError: If the disk of a SQLite file is full.
             TrackingError: If MLflow does not answer, or refuses for another reason.
         """
         try:
             yield
-        except MlflowException as error:
-            raise _refused(self.address, error) from error
+        except Exception as error:
+            if no_space := full_disk(error, f"MLflow's {redact(self.address)}"):
+                raise no_space from error
+            if isinstance(error, MlflowException):
+                raise _refused(self.address, error) from error
+            raise
+
+
+def _make_whole(database: Path) -> None:
+    """Make a fresh database elsewhere and move it here: MLflow cannot go on with one that has half of its tables."""
+    if database.exists() and database.stat().st_size:
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with attempt_folder(database.parent, database.stem) as folder:
+        new = folder / database.name
+        MlflowClient(f"{SQLITE_SCHEME}{new}")
+        new.replace(database)
+
+
+@contextmanager
+def _unless_there_now() -> Iterator[None]:
+    """Let be if another process was quicker to make what is made in the block."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _refused(address: str, error: MlflowException) -> AccessError | TrackingError:

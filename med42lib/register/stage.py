@@ -12,7 +12,7 @@ from med42lib import __version__
 from med42lib.core.log import log
 from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.register.config import RegisterConfig
-from med42lib.register.tracking import check_tracking, quiet_mlflow, tracking_address, ui_command
+from med42lib.register.tracking import alone_with, check_tracking, quiet_mlflow, tracking_address, ui_command
 from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.base import S3_SCHEME
@@ -30,8 +30,9 @@ _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 def register(config: RegisterConfig, *, full: Source, package: Source, report: Source, registered: Target) -> None:
     """Record the run in MLflow, register the candidate's weights where they lie, and move the alias to them.
 
-    All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, and a call
-    after MLflow's database was deleted makes everything again. No weights are read or copied.
+    All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, not even one
+    at the same moment, and a call after MLflow's database was deleted makes everything again. No weights are read or
+    copied.
 
     Args:
         config: Where in MLflow.
@@ -51,16 +52,16 @@ def register(config: RegisterConfig, *, full: Source, package: Source, report: S
     quiet_mlflow()
     from med42lib.register.registry import Registry
 
-    registry = Registry(tracking_address())
-    with TemporaryDirectory(prefix="med42-register-") as cache:
+    source = _source_uri(model.address)
+    with TemporaryDirectory(prefix="med42-register-") as cache, alone_with(tracking_address()):
+        registry = Registry(tracking_address())
         lineage = trace(full, package, report, cache=Path(cache))
         run_id = _record_run(registry, config, lineage, report)
-    source = _source_uri(model.address)
-    tags = _version_tags(config, lineage, model, package, report)
-    version = registry.register_version(
-        config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
-    )
-    registry.set_alias(config.model_name, version, ALIAS)
+        tags = _version_tags(config, lineage, model, package, report)
+        version = registry.register_version(
+            config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
+        )
+        registry.set_alias(config.model_name, version, ALIAS)
     uri = f"models:/{config.model_name}@{ALIAS}"
     content = {"model": config.model_name, "alias": ALIAS, "uri": uri, "source": source, "weights": model.digest}
     registered.path(REGISTERED_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -7,17 +7,20 @@ in `mlflow-artifacts` beside it.
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import os
 import shlex
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from med42lib.core.errors import TrackingError
-from med42lib.core.log import redact
+from med42lib.core.log import log, redact
 from med42lib.store.base import S3_SCHEME
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -69,6 +72,26 @@ def artifacts_address(address: str) -> str | None:
     """Say where a new experiment keeps its reports: beside a SQLite file, else where MLflow's server says (None)."""
     file = sqlite_file(address)
     return (file.parent / ARTIFACTS_FOLDER).as_uri() if file else None
+
+
+@contextmanager
+def alone_with(address: str) -> Iterator[None]:
+    """Keep other processes of the suite off a SQLite file as long as the block runs; does nothing for other addresses.
+
+    Two that open a fresh file at once fail in MLflow's making of tables, or both make the same run.
+    """
+    file = sqlite_file(address)
+    if file is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log("register").info("waiting for another run that is being recorded in %s", file)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ui_command() -> str:
@@ -125,7 +148,7 @@ def _check_store(address: str, store_address: str) -> None:
 
 def _check_sqlite(file: Path) -> None:
     folder = next(parent for parent in file.parents if parent.exists())
-    if not folder.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+    if not folder.is_dir() or not all(os.access(path, os.W_OK) for path in (folder, file) if path.exists()):
         raise TrackingError(f"MLflow's file {file} cannot be written; set {HOME_VARIABLE} to a folder of yours")
     if file.exists() and file.stat().st_size and not _is_sqlite(file):
         raise TrackingError(f"{file} is not a SQLite database; move it away, or set {TRACKING_VARIABLE}")

@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -28,7 +28,7 @@ from med42lib.core.process import child_environment, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.secrets import redacted_lines
 from med42lib.train.request import Failure
-from med42lib.train.torchrun import Entry, Launch, run_agent
+from med42lib.train.torchrun import Launch, run_agent
 
 LAUNCHER_VARIABLE = "MED42_LAUNCHER"
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
@@ -85,11 +85,11 @@ def start_method() -> str:
     return wanted
 
 
-def run_torchrun(entry: Entry, argument: Path, *, processes: int, failure: Path) -> None:
+def run_torchrun(entry: Callable[[Path], None], argument: Path, *, processes: int, failure: Path) -> None:
     """Call a function in several processes under torchrun, its output passed on live.
 
     Args:
-        entry: The function to call in each process.
+        entry: The function to call in each process; one of a module, so that a new Python process can import it.
         argument: Its only argument.
         processes: How many.
         failure: Where a failing process says why.
@@ -98,7 +98,8 @@ def run_torchrun(entry: Entry, argument: Path, *, processes: int, failure: Path)
         Med42Error: What a process says it failed of; TrainingProcessError if it could not say.
         EnvironmentProblem: If the environment asks for an unknown way of starting processes.
     """
-    launch = Launch(entry, argument, processes, start_method(), failure, argument.parent / "logs")
+    name = f"{entry.__module__}:{entry.__qualname__}"
+    launch = Launch(name, argument, processes, start_method(), failure, argument.parent / "logs")
     context = _CONTEXTS[launch.start_method]
     reading, writing = context.Pipe(duplex=False)
     process = context.Process(target=run_agent, args=(launch, _environment(processes), writing))

@@ -114,7 +114,7 @@ class Failure:
 
 @contextmanager
 def reported_errors(failure: Path, output: Path) -> Iterator[None]:
-    """Leave an error that ends the block in the file `failure`.
+    """Leave an error that ends the block in the file `failure`, and end this process with exit code 1.
 
     It is also shown with its traceback, unless it is one that the stage reports in its own words or the
     consequence of another process's error.
@@ -130,4 +130,4 @@ def reported_errors(failure: Path, output: Path) -> Iterator[None]:
         if described.kind not in _ERRORS and not failure.exists():
             traceback.print_exception(error)
         described.write(failure)
-        raise
+        raise SystemExit(1) from error

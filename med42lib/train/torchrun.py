@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
+import pkgutil
 import signal
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from med42lib.core.process import child_environment, die_with_parent
+from med42lib.train import process
 from med42lib.train.request import Failure
-
-Entry = Callable[[Path], None]
-"""What a training process calls; a function of a module, so that a new Python process can import it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """What to start, how often and how."""
 
-    entry: Entry
+    entry: str
+    """`module:function`, so that nothing is imported before it is called."""
     argument: Path
     num_processes: int
     start_method: str
-    """Of Python's `multiprocessing`."""
+    """`fork`, or `spawn` for new Python processes."""
     failure: Path
     """Where to say how a process failed that could not say so itself."""
     logs: Path
@@ -70,20 +70,23 @@ def _succeeds(launch: Launch) -> bool:
         logs_specs=DefaultLogsSpecs(log_dir=str(launch.logs)),
     )
     try:
-        elastic_launch(standalone, _run_process)(launch)
+        if launch.start_method == "fork":
+            elastic_launch(standalone, _run_fork)(launch)
+        else:
+            elastic_launch(standalone, sys.executable)("-m", process.__name__, launch.entry, str(launch.argument))
     except ChildFailedError as error:
-        rank, process = error.get_first_failure()
-        Failure("killed", _describe(rank, process.exitcode, process.signal_name())).write(launch.failure)
+        rank, failed = error.get_first_failure()
+        Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(launch.failure)
         return False
     return True
 
 
-def _run_process(launch: Launch) -> None:
-    """What each training process does first."""
+def _run_fork(launch: Launch) -> None:
+    """What a training process that is a fork does first."""
     die_with_parent()
     # A fork has the agent's handler, which a process that waits for another in C++ would never come to run.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    launch.entry(launch.argument)
+    pkgutil.resolve_name(launch.entry)(launch.argument)
 
 
 def _redirect(output: Connection) -> None:

@@ -185,7 +185,7 @@ def test_readers_do_not_outlive_the_stage_however_it_ends(filled: Path, tmp_path
         stage.send_signal(end)
         stage.wait(20)
     assert {int((tmp_path / f"{name}.pid").read_text()) for name in ("one", "two")} <= set(started)
-    wait_for(lambda: all(map(gone, started)))
+    wait_for(lambda: all(map(gone, started)), seconds=1)
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])

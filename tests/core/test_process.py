@@ -2,13 +2,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
-import psutil
 import pytest
 
 from med42lib.core import process
-from med42lib.core.process import PARENT_VARIABLE, child_environment, die_with_parent
+from med42lib.core.process import PARENT_VARIABLE, child_environment, children_die_with_this_process, die_with_parent
 from tests.processes import gone, wait_for
 
 PARENT = """
@@ -38,37 +36,7 @@ def test_a_child_dies_with_its_killed_parent(preparation: str) -> None:
         child = int(parent.stdout.readline())
         assert not gone(child)
         parent.kill()
-    wait_for(lambda: gone(child), seconds=5)
-
-
-BLOCK = """
-    import time
-    from med42lib.core.process import dying_with_parent
-    with dying_with_parent():
-        {inside}
-    {after}
-"""
-
-
-def child_left_alone(inside: str, after: str) -> int:
-    """Start a child that passes or stays in a block, and kill its parent."""
-    child_code = textwrap.dedent(BLOCK).format(inside=inside, after=after)
-    command = [sys.executable, "-c", textwrap.dedent(PARENT), child_code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        parent.kill()
-    return child
-
-
-STAY = "print('ready', flush=True); time.sleep(60)"
-
-
-def test_in_the_block_a_child_dies_with_its_parent_and_after_it_no_more() -> None:
-    inside, after = child_left_alone(STAY, "pass"), child_left_alone("pass", STAY)
-    wait_for(lambda: gone(inside), seconds=5)
-    assert not gone(after)
-    psutil.Process(after).kill()
+    wait_for(lambda: gone(child), seconds=1)
 
 
 def test_a_child_whose_parent_is_gone_already_dies_at_once() -> None:
@@ -101,6 +69,14 @@ def test_a_child_learns_its_parents_number(monkeypatch: pytest.MonkeyPatch) -> N
     assert environment["SOMETHING"] == "else"
 
 
+def test_in_the_block_alone_every_child_learns_it() -> None:
+    command = [sys.executable, "-c", f"import os; print(os.environ.get({PARENT_VARIABLE!r}))"]
+    with children_die_with_this_process():
+        inside = subprocess.check_output(command, text=True).strip()
+    assert inside == str(os.getpid())
+    assert subprocess.check_output(command, text=True).strip() == "None"
+
+
 def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
     code = """
         import atexit
@@ -112,30 +88,3 @@ def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (7, "said\n"), "nothing of Python's own end is waited for"
-
-
-CREATOR = """
-    import multiprocessing, os, time
-    from med42lib.core.process import die_with_creator
-
-    def work():
-        die_with_creator()
-        print(os.getpid(), flush=True)
-        time.sleep(60)
-
-    if __name__ == "__main__":
-        multiprocessing.get_context("forkserver").Process(target=work).start()
-        time.sleep(60)
-"""
-
-
-def test_a_child_of_a_fork_server_dies_with_whom_it_was_made_for(tmp_path: Path) -> None:
-    (tmp_path / "creator.py").write_text(textwrap.dedent(CREATOR))
-    command = [sys.executable, str(tmp_path / "creator.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as creator:
-        assert creator.stdout is not None
-        child = int(creator.stdout.readline())
-        assert psutil.Process(child).ppid() != creator.pid, "its parent is the fork server"
-        assert not gone(child)
-        creator.kill()
-    wait_for(lambda: gone(child), seconds=5)

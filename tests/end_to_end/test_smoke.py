@@ -17,6 +17,7 @@ from med42lib.store.s3 import make_client
 from pipelines import warm
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
 from tests.end_to_end.imports import modules_by_stage, recording
+from tests.processes import gone, wait_for
 from tests.s3_server import S3Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -27,6 +28,7 @@ CERTAINLY_KILLED = {"fetch_model", "assemble", "decontaminate", "pack", "train",
 SECONDS_INTO = {"fetch_model": 1.0, "decontaminate": 3.0, "pack": 1.0, "train": 7.0, "evaluate": 3.0, "register": 1.0}
 SECONDS_INTO_A_WARM_STAGE = 0.03
 IMPORTS_FILE = "imports"
+SECONDS_TO_DIE = 1.0
 DEPENDS_ON_EVALUATE = ["evaluate", "evaluate", "evaluate", "report", "register"]
 
 
@@ -118,9 +120,7 @@ def kill_in_a_new_stage(store: Path, killed: list[str]) -> str | None:
     only_the_stage = stage in SECONDS_INTO and len(killed) % 2
     os.kill(stage_process(processes) if only_the_stage else run.pid, signal.SIGKILL)
     assert run.wait(timeout=60) in (137, -signal.SIGKILL)
-    _, left = psutil.wait_procs(processes, timeout=10)
-    alive = [process for process in left if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert not alive, f"{alive} outlived the run"
+    wait_for(lambda: all(gone(process.pid) for process in processes), seconds=SECONDS_TO_DIE)
     return stage
 
 

@@ -1,6 +1,9 @@
 import json
 import logging
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +12,26 @@ from kfp.local import subprocess_task_handler
 
 from pipelines import host
 from pipelines.host import run_on_host
+from tests.processes import wait_for
 
 STEP = "import json, sys, pathlib; ask = json.loads(sys.argv[sys.argv.index('--executor-input') + 1]); "
 WRITE = STEP + (
     "p = pathlib.Path(ask['outputs']['parameters']['out']['outputFile']); p.parent.mkdir(parents=True, exist_ok=True); "
     "p.write_text(ask['inputs']['parameterValues']['text'] + '!'); print('live')"
 )
+
+
+HANG = "import time; from med42lib.core.process import die_with_parent; die_with_parent(); time.sleep(60)"
+HANGING_RUN = """
+from tests.pipelines.test_host import chain, hang, run_on_host
+run_on_host(chain(hang), {"text": "hey"})
+"""
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MED42_SCRATCH", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
 
 
 def container(code: str) -> dsl.ContainerSpec:
@@ -36,6 +53,11 @@ def fail(text: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ign
 @dsl.container_component
 def killed(text: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
     return container("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+
+@dsl.container_component
+def hang(text: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
+    return container(HANG)
 
 
 def chain(second: Any) -> Any:
@@ -71,3 +93,13 @@ def test_what_a_run_changes_in_this_process_is_put_back() -> None:
     before = (subprocess_task_handler.SubprocessTaskHandler, sys.stdout, logging.root.manager.disable)
     run_on_host(chain(shout), {"text": json.dumps({"n": 1})})
     assert (subprocess_task_handler.SubprocessTaskHandler, sys.stdout, logging.root.manager.disable) == before
+
+
+def test_the_folder_of_a_killed_run_goes_with_the_next_and_a_finished_run_leaves_none(scratch: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with subprocess.Popen([sys.executable, "-c", HANGING_RUN], env=environment, stderr=subprocess.DEVNULL) as run:
+        wait_for(lambda: bool(list(scratch.glob("*/.lock"))))
+        run.kill()
+    assert list(scratch.iterdir())
+    run_on_host(chain(shout), {"text": "hey"})
+    assert list(scratch.iterdir()) == []

@@ -2,33 +2,47 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from med42lib.core.process import children_die_with_this_process
 from pipelines import warm
 from pipelines.warm import WarmProcesses
+from tests.processes import gone, wait_for
 
 pytestmark = pytest.mark.timeout(120)
 
 SLEEPER = """
 import os, sys, time
 import med42lib.cli
+from med42lib.core.process import children_die_with_this_process
 from pipelines import warm
 warm._IMPORTS = "json"
+warm.SECONDS_OF_WORK = 0.05
 if __name__ == "__main__":
     processes = warm.WarmProcesses()
-    processes._start()
-    processes.run(["stage", "pack", "--executor-input", "@" + sys.argv[1]], os.environ)
+    with children_die_with_this_process():
+        with processes.started_if_slow("assemble"):
+            time.sleep(0.5)
+        processes.run(["stage", "pack", "--executor-input", "@" + sys.argv[1]], os.environ)
 """
 STARTER = """
 import time
+from med42lib.core.process import children_die_with_this_process
 from pipelines import warm
-warm.WarmProcesses()._start()
-time.sleep(1.5)
-print("started", flush=True)
+warm._IMPORTS = "hanging"
+warm.SECONDS_OF_WORK = 0.05
+with children_die_with_this_process(), warm.WarmProcesses().started_if_slow("assemble"):
+    time.sleep(60)
+"""
+HANGING = """
+import ctypes, pathlib
+pathlib.Path(__file__).with_name("importing").touch()
+ctypes.PyDLL(None).sleep(30)  # PyDLL keeps the GIL, as the loading of a large library does
 """
 
 
@@ -65,18 +79,29 @@ def test_the_last_stages_start_no_server_that_nobody_would_use(stage: str) -> No
     assert not processes.can_run("pack")
 
 
-def test_a_server_that_is_still_importing_is_gone_with_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_server_in_the_middle_of_an_import_is_gone_with_the_run(tmp_path: Path, end: int) -> None:
     script = tmp_path / "run.py"
     script.write_text(STARTER)
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    with subprocess.Popen([sys.executable, str(script)], env=environment, stdout=subprocess.PIPE) as run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == b"started\n"
-        children = psutil.Process(run.pid).children(recursive=True)
+    (tmp_path / "hanging.py").write_text(HANGING)
+    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}"}
+    with subprocess.Popen([sys.executable, str(script)], env=environment, stderr=subprocess.DEVNULL) as run:
+        wait_for((tmp_path / "importing").exists)
+        children = [child.pid for child in psutil.Process(run.pid).children(recursive=True)]
+        run.send_signal(end)
     assert children
-    assert run.returncode == 0
-    _, alive = psutil.wait_procs(children, timeout=3)
-    assert not alive
+    wait_for(lambda: all(map(gone, children)), seconds=1)
+
+
+def test_the_thread_that_started_the_server_stays_since_the_kernel_kills_a_child_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starters: list[threading.Thread] = []
+    monkeypatch.setattr(warm, "ensure_running", lambda: starters.append(threading.current_thread()))
+    with WarmProcesses().started_if_slow("assemble"):
+        wait_for(lambda: bool(starters))
+    starters[0].join(0.2)
+    assert starters[0].is_alive()
 
 
 def test_with_gpus_no_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +114,8 @@ def test_with_gpus_no_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_warm_stage_has_the_exit_code_of_the_command() -> None:
     processes = WarmProcesses()
-    processes._start()
+    with children_die_with_this_process(), processes.started_if_slow("assemble"):
+        time.sleep(0.5)
     assert processes.run(["stage", "pack", "--executor-input", "{}"], os.environ) == 2
 
 
@@ -103,13 +129,12 @@ def test_a_warm_stage_dies_with_the_run(tmp_path: Path) -> None:
     children = wait_for_a_grandchild(run.pid)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive
+    wait_for(lambda: all(map(gone, children)), seconds=1)
 
 
-def wait_for_a_grandchild(pid: int) -> list[psutil.Process]:
+def wait_for_a_grandchild(pid: int) -> list[int]:
     while True:
         for child in psutil.Process(pid).children():
             if child.children():
-                return psutil.Process(pid).children(recursive=True)
+                return [process.pid for process in psutil.Process(pid).children(recursive=True)]
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -222,6 +223,25 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(mlflow_home: Path, empty_database: Path) -> Path:
     mlflow_home.mkdir()
     return Path(shutil.copy(empty_database, mlflow_home))
+
+
+def at_once(work: Callable[[], object]) -> None:
+    """Call a function in four processes at the same moment."""
+    import med42lib.register.registry  # noqa: F401
+
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+
+    def wait_and_work() -> None:
+        barrier.wait()
+        work()
+
+    processes = [context.Process(target=wait_and_work) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
 
 
 @contextmanager

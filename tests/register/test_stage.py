@@ -1,20 +1,22 @@
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import pytest
 
-from med42lib.core.errors import DataError, TrackingError
+from med42lib.core.errors import DataError, NoSpaceError, TrackingError
 from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
-from tests.register.conftest import MEASURED_AT_MS, FinishedRun
+from tests.register.conftest import MEASURED_AT_MS, FinishedRun, at_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,9 +30,7 @@ CONFIG = RegisterConfig(experiment="med42 tests", model_name="tiny-med", descrip
 def call(run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CONFIG) -> bytes:
     """Run the stage as if all before it had finished; returns registered.json."""
     package = run.package(candidate)
-    folder = run.scratch / "registered"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = Path(mkdtemp(prefix="registered-", dir=run.scratch))
     register(config, full=run.source("full"), package=package, report=run.source("report"), registered=Target(folder))
     return (folder / "registered.json").read_bytes()
 
@@ -195,7 +195,7 @@ def test_what_an_interrupted_call_left_is_completed(
     with pytest.raises(KeyboardInterrupt):
         call(finished_run)
     monkeypatch.setattr(MlflowClient, "set_terminated", complete)
-    assert len(seen.runs()) == 7
+    assert [run.info.status for run in seen.runs()].count("FINISHED") == 5
     call(finished_run)
     assert {run.info.status for run in seen.runs()} == {"FINISHED"}
     assert len(seen.children) == 12
@@ -244,6 +244,40 @@ def call_in_process(scratch: str, addresses: str) -> None:
     call(FinishedRun("", Path(scratch), json.loads(addresses)))
     seen = Seen(MlflowClient(tracking_address()))
     sys.stdout.write(f"{len(seen.runs())} runs, versions {seen.versions}\n")
+
+
+@pytest.mark.slow
+def test_four_runs_that_open_a_fresh_database_at_once_record_one(finished_run: FinishedRun, mlflow_home: Path) -> None:
+    from mlflow import MlflowClient
+
+    finished_run.package("lora")
+    shutil.rmtree(mlflow_home)
+    at_once(lambda: call(finished_run))
+    seen = Seen(MlflowClient(f"sqlite:///{mlflow_home}/mlflow.db"))
+    assert len(seen.client.search_experiments(filter_string=f"name = '{CONFIG.experiment}'")) == 1
+    assert len(seen.children) == 12
+    assert len(seen.runs()) == 13
+    assert (seen.candidate, seen.versions) == ("1", ["1"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_is_named_and_the_next_call_goes_on(finished_run: FinishedRun, mlflow_home: Path) -> None:
+    finished_run.package("lora")
+    (mlflow_home / "mlflow.db").unlink()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(mlflow_home)]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount a tmpfs")
+    try:
+        with pytest.raises(NoSpaceError, match=r"no space left while writing MLflow's sqlite:///.*mlflow\.db"):
+            call(finished_run)
+        subprocess.run(["mount", "-o", "remount,size=20m", str(mlflow_home)], check=True)
+        call(finished_run)
+        from mlflow import MlflowClient
+
+        assert Seen(MlflowClient(f"sqlite:///{mlflow_home}/mlflow.db")).versions == ["1"]
+    finally:
+        subprocess.run(["umount", "--lazy", str(mlflow_home)], check=True)
 
 
 def test_the_summary_tells_how_to_load_the_model_and_see_the_runs(

@@ -2,6 +2,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.train import launcher
 from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
 from med42lib.train.request import reported_errors
-from med42lib.train.torchrun import Entry
 from tests.hostile import UNSEEN_IN_UTF_8, unseen_in
 
 
@@ -45,7 +45,7 @@ def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MED42_START_METHOD", request.param)
 
 
-def run(entry: Entry, folder: Path) -> None:
+def run(entry: Callable[[Path], None], folder: Path) -> None:
     run_torchrun(entry, folder / "request.json", processes=2, failure=folder / "failure.json")
 
 

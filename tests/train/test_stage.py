@@ -22,6 +22,7 @@ from med42lib.train.config import TrainConfig
 from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
 from med42lib.train.stage import check_fit, train
+from tests.processes import gone, wait_for
 from tests.train.conftest import FULL, read_metric
 
 LORA = FULL.model_copy(update={"method": "lora"})
@@ -222,13 +223,10 @@ def test_no_training_process_outlives_a_killed_stage(base_model: Path, packed_da
         while not (trained / "metrics.jsonl").exists():
             assert stage.poll() is None
             time.sleep(0.1)
-        family = psutil.Process(stage.pid).children(recursive=True)
+        family = [process.pid for process in psutil.Process(stage.pid).children(recursive=True)]
         assert len(family) == 4, "torchrun, two training processes, and what Python starts to tidy up after them"
         stage.kill()
-    _, alive = psutil.wait_procs(family, timeout=5)
-    for survivor in alive:
-        survivor.kill()
-    assert alive == []
+    wait_for(lambda: all(map(gone, family)), seconds=1)
 
 
 def test_settings_that_do_not_fit_are_all_listed() -> None:
