@@ -213,7 +213,7 @@ class Target:
         self.folder = folder
         self.rows: int | None = None
         self.cache = cache
-        self.notes: set[str] = set()
+        self.notes = {METRICS_FILE}
 
     def path(self, name: str, *, note: bool = False) -> Path:
         """Give the path of a file to write, with its folder made.

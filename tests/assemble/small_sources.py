@@ -129,6 +129,10 @@ def keys_of(texts: Sequence[str], *, source: str = "headqa", seed: int = 7) -> K
 class FakeReading(Reading):
     """A reading whose process writes its number to a file and then misbehaves."""
 
+    @property
+    def key(self) -> str:
+        return content_hash(self.name)
+
     def _note_process(self) -> None:
         Path(self.path, f"{self.name}.pid").write_text(str(os.getpid()))
 

@@ -13,6 +13,7 @@ from med42lib.formats.dataset import read_examples
 from med42lib.formats.prompt import multiple_choice
 from med42lib.formats.records import BenchmarkItem, Example, Exchange
 from med42lib.store.artifacts import Source
+from med42lib.store.manifest import METRICS_FILE, describe_folder, files_digest
 
 ReadLines = Callable[[Path], list[dict[str, Any]]]
 
@@ -139,7 +140,7 @@ def test_block_size_and_repetition_change_no_byte(
 ) -> None:
     outputs = [workbench.run(examples, items, rows_per_block=rows) for rows in (1, 2, 2048, 2048)]
 
-    digests = {tuple(Source(str(folder)).digest for folder in folders) for folders in outputs}
+    digests = {tuple(files_digest(describe_folder(folder, {METRICS_FILE})) for folder in two) for two in outputs}
     assert len(digests) == 1
 
 

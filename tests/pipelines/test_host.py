@@ -10,6 +10,7 @@ import pytest
 from kfp import dsl
 from kfp.local import subprocess_task_handler
 
+from med42lib.store.scratch import machine_scratch
 from pipelines import host
 from pipelines.host import run_on_host
 from tests.processes import wait_for
@@ -31,7 +32,7 @@ run_on_host(chain(hang), {"text": "hey"})
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MED42_SCRATCH", str(tmp_path / "scratch"))
-    return tmp_path / "scratch"
+    return machine_scratch()
 
 
 def container(code: str) -> dsl.ContainerSpec:
