@@ -10,7 +10,7 @@ STAGES = {
         Stage("assemble", "med42lib.assemble", "AssembleConfig", loads=("med42lib.assemble.sources",)),
         Stage("decontaminate", "med42lib.decontaminate", "DecontaminateConfig"),
         Stage("pack", "med42lib.pack", "PackConfig"),
-        Stage("train", "med42lib.train", "TrainConfig"),
+        Stage("train", "med42lib.train", "TrainConfig", loads=("med42lib.train.worker",)),
         Stage("evaluate", "med42lib.evaluate", "EvaluateConfig"),
         Stage("report", "med42lib.report", "ReportConfig", data=("templates/*.j2", "templates/*.css")),
         Stage("package_model", "med42lib.package_model", "PackageModelConfig"),

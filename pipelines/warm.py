@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
 from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, has_accelerator, leave
-from med42lib.train.launcher import START_METHOD_VARIABLE
+from med42lib.train.launchers.local import START_METHOD_VARIABLE
 
 STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""

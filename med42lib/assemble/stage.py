@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from med42lib.assemble.config import AssembleConfig
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
+from med42lib.engine.context import StageContext
 from med42lib.formats.mixture_table import MIXTURE_FILE
 from med42lib.formats.rejects import REJECTS_FILE
 from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
     from med42lib.assemble.selection import Counts
+    from med42lib.store.cache import StageCache
 
 
-def assemble(config: AssembleConfig, *, data: Source, dataset: Target) -> None:
+def assemble(config: AssembleConfig, *, data: Source, dataset: Target, context: StageContext) -> None:
     """Read every source, sample it to its target, and write the mixture in one deterministic, shuffled order.
 
     Writes `examples.parquet`, `rejects.jsonl` (every record that was set aside, with file, line and reason) and
@@ -34,10 +36,10 @@ def assemble(config: AssembleConfig, *, data: Source, dataset: Target) -> None:
         DataError: If a source is missing, unreadable or too broken, or no example is left.
     """
     with tempfile.TemporaryDirectory(prefix=".reading-", dir=dataset.folder.parent) as scratch:
-        _assemble(config, data, dataset, Path(scratch))
+        _assemble(config, data, dataset, context.cache, Path(scratch))
 
 
-def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Path) -> None:
+def _assemble(config: AssembleConfig, data: Source, dataset: Target, cache: StageCache, scratch: Path) -> None:
     from med42lib.assemble.documents import write_documents
     from med42lib.assemble.mixing import mixed
     from med42lib.assemble.mixture import mixture_rows
@@ -47,11 +49,9 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, scratch: Pa
     from med42lib.assemble.selection import select
     from med42lib.core.progress import track
     from med42lib.formats.dataset import write_tables
-    from med42lib.store.cache import StageCache
 
     use_system_memory()
     wanted = readings(config, data, scratch / "hub")
-    cache = dataset.cache or StageCache(str(scratch / "store"), "assemble", scratch)
     folders = prepare_all(wanted, cache)
     chosen, counts = select(config, sorted(config.sources), [read_keys(folder) for folder in folders])
     _check_not_empty(config, counts)

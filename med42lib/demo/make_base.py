@@ -26,6 +26,7 @@ from med42lib.demo.world import (
     World,
     random_stems,
 )
+from med42lib.engine.context import StageContext
 from med42lib.formats.dataset import write_examples
 from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Example, Exchange, Origin
@@ -119,8 +120,9 @@ def make_base(folder: Path) -> None:
         untrained = Source(str(work["untrained"]))
         pack(PACKING, dataset=Source(str(work["dataset"])), model=untrained, packed=Target(work["packed"]))
         packed = Source(str(work["packed"]))
-        train(TRAINING, packed=packed, model=untrained, trained=Target(work["trained"]))
-        write_base(work["trained"] / "model", folder)
+        context = StageContext.in_folder(Path(scratch), "train")
+        train(TRAINING, packed=packed, model=untrained, trained=Target(work["trained"]), context=context)
+        write_base(Path(context.upload.address) / "trained" / "model", folder)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ settings and addresses ─► key ─► sealed attempt under that key? ── y
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -24,14 +23,15 @@ from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import full_disk
 from med42lib.core.log import log
+from med42lib.engine.context import StageContext
 from med42lib.engine.key import output_key
 from med42lib.engine.stage import Stage
 from med42lib.store.address import open_store
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.base import Store
 from med42lib.store.cache import StageCache
 from med42lib.store.identity import HashCache
-from med42lib.store.manifest import Input, Manifest, describe_folder
+from med42lib.store.manifest import Input, Manifest
 from med42lib.store.publish import Sealed, Upload, find_sealed
 from med42lib.store.scratch import attempt_folder
 
@@ -113,26 +113,26 @@ def _result(stage: Stage, sealed: Sealed, *, reused: bool) -> Result:
 def _run(call: _Call, hashes: HashCache) -> Sealed:
     stage, scratch = call.stage, call.scratch
     cache = StageCache(call.store.address, stage.name, scratch / "cache")
-    targets = {name: Target(scratch / "out" / name, cache=cache) for name in stage.targets}
+    context = StageContext(call.key, call.store.address, Upload(call.store, call.prefix), cache)
+    targets = {name: Target(scratch / "out" / name) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)
     started = time.monotonic()
     with _disk_errors(scratch):
-        stage.function(call.config, **call.sources, **targets)
+        stage.function(call.config, **call.sources, **targets, **dict.fromkeys(stage.contexts, context))
     seconds = time.monotonic() - started
     unwritten = [name for name, target in targets.items() if not target.written]
     if unwritten:
         raise AssertionError(f"{stage.name} returned without writing {', '.join(unwritten)}")
-    sealed = _publish(call, targets, seconds, hashes)
+    sealed = _publish(call, context.upload, targets, seconds, hashes)
     log(stage.name).info("finished in %.1f s: %s", seconds, sealed.address)
     return sealed
 
 
-def _publish(call: _Call, targets: Mapping[str, Target], seconds: float, hashes: HashCache) -> Sealed:
-    upload = Upload(call.store, call.prefix)
+def _publish(call: _Call, upload: Upload, targets: Mapping[str, Target], seconds: float, hashes: HashCache) -> Sealed:
     manifests = {}
     for name, target in targets.items():
-        _give_usual_modes(target.folder)
+        give_usual_modes(target.folder)
         manifests[name] = _manifest(call, name, target, seconds)
         upload.put_folder(name, target.folder, manifests[name])
     sealed = upload.seal(targets)
@@ -144,15 +144,6 @@ def _publish(call: _Call, targets: Mapping[str, Target], seconds: float, hashes:
     return sealed
 
 
-def _give_usual_modes(folder: Path) -> None:
-    """Give files the modes that new files get here: safetensors writes files that only their owner can read."""
-    umask = os.umask(0o077)
-    os.umask(umask)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(0o666 & ~umask)
-
-
 def _manifest(call: _Call, target_name: str, target: Target, seconds: float) -> Manifest:
     return Manifest(
         stage=call.stage.name,
@@ -160,7 +151,7 @@ def _manifest(call: _Call, target_name: str, target: Target, seconds: float) -> 
         key=call.key,
         config=call.config.model_dump(mode="json"),
         inputs={name: Input(source.digest, source.address) for name, source in call.sources.items()},
-        files=describe_folder(target.folder, target.notes),
+        files=target.files(),
         rows=target.rows,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),

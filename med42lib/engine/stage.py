@@ -1,6 +1,7 @@
 """What a stage is: a function `stage(config, *, <input>: Source, <output>: Target)`, found by name.
 
-The edges are read off the function's signature and its code off its imports; nothing about a stage is declared twice.
+The few that need it also name a `StageContext`. The edges are read off the function's signature and its code off its
+imports; nothing about a stage is declared twice.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from med42lib.core.config import StageConfig
 from med42lib.core.named_modules import module_names
 from med42lib.engine.closure import Closure, closure, module_file
+from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 
 
@@ -59,6 +61,11 @@ class Stage:
     def targets(self) -> tuple[str, ...]:
         """Names of its outputs, in the signature's order."""
         return self._edges(Target)
+
+    @cached_property
+    def contexts(self) -> tuple[str, ...]:
+        """Names of its parameters that get the call's context: one, or none."""
+        return self._edges(StageContext)
 
     @cached_property
     def closure(self) -> Closure:

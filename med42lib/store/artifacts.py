@@ -7,11 +7,12 @@ is done, is the runner's business.
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.store.address import open_store
@@ -23,13 +24,11 @@ from med42lib.store.manifest import (
     METRICS_FILE,
     FileEntry,
     Manifest,
+    describe_folder,
     files_digest,
     has_content,
 )
 from med42lib.store.names import checked_name, inside
-
-if TYPE_CHECKING:
-    from med42lib.store.cache import StageCache
 
 
 class Source:
@@ -204,16 +203,22 @@ class Source:
 
 
 class Target:
-    """What a stage writes: a folder that is published, whole, when the stage returns.
+    """What a stage writes: a folder that is published, whole, when the stage returns."""
 
-    `cache` is where the stage may keep work between runs; None outside a store.
-    """
-
-    def __init__(self, folder: Path, *, cache: StageCache | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: int | None = None
-        self.cache = cache
         self.notes = {METRICS_FILE}
+        self.elsewhere: tuple[FileEntry, ...] = ()
+
+    def received(self, entries: Iterable[FileEntry]) -> None:
+        """Count files as parts of the output that other processes have put into the store (`StageContext.upload`)."""
+        self.elsewhere += tuple(entries)
+
+    def files(self) -> tuple[FileEntry, ...]:
+        """Describe all files of the output, sorted: those in the folder, and those that other processes put."""
+        here = describe_folder(self.folder, self.notes)
+        return tuple(sorted((*here, *self.elsewhere), key=lambda entry: entry.path))
 
     def path(self, name: str, *, note: bool = False) -> Path:
         """Give the path of a file to write, with its folder made.
@@ -240,7 +245,17 @@ class Target:
     @property
     def written(self) -> bool:
         """Say whether the stage wrote anything besides metrics."""
-        return any(path.is_file() and path.name != METRICS_FILE for path in self.folder.rglob("*"))
+        here = any(path.is_file() and path.name != METRICS_FILE for path in self.folder.rglob("*"))
+        return here or any(entry.path != METRICS_FILE for entry in self.elsewhere)
+
+
+def give_usual_modes(folder: Path) -> None:
+    """Give files the modes that new files get here: safetensors writes files that only their owner can read."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o666 & ~umask)
 
 
 def listing(files: tuple[FileEntry, ...], limit: int = 8) -> str:

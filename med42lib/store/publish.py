@@ -16,7 +16,7 @@ import re
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from med42lib.core.errors import StoreError
 from med42lib.core.progress import progress
 from med42lib.store.address import join_address
 from med42lib.store.base import Store, StoredFile
-from med42lib.store.manifest import MANIFEST_FILE, Manifest
+from med42lib.store.manifest import MANIFEST_FILE, FileEntry, Manifest
 
 SECONDS_UNTIL_ABANDONED = 24 * 3600.0
 """What an attempt that is not sealed has left is removed when none of its files is younger than this."""
@@ -81,20 +81,29 @@ def sealed_outputs(store: Store, stage: str, output: str) -> list[str]:
 class Upload:
     """One attempt at the outputs of a key. Goes to other processes, which may put files too."""
 
-    def __init__(self, store: Store, prefix: str) -> None:
-        self.attempt = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        self._store, self._prefix = store, prefix
+    def __init__(self, store: Store, prefix: str, attempt: str = "") -> None:
+        self.attempt = attempt or f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self._store, self.prefix = store, prefix
+
+    @property
+    def address(self) -> str:
+        """Where the attempt's files go."""
+        return join_address(self._store.address, self.prefix, self.attempt)
 
     def put(self, name: str, path: Path) -> None:
         """Put one file of the attempt; the local file may be gone afterwards."""
-        self._store.put(f"{self._prefix}/{self.attempt}/{name}", path)
+        self._store.put(f"{self.prefix}/{self.attempt}/{name}", path)
 
-    def put_folder(self, output: str, folder: Path, manifest: Manifest) -> None:
-        """Put a whole output: the files that its manifest lists, and the manifest, which is written beside them."""
-        with progress(f"store {output}", sum(entry.bytes for entry in manifest.files), unit="B") as bar:
-            for entry in manifest.files:
+    def put_files(self, output: str, folder: Path, entries: Sequence[FileEntry]) -> None:
+        """Put files of an output that lie in a folder, showing progress."""
+        with progress(f"store {output}", sum(entry.bytes for entry in entries), unit="B") as bar:
+            for entry in entries:
                 self.put(f"{output}/{entry.path}", folder / entry.path)
                 bar.advance(entry.bytes)
+
+    def put_folder(self, output: str, folder: Path, manifest: Manifest) -> None:
+        """Put an output: those of the files that its manifest lists that lie here, and the manifest, last."""
+        self.put_files(output, folder, [entry for entry in manifest.files if (folder / entry.path).is_file()])
         own = folder / MANIFEST_FILE
         own.write_text(manifest.to_json(), encoding="utf-8")
         self.put(f"{output}/{MANIFEST_FILE}", own)
@@ -108,14 +117,14 @@ class Upload:
         names = list(outputs)
         content = json.dumps({"attempt": self.attempt}).encode()
         for _ in range(_MAX_SEALS):
-            sealed, next_number = _look(self._store, self._prefix, names)
+            sealed, next_number = _look(self._store, self.prefix, names)
             if sealed is not None:
                 if sealed.attempt != self.attempt:
-                    self._store.delete(f"{self._prefix}/{self.attempt}")
+                    self._store.delete(f"{self.prefix}/{self.attempt}")
                 return sealed
-            self._store.put_once(f"{self._prefix}/sealed-{next_number}.json", content)
+            self._store.put_once(f"{self.prefix}/sealed-{next_number}.json", content)
         raise StoreError(
-            f"{join_address(self._store.address, self._prefix)}: files of this output vanish as soon as they are "
+            f"{join_address(self._store.address, self.prefix)}: files of this output vanish as soon as they are "
             "stored; is something cleaning up there? Stop it and run again"
         )
 

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from med42lib.core.config import SPEED_ONLY, StageConfig
 
+Method = Literal["full", "lora"]
+
 
 class LoraConfig(StageConfig):
     """A low-rank adapter on every linear layer but the output layer (paper, section "LoRA")."""
@@ -28,7 +30,7 @@ class TrainConfig(StageConfig):
     How many processes train is not decided here: see the environment variable MED42_PROCESSES_PER_NODE.
     """
 
-    method: Literal["full", "lora"]
+    method: Method
     """`full` trains every parameter, `lora` an adapter on top of the unchanged base model."""
 
     learning_rate: float = Field(gt=0)

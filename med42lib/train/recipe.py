@@ -34,6 +34,6 @@ class Recipe:
         (folder / RECIPE_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, folder: Path) -> Recipe:
+    def from_json(cls, content: bytes) -> Recipe:
         """Read what `write` wrote."""
-        return cls(**json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8")))
+        return cls(**json.loads(content))

@@ -1,24 +1,21 @@
-"""The stage `train`: checks, then one torchrun with a process per GPU."""
+"""The stage `train`: the driver, which checks, launches, waits, and counts what was trained as its output."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
-from med42lib.formats.model_folder import MODEL_FOLDER
-from med42lib.formats.packed import PackInfo
+from med42lib.engine.context import StageContext
+from med42lib.formats.packed import INFO_FILE, PackInfo
+from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
 from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
-from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
-from med42lib.train.recipe import Recipe
-from med42lib.train.request import Request
-from med42lib.train.worker import run_worker
+from med42lib.train.job import TrainingJob
+from med42lib.train.launchers import open_launcher
+from med42lib.train.recipe import RECIPE_FILE, Recipe
 
 
-def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target) -> None:
+def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target, context: StageContext) -> None:
     """Fine-tune the base model on packed chunks.
 
     Args:
@@ -27,6 +24,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         model: Output of `fetch_model`.
         trained: Gets a whole model (`model/`, loadable by mlflow) or an adapter (`peft/`), `recipe.json`, and the
             metrics loss, learning_rate, grad_norm and tokens_per_second of every step.
+        context: The attempt, which the training processes put those files into.
 
     Raises:
         ConfigError: If the settings do not fit the data or the number of processes.
@@ -35,31 +33,30 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         TrainingProcessError: If a training process died.
         NoSpaceError: If the disk is full.
     """
-    check_launcher()
-    processes = processes_per_node()
-    info = PackInfo.read(packed.path())
-    check_fit(config, info.num_chunks, processes)
+    launcher = open_launcher()
+    info = PackInfo.read(packed.path(INFO_FILE).parent)
+    check_fit(config, info.num_chunks, launcher.num_processes)
     log("train").info(
-        "%s: %d steps of %d chunks of %s tokens; %d training processes, threads of each: %d",
+        "%s: %d steps of %d chunks of %s tokens; %d training processes",
         config.method,
         count_steps(info.num_chunks, config),
         config.chunks_per_step,
         f"{info.chunk_length:,}",
-        processes,
-        threads_per_process(processes),
+        launcher.num_processes,
     )
-    with tempfile.TemporaryDirectory(prefix="train-", dir=trained.folder.parent) as scratch:
-        request = Request(
-            config=config,
-            packed=packed.path().absolute(),
-            model=model.path(MODEL_FOLDER).absolute(),
-            base_name=f"sha256:{model.digest}",
-            trained=trained.folder.absolute(),
-            failure=Path(scratch) / "failure.json",
-        )
-        request.write(Path(scratch) / "request.json")
-        run_torchrun(run_worker, Path(scratch) / "request.json", processes=processes, failure=request.failure)
-    _summarise(trained)
+    job = TrainingJob(
+        config=config,
+        packed=absolute_address(packed.address),
+        model=absolute_address(model.address),
+        base_name=f"sha256:{model.digest}",
+        store=context.store,
+        prefix=context.upload.prefix,
+        attempt=context.upload.attempt,
+    )
+    job.write()
+    launcher.run(job)
+    trained.received(job.read_files())
+    _summarise(trained, Recipe.from_json(job.read_output(RECIPE_FILE)))
 
 
 def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
@@ -90,8 +87,7 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
         raise ConfigError("settings of train", problems)
 
 
-def _summarise(trained: Target) -> None:
-    recipe = Recipe.read(trained.folder)
+def _summarise(trained: Target, recipe: Recipe) -> None:
     trained.rows = recipe.num_steps
     log("train").info(
         "trained %s of %s parameters in %d steps on %s response tokens: loss %.3f at first, %.3f at last",

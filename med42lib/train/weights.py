@@ -23,7 +23,7 @@ from med42lib.formats.model_folder import (
     copy_tokenizer,
     write_mlmodel,
 )
-from med42lib.train.request import Request
+from med42lib.train.config import Method
 
 Gather = Callable[[list[Tensor]], AbstractContextManager[object]]
 """Makes parameters whole on every process while the block runs."""
@@ -32,27 +32,32 @@ ADAPTER_FILE = "adapter_model.safetensors"
 MAX_SHARD_BYTES = 5_000_000_000
 
 
-def save_trained(model: Any, request: Request, *, gather: Gather, writes: bool) -> None:
+def save_trained(
+    model: Any, trained: Path, *, method: Method, base: Path, base_name: str, gather: Gather, writes: bool
+) -> None:
     """Save what was trained, with its tokenizer, in the layout of `formats/model_folder.py`; called by every process.
 
     Args:
         model: The model as it was trained, its weights split by ZeRO-3 or not.
-        request: What was trained, and where to save it.
+        trained: The folder to save it in.
+        method: What was trained: the whole model, or an adapter.
+        base: Folder of the base model, whose tokenizer it has.
+        base_name: What an adapter calls its base.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
-    full = request.config.method == "full"
-    folder = request.trained / (MODEL_FOLDER if full else ADAPTER_FOLDER)
+    full = method == "full"
+    folder = trained / (MODEL_FOLDER if full else ADAPTER_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     if full:
         save_model(model, folder, gather=gather, writes=writes)
     else:
-        save_adapter(model, folder, base_name=request.base_name, gather=gather, writes=writes)
+        save_adapter(model, folder, base_name=base_name, gather=gather, writes=writes)
     if writes:
-        copy_tokenizer(request.model, folder)
+        copy_tokenizer(base, folder)
     if writes and full:
-        copy_tokenizer(request.model, request.trained / TOKENIZER_FOLDER)
-        write_mlmodel(request.trained, adapter=False)
+        copy_tokenizer(base, trained / TOKENIZER_FOLDER)
+        write_mlmodel(trained, adapter=False)
 
 
 def save_model(

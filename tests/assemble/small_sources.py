@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from med42lib.assemble.stage import assemble
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
 from med42lib.core.sampling import sampling_key
+from med42lib.engine.context import StageContext
 from med42lib.formats.dataset import SCHEMA, row_of
 from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.formats.rejects import Reject
@@ -63,8 +64,11 @@ def run_stage(data: Path, folder: Path, sources: Mapping[str, Any] = ALL, **othe
     """Run the stage; parts are kept below `store` if one is given. Returns the folder it wrote."""
     folder.mkdir(parents=True)
     store = others.pop("store", None)
-    cache = None if store is None else StageCache(str(store), "assemble", folder.parent / f"{folder.name}-scratch")
-    assemble(settings(sources, **others), data=Source(str(data)), dataset=Target(folder, cache=cache))
+    scratch = folder.parent / f"{folder.name}-scratch"
+    context = StageContext.in_folder(scratch, "assemble")
+    if store is not None:
+        context = replace(context, cache=StageCache(str(store), "assemble", scratch))
+    assemble(settings(sources, **others), data=Source(str(data)), dataset=Target(folder), context=context)
     return folder
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.stage import assemble
+from med42lib.engine.context import StageContext
 from med42lib.formats.dataset import read_examples
 from med42lib.store.artifacts import Source, Target
 
@@ -39,7 +40,12 @@ def assembled(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
         "multiple_choice": "letters",
         "seed": 42,
     }
-    assemble(AssembleConfig.model_validate(values), data=Source(str(real_data / "raw")), dataset=Target(folder))
+    assemble(
+        AssembleConfig.model_validate(values),
+        data=Source(str(real_data / "raw")),
+        dataset=Target(folder),
+        context=StageContext.in_folder(folder.parent, "assemble"),
+    )
     return folder, {row["source"]: row for row in json.loads((folder / "mixture.json").read_text())}
 
 

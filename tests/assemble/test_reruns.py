@@ -129,13 +129,6 @@ def test_deleted_parts_are_made_again(again: Reruns) -> None:
     assert outputs(again.root / "run2") == outputs(first)
 
 
-def test_without_a_store_nothing_is_left_beside_the_output(data: Path, tmp_path: Path) -> None:
-    write_cards(data, ["fever"])
-    (tmp_path / "runs").mkdir()
-    run_stage(data, tmp_path / "runs/out", {"medical_flashcards": {"target": 1}})
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["out"]
-
-
 @pytest.mark.slow
 def test_parts_in_a_bucket_are_found_again_whichever_process_made_them(
     again: Reruns, bucket: str, monkeypatch: pytest.MonkeyPatch

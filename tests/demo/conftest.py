@@ -7,6 +7,7 @@ from med42lib.assemble.stage import assemble
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.benchmarks.stage import benchmarks
 from med42lib.demo.make_data import DATA_FOLDER
+from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 
 ALL = {"target": "all"}
@@ -18,7 +19,12 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
     sources = {"headqa": ALL, "medical_flashcards": ALL, "medquad": ALL}
     config = AssembleConfig.model_validate({"sources": sources, "multiple_choice": "texts", "seed": 0})
-    assemble(config, data=Source(str(DATA_FOLDER / "training")), dataset=Target(folder))
+    assemble(
+        config,
+        data=Source(str(DATA_FOLDER / "training")),
+        dataset=Target(folder),
+        context=StageContext.in_folder(folder.parent, "assemble"),
+    )
     return folder
 
 

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -10,10 +11,11 @@ import pytest
 
 from med42lib.core.config import StageConfig
 from med42lib.core.errors import ConfigError, DataError, NoSpaceError
+from med42lib.engine.context import StageContext
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.manifest import Manifest
+from med42lib.store.manifest import Manifest, describe_folder
 
 
 class DoubleConfig(StageConfig):
@@ -234,3 +236,33 @@ def test_files_have_the_modes_of_the_umask_whatever_a_library_gave_them(
         os.umask(before)
     assert weights.stat().st_mode & 0o777 == mode
     assert (weights.parent / "manifest.json").stat().st_mode & 0o777 == mode
+
+
+def test_a_stage_that_asks_for_its_context_may_have_others_put_files_of_its_output(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    seen: list[StageContext] = []
+
+    def spread(config: DoubleConfig, *, numbers: Source, products: Target, log: Target, context: StageContext) -> None:
+        seen.append(context)
+        products.path("here").write_text("put by the runner")
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "there").write_text("put by a worker")
+        entries = describe_folder(elsewhere)
+        pickle.loads(pickle.dumps(context.upload)).put_files("products", elsewhere, entries)
+        products.received(entries)
+        log.path("log.txt").write_text("done")
+
+    stage = install(spread)
+    assert (stage.contexts, stage.sources, stage.targets) == (("context",), ("numbers",), ("products", "log"))
+    result = run_stage(stage, request_for())
+    products = Source(result.targets["products"])
+    assert [entry.path for entry in products.files] == ["here", "there"]
+    assert products.path("there").read_text() == "put by a worker"
+    assert result.targets["products"] == f"{seen[0].upload.address}/products"
+    assert result.targets["products"].split("/")[-3] == seen[0].key
+
+
+def test_most_stages_get_no_context(install: Callable[..., Stage]) -> None:
+    assert install().contexts == ()

@@ -21,9 +21,10 @@ from med42lib.formats.packed import (
     TOKENS_FILE,
     PackInfo,
 )
-from med42lib.store.artifacts import Source
+from med42lib.store.address import open_store
+from med42lib.store.publish import Upload
 from med42lib.train.config import TrainConfig
-from med42lib.train.request import Request
+from med42lib.train.job import OUTPUT, TrainingJob
 from tests.tiny_llama import make_llama
 
 VOCABULARY = 64
@@ -41,13 +42,15 @@ VARIANTS: dict[str, dict[str, object]] = {
 TRAIN_VARIANTS = """
 import sys
 from pathlib import Path
-from med42lib.train import worker
-from med42lib.train.request import Request
-requests = [Request.read(Path(name)) for name in sys.argv[1:]]
-worker._join_processes(requests[0].config)
-for request in requests:
-    worker._train(request)
-worker._leave_processes()
+from med42lib.train.job import TrainingJob
+from med42lib.train.worker import training
+jobs = [TrainingJob.read(address) for address in sys.argv[2:]]
+training._join_processes(jobs[0].config)
+for job in jobs:
+    scratch = Path(sys.argv[1], job.attempt)
+    scratch.mkdir()
+    training._train(job, scratch)
+training._leave_processes()
 """
 
 
@@ -62,20 +65,32 @@ def single_process_losses(
 ) -> dict[str, list[float]]:
     """Losses of each of the `VARIANTS` of `FULL`, trained one after the other in one process without torchrun."""
     folder = tmp_path_factory.mktemp("variants")
+    jobs = {}
     for name, settings in VARIANTS.items():
-        (folder / name / "trained").mkdir(parents=True)
         config = FULL.model_copy(update=settings)
-        request = Request(config, packed_data, base_model / "model", "b", folder / name / "trained", folder / "failure")
-        request.write(folder / name / "request.json")
+        jobs[name] = job_of(config, packed_data, base_model, folder / "store")
+        jobs[name].write()
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
-    requests = [str(folder / name / "request.json") for name in VARIANTS]
-    subprocess.run([sys.executable, "-c", TRAIN_VARIANTS, *requests], env=environment, check=True)
-    return {name: read_metric(folder / name / "trained", "loss") for name in VARIANTS}
+    addresses = [job.address for job in jobs.values()]
+    subprocess.run([sys.executable, "-c", TRAIN_VARIANTS, str(folder), *addresses], env=environment, check=True)
+    return {name: read_metric(output_of(job), "loss") for name, job in jobs.items()}
+
+
+def job_of(config: TrainConfig, packed: Path | str, model: Path | str, store: Path | str) -> TrainingJob:
+    """Make a job of an attempt of its own."""
+    upload = Upload(open_store(str(store)), "train/k")
+    return TrainingJob(config, str(packed), str(model), "b", str(store), upload.prefix, upload.attempt)
+
+
+def output_of(job: TrainingJob) -> Path:
+    """Say where a job in a local store has put what was trained."""
+    return Path(job.upload.address) / OUTPUT
 
 
 def read_metric(trained: Path, key: str) -> list[float]:
-    return [row["value"] for row in Source(str(trained)).metrics() if row["key"] == key]
+    lines = (trained / "metrics.jsonl").read_text().splitlines()
+    return [row["value"] for row in map(json.loads, lines) if row["key"] == key]
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,11 @@ import psutil
 import pytest
 
 from med42lib.core.errors import ConfigError, DataError, DivergedError
+from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.formats.packed import PackedDataset
 from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.batches import BLANK, count_steps, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.model import load_model
@@ -29,12 +31,14 @@ LORA = FULL.model_copy(update={"method": "lora"})
 KILLED = """
 import sys
 from pathlib import Path
+from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 from med42lib.train.config import TrainConfig
 from med42lib.train.stage import train
-packed, model, trained, config = sys.argv[1:]
+packed, model, folder, config = sys.argv[1:]
 config = TrainConfig.model_validate_json(config)
-train(config, packed=Source(packed), model=Source(model), trained=Target(Path(trained)))
+context = StageContext.in_folder(Path(folder), "train")
+train(config, packed=Source(packed), model=Source(model), trained=Target(Path(folder, "trained")), context=context)
 """
 
 
@@ -45,16 +49,23 @@ def runs(base_model: Path, packed_data: Path, tmp_path_factory: pytest.TempPathF
 
     def run(name: str, config: TrainConfig = FULL) -> Path:
         if name not in done:
-            folder = tmp_path_factory.mktemp(name) / "trained"
-            folder.mkdir()
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("MED42_PROCESSES_PER_NODE", "2")
                 patch.setenv("CUDA_VISIBLE_DEVICES", "")
-                train(config, packed=Source(str(packed_data)), model=Source(str(base_model)), trained=Target(folder))
-            done[name] = folder
+                done[name] = run_stage(config, packed_data, base_model, tmp_path_factory.mktemp(name))
         return done[name]
 
     return run
+
+
+def run_stage(config: TrainConfig, packed: Path, model: Path, folder: Path) -> Path:
+    """Run the stage on a store in a folder; returns where the output was put, all of which the stage counts."""
+    context, trained = StageContext.in_folder(folder, "train"), Target(folder / "trained")
+    trained.folder.mkdir()
+    train(config, packed=Source(str(packed)), model=Source(str(model)), trained=trained, context=context)
+    output = Path(context.upload.address) / "trained"
+    assert trained.files() == describe_folder(output, {METRICS_FILE})
+    return output
 
 
 def plain_training(base_model: Path, packed_data: Path, config: TrainConfig) -> tuple[Any, list[float]]:
@@ -206,21 +217,18 @@ def test_two_processes_with_zero_3_refuse_a_base_that_lacks_a_weight(
 ) -> None:
     monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    (tmp_path / "trained").mkdir()
-    trained = Target(tmp_path / "trained")
     with pytest.raises(DataError, match=r"1 weights are missing.*q_proj"):
-        train(FULL, packed=Source(str(packed_data)), model=Source(str(lacking_model)), trained=trained)
+        run_stage(FULL, packed_data, lacking_model, tmp_path)
 
 
 @pytest.mark.slow
 def test_no_training_process_outlives_a_killed_stage(base_model: Path, packed_data: Path, tmp_path: Path) -> None:
     endless = FULL.model_copy(update={"epochs": 100_000}).model_dump_json()
-    trained = tmp_path / "trained"
-    trained.mkdir()
-    command = [sys.executable, "-c", KILLED, str(packed_data), str(base_model), str(trained), endless]
+    (tmp_path / "trained").mkdir()
+    command = [sys.executable, "-c", KILLED, str(packed_data), str(base_model), str(tmp_path), endless]
     environment = {**os.environ, "MED42_PROCESSES_PER_NODE": "2", "CUDA_VISIBLE_DEVICES": ""}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as stage:
-        while not (trained / "metrics.jsonl").exists():
+        while not list(tmp_path.glob("store/.scratch-*/*/out/metrics.jsonl")):
             assert stage.poll() is None
             time.sleep(0.1)
         family = [process.pid for process in psutil.Process(stage.pid).children(recursive=True)]

@@ -1,8 +1,7 @@
-"""Starting the training processes of this machine, and passing on what they say.
+"""Training processes of this machine: one torchrun, whose output is passed on live.
 
-Where training runs is the environment's business, not the run specification's:
+The environment says how:
 
-    MED42_LAUNCHER             torchrun (default): processes on this machine
     MED42_PROCESSES_PER_NODE   training processes; default: one per CUDA device, or 2 on CPU
     MED42_START_METHOD         spawn (default): new Python processes; fork: copies of this process, which saves their
                                imports, if it has computed nothing yet and there is no CUDA device
@@ -14,23 +13,23 @@ from __future__ import annotations
 import codecs
 import multiprocessing
 import os
+import pkgutil
+import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.printable import printable
-from med42lib.core.process import child_environment, has_accelerator
+from med42lib.core.process import child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.secrets import redacted_lines
-from med42lib.train.request import Failure
-from med42lib.train.torchrun import Launch, run_agent
+from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.worker.node import WORKER, one_machine, run_node
 
-LAUNCHER_VARIABLE = "MED42_LAUNCHER"
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
 START_METHOD_VARIABLE = "MED42_START_METHOD"
 _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
@@ -42,15 +41,31 @@ _NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
 
 
-def check_launcher() -> None:
-    """Make sure that the launcher the environment asks for exists.
+class LocalLauncher:
+    """torchrun in a child process that dies with this one."""
 
-    Raises:
-        EnvironmentProblem: If it does not.
-    """
-    wanted = os.environ.get(LAUNCHER_VARIABLE, "torchrun")
-    if wanted != "torchrun":
-        raise EnvironmentProblem(f"{LAUNCHER_VARIABLE}={wanted!r}: there is only 'torchrun' so far; unset the variable")
+    def __init__(self, worker: str = WORKER) -> None:
+        self.num_processes = processes_per_node()
+        self._worker, self._start_method = worker, start_method()
+
+    def run(self, job: TrainingJob) -> None:
+        """Run a job to its end; errors as `Launcher.run` says."""
+        context = _CONTEXTS[self._start_method]
+        reading, writing = context.Pipe(duplex=False)
+        forks = self._start_method == "fork"
+        process = context.Process(
+            target=_run_agent, args=(job.address, self._worker, _environment(self.num_processes), writing, forks)
+        )
+        process.start()
+        writing.close()
+        try:
+            tail = _pass_on(reading)
+            process.join()
+        finally:
+            _end(process)
+            reading.close()
+        if process.exitcode != 0:
+            raise _failure(job.address, process.exitcode, tail).to_error(tail)
 
 
 def processes_per_node() -> int:
@@ -85,42 +100,43 @@ def start_method() -> str:
     return wanted
 
 
-def run_torchrun(entry: Callable[[Path], None], argument: Path, *, processes: int, failure: Path) -> None:
-    """Call a function in several processes under torchrun, its output passed on live.
-
-    Args:
-        entry: The function to call in each process; one of a module, so that a new Python process can import it.
-        argument: Its only argument.
-        processes: How many.
-        failure: Where a failing process says why.
-
-    Raises:
-        Med42Error: What a process says it failed of; TrainingProcessError if it could not say.
-        EnvironmentProblem: If the environment asks for an unknown way of starting processes.
-    """
-    name = f"{entry.__module__}:{entry.__qualname__}"
-    launch = Launch(name, argument, processes, start_method(), failure, argument.parent / "logs")
-    context = _CONTEXTS[launch.start_method]
-    reading, writing = context.Pipe(duplex=False)
-    process = context.Process(target=run_agent, args=(launch, _environment(processes), writing))
-    process.start()
-    writing.close()
-    try:
-        tail = _pass_on(reading)
-        process.join()
-    finally:
-        _end(process)
-        reading.close()
-    if process.exitcode != 0:
-        raise _failure(failure, process.exitcode, tail).to_error(tail)
+def _run_agent(job_address: str, worker: str, environment: Mapping[str, str], output: Connection, forks: bool) -> None:
+    """Run torchrun's agent in this process, and leave with exit code 1 if a training process failed."""
+    os.environ.update(environment)
+    die_with_parent()
+    _redirect(output)
+    os.environ.update(child_environment())
+    if not run_node(job_address, worker=worker, fork=_in_fork(worker) if forks else None):
+        sys.exit(1)
 
 
-def _failure(path: Path, exit_code: int | None, tail: str) -> Failure:
+def _in_fork(worker: str) -> Callable[[str], None]:
+    """Make what a training process that is a fork does."""
+
+    def train(job_address: str) -> None:
+        die_with_parent()
+        # A fork has the agent's handler, which a process that waits for another in C++ would never come to run.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        pkgutil.resolve_name(f"{worker}.training:run_training")(job_address)
+
+    return train
+
+
+def _redirect(output: Connection) -> None:
+    for descriptor in (1, 2):
+        os.dup2(output.fileno(), descriptor)
+    # In a fork these may be objects that write somewhere else.
+    sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+    output.close()
+
+
+def _failure(job_address: str, exit_code: int | None, tail: str) -> Failure:
     """Read why training failed, or guess it from the output: on a full disk even the reason cannot be written."""
-    written = Failure.read(path)
+    written = Failure.read(job_address)
     if written is not None:
         return written
-    guessed = Failure.of(RuntimeError(tail), path.parent)
+    guessed = Failure.of(RuntimeError(tail), job_address)
     if guessed.kind == NoSpaceError.__name__:
         return guessed
     return Failure(TrainingProcessError.__name__, f"torchrun ended with exit code {exit_code}")
@@ -136,7 +152,8 @@ def _num_cuda_devices() -> int:
 
 
 def _environment(processes: int) -> dict[str, str]:
-    environment = {"OMP_NUM_THREADS": str(threads_per_process(processes)), **child_environment()}
+    threads = str(threads_per_process(processes))
+    environment = {"OMP_NUM_THREADS": threads, **child_environment(), **one_machine(processes)}
     if sys.stderr.isatty():
         environment[TERMINAL_VARIABLE] = "1"
     return environment

@@ -1,24 +1,52 @@
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.errors import DataError, DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.store.manifest import FileEntry
 from med42lib.train.config import TrainConfig
-from med42lib.train.request import Failure, Request, reported_errors
+from med42lib.train.job import Failure, TrainingJob, reported_errors
+from tests.train.conftest import job_of
 
 
-def test_a_request_survives_being_written_and_read(tmp_path: Path, config: TrainConfig) -> None:
-    request = Request(config, Path("/p"), Path("/m"), "sha256:00", Path("/t"), Path("/f"))
-    request.write(tmp_path / "request.json")
-    assert Request.read(tmp_path / "request.json") == request
+@pytest.fixture
+def job(tmp_path: Path, config: TrainConfig) -> TrainingJob:
+    """A job that was written, on a store in a folder."""
+    made = job_of(config, "s3://bucket/packed", "s3://bucket/model", tmp_path / "store")
+    made.write()
+    return made
+
+
+def test_a_job_is_read_back_by_its_address_alone(job: TrainingJob) -> None:
+    assert TrainingJob.read(job.address) == job
+
+
+def test_an_address_without_a_job_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no training job at"):
+        TrainingJob.read(str(tmp_path))
+
+
+def test_what_was_put_is_told_to_the_driver(job: TrainingJob) -> None:
+    with pytest.raises(TrainingProcessError, match=r"training ended without .*run the same command again"):
+        job.read_files()
+    entries = [FileEntry("model/weights", 3, "a" * 64), FileEntry("metrics.jsonl", 1, "b" * 64, note=True)]
+    job.write_files(entries)
+    assert job.read_files() == tuple(entries)
+
+
+def test_files_of_a_stranger_that_lead_out_of_the_output_are_refused(job: TrainingJob) -> None:
+    job.write_files([FileEntry("../../secret", 3, "a" * 64)])
+    with pytest.raises(DataError, match="does not stay in its folder"):
+        job.read_files()
 
 
 @pytest.mark.parametrize("kind", [DivergedError, EnvironmentProblem, NoSpaceError])
 def test_errors_of_ours_reach_the_stage_unchanged(tmp_path: Path, kind: type[DivergedError]) -> None:
-    Failure.of(kind("at step 3"), tmp_path).write(tmp_path / "failure.json")
-    failure = Failure.read(tmp_path / "failure.json")
+    Failure.of(kind("at step 3"), tmp_path).write(str(tmp_path))
+    failure = Failure.read(str(tmp_path))
     assert failure is not None
     error = failure.to_error("tail")
     assert type(error) is kind
@@ -53,12 +81,19 @@ def test_float16_that_overflows_for_good_has_diverged(tmp_path: Path) -> None:
 
 def test_the_first_failure_stays(tmp_path: Path) -> None:
     for message in ("the reason", "a consequence"):
-        Failure.of(DivergedError(message), tmp_path).write(tmp_path / "failure.json")
-    assert Failure.read(tmp_path / "failure.json") == Failure("DivergedError", "the reason")
+        Failure.of(DivergedError(message), tmp_path).write(str(tmp_path))
+    assert Failure.read(str(tmp_path)) == Failure("DivergedError", "the reason")
+
+
+def test_of_many_processes_that_fail_at_once_one_tells_why(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(lambda n: Failure("DivergedError", f"{n}").write(str(tmp_path)), range(100)))
+    assert Failure.read(str(tmp_path)) is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["failure.json"]
 
 
 def test_without_a_failure_there_is_none(tmp_path: Path) -> None:
-    assert Failure.read(tmp_path / "failure.json") is None
+    assert Failure.read(str(tmp_path)) is None
 
 
 def test_full_gpu_memory_comes_with_advice(tmp_path: Path) -> None:
@@ -67,8 +102,8 @@ def test_full_gpu_memory_comes_with_advice(tmp_path: Path) -> None:
     assert "gradient_checkpointing" in Failure.of(OutOfMemoryError("CUDA out of memory"), tmp_path).message
 
 
-def fail_with(error: Exception, failure: Path) -> None:
-    with pytest.raises(SystemExit, match="1"), reported_errors(failure, failure.parent):
+def fail_with(error: Exception, folder: Path) -> None:
+    with pytest.raises(SystemExit, match="1"), reported_errors(str(folder), folder):
         raise error
 
 
@@ -83,10 +118,9 @@ def fail_with(error: Exception, failure: Path) -> None:
 def test_only_a_bug_is_shown_with_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, kind: str, shown: bool
 ) -> None:
-    failure = tmp_path / "failure.json"
-    fail_with(error, failure)
+    fail_with(error, tmp_path)
     assert ("Traceback" in capsys.readouterr().err) is shown
-    written = Failure.read(failure)
+    written = Failure.read(str(tmp_path))
     assert written is not None
     assert written.kind == kind
 
@@ -94,8 +128,7 @@ def test_only_a_bug_is_shown_with_a_traceback(
 def test_the_consequence_of_another_processs_error_is_not_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failure = tmp_path / "failure.json"
-    Failure("DivergedError", "at step 3").write(failure)
-    fail_with(RuntimeError("connection closed by peer"), failure)
+    Failure("DivergedError", "at step 3").write(str(tmp_path))
+    fail_with(RuntimeError("connection closed by peer"), tmp_path)
     assert capsys.readouterr().err == ""
-    assert Failure.read(failure) == Failure("DivergedError", "at step 3")
+    assert Failure.read(str(tmp_path)) == Failure("DivergedError", "at step 3")

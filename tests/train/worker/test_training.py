@@ -2,7 +2,7 @@ import pytest
 
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.train.config import TrainConfig
-from med42lib.train.worker import check_precision, deepspeed_config
+from med42lib.train.worker.training import check_precision, deepspeed_config
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""What each training process does under torchrun. The only module that knows DeepSpeed."""
+"""What each training process does under torchrun. The only module that knows DeepSpeed.
+
+read the job ─► join the others ─► node's first process fetches data and base ─► train ─► first of all puts the output
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,40 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.log import set_up_logging
 from med42lib.core.progress import progress
+from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.formats.packed import PackedDataset
-from med42lib.store.artifacts import Target
+from med42lib.store.address import open_store
+from med42lib.store.artifacts import Source, Target, give_usual_modes
+from med42lib.store.identity import HashCache
+from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import count_steps, steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.job import OUTPUT, TrainingJob, reported_errors
 from med42lib.train.recipe import Recipe
-from med42lib.train.request import Request, reported_errors
 from med42lib.train.schedule import Schedule
 
 if TYPE_CHECKING:
     from med42lib.train.loop import StepResult
 
+MAX_FETCH_TIME = timedelta(hours=6)
+"""How long processes wait for the first of their node to fetch data and base model."""
 
-def run_worker(request_file: Path) -> None:
-    """Train as the request says; an error ends the process and is left in the request's failure file."""
-    request = Request.read(request_file)
-    with reported_errors(request.failure, request.trained):
+
+def run_training(job_address: str) -> None:
+    """Train as the job says; an error ends the process, and the first one is left at the job's address."""
+    job = TrainingJob.read(job_address)
+    scratch_root = open_store(job.store).scratch_root()
+    with attempt_folder(scratch_root, "train-process") as scratch, reported_errors(job_address, scratch):
         set_up_logging()
-        _join_processes(request.config)
-        _train(request)
+        _join_processes(job.config)
+        _train(job, scratch)
         _leave_processes()
 
 
@@ -39,8 +51,9 @@ def _join_processes(config: TrainConfig) -> None:
     """Connect the processes: NCCL between GPUs, gloo otherwise."""
     import torch
 
-    # torch reads the variable when it is imported, and a fork has torch from its parent.
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        # torch reads the variable when it is imported, and a fork has torch from its parent.
+        torch.set_num_threads(int(threads))
     on_gpu = torch.cuda.is_available()
     # DeepSpeed and PEFT use names that torch and transformers will drop, and are told so at every call.
     warnings.simplefilter("ignore", FutureWarning)
@@ -48,6 +61,26 @@ def _join_processes(config: TrainConfig) -> None:
     check_precision(config.precision, _supported_formats())
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
+
+
+def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:
+    """Give the folders of the packed data and the base model, which the first process of each node fetches.
+
+    Processes of one node read the same files. Which they are goes round among all, since only a node's own are of use.
+    """
+    from torch import distributed
+
+    node, fetched = os.environ.get("GROUP_RANK", "0"), None
+    if os.environ["LOCAL_RANK"] == "0":
+        hashes = HashCache(open_store(job.store))
+        packed = Source(job.packed, cache=scratch / "packed", hashes=hashes).path()
+        model = Source(job.model, cache=scratch / "model", hashes=hashes).path(MODEL_FOLDER)
+        fetched = packed.absolute(), model.absolute()
+    found: list[tuple[str, tuple[Path, Path] | None]] = [("", None)] * distributed.get_world_size()
+    # Not over NCCL, whose watchdog ends what waits for minutes.
+    group = distributed.new_group(backend="gloo", timeout=MAX_FETCH_TIME)
+    distributed.all_gather_object(found, (node, fetched), group=group)
+    return next(folders for name, folders in found if name == node and folders is not None)
 
 
 def import_deepspeed(accelerator: str) -> Any:
@@ -119,25 +152,35 @@ def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
     }
 
 
-def _train(request: Request) -> None:
+def _train(job: TrainingJob, scratch: Path) -> None:
     import torch
     from torch import distributed
 
     started = time.monotonic()
-    data = PackedDataset(request.packed)
-    target = Target(request.trained)
-    engine = _engine(request)
-    torch.manual_seed(request.config.seed + distributed.get_rank())
-    recipe = _run_steps(engine, data, request.config, target)
-    _save(engine.module, request)
+    packed, base = _fetch(job, scratch)
+    data, target = PackedDataset(packed), Target(scratch / "out")
+    target.folder.mkdir()
+    engine = _engine(job.config, base)
+    torch.manual_seed(job.config.seed + distributed.get_rank())
+    recipe = _run_steps(engine, data, job.config, target)
+    _save(engine.module, job, base, target.folder)
     if distributed.get_rank() == 0:
-        recipe.write(request.trained)
+        recipe.write(target.folder)
         target.metric("trainable_parameters", recipe.trainable_parameters)
         target.metric("total_parameters", recipe.total_parameters)
         target.metric("train_seconds", time.monotonic() - started)
+        _put(job, target)
 
 
-def _engine(request: Request) -> Any:
+def _put(job: TrainingJob, target: Target) -> None:
+    """Put the output into the store; the driver seals it."""
+    entries = target.files()
+    give_usual_modes(target.folder)
+    job.upload.put_files(OUTPUT, target.folder, entries)
+    job.write_files(entries)
+
+
+def _engine(config: TrainConfig, base: Path) -> Any:
     import deepspeed
     from torch import distributed
     from torch.optim import AdamW
@@ -145,11 +188,10 @@ def _engine(request: Request) -> Any:
 
     from med42lib.train.model import load_model, parameter_groups
 
-    config = request.config
     settings = deepspeed_config(config, distributed.get_world_size())
     # While this object lives, transformers builds models split between the processes (ZeRO-3).
     announcement = HfDeepSpeedConfig(settings)
-    model = load_model(request.model, config)
+    model = load_model(base, config)
     optimizer = AdamW(
         parameter_groups(model, config.weight_decay),
         lr=config.learning_rate,
@@ -199,10 +241,18 @@ def _reported(results: Iterator[StepResult], target: Target, num_steps: int) -> 
             yield result
 
 
-def _save(model: Any, request: Request) -> None:
+def _save(model: Any, job: TrainingJob, base: Path, folder: Path) -> None:
     import deepspeed
     from torch import distributed
 
     from med42lib.train.weights import save_trained
 
-    save_trained(model, request, gather=deepspeed.zero.GatheredParameters, writes=distributed.get_rank() == 0)
+    save_trained(
+        model,
+        folder,
+        method=job.config.method,
+        base=base,
+        base_name=job.base_name,
+        gather=deepspeed.zero.GatheredParameters,
+        writes=distributed.get_rank() == 0,
+    )

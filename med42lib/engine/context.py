@@ -1,0 +1,34 @@
+"""What a stage may know of the call that it is in.
+
+A stage gets it if its signature has a keyword parameter of this type; most need none. Nothing of it enters the digest
+of an output: the same work under another attempt is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from med42lib.store.address import open_store
+from med42lib.store.cache import StageCache
+from med42lib.store.publish import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """One call of a stage.
+
+    `upload` is the attempt: other processes, on this machine or another, put files of its outputs with it, and
+    `Target.received` takes them into account. `cache` keeps work between runs.
+    """
+
+    key: str
+    store: str
+    upload: Upload
+    cache: StageCache
+
+    @classmethod
+    def in_folder(cls, folder: Path, stage: str, *, key: str = "key") -> StageContext:
+        """Make the context of a call outside the runner, on a store in a folder."""
+        store = open_store(str(folder / "store"))
+        return cls(key, store.address, Upload(store, f"{stage}/{key}"), StageCache(store.address, stage, folder))

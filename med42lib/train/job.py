@@ -1,0 +1,186 @@
+"""What the driver of a training tells its processes, and what they tell it: small JSON files beside the output.
+
+    train/<key>/<attempt>/job/job.json         settings, and the addresses of what is read and written
+    train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once
+    train/<key>/<attempt>/job/files.json       what was trained: the files that were put, with size and sha256
+    train/<key>/<attempt>/trained/...          those files
+
+A job holds no path of a machine, so its processes may be anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from med42lib.core.errors import (
+    DataError,
+    DivergedError,
+    EnvironmentProblem,
+    Med42Error,
+    NoSpaceError,
+    StoreError,
+    TrainingProcessError,
+    full_disk,
+)
+from med42lib.store.address import join_address, open_store
+from med42lib.store.manifest import FileEntry
+from med42lib.store.publish import Upload
+from med42lib.train.config import TrainConfig
+
+OUTPUT = "trained"
+_FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
+_ERRORS: dict[str, type[Med42Error]] = {
+    kind.__name__: kind for kind in (DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError)
+}
+_LOSS_SCALE_MESSAGE = "loss scale already at minimum"  # DeepSpeed raises a bare Exception
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What to train, on what, and where to."""
+
+    config: TrainConfig
+    packed: str
+    """Address of the packed data."""
+    model: str
+    """Address of the base model."""
+    base_name: str
+    """What the adapter calls its base model: a name that means the same on every machine."""
+    store: str
+    """Address of the store that the output goes to."""
+    prefix: str
+    """Stage and key of the output."""
+    attempt: str
+    """Name of the attempt at it."""
+
+    @property
+    def address(self) -> str:
+        """Where the job is written."""
+        return join_address(self.store, self.prefix, self.attempt, _FOLDER)
+
+    @property
+    def upload(self) -> Upload:
+        """The attempt that the job's files belong to."""
+        return Upload(open_store(self.store), self.prefix, self.attempt)
+
+    def write(self) -> None:
+        """Write the job to its address."""
+        values = {**asdict(self), "config": self.config.model_dump()}
+        open_store(self.address).put_once(_JOB_FILE, json.dumps(values, indent=1).encode())
+
+    @classmethod
+    def read(cls, address: str) -> TrainingJob:
+        """Read what `write` wrote.
+
+        Raises:
+            DataError: If there is no job at the address.
+        """
+        content = open_store(address).read(_JOB_FILE)
+        if content is None:
+            raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
+        values = json.loads(content)
+        return cls(config=TrainConfig.model_validate(values.pop("config")), **values)
+
+    def write_files(self, entries: Sequence[FileEntry]) -> None:
+        """Say which files of the output were put."""
+        open_store(self.address).put_once(_FILES_FILE, json.dumps([asdict(entry) for entry in entries]).encode())
+
+    def read_files(self) -> tuple[FileEntry, ...]:
+        """Read what `write_files` wrote.
+
+        Raises:
+            TrainingProcessError: If training ended without having put its output.
+        """
+        values = json.loads(self._read(f"{_FOLDER}/{_FILES_FILE}"))
+        return tuple(FileEntry.parse(entry, where=self.address) for entry in values)
+
+    def read_output(self, name: str) -> bytes:
+        """Read a small file of the output; errors as in `read_files`."""
+        return self._read(f"{OUTPUT}/{name}")
+
+    def _read(self, name: str) -> bytes:
+        content = open_store(self.upload.address).read(name)
+        if content is None:
+            raise TrainingProcessError(
+                f"training ended without {self.upload.address}/{name}; run the same command again to go on"
+            )
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a training process ended; `kind` is the error's class."""
+
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BaseException, where: object) -> Failure:
+        """Describe an error; a full disk is named as such, whichever library met it.
+
+        Args:
+            error: The error.
+            where: What was written to.
+        """
+        error = full_disk(error, f"below {where}") or error
+        if _LOSS_SCALE_MESSAGE in str(error):
+            return cls(
+                DivergedError.__name__,
+                "training diverged: with float16, gradients overflow however far the loss is scaled down. Lower "
+                "train's learning_rate, lengthen warmup_steps, or set precision to bfloat16 or float32, then run again",
+            )
+        message = str(error) if isinstance(error, Med42Error) else f"{type(error).__name__}: {error}"
+        if type(error).__name__ == "OutOfMemoryError":
+            message += (
+                "\nLower train's chunks_per_forward, set gradient_checkpointing: true, or train on more processes"
+            )
+        return cls(type(error).__name__, message)
+
+    def write(self, job_address: str) -> None:
+        """Write the failure unless there is one already: the first to fail knows the reason."""
+        open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def read(cls, job_address: str) -> Failure | None:
+        """Read the failure; None if none was written."""
+        content = open_store(job_address).read(_FAILURE_FILE)
+        return None if content is None else cls(**json.loads(content))
+
+    def to_error(self, output_tail: str) -> Med42Error:
+        """Give the error to raise in the stage.
+
+        Args:
+            output_tail: Last lines of the processes' output, shown if the error is none of ours.
+        """
+        if self.kind in _ERRORS:
+            return _ERRORS[self.kind](self.message)
+        return TrainingProcessError(
+            f"a training process died: {self.message}\nlast lines of its output:\n{output_tail}\n"
+            "Run the same command again to go on: finished stages are kept"
+        )
+
+
+@contextmanager
+def reported_errors(job_address: str, output: Path) -> Iterator[None]:
+    """Leave an error that ends the block at the job's address, and end this process with exit code 1.
+
+    It is also shown with its traceback, unless it is one that the stage reports in its own words or the
+    consequence of another process's error.
+
+    Args:
+        job_address: Where `Failure.read` will find it.
+        output: The folder that this process writes to.
+    """
+    try:
+        yield
+    except Exception as error:
+        described = Failure.of(error, output)
+        if described.kind not in _ERRORS and Failure.read(job_address) is None:
+            traceback.print_exception(error)
+        described.write(job_address)
+        raise SystemExit(1) from error

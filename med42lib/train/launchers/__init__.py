@@ -1,0 +1,39 @@
+"""Where training processes run: on this machine, or wherever another launcher starts them."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from med42lib.core.errors import EnvironmentProblem
+from med42lib.train.job import TrainingJob
+from med42lib.train.launchers.local import LocalLauncher
+
+LAUNCHER_VARIABLE = "MED42_LAUNCHER"
+_LAUNCHERS = {"local": LocalLauncher}
+
+
+class Launcher(Protocol):
+    """Starts a training's processes, and waits for them."""
+
+    num_processes: int
+    """Training processes on all nodes together."""
+
+    def run(self, job: TrainingJob) -> None:
+        """Run a job, which was written to its address, to its end.
+
+        Raises:
+            Med42Error: What a training process says it failed of; TrainingProcessError if it could not say.
+        """
+
+
+def open_launcher() -> Launcher:
+    """Make the launcher that the environment asks for.
+
+    Raises:
+        EnvironmentProblem: If there is none of that name, or the environment does not suit it.
+    """
+    wanted = os.environ.get(LAUNCHER_VARIABLE, "local")
+    if wanted not in _LAUNCHERS:
+        raise EnvironmentProblem(f"{LAUNCHER_VARIABLE}={wanted!r}: expected {' or '.join(_LAUNCHERS)}; or unset it")
+    return _LAUNCHERS[wanted]()

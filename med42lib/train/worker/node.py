@@ -1,0 +1,86 @@
+"""torchrun's agent, one on each node: it starts the training processes, and says which failed, and how.
+
+Where the nodes find each other is the environment's business: torchrun's own variables, which Kubernetes' training
+operator sets (`PET_NNODES`, `PET_NODE_RANK`, `PET_NPROC_PER_NODE`, `PET_MASTER_ADDR`, ...), or `one_machine`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from med42lib.store.scratch import attempt_folder, machine_scratch
+from med42lib.train.job import Failure
+
+if TYPE_CHECKING:
+    from torch.distributed.launcher.api import LaunchConfig
+
+WORKER = "med42lib.train.worker"
+
+
+def one_machine(num_processes: int) -> dict[str, str]:
+    """Give torchrun's variables for a training on this machine alone, on a port that is free."""
+    return {
+        "PET_NNODES": "1",
+        "PET_NPROC_PER_NODE": str(num_processes),
+        "PET_RDZV_BACKEND": "c10d",
+        "PET_RDZV_ENDPOINT": "localhost:0",
+        "PET_LOCAL_ADDR": "127.0.0.1",
+    }
+
+
+def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], None] | None = None) -> bool:
+    """Run this node's part of a job under torchrun, as the environment says.
+
+    Args:
+        job_address: Where the job is written.
+        worker: The module that a training process runs.
+        fork: Called in forks of this process; without it each training process is a new Python.
+
+    Returns:
+        False if a training process failed; the reason stands at the job's address.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    for name in ("torch.distributed.elastic", "torch.distributed.run", "torch.multiprocessing"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        with attempt_folder(machine_scratch(), "torchrun") as logs:
+            config = _launch_config(logs)
+            if fork is not None:
+                config.start_method = "fork"
+                elastic_launch(config, fork)(job_address)
+            else:
+                elastic_launch(config, sys.executable)("-m", worker, "--job", job_address)
+    except ChildFailedError as error:
+        rank, failed = error.get_first_failure()
+        Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(job_address)
+        return False
+    return True
+
+
+def is_training_process(environment: Mapping[str, str]) -> bool:
+    """Tell a process that torchrun started from the one that is to start them: only torchrun counts within a node."""
+    return "LOCAL_RANK" in environment
+
+
+def _launch_config(logs: Path) -> LaunchConfig:
+    """Let torchrun read its variables itself; `logs` is for what it keeps of its processes' errors."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.run import config_from_args, parse_args
+
+    config, _, _ = config_from_args(parse_args(["-m", WORKER]))  # type: ignore[no-untyped-call]
+    config.max_restarts = 0
+    config.logs_specs = DefaultLogsSpecs(log_dir=str(logs))
+    return config
+
+
+def _describe(rank: int, exit_code: int, signal_name: str) -> str:
+    if exit_code >= 0:
+        return f"process {rank} ended with exit code {exit_code}"
+    reason = " (often: out of memory)" if signal_name == "SIGKILL" else ""
+    return f"process {rank} was killed by {signal_name}{reason}"
