@@ -57,7 +57,7 @@ def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chun
     yield f"train {label:<11}{plan.num_trained_parameters:,} of {plan.num_parameters:,} parameters ({share:.2%})"
     yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
     yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
-    yield f"  steps          {estimated}{plan.num_steps:,} of {config.chunks_per_step} chunks"
+    yield f"  steps          {estimated}{plan.num_steps:,} of {config.global_batch_size} chunks"
 
 
 def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from med42lib.report.recipe import NOT_RECORDED, Comparison, Ran, compare_with_p
 TRAIN: dict[str, Any] = {
     "warmup_steps": 100,
     "max_steps": None,
-    "final_learning_rate_share": 0.1,
+    "min_lr_ratio": 0.1,
     "adam_beta1": 0.9,
     "adam_beta2": 0.95,
     "weight_decay": 0.1,
