@@ -79,7 +79,7 @@ def test_training_examples_are_those_that_were_packed_not_all_of_the_mixture(run
     path = run.folder / "packed/packed.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_examples": 900, "num_dropped": 10}))
     (run.folder / "packed/manifest.json").unlink()
-    provenance = read_provenance({path.name: run.source(path.name) for path in run.folder.iterdir()})
+    provenance = read_provenance(run.singles(), run.of("trained"), run.of("scores"))
     assert provenance.num_examples == 1000
     assert Ran.of(provenance).num_examples == 890
 
