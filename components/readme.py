@@ -30,7 +30,7 @@ def readme(stage: Stage) -> str:
             "|---|---|---|",
             "| `config` | in | the settings below, as one JSON text |",
             "| `store` | in | address under which the outputs are put |",
-            *(f"| `{name}` | in | address |" for name in stage.sources),
+            *(f"| `{name}` | in | {_kind(stage, name)} |" for name in stage.sources),
             *(f"| `{name}` | out | address |" for name in stage.targets),
             "",
             "## Settings",
@@ -41,6 +41,10 @@ def readme(stage: Stage) -> str:
             "",
         ]
     )
+
+
+def _kind(stage: Stage, edge: str) -> str:
+    return "addresses by the models' names, as JSON" if edge in stage.mappings else "address"
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -43,21 +43,21 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
         yield "base model       its size is known once fetch_model has converted it"
         return
     model = _model_config(spec, cache)
-    for label, config in (("full", spec.train.full), ("LoRA", spec.train.lora)):
-        yield from _training_lines(label, config, model, chunks)
+    for name, config in spec.train.items():
+        yield from _training_lines(name, config, model, chunks)
 
 
-def _training_lines(label: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
+def _training_lines(name: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
     from med42lib.planning import GIBIBYTE, plan_training  # needs numpy, which not every image has
 
     plan = plan_training(config, model, num_chunks=chunks)
     share = plan.num_trained_parameters / plan.num_parameters
     gpus = ", ".join(f"{plan.min_gpus(size)} of {size} GiB" for size in GPU_GIBIBYTES)
     estimated = "" if config.max_steps else "~"
-    yield f"train {label:<11}{plan.num_trained_parameters:,} of {plan.num_parameters:,} parameters ({share:.2%})"
+    yield f"train {name:<10} {plan.num_trained_parameters:,} of {plan.num_parameters:,} parameters ({share:.2%})"
     yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
     yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
-    yield f"  steps          {estimated}{plan.num_steps:,} of {config.chunks_per_step} chunks"
+    yield f"  steps          {estimated}{plan.num_steps:,} of {config.global_batch_size} chunks"
 
 
 def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from med42lib.core.printable import brief, cut
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
+from med42lib.formats.models import ModelName
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.register.config import RegisterConfig
@@ -45,16 +46,6 @@ class Inputs(StageConfig):
     """The SentenceTransformers model that decontamination embeds with."""
 
 
-class Training(StageConfig):
-    """The two fine-tunes that are compared."""
-
-    full: TrainConfig
-    """Full-parameter fine-tuning."""
-
-    lora: TrainConfig
-    """Low-rank adaptation."""
-
-
 class RunSpec(StageConfig):
     """Everything that decides a run's result."""
 
@@ -69,7 +60,10 @@ class RunSpec(StageConfig):
     assemble: AssembleConfig
     decontaminate: DecontaminateConfig
     pack: PackConfig
-    train: Training
+    train: dict[ModelName, TrainConfig]
+    """The fine-tunes, any number of them, each under a name of its own: `full`, `lora_r64`, `full_seed2`. All start
+    from the base model; `{}` trains none, and the base alone is scored."""
+
     evaluate: EvaluateConfig
     report: ReportConfig
     package_model: PackageModelConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,10 @@ from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
 from med42lib.store.address import absolute_address
 
+_FORMS = {False: "text", True: "addresses by their names, in JSON"}
+_REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+"""How Kubeflow refers to another parameter of the same task."""
+
 DESCRIPTION = """\
 Run one stage. Its outputs go into the store under a name made of their content; an output that is already there is
 reused. Prints the outputs' addresses as JSON.
@@ -25,6 +30,7 @@ by hand:
   med42 stage assemble --spec pipelines/specs/demo.yaml --store runs/demo \\
       --input data=package:med42lib/demo/data/training
   med42 stage train --spec SPEC --section train.lora --store runs/demo --input packed=... --input model=...
+  med42 stage package_model --spec SPEC --input base=... --input trained.full=... --input trained.lora=...
 in a Kubeflow container:
   med42 stage assemble --executor-input '{{$}}'
 """
@@ -34,7 +40,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", choices=sorted(STAGES), metavar="NAME", help=", ".join(STAGES))
     parser.add_argument("--executor-input", metavar="JSON", help="Kubeflow's executor input, or @FILE that holds it")
     parser.add_argument("--spec", type=Path, help="run specification that holds the stage's settings")
-    parser.add_argument("--section", help="section of the spec (default: the stage's name; train.full, train.lora)")
+    parser.add_argument("--section", help="section of the spec (default: the stage's name; for train: train.NAME)")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
     parser.add_argument("--store", default="runs/store", help="address of the store (default: %(default)s)")
     parser.add_argument("--input", action="append", default=[], dest="inputs", metavar="EDGE=ADDRESS")
@@ -60,19 +66,46 @@ def request_from_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> Request
         ConfigError: If a parameter is missing, null or not text.
     """
     given = executor_input.get("inputs", {}).get("parameterValues", {})
-    needed = ("config", "store", *stage.sources)
+    sources = {
+        edge: given.get(edge) if edge not in stage.mappings else _addresses(given, edge) for edge in stage.sources
+    }
+    needed = {"config": given.get("config"), "store": given.get("store"), **sources}
     problems = [
-        Problem(name, f"is required as text (given: {given.get(name)!r})")
-        for name in needed
-        if not isinstance(given.get(name), str)
+        Problem(name, f"is required as {_FORMS[name in stage.mappings]} (given: {brief(given.get(name))})")
+        for name, value in needed.items()
+        if value is None or (name not in stage.mappings and not isinstance(value, str))
     ]
     if problems:
         raise ConfigError(f"parameters of {stage.name}", problems)
-    return Request(
-        _load_json(given["config"]),
-        absolute_address(given["store"]),
-        {e: absolute_address(given[e]) for e in stage.sources},
-    )
+    return Request(_load_json(given["config"]), absolute_address(given["store"]), _absolute(sources))
+
+
+def _addresses(given: Mapping[str, Any], edge: str) -> dict[str, str] | None:
+    """Read an edge's addresses by their names; None if that is not what was given.
+
+    Kubeflow passes outputs of several tasks in one parameter as references to other parameters of the same task.
+    Its local runner puts the addresses in their places, a cluster's may leave that to who reads them.
+    """
+    value = given.get(edge)
+    values = _load_json(value) if isinstance(value, str) else value
+    if not isinstance(values, Mapping):
+        return None
+    found = {name: _dereferenced(address, given) for name, address in values.items()}
+    return found if all(isinstance(address, str) for address in found.values()) else None
+
+
+def _dereferenced(value: object, given: Mapping[str, Any]) -> Any:
+    reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    return value if reference is None else given.get(reference[1])
+
+
+def _absolute(sources: Mapping[str, Any]) -> dict[str, str | Mapping[str, str]]:
+    return {
+        edge: absolute_address(given)
+        if isinstance(given, str)
+        else {name: absolute_address(address) for name, address in given.items()}
+        for edge, given in sources.items()
+    }
 
 
 def write_kfp_outputs(executor_input: Mapping[str, Any], result: Result) -> None:
@@ -90,17 +123,28 @@ def write_kfp_outputs(executor_input: Mapping[str, Any], result: Result) -> None
 
 def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
     given = dict(entry.partition("=")[::2] for entry in arguments.inputs)
-    problems = [Problem(f"--input {edge}", "is required: an address") for edge in stage.sources if edge not in given]
-    problems += [Problem(f"--input {edge}", f"{stage.name} has no such input") for edge in given.keys() - stage.sources]
+    sources: dict[str, Any] = {edge: {} for edge in stage.mappings}
+    problems = []
+    for name, address in given.items():
+        edge, _, member = name.partition(".")
+        if edge in stage.mappings and member:
+            sources[edge][member] = address
+        elif name in stage.sources and name not in stage.mappings:
+            sources[name] = address
+        else:
+            problems.append(Problem(f"--input {name}", f"{stage.name} has no such input; it has {_names(stage)}"))
+    problems += [Problem(f"--input {edge}", "is required: an address") for edge in stage.sources if edge not in sources]
     if arguments.spec is None:
         problems.append(Problem("--spec", "is required unless --executor-input is given"))
     if problems:
         raise ConfigError(f"med42 stage {stage.name}", sorted(problems, key=str))
     section = arguments.section or stage.name
     config = _section(arguments.spec, arguments.overrides, section)
-    return Request(
-        config, absolute_address(arguments.store), {edge: absolute_address(address) for edge, address in given.items()}
-    )
+    return Request(config, absolute_address(arguments.store), _absolute(sources))
+
+
+def _names(stage: Stage) -> str:
+    return ", ".join(f"{edge}.NAME" if edge in stage.mappings else edge for edge in stage.sources)
 
 
 def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, Any]:

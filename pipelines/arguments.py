@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from med42lib.core.config import StageConfig
 from med42lib.spec import RunSpec
 
 
 def pipeline_arguments(spec: RunSpec) -> dict[str, str]:
     """Fill every parameter of the pipeline but `store`, which is where a run happens, not what it is."""
-    configs = {
+    configs: dict[str, StageConfig] = {
         "fetch_model": spec.fetch_model,
         "benchmarks": spec.benchmarks,
         "assemble": spec.assemble,
         "decontaminate": spec.decontaminate,
         "pack": spec.pack,
-        "train_full": spec.train.full,
-        "train_lora": spec.train.lora,
+        **{f"train_{name}": settings for name, settings in spec.train.items()},
         "evaluate": spec.evaluate,
         "report": spec.report,
         "package_model": spec.package_model,

@@ -20,9 +20,10 @@ def compile_spec(spec_path: Path, output: Path) -> None:
 
     from pipelines.med42 import med42
 
-    parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(load_spec(spec_path))}
+    spec = load_spec(spec_path)
+    parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     output.parent.mkdir(parents=True, exist_ok=True)
-    Compiler().compile(med42, str(output), pipeline_parameters=parameters)
+    Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=parameters)
     output.write_text(without_versions(output.read_text(encoding="utf-8")), encoding="utf-8")
 
 

@@ -41,7 +41,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
     open_store(store).check()
     check_tracking(store)
     addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
-    return run_on_host(med42, {**pipeline_arguments(spec), **addresses, "store": store})
+    return run_on_host(med42(list(spec.train)), {**pipeline_arguments(spec), **addresses, "store": store})
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

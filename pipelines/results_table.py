@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from med42lib.core.printable import cut, one_line
 
 SUBSETS = ("all", "clean")
-MODELS = ("base", "full", "lora")
 Cells = Mapping[tuple[str, str], Mapping[str, str]]
 
 
@@ -23,20 +22,21 @@ def results_table(results_csv: str) -> str:
     rows: dict[str, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
     for row in csv.DictReader(io.StringIO(results_csv)):
         rows[row["benchmark"]][row["subset"], row["model"]] = row
-    heading = f"{'accuracy, %':<30}" + "".join(f"{subset:>8}" + _models(MODELS) for subset in SUBSETS)
-    return "\n".join([heading, *(_line(benchmark, cells) for benchmark, cells in rows.items())])
+    models = list(dict.fromkeys(model for cells in rows.values() for _, model in cells))
+    heading = f"{'accuracy, %':<30}" + "".join(f"{subset:>8}" + _models(models, models) for subset in SUBSETS)
+    return "\n".join([heading, *(_line(benchmark, models, cells) for benchmark, cells in rows.items())])
 
 
-def _line(benchmark: str, cells: Cells) -> str:
-    return f"{cut(one_line(benchmark), 29):<30}" + "".join(_subset(cells, subset) for subset in SUBSETS)
+def _line(benchmark: str, models: Sequence[str], cells: Cells) -> str:
+    return f"{cut(one_line(benchmark), 29):<30}" + "".join(_subset(cells, subset, models) for subset in SUBSETS)
 
 
-def _subset(cells: Cells, subset: str) -> str:
-    if (subset, MODELS[0]) not in cells:
-        return f"{'–':>8}" + _models("–" * len(MODELS))
-    found = [cells[subset, model] for model in MODELS]
-    return f"{int(found[0]['n']):>8,}" + _models([f"{100 * float(cell['accuracy']):.1f}" for cell in found])
+def _subset(cells: Cells, subset: str, models: Sequence[str]) -> str:
+    if (subset, models[0]) not in cells:
+        return f"{'–':>8}" + _models(models, "–" * len(models))
+    found = [cells[subset, model] for model in models]
+    return f"{int(found[0]['n']):>8,}" + _models(models, [f"{100 * float(cell['accuracy']):.1f}" for cell in found])
 
 
-def _models(texts: list[str] | tuple[str, ...] | str) -> str:
-    return "".join(f"{text:>7}" for text in texts)
+def _models(models: Sequence[str], texts: Sequence[str]) -> str:
+    return "".join(f"{text:>{max(7, len(model) + 2)}}" for model, text in zip(models, texts, strict=True))

@@ -101,7 +101,7 @@ def test_the_plan_says_parameters_memory_and_steps(capsys: pytest.CaptureFixture
     assert "training data" in shown
     assert "train full" in shown
     assert "parameters (100.00%)" in shown
-    assert "train LoRA" in shown
+    assert "train lora" in shown
     assert "steps" in shown
 
 

@@ -36,7 +36,7 @@ def test_files_and_bytes_are_counted_and_nothing_is_hashed(
     lines = list(plan_lines(spec_of(data), tmp_path / "cache"))
     assert f"training data    2 files, 0.0 MB in {data}" in lines
     assert "chunks           ~10 of 128 tokens if every source is used whole" in lines
-    assert any(line.startswith("train LoRA") for line in lines)
+    assert any(line.startswith("train lora") for line in lines)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from med42lib.planning import Shapes, count_lora_parameters, count_parameters, p
 from med42lib.train.config import LoraConfig, TrainConfig
 from tests.tiny_llama import make_llama
 
-FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, chunks_per_step=4, seed=7)
+FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, global_batch_size=4, seed=7)
 LLAMA_2_7B: dict[str, object] = {
     "vocab_size": 32000,
     "hidden_size": 4096,
@@ -67,7 +67,7 @@ def test_under_lora_the_base_takes_only_its_weights() -> None:
 
 
 def test_steps_come_from_chunks_and_epochs() -> None:
-    settings = FULL.model_copy(update={"chunks_per_step": 128, "epochs": 3})
+    settings = FULL.model_copy(update={"global_batch_size": 128, "epochs": 3})
     assert plan_training(settings, LLAMA_2_7B, num_chunks=64_530).num_steps == 3 * 505
 
 

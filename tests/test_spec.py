@@ -26,10 +26,25 @@ def test_every_spec_that_is_shipped_is_sound(path: Path) -> None:
 
 def test_an_override_changes_one_field_and_is_typed() -> None:
     changed = load_spec(DEMO, ["train.full.learning_rate=1e-3", "train.lora.max_steps=null", "report.title='A: B'"])
-    assert changed.train.full.learning_rate == 0.001
-    assert changed.train.lora.max_steps is None
+    assert changed.train["full"].learning_rate == 0.001
+    assert changed.train["lora"].max_steps is None
     assert changed.report.title == "A: B"
-    assert changed.train.lora.learning_rate == load_spec(DEMO).train.lora.learning_rate
+    assert changed.train["lora"].learning_rate == load_spec(DEMO).train["lora"].learning_rate
+
+
+SOME_LORA = "{method: lora, learning_rate: 1, warmup_steps: 0, epochs: 1, global_batch_size: 4, seed: 1}"
+
+
+def test_any_number_of_models_may_be_trained_each_under_its_name() -> None:
+    assert load_spec(DEMO, ["train={}", "package_model.candidate=base"]).train == {}
+    spec = load_spec(DEMO, [f"train.lora_r64={SOME_LORA}", "train.lora_r64.lora.rank=64"])
+    assert list(spec.train) == ["full", "lora", "lora_r64"]
+    assert spec.train["lora_r64"].lora.rank == 64
+
+
+@pytest.mark.parametrize("name", ["LoRA", "_a", "2", "a-b", "a" * 32, "ä"])
+def test_a_models_name_is_short_and_plain(name: str) -> None:
+    assert set(problems_of(DEMO, f"train.{name}={SOME_LORA}")) == {f"train.{name}"}
 
 
 def test_all_problems_are_listed_at_once_each_with_its_path() -> None:

@@ -32,6 +32,24 @@ def test_missing_and_null_parameters_are_listed_alike() -> None:
     assert [problem.where for problem in caught.value.problems] == ["store", "dataset", "model"]
 
 
+REFERENCE = "{{$.inputs.parameters['pipelinechannel--train-2-trained']}}"
+
+
+@pytest.mark.parametrize("trained", [{"lora": "s3://lora"}, '{"lora": "s3://lora"}', {"lora": REFERENCE}, {}, "{}"])
+def test_addresses_by_name_come_as_an_object_as_text_or_as_references(trained: object) -> None:
+    others = {"pipelinechannel--train-2-trained": "s3://lora"}
+    asked = executor_input(config="{}", store="s3://bucket/x", base="s3://base", trained=trained, **others)
+    request = request_from_kfp(STAGES["package_model"], asked)
+    expected = {"trained.lora": "s3://lora"} if "lora" in str(trained) else {}
+    assert dict(request.addresses()) == {"base": "s3://base", **expected}
+
+
+@pytest.mark.parametrize("trained", [None, "[1]", {"lora": 1}, {"lora": REFERENCE}, 3.0])
+def test_what_are_no_addresses_by_name_is_refused(trained: object) -> None:
+    with pytest.raises(ConfigError):
+        request_from_kfp(STAGES["package_model"], executor_input(config="{}", store="x", base="y", trained=trained))
+
+
 def test_settings_that_are_no_json_object_are_shown() -> None:
     for config in ("{", "[1]"):
         with pytest.raises(ConfigError, match="JSON"):
@@ -99,6 +117,19 @@ def test_by_hand_all_missing_inputs_are_listed(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().err
     for part in ("--input dataset: is required", "--input model: is required", "no such input", "--spec"):
         assert part in shown
+
+
+def test_by_hand_a_models_address_is_given_under_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("full", "base"):
+        (tmp_path / name / "model").mkdir(parents=True)
+        (tmp_path / name / "model/weights.safetensors").write_text(name)
+    (tmp_path / "full/MLmodel").write_text("flavors: {}")
+    inputs = ["--input", f"base={tmp_path}/base", "--input", f"trained.full={tmp_path}/full"]
+    assert main(["stage", "package_model", "--spec", DEMO, "--store", str(tmp_path / "store"), *inputs]) == 0
+    address = json.loads(capsys.readouterr().out)["package"]
+    assert json.loads((Path(address) / "package.json").read_text())["candidate"] == "full"
+    assert main(["stage", "package_model", "--spec", DEMO, "--input", "base=x", "--input", "trained=y"]) == 2
+    assert "--input trained: package_model has no such input; it has base, trained.NAME" in capsys.readouterr().err
 
 
 def test_a_section_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:

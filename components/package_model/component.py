@@ -10,8 +10,7 @@ def package_model(
     config: str,
     store: str,
     base: str,
-    full: str,
-    lora: str,
+    trained: dict,  # type: ignore[type-arg]
     package: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Make the chosen model one folder that MLflow loads."""

@@ -9,7 +9,7 @@ from components.common import stage_container
 def register(
     config: str,
     store: str,
-    full: str,
+    trained: dict,  # type: ignore[type-arg]
     package: str,
     report: str,
     registered: dsl.OutputPath(str),  # type: ignore[valid-type]

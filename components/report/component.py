@@ -13,11 +13,8 @@ def report(
     items: str,
     contamination: str,
     packed: str,
-    full: str,
-    lora: str,
-    base_scores: str,
-    full_scores: str,
-    lora_scores: str,
+    trained: dict,  # type: ignore[type-arg]
+    scores: dict,  # type: ignore[type-arg]
     report: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Write the tables, figures and statistics of the run."""

@@ -45,8 +45,8 @@ TRAINING = TrainConfig(
     learning_rate=2e-3,
     warmup_steps=50,
     epochs=6,
-    chunks_per_step=20,
-    chunks_per_forward=10,
+    global_batch_size=20,
+    micro_batch_size=10,
     zero_stage=1,
     seed=SEED,
 )

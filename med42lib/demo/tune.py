@@ -52,7 +52,7 @@ def tune(spec: RunSpec, store: str) -> Iterator[Trial]:
         return float(json.loads(scores.path("summary.json").read_text())["medqa"]["accuracy"])
 
     yield Trial("base", 0.0, accuracy(base))
-    for config in (spec.train.full, spec.train.lora):
+    for config in spec.train.values():
         for rate in RATES[config.method]:
             trained = run("train", _with_rate(config, rate), packed=packed, model=base)["trained"]
             yield Trial(config.method, rate, accuracy(trained))

@@ -27,7 +27,7 @@ from med42lib.engine.context import StageContext
 from med42lib.engine.key import output_key
 from med42lib.engine.stage import Stage
 from med42lib.store.address import open_store
-from med42lib.store.artifacts import Source, Target, give_usual_modes
+from med42lib.store.artifacts import Source, Sources, Target, give_usual_modes
 from med42lib.store.base import Store
 from med42lib.store.cache import StageCache
 from med42lib.store.identity import HashCache
@@ -48,11 +48,22 @@ RECORDED_PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a stage is asked to do: its settings, where its outputs go, and where its inputs are."""
+    """What a stage is asked to do: its settings, where its outputs go, and where its inputs are.
+
+    The addresses of an input that is `Sources` are a mapping from names.
+    """
 
     config: Mapping[str, object]
     store: str
-    sources: Mapping[str, str]
+    sources: Mapping[str, str | Mapping[str, str]]
+
+    def addresses(self) -> Iterator[tuple[str, str]]:
+        """Give each input's address by its edge, that of a member by edge and name: `trained.lora`."""
+        for edge, given in self.sources.items():
+            if isinstance(given, str):
+                yield edge, given
+            else:
+                yield from ((f"{edge}.{name}", address) for name, address in sorted(given.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,16 @@ class _Call:
     def prefix(self) -> str:
         return f"{self.stage.name}/{self.key}"
 
+    def arguments(self) -> dict[str, Source | Sources]:
+        return {
+            edge: self._members(edge) if edge in self.stage.mappings else self.sources[edge]
+            for edge in self.stage.sources
+        }
+
+    def _members(self, edge: str) -> Sources:
+        start = f"{edge}."
+        return {name.removeprefix(start): source for name, source in self.sources.items() if name.startswith(start)}
+
 
 def run_stage(stage: Stage, request: Request) -> Result:
     """Run a stage, or find what an earlier run of the same stage on the same inputs left.
@@ -92,8 +113,7 @@ def run_stage(stage: Stage, request: Request) -> Result:
     with attempt_folder(store.scratch_root(), stage.name) as scratch:
         hashes = HashCache(store)
         sources = {
-            name: Source(address, cache=scratch / "in" / name, hashes=hashes)
-            for name, address in request.sources.items()
+            name: Source(address, cache=scratch / "in" / name, hashes=hashes) for name, address in request.addresses()
         }
         key = output_key(stage, config, {name: source.digest for name, source in sources.items()})
         hashes.save(scratch)
@@ -119,7 +139,7 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
         target.folder.mkdir(parents=True)
     started = time.monotonic()
     with _disk_errors(scratch):
-        stage.function(call.config, **call.sources, **targets, **dict.fromkeys(stage.contexts, context))
+        stage.function(call.config, **call.arguments(), **targets, **dict.fromkeys(stage.contexts, context))
     seconds = time.monotonic() - started
     unwritten = [name for name, target in targets.items() if not target.written]
     if unwritten:

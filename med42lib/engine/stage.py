@@ -1,4 +1,4 @@
-"""What a stage is: a function `stage(config, *, <input>: Source, <output>: Target)`, found by name.
+"""What a stage is: a function `stage(config, *, <input>: Source | Sources, <output>: Target)`, found by name.
 
 The few that need it also name a `StageContext`. The edges are read off the function's signature and its code off its
 imports; nothing about a stage is declared twice.
@@ -17,7 +17,7 @@ from med42lib.core.config import StageConfig
 from med42lib.core.named_modules import module_names
 from med42lib.engine.closure import Closure, closure, module_file
 from med42lib.engine.context import StageContext
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Sources, Target
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,13 @@ class Stage:
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Names of its inputs, in the signature's order."""
-        return self._edges(Source)
+        """Names of its inputs, those of several addresses among them, in the signature's order."""
+        return self._edges(Source, Sources)
+
+    @cached_property
+    def mappings(self) -> tuple[str, ...]:
+        """Names of those inputs that are `Sources`: a mapping from names to addresses."""
+        return self._edges(Sources)
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
@@ -81,10 +86,10 @@ class Stage:
         paths = sorted(path for pattern in self.data for path in folder.glob(pattern))
         return {path.relative_to(folder).as_posix(): path for path in paths if not path.name.startswith(".")}
 
-    def _edges(self, kind: type) -> tuple[str, ...]:
+    def _edges(self, *kinds: object) -> tuple[str, ...]:
         parameters = inspect.signature(self.function, eval_str=True).parameters.values()
         edges = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        return tuple(p.name for p in edges if p.annotation is kind)
+        return tuple(p.name for p in edges if p.annotation in kinds)
 
 
 def _folder(package: str) -> Path:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from med42lib.core.config import StageConfig
+from med42lib.formats.models import ModelName
 
 
 class PackageModelConfig(StageConfig):
-    """Which of the two fine-tunes is to be registered."""
+    """Which of the models is to be registered."""
 
-    candidate: Literal["full", "lora"]
-    """The fine-tune that becomes the new version of the registered model."""
+    candidate: ModelName
+    """The model that becomes the new version of the registered model: its name in `train`, or `base`."""

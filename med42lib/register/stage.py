@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from med42lib import __version__
+from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.register.config import RegisterConfig
 from med42lib.register.tracking import alone_with, check_tracking, quiet_mlflow, tracking_address, ui_command
 from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
 
@@ -27,7 +28,7 @@ ALIAS = "candidate"
 _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 
 
-def register(config: RegisterConfig, *, full: Source, package: Source, report: Source, registered: Target) -> None:
+def register(config: RegisterConfig, *, trained: Sources, package: Source, report: Source, registered: Target) -> None:
     """Record the run in MLflow, register the candidate's weights where they lie, and move the alias to them.
 
     All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, not even one
@@ -36,8 +37,8 @@ def register(config: RegisterConfig, *, full: Source, package: Source, report: S
 
     Args:
         config: Where in MLflow.
-        full: The full fine-tune, which is itself what MLflow loads if it is the candidate.
-        package: What `package_model` wrote: which model is the candidate, and an adapter's loadable folder.
+        trained: The fine-tunes by the models' names; a full one is itself what MLflow loads if it is the candidate.
+        package: What `package_model` wrote: which model is the candidate, and a loadable folder if that is none.
         report: The report. Everything it and the package were made from is the run.
         registered: Gets `registered.json`: model, alias, source and weights, but no ids. Those are MLflow's to give,
             and are others once its database was deleted.
@@ -47,17 +48,18 @@ def register(config: RegisterConfig, *, full: Source, package: Source, report: S
         AccessError: If MLflow rejects the credentials.
         DataError: If an input is not the output of a stage.
     """
-    model = package if package.has(MLMODEL_FILE) else full
-    check_tracking(model.address)
+    check_tracking(package.address)
     quiet_mlflow()
     from med42lib.register.registry import Registry
 
-    source = _source_uri(model.address)
     with TemporaryDirectory(prefix="med42-register-") as cache, alone_with(tracking_address()):
         registry = Registry(tracking_address())
-        lineage = trace(full, package, report, cache=Path(cache))
+        lineage = trace(*trained.values(), package, report, cache=Path(cache))
+        candidate = str(lineage.at(package.address).manifest.config["candidate"])
+        model = package if package.has(MLMODEL_FILE) else _candidate(candidate, trained)
+        source = _source_uri(model.address)
         run_id = _record_run(registry, config, lineage, report)
-        tags = _version_tags(config, lineage, model, package, report)
+        tags = _version_tags(config, lineage, candidate, model, package, report)
         version = registry.register_version(
             config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
         )
@@ -66,6 +68,12 @@ def register(config: RegisterConfig, *, full: Source, package: Source, report: S
     content = {"model": config.model_name, "alias": ALIAS, "uri": uri, "source": source, "weights": model.digest}
     registered.path(REGISTERED_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     log("register").info("%s is version %s: %s. MLflow: %s", uri, version, source, ui_command())
+
+
+def _candidate(name: str, trained: Sources) -> Source:
+    if name not in trained:
+        raise DataError(f"package_model chose {name!r}, but the models given are {', '.join(trained) or 'none'}")
+    return trained[name]
 
 
 def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, report: Source) -> str:
@@ -83,11 +91,10 @@ def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, re
 
 
 def _version_tags(
-    config: RegisterConfig, lineage: Lineage, model: Source, package: Source, report: Source
+    config: RegisterConfig, lineage: Lineage, candidate: str, model: Source, package: Source, report: Source
 ) -> dict[str, str]:
     """Say what the version is, how well it does and what it was made from, by content."""
     package_manifest, report_manifest = (lineage.at(source.address).manifest for source in (package, report))
-    candidate = str(package_manifest.config["candidate"])
     tags = {
         RUN_TAG: lineage.digest,
         WEIGHTS_TAG: model.digest,

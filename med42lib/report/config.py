@@ -23,6 +23,11 @@ class ReportConfig(StageConfig):
     num_pairs: int = Field(default=12, ge=0, le=500)
     """Contaminated pairs shown with both texts, spread evenly from the most to the least similar."""
 
+    compare: tuple[tuple[str, str], ...] = ()
+    """Pairs of models whose difference is asked, first minus second, by their names in `train`, or `base`:
+    `[[lora_r64, lora], [lora, base]]`. None named: each model with the base, and the first (by name) whose method is
+    `full` with the first whose method is `lora`."""
+
     thresholds: tuple[Cosine, ...] = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
     """Cosine thresholds for the table that shows how the result depends on what counts as leaked; the one that
     decontamination used is always added."""

@@ -14,7 +14,7 @@ from typing import Any
 from med42lib.core.printable import one_line
 from med42lib.report.contamination import Contamination, ThresholdRow
 from med42lib.report.results import Accuracy, Difference, Results
-from med42lib.report.scores import COMPARISONS, MODELS, SUBSETS
+from med42lib.report.scores import SUBSETS
 from med42lib.report.statistics import Estimate
 from med42lib.report.view import Evidence
 
@@ -40,6 +40,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
     results = evidence.results
     document = {
         "confidence": confidence,
+        "models": {model.name: model.method for model in results.models},
         "groups": {group.key: list(group.benchmarks) for group in results.groups},
         "accuracy": _by_group(results, _accuracies),
         "difference": _by_group(results, _differences),
@@ -92,12 +93,12 @@ def _by_group(results: Results, part: Callable[[Results, str], Any]) -> dict[str
 
 def _accuracies(results: Results, group: str) -> dict[str, Any]:
     return {
-        model: {
+        model.name: {
             subset: {"n": found.n, "correct": found.correct, **_named_ends(found.estimate)}
             for subset in SUBSETS
-            for found in (results.accuracies[group, model, subset],)
+            for found in (results.accuracies[group, model.name, subset],)
         }
-        for model in MODELS
+        for model in results.models
     }
 
 
@@ -106,7 +107,7 @@ def _differences(results: Results, group: str) -> dict[str, Any]:
         f"{first}-{second}": {
             subset: _difference(results.differences[group, first, second, subset]) for subset in SUBSETS
         }
-        for first, second in COMPARISONS
+        for first, second in results.comparisons
     }
 
 
@@ -123,8 +124,8 @@ def _difference(difference: Difference) -> dict[str, Any]:
 
 
 def _changes(results: Results, group: str) -> dict[str, Any]:
-    models = {model: _named_ends(results.changes[group, model]) for model in MODELS}
-    gains = {f"{a}-{b}": _named_ends(results.gain_changes[group, a, b]) for a, b in COMPARISONS}
+    models = {model.name: _named_ends(results.changes[group, model.name]) for model in results.models}
+    gains = {f"{a}-{b}": _named_ends(results.gain_changes[group, a, b]) for a, b in results.comparisons}
     return models | gains
 
 

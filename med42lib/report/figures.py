@@ -5,19 +5,23 @@ Each figure is laid out twice, for a wide and for a narrow page, so that its let
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 
-from med42lib.report.formats import MODEL_LABELS, display_name, percent, whole
+from med42lib.core.printable import cut
+from med42lib.formats.models import BASE
+from med42lib.report.formats import display_name, percent, whole
+from med42lib.report.models import Model
 from med42lib.report.results import Accuracy, Group, Results
-from med42lib.report.scores import MODELS
 
 WIDE_PIXELS = 800
 NARROW_PIXELS = 320
 _LINE = 19
 _GROUP_GAP = 13
 _AXIS = 34
+_CHARACTER = 7.0
+_LONGEST_LABEL = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Tick:
 class Mark:
     """One model's accuracy on one line of the forest plot: its point, the interval's ends, and the value."""
 
-    model: str
+    model: Model
     label: str
     y: float
     x: float
@@ -73,7 +77,7 @@ class ForestPlot:
 class Line:
     """One model's loss curve as the points of a polyline, and where its name stands."""
 
-    model: str
+    model: Model
     label: str
     points: str
     label_x: float
@@ -105,15 +109,16 @@ def forest_plot(results: Results, chances: Mapping[str, float], *, subset: str, 
         width: Pixels. Below 480 each benchmark's name stands above its marks, else to their left.
     """
     stacked = width < 480
-    left, right = (46.0, width - 44.0) if stacked else (250.0, width - 60.0)
-    shown = [group for group in results.groups if results.accuracies[group.key, "base", subset].n]
-    found = [results.accuracies[g.key, m, subset].estimate for g in shown for m in MODELS]
+    label_width = _label_width(results.models)
+    left, right = (18.0 + label_width, width - 44.0) if stacked else (222.0 + label_width, width - 60.0)
+    shown = [group for group in results.groups if results.accuracies[group.key, BASE, subset].n]
+    found = [results.accuracies[g.key, m.name, subset].estimate for g in shown for m in results.models]
     ends = [end for e in found if e for end in (e.low, e.high)]
     scale = _Scale.around([*ends, *(chances[g.key] for g in shown if g.key in chances)], left, right)
     groups: list[ForestGroup] = []
     y = 12.0
     for group in shown:
-        accuracies = {model: results.accuracies[group.key, model, subset] for model in MODELS}
+        accuracies = [(model, results.accuracies[group.key, model.name, subset]) for model in results.models]
         groups.append(_forest_group(group, accuracies, chances.get(group.key), scale, y, stacked=stacked))
         y = groups[-1].bottom + _GROUP_GAP
     return ForestPlot(width, y + _AXIS, left, right, y, stacked, scale.ticks(percent_labels=True), tuple(groups))
@@ -121,7 +126,7 @@ def forest_plot(results: Results, chances: Mapping[str, float], *, subset: str, 
 
 def _forest_group(
     group: Group,
-    accuracies: Mapping[str, Accuracy],
+    accuracies: Sequence[tuple[Model, Accuracy]],
     chance: float | None,
     scale: _Scale,
     y: float,
@@ -132,29 +137,29 @@ def _forest_group(
     marks = [
         Mark(
             model=model,
-            label=MODEL_LABELS[model],
+            label=_label(model),
             y=top + line * _LINE + _LINE / 2,
             x=scale.at(estimate.value),
             low=scale.at(estimate.low),
             high=scale.at(estimate.high),
             value=percent(estimate.value),
         )
-        for line, (model, accuracy) in enumerate(accuracies.items())
+        for line, (model, accuracy) in enumerate(accuracies)
         if (estimate := accuracy.estimate) is not None
     ]
     return ForestGroup(
         label=display_name(group.key),
-        num_questions=whole(accuracies["base"].n),
+        num_questions=whole(accuracies[0][1].n),
         label_y=y + _LINE / 2,
         top=top,
-        bottom=top + len(MODELS) * _LINE,
+        bottom=top + len(accuracies) * _LINE,
         chance_x=None if chance is None else scale.at(chance),
         marks=tuple(marks),
         summary=group.is_summary,
     )
 
 
-def loss_plot(losses: Mapping[str, Sequence[tuple[int, float]]], *, width: int) -> LossPlot | None:
+def loss_plot(losses: Mapping[Model, Sequence[tuple[int, float]]], *, width: int) -> LossPlot | None:
     """Lay out loss curves by step; None if no loss was recorded.
 
     Args:
@@ -164,14 +169,14 @@ def loss_plot(losses: Mapping[str, Sequence[tuple[int, float]]], *, width: int) 
     curves = {model: thinned(curve, limit=width) for model, curve in losses.items() if curve}
     if not curves:
         return None
-    height, left, right, top = 240, 44.0, width - 58.0, 14.0
+    height, left, right, top = 240, 44.0, width - 30.0 - _label_width(curves), 14.0
     bottom = height - _AXIS
     x_scale = _Scale.around([step for curve in curves.values() for step, _ in curve], left, right)
     y_scale = _Scale.around([loss for curve in curves.values() for _, loss in curve], bottom, top)
     lines = [
         Line(
             model=model,
-            label=MODEL_LABELS[model],
+            label=_label(model),
             points=" ".join(f"{x_scale.at(step):.1f},{y_scale.at(loss):.1f}" for step, loss in curve),
             label_x=x_scale.at(curve[-1][0]) + 7,
             label_y=y_scale.at(curve[-1][1]),
@@ -181,6 +186,14 @@ def loss_plot(losses: Mapping[str, Sequence[tuple[int, float]]], *, width: int) 
     return LossPlot(
         width, height, left, right, top, bottom, x_scale.ticks(), y_scale.ticks(), _apart(lines, distance=15)
     )
+
+
+def _label(model: Model) -> str:
+    return cut(model.title, _LONGEST_LABEL)
+
+
+def _label_width(models: Iterable[Model]) -> float:
+    return _CHARACTER * max(len(_label(model)) for model in models)
 
 
 def thinned(curve: Sequence[tuple[float, float]], *, limit: int) -> list[tuple[float, float]]:
@@ -194,15 +207,25 @@ def thinned(curve: Sequence[tuple[float, float]], *, limit: int) -> list[tuple[f
 
 
 def _apart(lines: list[Line], *, distance: float) -> tuple[Line, ...]:
-    """Move the names of curves that end close together away from each other."""
-    if len(lines) < 2 or abs(lines[0].label_y - lines[1].label_y) >= distance:
-        return tuple(lines)
-    middle = (lines[0].label_y + lines[1].label_y) / 2
-    upper = min(lines[:2], key=lambda line: line.label_y)
-    return tuple(
-        Line(line.model, line.label, line.points, line.label_x, middle + (-distance if line is upper else distance) / 2)
-        for line in lines
-    )
+    """Move the names of curves that end close together away from each other, each group of them around its middle."""
+    ranked = sorted(range(len(lines)), key=lambda place: lines[place].label_y)
+    heights = spread_apart([lines[place].label_y for place in ranked], distance=distance)
+    moved = dict(zip(ranked, heights, strict=True))
+    return tuple(replace(line, label_y=moved[place]) for place, line in enumerate(lines))
+
+
+def spread_apart(heights: Sequence[float], *, distance: float) -> list[float]:
+    """Move ascending heights so that neighbours are at least `distance` apart, each group of them around its mean.
+
+    0, 1, 10, 30 with distance 4 becomes -1.5, 2.5, 10, 30.
+    """
+    groups: list[tuple[float, int]] = []  # mean and size
+    for height in heights:
+        groups.append((height, 1))
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < distance * (groups[-1][1] + groups[-2][1]) / 2:
+            (second, n), (first, m) = groups.pop(), groups.pop()
+            groups.append(((first * m + second * n) / (m + n), m + n))
+    return [mean + (place - (size - 1) / 2) * distance for mean, size in groups for place in range(size)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from med42lib.report.statistics import Estimate
 
 MISSING = "–"
 PERCENT = "\N{NO-BREAK SPACE}%"
-MODEL_LABELS = {"base": "Base", "full": "Full", "lora": "LoRA"}
 SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}
 _NAMES = {
     "medqa": "MedQA",

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from med42lib.formats.models import BASE
 from med42lib.report.formats import MISSING, PERCENT, limits_in_prose, percent, percent_of, points, whole
 from med42lib.report.results import OVERALL, Results
-from med42lib.report.scores import COMPARISONS
 from med42lib.report.statistics import Estimate
 
-_SUBJECTS = {"base": "the base model", "full": "full fine-tuning", "lora": "LoRA"}
-_QUESTIONS = {
-    ("full", "base"): "Did full fine-tuning help?",
-    ("lora", "base"): "Did LoRA help?",
-    ("full", "lora"): "Is full fine-tuning better than LoRA?",
-}
 LEAK_QUESTION = "Did leaked questions inflate the gains?"
 
 
@@ -55,8 +49,14 @@ def make_findings(results: Results, *, confidence: float) -> tuple[Finding, ...]
     The comparisons are made on clean questions, unless none or all of them are.
     """
     wording = _Wording(confidence, results.main_subset)
-    comparisons = (_compare(results, first, second, wording) for first, second in COMPARISONS)
+    comparisons = (_compare(results, first, second, wording) for first, second in results.comparisons)
     return (*comparisons, _leaks(results, wording))
+
+
+def question(results: Results, first: str, second: str) -> str:
+    """Ask what a difference answers: "Did LoRA help?" of one to the base, else "Is LoRA r64 better than LoRA?"."""
+    subjects = [results.model(name).subject for name in (first, second)]
+    return f"Did {subjects[0]} help?" if second == BASE else f"Is {subjects[0]} better than {subjects[1]}?"
 
 
 def verdict_of(difference: Estimate) -> str:
@@ -70,19 +70,20 @@ def _compare(results: Results, first: str, second: str, wording: _Wording) -> Fi
     difference = results.differences[OVERALL, first, second, wording.subset]
     estimate = _known(difference.estimate)
     shares = [_share(results, model, wording.subset) for model in (first, second)]
+    subjects = [results.model(name).subject for name in (first, second)]
     judged = (
         "The interval includes zero, so chance could explain it."
         if estimate.includes_zero
         else "The interval excludes zero."
     )
     return Finding(
-        question=_QUESTIONS[first, second],
+        question=question(results, first, second),
         verdict=verdict_of(estimate),
         figure=points(estimate.value),
         interval=limits_in_prose(estimate),
         sentence=(
-            f"Of {wording.num_questions(difference.n)}, {_SUBJECTS[first]} answers {shares[0]} right and "
-            f"{_SUBJECTS[second]} {shares[1]}: {wording.change(estimate)}. {judged}"
+            f"Of {wording.num_questions(difference.n)}, {subjects[0]} answers {shares[0]} right and "
+            f"{subjects[1]} {shares[1]}: {wording.change(estimate)}. {judged}"
         ),
     )
 
@@ -92,8 +93,8 @@ def _share(results: Results, model: str, subset: str) -> str:
 
 
 def _leaks(results: Results, wording: _Wording) -> Finding:
-    num_all = results.accuracies[OVERALL, "base", "all"].n
-    num_leaked = results.accuracies[OVERALL, "base", "contaminated"].n
+    num_all = results.accuracies[OVERALL, BASE, "all"].n
+    num_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n
     if not num_leaked:
         nothing = f"None of the {whole(num_all)} scored questions has a close match in the training mixture."
         return Finding(LEAK_QUESTION, "None found", points(0.0), "", nothing)
@@ -103,14 +104,17 @@ def _leaks(results: Results, wording: _Wording) -> Finding:
     )
     if wording.subset == "all":
         return Finding(LEAK_QUESTION, "Unknown", MISSING, "", f"{counted} None is left to compare with.")
-    changes = {model: _known(results.gain_changes[OVERALL, model, "base"]) for model in ("full", "lora")}
+    if not results.gains:
+        return Finding(LEAK_QUESTION, "Not asked", MISSING, "", f"{counted} No model is compared with the base.")
+    changes = {model: _known(results.gain_changes[OVERALL, model, BASE]) for model, _ in results.gains}
+    first = next(iter(changes.values()))
     sentences = "; ".join(_changed(results, model, change, wording) for model, change in changes.items())
     turned = _turned(results)
     return Finding(
         question=LEAK_QUESTION,
         verdict=_leak_verdict(list(changes.values()), any_turned=bool(turned)),
-        figure=points(changes["full"].value),
-        interval=limits_in_prose(changes["full"]),
+        figure=points(first.value),
+        interval=limits_in_prose(first),
         sentence=f"{counted} Without them the gain over the base model changes: {sentences}. {_conclusion(turned)}",
     )
 
@@ -122,15 +126,15 @@ def _leak_verdict(changes: list[Estimate], *, any_turned: bool) -> str:
 
 
 def _changed(results: Results, model: str, change: Estimate, wording: _Wording) -> str:
-    before, after = (_known(results.differences[OVERALL, model, "base", s].estimate).value for s in ("all", "clean"))
-    return f"{_SUBJECTS[model]}'s from {points(before)} to {points(after)}, by {wording.change(change)}"
+    before, after = (_known(results.differences[OVERALL, model, BASE, s].estimate).value for s in ("all", "clean"))
+    return f"{results.model(model).subject}'s from {points(before)} to {points(after)}, by {wording.change(change)}"
 
 
 def _turned(results: Results) -> list[str]:
     """List the questions whose answer would be another one with the leaked questions."""
     return [
-        question
-        for (first, second), question in _QUESTIONS.items()
+        question(results, first, second)
+        for first, second in results.comparisons
         if _verdict(results, first, second, "all") != _verdict(results, first, second, "clean")
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
@@ -12,10 +12,10 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.mixture_table import read_mixture
 from med42lib.formats.model_folder import MODEL_FOLDER
+from med42lib.formats.models import BASE
 from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.report.formats import display_name
-from med42lib.report.scores import MODELS
-from med42lib.store.artifacts import Source
+from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import PACKAGE_SCHEME
 from med42lib.store.lineage import trace
 
@@ -33,9 +33,15 @@ class TrainingRecord:
 
     settings: Mapping[str, object] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    adapted_layers: frozenset[str] = frozenset()
     losses: Curve = ()
     tokens_per_second: float | None = None
     train_seconds: float | None = None
+
+    @property
+    def method(self) -> str:
+        """How it was trained: `full` or `lora`; empty if neither its recipe nor its settings say."""
+        return str(self.recipe.get("method") or self.settings.get("method") or "")
 
     @property
     def trainable_parameters(self) -> int | None:
@@ -79,7 +85,6 @@ class Provenance:
     pack_settings: Mapping[str, object]
     decontaminate_settings: Mapping[str, object]
     training: Mapping[str, TrainingRecord]
-    adapted_layers: frozenset[str]
     scoring: Mapping[str, Mapping[str, Any]]
     stages: tuple[StageRecord, ...]
     versions: Mapping[str, str]
@@ -101,31 +106,38 @@ class Provenance:
         return max((stage.created_at for stage in self.stages), default=None)
 
 
-def read_provenance(sources: Mapping[str, Source]) -> Provenance:
+def read_provenance(sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Provenance:
     """Read what the report's inputs recorded of themselves; no weights are fetched.
 
     Args:
-        sources: The report's inputs by the names of their edges.
+        sources: The report's single inputs by the names of their edges.
+        trained: The fine-tunes by the models' names.
+        scores: The scores by the models' names, the base's among them.
 
     Raises:
         DataError: If a file is broken, or one that its stage always writes is missing.
     """
-    full, lora, packed = sources["full"], sources["lora"], sources["packed"]
-    adapter = _read_if_there(lora, ADAPTER_CONFIG)
-    layers = adapter.get("target_modules") or ()
-    stages = _read_stages(sources)
+    packed = sources["packed"]
+    flat = dict(_flat({**sources, "trained": trained, "scores": scores}))
     return Provenance(
         mixture=tuple(read_mixture(sources["dataset"])),
         packing=PackInfo.read(packed.path(INFO_FILE).parent),
         pack_settings=_settings(packed),
         decontaminate_settings=_settings(sources["contamination"]),
-        training={"full": read_training(full), "lora": read_training(lora)},
-        adapted_layers=frozenset([layers] if isinstance(layers, str) else layers),
-        scoring=_read_scoring({model: sources[f"{model}_scores"] for model in MODELS}),
-        stages=stages,
-        versions=_versions(sources.values()),
+        training={name: read_training(source) for name, source in trained.items()},
+        scoring=_read_scoring(scores),
+        stages=_read_stages(flat),
+        versions=_versions(flat.values()),
         encoder=_encoder(sources["contamination"]),
     )
+
+
+def _flat(sources: Mapping[str, Source | Sources]) -> Iterator[tuple[str, Source]]:
+    for edge, source in sources.items():
+        if isinstance(source, Source):
+            yield edge, source
+        else:
+            yield from ((f"{edge}.{name}", member) for name, member in source.items())
 
 
 def read_training(source: Source) -> TrainingRecord:
@@ -137,10 +149,17 @@ def read_training(source: Source) -> TrainingRecord:
     return TrainingRecord(
         settings=_settings(source),
         recipe=_read_if_there(source, "recipe.json"),
+        adapted_layers=_adapted_layers(source),
         losses=tuple(sorted(series.get("loss", {}).items())),
         tokens_per_second=median(rates) if rates else None,
         train_seconds=_last(series, "train_seconds"),
     )
+
+
+def _adapted_layers(source: Source) -> frozenset[str]:
+    """Read the names of the layers that an adapter's own configuration gives; none if there is no adapter."""
+    layers = _read_if_there(source, ADAPTER_CONFIG).get("target_modules") or ()
+    return frozenset([layers] if isinstance(layers, str) else layers)
 
 
 def _read_if_there(source: Source, name: str) -> dict[str, Any]:
@@ -152,7 +171,7 @@ def _read_scoring(sources: Mapping[str, Source]) -> Mapping[str, Mapping[str, An
     summaries = {
         model: read_json(source.path("summary.json"), "run evaluate again") for model, source in sources.items()
     }
-    base = summaries["base"]
+    base = summaries[BASE]
     for model, summary in summaries.items():
         for benchmark, how in base.items():
             _check_same_scoring(benchmark, model, how, summary.get(benchmark, {}))

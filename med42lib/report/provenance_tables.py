@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from med42lib.formats.packed import PackInfo
 from med42lib.report.baselines import Baseline
-from med42lib.report.formats import MISSING, MODEL_LABELS, display_name, duration, percent, setting, whole
+from med42lib.report.formats import MISSING, display_name, duration, percent, setting, whole
+from med42lib.report.models import Model
 from med42lib.report.provenance import Provenance, StageRecord, TrainingRecord
-from med42lib.report.recipe import METHODS, NOT_RECORDED
-from med42lib.report.tables import Column, Table, number_columns, plain_row, text_columns
+from med42lib.report.recipe import NOT_RECORDED
+from med42lib.report.tables import Cell, Column, Row, Table, number_columns, plain_row, text_columns
 
 _MIXTURE_COUNTS = {
     "read": "Read",
@@ -56,24 +57,48 @@ def packing_table(info: PackInfo) -> Table:
     return _fact_table("Packing", facts)
 
 
-def training_table(training: Mapping[str, TrainingRecord]) -> Table:
+def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:
     """Tabulate what each fine-tune took and where its loss ended."""
+    records = [training[model.name] for model in models]
     lines = {
-        "Trainable parameters": [_trainable(training[method]) for method in METHODS],
-        "Optimiser steps": [_recorded(training[method].recipe.get("num_steps")) for method in METHODS],
-        "Tokens seen": [_recorded(training[method].recipe.get("num_tokens")) for method in METHODS],
-        "of these with loss": [_recorded(training[method].recipe.get("num_response_tokens")) for method in METHODS],
-        "Processes": [_recorded(training[method].recipe.get("world_size")) for method in METHODS],
-        "Loss, first step": [_loss(training[method].first_loss) for method in METHODS],
-        "Loss, last tenth": [_loss(training[method].final_loss) for method in METHODS],
-        "Tokens per second, median": [_recorded(training[method].tokens_per_second) for method in METHODS],
-        "Time": [_time(training[method].train_seconds) for method in METHODS],
+        "Trainable parameters": [_trainable(record) for record in records],
+        "Optimiser steps": [_recorded(record.recipe.get("num_steps")) for record in records],
+        "Tokens seen": [_recorded(record.recipe.get("num_tokens")) for record in records],
+        "of these with loss": [_recorded(record.recipe.get("num_response_tokens")) for record in records],
+        "Processes": [_recorded(record.recipe.get("world_size")) for record in records],
+        "Loss, first step": [_loss(record.first_loss) for record in records],
+        "Loss, last tenth": [_loss(record.final_loss) for record in records],
+        "Tokens per second, median": [_recorded(record.tokens_per_second) for record in records],
+        "Time": [_time(record.train_seconds) for record in records],
     }
-    return Table(
-        caption="Training",
-        columns=(*text_columns(""), *number_columns([MODEL_LABELS[method] for method in METHODS])),
-        rows=tuple(plain_row(name, *values) for name, values in lines.items()),
-    )
+    return _table_by_model("Training", models, lines)
+
+
+def settings_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:
+    """Tabulate every setting that the fine-tunes recorded; what is not equal in all of them is bold."""
+    found = [dict(_leaves(training[model.name].settings)) for model in models]
+    names = list(dict.fromkeys(name for settings in found for name in settings))
+    lines = {name.replace("_", " "): [settings.get(name, MISSING) for settings in found] for name in names}
+    return _table_by_model("Settings of the fine-tunes; bold where they differ", models, lines, mark_differences=True)
+
+
+def _leaves(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", setting(value)
+
+
+def _table_by_model(
+    caption: str, models: Sequence[Model], lines: Mapping[str, Sequence[str]], *, mark_differences: bool = False
+) -> Table:
+    rows = []
+    for name, values in lines.items():
+        strong = mark_differences and len(set(values)) > 1
+        rows.append(Row((Cell(name), *(Cell(value, strong=strong) for value in values))))
+    titles = [model.title for model in models]
+    return Table(caption, (*text_columns(""), *number_columns(titles)), tuple(rows))
 
 
 def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> Table:

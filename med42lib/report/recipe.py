@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from med42lib.formats.mixture_table import TOTAL_PAPER
 from med42lib.report.formats import setting, whole
+from med42lib.report.models import FULL, LORA, Model
 from med42lib.report.paper import (
     BASE_MODELS,
     DECONTAMINATE_SETTINGS,
@@ -20,7 +21,8 @@ from med42lib.report.provenance import Provenance
 from med42lib.report.tables import Cell, Column, Row, Table
 
 NOT_RECORDED = "not recorded"
-METHODS = ("full", "lora")
+METHODS = (FULL, LORA)
+"""The two models that the paper compares; those of these names are set beside it."""
 _ABSENT = object()
 
 
@@ -41,14 +43,13 @@ class Ran:
     @classmethod
     def of(cls, provenance: Provenance) -> Ran:
         """Take from the provenance what the paper's recipe speaks of."""
-        totals = [record.total_parameters for record in provenance.training.values()]
         return cls(
-            train={method: record.settings for method, record in provenance.training.items()},
+            train={method: provenance.training[method].settings for method in METHODS},
             pack=provenance.pack_settings,
             decontaminate=provenance.decontaminate_settings,
             num_examples=provenance.packing.num_examples - provenance.packing.num_dropped,
-            num_parameters=totals[0],
-            adapted_layers=provenance.adapted_layers,
+            num_parameters=provenance.training[FULL].total_parameters,
+            adapted_layers=provenance.training[LORA].adapted_layers,
         )
 
 
@@ -61,6 +62,11 @@ class Comparison:
     paper: str
     here: str
     departs: bool
+
+
+def are_papers(models: Iterable[Model]) -> bool:
+    """Say whether the paper's two fine-tunes are among the models: `full` and `lora`, trained as they are called."""
+    return {(method, method) for method in METHODS} <= {(model.name, model.method) for model in models}
 
 
 def compare_with_paper(ran: Ran) -> tuple[Comparison, ...]:

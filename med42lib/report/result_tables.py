@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from med42lib.report.contamination import Contamination, ThresholdRow
 from med42lib.report.formats import (
-    MODEL_LABELS,
     SUBSET_LABELS,
     display_name,
     limits,
@@ -16,20 +15,18 @@ from med42lib.report.formats import (
     points,
     whole,
 )
+from med42lib.report.models import Pair
 from med42lib.report.provenance import Provenance
 from med42lib.report.results import Accuracy, Difference, Group, Results
-from med42lib.report.scores import COMPARISONS, MODELS
 from med42lib.report.statistics import Estimate
 from med42lib.report.tables import Cell, Column, Row, Table, number_columns, plain_row, text_columns
-
-_MODEL_TITLES = tuple(MODEL_LABELS[model] for model in MODELS)
 
 
 def accuracy_table(results: Results, *, confidence: float, subsets: Sequence[str]) -> Table:
     """Tabulate accuracy by benchmark and model, with Wilson's interval, one block of columns per subset."""
     columns = [*text_columns("Benchmark")]
     for subset in subsets:
-        columns += number_columns(["n", *_MODEL_TITLES], group=SUBSET_LABELS[subset])
+        columns += number_columns(["n", *results.titles], group=SUBSET_LABELS[subset])
     return Table(
         caption="Accuracy in percent, zero-shot",
         columns=tuple(columns),
@@ -41,8 +38,8 @@ def accuracy_table(results: Results, *, confidence: float, subsets: Sequence[str
 def difference_table(results: Results, *, confidence: float, subset: str) -> Table:
     """Tabulate the differences between models on the same questions, with paired interval and exact p values."""
     columns = [*text_columns("Benchmark"), Column("n")]
-    for first, second in COMPARISONS:
-        columns += number_columns(["points", "p"], group=comparison_label(first, second))
+    for pair in results.comparisons:
+        columns += number_columns(["points", "p"], group=comparison_label(results, pair))
     return Table(
         caption=f"Differences in percentage points, {SUBSET_LABELS[subset].lower()}",
         columns=tuple(columns),
@@ -57,7 +54,7 @@ def difference_table(results: Results, *, confidence: float, subset: str) -> Tab
 def contamination_table(results: Results, contamination: Contamination, *, confidence: float) -> Table:
     """Tabulate leaked questions and what removing them changes (the paper's Tables A2 and A3)."""
     columns = [*text_columns("Benchmark"), *number_columns(["Questions", "Leaked", "Leaked, %"])]
-    columns += number_columns(_MODEL_TITLES, group="Change of accuracy when they are removed")
+    columns += number_columns(results.titles, group="Change of accuracy when they are removed")
     shares = {share.benchmark: (share.num_items, share.num_contaminated) for share in contamination.benchmarks}
     return Table(
         caption=f"Evaluation questions with a training example of cosine above {contamination.threshold:g}",
@@ -75,7 +72,7 @@ def leaked_table(results: Results, *, confidence: float) -> Table:
     groups = [group for group in results.groups if results.accuracies[group.key, "base", "contaminated"].n]
     return Table(
         caption="Accuracy in percent on the leaked questions alone",
-        columns=(*text_columns("Benchmark"), *number_columns(["n", *_MODEL_TITLES])),
+        columns=(*text_columns("Benchmark"), *number_columns(["n", *results.titles])),
         rows=tuple(_accuracy_row(results, group, ("contaminated",)) for group in groups),
         note=f"In brackets: Wilson's {percent_of(confidence)} interval.",
     )
@@ -95,23 +92,23 @@ def source_table(contamination: Contamination, provenance: Provenance) -> Table:
     )
 
 
-def threshold_table(rows: Sequence[ThresholdRow], *, used: float) -> Table:
+def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: float) -> Table:
     """Tabulate accuracy on clean items for several thresholds."""
     return Table(
         caption="What if the threshold were another?",
         columns=(
             *text_columns("Cosine above"),
             *number_columns(["Leaked", "n"]),
-            *number_columns(_MODEL_TITLES, group="Accuracy without them"),
+            *number_columns(results.titles, group="Accuracy without them"),
         ),
         rows=tuple(_threshold_row(row, used) for row in rows),
         note=f"All scored questions together. The report uses {used:g}.",
     )
 
 
-def comparison_label(first: str, second: str) -> str:
+def comparison_label(results: Results, pair: Pair) -> str:
     """Name a difference: "Full − Base"."""
-    return f"{MODEL_LABELS[first]} − {MODEL_LABELS[second]}"
+    return " − ".join(results.model(name).title for name in pair)
 
 
 def _averages_note(results: Results) -> str:
@@ -125,7 +122,7 @@ def _averages_note(results: Results) -> str:
 def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> Row:
     cells = [Cell(display_name(group.key))]
     for subset in subsets:
-        found = [results.accuracies[group.key, model, subset] for model in MODELS]
+        found = [results.accuracies[group.key, model.name, subset] for model in results.models]
         cells += [Cell(whole(found[0].n)), *(_accuracy_cell(accuracy) for accuracy in found)]
     return Row(tuple(cells), group.is_summary)
 
@@ -136,7 +133,7 @@ def _accuracy_cell(accuracy: Accuracy) -> Cell:
 
 
 def _difference_row(results: Results, group: Group, subset: str) -> Row:
-    found = [results.differences[group.key, first, second, subset] for first, second in COMPARISONS]
+    found = [results.differences[group.key, first, second, subset] for first, second in results.comparisons]
     cells = [Cell(display_name(group.key)), Cell(whole(found[0].n))]
     for difference in found:
         cells += [_points_cell(difference.estimate), _p_cell(difference)]
@@ -160,12 +157,12 @@ def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[i
     share = percent(num_contaminated / num_items if num_items else None)
     cells = [Cell(display_name(group.key)), Cell(whole(num_items)), Cell(whole(num_contaminated)), Cell(share)]
     any_scored = results.accuracies[group.key, "base", "contaminated"].n > 0
-    cells += [_points_cell(results.changes[group.key, model] if any_scored else None) for model in MODELS]
+    cells += [_points_cell(results.changes[group.key, m.name] if any_scored else None) for m in results.models]
     return Row(tuple(cells), group.is_summary)
 
 
 def _threshold_row(row: ThresholdRow, used: float) -> Row:
     is_used = abs(row.threshold - used) < 1e-9
-    accuracies = [row.accuracies[model] for model in MODELS]
+    accuracies = list(row.accuracies.values())
     cells = [Cell(f"{row.threshold:.4g}".ljust(4, "0"), strong=is_used), Cell(whole(row.num_contaminated))]
     return Row((*cells, Cell(whole(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from med42lib.report.scores import COMPARISONS, MODELS, SUBSETS, Answers
+from med42lib.formats.models import BASE
+from med42lib.report.models import Model, Pair
+from med42lib.report.scores import SUBSETS, Answers
 from med42lib.report.statistics import (
     Estimate,
     PairedCounts,
@@ -68,13 +70,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Every number of the comparison.
+    """Every number of the comparison of `models`, the base first, in the pairs `comparisons`.
 
     Keys: `accuracies[group, model, subset]`, `differences[group, first, second, subset]`, `changes[group, model]`
     (accuracy on clean items minus accuracy on all), `gain_changes[group, first, second]` (the same for a
     difference); None where it cannot be computed.
     """
 
+    models: tuple[Model, ...]
+    comparisons: tuple[Pair, ...]
     groups: tuple[Group, ...]
     accuracies: dict[tuple[str, str, str], Accuracy]
     differences: dict[tuple[str, str, str, str], Difference]
@@ -84,36 +88,54 @@ class Results:
     @property
     def main_subset(self) -> str:
         """Say which of `SUBSETS` answers the questions: clean items if there are others too, else all."""
-        num_all, num_clean = (self.accuracies[OVERALL, "base", subset].n for subset in ("all", "clean"))
+        num_all, num_clean = (self.accuracies[OVERALL, BASE, subset].n for subset in ("all", "clean"))
         return "clean" if 0 < num_clean < num_all else "all"
 
+    @property
+    def titles(self) -> list[str]:
+        """What the models are called in a table, in order."""
+        return [model.title for model in self.models]
 
-def analyse(answers: Answers, confidence: float) -> Results:
+    @property
+    def gains(self) -> tuple[Pair, ...]:
+        """The pairs that compare with the base."""
+        return tuple(pair for pair in self.comparisons if pair[1] == BASE)
+
+    def model(self, name: str) -> Model:
+        """Give the model of that name."""
+        return next(model for model in self.models if model.name == name)
+
+
+def analyse(answers: Answers, models: tuple[Model, ...], comparisons: tuple[Pair, ...], confidence: float) -> Results:
     """Compute every accuracy, difference and change on removing contaminated items."""
+    names = [model.name for model in models]
     groups = make_groups(answers.benchmarks)
     analysis = _Analysis(answers, confidence)
     return Results(
+        models=models,
+        comparisons=comparisons,
         groups=groups,
         accuracies={
             (group.key, model, subset): analysis.accuracy(group, model, subset)
             for group in groups
-            for model in MODELS
+            for model in names
             for subset in SUBSETS
         },
         differences=_adjusted(
             groups,
+            comparisons,
             {
                 (group.key, first, second, subset): analysis.difference(group, first, second, subset)
                 for group in groups
-                for first, second in COMPARISONS
+                for first, second in comparisons
                 for subset in SUBSETS
             },
         ),
-        changes={(group.key, model): analysis.change(group, model) for group in groups for model in MODELS},
+        changes={(group.key, model): analysis.change(group, model) for group in groups for model in names},
         gain_changes={
             (group.key, first, second): analysis.gain_change(group, first, second)
             for group in groups
-            for first, second in COMPARISONS
+            for first, second in comparisons
         },
     )
 
@@ -134,7 +156,7 @@ def make_groups(benchmarks: tuple[str, ...]) -> tuple[Group, ...]:
 def overall_clean(answers: Answers, confidence: float) -> dict[str, Accuracy]:
     """Compute each model's accuracy on all clean items together."""
     analysis = _Analysis(answers, confidence)
-    return {model: analysis.accuracy(Group(OVERALL, answers.benchmarks), model, "clean") for model in MODELS}
+    return {model: analysis.accuracy(Group(OVERALL, answers.benchmarks), model, "clean") for model in answers.correct}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +228,10 @@ def _removal(
 
 
 def _adjusted(
-    groups: tuple[Group, ...], differences: dict[tuple[str, str, str, str], Difference]
+    groups: tuple[Group, ...], comparisons: tuple[Pair, ...], differences: dict[tuple[str, str, str, str], Difference]
 ) -> dict[tuple[str, str, str, str], Difference]:
     adjusted = dict(differences)
-    for first, second in COMPARISONS:
+    for first, second in comparisons:
         for subset in SUBSETS:
             family = [(g.key, first, second, subset) for g in groups if not g.is_summary]
             tested = [(key, p) for key in family if (p := differences[key].p_value) is not None]

@@ -1,4 +1,4 @@
-"""The three models' answers to the same questions, joined by the item's id.
+"""The models' answers to the same questions, joined by the item's id.
 
 Shape key:
     N: scored items, in the score files' common order
@@ -18,8 +18,6 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json_lines
 from med42lib.formats.records import BenchmarkItem
 
-MODELS = ("base", "full", "lora")
-COMPARISONS = (("full", "base"), ("lora", "base"), ("full", "lora"))
 SUBSETS = ("all", "clean", "contaminated")
 SCORES_FILE = "scores.jsonl"
 
@@ -57,7 +55,7 @@ class _Row:
 def join_answers(
     files: Mapping[str, Path], items: Mapping[str, BenchmarkItem], contaminated: Mapping[str, float]
 ) -> Answers:
-    """Read one score file for each of `MODELS` and join them by item.
+    """Read one score file for each model and join them by item.
 
     Args:
         files: Path of each model's `scores.jsonl`.

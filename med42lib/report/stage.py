@@ -1,12 +1,14 @@
-"""The report stage: three models' scores in, one page and its numbers out."""
+"""The report stage: the models' scores in, one page and its numbers out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from med42lib.core.errors import DataError
 from med42lib.core.log import log
+from med42lib.formats.models import BASE
 from med42lib.report.config import ReportConfig
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Sources, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,20 +24,29 @@ def report(
     items: Source,
     contamination: Source,
     packed: Source,
-    full: Source,
-    lora: Source,
-    base_scores: Source,
-    full_scores: Source,
-    lora_scores: Source,
+    trained: Sources,
+    scores: Sources,
     report: Target,
 ) -> None:
-    """Compare base, full fine-tune and LoRA, with and without contaminated questions.
+    """Compare the fine-tunes, any number of them, with their base model, with and without contaminated questions.
 
     Writes `report.html` (one self-contained page), `report.md`, `results.csv` and `summary.json`; the latter two do
     not depend on when or where the stages ran. Weights are not fetched.
 
+    Args:
+        config: What to compare and to show.
+        dataset: Output of `assemble`.
+        items: Output of `benchmarks`.
+        contamination: Output of `decontaminate`.
+        packed: Output of `pack`.
+        trained: Outputs of `train` by the models' names; a model is called after its name and its recorded method.
+        scores: Outputs of `evaluate`: of `base`, and of each of these models under the same name.
+        report: Gets the files.
+
     Raises:
-        DataError: If the score files do not hold the same items, or a file is broken or names an unknown item.
+        ConfigError: If a pair to compare names an unknown model.
+        DataError: If a model has no scores, the score files do not hold the same items, or a file is broken or names
+            an unknown item.
     """
     from med42lib.report.export import metric_values, write_csv, write_summary
     from med42lib.report.render import render_html, render_markdown
@@ -46,13 +57,8 @@ def report(
         "items": items,
         "contamination": contamination,
         "packed": packed,
-        "full": full,
-        "lora": lora,
-        "base_scores": base_scores,
-        "full_scores": full_scores,
-        "lora_scores": lora_scores,
     }
-    evidence = _gather(config, sources)
+    evidence = _gather(config, sources, trained, scores)
     view = make_view(config, evidence)
     report.path("report.html").write_text(render_html(view), encoding="utf-8")
     report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
@@ -63,31 +69,43 @@ def report(
     _summarise(view.findings, view.num_scored)
 
 
-def _gather(config: ReportConfig, sources: Mapping[str, Source]) -> Evidence:
+def _gather(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
     from med42lib.formats.records import ITEMS_FILE, read_items
     from med42lib.report.baselines import make_baselines
     from med42lib.report.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.models import make_models, pairs_to_compare
     from med42lib.report.provenance import read_provenance
-    from med42lib.report.recipe import Ran, compare_with_paper
+    from med42lib.report.recipe import Ran, are_papers, compare_with_paper
     from med42lib.report.results import analyse
-    from med42lib.report.scores import MODELS, SCORES_FILE, join_answers
+    from med42lib.report.scores import SCORES_FILE, join_answers
     from med42lib.report.view import Evidence
 
     items = {item.id: item for item in read_items(sources["items"].path(ITEMS_FILE).parent)}
     contamination = read_contamination(sources["contamination"], num_shown=config.num_pairs)
-    score_files = {model: sources[f"{model}_scores"].path(SCORES_FILE) for model in MODELS}
+    _check_models(trained, scores)
+    provenance = read_provenance(sources, trained, scores)
+    models = make_models(provenance.training.items())
+    score_files = {model.name: scores[model.name].path(SCORES_FILE) for model in models}
     answers = join_answers(score_files, items, contamination.cosines)
-    results = analyse(answers, config.confidence)
+    results = analyse(answers, models, pairs_to_compare(config.compare, models), config.confidence)
     thresholds = {*config.thresholds, contamination.threshold}
-    provenance = read_provenance(sources)
     return Evidence(
         results=results,
         contamination=contamination,
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
         baselines=make_baselines(answers, items, results.groups, results.main_subset),
         provenance=provenance,
-        recipe=compare_with_paper(Ran.of(provenance)),
+        recipe=compare_with_paper(Ran.of(provenance)) if are_papers(models) else (),
     )
+
+
+def _check_models(trained: Sources, scores: Sources) -> None:
+    expected = {BASE, *trained}
+    if expected != scores.keys():
+        raise DataError(
+            f"the models are {', '.join(sorted(expected))}, but scores were given of {', '.join(sorted(scores))}; give "
+            "report the scores of the base and of each fine-tune, under the same names"
+        )
 
 
 def _summarise(findings: tuple[Finding, ...], num_scored: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from med42lib.formats.contamination import Pair
+from med42lib.formats.models import BASE
 from med42lib.report.baselines import Baseline
 from med42lib.report.config import ReportConfig
 from med42lib.report.contamination import Contamination, ThresholdRow
@@ -18,11 +19,12 @@ from med42lib.report.provenance_tables import (
     mixture_table,
     packing_table,
     scoring_table,
+    settings_table,
     stage_table,
     training_table,
     version_table,
 )
-from med42lib.report.recipe import Comparison, recipe_table
+from med42lib.report.recipe import METHODS, Comparison, recipe_table
 from med42lib.report.result_tables import (
     accuracy_table,
     contamination_table,
@@ -73,17 +75,24 @@ class View:
     @property
     def num_scored(self) -> int:
         """Count the scored questions."""
-        return self.evidence.results.accuracies[OVERALL, "base", "all"].n
+        return self.evidence.results.accuracies[OVERALL, BASE, "all"].n
 
     @property
     def num_clean(self) -> int:
         """Count the scored questions that are not contaminated."""
-        return self.evidence.results.accuracies[OVERALL, "base", "clean"].n
+        return self.evidence.results.accuracies[OVERALL, BASE, "clean"].n
 
     @property
     def num_benchmarks(self) -> int:
         """Count the benchmarks."""
         return sum(not group.is_summary for group in self.evidence.results.groups)
+
+    @property
+    def subjects(self) -> str:
+        """Name the models in a sentence: "The base model, full fine-tuning and LoRA"."""
+        *others, last = [model.subject for model in self.evidence.results.models]
+        text = f"{', '.join(others)} and {last}" if others else last
+        return text[:1].upper() + text[1:]
 
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
@@ -93,7 +102,8 @@ class View:
 def make_view(config: ReportConfig, evidence: Evidence) -> View:
     """Lay out tables, figures and sentences."""
     chances = {key: baseline.chance for key, baseline in evidence.baselines.items()}
-    losses = {method: record.losses for method, record in evidence.provenance.training.items()}
+    training = evidence.provenance.training
+    losses = {model: training[model.name].losses for model in evidence.results.models if model.name in training}
     wide, narrow = (
         (
             forest_plot(evidence.results, chances, subset=evidence.results.main_subset, width=width),
@@ -115,13 +125,14 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
 
 def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]:
     results, contamination = evidence.results, evidence.contamination
-    any_leaked = results.accuracies[OVERALL, "base", "contaminated"].n > 0
+    any_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n > 0
     subsets = ("all", "clean") if results.main_subset == "clean" else ("all",)
     tables = {
         "accuracy": accuracy_table(results, confidence=config.confidence, subsets=subsets),
-        "difference": difference_table(results, confidence=config.confidence, subset=evidence.results.main_subset),
     }
-    if len(subsets) > 1:
+    if results.comparisons:
+        tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)
+    if results.comparisons and len(subsets) > 1:
         tables["difference_all"] = difference_table(results, confidence=config.confidence, subset="all")
     tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
     if any_leaked:
@@ -129,13 +140,20 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:
-        tables["thresholds"] = threshold_table(evidence.thresholds, used=contamination.threshold)
+        tables["thresholds"] = threshold_table(results, evidence.thresholds, used=contamination.threshold)
     return tables
 
 
 def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     provenance = evidence.provenance
-    tables = {"recipe": recipe_table(evidence.recipe), "training": training_table(provenance.training)}
+    tuned = [model for model in evidence.results.models if model.name in provenance.training]
+    tables = {}
+    if evidence.recipe:
+        tables["recipe"] = recipe_table(evidence.recipe)
+    if {model.name for model in tuned} - (set(METHODS) if evidence.recipe else set()):
+        tables["settings"] = settings_table(tuned, provenance.training)
+    if tuned:
+        tables["training"] = training_table(tuned, provenance.training)
     if provenance.mixture:
         tables["mixture"] = mixture_table(provenance)
         if (beside := paper_mixture_table(provenance)) is not None:

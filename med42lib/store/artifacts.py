@@ -1,4 +1,4 @@
-"""The two ends of an edge between stages: a `Source` is read, a `Target` is written.
+"""The two ends of an edge between stages: a `Source` is read, a `Target` is written; `Sources` are several by name.
 
 To a stage both are folders. Whether a source has to be downloaded first, and where a target goes when the stage
 is done, is the runner's business.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,10 @@ class Source:
             return True
         [found] = self._hashes.entries(self._store, self._store.files(entry.path))
         return found.sha256 == entry.sha256
+
+
+Sources = Mapping[str, Source]
+"""An input of which there are as many as a run has models: each by its name, in the names' order."""
 
 
 class Target:

@@ -53,7 +53,7 @@ class Lineage:
 
         Args:
             edges: Names by address: the edge through which the report read an output tells apart the calls of a stage
-                that ran more than once (`lora_scores` says `lora`). Where it read none of a call's, the key does.
+                that ran more than once (`scores.lora` says `lora`). Where it read none of a call's, the key does.
         """
         runs = self.stage_runs()
         calls = Counter(run[0].manifest.stage for run in runs)
@@ -68,7 +68,7 @@ def _name(run: tuple[Output, ...], edges: Mapping[str, str], *, several: bool) -
     manifest = run[0].manifest
     if not several:
         return manifest.stage
-    read = (edges[output.source.address].removesuffix("_scores") for output in run if output.source.address in edges)
+    read = (edges[output.source.address].rpartition(".")[2] for output in run if output.source.address in edges)
     return f"{manifest.stage}[{next(read, manifest.key)}]"
 
 

@@ -28,7 +28,7 @@ BLANK = -1
 
 def count_steps(num_chunks: int, config: TrainConfig) -> int:
     """Count the optimiser steps of a whole training; an epoch's last step may be smaller than the others."""
-    num_steps = config.epochs * -(-num_chunks // config.chunks_per_step)
+    num_steps = config.epochs * -(-num_chunks // config.global_batch_size)
     return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
 
 
@@ -42,17 +42,17 @@ def epoch_order(num_chunks: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def steps(num_chunks: int, config: TrainConfig) -> Iterator[NDArray[np.int64]]:
-    """Yield the chunks of each step, shape (chunks_per_step,), `BLANK` where an epoch ran out of them."""
+    """Yield the chunks of each step, shape (global_batch_size,), `BLANK` where an epoch ran out of them."""
     return islice(_all_steps(num_chunks, config), config.max_steps)
 
 
 def _all_steps(num_chunks: int, config: TrainConfig) -> Iterator[NDArray[np.int64]]:
     for epoch in range(config.epochs):
         order = epoch_order(num_chunks, seed=config.seed, epoch=epoch)
-        padded = np.pad(order, (0, -num_chunks % config.chunks_per_step), constant_values=BLANK)
-        yield from padded.reshape(-1, config.chunks_per_step)
+        padded = np.pad(order, (0, -num_chunks % config.global_batch_size), constant_values=BLANK)
+        yield from padded.reshape(-1, config.global_batch_size)
 
 
-def share(step: NDArray[np.int64], *, process: int, num_processes: int, chunks_per_forward: int) -> NDArray[np.int64]:
-    """Give one process's chunks of a step, shape (forward passes, chunks_per_forward)."""
-    return step.reshape(-1, num_processes, chunks_per_forward)[:, process]
+def share(step: NDArray[np.int64], *, process: int, num_processes: int, micro_batch_size: int) -> NDArray[np.int64]:
+    """Give one process's chunks of a step, shape (forward passes, micro_batch_size)."""
+    return step.reshape(-1, num_processes, micro_batch_size)[:, process]

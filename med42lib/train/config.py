@@ -42,8 +42,9 @@ class TrainConfig(StageConfig):
     epochs: int = Field(ge=1)
     """Passes over all chunks. Paper: 3 full, 8 LoRA."""
 
-    chunks_per_step: int = Field(ge=1)
-    """Chunks per optimiser step, across all processes; a multiple of processes times `chunks_per_forward`."""
+    global_batch_size: int = Field(ge=1)
+    """Chunks of `chunk_length` tokens per optimiser step, across all processes; a multiple of processes times
+    `micro_batch_size`."""
 
     seed: int = Field(ge=0)
     """Decides the order of the chunks and the adapter's initial values."""
@@ -51,8 +52,9 @@ class TrainConfig(StageConfig):
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimiser steps, the schedule laid over these alone; null trains all epochs."""
 
-    chunks_per_forward: int = Field(default=1, ge=1)
-    """Chunks per process per forward pass; decides memory and speed, and the result only by rounding."""
+    micro_batch_size: int = Field(default=1, ge=1)
+    """Chunks of `chunk_length` tokens per process per forward pass; decides memory and speed, and the result only by
+    rounding."""
 
     lora: LoraConfig = LoraConfig()
     """The adapter; read with method `lora` only."""
@@ -72,7 +74,7 @@ class TrainConfig(StageConfig):
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients whose overall norm is larger are scaled down to it. Paper: 1.0."""
 
-    final_learning_rate_share: float = Field(default=0.1, ge=0, le=1)
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
     """Learning rate of the last step, as a share of the peak. Paper: 0.1."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -78,7 +78,7 @@ def train_steps(
             step,
             process=distributed.get_rank(),
             num_processes=distributed.get_world_size(),
-            chunks_per_forward=config.chunks_per_forward,
+            micro_batch_size=config.micro_batch_size,
         )
         batches = [make_batch(data, row.tolist(), engine.device) for row in mine]
         loss, num_tokens, num_responses = _update(engine, batches)

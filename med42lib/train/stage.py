@@ -40,7 +40,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         "%s: %d steps of %d chunks of %s tokens; %d training processes",
         config.method,
         count_steps(info.num_chunks, config),
-        config.chunks_per_step,
+        config.global_batch_size,
         f"{info.chunk_length:,}",
         launcher.num_processes,
     )
@@ -66,13 +66,13 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
         ConfigError: If they do not; all problems are listed.
     """
     problems = []
-    per_forward = processes * config.chunks_per_forward
-    if config.chunks_per_step % per_forward:
+    per_forward = processes * config.micro_batch_size
+    if config.global_batch_size % per_forward:
         problems.append(
             Problem(
-                "chunks_per_step",
+                "global_batch_size",
                 f"must be a multiple of {per_forward}: {processes} processes (MED42_PROCESSES_PER_NODE) times "
-                f"{config.chunks_per_forward} chunks_per_forward (given: {config.chunks_per_step})",
+                f"{config.micro_batch_size} micro_batch_size (given: {config.global_batch_size})",
             )
         )
     num_steps = count_steps(num_chunks, config)

@@ -54,7 +54,7 @@ def test_every_rate_of_each_method_is_tried_once_after_the_base(runner: Recorder
 def test_only_the_learning_rate_differs_from_the_spec(runner: Recorder, spec: RunSpec) -> None:
     list(tune.tune(spec, "runs/tune"))
     for request in runner.of("train"):
-        in_spec = {"full": spec.train.full, "lora": spec.train.lora}[str(request.config["method"])]
+        in_spec = spec.train[str(request.config["method"])]
         rate = request.config["learning_rate"]
         assert request.config == in_spec.model_dump(mode="json") | {"learning_rate": rate}
 
@@ -73,5 +73,5 @@ def test_the_validation_questions_lie_at_their_address() -> None:
 
 
 def test_the_rates_of_the_spec_are_among_those_tried(spec: RunSpec) -> None:
-    assert spec.train.full.learning_rate in tune.RATES["full"]
-    assert spec.train.lora.learning_rate in tune.RATES["lora"]
+    assert spec.train["full"].learning_rate in tune.RATES["full"]
+    assert spec.train["lora"].learning_rate in tune.RATES["lora"]

@@ -14,7 +14,7 @@ from med42lib.core.errors import ConfigError, DataError, NoSpaceError
 from med42lib.engine.context import StageContext
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.manifest import Manifest, describe_folder
 
 
@@ -266,3 +266,41 @@ def test_a_stage_that_asks_for_its_context_may_have_others_put_files_of_its_outp
 
 def test_most_stages_get_no_context(install: Callable[..., Stage]) -> None:
     assert install().contexts == ()
+
+
+def add(config: DoubleConfig, *, parts: Sources, products: Target) -> None:
+    calls.append(config.factor)
+    total = sum(int(part.path("n.txt").read_text()) for part in parts.values())
+    products.path("out.txt").write_text(f"{','.join(parts)} {total}")
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> dict[str, str]:
+    for name, number in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "n.txt").write_text(str(number))
+    return {name: str(tmp_path / name) for name in ("two", "one")}
+
+
+def test_an_input_of_many_addresses_is_a_mapping_and_its_members_are_recorded(
+    install: Callable[..., Stage], parts: dict[str, str], tmp_path: Path
+) -> None:
+    result = run_stage(install(add), Request({"factor": 1}, str(tmp_path / "store"), {"parts": parts}))
+    assert output(result).joinpath("out.txt").read_text() == "one,two 3"
+    manifest = Manifest.from_json((output(result) / "manifest.json").read_text(), where="")
+    assert {edge: entry.address for edge, entry in manifest.inputs.items()} == {
+        "parts.one": parts["one"],
+        "parts.two": parts["two"],
+    }
+
+
+def test_names_of_members_count_and_their_order_does_not(
+    install: Callable[..., Stage], parts: dict[str, str], tmp_path: Path
+) -> None:
+    def run(given: dict[str, str]) -> bool:
+        return run_stage(install(add), Request({"factor": 1}, str(tmp_path / "store"), {"parts": given})).reused
+
+    assert not run(parts)
+    assert run(dict(reversed(parts.items())))
+    assert not run({"one": parts["two"], "two": parts["one"]})
+    assert not run({})

@@ -17,3 +17,9 @@ def test_edges_are_read_off_the_signature() -> None:
     stage = STAGES["decontaminate"]
     assert stage.sources == ("dataset", "items", "encoder")
     assert stage.targets == ("training", "contamination")
+
+
+def test_an_input_of_many_addresses_is_an_edge_too_and_known_as_such() -> None:
+    assert STAGES["report"].sources == ("dataset", "items", "contamination", "packed", "trained", "scores")
+    assert STAGES["report"].mappings == ("trained", "scores")
+    assert STAGES["pack"].mappings == ()

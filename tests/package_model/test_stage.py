@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from med42lib.core.errors import DataError
+from med42lib.core.errors import ConfigError, DataError
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
 from med42lib.store.artifacts import Source, Target
@@ -20,12 +20,15 @@ def models(tmp_path: Path) -> dict[str, Source]:
         (folder / "tokenizer.json").write_text("{}")
         (folder / "weights.safetensors").write_text(f"weights of {name}")
         (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (tmp_path / "full/MLmodel").write_text("flavors: {}")
     return {name: Source(str(tmp_path / name)) for name in ("base", "full", "lora")}
 
 
 def call(candidate: str, models: dict[str, Source], folder: Path) -> Path:
     folder.mkdir()
-    package_model(PackageModelConfig.model_validate({"candidate": candidate}), **models, package=Target(folder))
+    trained = {name: source for name, source in models.items() if name != "base"}
+    config = PackageModelConfig.model_validate({"candidate": candidate})
+    package_model(config, base=models["base"], trained=trained, package=Target(folder))
     return folder
 
 
@@ -77,5 +80,24 @@ def test_the_same_models_give_the_same_package(models: dict[str, Source], tmp_pa
 
 
 def test_an_output_without_adapter_is_refused(models: dict[str, Source], tmp_path: Path) -> None:
+    (tmp_path / "full/MLmodel").unlink()
     with pytest.raises(DataError, match="has no 'peft'"):
-        call("lora", models | {"lora": models["full"]}, tmp_path / "out")
+        call("lora", models | {"lora": Source(str(tmp_path / "full"))}, tmp_path / "out")
+
+
+def test_any_model_may_be_the_candidate_by_its_name(models: dict[str, Source], tmp_path: Path) -> None:
+    folder = call("lora_r64", models | {"lora_r64": models["lora"]}, tmp_path / "out")
+    assert (folder / "peft/weights.safetensors").read_text() == "weights of lora"
+    assert json.loads((folder / "package.json").read_text())["candidate"] == "lora_r64"
+
+
+def test_the_base_itself_can_be_the_candidate(models: dict[str, Source], tmp_path: Path) -> None:
+    folder = call("base", {"base": models["base"]}, tmp_path / "out")
+    assert (folder / "model/weights.safetensors").read_text() == "weights of base"
+    assert (folder / "components/tokenizer/tokenizer.json").is_file()
+    assert "peft_adaptor" not in yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["transformers"]
+
+
+def test_a_candidate_that_is_no_model_is_refused(models: dict[str, Source], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="candidate: is 'lora_r8'; the models are base, full, lora"):
+        call("lora_r8", models, tmp_path / "out")

@@ -25,6 +25,16 @@ def test_columns_line_up() -> None:
     assert len({len(line) for line in results_table(CSV).splitlines()}) == 1
 
 
+def test_any_models_have_columns_as_wide_as_their_names() -> None:
+    heading, medqa, _ = results_table(CSV.replace("full", "full_with_a_long_name")).splitlines()
+    assert heading.split()[3:6] == ["base", "full_with_a_long_name", "lora"]
+    assert len(heading) == len(medqa)
+    alone = results_table(
+        "".join(line for line in CSV.splitlines(keepends=True) if "full" not in line and "lora" not in line)
+    )
+    assert alone.splitlines()[1].split() == ["medqa", "1,273", "31.4", "1,200", "31.7"]
+
+
 def test_a_benchmarks_name_fills_its_column_and_no_more() -> None:
     table = results_table(CSV.replace("leaked", f'"{UNSEEN}\n[report] {"x" * 100}"'))
     assert len({len(line) for line in table.splitlines()}) == 1

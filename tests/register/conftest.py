@@ -76,17 +76,21 @@ class FinishedRun:
         )
         self.addresses[edge] = published(self.store, folder, manifest)
 
+    def trained(self) -> dict[str, Source]:
+        """The fine-tunes by their names."""
+        return {name: self.source(name) for name in ("full", "lora")}
+
     def package(self, candidate: str) -> Source:
         """Run `package_model` for a candidate and publish what it wrote, unless that was done."""
         if f"package_{candidate}" in self.addresses:
             return self.source(f"package_{candidate}")
         config = PackageModelConfig.model_validate({"candidate": candidate})
-        edges = {name: self.source(name) for name in ("base", "full", "lora")}
+        base, trained = self.source("base"), self.trained()
         self.publish(
             f"package_{candidate}",
             "package_model",
-            lambda out: package_model(config, **edges, package=out),
-            inputs={name: name for name in edges},
+            lambda out: package_model(config, base=base, trained=trained, package=out),
+            inputs={"base": "base", "trained.full": "full", "trained.lora": "lora"},
             config=config.model_dump(mode="json"),
             target="package",
         )
@@ -147,8 +151,10 @@ def finish_run(store: str, scratch: Path, models: Path) -> FinishedRun:
     for model in ("base", "full", "lora"):
         inputs = {"items": "items", "base": "base", "model": model}
         run.publish(f"{model}_scores", "evaluate", _text("scores.jsonl", model), inputs=inputs, target="scores")
-    edges = ("dataset", "items", "contamination", "packed", "full", "lora", "base_scores", "full_scores", "lora_scores")
-    run.publish("report", "report", _write_report, inputs={edge: edge for edge in edges})
+    inputs = {edge: edge for edge in ("dataset", "items", "contamination", "packed")}
+    inputs |= {f"trained.{model}": model for model in ("full", "lora")}
+    inputs |= {f"scores.{model}": f"{model}_scores" for model in ("base", "full", "lora")}
+    run.publish("report", "report", _write_report, inputs=inputs)
     return run
 
 

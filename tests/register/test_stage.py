@@ -31,7 +31,7 @@ def call(run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CON
     """Run the stage as if all before it had finished; returns registered.json."""
     package = run.package(candidate)
     folder = Path(mkdtemp(prefix="registered-", dir=run.scratch))
-    register(config, full=run.source("full"), package=package, report=run.source("report"), registered=Target(folder))
+    register(config, trained=run.trained(), package=package, report=run.source("report"), registered=Target(folder))
     return (folder / "registered.json").read_bytes()
 
 

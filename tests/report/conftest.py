@@ -1,6 +1,7 @@
 """A synthetic run: three models on three benchmarks, with every file that the report reads."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -50,9 +51,27 @@ class Run:
         output = self.folder / "report"
         output.mkdir(exist_ok=True)
         config = ReportConfig(**{"title": "A synthetic run", **settings})
-        edges = [path.name for path in self.folder.iterdir() if path.is_dir() and path.name != "report"]
-        report(config, **{edge: self.source(edge) for edge in edges}, report=Target(output))
+        report(config, **self.singles(), trained=self.of("trained"), scores=self.of("scores"), report=Target(output))
         return output
+
+    def singles(self) -> dict[str, Source]:
+        """The inputs that are one address each."""
+        return {edge: self.source(edge) for edge in ("dataset", "items", "contamination", "packed")}
+
+    def of(self, edge: str) -> dict[str, Source]:
+        """The sources of an edge of many: `of("scores")["lora"]` lies in `scores.lora`."""
+        found = sorted(path.name for path in self.folder.glob(f"{edge}.*"))
+        return {name.removeprefix(f"{edge}."): self.source(name) for name in found}
+
+    def add_model(self, name: str, method: str, *, like: str = "lora", **settings: Any) -> None:
+        """Add a fine-tune that answers like one that is there."""
+        edge = _folder(self.folder, f"trained.{name}")
+        write_fine_tune(edge, settings, method=method, trainable=98_304)
+        write_scores(self.folder / f"scores.{name}", like, make_items())
+
+    def forget_model(self, name: str) -> None:
+        for edge in ("trained", "scores"):
+            shutil.rmtree(self.folder / f"{edge}.{name}")
 
 
 @pytest.fixture
@@ -72,7 +91,7 @@ def make_run(folder: Path) -> Run:
     write_data(folder, items)
     write_training(folder)
     for model in RIGHT:
-        write_scores(folder / f"{model}_scores", model, items)
+        write_scores(folder / f"scores.{model}", model, items)
     return Run(folder)
 
 
@@ -138,26 +157,27 @@ def write_training(folder: Path) -> None:
     _manifest(edge, "pack", "packed", {"policy": "concatenate", "chunk_length": 512}, seconds=5.1, rows=120)
     settings = {"warmup_steps": 100, "adam_beta1": 0.9, "adam_beta2": 0.95, "weight_decay": 0.1, "max_steps": None}
     lora = {"rank": 8, "alpha": 16.0, "dropout": 0.0}
-    write_fine_tune(_folder(folder, "full"), {**settings, "learning_rate": 5e-5, "epochs": 3}, trainable=2_140_000)
-    write_fine_tune(
-        _folder(folder, "lora"), {**settings, "learning_rate": 6e-3, "epochs": 10, "lora": lora}, trainable=98_304
-    )
+    full = {**settings, "learning_rate": 5e-5, "epochs": 3}
+    write_fine_tune(_folder(folder, "trained.full"), full, method="full", trainable=2_140_000)
+    adapted = {**settings, "learning_rate": 6e-3, "epochs": 10, "lora": lora}
+    write_fine_tune(_folder(folder, "trained.lora"), adapted, method="lora", trainable=98_304)
 
 
-def write_fine_tune(edge: Path, settings: dict[str, Any], *, trainable: int) -> None:
+def write_fine_tune(edge: Path, settings: dict[str, Any], *, method: str, trainable: int) -> None:
     numbers = [
-        ("loss", step, 4.0 * (0.985 if edge.name == "full" else 0.99) ** step + 0.2 * (step % 3)) for step in range(150)
+        ("loss", step, 4.0 * (0.985 if method == "full" else 0.99) ** step + 0.2 * (step % 3)) for step in range(150)
     ]
     numbers += [("tokens_per_second", step, 3000.0 + step) for step in range(150)]
     numbers.append(("train_seconds", 0, 84.0))
     rows = [{"key": key, "value": value, "step": step, "timestamp_ms": 0} for key, step, value in numbers]
     _lines(edge / "metrics.jsonl", rows)
     sizes = {"trainable_parameters": trainable, "total_parameters": 2_140_000, "world_size": 2}
-    _json(edge / "recipe.json", {"num_steps": 150, "num_tokens": 180_000, "num_response_tokens": 63_000, **sizes})
-    if edge.name == "lora":
+    counts = {"method": method, "num_steps": 150, "num_tokens": 180_000, "num_response_tokens": 63_000}
+    _json(edge / "recipe.json", {**counts, **sizes})
+    if method == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         _json(edge / "peft/adapter_config.json", {"target_modules": names})
-    _manifest(edge, "train", "trained", {"method": edge.name, **settings}, seconds=96.0)
+    _manifest(edge, "train", "trained", {"method": method, **settings}, seconds=96.0)
 
 
 def write_scores(edge: Path, model: str, items: list[BenchmarkItem]) -> None:

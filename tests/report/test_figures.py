@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from med42lib.report.figures import NARROW_PIXELS, WIDE_PIXELS, forest_plot, loss_plot, thinned
+from med42lib.report.figures import NARROW_PIXELS, WIDE_PIXELS, forest_plot, loss_plot, spread_apart, thinned
+from med42lib.report.models import Model
 from med42lib.report.results import Results, analyse
 from med42lib.report.scores import Answers
+from tests.report.models import MODELS, PAIRS
+
+BASE, FULL, LORA = MODELS
 
 
 @pytest.fixture(scope="module")
@@ -11,7 +17,7 @@ def results() -> Results:
     names = np.array(["mmlu_anatomy"] * 20 + ["medqa"] * 30)
     right = {"base": np.arange(50) % 4 == 0, "full": np.arange(50) % 2 == 0, "lora": np.arange(50) % 3 == 0}
     contaminated = np.array([name == "mmlu_anatomy" for name in names])
-    return analyse(Answers(tuple(map(str, range(50))), names, contaminated, right), 0.95)
+    return analyse(Answers(tuple(map(str, range(50))), names, contaminated, right), MODELS, PAIRS, 0.95)
 
 
 @pytest.mark.parametrize("width", [WIDE_PIXELS, NARROW_PIXELS])
@@ -27,7 +33,7 @@ def test_every_mark_lies_between_the_ends_of_its_interval_and_inside_the_plot(re
 def test_a_mark_stands_at_its_value_on_the_axis(results: Results) -> None:
     plot = forest_plot(results, {}, subset="all", width=WIDE_PIXELS)
     ticks = {tick.label: tick.at for tick in plot.ticks}
-    full = next(mark for mark in plot.groups[-1].marks if mark.model == "full")
+    full = next(mark for mark in plot.groups[-1].marks if mark.model == FULL)
     assert full.value == "50.0"
     assert full.x == pytest.approx(ticks["50"])
 
@@ -53,7 +59,7 @@ def test_curves_are_averaged_down_to_the_limit() -> None:
 
 
 def test_a_falling_loss_falls_in_the_figure() -> None:
-    plot = loss_plot({"full": [(0, 4.0), (10, 1.0)], "lora": []}, width=WIDE_PIXELS)
+    plot = loss_plot({FULL: [(0, 4.0), (10, 1.0)], LORA: []}, width=WIDE_PIXELS)
     assert plot is not None
     (line,) = plot.lines
     (first_x, first_y), (last_x, last_y) = (tuple(map(float, point.split(","))) for point in line.points.split())
@@ -64,7 +70,7 @@ def test_a_falling_loss_falls_in_the_figure() -> None:
 
 
 def test_names_of_curves_that_end_together_are_kept_apart() -> None:
-    plot = loss_plot({"full": [(0, 4.0), (10, 1.0)], "lora": [(0, 4.0), (10, 1.01)]}, width=WIDE_PIXELS)
+    plot = loss_plot({FULL: [(0, 4.0), (10, 1.0)], LORA: [(0, 4.0), (10, 1.01)]}, width=WIDE_PIXELS)
     assert plot is not None
     full, lora = plot.lines
     assert full.label_y - lora.label_y == pytest.approx(15)
@@ -72,10 +78,35 @@ def test_names_of_curves_that_end_together_are_kept_apart() -> None:
 
 @pytest.mark.parametrize("curve", [[(1, 2.0)], [(1, 0.0), (2, 0.0)]])
 def test_a_single_step_or_a_constant_loss_can_be_drawn(curve: list[tuple[int, float]]) -> None:
-    plot = loss_plot({"full": curve}, width=NARROW_PIXELS)
+    plot = loss_plot({FULL: curve}, width=NARROW_PIXELS)
     assert plot is not None
     assert "nan" not in plot.lines[0].points
 
 
 def test_without_losses_there_is_no_figure() -> None:
-    assert loss_plot({"full": [], "lora": []}, width=WIDE_PIXELS) is None
+    assert loss_plot({FULL: [], LORA: []}, width=WIDE_PIXELS) is None
+
+
+@pytest.mark.parametrize(
+    ("heights", "expected"),
+    [
+        ([0.0, 1.0, 10.0, 30.0], [-1.5, 2.5, 10.0, 30.0]),
+        ([0.0, 0.0, 0.0], [-4.0, 0.0, 4.0]),
+        ([0.0, 1.0, 5.0], [-2.0, 2.0, 6.0]),
+        ([], []),
+    ],
+)
+def test_names_are_moved_no_further_than_they_must(heights: list[float], expected: list[float]) -> None:
+    assert spread_apart(heights, distance=4) == pytest.approx(expected)
+
+
+def test_a_long_title_has_room_beside_its_marks(results: Results) -> None:
+    wide = replace(results, models=(BASE, FULL, Model("a_name_that_is_very_long_indeed", "lora", 2)))
+    numbers = {key: value for key, value in results.accuracies.items() if key[1] != "lora"}
+    numbers |= {(g, wide.models[2].name, s): v for (g, m, s), v in results.accuracies.items() if m == "lora"}
+    plain, long = (
+        forest_plot(shown, {}, subset="all", width=NARROW_PIXELS)
+        for shown in (results, replace(wide, accuracies=numbers))
+    )
+    assert plain.left < long.left < NARROW_PIXELS / 2
+    assert max(len(mark.label) for mark in long.groups[0].marks) == 16

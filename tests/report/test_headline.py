@@ -5,6 +5,7 @@ from med42lib.report.headline import LEAK_QUESTION, Finding, make_findings, verd
 from med42lib.report.results import analyse
 from med42lib.report.scores import Answers
 from med42lib.report.statistics import Estimate
+from tests.report.models import MODELS, PAIRS
 
 
 def findings_of(base: str, full: str, lora: str, leaked: str = "") -> dict[str, Finding]:
@@ -16,7 +17,9 @@ def findings_of(base: str, full: str, lora: str, leaked: str = "") -> dict[str, 
         contaminated=np.array([mark == "+" for mark in leaked.ljust(len(base), "-")]),
         correct={name: np.array([mark == "+" for mark in marks]) for name, marks in models.items()},
     )
-    return {finding.question: finding for finding in make_findings(analyse(answers, 0.95), confidence=0.95)}
+    return {
+        finding.question: finding for finding in make_findings(analyse(answers, MODELS, PAIRS, 0.95), confidence=0.95)
+    }
 
 
 @pytest.mark.parametrize(

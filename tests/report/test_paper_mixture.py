@@ -6,7 +6,6 @@ import pytest
 from med42lib.report.paper_mixture import paper_mixture_table
 from med42lib.report.provenance import Provenance, read_provenance
 from med42lib.report.tables import Table
-from med42lib.store.artifacts import Source
 from tests.mixture_table_rows import demo_rows, paper_rows
 
 SHORT = {"sampled": 179_000, "kept": 179_000, "short_by": 1462, "left_over": 0}
@@ -14,8 +13,7 @@ SHORT = {"sampled": 179_000, "kept": 179_000, "short_by": 1462, "left_over": 0}
 
 @pytest.fixture
 def provenance(run: Any) -> Provenance:
-    sources = {path.name: Source(str(path)) for path in run.folder.iterdir()}
-    return read_provenance(sources)
+    return read_provenance(run.singles(), run.of("trained"), run.of("scores"))
 
 
 def table_of(provenance: Provenance, rows: list[dict[str, Any]]) -> Table:

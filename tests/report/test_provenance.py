@@ -7,13 +7,13 @@ from med42lib.report.provenance import Provenance, encoder_name, read_provenance
 from med42lib.store.artifacts import Source
 
 
-def sources_of(run: Any) -> dict[str, Source]:
-    return {path.name: run.source(path.name) for path in run.folder.iterdir()}
+def read(run: Any) -> Provenance:
+    return read_provenance(run.singles(), run.of("trained"), run.of("scores"))
 
 
 @pytest.fixture
 def provenance(run: Any) -> Provenance:
-    return read_provenance(sources_of(run))
+    return read(run)
 
 
 def test_stages_are_listed_once_each_with_the_model_they_served(provenance: Provenance) -> None:
@@ -59,22 +59,23 @@ def test_training_numbers_come_from_recipe_and_metrics(provenance: Provenance) -
 
 
 def test_layers_come_from_the_adapter_itself(provenance: Provenance) -> None:
-    assert "down_proj" in provenance.adapted_layers
+    assert "down_proj" in provenance.training["lora"].adapted_layers
+    assert provenance.training["full"].adapted_layers == frozenset()
 
 
 def test_a_step_logged_twice_counts_with_its_last_value(run: Any) -> None:
     def resumed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [*rows, {"key": "loss", "value": 9.0, "step": 149, "timestamp_ms": 1}]
 
-    run.rewrite("full/metrics.jsonl", resumed)
-    losses = read_training(run.source("full")).losses
+    run.rewrite("trained.full/metrics.jsonl", resumed)
+    losses = read_training(run.source("trained.full")).losses
     assert len(losses) == 150
     assert losses[-1] == (149, 9.0)
 
 
 def test_without_manifests_only_what_the_files_say_is_known(run: Any) -> None:
     run.forget_manifests()
-    found = read_provenance(sources_of(run))
+    found = read(run)
     assert (found.stages, dict(found.versions), found.encoder, found.finished_at) == ((), {}, None, None)
     assert found.packing.num_chunks == 120
     assert found.num_examples == 1000
@@ -86,22 +87,22 @@ def test_a_source_has_the_mixtures_title_and_without_one_its_own_name_for_people
 
 
 def test_two_versions_of_one_package_are_both_named(run: Any) -> None:
-    path = run.folder / "full/manifest.json"
+    path = run.folder / "trained.full/manifest.json"
     values = json.loads(path.read_text())
     values["versions"]["torch"] = "2.12.0"
     path.write_text(json.dumps(values))
-    assert read_provenance(sources_of(run)).versions["torch"] == "2.12.0, 2.13.0"
+    assert read(run).versions["torch"] == "2.12.0, 2.13.0"
 
 
 def test_no_weights_are_touched(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
+    names: list[str] = []
     path_of = Source.path
 
     def noting(source: Source, name: str = "") -> Any:
-        read.append(name)
+        names.append(name)
         return path_of(source, name)
 
     monkeypatch.setattr(Source, "path", noting)
-    read_provenance(sources_of(run))
-    assert "" not in read
-    assert not [name for name in read if name.endswith((".safetensors", ".bin", ".parquet"))]
+    read(run)
+    assert "" not in names
+    assert not [name for name in names if name.endswith((".safetensors", ".bin", ".parquet"))]

@@ -11,7 +11,7 @@ from med42lib.report.recipe import NOT_RECORDED, Comparison, Ran, compare_with_p
 TRAIN: dict[str, Any] = {
     "warmup_steps": 100,
     "max_steps": None,
-    "final_learning_rate_share": 0.1,
+    "min_lr_ratio": 0.1,
     "adam_beta1": 0.9,
     "adam_beta2": 0.95,
     "weight_decay": 0.1,
@@ -79,7 +79,7 @@ def test_training_examples_are_those_that_were_packed_not_all_of_the_mixture(run
     path = run.folder / "packed/packed.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"num_examples": 900, "num_dropped": 10}))
     (run.folder / "packed/manifest.json").unlink()
-    provenance = read_provenance({path.name: run.source(path.name) for path in run.folder.iterdir()})
+    provenance = read_provenance(run.singles(), run.of("trained"), run.of("scores"))
     assert provenance.num_examples == 1000
     assert Ran.of(provenance).num_examples == 890
 

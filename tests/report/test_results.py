@@ -4,6 +4,7 @@ import pytest
 from med42lib.report.results import MMLU_AVERAGE, OVERALL, USMLE_AVERAGE, Results, analyse, make_groups
 from med42lib.report.scores import Answers
 from med42lib.report.statistics import PairedCounts, paired_difference, wilson
+from tests.report.models import MODELS, PAIRS
 
 # Eight items. Right answers, by benchmark (a comma between items; * is contaminated):
 #             mmlu_anatomy   mmlu_genetics        medqa
@@ -23,7 +24,7 @@ def results() -> Results:
         contaminated=np.array(CONTAMINATED, dtype=bool),
         correct={name: np.array(v, dtype=bool) for name, v in (("base", BASE), ("full", FULL), ("lora", LORA))},
     )
-    return analyse(answers, 0.95)
+    return analyse(answers, MODELS, PAIRS, 0.95)
 
 
 def test_mmlu_average_stands_after_the_last_topic_and_overall_last() -> None:
@@ -87,7 +88,7 @@ def test_the_papers_mmlu_average_is_reproduced() -> None:
     names = np.concatenate([[f"mmlu_{topic}"] * n for topic, (_, n) in topics.items()])
     ids = tuple(str(number) for number in range(len(right)))
     answers = Answers(ids, names, np.zeros(len(right), dtype=bool), dict.fromkeys(("base", "full", "lora"), right))
-    results = analyse(answers, 0.95)
+    results = analyse(answers, MODELS, PAIRS, 0.95)
     average = results.accuracies[MMLU_AVERAGE, "full", "all"].estimate
     pooled = results.accuracies[OVERALL, "full", "all"].estimate
     assert average is not None

@@ -7,7 +7,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.formats.records import BenchmarkItem, Origin
-from med42lib.report.scores import MODELS, Answers, join_answers
+from med42lib.report.scores import Answers, join_answers
 
 ITEMS = {
     id: BenchmarkItem(id, benchmark, "What?", "", ("a", "b"), 1, Origin("1", "x.jsonl", 1))
@@ -25,7 +25,7 @@ def score_rows() -> Rows:
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    paths = {model: tmp_path / f"{model}.jsonl" for model in MODELS}
+    paths = {model: tmp_path / f"{model}.jsonl" for model in ("base", "full", "lora")}
     for path in paths.values():
         write(path, score_rows())
     return paths

@@ -179,7 +179,7 @@ def test_a_run_without_leaks_says_so(run: Any) -> None:
 
 
 def test_a_run_in_which_everything_leaked_compares_all_questions(run: Any) -> None:
-    rows = (run.folder / "base_scores/scores.jsonl").read_text().splitlines()
+    rows = (run.folder / "scores.base/scores.jsonl").read_text().splitlines()
     ids = [json.loads(row)["item_id"] for row in rows]
     flagged = {"threshold": 0.8, "items": dict.fromkeys(ids, 0.9)}
     run.rewrite("contamination/pairs.jsonl", lambda rows: rows)
@@ -191,13 +191,13 @@ def test_a_run_in_which_everything_leaked_compares_all_questions(run: Any) -> No
 
 def test_a_subset_of_the_items_may_have_been_scored(run: Any) -> None:
     for model in NUM_RIGHT_CLEAN:
-        run.rewrite(f"{model}_scores/scores.jsonl", lambda rows: rows[:50])
+        run.rewrite(f"scores.{model}/scores.jsonl", lambda rows: rows[:50])
     text = (run.make_report() / "report.md").read_text()
     assert text.splitlines()[2].startswith("50 questions of 2 benchmarks")
 
 
 def test_models_scored_with_different_prompts_are_refused(run: Any) -> None:
-    path = run.folder / "lora_scores/summary.json"
+    path = run.folder / "scores.lora/summary.json"
     path.write_text(path.read_text().replace("med42", "plain "))
     run.forget_manifests()
     with pytest.raises(DataError, match="prompt 'med42' for the base model but 'plain ' for lora"):
@@ -236,7 +236,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "contamination/pairs.jsonl",
         lambda rows: [row | {"item_text": next(texts), "example_text": next(texts)} for row in rows],
     )
-    summaries = [run.folder / f"{model}_scores/summary.json" for model in NUM_RIGHT_CLEAN]
+    summaries = [run.folder / f"scores.{model}/summary.json" for model in NUM_RIGHT_CLEAN]
     for path in summaries:
         path.write_text(path.read_text().replace('"med42"', json.dumps("".join(HTML))))
         (path.parent / "manifest.json").unlink()
@@ -276,3 +276,65 @@ def test_a_browser_runs_nothing_of_a_strangers_text(hostile: Path, tmp_path: Pat
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
     done = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, check=True, timeout=120)
     assert "<title>hacked: undefined</title>" in done.stdout
+
+
+def test_an_adapter_under_any_name_is_never_called_full(run: Any) -> None:
+    run.forget_model("full")
+    run.add_model("full", "lora")
+    folder = run.make_report()
+    assert json.loads((folder / "summary.json").read_text())["models"] == {
+        "base": "base",
+        "full": "lora",
+        "lora": "lora",
+    }
+    for name in ("report.md", "report.html"):
+        text = (folder / name).read_text()
+        assert "full (LoRA)" in text
+        assert "Full" not in text
+        assert "ull fine-tuning" not in text
+        assert "The recipe, beside the paper" not in text, "the paper's view is of a full fine-tune and a LoRA"
+
+
+def test_one_model_alone_can_be_reported(run: Any) -> None:
+    run.forget_model("full")
+    folder = run.make_report()
+    text = (folder / "report.md").read_text()
+    assert "answered by 2 models" in text
+    assert "Did LoRA help?" in text
+    assert "Is " not in text.split("## Accuracy")[0]
+    assert "Settings of the fine-tunes" in text
+    assert "| learning rate | 0.006 |" in text
+
+
+def test_the_base_alone_can_be_reported(run: Any) -> None:
+    run.forget_model("full")
+    run.forget_model("lora")
+    folder = run.make_report()
+    text = (folder / "report.md").read_text()
+    assert "answered by 1 model;" in text
+    assert "## Differences" not in text
+    assert "No model is compared with the base." in text
+    with (folder / "results.csv").open() as stream:
+        assert {row["model"] for row in csv.DictReader(stream)} == {"base"}
+    assert "<svg" in (folder / "report.html").read_text()
+
+
+def test_more_models_stand_beside_the_papers_two(run: Any) -> None:
+    run.add_model("lora_r64", "lora", like="full", learning_rate=0.006, lora={"rank": 64})
+    text = (run.make_report() / "report.md").read_text()
+    assert "Did LoRA r64 help?" in text
+    assert "The recipe, beside the paper" in text
+    assert "| lora.rank | – | 8 | 64 |" in text.replace("**", "")
+
+
+def test_the_pairs_that_are_asked_for_are_compared_and_no_others(run: Any) -> None:
+    folder = run.make_report(compare=[["lora", "full"]])
+    differences = json.loads((folder / "summary.json").read_text())["difference"]["overall"]
+    assert list(differences) == ["lora-full"]
+    assert "Is LoRA better than full fine-tuning?" in (folder / "report.md").read_text()
+
+
+def test_a_model_without_scores_is_refused(run: Any) -> None:
+    shutil.rmtree(run.folder / "scores.lora")
+    with pytest.raises(DataError, match="the models are base, full, lora, but scores were given of base, full"):
+        run.make_report()

@@ -72,7 +72,7 @@ def test_calls_of_one_stage_are_told_apart_by_the_edge_that_read_them_or_else_by
     model = store.publish("model")
     scores = {key: store.publish("evaluate", model, key=key) for key in ("k1", "k2", "k3")}
     lineage = walk(tmp_path, store.publish("report", *scores.values()))
-    edges = {str(scores["k1"]): "lora_scores", str(scores["k3"]): "full", str(model): "base"}
+    edges = {str(scores["k1"]): "scores.lora", str(scores["k3"]): "trained.full", str(model): "base"}
     assert lineage.names(edges) == ["model", "evaluate[lora]", "evaluate[k2]", "evaluate[full]", "report"]
 
 

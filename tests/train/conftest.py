@@ -29,7 +29,7 @@ from tests.tiny_llama import make_llama
 
 VOCABULARY = 64
 EOS = 1
-FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, chunks_per_step=4, seed=7)
+FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, global_batch_size=4, seed=7)
 VARIANTS: dict[str, dict[str, object]] = {
     "plain": {},
     "zero 1": {"zero_stage": 1},

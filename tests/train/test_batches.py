@@ -13,7 +13,7 @@ def test_the_example_of_the_docstring() -> None:
     first, second = np.array([3, 0, 4, 1]), np.array([2, BLANK, BLANK, BLANK])
 
     def shares(step: np.ndarray) -> list[list[list[int]]]:
-        return [share(step, process=p, num_processes=2, chunks_per_forward=1).tolist() for p in (0, 1)]
+        return [share(step, process=p, num_processes=2, micro_batch_size=1).tolist() for p in (0, 1)]
 
     assert shares(first) == [[[3], [4]], [[0], [1]]]
     assert shares(second) == [[[2], [BLANK]], [[BLANK], [BLANK]]]
@@ -24,7 +24,7 @@ def test_every_process_together_see_every_chunk_once_per_epoch(config: TrainConf
     seen: Counter[int] = Counter()
     for step in steps(9, config):
         for process in range(num_processes):
-            mine = share(step, process=process, num_processes=num_processes, chunks_per_forward=1)
+            mine = share(step, process=process, num_processes=num_processes, micro_batch_size=1)
             seen.update(mine.ravel().tolist())
     assert seen.pop(BLANK) == 6
     assert seen == dict.fromkeys(range(9), config.epochs)
@@ -33,14 +33,12 @@ def test_every_process_together_see_every_chunk_once_per_epoch(config: TrainConf
 def test_a_step_holds_the_same_chunks_for_any_number_of_processes(config: TrainConfig) -> None:
     step = next(steps(9, config))
     for num_processes in (1, 2, 4):
-        parts = [
-            share(step, process=p, num_processes=num_processes, chunks_per_forward=1) for p in range(num_processes)
-        ]
+        parts = [share(step, process=p, num_processes=num_processes, micro_batch_size=1) for p in range(num_processes)]
         assert sorted(np.concatenate(parts).ravel()) == sorted(step)
 
 
 def test_several_chunks_in_a_forward_pass() -> None:
-    mine = share(np.arange(8), process=1, num_processes=2, chunks_per_forward=2)
+    mine = share(np.arange(8), process=1, num_processes=2, micro_batch_size=2)
     assert mine.tolist() == [[2, 3], [6, 7]]
 
 

@@ -9,7 +9,7 @@ REQUIRED = {
     "learning_rate": 1e-4,
     "warmup_steps": 100,
     "epochs": 8,
-    "chunks_per_step": 128,
+    "global_batch_size": 128,
     "seed": 1,
 }
 
@@ -18,7 +18,7 @@ def test_what_is_not_set_is_the_papers() -> None:
     config = TrainConfig.model_validate(REQUIRED)
     assert (config.adam_beta1, config.adam_beta2) == (0.9, 0.95)
     assert (config.weight_decay, config.max_grad_norm) == (0.1, 1.0)
-    assert config.final_learning_rate_share == 0.1
+    assert config.min_lr_ratio == 0.1
     assert (config.lora.rank, config.lora.alpha) == (8, 16)
 
 

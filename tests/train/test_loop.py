@@ -58,7 +58,7 @@ def run(base_model: Path, packed_data: Path, config: TrainConfig) -> list[StepRe
 
     data = PackedDataset(packed_data)
     model = AutoModelForCausalLM.from_pretrained(base_model / "model")
-    engine = PlainEngine(model, config.chunks_per_step // config.chunks_per_forward)
+    engine = PlainEngine(model, config.global_batch_size // config.micro_batch_size)
     schedule = Schedule(config.learning_rate, config.warmup_steps, count_steps(len(data), config), 0.1)
     return list(train_steps(engine, data, steps(len(data), config), schedule, config))
 
@@ -77,7 +77,7 @@ def test_how_chunks_meet_in_forward_passes_does_not_change_the_result(
     base_model: Path, packed_data: Path, config: TrainConfig
 ) -> None:
     one = run(base_model, packed_data, config)
-    four = run(base_model, packed_data, config.model_copy(update={"chunks_per_forward": 4}))
+    four = run(base_model, packed_data, config.model_copy(update={"micro_batch_size": 4}))
     assert [result.loss for result in four] == pytest.approx([result.loss for result in one], rel=1e-5)
     assert [result.grad_norm for result in four] == pytest.approx([result.grad_norm for result in one], rel=1e-4)
 

@@ -139,11 +139,11 @@ def _supported_formats() -> set[str]:
 
 def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
     """Say in DeepSpeed's terms how to train."""
-    per_forward = config.chunks_per_forward * num_processes
+    per_forward = config.micro_batch_size * num_processes
     return {
-        "train_batch_size": config.chunks_per_step,
-        "train_micro_batch_size_per_gpu": config.chunks_per_forward,
-        "gradient_accumulation_steps": config.chunks_per_step // per_forward,
+        "train_batch_size": config.global_batch_size,
+        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_accumulation_steps": config.global_batch_size // per_forward,
         "gradient_clipping": config.max_grad_norm,
         "zero_optimization": {"stage": config.zero_stage},
         "bf16": {"enabled": config.precision == "bfloat16"},
@@ -210,7 +210,7 @@ def _run_steps(engine: Any, data: PackedDataset, config: TrainConfig, target: Ta
     from med42lib.train.weights import count_elements
 
     num_steps = count_steps(len(data), config)
-    schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.final_learning_rate_share)
+    schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.min_lr_ratio)
     training = train_steps(engine, data, steps(len(data), config), schedule, config)
     results = list(_reported(training, target, num_steps) if distributed.get_rank() == 0 else training)
     parameters = list(engine.module.parameters())

@@ -36,7 +36,7 @@ def test_half_precision_gives_nearly_the_same(single_process_losses: dict[str, l
 
 
 def test_deepspeed_is_told_the_global_batch_and_its_parts(config: TrainConfig) -> None:
-    settings = deepspeed_config(config.model_copy(update={"chunks_per_step": 24, "chunks_per_forward": 3}), 2)
+    settings = deepspeed_config(config.model_copy(update={"global_batch_size": 24, "micro_batch_size": 3}), 2)
     assert settings["train_batch_size"] == 24
     assert settings["train_micro_batch_size_per_gpu"] == 3
     assert settings["gradient_accumulation_steps"] == 4
