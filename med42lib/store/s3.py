@@ -243,7 +243,7 @@ def translated(address: str, bucket: str) -> Iterator[None]:
     except (ClientError, S3UploadFailedError) as error:
         raise _refused(address, bucket, _answer(error)) from error
     except (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError) as error:
-        why = error.last_exception if isinstance(error, RetriesExceededError) else error
+        why = getattr(error, "last_exception", error)  # of the download of a file
         raise StoreUnavailable(
             f"{address}: the S3 server did not answer ({why}); check AWS_ENDPOINT_URL and the network, then run again"
         ) from error
