@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from med42lib.core.errors import DataError, StoreError
@@ -62,15 +63,25 @@ def _folder(address: str) -> Path | None:
     folder = address.removeprefix(FILE_SCHEME)
     if not folder.strip() or "\0" in folder or ("://" in address and folder == address):
         return None
-    return Path(folder).expanduser()
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:  # ~ of a user that there is not
+        return None
 
 
 def _package_folder(address: str) -> Path:
     """Find a package's folder without importing it: for a name without dots Python only looks for it."""
     match = _PACKAGE.fullmatch(address)
-    spec = importlib.util.find_spec(match[1]) if match else None
+    spec = _found(match[1]) if match else None
     if match is None or spec is None or not spec.submodule_search_locations:
         raise DataError(
             f"{address}: no such Python package is installed; expected package:name/path, where the name has no dots"
         )
     return inside(Path(next(iter(spec.submodule_search_locations))), match[2] or "")
+
+
+def _found(package: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(package)
+    except ValueError:  # __main__ and its like
+        return None

@@ -107,5 +107,5 @@ def _parsed(content: bytes | None) -> Known:
     try:
         values: dict[str, Any] = json.loads(content or b"{}")
         return {name: (int(size), str(version), str(sha256)) for name, (size, version, sha256) in values.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}

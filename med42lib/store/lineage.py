@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from med42lib.core.errors import DataError
+from med42lib.core.errors import AccessError, DataError, StoreError
 from med42lib.core.hashing import content_hash
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
 from med42lib.store.manifest import Manifest
+
+_MOST_DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,15 @@ class _Walk:
         self._visited: set[str] = set()
         self._opened: dict[str, Source | None] = {}
 
-    def visit(self, source: Source, manifest: Manifest) -> None:
+    def visit(self, source: Source, manifest: Manifest, depth: int = 0) -> None:
         """Add an output after everything it was made from."""
         if source.address in self._visited:
             return
+        if depth > _MOST_DEPTH:
+            raise DataError(f"{source.address} is more than {_MOST_DEPTH} stages upstream; its manifests are forged")
         self._visited.add(source.address)
         for upstream in self._inputs(manifest):
-            self.visit(upstream.source, upstream.manifest)
+            self.visit(upstream.source, upstream.manifest, depth + 1)
         self.found.setdefault((manifest.stage, manifest.key, manifest.target), Output(source, manifest))
 
     def _inputs(self, manifest: Manifest) -> Iterator[Output]:
@@ -122,7 +126,7 @@ class _Walk:
             name = f"{edge!r} of {manifest.stage} at {entry.address}"
             source = self._open(entry.address)
             if source is None:
-                self.missing[f"{name} is no longer there"] = None
+                self.missing[f"{name} is no longer there, or cannot be read"] = None
             elif source.manifest is not None and source.manifest.digest != entry.digest:
                 self.missing[f"{name} was replaced by other content"] = None
             elif source.manifest is not None:
@@ -136,20 +140,23 @@ class _Walk:
 
 
 def _open(address: str, cache: Path) -> Source | None:
-    """Open an output or a folder of the user's; a deleted folder or an uninstalled package is None, not an error.
+    """Open an output or a folder of the user's; None for what is gone, or closed to this user.
 
-    A hub is not asked: one revision of a repository cannot change, and only fetch_model may need a token.
+    A hub is not asked: one revision of a repository cannot change, and only fetch_model may need a token. Folders are
+    not walked through: a manifest may name any.
     """
     try:
         source = Source(address, cache=cache)
-    except DataError:
+    except (DataError, StoreError):  # a package that is not installed, an address that is none
         return None
-    there = address.startswith(HUB_SCHEME) or source.manifest is not None or bool(_names(address))
+    try:
+        there = address.startswith(HUB_SCHEME) or source.manifest is not None or _holds_something(address)
+    except (AccessError, StoreError):
+        return None
     return source if there else None
 
 
-def _names(address: str) -> list[str]:
-    try:
-        return list(open_store(address).files())
-    except DataError:
-        return []
+def _holds_something(address: str) -> bool:
+    store = open_store(address)
+    here = store.local_path("")
+    return bool(store.files()) if here is None else here.is_dir()

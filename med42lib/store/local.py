@@ -18,9 +18,31 @@ from med42lib.store.names import inside
 
 _BLOCK_BYTES = 1 << 20
 # A file system's clock ticks in steps of up to two seconds; a change within one step does not show.
-_SECONDS_UNTIL_SETTLED = 2.0
+SECONDS_UNTIL_SETTLED = 2.0
 _HUB_SNAPSHOT = re.compile(r"(.*/(?:models|datasets|spaces)--[^/]+)/snapshots/[^/]+(?:/.*)?")
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+_CANNOT_BE_WRITTEN = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EIO, errno.ESTALE, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP),
+)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a file that the system does not give into an error that names the place.
+
+    Raises:
+        DataError: If it cannot be read. That it is not there stays FileNotFoundError or NotADirectoryError.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path} cannot be read: {error.strerror}; check the address and permissions"
+        ) from error
 
 
 @contextmanager
@@ -36,7 +58,7 @@ def writing(path: Path | str) -> Iterator[None]:
     except OSError as error:
         if no_space := full_disk(error, path):
             raise no_space from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _CANNOT_BE_WRITTEN:
             raise StoreError(f"cannot write {path}: {error.strerror}; choose a --store you may write to") from error
         raise
 
@@ -58,6 +80,10 @@ class LocalStore:
     def files(self, prefix: str = "") -> dict[str, StoredFile]:
         """List the files below a prefix; symbolic links may lead to other files of the folder only."""
         start = self._path(prefix)
+        with reading(start):
+            return self._listed(start, prefix)
+
+    def _listed(self, start: Path, prefix: str) -> dict[str, StoredFile]:
         if not prefix and not start.exists():
             raise DataError(f"{start} does not exist; check the address")
         if start.is_file():
@@ -80,19 +106,24 @@ class LocalStore:
             for path in (Path(folder, name) for name in [*folders, *names]):
                 if path.is_symlink():
                     self._path(path.relative_to(self._root).as_posix())
+                    if not path.exists():
+                        raise DataError(f"{path} is a symbolic link to nothing; fetch the file or remove the link")
                 if path.is_file():
                     yield path
 
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if there is none."""
+        path = self._path(name)
         try:
-            return self._path(name).read_bytes()
+            with reading(path):
+                return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def blocks(self, name: str) -> Iterator[bytes]:
         """Read a file in blocks of 1 MiB."""
-        with self._path(name).open("rb") as stream:
+        path = self._path(name)
+        with reading(path), path.open("rb") as stream:
             while block := stream.read(_BLOCK_BYTES):
                 yield block
 
@@ -165,14 +196,15 @@ def _hub_blobs(root: Path) -> tuple[Path, ...]:
 
 
 def _stored(path: Path) -> StoredFile:
+    # Nobody can set ctime; unpacking an archive, or `cp -p`, gives a new file an old mtime.
     stat = path.stat()
-    settled = time.time() - stat.st_mtime > _SECONDS_UNTIL_SETTLED
-    return StoredFile(stat.st_size, f"{stat.st_mtime_ns}-{stat.st_ino}", stat.st_mtime, settled)
+    settled = time.time() - stat.st_ctime > SECONDS_UNTIL_SETTLED
+    return StoredFile(stat.st_size, f"{stat.st_ctime_ns}-{stat.st_ino}", stat.st_ctime, settled)
 
 
 def _unreadable(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions") from error
+        raise error
 
 
 def _text(path: Path) -> str:

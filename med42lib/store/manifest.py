@@ -7,7 +7,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -24,6 +25,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 GIT_PREFIX = "git-blob:"
 _GIT_BLOB = re.compile(rf"{GIT_PREFIX}[0-9a-f]{{40}}")
 _HASH_THREADS = 8
+_MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,25 @@ class Manifest:
             raise ValueError(f"its layout is {str(values.get('layout'))[:80]}, not {LAYOUT_VERSION}")
         digest = values.pop("digest")
         values["inputs"] = {name: Input(**entry) for name, entry in values["inputs"].items()}
+        for name in ("stage", "target", "key"):
+            checked_name(values[name], where=f"{name!r} in {where}")
         values["files"] = tuple(FileEntry.parse(entry, where=where) for entry in values["files"])
         manifest = cls(**values)
+        manifest._check_types()
         if len({entry.path for entry in manifest.files}) != len(manifest.files):
             raise ValueError("it lists a file twice")
         if manifest.digest != digest:
             raise ValueError("its digest is not that of the files it lists")
         return manifest
+
+    def _check_types(self) -> None:
+        """Make sure of what readers rely on: a stranger may have written anything."""
+        texts = [*self.versions.values(), *(text for entry in self.inputs.values() for text in astuple(entry))]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.config, dict):
+            raise ValueError("its versions, inputs or config are of the wrong type")
+        if not (self.rows is None or type(self.rows) is int) or not 0 <= self.seconds < _MOST_SECONDS:
+            raise ValueError("its rows or seconds are of the wrong type or out of range")
+        datetime.fromisoformat(self.created_at)
 
 
 def files_digest(files: Iterable[FileEntry]) -> str:

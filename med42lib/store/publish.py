@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from med42lib.core.errors import StoreError
+from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
+from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.store.address import join_address
 from med42lib.store.base import Store, StoredFile
@@ -55,27 +56,43 @@ def find_sealed(store: Store, prefix: str, outputs: Iterable[str]) -> Sealed | N
         prefix: Stage and key: `train/0123456789abcdef`.
         outputs: Names of the outputs that a whole attempt has.
     """
-    return _look(store, prefix, outputs)[0]
-
-
-def _look(store: Store, prefix: str, outputs: Iterable[str]) -> tuple[Sealed | None, int]:
-    """Find the attempt that counts, and the number that the next seal would have if none does."""
-    files = store.files(prefix)
-    needed = [f"{output}/{MANIFEST_FILE}" for output in outputs]
-    seals = _seals(prefix, files)
-    for _, seal in seals:
-        attempt = _attempt_of(store.read(seal))
-        if attempt and all(f"{prefix}/{attempt}/{name}" in files for name in needed):
-            _remove_abandoned(store, prefix, files, attempt)
-            return Sealed(attempt, join_address(store.address, prefix, attempt)), 0
-    return None, seals[-1][0] + 1 if seals else 1
+    found = _look(store, prefix)
+    sealed = found.sealed(store, outputs)
+    if sealed:
+        _remove_abandoned(store, found)
+    return sealed
 
 
 def sealed_outputs(store: Store, stage: str, output: str) -> list[str]:
-    """List the addresses of all outputs of that name that a stage has finished, sorted by key."""
+    """List the addresses of all outputs of that name that a stage has finished, sorted by key; nothing is removed."""
     keys = sorted({name.split("/")[1] for name in store.files(stage)})
-    found = (find_sealed(store, f"{stage}/{key}", [output]) for key in keys)
+    found = (_look(store, f"{stage}/{key}").sealed(store, [output]) for key in keys)
     return [sealed.output(output) for sealed in found if sealed]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What lies under a key: its files, the attempts that seals name, the first seal's first, and the last's number."""
+
+    prefix: str
+    files: Mapping[str, StoredFile]
+    attempts: list[str]
+    last_seal: int
+
+    def sealed(self, store: Store, outputs: Iterable[str]) -> Sealed | None:
+        """Give the attempt that counts: the first that is named by a seal and has these outputs."""
+        needed = [f"{output}/{MANIFEST_FILE}" for output in outputs]
+        for attempt in self.attempts:
+            if all(f"{self.prefix}/{attempt}/{name}" in self.files for name in needed):
+                return Sealed(attempt, join_address(store.address, self.prefix, attempt))
+        return None
+
+
+def _look(store: Store, prefix: str) -> _Found:
+    files = store.files(prefix)
+    seals = _seals(prefix, files)
+    attempts = (_attempt_of(store.read(seal)) for _, seal in seals)
+    return _Found(prefix, files, [attempt for attempt in attempts if attempt], seals[-1][0] if seals else 0)
 
 
 class Upload:
@@ -117,12 +134,13 @@ class Upload:
         names = list(outputs)
         content = json.dumps({"attempt": self.attempt}).encode()
         for _ in range(_MAX_SEALS):
-            sealed, next_number = _look(self._store, self.prefix, names)
+            found = _look(self._store, self.prefix)
+            sealed = found.sealed(self._store, names)
             if sealed is not None:
                 if sealed.attempt != self.attempt:
-                    self._store.delete(f"{self.prefix}/{self.attempt}")
+                    _tidy(self._store, f"{self.prefix}/{self.attempt}")
                 return sealed
-            self._store.put_once(f"{self.prefix}/sealed-{next_number}.json", content)
+            self._store.put_once(f"{self.prefix}/sealed-{found.last_seal + 1}.json", content)
         raise StoreError(
             f"{join_address(self._store.address, self.prefix)}: files of this output vanish as soon as they are "
             "stored; is something cleaning up there? Stop it and run again"
@@ -143,12 +161,21 @@ def _attempt_of(seal: bytes | None) -> str | None:
     return attempt if isinstance(attempt, str) and _ATTEMPT.fullmatch(attempt) else None
 
 
-def _remove_abandoned(store: Store, prefix: str, files: Mapping[str, StoredFile], sealed: str) -> None:
+def _remove_abandoned(store: Store, found: _Found) -> None:
+    """Remove what no seal ever named: what a seal names was somebody's input, though another may count by now."""
     youngest: dict[str, float] = defaultdict(float)
-    for name, file in files.items():
-        beside = name.removeprefix(f"{prefix}/").partition("/")[0]
+    for name, file in found.files.items():
+        beside = name.removeprefix(f"{found.prefix}/").partition("/")[0]
         youngest[beside] = max(youngest[beside], file.modified)
     for beside, modified in youngest.items():
-        is_other = beside != sealed and not _SEAL.fullmatch(beside)
+        is_other = beside not in found.attempts and not _SEAL.fullmatch(beside)
         if is_other and time.time() - modified > SECONDS_UNTIL_ABANDONED:
-            store.delete(f"{prefix}/{beside}")
+            _tidy(store, f"{found.prefix}/{beside}")
+
+
+def _tidy(store: Store, name: str) -> None:
+    """Remove what nobody reads. It may not be ours to remove, which is no reason to lose a finished output."""
+    try:
+        store.delete(name)
+    except (AccessError, StoreError, StoreUnavailable) as error:
+        log("store").warning("%s is of no use and could not be removed: %s", join_address(store.address, name), error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
+from boto3.exceptions import RetriesExceededError, S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import (
@@ -22,11 +24,12 @@ from botocore.exceptions import (
     ClientError,
     ConnectionError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     PartialCredentialsError,
 )
 
-from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.store.base import S3_SCHEME, StoredFile
 from med42lib.store.names import checked_name
 from med42lib.store.scratch import machine_scratch
@@ -62,6 +65,8 @@ _FORBIDDEN = {
 _IS_THERE = {"412", "PreconditionFailed"}
 _CONFLICT = {"409", "ConditionalRequestConflict"}
 _NOT_KNOWN = {"501", "NotImplemented"}
+_TRY_AGAIN = {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"}
+_TOO_MANY_REQUESTS, _SERVER_ERROR, _FULL = 429, 500, 507
 _BLOCK_BYTES = 1 << 20
 _PROBE = ".check/conditional-put"
 _CONFLICT_ATTEMPTS = 8
@@ -156,7 +161,7 @@ class S3Store:
 
     def fetch(self, name: str, path: Path) -> None:
         """Download one file in parallel parts, to a temporary name first."""
-        partial = path.with_name(f"{path.name}.part")
+        partial = path.with_name(f"{uuid.uuid4().hex}.part")  # "x.part" may be a file of its own
         with translated(f"{self.address}/{name}", self._bucket):
             self._client.download_file(self._bucket, self._key(name), str(partial), Config=_TRANSFER)
         partial.rename(path)
@@ -224,6 +229,7 @@ def translated(address: str, bucket: str) -> Iterator[None]:
 
     Raises:
         AccessError: If credentials are missing or rejected.
+        NoSpaceError: If the server is full.
         StoreError: If the bucket or object does not exist, or the server refuses for another reason.
         StoreUnavailable: If the server did not answer.
     """
@@ -234,18 +240,26 @@ def translated(address: str, bucket: str) -> Iterator[None]:
             f"{address}: no S3 credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
             "(on a cluster: the Secret med42-s3)"
         ) from error
-    except ClientError as error:
-        raise _refused(address, bucket, error) from error
-    except (ConnectionError, HTTPClientError) as error:
+    except (ClientError, S3UploadFailedError) as error:
+        raise _refused(address, bucket, _answer(error)) from error
+    except (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError) as error:
+        why = getattr(error, "last_exception", error)  # of the download of a file
         raise StoreUnavailable(
-            f"{address}: the S3 server did not answer ({error}); check AWS_ENDPOINT_URL and the network, then run again"
+            f"{address}: the S3 server did not answer ({why}); check AWS_ENDPOINT_URL and the network, then run again"
         ) from error
     except BotoCoreError as error:
         raise StoreError(f"{address}: {error}") from error
 
 
-def _refused(address: str, bucket: str, error: ClientError) -> AccessError | StoreError | StoreUnavailable:
-    code = _code(error)
+def _answer(error: ClientError | S3UploadFailedError) -> ClientError:
+    """Find what the server answered: boto3's upload of a file raises an error of its own over it."""
+    found = error if isinstance(error, ClientError) else error.__context__
+    assert isinstance(found, ClientError)
+    return found
+
+
+def _refused(address: str, bucket: str, error: ClientError) -> Med42Error:
+    code, status = _code(error), _status(error)
     if code in _FORBIDDEN:
         return AccessError(
             f"{address}: the S3 server rejected the credentials ({code}); check AWS_ACCESS_KEY_ID, "
@@ -256,10 +270,18 @@ def _refused(address: str, bucket: str, error: ClientError) -> AccessError | Sto
             f"{address}: bucket {bucket!r} or the object in it does not exist ({code}); create the bucket first, "
             "or correct the address"
         )
-    if code.startswith("5") or code in {"SlowDown", "InternalError", "ServiceUnavailable"}:
+    if status == _FULL:
+        return NoSpaceError(f"{address}: the S3 server is full ({code}); free some space there, then run again")
+    if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR or code in _TRY_AGAIN:
         return StoreUnavailable(f"{address}: the S3 server kept failing ({code}); run again later")
     return StoreError(f"{address}: the S3 server refused ({code}): {error}")
 
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _status(error: ClientError) -> int:
+    """Give the answer's HTTP status, which HEAD answers have as their code; 0 for none."""
+    code = _code(error)
+    return int(code) if code.isdecimal() else error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

@@ -21,7 +21,7 @@ def test_addresses_join_with_one_slash() -> None:
     assert join_address("s3://b/p/", "pack", "k") == "s3://b/p/pack/k"
 
 
-@pytest.mark.parametrize("address", ["", " ", "file://", "a\0b"])
+@pytest.mark.parametrize("address", ["", " ", "file://", "a\0b", "~nobody-of-this-name/x"])
 def test_an_empty_address_is_not_taken_for_the_working_directory(address: str) -> None:
     with pytest.raises(StoreError, match=r"cannot open '.*': an address is a folder"):
         open_store(address)
@@ -40,7 +40,9 @@ def test_a_package_address_reads_what_an_installed_package_carries() -> None:
     assert "errors.py" in open_store("package:med42lib/core").files()
 
 
-@pytest.mark.parametrize("package", ["no_such_thing", "no_such_thing.sub", "med42lib.core", "", "..", "/etc", "sys"])
+@pytest.mark.parametrize(
+    "package", ["no_such_thing", "no_such_thing.sub", "med42lib.core", "", "..", "/etc", "sys", "__main__"]
+)
 def test_a_package_that_is_not_installed_is_named(package: str) -> None:
     with pytest.raises(DataError, match=r"no such Python package is installed"):
         open_store(f"package:{package}/x")

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import DataError
+from med42lib.core.errors import AccessError, DataError, StoreError
 from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Lineage, trace
+from med42lib.store.local import LocalStore
 from med42lib.store.manifest import Input, Manifest, describe_folder
+from med42lib.store.s3 import S3Store
 from tests.store.outputs import published
 
 
@@ -91,7 +93,7 @@ def test_a_deleted_input_is_named_and_the_rest_is_still_found(store: Store, tmp_
     model.rename(tmp_path / "elsewhere")
     lineage = walk(tmp_path, report)
     assert names(lineage) == ["packed.out", "report.out"]
-    assert lineage.missing == (f"'edge0' of report at {model} is no longer there",)
+    assert lineage.missing == (f"'edge0' of report at {model} is no longer there, or cannot be read",)
 
 
 def test_an_input_made_anew_with_other_content_is_not_taken_for_the_old_one(store: Store, tmp_path: Path) -> None:
@@ -149,3 +151,46 @@ def test_the_digest_follows_keys_and_not_addresses(tmp_path: Path) -> None:
         return walk(tmp_path, store.publish("report", store.publish("model", key=key))).digest
 
     assert digest("a", "k1") == digest("b", "k1") != digest("c", "k2")
+
+
+def input_of(manifest: Path, address: str, digest: str = "0" * 64) -> Path:
+    """Write a manifest of an output that says it was made from what is at an address."""
+    made = Manifest.from_json(manifest.read_text(), where="here")
+    manifest.write_text(replace(made, inputs={"edge0": Input(digest, address)}).to_json())
+    return manifest.parent
+
+
+def test_a_manifest_that_names_the_whole_machine_makes_nobody_walk_through_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = input_of(store.publish("model") / "manifest.json", "/")
+    walked: list[str] = []
+    monkeypatch.setattr(LocalStore, "files", lambda self, prefix="": walked.append(self.address) or {})
+    assert walk(tmp_path, model).missing == ()
+    assert walked == []
+
+
+@pytest.mark.parametrize("error", [AccessError("403"), StoreError("no such bucket")], ids=["closed", "gone"])
+def test_an_input_in_a_bucket_that_is_gone_or_closed_is_named_and_ends_no_report(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refused(self: S3Store, name: str) -> bytes:
+        raise error
+
+    monkeypatch.setattr(S3Store, "read", refused)
+    model = input_of(store.publish("model") / "manifest.json", "s3://somebody-elses/model")
+    assert "s3://somebody-elses/model is no longer there, or cannot be read" in walk(tmp_path, model).missing[0]
+
+
+def test_an_address_that_is_none_is_named(store: Store, tmp_path: Path) -> None:
+    model = input_of(store.publish("model") / "manifest.json", "gs://somewhere/x")
+    assert "gs://somewhere/x is no longer there, or cannot be read" in walk(tmp_path, model).missing[0]
+
+
+def test_a_chain_of_manifests_without_end_is_told_and_not_a_traceback(store: Store, tmp_path: Path) -> None:
+    found = store.publish("model", key="first")
+    for number in range(150):
+        manifest = store.publish("model", key=f"k{number}") / "manifest.json"
+        found = input_of(manifest, str(found), Source(str(found)).digest)
+    with pytest.raises(DataError, match=r"is more than 100 stages upstream; its manifests are forged"):
+        walk(tmp_path, found)

@@ -1,6 +1,7 @@
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError, NoSpaceError, StoreError
+from med42lib.store import local as module
 from med42lib.store.address import open_store
 from med42lib.store.local import LocalStore, writing
 from tests.store.outputs import filled
@@ -107,18 +109,63 @@ def test_a_file_is_no_address_and_the_message_says_what_is(tmp_path: Path) -> No
         open_store(str(tmp_path / "base.gguf")).files()
 
 
-def test_a_version_follows_each_change_and_is_settled_after_a_while(tmp_path: Path) -> None:
+def test_a_version_follows_each_change_and_is_settled_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = filled(tmp_path, {"f": "one"}) / "f"
     store = open_store(str(tmp_path))
-    assert not store.files()["f"].settled, "another change may follow within the clock's step"
     os.utime(path, (1e9, 1e9))
     first = store.files()["f"]
+    assert not first.settled, "another change may follow within the clock's step"
+    time.sleep(0.02)
     path.write_text("two")
-    os.utime(path, (1e9 + 1, 1e9 + 1))
+    os.utime(path, (1e9, 1e9))
+    monkeypatch.setattr(module, "SECONDS_UNTIL_SETTLED", 0.0)
     second = store.files()["f"]
-    assert first.settled
     assert second.settled
     assert first.version != second.version
+
+
+def test_a_link_to_nothing_is_refused_and_not_left_out(tmp_path: Path) -> None:
+    filled(tmp_path, {"f": "x"})
+    for target in ("not/fetched", "g"):
+        (tmp_path / "g").unlink(missing_ok=True)
+        (tmp_path / "g").symlink_to(target)
+        with pytest.raises(DataError, match=r"g is a symbolic link to nothing; fetch the file or remove the link"):
+            open_store(str(tmp_path)).files()
+
+
+def test_what_the_system_does_not_give_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
+    does: list[Callable[[], object]] = [
+        lambda: open_store(str(tmp_path)).read("manifest.json"),
+        lambda: list(open_store(str(tmp_path)).blocks("manifest.json")),
+        lambda: open_store(str(tmp_path / "circle")).read("x"),
+        lambda: open_store(str(tmp_path / ("n" * 300))).files(),
+    ]
+    for do in does:
+        with pytest.raises(DataError, match=r"cannot be read: .*; check the address and permissions"):
+            do()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_what_another_user_keeps_to_himself_is_an_error_that_names_it(tmp_path: Path) -> None:
+    folder = filled(tmp_path / "data", {"deep/f": "x"})
+    (folder / "deep").chmod(0o700)
+    os.seteuid(65534)
+    try:
+        for do in (open_store(str(folder)).files, lambda: open_store(str(folder)).read("deep/f")):
+            with pytest.raises(DataError, match=r"cannot be read: Permission denied; check the address and perm"):
+                do()
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ENOLCK])
+def test_a_place_that_cannot_be_written_is_named(number: int) -> None:
+    with pytest.raises(StoreError, match=r"cannot write /x: .*; choose a --store"), writing("/x"):
+        raise OSError(number, os.strerror(number))
 
 
 def test_reading_what_is_not_there_gives_none(store: LocalStore) -> None:

@@ -99,6 +99,34 @@ def test_an_entry_of_a_stranger_that_names_no_file_of_the_output_is_refused(entr
         Manifest.from_json(changed(files=[forged]), where="here")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"stage": 5},
+        {"stage": ["x"]},
+        {"key": None},
+        {"target": "../x"},
+        {"config": []},
+        {"rows": "many"},
+        {"rows": True},
+        {"seconds": "long"},
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+        {"created_at": 5},
+        {"created_at": "yesterday"},
+        {"versions": 5},
+        {"versions": {"torch": 2}},
+        {"inputs": {"data": {"digest": 5, "address": "x"}}},
+        {"inputs": {"data": {"digest": "x", "address": 5}}},
+        {"inputs": {"data": "x"}},
+    ],
+    ids=str,
+)
+def test_values_of_a_wrong_type_are_refused_where_they_are_read(values: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"here (is not a readable manifest|names the file)"):
+        Manifest.from_json(changed(**values), where="here")
+
+
 def test_a_file_that_is_listed_twice_is_refused() -> None:
     twice = [{"path": "a", "bytes": 1, "sha256": "a" * 64}] * 2
     with pytest.raises(DataError, match="it lists a file twice"):

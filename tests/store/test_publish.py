@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.errors import StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
 from med42lib.store import publish as module
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
@@ -186,6 +186,50 @@ def test_a_sealed_attempt_that_somebody_deleted_is_made_again(address: Callable[
     again = publish_both(store, tmp_path / "again", "again")
     assert again != first
     assert contents(again, tmp_path / "cache") == ["packed of again", "log of again"]
+
+
+def test_an_attempt_that_counts_is_not_removed_by_who_looks_for_one_of_its_outputs_alone(
+    address: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(address())
+    first = publish_both(store, tmp_path / "first", "first")
+    store.delete(f"{PREFIX}/{first.rpartition('/')[2]}/packed")
+    counts = publish_both(store, tmp_path / "second", "second")
+    monkeypatch.setattr(module, "SECONDS_UNTIL_ABANDONED", -5.0)
+    assert sealed_outputs(store, "pack", "log")
+    assert find_sealed(store, PREFIX, ["log"])
+    assert contents(counts, tmp_path / "cache") == ["packed of second", "log of second"]
+
+
+def test_listing_what_is_finished_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(str(tmp_path / "store"))
+    publish_both(store, tmp_path / "whole", "whole")
+    Upload(store, PREFIX).put("packed/half", filled(tmp_path / "half", {"f": "x"}) / "f")
+    monkeypatch.setattr(module, "SECONDS_UNTIL_ABANDONED", -5.0)
+    before = list(store.files(PREFIX))
+    assert len(sealed_outputs(store, "pack", "packed")) == 1
+    assert list(store.files(PREFIX)) == before
+
+
+def test_a_store_that_forbids_deleting_keeps_finished_outputs_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+
+    class WriteOnly:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def delete(self, prefix: str) -> None:
+            raise AccessError("DeleteObject is denied")
+
+    first = publish_both(store, tmp_path / "first", "first")
+    assert publish_both(WriteOnly(), tmp_path / "second", "second") == first  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "SECONDS_UNTIL_ABANDONED", -5.0)
+    found = find_sealed(WriteOnly(), PREFIX, OUTPUTS)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.address == first
+    assert caplog.text.count("could not be removed: DeleteObject is denied") == 2
 
 
 def test_several_processes_put_the_files_of_one_attempt(address: Callable[[], str], tmp_path: Path) -> None:

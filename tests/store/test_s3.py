@@ -225,3 +225,13 @@ def test_a_single_file_is_fetched_once_and_alone(bucket: str, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["config.json"]
     with pytest.raises(StoreError, match=r"other\.json: .* does not exist"):
         source.reach("other.json")
+
+
+def test_a_file_named_like_the_download_of_another_stays_what_it_is(bucket: str, tmp_path: Path) -> None:
+    for name in ("a", "a.part", "n" * 250):
+        module.make_client().put_object(Bucket=bucket, Key=f"data/{name}", Body=name.encode())
+    source = Source(f"s3://{bucket}/data", cache=tmp_path / "cache")
+    part = source.path("a.part")
+    assert source.path("a").read_text() == "a"
+    assert part.read_text() == "a.part"
+    assert source.path("n" * 250).exists()

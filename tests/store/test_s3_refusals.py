@@ -1,9 +1,16 @@
 """Which error each answer of an S3 server becomes; `test_s3.py` asks a real one."""
 
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import pytest
 from botocore.exceptions import ClientError
 
-from med42lib.core.errors import AccessError, Med42Error, StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
+from med42lib.store import s3 as module
+from med42lib.store.address import open_store
 from med42lib.store.s3 import translated
 
 
@@ -20,6 +27,9 @@ from med42lib.store.s3 import translated
         ("404", StoreError, 8),
         ("NoSuchBucket", StoreError, 8),
         ("EntityTooLarge", StoreError, 8),
+        ("429", StoreUnavailable, 172),
+        ("RequestTimeout", StoreUnavailable, 172),
+        ("507", NoSpaceError, 9),
     ],
 )
 def test_an_answer_of_the_server_becomes_an_error_with_its_exit_code(
@@ -31,3 +41,79 @@ def test_an_answer_of_the_server_becomes_an_error_with_its_exit_code(
     ):
         raise ClientError({"Error": {"Code": code}}, "PutObject")
     assert (type(caught.value), caught.value.exit_code) == (kind, exit_code)
+
+
+class Failing(BaseHTTPRequestHandler):
+    """Answers everything with one status and one error code; or, without a code, with half of what it announces."""
+
+    status = 200
+    code = ""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = f"<Error><Code>{self.code}</Code></Error>".encode()
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body) if self.code else 2 * len(body)))
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        self.wfile.write(body if self.command != "HEAD" else b"")
+
+    do_HEAD = do_PUT = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Failing]]:
+    handler = type("Handler", (Failing,), {})
+    client = module.make_client
+    monkeypatch.setattr(module, "make_client", lambda max_attempts=1: client(max_attempts=1))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        yield handler
+        server.shutdown()
+
+
+OPERATIONS: dict[str, Callable[[Path], object]] = {
+    "files": lambda _: open_store("s3://bucket/x").files(),
+    "read": lambda _: open_store("s3://bucket/x").read("a"),
+    "blocks": lambda _: list(open_store("s3://bucket/x").blocks("a")),
+    "fetch": lambda folder: open_store("s3://bucket/x").fetch("a", folder / "copy"),
+    "put": lambda folder: open_store("s3://bucket/x").put("a", folder / "file"),
+    "put_once": lambda _: open_store("s3://bucket/x").put_once("a", b""),
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (500, "InternalError", StoreUnavailable),
+        (503, "XMinioServerNotInitialized", StoreUnavailable),
+        (507, "XMinioStorageFull", NoSpaceError),
+        (403, "AccessDenied", AccessError),
+        (400, "SomethingNew", StoreError),
+    ],
+)
+def test_whatever_was_asked_a_refusal_is_the_same_error(
+    failing: type[Failing], status: int, code: str, kind: type[Med42Error], tmp_path: Path
+) -> None:
+    failing.status, failing.code = status, code
+    (tmp_path / "file").write_text("content")
+    for operation in OPERATIONS.values():
+        with pytest.raises(kind) as caught:
+            operation(tmp_path)
+        assert type(caught.value) is kind
+    assert not (tmp_path / "copy").exists()
+
+
+def test_an_answer_that_breaks_off_is_worth_a_retry_and_never_a_half_file(
+    failing: type[Failing], tmp_path: Path
+) -> None:
+    for operation in ("read", "blocks", "fetch"):
+        with pytest.raises(StoreUnavailable, match="did not answer"):
+            OPERATIONS[operation](tmp_path)
+    assert not (tmp_path / "copy").exists()
