@@ -12,6 +12,7 @@ from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.train import launcher
 from med42lib.train.launcher import check_launcher, processes_per_node, run_torchrun, threads_per_process
 from med42lib.train.request import reported_errors
+from tests.conftest import REPOSITORY
 from tests.hostile import UNSEEN_IN_UTF_8, unseen_in
 
 
@@ -38,6 +39,12 @@ def failing_worker(argument: Path) -> None:
         if os.environ["RANK"] == "1":
             raise DivergedError("at step 3")
         time.sleep(60)
+
+
+@pytest.fixture(autouse=True)
+def workers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new Python process may not look for this module in the working folder, once a command has run."""
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
 @pytest.fixture(params=["spawn", "fork"])
