@@ -13,6 +13,7 @@ from med42lib import __version__
 from med42lib.command import ENTRY_POINT_GROUP, Command
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
 from med42lib.core.log import log, safe_message, set_up_logging
+from med42lib.core.process import children_import_nothing_from_here
 from med42lib.inspect_command import INSPECT
 from med42lib.plan_command import PLAN
 from med42lib.stage_command import STAGE
@@ -37,6 +38,7 @@ process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 172 object store u
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
     set_up_logging()
+    children_import_nothing_from_here()
     signal.signal(signal.SIGTERM, _on_terminate)
     arguments = _parser(_commands()).parse_args(argv)
     try:

@@ -7,6 +7,7 @@ import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def _run(arguments: Namespace) -> int:
     stage = STAGES[arguments.name]
     if arguments.executor_input:
         executor_input = _load_json(arguments.executor_input)
-        result = run_stage(stage, request_from_kfp(stage, executor_input))
-        write_kfp_outputs(executor_input, result)
+        request, outputs = request_from_kfp(stage, executor_input), outputs_for_kfp(stage, executor_input)
+        write_kfp_outputs(outputs, run_stage(stage, request))
     else:
         result = run_stage(stage, _request_by_hand(stage, arguments))
         print(json.dumps(result.targets, indent=1))
@@ -63,9 +64,9 @@ def request_from_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> Request
     """Read a request from Kubeflow's executor input; unknown parameters are ignored, missing ones are listed.
 
     Raises:
-        ConfigError: If a parameter is missing, null or not text.
+        ConfigError: If a parameter is missing, null or not text, or what holds the parameters is no JSON object.
     """
-    given = executor_input.get("inputs", {}).get("parameterValues", {})
+    given = _part(executor_input, "inputs", "parameterValues")
     sources = {
         edge: given.get(edge) if edge not in stage.mappings else _addresses(given, edge) for edge in stage.sources
     }
@@ -108,17 +109,50 @@ def _absolute(sources: Mapping[str, Any]) -> dict[str, str | Mapping[str, str]]:
     }
 
 
-def write_kfp_outputs(executor_input: Mapping[str, Any], result: Result) -> None:
-    """Write every declared output where Kubeflow asks for it.
+@dataclass(frozen=True, slots=True)
+class KfpOutputs:
+    """Where Kubeflow wants to read the outputs' addresses: each in a file of its own, and all of them in one."""
 
-    Each output parameter gets a file of its own, and all of them the executor output file; the backend fails a
-    task one of whose outputs is missing.
+    each: Mapping[str, Path]
+    all: Path | None
+
+
+def outputs_for_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> KfpOutputs:
+    """Read from Kubeflow's executor input where to write what.
+
+    Raises:
+        ConfigError: If an output is asked for that the stage does not have, or no file for one.
     """
-    outputs = executor_input.get("outputs", {})
-    for name, parameter in outputs.get("parameters", {}).items():
-        _write(Path(parameter["outputFile"]), result.targets[name])
-    if "outputFile" in outputs:
-        _write(Path(outputs["outputFile"]), json.dumps({"parameterValues": result.targets}))
+    outputs = _part(executor_input, "outputs")
+    each = {name: _output_file(_part(outputs, "parameters", name)) for name in _part(outputs, "parameters")}
+    if unknown := sorted(each.keys() - stage.targets):
+        raise ConfigError(f"outputs of {stage.name}", [Problem(name, "is not an output of it") for name in unknown])
+    return KfpOutputs(each, _output_file(outputs) if "outputFile" in outputs else None)
+
+
+def write_kfp_outputs(outputs: KfpOutputs, result: Result) -> None:
+    """Write every declared output; the backend fails a task one of whose outputs is missing."""
+    for name, path in outputs.each.items():
+        _write(path, result.targets[name])
+    if outputs.all:
+        _write(outputs.all, json.dumps({"parameterValues": result.targets}))
+
+
+def _output_file(values: Mapping[str, Any]) -> Path:
+    path = values.get("outputFile")
+    if not isinstance(path, str):
+        raise ConfigError("executor input", [Problem("outputFile", f"is required as text (given: {brief(path)})")])
+    return Path(path)
+
+
+def _part(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """Give an object inside another, empty if it is not there."""
+    for name in names:
+        part = values.get(name, {})
+        if not isinstance(part, dict):
+            raise ConfigError("executor input", [Problem(name, f"is not an object (given: {brief(part)})")])
+        values = part
+    return values
 
 
 def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:

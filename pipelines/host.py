@@ -72,7 +72,9 @@ def run_on_host(pipeline: Any, arguments: Mapping[str, str]) -> tuple[int, str |
     """Run a compiled or decorated pipeline; returns the exit code and, if all went well, the pipeline's output."""
     run = HostRun(num_tasks=len(pipeline.pipeline_spec.root.dag.tasks))
     with _prepared(run) as root:
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+        # Of its own accord kfp makes a workspace in /tmp, where a killed run leaves it for good.
+        workspace = str(root / "workspace")
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=workspace)
         try:
             output = pipeline(**arguments).output
         except RuntimeError:

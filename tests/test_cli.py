@@ -140,3 +140,30 @@ def test_a_command_whose_parent_is_gone_ends_before_it_does_anything() -> None:
     command = [sys.executable, "-m", "med42lib", "--version"]
     done = subprocess.run(command, env={**os.environ, PARENT_VARIABLE: "999999999"}, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (-9, b"")
+
+
+STARTING = """
+import multiprocessing, subprocess, sys
+from med42lib.cli import main
+main(["plan", "nothing.yaml"])
+process = multiprocessing.get_context("forkserver").Process(target=print, args=("forked",))
+process.start()
+process.join()
+subprocess.run([sys.executable, "-m", "med42lib", "--version"])
+"""
+
+
+def test_a_strangers_module_in_the_working_folder_is_imported_by_nothing_that_a_command_starts(tmp_path: Path) -> None:
+    for name in ("signal", "struct", "selectors", "yaml"):
+        (tmp_path / f"{name}.py").write_text("print('a stranger ran code'); raise SystemExit(9)")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", STARTING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.startswith("forked\nmed42 "), done.stderr
+    assert "stranger" not in done.stdout

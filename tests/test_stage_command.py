@@ -7,7 +7,7 @@ from med42lib.catalogue import STAGES
 from med42lib.cli import main
 from med42lib.core.errors import ConfigError
 from med42lib.engine.runner import Result
-from med42lib.stage_command import request_from_kfp, write_kfp_outputs
+from med42lib.stage_command import outputs_for_kfp, request_from_kfp, write_kfp_outputs
 from tests.conftest import REPOSITORY
 
 DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
@@ -96,9 +96,37 @@ def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) ->
     parameters = {name: {"outputFile": str(tmp_path / "deep" / name)} for name in ("training", "contamination")}
     asked = {"outputs": {"parameters": parameters, "outputFile": str(tmp_path / "all/output.json")}}
     addresses = {"training": "s3://t", "contamination": "s3://c"}
-    write_kfp_outputs(asked, Result(addresses, reused=True))
+    write_kfp_outputs(outputs_for_kfp(STAGES["decontaminate"], asked), Result(addresses, reused=True))
     assert (tmp_path / "deep/training").read_text() == "s3://t"
     assert json.loads((tmp_path / "all/output.json").read_text()) == {"parameterValues": addresses}
+
+
+@pytest.mark.parametrize("odd", [None, [], "x", 1, True, [{}], "\x1b[2J" * 10_000])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        '{"inputs": ODD}',
+        '{"inputs": {"parameterValues": ODD}}',
+        '{"inputs": {"parameterValues": {"config": ODD, "store": ODD, "dataset": ODD, "model": ODD}}}',
+        '{"inputs": GOOD, "outputs": ODD}',
+        '{"inputs": GOOD, "outputs": {"parameters": ODD}}',
+        '{"inputs": GOOD, "outputs": {"parameters": {"packed": ODD}}}',
+        '{"inputs": GOOD, "outputs": {"parameters": {"unknown": {"outputFile": "/tmp/x"}}}}',
+        '{"inputs": GOOD, "outputs": {"outputFile": null}}',
+        '{"inputs": GOOD, "outputs": {"parameters": {"packed": {"outputFile": 5}}}}',
+    ],
+)
+def test_an_executor_input_of_another_shape_is_a_short_error_before_anything_is_run(
+    shape: str, odd: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("med42lib.stage_command.run_stage", lambda *_: pytest.fail("it ran"))
+    good = '{"parameterValues": {"config": "{}", "store": "x", "dataset": "y", "model": "z"}}'
+    text = shape.replace("ODD", json.dumps(odd)).replace("GOOD", good)
+    assert main(["stage", "pack", "--executor-input", text]) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert "\x1b" not in shown
+    assert len(shown) < 2_000
 
 
 def test_a_stage_runs_by_hand_and_prints_where_its_outputs_are(

@@ -12,15 +12,16 @@ _PANIC = "PanicException"
 
 
 @contextmanager
-def reading(what: object, advice: str) -> Iterator[None]:
+def reading(what: object, advice: str, *, use: str = "loaded") -> Iterator[None]:
     """Blame the file for whatever a library raises over it.
 
     transformers and safetensors meet a forged value at any depth, with any error; tokenizers raises a bare
-    `Exception`. Only for calls that do nothing but read that file.
+    `Exception`. Only for calls that do nothing but read that file, or use it as it says itself.
 
     Args:
         what: The file or folder, or a sentence's beginning about it: "the tokenizer in /models/x".
         advice: What to do, as the end of a sentence: "fetch the model again".
+        use: What is done with the file, for the message.
 
     Raises:
         DataError: If the library cannot use the file.
@@ -35,7 +36,7 @@ def reading(what: object, advice: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
             raise
-        raise DataError(f"{what} cannot be loaded ({_first_lines(error)}); {advice}") from error
+        raise DataError(f"{what} cannot be {use} ({_first_lines(error)}); {advice}") from error
 
 
 def _first_lines(error: BaseException) -> str:

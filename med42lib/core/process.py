@@ -38,6 +38,14 @@ def child_environment() -> dict[str, str]:
     return {**os.environ, PARENT_VARIABLE: str(os.getpid())}
 
 
+def children_import_nothing_from_here() -> None:
+    """Have Python processes started from now on look for modules where Python's are, not in the working folder.
+
+    It would come first: a stranger's `signal.py` beside the data that a run is started in would be run.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+
+
 @contextmanager
 def children_die_with_this_process() -> Iterator[None]:
     """Give `child_environment()` to what libraries start in this block."""

@@ -16,7 +16,7 @@ from med42lib.core.json_file import read_json, read_json_list
 from med42lib.core.progress import progress
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.model_folder import TOKENIZER_FILE
-from med42lib.formats.tokenizer_loading import check_tokenizer_files
+from med42lib.formats.tokenizer_loading import check_speed, check_tokenizer_files
 from med42lib.store.names import checked_name, inside
 
 _LAYOUT_FILE = "modules.json"
@@ -67,8 +67,11 @@ def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
     model = _load(encoder)
     with reading(f"the sentence encoder in {encoder}", _ADVICE):
         longest = int(model.max_seq_length)
+        if model.tokenizer.is_fast:
+            check_speed(model.tokenizer.backend_tokenizer, encoder)
         num_dimensions = _encode(model, ["one text"]).shape[1]  # what the settings say of it may be wrong
-    num_tokens = _count_tokens(model, texts)
+    with reading(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
+        num_tokens = _count_tokens(model, texts)
     vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
     lengths = np.minimum(num_tokens, longest)
     with progress("embed", len(texts), unit="questions") as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
 
     Raises:
         DataError: If a file is missing or broken, the tokenizer is not a fast one, or it would lengthen texts beyond
-            measure.
+            measure
+            or take forever over them.
         EnvironmentProblem: If it needs a library that is not installed.
     """
     check_tokenizer_files(folder, advice)
@@ -42,6 +44,7 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
             "offsets, and the loss mask needs them; use a model with a fast tokenizer"
         )
     with reading(f"the tokenizer in {folder}", advice):
+        check_speed(tokenizer.backend_tokenizer, folder)
         num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
     check_num_tokens(num_tokens, _SAMPLE, folder)
     return tokenizer
@@ -76,4 +79,31 @@ def check_num_tokens(num_tokens: int, text: str, folder: object) -> None:
         )
 
 
+def check_speed(tokenizer: Any, folder: object) -> None:
+    """Make sure that a tokenizer is done with short texts at once; published ones take a hundredth of the time allowed.
+
+    The regular expressions in it are a stranger's. The library ends a match after ten million steps, a tenth of a
+    second, but then tries at the next character, and Ctrl-C has to wait. So the first texts are very short.
+
+    Args:
+        tokenizer: A `tokenizers.Tokenizer`; loses the padding that its file may ask for.
+        folder: Where it was read from, for the message.
+
+    Raises:
+        DataError: If it takes too long.
+    """
+    tokenizer.no_padding()
+    for num_characters in (16, 128, len(_PROSE)):
+        started = time.thread_time()
+        tokenizer.encode(_PROSE[:num_characters])
+        seconds = time.thread_time() - started
+        if seconds > _MOST_SECONDS:
+            raise DataError(
+                f"the tokenizer in {folder} takes {seconds:.2f} s for {num_characters:,} characters of text, expected "
+                f"less than {_MOST_SECONDS} s: its regular expressions try too much; use another model"
+            )
+
+
+_MOST_SECONDS = 0.25
+_PROSE = f"{'a' * 16} A man of 61 with fever and cough (38.5 °C) asks:\n\n" * 8 + f"{' ' * 100}{'1' * 100}{'-' * 100}"
 _SAMPLE = " ".join(map(chr, [*range(0x20, 0x7F), *range(0xA1, 0x180), 0x3042, 0x4E2D, 0xFDFA, 0x1F44D]))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
+from med42lib.core.foreign import reading
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
 
@@ -59,9 +60,11 @@ class SampleTokenizer:
         """Tokenise conversations on all cores.
 
         Raises:
-            DataError: If the tokenizer makes more tokens of a text than any sane one does.
+            DataError: If the tokenizer fails at a text, or makes more tokens of it than any sane one does.
         """
-        encodings = self._backend.encode_batch([conversation.text for conversation in conversations])
+        texts = [conversation.text for conversation in conversations]
+        with reading(f"the tokenizer in {self._name}", "use another base model", use="applied to a text"):
+            encodings = self._backend.encode_batch(texts)
         return [self._sample(*pair) for pair in zip(encodings, conversations, strict=True)]
 
     def _sample(self, encoding: Any, conversation: Rendered) -> TokenisedSample:

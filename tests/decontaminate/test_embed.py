@@ -88,6 +88,13 @@ MODULES = [
     {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
 ]
 
+ENDLESS = {
+    "type": "Split",
+    "pattern": {"Regex": r"(?:.|..){0,18}(?<=\x00)"},
+    "behavior": "Isolated",
+    "invert": False,
+}
+
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
@@ -162,6 +169,7 @@ def test_an_encoders_own_classes_are_never_loaded(
         ("config.json", {"hidden_size": "lots"}, "cannot be loaded"),
         ("config.json", {"model_type": "nonsense"}, "cannot be loaded"),
         ("tokenizer.json", {"model": {"type": "BPE"}}, "cannot be loaded"),
+        ("tokenizer.json", {"pre_tokenizer": ENDLESS}, r"takes \d+\.\d\d s for 128 characters of text"),
         ("tokenizer.json", {"normalizer": {"type": "Prepend", "prepend": "x" * 9_999}}, "can make a text 10,000 times"),
         (
             "sentence_bert_config.json",

@@ -50,6 +50,31 @@ def test_padding_left_in_a_tokenizer_file_costs_no_memory(folder: Path) -> None:
     assert len(load_fast_tokenizer(folder, "fetch it again")("fever")["input_ids"]) < 10
 
 
+def split_at(pattern: str) -> dict[str, object]:
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+def test_a_tokenizer_whose_regular_expression_never_ends_is_refused_soon(folder: Path) -> None:
+    edit(folder / "tokenizer.json", pre_tokenizer=split_at(r"(?:.|..){0,18}(?<=\x00)"))
+    with pytest.raises(DataError, match=r"takes \d\.\d\d s for 128 characters of text, expected less than 0\.25 s"):
+        load_fast_tokenizer(folder, "fetch it again")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re)?|\s+(?!\S)|\s+",
+        r"\d{1,3}(?=(?:\d{3})*\b)",
+    ],
+    ids=["GPT-2", "Llama 3", "GPT-4o", "OLMo 2"],
+)
+def test_the_regular_expressions_of_published_tokenizers_are_taken(folder: Path, pattern: str) -> None:
+    edit(folder / "tokenizer.json", pre_tokenizer=split_at(pattern))
+    assert load_fast_tokenizer(folder, "fetch it again")
+
+
 def test_more_tokens_than_a_text_can_have_are_refused() -> None:
     check_num_tokens(16 * 1000, "x" * 1000, "here")
     with pytest.raises(DataError, match="the tokenizer in here makes 17,000 tokens of 1,000 bytes"):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, processors
+from tokenizers import Regex, Tokenizer, pre_tokenizers, processors
 
 from med42lib.core.errors import DataError
 from med42lib.formats.prompt import Rendered, render
@@ -91,6 +91,15 @@ def test_offsets_that_leave_out_spaces_do_not_move_the_seam(
     backend.post_processor = processors.Sequence([processors.ByteLevel(trim_offsets=True), backend.post_processor])
     sample = one(SampleTokenizer(trimming), render("", [Exchange("x  ", " wide   and open  "), Exchange("y", "z ")]))
     assert trimming.decode(sample.ids_T[sample.response_T]) == "  wide   and open   z </s>"
+
+
+def test_a_regular_expression_that_gives_up_at_a_text_is_told_of_the_tokenizer(
+    byte_model_folder: Path, load: Callable[[Path], Any]
+) -> None:
+    stuck = load(byte_model_folder)
+    stuck.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(Q+)+$"), behavior="isolated")
+    with pytest.raises(DataError, match=r"the tokenizer in \S+ cannot be applied to a text \(.*retry-limit"):
+        SampleTokenizer(stuck).encode([render("", [Exchange("Q" * 40 + "!", "A")])])
 
 
 def test_a_tokenizer_that_ends_texts_itself_gets_no_second_eos(

@@ -96,11 +96,16 @@ def test_what_a_run_changes_in_this_process_is_put_back() -> None:
     assert (subprocess_task_handler.SubprocessTaskHandler, sys.stdout, logging.root.manager.disable) == before
 
 
-def test_the_folder_of_a_killed_run_goes_with_the_next_and_a_finished_run_leaves_none(scratch: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+def test_the_folder_of_a_killed_run_goes_with_the_next_and_a_finished_run_leaves_none(
+    scratch: Path, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "TMPDIR": str(temporary)}
     with subprocess.Popen([sys.executable, "-c", HANGING_RUN], env=environment, stderr=subprocess.DEVNULL) as run:
-        wait_for(lambda: bool(list(scratch.glob("*/.lock"))))
+        wait_for(lambda: bool(list(scratch.glob("*/chain*"))))
         run.kill()
+    assert list(temporary.iterdir()) == []
     assert list(scratch.iterdir())
     run_on_host(chain(shout), {"text": "hey"})
     assert list(scratch.iterdir()) == []
