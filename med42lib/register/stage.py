@@ -87,12 +87,12 @@ def _version_tags(
 ) -> dict[str, str]:
     """Say what the version is, how well it does and what it was made from, by content."""
     package_manifest, report_manifest = (lineage.at(source.address).manifest for source in (package, report))
-    candidate = str(package_manifest.config["candidate"])
+    candidate = str(package_manifest.setting("candidate"))
     tags = {
         RUN_TAG: lineage.digest,
         WEIGHTS_TAG: model.digest,
         "med42.candidate": candidate,
-        "med42.base": package_manifest.inputs["base"].digest,
+        "med42.base": package_manifest.input("base").digest,
         "med42.suite": __version__,
     }
     tags |= {f"med42.{e}": entry.digest for e, entry in report_manifest.inputs.items() if e in _TAGGED_INPUTS}
