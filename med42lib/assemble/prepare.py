@@ -125,10 +125,12 @@ def prepare(reading: Reading, cache: StageCache, advance: Advance) -> Path:
         The folder of runs, keys, rejects and summary.
 
     Raises:
-        DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken.
+        DataError: If its files are missing or unreadable, hold nothing usable, or too many records are broken; or if
+            they changed meanwhile.
     """
     key = reading.key
     read_source(reading, cache.scratch(key), advance)
+    reading.data.check_unchanged()
     return cache.keep(key)
 
 

@@ -110,7 +110,7 @@ def run_stage(stage: Stage, request: Request) -> Result:
     config = parse_config(stage.config_class, dict(request.config), title=f"settings of {stage.name}")
     store = open_store(request.store)
     store.check()
-    with attempt_folder(store.scratch_root(), stage.name) as scratch:
+    with attempt_folder(store.scratch_root(), stage.name) as scratch, _disk_errors(scratch):
         hashes = HashCache(store)
         sources = {
             name: Source(address, cache=scratch / "in" / name, hashes=hashes) for name, address in request.addresses()
@@ -138,8 +138,9 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
     for target in targets.values():
         target.folder.mkdir(parents=True)
     started = time.monotonic()
-    with _disk_errors(scratch):
-        stage.function(call.config, **call.arguments(), **targets, **dict.fromkeys(stage.contexts, context))
+    stage.function(call.config, **call.arguments(), **targets, **dict.fromkeys(stage.contexts, context))
+    for source in call.sources.values():
+        source.check_unchanged()
     seconds = time.monotonic() - started
     unwritten = [name for name, target in targets.items() if not target.written]
     if unwritten:
@@ -191,7 +192,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _disk_errors(scratch: Path) -> Iterator[None]:
-    """Name a full disk as such, wherever in a stage it was met."""
+    """Name a full disk as such, wherever in a stage, or around it, it was met."""
     try:
         yield
     except Exception as error:

@@ -56,16 +56,15 @@ def compared_row(id: str, training: Output, cache: Path) -> Compared:
     findings = Source(address, cache=cache / content_hash(address))
     if findings.manifest is None:
         raise DataError(f"{address} is no longer there")
-    config = training.manifest.config
     finder = ExampleFinder(training.source.path(EXAMPLES_FILE).parent)
     pairs = [pair for pair in read_pairs(findings.path(PAIRS_FILE)) if pair.example_id == id]
     found = [item for item in read_nearest(findings.path(NEAREST_FILE)) if item.example_id == id]
     nearest = [Nearest(item.item_id, item.benchmark, item.cosine) for item in found]
     return Compared(
         address,
-        config["threshold"],
-        config["text"],
-        config["action"],
+        training.manifest.setting("threshold"),
+        training.manifest.setting("text"),
+        training.manifest.setting("action"),
         findings.manifest.rows,
         sorted(pairs, key=lambda pair: -pair.cosine),
         sorted(nearest, key=lambda item: -item.cosine),

@@ -58,13 +58,13 @@ def packed_row(id: str, output: Output, lineage: Lineage, cache: Path) -> Packed
     if not rule:
         tokenizer, note = _tokenizer(output, cache)
         pieces = pieces_of(packed, id, tokenizer)
-        rule = _why_cut(pieces, config, packed.info)
+        rule = _why_cut(pieces, output.manifest.setting("too_long"), packed.info)
     return Packed(output.source.address, config, len(packed), pieces, rule, note)
 
 
 def _tokenizer(output: Output, cache: Path) -> tuple[Tokenizer | None, str]:
     """Load the model's tokenizer; without it, say why."""
-    address = output.manifest.inputs["model"].address
+    address = output.manifest.input("model").address
     try:
         source = Source(address, cache=cache / content_hash(address))
         return load_tokenizer(source.reach(f"{MODEL_FOLDER}/{TOKENIZER_FILE}")), ""
@@ -74,7 +74,7 @@ def _tokenizer(output: Output, cache: Path) -> tuple[Tokenizer | None, str]:
 
 def _why_dropped(id: str, output: Output, lineage: Lineage) -> str:
     """Look the reason up: rejects name a row by its number in what pack read."""
-    address = output.manifest.inputs["dataset"].address
+    address = output.manifest.input("dataset").address
     read = next((o for o in lineage.outputs if o.source.address == address), None)
     if read is None:
         return f"dropped; the data set that pack read is no longer there ({address})"
@@ -87,9 +87,9 @@ def _why_dropped(id: str, output: Output, lineage: Lineage) -> str:
     return "dropped; the reason is not recorded"
 
 
-def _why_cut(pieces: tuple[Piece, ...], config: Mapping[str, Any], info: PackInfo) -> str:
+def _why_cut(pieces: tuple[Piece, ...], too_long: str, info: PackInfo) -> str:
     """Say whether it was truncated: a whole sample ends with the end-of-text token."""
     fills = any(piece.stop - piece.start == info.chunk_length for piece in pieces)
-    if config["too_long"] == "truncate" and fills and pieces[0].tokens[-1].id != info.eos_token_id:
+    if too_long == "truncate" and fills and pieces[0].tokens[-1].id != info.eos_token_id:
         return f"cut to its first {info.chunk_length:,} tokens, a chunk (too_long: truncate)"
     return ""

@@ -99,7 +99,7 @@ def _version_tags(
         RUN_TAG: lineage.digest,
         WEIGHTS_TAG: model.digest,
         "med42.candidate": candidate,
-        "med42.base": package_manifest.inputs["base"].digest,
+        "med42.base": package_manifest.input("base").digest,
         "med42.suite": __version__,
     }
     tags |= {f"med42.{e}": entry.digest for e, entry in report_manifest.inputs.items() if e in _TAGGED_INPUTS}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -45,6 +46,7 @@ class Source:
         cache: Path | None = None,
         files: tuple[FileEntry, ...] | None = None,
         hashes: HashCache | None = None,
+        listing: Mapping[str, StoredFile] | None = None,
     ) -> None:
         self.address = address
         self._store: Store = open_store(address)
@@ -53,14 +55,41 @@ class Source:
         self._checked: set[str] = set()
         if files is not None:
             self.files = files
+        if listing is not None:
+            self._listing = listing
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process with what is known of the files, so that it need not hash them again."""
-        return partial(Source, cache=self._cache, files=self.files), (self.address,)
+        return partial(Source, cache=self._cache, files=self.files, listing=self._listed(self.files)), (self.address,)
 
     def narrowed(self, files: tuple[FileEntry, ...]) -> Source:
         """Give the same source with only these of its files."""
-        return Source(self.address, cache=self._cache, files=files, hashes=self._hashes)
+        listing = self._listed(files)
+        return Source(self.address, cache=self._cache, files=files, hashes=self._hashes, listing=listing)
+
+    def _listed(self, files: tuple[FileEntry, ...]) -> Mapping[str, StoredFile] | None:
+        """Give what a listing said of these files; None if a manifest names them, or nothing has."""
+        listing: Mapping[str, StoredFile] | None = vars(self).get("_listing")
+        return listing and {entry.path: listing[entry.path] for entry in files}
+
+    def check_unchanged(self) -> None:
+        """Make sure that the files of a user's folder are still those it was named by. Call it when all is read.
+
+        Raises:
+            DataError: If one was changed or removed meanwhile.
+        """
+        listing = self._listed(self.files)
+        if not listing or all(file.content for file in listing.values()):  # a hub's revision cannot change
+            return
+        now = self._store.files(posixpath.commonpath(listing))
+        for name, file in listing.items():
+            if name not in now or (now[name].bytes, now[name].version) != (file.bytes, file.version):
+                raise self._changed(name)
+
+    def _changed(self, name: str) -> DataError:
+        return DataError(
+            f"{self.address}/{name} changed while it was read; run again when nothing writes there any more"
+        )
 
     @cached_property
     def manifest(self) -> Manifest | None:
@@ -80,7 +109,7 @@ class Source:
         return self._hashes.entries(self._store, self._listing)
 
     @cached_property
-    def _listing(self) -> dict[str, StoredFile]:
+    def _listing(self) -> Mapping[str, StoredFile]:
         found = self._store.files()
         if not found:
             raise DataError(f"{self.address} holds no files; check the address")
@@ -114,6 +143,8 @@ class Source:
             if entry.path not in self._checked:
                 self._check(entry)
                 self._checked.add(entry.path)
+        if not self._is_remote and not self.has_file(name):
+            self._check_nothing_else(name)
         return self._local(name)
 
     def reach(self, name: str) -> Path:
@@ -191,7 +222,17 @@ class Source:
             return
         if self._is_remote:
             path.unlink(missing_ok=True)
+        if self.manifest is None:
+            raise self._changed(entry.path)
         raise DataError(f"{self.address}/{entry.path} {problem}; delete {self.address} and run again")
+
+    def _check_nothing_else(self, name: str) -> None:
+        """Make sure that a whole folder holds no more than its manifest says: libraries read whatever is there."""
+        if self.manifest is None:
+            return
+        listed = {MANIFEST_FILE, *(entry.path for entry in self.manifest.files)}
+        if unlisted := [found for found in self._store.files(name) if found not in listed]:
+            raise DataError(f"{self.address} holds {unlisted[0]}, which its manifest does not list; remove that file")
 
     def _is_as_listed(self, path: Path, entry: FileEntry) -> bool:
         if self._is_remote:

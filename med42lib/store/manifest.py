@@ -90,6 +90,31 @@ class Manifest:
         """Name the content: equal for equal files, wherever and whenever they were made."""
         return files_digest(self.files)
 
+    def setting(self, name: str) -> Any:
+        """Give one of the settings that the output was made with.
+
+        Raises:
+            DataError: If there is none of that name: it is another stage's output then, or a stranger's.
+        """
+        return self._recorded(self.config, name, "setting")
+
+    def input(self, edge: str) -> Input:
+        """Give one of the inputs that the output was made from.
+
+        Raises:
+            DataError: If there is none of that name: it is another stage's output then, or a stranger's.
+        """
+        found: Input = self._recorded(self.inputs, edge, "input")
+        return found
+
+    def _recorded(self, values: Mapping[str, Any], name: str, kind: str) -> Any:
+        if name not in values:
+            raise DataError(
+                f"the manifest of {self.target!r}, made by {self.stage!r} as {self.key}, records no {kind} {name!r}; "
+                "check that the address is that of the right stage's output"
+            )
+        return values[name]
+
     def to_json(self) -> str:
         """Write the manifest as indented JSON."""
         return json.dumps({**asdict(self), "digest": self.digest}, indent=1, sort_keys=True)

@@ -66,7 +66,8 @@ def _own(root: Path) -> None:
                 f"the scratch folder {root} is a link, no folder, or somebody else's (user {found.st_uid}); remove it, "
                 f"or set {SCRATCH_VARIABLE} to another folder"
             ) from None
-        root.chmod(0o700)
+        # As it is but for others' rights: in a team's folder the set-group-ID bit gives its files the team's group.
+        root.chmod(stat.S_IMODE(found.st_mode) & ~0o077)
 
 
 def _owner_of_new_files(folder: Path) -> int:

@@ -1,5 +1,6 @@
 import importlib.metadata
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -202,6 +203,15 @@ def test_what_was_read_before_is_found_and_its_files_are_not_opened(filled: Path
     again = reading(filled, target="all", repeat=2)
     (filled / CARDS).unlink()
     assert prepare_all([again], StageCache(str(tmp_path / "store"), "assemble", tmp_path / "two")) == first
+
+
+def test_what_was_read_of_a_file_that_changed_meanwhile_is_not_kept(filled: Path, tmp_path: Path) -> None:
+    one, cache = reading(filled), StageCache(str(tmp_path / "store"), "assemble", tmp_path / "scratch")
+    file = filled / CARDS
+    time.sleep(0.02)
+    with pytest.raises(DataError, match=r"changed while it was read; run again"):
+        prepare(one, cache, lambda _: file.touch())
+    assert cache.find(one.key) is None
 
 
 def test_a_source_that_fails_leaves_no_part(filled: Path, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
+import errno
 import json
 import logging
 import os
 import pickle
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +166,30 @@ def test_a_full_disk_is_named_whichever_library_met_it(
 
     with pytest.raises(NoSpaceError, match="finished stages are kept"):
         run_stage(install(fills), request_for())
+
+
+def test_a_disk_that_fills_up_around_a_stage_is_named_too(
+    install: Callable[..., Stage], request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Manifest) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Manifest, "to_json", full)
+    with pytest.raises(NoSpaceError, match="finished stages are kept"):
+        run_stage(install(), request_for())
+
+
+def test_what_was_made_of_inputs_that_changed_meanwhile_gets_no_name(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    def slow(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        products.path("out.txt").write_text(numbers.path("n.txt").read_text())
+        time.sleep(0.02)
+        (tmp_path / "in/n.txt").write_text("4 5 6")
+
+    with pytest.raises(DataError, match=r"n\.txt changed while it was read; run again"):
+        run_stage(install(slow), request_for())
+    assert not list((tmp_path / "store").rglob("sealed-*"))
 
 
 def test_wrong_settings_are_listed_before_anything_is_touched(

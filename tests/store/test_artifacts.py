@@ -1,5 +1,6 @@
 import json
 import pickle
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ def finished_output(tmp_path: Path) -> Path:
     target.path("model/weights").write_text("w" * 10)
     target.metric("loss", 1.5, step=3)
     files = describe_folder(folder, target.notes)
-    made = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, files, 1, "now", 1.0)
+    made = Manifest("t", "o", "k", {}, {"d": Input("x", "y")}, files, 1, "2026-01-01T00:00:00+00:00", 1.0)
     return Path(published(str(tmp_path / "store"), folder, made))
 
 
@@ -168,7 +169,7 @@ def test_a_remote_file_that_changed_after_it_was_named_is_refused(tmp_path: Path
     source = Source(str(tmp_path / "data"), cache=tmp_path / "cache")
     assert source.digest
     filled(tmp_path / "data", {"a.csv": "1,3"})
-    with pytest.raises(DataError, match=r"a\.csv differs"):
+    with pytest.raises(DataError, match=r"a\.csv changed while it was read"):
         source.path()
 
 
@@ -215,6 +216,40 @@ def test_notes_are_listed_in_the_manifest_and_do_not_enter_the_digest(tmp_path: 
         digests.add(files_digest(describe_folder(target.folder, target.notes)))
     assert len(digests) == 1
     assert "README.md" in target.notes
+
+
+def test_a_finished_output_with_a_file_that_nobody_listed_is_not_handed_to_a_library(published: Path) -> None:
+    (published / "model/tokenizer.json").write_text("{}")
+    source = Source(str(published))
+    for whole in ("", "model"):
+        with pytest.raises(DataError, match=r"holds model/tokenizer\.json, which its manifest does not list; remove"):
+            source.path(whole)
+    assert source.path("model/weights").exists()
+
+
+@pytest.mark.parametrize("content", ["2", "22"], ids=["same size", "longer"])
+def test_a_file_of_the_users_that_changes_while_it_is_read_is_told_and_not_to_be_deleted(
+    tmp_path: Path, content: str
+) -> None:
+    source = Source(str(filled(tmp_path / "data", {"a": "1", "b/c": "1", "b/d": "1"})))
+    part = pickle.loads(pickle.dumps(source.narrowed(tuple(entry for entry in source.files if entry.path != "a"))))
+    source.check_unchanged()
+    time.sleep(0.02)
+    (tmp_path / "data/a").write_text(content)
+    part.check_unchanged()
+    with pytest.raises(DataError, match=r"data/a changed while it was read; run again when nothing writes there"):
+        source.check_unchanged()
+    (tmp_path / "data/b/d").unlink()
+    with pytest.raises(DataError, match=r"data/b/d changed while it was read"):
+        part.check_unchanged()
+
+
+def test_a_file_of_the_users_that_grew_since_it_was_named_is_not_to_be_deleted(tmp_path: Path) -> None:
+    source = Source(str(filled(tmp_path / "data", {"a": "1"})))
+    assert source.digest
+    (tmp_path / "data/a").write_text("22")
+    with pytest.raises(DataError, match=r"data/a changed while it was read; run again"):
+        source.path("a")
 
 
 @pytest.mark.parametrize("wrong", ["v" * 10, "w" * 9])

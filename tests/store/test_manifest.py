@@ -127,6 +127,15 @@ def test_values_of_a_wrong_type_are_refused_where_they_are_read(values: dict[str
         Manifest.from_json(changed(**values), where="here")
 
 
+def test_a_setting_or_input_that_another_stages_output_has_not_is_named() -> None:
+    assert manifest().setting("n") == 1
+    assert manifest().input("data") == Input("d1", "s3://x")
+    with pytest.raises(DataError, match=r"made by 'pack' as k, records no setting 'candidate'; check that the address"):
+        manifest().setting("candidate")
+    with pytest.raises(DataError, match=r"records no input 'base'"):
+        manifest().input("base")
+
+
 def test_a_file_that_is_listed_twice_is_refused() -> None:
     twice = [{"path": "a", "bytes": 1, "sha256": "a" * 64}] * 2
     with pytest.raises(DataError, match="it lists a file twice"):

@@ -1,5 +1,6 @@
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -118,3 +119,11 @@ def test_the_machines_scratch_is_a_folder_of_this_users_in_the_place_named(
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv(variable, str(tmp_path))
     assert machine_scratch() == tmp_path / f"med42-{os.getuid()}"
+
+
+def test_in_a_folder_of_a_team_each_attempts_files_get_the_teams_group(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2770)
+    for _ in range(2):
+        with attempt_folder(tmp_path / "scratch", "pack") as folder:
+            assert stat.S_IMODE((tmp_path / "scratch").stat().st_mode) == 0o2700
+            assert folder.stat().st_mode & stat.S_ISGID
