@@ -26,6 +26,7 @@ have tokens."""
 
 _QUOTE = r"""\\{0,3}["']"""
 _VALUE = rf"(?:(?P<quote>{_QUOTE})(?:(?!(?P=quote))(?:\\.|[^\\\n]))*+|[^\s&]+)"
+_IS = rf"(?:=|[ ]{{1,8}}=[ ]{{1,8}}(?={_QUOTE})|{_QUOTE}[ ]{{0,8}}[:=][ ]{{0,8}})"
 _NO_PORT = r"""(?!\d{1,5}(?:[/?#"'),\s<>\]}]|$))"""
 _KEY_BEGINS, _KEY_ENDS = (
     r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----",
@@ -53,11 +54,7 @@ _SECRETS = tuple(
         (r"(\bBasic[ ])(?=[A-Za-z0-9+/]{0,64}[a-z0-9+/][A-Z0-9+/=])[A-Za-z0-9+/]{12,}={0,2}", r"\1***"),
         (rf"(?i)(\b(?:set-)?cookie(?:{_QUOTE})?[ ]?[:=,][ ]?(?:{_QUOTE})?)[\w.-]{{1,64}}=[^\r\n\"']+", r"\1***"),
         (rf"(?i)((?:{_NAMES})(?:(?:{_QUOTE})?[ ]{{0,8}}[:=][ ]{{0,8}}|{_QUOTE},[ ]?|>)){_VALUE}", r"\1\g<quote>***"),
-        (
-            rf"(?i)((?:\b|_|-)(?:{_WORDS})"
-            rf"(?:=|[ ]{{1,8}}=[ ]{{1,8}}(?={_QUOTE})|{_QUOTE}[ ]{{0,8}}[:=][ ]{{0,8}})){_VALUE}",
-            r"\1\g<quote>***",
-        ),
+        (rf"(?i)((?:\b|_|-)(?:{_WORDS}){_IS}){_VALUE}", r"\1\g<quote>***"),
     )
 )
 _UNFINISHED_KEY = re.compile(rf"(?s){_KEY_BEGINS}(?!.*{_KEY_ENDS})")

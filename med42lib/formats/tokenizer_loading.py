@@ -9,12 +9,15 @@ from typing import Any
 from med42lib.core.errors import DataError
 from med42lib.core.foreign import reading
 from med42lib.core.json_file import read_json
+from med42lib.core.printable import brief
 from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES
 from med42lib.formats.tokenizer_growth import check_growth
 
 MOST_TOKENS_PER_BYTE = 16
 """A text's bytes in UTF-8. Llama-2 needs 3 for an unknown space, T5 up to 11 for an Arabic ligature."""
 _TOKENS_AROUND_A_TEXT = 64
+_OTHER_FILES = "fast_tokenizer_files"
+"""Names tokenizers for newer versions of transformers, `tokenizer.4.0.0.json`; nobody here has looked into those."""
 
 
 def load_fast_tokenizer(folder: Path, advice: str) -> Any:
@@ -54,15 +57,19 @@ def check_tokenizer_files(folder: Path, advice: str) -> None:
     """Read a tokenizer's JSON files before any library does, for messages that name the file.
 
     Raises:
-        DataError: If there is no tokenizer.json, a file holds no JSON object, or the rules lengthen texts too much.
+        DataError: If there is no tokenizer.json, a file holds no JSON object, the rules lengthen texts too much, or
+            another file would be loaded in tokenizer.json's place.
     """
     content = read_json(folder / TOKENIZER_FILE, advice)
     if not isinstance(content.get("model"), dict):
         raise DataError(f"{folder / TOKENIZER_FILE} is not a tokenizer: it has no 'model'; {advice}")
     check_growth(folder / TOKENIZER_FILE, content, advice)
-    for name in TOKENIZER_FILES:
-        if name.endswith(".json") and (folder / name).is_file():
-            read_json(folder / name, advice)
+    for path in (folder / name for name in TOKENIZER_FILES if name.endswith(".json")):
+        if path.is_file() and (others := read_json(path, advice).get(_OTHER_FILES)):
+            raise DataError(
+                f"{path} says {_OTHER_FILES}: {brief(others)}, which would be loaded in place of {TOKENIZER_FILE}; "
+                f"remove that entry if {TOKENIZER_FILE} is right"
+            )
 
 
 def check_num_tokens(num_tokens: int, text: str, folder: object) -> None:

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from med42lib.core.config import StageConfig
+from med42lib.core.printable import printable
+
+_RESERVED = ("mlflow.", "med42.")
+
+
+def _seen(text: str) -> str:
+    if printable(text) != text:
+        raise ValueError("holds characters that are not seen; remove them")
+    return text
+
+
+def _users_own(name: str) -> str:
+    """Refuse a tag that would move the run under another one, or hide it from the next search."""
+    if name.startswith(_RESERVED):
+        raise ValueError(f"begins with {' or '.join(_RESERVED)}, which name what MLflow and the suite say of a run")
+    return name
+
+
+SEEN = AfterValidator(_seen)
+# What MLflow takes for both a run's and a model version's tags (mlflow/utils/validation.py).
+TagName = Annotated[str, Field(max_length=250, pattern=r"^\w[\w.: -]*(/\w[\w.: -]*)*$"), AfterValidator(_users_own)]
+TagValue = Annotated[str, Field(max_length=8_000), SEEN]
 
 
 class RegisterConfig(StageConfig):
@@ -13,14 +37,14 @@ class RegisterConfig(StageConfig):
     The tracking address is no setting but a fact of the place: `MLFLOW_TRACKING_URI`.
     """
 
-    experiment: str = Field(min_length=1, max_length=500, pattern=r"^\S(.*\S)?$")
+    experiment: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S(.*\S)?$"), SEEN]
     """Name of the MLflow experiment that the run is listed under; made if it does not exist."""
 
     model_name: str = Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")
     """Name of the registered model that gets a new version; made if it does not exist."""
 
-    description: str = Field(default="", max_length=5000)
+    description: Annotated[str, Field(max_length=5000), SEEN] = ""
     """Note shown with the run and the model version."""
 
-    tags: dict[str, str] = Field(default_factory=dict)
-    """Tags of your own for the run and the model version."""
+    tags: dict[TagName, TagValue] = Field(default_factory=dict)
+    """Tags of your own for the run and the model version; their names begin neither with `mlflow.` nor `med42.`."""

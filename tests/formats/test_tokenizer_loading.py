@@ -33,6 +33,15 @@ def test_a_tokenizer_that_fills_the_memory_is_refused_before_it_reads_a_text(fol
         load_fast_tokenizer(folder, "fetch it again")
 
 
+def test_a_tokenizer_that_would_be_loaded_in_the_others_place_is_refused(folder: Path) -> None:
+    (folder / "tokenizer.4.0.0.json").write_text((folder / "tokenizer.json").read_text())
+    grow = {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 20}
+    edit(folder / "tokenizer.4.0.0.json", normalizer=grow)
+    edit(folder / "tokenizer_config.json", fast_tokenizer_files=["tokenizer.4.0.0.json"])
+    with pytest.raises(DataError, match=r"tokenizer_config\.json says fast_tokenizer_files: \['tokenizer\.4\.0\.0"):
+        load_fast_tokenizer(folder, "fetch it again")
+
+
 def test_a_tokenizer_that_puts_thousands_of_tokens_around_a_text_is_refused(folder: Path) -> None:
     single = [{"SpecialToken": {"id": "</s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     special = {"</s>": {"id": "</s>", "ids": [2] * 20_000, "tokens": ["</s>"] * 20_000}}

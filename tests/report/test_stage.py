@@ -273,7 +273,15 @@ def test_a_browser_runs_nothing_of_a_strangers_text(hostile: Path, tmp_path: Pat
     page = tmp_path / "page.html"
     ask = "<script>document.title = 'hacked: ' + String(window.__hacked)</script>"
     page.write_text((hostile / "report.html").read_text() + ask)
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+    alone = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    options = [
+        *alone,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}/profile",
+        "--dump-dom",
+    ]
     done = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, check=True, timeout=120)
     assert "<title>hacked: undefined</title>" in done.stdout
 
