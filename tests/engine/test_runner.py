@@ -49,7 +49,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., St
         config_module.DoubleConfig = DoubleConfig  # type: ignore[attr-defined]
         for name, module in {"": package, ".stage": stage_module, ".config": config_module}.items():
             monkeypatch.setitem(sys.modules, f"fake_stage{name}", module)
-        return Stage("double", "fake_stage", "DoubleConfig", reuse=reuse)
+        return Stage("double", "fake_stage", "DoubleConfig", reuse=reuse, runtime="base")
 
     return put
 
