@@ -1,3 +1,4 @@
+import importlib
 import json
 import logging
 import os
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.config import StageConfig
-from med42lib.core.errors import ConfigError, DataError, NoSpaceError
+from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, NoSpaceError
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
 from med42lib.store.artifacts import Source, Target
@@ -162,6 +163,26 @@ def test_a_full_disk_is_named_whichever_library_met_it(
 
     with pytest.raises(NoSpaceError, match="finished stages are kept"):
         run_stage(install(fills), request_for())
+
+
+def test_a_missing_library_is_named_with_the_extra_that_has_it(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def imports(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        importlib.import_module("made_up_library.inner")
+
+    with pytest.raises(EnvironmentProblem, match=r"made_up_library is not .* pip install 'med42-suite\[base\]'"):
+        run_stage(install(imports), request_for())
+
+
+def test_a_missing_module_of_ours_is_a_bug_of_ours(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def imports(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        importlib.import_module("med42lib.made_up")
+
+    with pytest.raises(ModuleNotFoundError, match="made_up"):
+        run_stage(install(imports), request_for())
 
 
 def test_wrong_settings_are_listed_before_anything_is_touched(
