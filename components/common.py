@@ -1,25 +1,19 @@
-"""What all components share: the command that runs a stage in a container, and the images."""
+"""What all components share: the command that runs a stage in a container, and its image."""
 
 from kfp import dsl
 
-# Which runtime a stage needs. The names are those that images/ builds; a cluster's registry is its own business.
-RUNTIME_IMAGES = {
-    "data": "med42/data:0.1.0",
-    "train": "med42/train:0.1.0",
-    "eval": "med42/eval:0.1.0",
-    "report": "med42/report:0.1.0",
-    "register": "med42/register:0.1.0",
-}
+from med42lib import __version__
+from med42lib.catalogue import STAGES
 
 
-def stage_container(stage: str, *, runtime: str) -> dsl.ContainerSpec:
-    """Describe the container that runs a stage.
+def stage_container(stage: str) -> dsl.ContainerSpec:
+    """Describe the container that runs a stage, in the image of its runtime; whose registry is the cluster's business.
 
     `{{$}}`, the whole executor input, is the only placeholder: every other one differs between the SDK, the
     backend and local runs.
     """
     return dsl.ContainerSpec(
-        image=RUNTIME_IMAGES[runtime],
+        image=f"med42/{STAGES[stage].runtime}:{__version__}",
         command=["python", "-m", "med42lib", "stage", stage],
         args=["--executor-input", "{{$}}"],
     )

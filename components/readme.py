@@ -26,6 +26,8 @@ def readme(stage: Stage) -> str:
             summary,
             "",
             *_paragraphs(rest),
+            f"Image: `med42/{stage.runtime}`. Without images: `pip install 'med42-suite[{stage.runtime}]'`.",
+            "",
             "| parameter | direction | what |",
             "|---|---|---|",
             "| `config` | in | the settings below, as one JSON text |",

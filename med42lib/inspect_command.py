@@ -58,7 +58,7 @@ def _run(arguments: Namespace) -> int:
             _print(_lines(arguments, Path(cache)))
         except ModuleNotFoundError as error:
             raise EnvironmentProblem(
-                f"{error.name} is not installed; `med42 inspect` needs it: pip install 'med42-suite[data]'"
+                f"{error.name} is not installed; `med42 inspect` needs it: pip install 'med42-suite[base]'"
             ) from error
     return 0
 

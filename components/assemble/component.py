@@ -13,4 +13,4 @@ def assemble(
     dataset: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Turn the publishers' files into one sampled training mixture."""
-    return stage_container("assemble", runtime="data")
+    return stage_container("assemble")

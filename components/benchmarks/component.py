@@ -13,4 +13,4 @@ def benchmarks(
     items: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Mirror every evaluation item, with a stable id, into the store."""
-    return stage_container("benchmarks", runtime="data")
+    return stage_container("benchmarks")

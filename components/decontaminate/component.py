@@ -16,4 +16,4 @@ def decontaminate(
     contamination: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Find the evaluation items that resemble training examples."""
-    return stage_container("decontaminate", runtime="data")
+    return stage_container("decontaminate")

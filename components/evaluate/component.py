@@ -15,4 +15,4 @@ def evaluate(
     scores: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Score a model on every evaluation item."""
-    return stage_container("evaluate", runtime="eval")
+    return stage_container("evaluate")

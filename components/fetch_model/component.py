@@ -13,4 +13,4 @@ def fetch_model(
     model: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Mirror the base model's weights and tokenizer into the store."""
-    return stage_container("fetch_model", runtime="eval")
+    return stage_container("fetch_model")

@@ -14,4 +14,4 @@ def pack(
     packed: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Tokenise and pack the examples into chunks with loss masks."""
-    return stage_container("pack", runtime="train")
+    return stage_container("pack")

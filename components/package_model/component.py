@@ -14,4 +14,4 @@ def package_model(
     package: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Make the chosen model one folder that MLflow loads."""
-    return stage_container("package_model", runtime="train")
+    return stage_container("package_model")

@@ -15,4 +15,4 @@ def register(
     registered: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Record the run in MLflow and register the chosen model."""
-    return stage_container("register", runtime="register")
+    return stage_container("register")

@@ -18,4 +18,4 @@ def report(
     report: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Write the tables, figures and statistics of the run."""
-    return stage_container("report", runtime="report")
+    return stage_container("report")

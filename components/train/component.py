@@ -14,4 +14,4 @@ def train(
     trained: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> dsl.ContainerSpec:
     """Fine-tune the model, fully or with LoRA."""
-    return stage_container("train", runtime="train")
+    return stage_container("train")

@@ -15,7 +15,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,8 +60,10 @@ class Module:
     imports: frozenset[str]
 
 
-def closure(roots: Iterable[str]) -> Closure:
+def closure(roots: Iterable[str], *, outside: Sequence[str] = OUTSIDE) -> Closure:
     """Follow imports from some modules, wherever they stand: in functions too, and in the packages around a module.
+
+    Rooms and modules `outside` are not looked into; with none of them, the libraries are all that must be installed.
 
     The `__init__` of the package above all is left out: it holds the version, with which not every result changes.
 
@@ -80,7 +82,7 @@ def closure(roots: Iterable[str]) -> Closure:
         package, _, _ = name.rpartition(".")
         if _top(name) not in own:
             libraries.add(_top(name))
-        elif package and name not in seen and not _is_outside(name):
+        elif package and name not in seen and not _is_within(name, outside):
             seen.add(name)
             waiting.append(package)
             if path := module_file(name):
@@ -144,8 +146,8 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
         yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def _is_outside(name: str) -> bool:
-    return any(name == outside or name.startswith(f"{outside}.") for outside in OUTSIDE)
+def _is_within(name: str, rooms: Sequence[str]) -> bool:
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
 
 
 def _top(name: str) -> str:

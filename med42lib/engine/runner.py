@@ -21,7 +21,7 @@ from pathlib import Path
 
 from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
-from med42lib.core.errors import full_disk
+from med42lib.core.errors import EnvironmentProblem, full_disk
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.engine.key import output_key
@@ -138,7 +138,8 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
     for target in targets.values():
         target.folder.mkdir(parents=True)
     started = time.monotonic()
-    stage.function(call.config, **call.arguments(), **targets, **dict.fromkeys(stage.contexts, context))
+    with _missing_libraries(stage):
+        stage.function(call.config, **call.arguments(), **targets, **dict.fromkeys(stage.contexts, context))
     for source in call.sources.values():
         source.check_unchanged()
     seconds = time.monotonic() - started
@@ -188,6 +189,19 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+@contextmanager
+def _missing_libraries(stage: Stage) -> Iterator[None]:
+    """Say which extra has a library that is not installed; a missing module of ours is a bug."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == __package__.partition(".")[0]:
+            raise
+        raise EnvironmentProblem(
+            f"{error.name} is not installed; {stage.name} needs it: pip install 'med42-suite[{stage.runtime}]'"
+        ) from error
 
 
 @contextmanager

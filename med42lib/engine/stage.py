@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from med42lib.core.config import StageConfig
 from med42lib.core.named_modules import module_names
 from med42lib.engine.closure import Closure, closure, module_file
 from med42lib.engine.context import StageContext
+from med42lib.engine.runtime import Runtime
 from med42lib.store.artifacts import Source, Sources, Target
 
 
@@ -38,6 +39,7 @@ class Stage:
     loads: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    runtime: Runtime = field(kw_only=True)
 
     @cached_property
     def function(self) -> Callable[..., None]:
@@ -74,10 +76,15 @@ class Stage:
 
     @cached_property
     def closure(self) -> Closure:
-        """The code and the libraries that it uses."""
-        loaded = [f"{package}.{name}" for package in self.loads for name in module_names(_folder(package))]
-        found = closure([f"{self.package}.stage", f"{self.package}.config", *loaded])
+        """The code and the libraries that decide its results."""
+        found = closure(self.modules)
         return replace(found, libraries=found.libraries.union(self.libraries))
+
+    @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that its code begins at."""
+        loaded = [f"{package}.{name}" for package in self.loads for name in module_names(_folder(package))]
+        return (f"{self.package}.stage", f"{self.package}.config", *loaded)
 
     @property
     def data_files(self) -> dict[str, Path]:

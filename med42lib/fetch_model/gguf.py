@@ -30,7 +30,7 @@ def convert(file: Path, folder: Path, *, dtype: str) -> None:
     """
     if importlib.util.find_spec("gguf") is None:
         raise EnvironmentProblem(
-            f"reading {file.name} needs the Python package gguf; install it with: pip install 'med42-suite[real]'"
+            f"reading {file.name} needs the Python package gguf; install it with: pip install 'med42-suite[eval]'"
         )
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:

@@ -1,6 +1,7 @@
 import ast
 import importlib.metadata
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +32,7 @@ def a_key(stage: Stage = STAGES["pack"], config: StageConfig | None = None, **di
 
 def fresh(stage: Stage) -> Stage:
     """The same stage, with nothing remembered of its code."""
-    return Stage(stage.name, stage.package, stage.config_name, stage.reuse, stage.loads, stage.libraries, stage.data)
+    return replace(stage)
 
 
 def keys() -> dict[str, str]:
@@ -88,7 +89,7 @@ def test_equal_ingredients_make_the_same_key() -> None:
 
 def test_each_ingredient_changes_the_key() -> None:
     pack = STAGES["pack"]
-    assert len({a_key(), a_key(Stage("other", pack.package, "")), a_key(data="e"), a_key(other="d")}) == 4
+    assert len({a_key(), a_key(replace(pack, name="other")), a_key(data="e"), a_key(other="d")}) == 4
     assert a_key(config=Config(n=2)) != a_key()
 
 
@@ -210,7 +211,7 @@ def test_a_file_that_a_stage_reads_beside_its_code_is_in_its_key(
     for name in ("__init__.py", "stage.py", "config.py", "templates/a.css"):
         (package / name).write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    stage = Stage("with_templates", "with_templates", "", data=("templates/*.css",))
+    stage = Stage("with_templates", "with_templates", "", data=("templates/*.css",), runtime="base")
     before = a_key(stage)
     for name in (".DS_Store", "a.css~", ".#a.css", "b.txt"):
         (package / "templates" / name).write_text("x")

@@ -1,4 +1,5 @@
 import errno
+import importlib
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.config import StageConfig
-from med42lib.core.errors import ConfigError, DataError, NoSpaceError
+from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, NoSpaceError
 from med42lib.engine.context import StageContext
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
@@ -53,7 +54,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., St
         config_module.DoubleConfig = DoubleConfig  # type: ignore[attr-defined]
         for name, module in {"": package, ".stage": stage_module, ".config": config_module}.items():
             monkeypatch.setitem(sys.modules, f"fake_stage{name}", module)
-        return Stage("double", "fake_stage", "DoubleConfig", reuse=reuse)
+        return Stage("double", "fake_stage", "DoubleConfig", reuse=reuse, runtime="base")
 
     return put
 
@@ -190,6 +191,26 @@ def test_what_was_made_of_inputs_that_changed_meanwhile_gets_no_name(
     with pytest.raises(DataError, match=r"n\.txt changed while it was read; run again"):
         run_stage(install(slow), request_for())
     assert not list((tmp_path / "store").rglob("sealed-*"))
+
+
+def test_a_missing_library_is_named_with_the_extra_that_has_it(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def imports(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        importlib.import_module("made_up_library.inner")
+
+    with pytest.raises(EnvironmentProblem, match=r"made_up_library is not .* pip install 'med42-suite\[base\]'"):
+        run_stage(install(imports), request_for())
+
+
+def test_a_missing_module_of_ours_is_a_bug_of_ours(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    def imports(config: DoubleConfig, *, numbers: Source, products: Target) -> None:
+        importlib.import_module("med42lib.made_up")
+
+    with pytest.raises(ModuleNotFoundError, match="made_up"):
+        run_stage(install(imports), request_for())
 
 
 def test_wrong_settings_are_listed_before_anything_is_touched(

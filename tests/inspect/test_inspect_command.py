@@ -64,14 +64,14 @@ def test_a_reader_that_stops_reading_is_no_error(run: DataRun) -> None:
     assert (done.stdout, done.stderr, done.returncode) == (f"{run.leaked.id}\n", "", 0)
 
 
-def test_without_the_data_libraries_it_says_what_to_install(run: DataRun) -> None:
+def test_without_the_base_libraries_it_says_what_to_install(run: DataRun) -> None:
     code = (
         "import sys\nsys.modules['pyarrow'] = None\nfrom med42lib.cli import main\n"
         "sys.exit(main(['inspect', 'dataset', '--store', sys.argv[1]]))"
     )
     done = subprocess.run([sys.executable, "-c", code, run.store], capture_output=True, text=True, check=False)
     assert done.returncode == 4
-    assert "pip install 'med42-suite[data]'" in done.stderr
+    assert "pip install 'med42-suite[base]'" in done.stderr
 
 
 @pytest.mark.slow

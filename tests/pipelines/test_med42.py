@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from components.readme import readme
+from med42lib import __version__
 from med42lib.catalogue import STAGES
 from med42lib.engine.stage import Stage
 from med42lib.spec import load_spec
@@ -34,6 +35,12 @@ def test_a_component_has_exactly_its_stages_edges(stage: Stage) -> None:
     container = spec.implementation.container
     assert container.command == ["python", "-m", "med42lib", "stage", stage.name]
     assert container.args == ["--executor-input", "{{$}}"]
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_a_component_runs_in_its_stages_image_of_this_version(stage: Stage) -> None:
+    spec = component_of(stage).component_spec  # type: ignore[attr-defined]
+    assert spec.implementation.container.image == f"med42/{stage.runtime}:{__version__}"
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)

@@ -1,0 +1,128 @@
+"""What each runtime installs is what its stages import: nothing is missing, nothing is carried in vain."""
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from typing import get_args
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from med42lib.catalogue import STAGES
+from med42lib.engine.closure import closure, read_module
+from med42lib.engine.key import BEHIND, DISTRIBUTIONS
+from med42lib.engine.runtime import Runtime
+from med42lib.engine.stage import Stage
+from tests.conftest import REPOSITORY
+
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+CORE = "core"
+ENTRIES = ("med42lib.stage_command", "med42lib.selfcheck")
+"""What any container can be asked to run."""
+
+COMES_WITH = {"botocore": "boto3"}
+"""Distributions that another always brings in the version that it needs."""
+
+NOT_IMPORTED_BY_US = {
+    "accelerate": "transformers needs it for device_map and for DeepSpeed",
+}
+"""Distributions that a library needs only for what we ask of it, and so does not bring itself."""
+
+
+def declared(name: str) -> set[str]:
+    """The distributions of an extra, or of the dependencies that are always there."""
+    requirements = PROJECT["dependencies"] if name == CORE else EXTRAS[name]
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def distributions(packages: Iterable[str]) -> set[str]:
+    names = (DISTRIBUTIONS.get(package, package) for package in packages)
+    return {canonicalize_name(COMES_WITH.get(name, name)) for name in names}
+
+
+@cache
+def imported(stage: Stage) -> set[str]:
+    """The distributions that a container of a stage can import, its entry and what carries its files among them."""
+    return distributions({*closure((*ENTRIES, *stage.modules), outside=()).libraries, *stage.libraries})
+
+
+def imported_in(runtime: str) -> set[str]:
+    everywhere = distributions(closure(["med42lib.cli"], outside=()).libraries) if runtime == "base" else set()
+    return everywhere.union(*(imported(stage) for stage in STAGES.values() if stage.runtime == runtime))
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_a_runtime_has_all_that_its_stages_import(stage: Stage) -> None:
+    assert imported(stage) - declared(stage.runtime) - declared(CORE) == set()
+
+
+def test_the_command_line_needs_no_more_than_the_base() -> None:
+    assert imported_in("base") - declared("base") - declared(CORE) == set()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_has_nothing_that_none_of_its_stages_imports(runtime: Runtime) -> None:
+    used = imported_in(runtime)
+    behind = distributions(
+        name for package, names in BEHIND.items() if distributions([package]) <= used for name in names
+    )
+    assert declared(runtime) - used - behind - set(NOT_IMPORTED_BY_US) == set()
+
+
+def test_what_every_runtime_has_is_imported_by_every_stage_or_its_entry() -> None:
+    assert declared(CORE) == set.intersection(*(imported(stage) for stage in STAGES.values()))
+    assert not any(declared(CORE) & declared(runtime) for runtime in RUNTIMES)
+
+
+def test_no_exception_is_without_use() -> None:
+    assert set(NOT_IMPORTED_BY_US) <= set().union(*(declared(runtime) for runtime in RUNTIMES))
+    assert not any(set(NOT_IMPORTED_BY_US) & imported(stage) for stage in STAGES.values())
+
+
+def test_whatever_a_module_imports_is_declared() -> None:
+    ours = {"med42lib", "components", "pipelines"}
+    found: set[str] = set()
+    for path in (path for room in sorted(ours) for path in (REPOSITORY / room).rglob("*.py")):
+        package = ".".join(path.relative_to(REPOSITORY).parent.parts)
+        found |= {name.partition(".")[0] for name in read_module(path, package).imports}
+    everything = set().union(*map(declared, (CORE, *RUNTIMES, "pipeline")))
+    third_party = found - ours - sys.stdlib_module_names
+    assert distributions(third_party) - everything == set()
+
+
+def test_a_library_has_one_lowest_version() -> None:
+    texts = [*PROJECT["dependencies"], *(text for runtime in (*RUNTIMES, "pipeline") for text in EXTRAS[runtime])]
+    versions: dict[str, set[str]] = {}
+    for requirement in map(Requirement, texts):
+        versions.setdefault(canonicalize_name(requirement.name), set()).add(str(requirement.specifier))
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_tested_versions_leave_it_to_the_index_whether_torch_is_the_build_for_a_gpu() -> None:
+    pins = [Requirement(line) for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if line[0] != "#"]
+    forced = [
+        str(pin) for pin in pins if "+" in str(pin.specifier) or pin.name.startswith(("nvidia", "cuda", "triton"))
+    ]
+    assert forced == []
+    [torch] = [pin.specifier for pin in pins if pin.name == "torch"]
+    [version] = [pin.version for pin in torch]
+    assert {f"{version}+cpu", f"{version}+cu130", version} == set(
+        torch.filter([f"{version}+cpu", f"{version}+cu130", version])
+    )
+
+
+def test_torch_comes_from_the_index_that_is_named() -> None:
+    command = ["make", "--dry-run", "--always-make", "demo", "TORCH_INDEX=https://torch.example/cpu"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    [line] = [line for line in done.stdout.splitlines() if "torch.example" in line]
+    assert line.endswith("--constraint constraints.txt --index-url https://torch.example/cpu torch")
+
+
+def test_the_demo_has_every_runtime() -> None:
+    [suite] = [found for text in EXTRAS["demo"] if (found := Requirement(text)).name == PROJECT["name"]]
+    assert suite.extras == {*RUNTIMES, "pipeline"}
