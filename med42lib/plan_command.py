@@ -12,7 +12,8 @@ from med42lib.command import Command
 from med42lib.core.json_file import read_json
 from med42lib.core.printable import printable
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.spec import RunSpec, load_spec
+from med42lib.spec import RunSpec
+from med42lib.spec_check import load_checked
 from med42lib.store.artifacts import Source
 from med42lib.train.config import TrainConfig
 
@@ -58,6 +59,8 @@ def _training_lines(name: str, config: TrainConfig, model: dict[str, Any], chunk
     yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
     yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
     yield f"  steps          {estimated}{plan.num_steps:,} of {config.global_batch_size} chunks"
+    if config.warmup_steps >= plan.num_steps:
+        yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
 
 
 def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any]:
@@ -71,8 +74,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
+    from med42lib.train.launcher import processes_per_node
+
+    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
-        for line in plan_lines(load_spec(arguments.spec, arguments.overrides), Path(cache)):
+        for line in plan_lines(spec, Path(cache)):
             print(printable(line))
     return 0
 

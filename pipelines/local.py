@@ -10,7 +10,8 @@ from med42lib.command import Command
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.hashing import content_hash
 from med42lib.register.tracking import check_tracking, home_folder, ui_command
-from med42lib.spec import RunSpec, load_spec
+from med42lib.spec import RunSpec
+from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address, open_store
 from med42lib.store.artifacts import Source
 from pipelines.arguments import pipeline_arguments
@@ -55,8 +56,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
+    from med42lib.train.launcher import processes_per_node
+
     started = time.monotonic()
-    spec = load_spec(arguments.spec, arguments.overrides)
+    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
     store = absolute_address(arguments.store or f"runs/{spec.name}")
     exit_code, report = run_spec(spec, store)
     if report is not None:
