@@ -1,8 +1,10 @@
 """What a spec's sections say of one another, and what of it would do nothing: checked before anything works.
 
     run, plan, compile ─► load_checked ─► every problem at once, or the spec and a warning for what may be meant
+    run                ─► check_inputs ─► all inputs that are missing; chunks longer than the base model's context
+    plan               ─► check_base ───► the latter alone
 
-What needs data (how many chunks there are) or the model (how long its context is) is checked by the stages.
+What needs the data themselves, such as how many chunks there are, is checked by the stages.
 """
 
 from __future__ import annotations
@@ -13,16 +15,21 @@ from pathlib import Path
 from typing import get_args
 
 from med42lib.assemble.config import SOURCES_WITH
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
 from med42lib.core.spelling import did_you_mean
 from med42lib.evaluate.config import BenchmarkScoring
+from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.pack.limits import check_context
 from med42lib.spec import RunSpec, load_spec
+from med42lib.store.artifacts import Source
+from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import misfits
 
+_ADVICE = "name a folder with a whole model as inputs.base_model"
 METHODS: tuple[str, ...] = get_args(TrainConfig.model_fields["method"].annotation)
 
 
@@ -43,6 +50,54 @@ def load_checked(path: Path, overrides: Sequence[str] = (), *, processes: int = 
     for doubt in find_doubts(spec):
         log("spec").warning("%s", doubt)
     return spec
+
+
+def check_inputs(spec: RunSpec, cache: Path) -> None:
+    """Make sure that the inputs are there and chunks fit the base model's context, without reading data.
+
+    A hub is not asked: only fetch_model may need a token.
+
+    Args:
+        spec: Names the inputs.
+        cache: As of `check_base`.
+
+    Raises:
+        DataError: If any is not there; all that are missing are named.
+        ConfigError: If chunks are longer than the base model's context.
+        StoreError, AccessError, StoreUnavailable: If a bucket cannot be reached.
+    """
+    missing = []
+    for name, address in spec.inputs.model_dump().items():
+        try:
+            if not address.startswith(HUB_SCHEME):
+                Source(address).sizes()
+        except DataError as error:
+            missing.append(f"inputs.{name}: {error}")
+    if missing:
+        raise DataError("\n  ".join(["not all inputs are there", *missing]))
+    if not spec.inputs.base_model.startswith(HUB_SCHEME):
+        check_base(spec, cache)
+
+
+def check_base(spec: RunSpec, cache: Path) -> Path | None:
+    """Make sure that chunks fit the base model's context.
+
+    Args:
+        spec: Says how long chunks are, and where the base model is.
+        cache: A folder for the config.json of a remote one; nothing else is fetched.
+
+    Returns:
+        The path of the model's config.json; None if it has none because its format is another.
+
+    Raises:
+        ConfigError: If they do not.
+        DataError: If config.json is missing or broken, or no later stage would take it.
+    """
+    if spec.fetch_model.format != "huggingface":
+        return None
+    path = Source(spec.inputs.base_model, cache=cache).reach(CONFIG_FILE)
+    check_context(read_config(path.parent, _ADVICE), spec.inputs.base_model, chunk_length=spec.pack.chunk_length)
+    return path
 
 
 def find_problems(spec: RunSpec, *, processes: int) -> Iterator[Problem]:

@@ -148,3 +148,27 @@ def test_a_spec_of_before_is_told_the_new_names(tmp_path: Path, capsys: pytest.C
         ):
             [line] = [line for line in shown.splitlines() if f"train.{model}.{before}" in line]
             assert f"it is called {now} now" in line
+
+
+def test_all_inputs_that_are_missing_are_named_before_anything_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gone = [f"--set=inputs.{name}={tmp_path}/no_{name}" for name in ("training_data", "encoder")]
+    assert main(["run", str(DEMO), *gone]) == 3
+    shown = capsys.readouterr().err
+    for name in ("training_data", "encoder"):
+        assert f"inputs.{name}: {tmp_path}/no_{name} does not exist" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_chunks_longer_than_the_base_models_context_are_refused_before_anything_works(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([command, str(DEMO), "--set", "pack.chunk_length=100000"]) == 2
+    shown = capsys.readouterr().err
+    assert "pack.chunk_length: must be at most" in shown
+    assert "the context of the model in package:med42lib/demo/model (given: 100,000)" in shown
+    assert list(tmp_path.iterdir()) == []
