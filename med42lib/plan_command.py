@@ -11,8 +11,8 @@ from typing import Any
 from med42lib.command import Command
 from med42lib.core.json_file import read_json
 from med42lib.core.printable import printable
-from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.spec import RunSpec, load_spec
+from med42lib.spec import RunSpec
+from med42lib.spec_check import check_base, load_checked
 from med42lib.store.artifacts import Source
 from med42lib.train.config import TrainConfig
 
@@ -32,6 +32,7 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
 
     Raises:
         DataError: If an input does not exist.
+        ConfigError: If chunks are longer than the model's context.
     """
     data = Source(spec.inputs.training_data)
     sizes = data.sizes().values()
@@ -39,10 +40,11 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
     yield f"run              {spec.name}"
     yield f"training data    {len(sizes):,} files, {sum(sizes) / 1e6:,.1f} MB in {data.address}"
     yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if every source is used whole"
-    if spec.fetch_model.format != "huggingface":
+    config_file = check_base(spec, cache)
+    if config_file is None:
         yield "base model       its size is known once fetch_model has converted it"
         return
-    model = _model_config(spec, cache)
+    model = read_json(config_file, "check inputs.base_model")
     for name, config in spec.train.items():
         yield from _training_lines(name, config, model, chunks)
 
@@ -58,11 +60,8 @@ def _training_lines(name: str, config: TrainConfig, model: dict[str, Any], chunk
     yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
     yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
     yield f"  steps          {estimated}{plan.num_steps:,} of {config.global_batch_size} chunks"
-
-
-def _model_config(spec: RunSpec, cache: Path) -> dict[str, Any]:
-    path = Source(spec.inputs.base_model, cache=cache).reach(CONFIG_FILE)
-    return read_json(path, "name a folder with a whole model as inputs.base_model")
+    if config.warmup_steps >= plan.num_steps:
+        yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -71,8 +70,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
+    from med42lib.train.launchers.local import processes_per_node
+
+    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
-        for line in plan_lines(load_spec(arguments.spec, arguments.overrides), Path(cache)):
+        for line in plan_lines(spec, Path(cache)):
             print(printable(line))
     return 0
 

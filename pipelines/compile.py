@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from med42lib.command import Command
-from med42lib.spec import load_spec
+from med42lib.spec_check import load_checked
 from pipelines.arguments import pipeline_arguments
 
 COMPILED = Path(__file__).parent / "compiled"
@@ -20,7 +20,7 @@ def compile_spec(spec_path: Path, output: Path) -> None:
 
     from pipelines.med42 import med42
 
-    spec = load_spec(spec_path)
+    spec = load_checked(spec_path)
     parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     output.parent.mkdir(parents=True, exist_ok=True)
     Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=parameters)

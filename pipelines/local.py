@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -10,7 +11,8 @@ from med42lib.command import Command
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.hashing import content_hash
 from med42lib.register.tracking import check_tracking, home_folder, ui_command
-from med42lib.spec import RunSpec, load_spec
+from med42lib.spec import RunSpec
+from med42lib.spec_check import check_inputs, load_checked
 from med42lib.store.address import absolute_address, open_store
 from med42lib.store.artifacts import Source
 from pipelines.arguments import pipeline_arguments
@@ -55,8 +57,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
+    from med42lib.train.launchers.local import processes_per_node
+
     started = time.monotonic()
-    spec = load_spec(arguments.spec, arguments.overrides)
+    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
+    with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
+        check_inputs(spec, Path(cache))
     store = absolute_address(arguments.store or f"runs/{spec.name}")
     exit_code, report = run_spec(spec, store)
     if report is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import (
@@ -16,8 +17,9 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.errors import MOST_PROBLEMS, ConfigError, Problem
 from med42lib.core.printable import brief, cut
+from med42lib.core.spelling import did_you_mean
 
 _SPEED_ONLY: JsonDict = {"speed_only": True}
 
@@ -26,6 +28,14 @@ SPEED_ONLY: Any = Field(json_schema_extra=_SPEED_ONLY)
 made with another value of it are reused."""
 
 _FOR_THE_KEY = "key"
+_FORMERLY = "formerly"
+_CHECK = "check its spelling"
+Place = tuple[int | str, ...]
+
+
+def renamed_from(name: str) -> JsonDict:
+    """Mark a setting as one that had another name, so that who uses the old one is told: for `json_schema_extra`."""
+    return {_FORMERLY: name}
 
 
 class StageConfig(BaseModel):
@@ -69,16 +79,51 @@ def parse_config(kind: type[ConfigT], values: object, *, title: str, prefix: str
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(title, [_problem(prefix, detail) for detail in error.errors()]) from None
+        details = error.errors()
+        hints = _hints(kind, [d["loc"] for d in details[:MOST_PROBLEMS] if d["type"] == "extra_forbidden"])
+        raise ConfigError(title, [_problem(prefix, d, hints.get(d["loc"], "")) for d in details]) from None
 
 
-def _problem(prefix: str, detail: Any) -> Problem:
+def _problem(prefix: str, detail: Any, hint: str) -> Problem:
     where = cut(".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]"))
     if detail["type"] == "missing":
         return Problem(where, "is required and was not given")
     if detail["type"] == "extra_forbidden":
-        return Problem(where, f"is not a known setting (given: {brief(detail['input'])}); check its spelling")
+        return Problem(where, f"is not a known setting (given: {brief(detail['input'])}); {hint or _CHECK}")
     return Problem(where, f"{_sentence(detail['msg'])} (given: {brief(detail['input'])})")
+
+
+def _hints(kind: type[BaseModel], places: Sequence[Place]) -> dict[Place, str]:
+    """Say for keys that there are not which of the same section were meant."""
+    schema = kind.model_json_schema() if places else {}
+    return {place: _hint(str(place[-1]), _section(schema, schema, place[:-1])) for place in places}
+
+
+def _hint(name: str, section: Mapping[str, Any]) -> str:
+    renamed = [new for new, field in section.items() if field.get(_FORMERLY) == name]
+    if renamed:
+        return f"it is called {renamed[0]} now"
+    known = f"there are {', '.join(section)}" if section else _CHECK
+    return did_you_mean(cut(name), list(section)) or known
+
+
+def _section(schema: Mapping[str, Any], node: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """Find the settings of a section in a JSON schema, by name; none if the way to it is not known."""
+    node = schema["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+    found = {} if place else dict(node.get("properties", {}))
+    inner = [(option, place) for option in node.get("anyOf", ())]
+    if place:
+        inner += [(child, place[1:]) for child in _children(node, place[0])]
+    for child, rest in inner:
+        found |= _section(schema, child, rest)
+    return found
+
+
+def _children(node: Mapping[str, Any], name: int | str) -> list[Mapping[str, Any]]:
+    """List what a key of a section, a name of a mapping or a place in a list may hold."""
+    by_name = node.get("properties", {}).get(name)
+    any_name = [node.get("additionalProperties"), node.get("items"), *node.get("patternProperties", {}).values()]
+    return [child for child in ([by_name] if by_name else any_name) if isinstance(child, Mapping)]
 
 
 def _sentence(message: str) -> str:

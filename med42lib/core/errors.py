@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from med42lib.core.printable import cut, one_line
 
 _MOST_CHARACTERS = 1_500
-_MOST_PROBLEMS = 50
+MOST_PROBLEMS = 50
 
 
 class Med42Error(Exception):
@@ -59,8 +59,8 @@ class ConfigError(Med42Error):
     def __init__(self, title: str, problems: list[Problem]) -> None:
         self.title = title
         self.problems = problems
-        more = [f"and {len(problems) - _MOST_PROBLEMS:,} more"] if len(problems) > _MOST_PROBLEMS else []
-        super().__init__("\n  ".join([_line(title), *map(str, problems[:_MOST_PROBLEMS]), *more]))
+        more = [f"and {len(problems) - MOST_PROBLEMS:,} more"] if len(problems) > MOST_PROBLEMS else []
+        super().__init__("\n  ".join([_line(title), *map(str, problems[:MOST_PROBLEMS]), *more]))
 
 
 class DataError(Med42Error):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from med42lib.core.spelling import did_you_mean
 
 
 def module_names(folder: Path) -> list[str]:
@@ -21,6 +22,5 @@ def known_name(name: str, names: Sequence[str], kind: str) -> str:
     """
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? There" if near else "there"
-    raise ValueError(f"is not a known {kind}; {hint} are: {', '.join(names)}")
+    hint = did_you_mean(name, names)
+    raise ValueError(f"is not a known {kind}; {f'{hint} There' if hint else 'there'} are: {', '.join(names)}")

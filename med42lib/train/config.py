@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from med42lib.core.config import SPEED_ONLY, StageConfig
+from med42lib.core.config import SPEED_ONLY, StageConfig, renamed_from
 
 Method = Literal["full", "lora"]
 
@@ -42,7 +42,7 @@ class TrainConfig(StageConfig):
     epochs: int = Field(ge=1)
     """Passes over all chunks. Paper: 3 full, 8 LoRA."""
 
-    global_batch_size: int = Field(ge=1)
+    global_batch_size: int = Field(ge=1, json_schema_extra=renamed_from("chunks_per_step"))
     """Chunks of `chunk_length` tokens per optimiser step, across all processes; a multiple of processes times
     `micro_batch_size`."""
 
@@ -52,7 +52,7 @@ class TrainConfig(StageConfig):
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimiser steps, the schedule laid over these alone; null trains all epochs."""
 
-    micro_batch_size: int = Field(default=1, ge=1)
+    micro_batch_size: int = Field(default=1, ge=1, json_schema_extra=renamed_from("chunks_per_forward"))
     """Chunks of `chunk_length` tokens per process per forward pass; decides memory and speed, and the result only by
     rounding."""
 
@@ -74,7 +74,7 @@ class TrainConfig(StageConfig):
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients whose overall norm is larger are scaled down to it. Paper: 1.0."""
 
-    min_lr_ratio: float = Field(default=0.1, ge=0, le=1)
+    min_lr_ratio: float = Field(default=0.1, ge=0, le=1, json_schema_extra=renamed_from("final_learning_rate_share"))
     """Learning rate of the last step, as a share of the peak. Paper: 0.1."""
 
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.errors import ConfigError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
@@ -10,6 +10,7 @@ from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
 from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import misfits
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
 from med42lib.train.recipe import RECIPE_FILE, Recipe
@@ -65,26 +66,9 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
     Raises:
         ConfigError: If they do not; all problems are listed.
     """
-    problems = []
-    per_forward = processes * config.micro_batch_size
-    if config.global_batch_size % per_forward:
-        problems.append(
-            Problem(
-                "global_batch_size",
-                f"must be a multiple of {per_forward}: {processes} processes (MED42_PROCESSES_PER_NODE) times "
-                f"{config.micro_batch_size} micro_batch_size (given: {config.global_batch_size})",
-            )
-        )
-    num_steps = count_steps(num_chunks, config)
-    if config.warmup_steps >= num_steps:
-        problems.append(
-            Problem(
-                "warmup_steps",
-                f"must be less than the {num_steps} steps that {num_chunks} chunks make (given: {config.warmup_steps})",
-            )
-        )
+    problems = list(misfits(config, processes=processes, num_steps=count_steps(num_chunks, config)))
     if problems:
-        raise ConfigError("settings of train", problems)
+        raise ConfigError(f"settings of train, for {num_chunks} chunks", problems)
 
 
 def _summarise(trained: Target, recipe: Recipe) -> None:

@@ -199,7 +199,9 @@ def test_all_problems_are_listed_at_once() -> None:
 
 def test_a_misspelt_setting_is_named_as_unknown() -> None:
     (problem,) = problems(max_character=5)
-    assert problem == Problem("assemble.max_character", "is not a known setting (given: 5); check its spelling")
+    assert problem == Problem(
+        "assemble.max_character", "is not a known setting (given: 5); did you mean 'max_characters'?"
+    )
 
 
 @pytest.mark.parametrize(

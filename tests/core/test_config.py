@@ -2,9 +2,9 @@ import json
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config
+from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from
 from med42lib.core.errors import ConfigError
 
 
@@ -32,7 +32,7 @@ def test_every_problem_is_listed_with_its_path_and_value() -> None:
     found = problems_of({"small": {"epochs": 0, "lerning_rate": 1e-4}, "extra": 3})
     assert set(found) == {"small.epochs", "small.lerning_rate", "small.rate", "extra"}
     assert "given: 0" in found["small.epochs"]
-    assert "spelling" in found["small.lerning_rate"]
+    assert "there are epochs, rate, name" in found["small.lerning_rate"]
     assert "required" in found["small.rate"]
 
 
@@ -58,8 +58,54 @@ def test_a_problem_is_one_line_whatever_was_given() -> None:
         parse_config(Small, {"epochs": 1, "rate": 1, "a\n  b: is wrong\x1b": 1}, title="a\nb")
     assert str(caught.value).splitlines() == [
         "a\\nb",
-        "  a\\n  b: is wrong\\x1b: is not a known setting (given: 1); check its spelling",
+        "  a\\n  b: is wrong\\x1b: is not a known setting (given: 1); there are epochs, rate, name",
     ]
+
+
+class Section(StageConfig):
+    learning_rate: float = 1.0
+    num_steps: int = Field(default=1, json_schema_extra=renamed_from("steps"))
+    inner: Small | None = None
+
+
+class Spec(StageConfig):
+    decontaminate: Section = Section()
+    by_name: dict[str, Section] = Field(default_factory=dict)
+    by_pattern: dict[Annotated[str, StringConstraints(pattern="^[a-z]+$")], Section] = Field(default_factory=dict)
+    listed: tuple[Section, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("values", "where", "hint"),
+    [
+        ({"decontminate": {}}, "decontminate", "did you mean 'decontaminate'?"),
+        ({"decontaminate": {"learing_rate": 1}}, "decontaminate.learing_rate", "did you mean 'learning_rate'?"),
+        ({"by_name": {"full": {"learing_rate": 1}}}, "by_name.full.learing_rate", "did you mean 'learning_rate'?"),
+        (
+            {"by_pattern": {"full": {"learing_rate": 1}}},
+            "by_pattern.full.learing_rate",
+            "did you mean 'learning_rate'?",
+        ),
+        ({"listed": [{"learing_rate": 1}]}, "listed.0.learing_rate", "did you mean 'learning_rate'?"),
+        (
+            {"decontaminate": {"inner": {"epoch": 1, "epochs": 1, "rate": 1}}},
+            "decontaminate.inner.epoch",
+            "did you mean 'epochs'?",
+        ),
+        ({"decontaminate": {"steps": 1}}, "decontaminate.steps", "it is called num_steps now"),
+        (
+            {"decontaminate": {"optimiser": 1}},
+            "decontaminate.optimiser",
+            "there are learning_rate, num_steps, inner",
+        ),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_section_and_the_one_that_was_meant(
+    values: object, where: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Spec, values, title="")
+    assert {problem.where: problem.what.partition("; ")[2] for problem in caught.value.problems} == {where: hint}
 
 
 def test_of_many_problems_the_first_are_shown_and_all_are_kept() -> None:

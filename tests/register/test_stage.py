@@ -139,7 +139,7 @@ def test_the_report_and_its_numbers_are_the_parents(finished_run: FinishedRun, s
     assert seen.parent.data.metrics == {"accuracy/clean/overall/lora": 0.75, "difference_clean": 0.5}
 
 
-@pytest.mark.parametrize(("candidate", "edge"), [("full", "full"), ("lora", "package_lora")])
+@pytest.mark.parametrize(("candidate", "edge"), [("full", "full"), ("lora", "package_lora"), ("base", "package_base")])
 def test_the_version_points_at_the_candidates_own_address(
     candidate: str, edge: str, finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,3 +334,15 @@ def test_a_local_store_and_a_server_are_refused_before_mlflow_is_asked(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     with pytest.raises(TrackingError, match="use --store s3://bucket/prefix"):
         call(finished_run)
+
+
+def test_a_candidate_that_was_not_given_is_named(finished_run: FinishedRun) -> None:
+    finished_run.package("full")
+    with pytest.raises(DataError, match="package_model chose 'full', but the models given are lora"):
+        register(
+            CONFIG,
+            trained={"lora": finished_run.source("lora")},
+            package=finished_run.source("package_full"),
+            report=finished_run.source("report"),
+            registered=Target(finished_run.scratch),
+        )

@@ -1,0 +1,29 @@
+"""Whether a training's settings fit together, its processes and, where it is known, its length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from med42lib.core.errors import Problem
+from med42lib.train.config import TrainConfig
+
+
+def misfits(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:
+    """List what does not fit.
+
+    Args:
+        config: How to train.
+        processes: Training processes, over all machines.
+        num_steps: Optimiser steps of the whole training; None where it is not known.
+    """
+    per_forward = processes * config.micro_batch_size
+    if config.global_batch_size % per_forward:
+        yield Problem(
+            "global_batch_size",
+            f"must be a multiple of {per_forward}: {processes} training processes (MED42_PROCESSES_PER_NODE) times "
+            f"micro_batch_size = {config.micro_batch_size} (given: {config.global_batch_size})",
+        )
+    if num_steps is not None and config.warmup_steps >= num_steps:
+        yield Problem(
+            "warmup_steps", f"must be less than the {num_steps} steps of the training (given: {config.warmup_steps})"
+        )
