@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.store.address import join_address
@@ -103,8 +103,12 @@ class Upload:
         self._store, self._prefix = store, prefix
 
     def put(self, name: str, path: Path) -> None:
-        """Put one file of the attempt; the local file may be gone afterwards."""
-        self._store.put(f"{self._prefix}/{self.attempt}/{name}", path)
+        """Put one file of the attempt; the local file may be gone afterwards. A full store is given its space back."""
+        try:
+            self._store.put(f"{self._prefix}/{self.attempt}/{name}", path)
+        except NoSpaceError:
+            _tidy(self._store, f"{self._prefix}/{self.attempt}")
+            raise
 
     def put_folder(self, output: str, folder: Path, manifest: Manifest) -> None:
         """Put a whole output: the files that its manifest lists, and the manifest, which is written beside them."""
