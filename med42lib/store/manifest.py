@@ -15,7 +15,7 @@ from threading import Event
 from typing import Any
 
 from med42lib.core.errors import DataError
-from med42lib.store.names import checked_name
+from med42lib.store.names import check_apart, checked_name
 
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.jsonl"
@@ -147,6 +147,7 @@ class Manifest:
         manifest._check_types()
         if len({entry.path for entry in manifest.files}) != len(manifest.files):
             raise ValueError("it lists a file twice")
+        check_apart([entry.path for entry in manifest.files], where=where)
         if manifest.digest != digest:
             raise ValueError("its digest is not that of the files it lists")
         return manifest

@@ -7,7 +7,7 @@ Whoever writes them may be a stranger, so each goes through `checked_name` befor
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from med42lib.core.errors import DataError
@@ -34,6 +34,17 @@ def checked_name(name: object, *, where: str) -> str:
         f"{where} names the file {repr(name)[:_SHOWN_CHARACTERS]}, which does not stay in its folder: expected a "
         "relative name with forward slashes, without empty, '.' or '..' parts; rename or remove it there"
     )
+
+
+def check_apart(names: Collection[str], *, where: str) -> None:
+    """Make sure that no file has a folder's name, as in a bucket one may: both cannot lie in one folder here.
+
+    Raises:
+        DataError: If one has.
+    """
+    folders = {name[:place] for name in names for place, character in enumerate(name) if character == "/"}
+    if both := sorted(folders.intersection(names)):
+        raise DataError(f"{where} names {both[0]!r} as a file and as a folder; rename or remove one of them there")
 
 
 def _stays(name: str) -> bool:

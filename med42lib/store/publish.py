@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.store.address import join_address
@@ -108,8 +108,12 @@ class Upload:
         return join_address(self._store.address, self.prefix, self.attempt)
 
     def put(self, name: str, path: Path) -> None:
-        """Put one file of the attempt; the local file may be gone afterwards."""
-        self._store.put(f"{self.prefix}/{self.attempt}/{name}", path)
+        """Put one file of the attempt; the local file may be gone afterwards. A full store is given its space back."""
+        try:
+            self._store.put(f"{self.prefix}/{self.attempt}/{name}", path)
+        except NoSpaceError:
+            _tidy(self._store, f"{self.prefix}/{self.attempt}")
+            raise
 
     def put_files(self, output: str, folder: Path, entries: Sequence[FileEntry]) -> None:
         """Put files of an output that lie in a folder, showing progress."""

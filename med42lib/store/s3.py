@@ -31,7 +31,7 @@ from botocore.exceptions import (
 
 from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.store.base import S3_SCHEME, StoredFile
-from med42lib.store.names import checked_name
+from med42lib.store.names import check_apart, checked_name
 from med42lib.store.scratch import machine_scratch
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ class S3Store:
             for entry in entries
             if self._is_below(entry["Key"], start)
         }
+        check_apart(found, where=f"the listing of {self.address}")
         return dict(sorted(found.items()))
 
     @staticmethod

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from med42lib.core.errors import DataError
-from med42lib.store.names import checked_name, inside
+from med42lib.store.names import check_apart, checked_name, inside
 
 LEADING_OUT = [
     "",
@@ -87,3 +87,9 @@ def test_links_within_the_folder_and_in_circles_do_not_leave_it(tmp_path: Path) 
     (tmp_path / "circle").symlink_to("circle")
     assert inside(tmp_path, "link") == tmp_path / "link"
     assert inside(tmp_path, "circle") == tmp_path / "circle"
+
+
+def test_a_name_of_a_file_and_a_folder_is_told_before_either_is_fetched() -> None:
+    check_apart(["a", "a.b/c", "ab/a"], where="here")
+    with pytest.raises(DataError, match=r"here names 'x/a' as a file and as a folder; rename or remove one of them"):
+        check_apart(["x/a", "x/a.b", "x/a/b/c"], where="here")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.core.errors import AccessError, StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.store import publish as module
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
@@ -264,6 +264,23 @@ def test_files_that_vanish_as_soon_as_they_are_stored_are_told_and_not_waited_fo
     upload = Upload(open_store(str(tmp_path)), PREFIX)
     with pytest.raises(StoreError, match="vanish as soon as they are stored"):
         upload.seal(["packed"])
+
+
+def test_an_upload_that_fills_the_store_gives_its_space_back(address: Callable[[], str], tmp_path: Path) -> None:
+    store = open_store(address())
+
+    class Full:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def put(self, name: str, path: Path) -> None:
+            if name.endswith("metrics"):
+                raise NoSpaceError("the server is full")
+            store.put(name, path)
+
+    with pytest.raises(NoSpaceError):
+        publish_both(Full(), tmp_path / "first", "first")  # type: ignore[arg-type]
+    assert not store.files(PREFIX)
 
 
 def test_an_upload_that_breaks_off_is_read_by_nobody_and_the_next_one_counts(

@@ -235,3 +235,10 @@ def test_a_file_named_like_the_download_of_another_stays_what_it_is(bucket: str,
     assert source.path("a").read_text() == "a"
     assert part.read_text() == "a.part"
     assert source.path("n" * 250).exists()
+
+
+def test_an_object_that_is_also_a_folder_is_told_by_its_name(bucket: str, tmp_path: Path) -> None:
+    for key in ("data/a", "data/a/b"):
+        module.make_client().put_object(Bucket=bucket, Key=key, Body=b"x")
+    with pytest.raises(DataError, match=r"the listing of s3://.* names 'a' as a file and as a folder"):
+        Source(f"s3://{bucket}/data", cache=tmp_path / "cache").path()
