@@ -19,7 +19,6 @@ from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
 from med42lib.store.address import absolute_address
 
-_FORMS = {False: "text", True: "addresses by their names, in JSON"}
 _REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 """How Kubeflow refers to another parameter of the same task."""
 
@@ -67,18 +66,18 @@ def request_from_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> Request
         ConfigError: If a parameter is missing, null or not text, or what holds the parameters is no JSON object.
     """
     given = _part(executor_input, "inputs", "parameterValues")
-    sources = {
-        edge: given.get(edge) if edge not in stage.mappings else _addresses(given, edge) for edge in stage.sources
-    }
-    needed = {"config": given.get("config"), "store": given.get("store"), **sources}
-    problems = [
-        Problem(name, f"is required as {_FORMS[name in stage.mappings]} (given: {brief(given.get(name))})")
-        for name, value in needed.items()
-        if value is None or (name not in stage.mappings and not isinstance(value, str))
-    ]
+    texts = ("config", "store", *(edge for edge in stage.sources if edge not in stage.mappings))
+    mappings = {edge: _addresses(given, edge) for edge in stage.mappings}
+    problems = [_required(given, name, "text") for name in texts if not isinstance(given.get(name), str)]
+    problems += [_required(given, e, "addresses by name") for e, found in mappings.items() if found is None]
     if problems:
         raise ConfigError(f"parameters of {stage.name}", problems)
+    sources = {edge: mappings.get(edge, given[edge]) for edge in stage.sources}
     return Request(_load_json(given["config"]), absolute_address(given["store"]), _absolute(sources))
+
+
+def _required(given: Mapping[str, Any], name: str, form: str) -> Problem:
+    return Problem(name, f"is required as {form} (given: {brief(given.get(name))})")
 
 
 def _addresses(given: Mapping[str, Any], edge: str) -> dict[str, str] | None:
@@ -157,16 +156,9 @@ def _part(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
 
 def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
     given = dict(entry.partition("=")[::2] for entry in arguments.inputs)
-    sources: dict[str, Any] = {edge: {} for edge in stage.mappings}
-    problems = []
-    for name, address in given.items():
-        edge, _, member = name.partition(".")
-        if edge in stage.mappings and member:
-            sources[edge][member] = address
-        elif name in stage.sources and name not in stage.mappings:
-            sources[name] = address
-        else:
-            problems.append(Problem(f"--input {name}", f"{stage.name} has no such input; it has {_names(stage)}"))
+    sources, unknown = _by_edge(stage, given)
+    names = ", ".join(f"{edge}.NAME" if edge in stage.mappings else edge for edge in stage.sources)
+    problems = [Problem(f"--input {name}", f"{stage.name} has no such input; it has {names}") for name in unknown]
     problems += [Problem(f"--input {edge}", "is required: an address") for edge in stage.sources if edge not in sources]
     if arguments.spec is None:
         problems.append(Problem("--spec", "is required unless --executor-input is given"))
@@ -177,8 +169,19 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
     return Request(config, absolute_address(arguments.store), _absolute(sources))
 
 
-def _names(stage: Stage) -> str:
-    return ", ".join(f"{edge}.NAME" if edge in stage.mappings else edge for edge in stage.sources)
+def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Sort addresses by the stage's inputs, those of `trained.lora` under `trained`; and list the names of no input."""
+    sources: dict[str, Any] = {edge: {} for edge in stage.mappings}
+    unknown = []
+    for name, address in given.items():
+        edge, _, member = name.partition(".")
+        if edge in stage.mappings and member:
+            sources[edge][member] = address
+        elif name in stage.sources and name not in stage.mappings:
+            sources[name] = address
+        else:
+            unknown.append(name)
+    return sources, unknown
 
 
 def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, Any]:

@@ -71,3 +71,18 @@ def test_broken_settings_of_a_model_are_named(data: Path, tmp_path: Path) -> Non
     (tmp_path / "model" / "config.json").write_text('{"hidden_size": ')
     with pytest.raises(DataError, match=r"config\.json is broken .*inputs\.base_model"):
         list(plan_lines(spec_of(data, f"inputs.base_model={tmp_path / 'model'}"), tmp_path / "cache"))
+
+
+def test_a_warm_up_that_is_likely_too_long_is_said(data: Path, tmp_path: Path) -> None:
+    lines = list(plan_lines(spec_of(data, "train.lora.warmup_steps=50", "train.full.warmup_steps=0"), tmp_path))
+    assert [line for line in lines if "too short" in line] == [
+        "  too short      for a warm-up of 50 steps, which train will refuse"
+    ]
+
+
+def test_each_model_is_planned_under_its_name(data: Path, tmp_path: Path) -> None:
+    lora = (
+        "{method: lora, learning_rate: 1, warmup_steps: 0, epochs: 1, global_batch_size: 4, seed: 1, lora: {rank: 64}}"
+    )
+    lines = list(plan_lines(spec_of(data, f"train={{lora_r64: {lora}}}"), tmp_path))
+    assert [line.split()[1] for line in lines if line.startswith("train ")] == ["lora_r64"]

@@ -32,6 +32,7 @@ from med42lib.store.base import Store
 from med42lib.store.cache import StageCache
 from med42lib.store.identity import HashCache
 from med42lib.store.manifest import Input, Manifest
+from med42lib.store.names import inside
 from med42lib.store.publish import Sealed, Upload, find_sealed
 from med42lib.store.scratch import attempt_folder
 
@@ -112,9 +113,8 @@ def run_stage(stage: Stage, request: Request) -> Result:
     store.check()
     with attempt_folder(store.scratch_root(), stage.name) as scratch, _disk_errors(scratch):
         hashes = HashCache(store)
-        sources = {
-            name: Source(address, cache=scratch / "in" / name, hashes=hashes) for name, address in request.addresses()
-        }
+        places = {name: inside(scratch / "in", name) for name, _ in request.addresses()}
+        sources = {n: Source(address, cache=places[n], hashes=hashes) for n, address in request.addresses()}
         key = output_key(stage, config, {name: source.digest for name, source in sources.items()})
         hashes.save(scratch)
         call = _Call(stage, config, sources, key, store, scratch)

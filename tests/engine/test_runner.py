@@ -351,3 +351,9 @@ def test_names_of_members_count_and_their_order_does_not(
     assert run(dict(reversed(parts.items())))
     assert not run({"one": parts["two"], "two": parts["one"]})
     assert not run({})
+
+
+def test_a_members_name_leaves_no_folder(install: Callable[..., Stage], parts: dict[str, str], tmp_path: Path) -> None:
+    given = {"../../../x": parts["one"]}
+    with pytest.raises(DataError, match="parts"):
+        run_stage(install(add), Request({"factor": 1}, str(tmp_path / "store"), {"parts": given}))
