@@ -66,7 +66,8 @@ oldest: ## Run a small job with the lowest versions that pyproject.toml allows (
 	@$(OLDEST)/bin/uv pip install --quiet --no-cache --python $(OLDEST)/bin/python \
 		--constraint $(OLDEST)/lowest.txt --editable ".[demo]"
 	@$(OLDEST)/bin/python -m med42lib.selfcheck
-	@MED42_HOME=$(OLDEST) $(OLDEST)/bin/med42 run pipelines/specs/smoke.yaml --store $(OLDEST)/store
+	@MED42_HOME=$(OLDEST) $(OLDEST)/bin/med42 run pipelines/specs/smoke.yaml --store $(OLDEST)/store \
+		--set assemble.near_duplicates.threshold=0.8
 	@rm -rf $(OLDEST)
 
 compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components' READMEs, the table of sources
