@@ -137,11 +137,12 @@ class TestLinks:
         (tmp_path / "b.txt").symlink_to("a.txt")
         assert DataFolder(Source(str(tmp_path))).file("b.txt").read() == b"x"
 
-    def test_links_in_a_circle_are_no_files(self, make: Make, tmp_path: Path) -> None:
+    def test_links_in_a_circle_are_refused_and_not_followed(self, make: Make, tmp_path: Path) -> None:
         make("a.txt", b"x")
         (tmp_path / "b").symlink_to("c")
         (tmp_path / "c").symlink_to("b")
-        assert DataFolder(Source(str(tmp_path))).names("") == ["a.txt"]
+        with pytest.raises(DataError, match="is a symbolic link to nothing"):
+            DataFolder(Source(str(tmp_path))).names("")
 
 
 def test_a_file_name_that_is_no_text_is_refused(make: Make, tmp_path: Path) -> None:

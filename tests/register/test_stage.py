@@ -325,7 +325,7 @@ def test_a_plain_folder_is_no_report(finished_run: FinishedRun, tmp_path: Path) 
 def test_another_stages_output_is_no_package(finished_run: FinishedRun, tmp_path: Path) -> None:
     full, report = finished_run.source("full"), finished_run.source("report")
     with pytest.raises(DataError, match=r"made by 'train' .* records no setting 'candidate'; check that the address"):
-        register(CONFIG, full=full, package=full, report=report, registered=Target(tmp_path / "out"))
+        register(CONFIG, trained={"full": full}, package=full, report=report, registered=Target(tmp_path / "out"))
 
 
 def test_a_local_store_and_a_server_are_refused_before_mlflow_is_asked(

@@ -11,6 +11,7 @@ The environment says how:
 from __future__ import annotations
 
 import codecs
+import importlib.util
 import multiprocessing
 import os
 import pkgutil
@@ -143,8 +144,11 @@ def _failure(job_address: str, exit_code: int | None, tail: str) -> Failure:
 
 
 def _num_cuda_devices() -> int:
-    """Count the devices; without a device file there is none, and no need for the seconds that torch takes."""
-    if not has_accelerator():
+    """Count the devices; without a device file there is none, and no need for the seconds that torch takes.
+
+    `plan` asks too, perhaps where torch is not installed: nothing can train there.
+    """
+    if not has_accelerator() or importlib.util.find_spec("torch") is None:
         return 0
     import torch
 
