@@ -18,6 +18,15 @@ hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
 
 
+@pytest.fixture(autouse=True)
+def python_path_as_before() -> Iterator[None]:
+    """A command that a test calls in this process forbids later ones to import from the working folder."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    yield
+    if before is None:
+        os.environ.pop("PYTHONSAFEPATH", None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The publishers' own files; tests that need them skip where they are not."""

@@ -55,7 +55,7 @@ def register(config: RegisterConfig, *, trained: Sources, package: Source, repor
     with TemporaryDirectory(prefix="med42-register-") as cache, alone_with(tracking_address()):
         registry = Registry(tracking_address())
         lineage = trace(*trained.values(), package, report, cache=Path(cache))
-        candidate = str(lineage.at(package.address).manifest.config["candidate"])
+        candidate = str(lineage.at(package.address).manifest.setting("candidate"))
         model = package if package.has(MLMODEL_FILE) else _candidate(candidate, trained)
         source = _source_uri(model.address)
         run_id = _record_run(registry, config, lineage, report)

@@ -29,7 +29,7 @@ def register_candidate(run: FinishedRun, candidate: str) -> None:
     folder.mkdir(exist_ok=True)
     register(
         RegisterConfig(experiment="loading", model_name=f"tiny-{candidate}"),
-        full=run.source("full"),
+        trained=run.trained(),
         package=run.package(candidate),
         report=run.source("report"),
         registered=Target(folder),
