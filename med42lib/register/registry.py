@@ -14,9 +14,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -36,6 +37,7 @@ from med42lib.store.scratch import attempt_folder
 
 PARENT_TAG = "mlflow.parentRunId"
 SHORTEST_WAIT_SECONDS = 1.0
+_SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
 METRICS_PER_CALL = 1000
 # A call may hold 1 MB, and a value 6,000 characters of up to 6 bytes in JSON.
 PARAMS_PER_CALL = 20
@@ -222,10 +224,10 @@ class Registry:
         """Fill a child run and close it. MLflow keeps one of two equal points, so a second attempt doubles none."""
         run_id = child.info.run_id
         for params in _batches(record.params().items(), PARAMS_PER_CALL):
-            self._client.log_batch(run_id, params=[Param(key, value) for key, value in params])
+            _write(partial(self._client.log_batch, run_id, params=[Param(key, value) for key, value in params]))
         self._log_metrics(child, record.metrics())
         if data := record.data():
-            self._client.log_inputs(run_id, [_dataset_input(entry) for entry in data])
+            _write(partial(self._client.log_inputs, run_id, [_dataset_input(entry) for entry in data]))
         for output in record.outputs:
             self._client.log_text(run_id, output.manifest.to_json(), f"{output.manifest.target}/manifest.json")
         self._client.set_terminated(run_id, "FINISHED", record.end_ms)
@@ -233,7 +235,7 @@ class Registry:
     def _log_metrics(self, run: Run, points: Iterable[MetricPoint]) -> None:
         for batch in _batches(points, METRICS_PER_CALL):
             metrics = [Metric(p.name, p.value, p.timestamp_ms, p.step) for p in batch]
-            self._client.log_batch(run.info.run_id, metrics=metrics)
+            _write(partial(self._client.log_batch, run.info.run_id, metrics=metrics))
 
     def _log_files(self, run: Run, record: StageRecord) -> None:
         for source in record.sources:
@@ -286,6 +288,19 @@ def _unless_there_now() -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+
+
+def _write(call: Callable[[], object]) -> None:
+    """Write what another process may write at the same moment: MLflow looks first, its database refuses the other."""
+    for seconds in _SECONDS_BETWEEN_WRITES:
+        try:
+            call()
+            return
+        except MlflowException as error:
+            if "IntegrityError" not in str(error):
+                raise
+            time.sleep(seconds)
+    call()
 
 
 def _refused(address: str, error: MlflowException) -> AccessError | TrackingError:
