@@ -4,6 +4,7 @@
     python -m tests.end_to_end.race ROUNDS --s3       on a real S3 server started for it
     ... --kill                                        one of the two is killed at a random moment
     ... --late                                        a third starts at a random moment
+    ... --untrained                                   without fine-tunes: nine stages in half the time
 
 Every run that is not killed has to end well; all of them, and one more afterwards, have to find the same outputs.
 """
@@ -27,42 +28,42 @@ from med42lib.store.s3 import make_client
 from tests.end_to_end.conftest import MED42, SMOKE, outputs
 from tests.s3_server import s3_server
 
-SECONDS_OF_A_RUN = 60.0
-NUM_STAGES = 13
+NUM_STAGES = {False: 13, True: 9}
+UNTRAINED = ["--set", "train={}", "--set", "package_model.candidate=base"]
 
 
-def start(store: str, home: Path, number: int) -> subprocess.Popen[bytes]:
+def start(store: str, home: Path, number: int, *, untrained: bool) -> subprocess.Popen[bytes]:
     """Start a run whose output goes to a file; it leads a process group of its own."""
     environment = {**os.environ, "MED42_HOME": str(home / "home"), "HF_HUB_OFFLINE": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     with (home / f"run-{number}.log").open("wb") as log:
-        command = [*MED42, "run", str(SMOKE), "--store", store]
+        command = [*MED42, "run", str(SMOKE), "--store", store, *(UNTRAINED if untrained else [])]
         return subprocess.Popen(command, stdout=log, stderr=log, cwd=home, env=environment)
 
 
-def race(store: str, home: Path, *, kill: bool, late: bool) -> list[str]:
+def race(store: str, home: Path, *, kill: bool, late: bool, untrained: bool, seconds: float) -> list[str]:
     """Run once; returns what went wrong."""
     problems = []
-    runs = [start(store, home, number) for number in range(2)]
-    moments = [(random.uniform(0.5, SECONDS_OF_A_RUN), "kill")] * kill + [(random.uniform(0.5, 40), "late")] * late
+    runs = [start(store, home, number, untrained=untrained) for number in range(2)]
+    moments = [(random.uniform(0.5, seconds), "kill")] * kill + [(random.uniform(0.5, seconds), "late")] * late
     began = time.monotonic()
     for moment, what in sorted(moments):
         time.sleep(max(0.0, began + moment - time.monotonic()))
         if what == "kill":
             runs[1].send_signal(signal.SIGKILL)
         else:
-            runs.append(start(store, home, len(runs)))
+            runs.append(start(store, home, len(runs), untrained=untrained))
     for number, run in enumerate(runs):
         code = run.wait(timeout=600)
         if code != 0 and not (kill and number == 1 and code == -signal.SIGKILL):
             problems.append(f"run {number} ended with {code}: {(home / f'run-{number}.log').read_text()[-1500:]}")
-    again = start(store, home, 9)
-    if again.wait(timeout=600) != 0 or (home / "run-9.log").read_text().count("] reused ") != NUM_STAGES - 1:
+    again = start(store, home, 9, untrained=untrained)
+    if again.wait(timeout=600) != 0 or (home / "run-9.log").read_text().count("] reused ") != NUM_STAGES[untrained] - 1:
         problems.append(f"the run afterwards did not reuse everything: {(home / 'run-9.log').read_text()[-1500:]}")
-    return problems + doubled(store, home)
+    return problems + doubled(store, home, NUM_STAGES[untrained])
 
 
-def doubled(store: str, home: Path) -> list[str]:
+def doubled(store: str, home: Path, num_stages: int) -> list[str]:
     """Look for outputs, runs of MLflow's and versions that are there twice."""
     from mlflow import MlflowClient
 
@@ -75,7 +76,7 @@ def doubled(store: str, home: Path) -> list[str]:
     versions = client.search_model_versions(f"name = '{model.name}'")
     problems = [f"{len(names)} runs in MLflow: {sorted(names)}"] if len(set(names)) != len(names) else []
     problems += [f"{len(versions)} versions of the model"] if len(versions) != 1 else []
-    return problems + ([f"outputs: {len(found)}, keys: {len(keys)}"] if len(keys) != NUM_STAGES else [])
+    return problems + ([f"outputs: {len(found)}, keys: {len(keys)}"] if len(keys) != num_stages else [])
 
 
 @contextmanager
@@ -95,8 +96,9 @@ def main() -> int:
     """Run all rounds, and say what went wrong in which."""
     parser = argparse.ArgumentParser()
     parser.add_argument("rounds", type=int)
-    for option in ("--s3", "--kill", "--late"):
+    for option in ("--s3", "--kill", "--late", "--untrained"):
         parser.add_argument(option, action="store_true")
+    parser.add_argument("--seconds", type=float, default=40.0, help="how late a run may be killed or started")
     options = parser.parse_args()
     failed = 0
     with stores(options.s3) as root:
@@ -104,7 +106,8 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="race-home-") as home:
                 store = f"{root}/{uuid.uuid4().hex[:8]}"
                 began = time.monotonic()
-                problems = race(store, Path(home), kill=options.kill, late=options.late)
+                choices = {name: getattr(options, name) for name in ("kill", "late", "untrained", "seconds")}
+                problems = race(store, Path(home), **choices)
             failed += bool(problems)
             print(
                 f"round {number + 1}: {time.monotonic() - began:.0f} s", *problems or ["well"], sep="\n  ", flush=True
