@@ -67,8 +67,8 @@ def doubled(store: str, home: Path, num_stages: int) -> list[str]:
     """Look for outputs, runs of MLflow's and versions that are there twice."""
     from mlflow import MlflowClient
 
-    found = [address.split("/")[-4::3] for address in outputs(store)]
-    keys = {tuple(address.split("/")[-4:-2]) for address in outputs(store)}
+    found = outputs(store)
+    keys = {tuple(address.split("/")[-4:-2]) for address in found}
     client = MlflowClient(f"sqlite:///{home / 'home/mlflow.db'}")
     [experiment] = [e for e in client.search_experiments() if e.name != "Default"]
     names = [run.info.run_name for run in client.search_runs([experiment.experiment_id])]
