@@ -3,10 +3,9 @@
 Everything is found by its tags before it is made, so that doing it again adds nothing, and what an interrupted
 attempt left is completed.
 
-A SQLite file has one process at a time (`tracking.alone_with`). A server has many, and only names are unique there:
-experiments and registered models. So a process that made a run there waits and looks again, and if another process
-made the same one at the same moment, both keep the one with the lower id. That leaves one unless the other process,
-between its look and its making, is held up for longer than this one waits; then both stay, and later calls take one.
+A SQLite file has one process at a time (`tracking.alone_with`). A server has many, and nothing but names is unique
+there, so two processes may make the same run at the same moment. Which of the two counts is agreed in the store
+(`store.agreement`), and who made the other deletes it.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,11 +32,12 @@ from med42lib.core.log import redact
 from med42lib.register.data_inputs import DataInput
 from med42lib.register.tracking import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
 from med42lib.register.tree import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
+from med42lib.store.agreement import agree
+from med42lib.store.base import Store
 from med42lib.store.manifest import METRICS_FILE
 from med42lib.store.scratch import attempt_folder
 
 PARENT_TAG = "mlflow.parentRunId"
-SHORTEST_WAIT_SECONDS = 1.0
 _SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
 METRICS_PER_CALL = 1000
 # A call may hold 1 MB, and a value 6,000 characters of up to 6 bytes in JSON.
@@ -59,10 +60,16 @@ class NewRun:
 class Registry:
     """One MLflow, at a database or a server."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, store: Store) -> None:
+        """Open it.
+
+        Args:
+            address: That of MLflow.
+            store: Where those who make the same run agree on one.
+        """
         # MLflow tells of every table it makes and every version it waits for.
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self.address = address
+        self.address, self._store = address, store
         with self._translated():
             if file := sqlite_file(address):
                 _make_whole(file)
@@ -113,7 +120,7 @@ class Registry:
         with self._translated():
             start_ms, end_ms = min(r.start_ms for r in records), max(r.end_ms for r in records)
             wanted = NewRun(name, start_ms, {RUN_TAG: digest})
-            parent = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])[digest]
+            (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])
             self._set_tags(parent, tags)
             self._record_children(parent, records)
             if not _finished(parent):
@@ -162,48 +169,45 @@ class Registry:
             if str(self._client.get_registered_model(model).aliases.get(alias)) != version:
                 self._client.set_registered_model_alias(model, alias, version)
 
-    def _runs(self, experiment_id: str, among: str, tag: str, wanted: Sequence[NewRun]) -> dict[str, Run]:
-        """Find runs, and make those that are missing; what another process made at the same moment is made once.
+    def _runs(self, experiment_id: str, among: str, tag: str, wanted: Sequence[NewRun]) -> list[Run]:
+        """Find runs, and make those that are missing.
 
         Args:
             experiment_id: Where they are.
             among: MLflow's filter for the runs to look at.
             tag: The tag whose value tells these runs from one another.
-            wanted: What has to be there.
-
-        Returns:
-            Every run, wanted or not, by the value of its tag.
+            wanted: What has to be there; one run is returned for each.
         """
-        found = self._first_of_each(experiment_id, among, tag)
-        missing = [new for new in wanted if new.tags[tag] not in found]
-        if not missing:
-            return found
-        started = time.monotonic()
-        made = [
-            self._client.create_run(experiment_id, start_time=new.start_ms, run_name=new.name, tags=new.tags)
-            for new in missing
-        ]
-        self._let_others_finish(time.monotonic() - started)
-        found = self._first_of_each(experiment_id, among, tag)
-        for new, run in zip(missing, made, strict=True):
-            if found[new.tags[tag]].info.run_id != run.info.run_id:
-                self._client.delete_run(run.info.run_id)
-        return found
+        there: dict[str, list[Run]] = defaultdict(list)
+        for run in self._client.search_runs([experiment_id], among, max_results=_MAX_CHILDREN):
+            there[run.data.tags.get(tag, "")].append(run)
+        return [self._one_run(experiment_id, new, new.tags[tag], there[new.tags[tag]]) for new in wanted]
 
-    def _first_of_each(self, experiment_id: str, among: str, tag: str) -> dict[str, Run]:
-        """Give one run for each value of the tag, the same to every process that sees the same runs."""
-        runs = self._client.search_runs([experiment_id], among, max_results=_MAX_CHILDREN)
-        last_to_first = sorted(runs, key=lambda run: (not _finished(run), run.info.run_id), reverse=True)
-        return {run.data.tags[tag]: run for run in last_to_first if tag in run.data.tags}
+    def _one_run(self, experiment_id: str, new: NewRun, value: str, found: Sequence[Run]) -> Run:
+        """Give the finished one of the runs found, or the one that everybody goes on with."""
+        for run in found:
+            if _finished(run):
+                return run
+        own = found[0] if found else self._create(experiment_id, new)
+        name = f"mlflow-run/{new.tags.get(PARENT_TAG, experiment_id)}/{value}"
+        agreed = agree(self._store, name, own.info.run_id, self._is_there)
+        if agreed == own.info.run_id:
+            return own
+        if not found:
+            self._client.delete_run(own.info.run_id)
+        return self._client.get_run(agreed)
 
-    def _let_others_finish(self, seconds: float) -> None:
-        """Wait until a process that looked before these runs were made, and missed them, has made its own.
+    def _create(self, experiment_id: str, new: NewRun) -> Run:
+        return self._client.create_run(experiment_id, start_time=new.start_ms, run_name=new.name, tags=new.tags)
 
-        Args:
-            seconds: How long it took to make them.
-        """
-        if sqlite_file(self.address) is None:
-            time.sleep(max(SHORTEST_WAIT_SECONDS, 2 * seconds))
+    def _is_there(self, run_id: str) -> bool:
+        """Say whether this MLflow has a run, and nobody deleted it."""
+        try:
+            return str(self._client.get_run(run_id).info.lifecycle_stage) == "active"
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
 
     def _find_version(self, model: str, source: str, weights: str) -> ModelVersion | None:
         """Find the first version of these weights; numbers are the server's to give, one after the other."""
@@ -215,8 +219,7 @@ class Registry:
         parent_id = parent.info.run_id
         wanted = [NewRun(r.name, r.start_ms, {PARENT_TAG: parent_id, **r.tags()}) for r in records]
         children = self._runs(parent.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent_id}'", KEY_TAG, wanted)
-        for record in records:
-            child = children[record.manifest.key]
+        for child, record in zip(children, records, strict=True):
             if not _finished(child):
                 self._record_stage(child, record)
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from med42lib import __version__
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
+from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.register.config import RegisterConfig
 from med42lib.register.tracking import alone_with, check_tracking, quiet_mlflow, tracking_address, ui_command
 from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
@@ -28,7 +30,15 @@ ALIAS = "candidate"
 _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 
 
-def register(config: RegisterConfig, *, trained: Sources, package: Source, report: Source, registered: Target) -> None:
+def register(
+    config: RegisterConfig,
+    *,
+    trained: Sources,
+    package: Source,
+    report: Source,
+    registered: Target,
+    context: StageContext,
+) -> None:
     """Record the run in MLflow, register the candidate's weights where they lie, and move the alias to them.
 
     All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, not even one
@@ -53,7 +63,7 @@ def register(config: RegisterConfig, *, trained: Sources, package: Source, repor
     from med42lib.register.registry import Registry
 
     with TemporaryDirectory(prefix="med42-register-") as cache, alone_with(tracking_address()):
-        registry = Registry(tracking_address())
+        registry = Registry(tracking_address(), open_store(context.store))
         lineage = trace(*trained.values(), package, report, cache=Path(cache))
         candidate = str(lineage.at(package.address).manifest.setting("candidate"))
         model = package if package.has(MLMODEL_FILE) else _candidate(candidate, trained)

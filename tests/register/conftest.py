@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
@@ -40,6 +41,11 @@ class FinishedRun:
     store: str
     scratch: Path
     addresses: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def context(self) -> StageContext:
+        """The context of a call of `register`."""
+        return StageContext.in_folder(self.scratch, "register")
 
     def source(self, edge: str) -> Source:
         return Source(self.addresses[edge], cache=self.scratch / "cache" / edge)

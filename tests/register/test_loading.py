@@ -33,6 +33,7 @@ def register_candidate(run: FinishedRun, candidate: str) -> None:
         package=run.package(candidate),
         report=run.source("report"),
         registered=Target(folder),
+        context=run.context,
     )
 
 
@@ -137,14 +138,15 @@ def test_a_server_holds_the_whole_tree_and_a_second_call_adds_nothing(
 
 
 def test_a_name_the_server_does_not_answer_to_is_explained(
-    mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch
+    mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from med42lib.register.registry import Registry
     from med42lib.register.tracking import check_tracking
+    from med42lib.store.address import open_store
 
     address = mlflow_server.under_another_name
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(TrackingError, match="--allowed-hosts"):
         check_tracking("s3://bucket/runs")
     with pytest.raises(TrackingError, match="--allowed-hosts"):
-        Registry(address).experiment("x")
+        Registry(address, open_store(str(tmp_path))).experiment("x")

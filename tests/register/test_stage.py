@@ -31,7 +31,14 @@ def call(run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CON
     """Run the stage as if all before it had finished; returns registered.json."""
     package = run.package(candidate)
     folder = Path(mkdtemp(prefix="registered-", dir=run.scratch))
-    register(config, trained=run.trained(), package=package, report=run.source("report"), registered=Target(folder))
+    register(
+        config,
+        trained=run.trained(),
+        package=package,
+        report=run.source("report"),
+        registered=Target(folder),
+        context=run.context,
+    )
     return (folder / "registered.json").read_bytes()
 
 
@@ -325,7 +332,14 @@ def test_a_plain_folder_is_no_report(finished_run: FinishedRun, tmp_path: Path) 
 def test_another_stages_output_is_no_package(finished_run: FinishedRun, tmp_path: Path) -> None:
     full, report = finished_run.source("full"), finished_run.source("report")
     with pytest.raises(DataError, match=r"made by 'train' .* records no setting 'candidate'; check that the address"):
-        register(CONFIG, trained={"full": full}, package=full, report=report, registered=Target(tmp_path / "out"))
+        register(
+            CONFIG,
+            trained={"full": full},
+            package=full,
+            report=report,
+            registered=Target(tmp_path / "out"),
+            context=finished_run.context,
+        )
 
 
 def test_a_local_store_and_a_server_are_refused_before_mlflow_is_asked(
@@ -345,4 +359,5 @@ def test_a_candidate_that_was_not_given_is_named(finished_run: FinishedRun) -> N
             package=finished_run.source("package_full"),
             report=finished_run.source("report"),
             registered=Target(finished_run.scratch),
+            context=finished_run.context,
         )
