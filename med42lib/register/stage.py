@@ -52,6 +52,7 @@ def register(
         report: The report. Everything it and the package were made from is the run.
         registered: Gets `registered.json`: model, alias, source and weights, but no ids. Those are MLflow's to give,
             and are others once its database was deleted.
+        context: Has the store, in which processes that record the same run at once agree on one.
 
     Raises:
         TrackingError: If MLflow does not answer, refuses, or is a server while the store is a local folder.

@@ -103,6 +103,7 @@ class Recorded:
         assert {run.data.tags.get(PARENT_TAG, parent.info.run_id) for run in runs} == {parent.info.run_id}
         assert {run.info.status for run in runs} == {"FINISHED"}
         (version,) = self.client.search_model_versions(f"name = '{self._name}'")
+        assert version.run_id == parent.info.run_id
         return parent
 
 
