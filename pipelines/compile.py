@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from med42lib.command import Command
+from med42lib.commands.command import Command
 from med42lib.spec_check import load_checked
 from pipelines.arguments import pipeline_arguments
 

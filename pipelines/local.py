@@ -7,14 +7,14 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from med42lib.command import Command
+from med42lib.commands.command import Command
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.hashing import content_hash
-from med42lib.register.tracking import check_tracking, home_folder, ui_command
 from med42lib.spec import RunSpec
 from med42lib.spec_check import check_inputs, load_checked
 from med42lib.store.address import absolute_address, open_store
 from med42lib.store.artifacts import Source
+from med42lib.tracking.address import check_tracking, home_folder, ui_command
 from pipelines.arguments import pipeline_arguments
 from pipelines.results_table import results_table
 

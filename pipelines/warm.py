@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
-from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, has_accelerator, leave
+from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, exit_at_once, has_accelerator
 from med42lib.train.launchers.local import START_METHOD_VARIABLE
 
 STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
@@ -87,6 +87,6 @@ def _med42(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
     os.environ.pop(PARENT_VARIABLE, None)  # The parent is the fork server.
     os.environ[START_METHOD_VARIABLE] = "fork"
-    from med42lib.cli import main
+    from med42lib.commands.main import main
 
-    leave(main(arguments))
+    exit_at_once(main(arguments))

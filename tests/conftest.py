@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from med42lib.store.s3 import make_client
+from med42lib.store.backends.s3 import make_client
 from tests.s3_server import S3Server, s3_server
 
 REPOSITORY = Path(__file__).parents[1]

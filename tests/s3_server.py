@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from med42lib.store.s3 import make_client
+from med42lib.store.backends.s3 import make_client
 
 ACCESS_KEY, SECRET_KEY = "med42-test-key", "med42-test-secret"
 START_SECONDS = 60

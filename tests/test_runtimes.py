@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 CORE = "core"
-ENTRIES = ("med42lib.stage_command", "med42lib.selfcheck")
+ENTRIES = ("med42lib.commands.stage", "med42lib.selfcheck")
 """What any container can be asked to run."""
 
 COMES_WITH = {"botocore": "boto3"}
@@ -52,7 +52,9 @@ def imported(stage: Stage) -> set[str]:
 
 
 def imported_in(runtime: str) -> set[str]:
-    everywhere = distributions(closure(["med42lib.cli"], outside=()).libraries) if runtime == "base" else set()
+    everywhere = (
+        distributions(closure(["med42lib.commands.main"], outside=()).libraries) if runtime == "base" else set()
+    )
     return everywhere.union(*(imported(stage) for stage in STAGES.values() if stage.runtime == runtime))
 
 

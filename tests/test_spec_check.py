@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from med42lib.cli import main
+from med42lib.commands.main import main
 from med42lib.core.errors import ConfigError
 from med42lib.spec_check import load_checked
 from tests.conftest import REPOSITORY

@@ -20,7 +20,7 @@ Domain = Literal["medical", "general"]
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Conversation:
     """One record as a conversation, before the source's own facts are added.
 
     `question` is the bare question, without instructions, context or options. `system` and `licence` are for sources
@@ -35,7 +35,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ReadOptions:
     """What the settings say about how records are chosen and written.
 
     `multiple_choice` says whether options are shown and answered by letter, or answered by their text alone;
@@ -50,19 +50,19 @@ class Form:
     benchmark_tasks: bool = False
 
 
-Drafts = Iterator["Record[Draft] | pa.RecordBatch | Reject"]
-"""What a reader gives: drafts one by one or as batches of columns (`assemble.drafts.DRAFTS`), and rejects."""
+Conversations = Iterator["Record[Conversation] | pa.RecordBatch | Reject"]
+"""What a reader gives: conversations, one by one or in batches of `conversations.columns.CONVERSATIONS` and rejects."""
 
-Reader = Callable[[DataFolder, str, Form], Drafts]
+Reader = Callable[[DataFolder, str, ReadOptions], Conversations]
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SourceLayout:
     """One form in which a source is handed out.
 
     `path` is where it usually lies below the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`.
-    `read(folder, path, form)` gives every record, as a draft or as a reject. `repository` is the data set's name on
-    the hub, and `hub_path` what of it is read.
+    `read(folder, path, read_options)` gives every record, as a conversation or as a reject. `repository` is the data
+    set's name on the hub, and `hub_path` what of it is read.
     """
 
     path: str
@@ -85,13 +85,13 @@ class TrainingSource:
     licence: str
     attribution: str
     citation: str
-    publisher: Layout
-    huggingface: Layout
+    publisher: SourceLayout
+    huggingface: SourceLayout
     num_paper: int
     num_paper_origin: str
     left_out: str = ""
 
-    def layout(self, name: LayoutName) -> Layout:
+    def layout(self, name: LayoutName) -> SourceLayout:
         """Give the layout of that name."""
         return self.publisher if name == "publisher" else self.huggingface
 

@@ -18,7 +18,7 @@ from med42lib.formats.rejects import REJECTS_FILE
 from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
-    from med42lib.assemble.selection import Counts
+    from med42lib.assemble.mixing.select import Counts
     from med42lib.store.cache import StageCache
 
 
@@ -40,13 +40,13 @@ def assemble(config: AssembleConfig, *, data: Source, dataset: Target, context: 
 
 
 def _assemble(config: AssembleConfig, data: Source, dataset: Target, cache: StageCache, scratch: Path) -> None:
-    from med42lib.assemble.documents import write_documents
-    from med42lib.assemble.mixing import mixed
-    from med42lib.assemble.mixture import mixture_rows
-    from med42lib.assemble.prepare import readings
-    from med42lib.assemble.readers import prepare_all, use_system_memory
-    from med42lib.assemble.runs import read_keys
-    from med42lib.assemble.selection import select
+    from med42lib.assemble.documents.mixture import mixture_rows
+    from med42lib.assemble.documents.write import write_documents
+    from med42lib.assemble.mixing.merge import mixed
+    from med42lib.assemble.mixing.select import select
+    from med42lib.assemble.mixing.spill import read_keys
+    from med42lib.assemble.reading.pool import prepare_all, use_system_memory
+    from med42lib.assemble.reading.read_source import readings
     from med42lib.core.progress import track
     from med42lib.formats.dataset import write_tables
 

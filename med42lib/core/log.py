@@ -8,7 +8,7 @@ import traceback
 from types import TracebackType
 
 from med42lib.core.printable import indented, printable
-from med42lib.core.secrets import redact
+from med42lib.core.redaction import redact
 
 __all__ = ["LOGGER_NAME", "log", "redact", "safe_message", "set_up_logging"]
 

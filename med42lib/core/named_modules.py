@@ -10,8 +10,9 @@ from med42lib.core.spelling import did_you_mean
 
 
 def module_names(folder: Path) -> list[str]:
-    """List the modules of a package's folder, sorted, without importing one of them."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(folder)]))
+    """List the modules of a folder that have no leading underscore, sorted; none is imported."""
+    modules = pkgutil.iter_modules([str(folder)])
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 
 def known_name(name: str, names: Sequence[str], kind: str) -> str:

@@ -12,7 +12,7 @@ import re
 import reprlib
 import unicodedata
 
-from med42lib.core.secrets import redact
+from med42lib.core.redaction import redact
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what is not seen: controls, directions and joiners, halves of pairs, line ends."""

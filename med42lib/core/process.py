@@ -83,7 +83,7 @@ def has_accelerator() -> bool:
     return any(os.path.exists(device) for device in _ACCELERATOR_DEVICES)
 
 
-def leave(exit_code: int) -> NoReturn:
+def exit_at_once(exit_code: int) -> NoReturn:
     """End this process at once.
 
     Python would first take its modules apart, which for torch and transformers takes over a second, in each of a

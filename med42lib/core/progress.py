@@ -13,7 +13,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from med42lib.core.printable import one_line
-from med42lib.core.secrets import redact
+from med42lib.core.redaction import redact
 
 # By itself tqdm makes a lock between processes, a semaphore that a stage's quick end (core.process.leave) leaks.
 tqdm.set_lock(threading.RLock())

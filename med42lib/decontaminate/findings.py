@@ -1,4 +1,4 @@
-"""From compared texts to findings about examples and items, and the files that hold them."""
+"""From compared texts to what is contaminated: examples and items, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from pathlib import Path
 
 from med42lib.decontaminate.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
-from med42lib.formats.contamination import CONTAMINATED_FILE, NEAREST_FILE, PAIRS_FILE, SUMMARY_FILE, Nearest, Pair
+from med42lib.formats.contamination import (
+    CONTAMINATED_FILE,
+    NEAREST_FILE,
+    PAIRS_FILE,
+    SUMMARY_FILE,
+    NearestExample,
+    Pair,
+)
 
 # float32 embeddings carry no more.
 COSINE_DECIMALS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Contamination:
     """What was found.
 
     `pairs` are sorted by item id, then from the most similar down, then by example id; `nearest` has one entry
@@ -25,7 +32,7 @@ class Findings:
     """
 
     pairs: list[Pair]
-    nearest: list[Nearest]
+    nearest: list[NearestExample]
 
     @property
     def contaminated(self) -> dict[str, float]:
@@ -41,12 +48,12 @@ class Findings:
         return {pair.example_id for pair in self.pairs}
 
 
-def findings(examples: Questions, items: Questions, comparison: Comparison) -> Findings:
+def find_contamination(examples: Questions, items: Questions, comparison: Comparison) -> Contamination:
     """Spell out a comparison of texts for every example and item that has one of the texts."""
-    return Findings(_pairs(examples, items, comparison), _nearest(examples, items, comparison))
+    return Contamination(_pairs(examples, items, comparison), _nearest(examples, items, comparison))
 
 
-def summarise(found: Findings, examples: Questions, items: Questions) -> dict[str, dict[str, object]]:
+def summarise(found: Contamination, examples: Questions, items: Questions) -> dict[str, dict[str, object]]:
     """Count items and contaminated items per benchmark, and pairs per source, those without any included."""
     num_items = Counter(items.groups)
     contaminated = found.contaminated
@@ -58,7 +65,7 @@ def summarise(found: Findings, examples: Questions, items: Questions) -> dict[st
     }
 
 
-def write_findings(folder: Path, found: Findings, *, threshold: float, summary: Mapping[str, object]) -> None:
+def write_contamination(folder: Path, found: Contamination, *, threshold: float, summary: Mapping[str, object]) -> None:
     """Write the four files of the output `contamination`."""
     _write_json(folder / CONTAMINATED_FILE, {"threshold": threshold, "items": found.contaminated})
     _write_lines(folder / PAIRS_FILE, map(asdict, found.pairs))
@@ -87,11 +94,11 @@ def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> lis
     return sorted(pairs, key=lambda pair: (pair.item_id, -pair.cosine, pair.example_id))
 
 
-def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> list[Nearest]:
+def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> list[NearestExample]:
     text_rows, cosines = comparison.nearest_train_M.tolist(), comparison.nearest_cosine_M.tolist()
     askers = examples.records_asking(text_rows)
     return [
-        Nearest(
+        NearestExample(
             item_id=items.ids[item],
             benchmark=items.groups[item],
             example_id=examples.ids[askers[text_rows[text]][0]],

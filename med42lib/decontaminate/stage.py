@@ -15,7 +15,7 @@ from med42lib.store.artifacts import Source, Target
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from med42lib.decontaminate.findings import Findings
+    from med42lib.decontaminate.findings import Contamination
     from med42lib.decontaminate.similarity import Comparison
 
 
@@ -44,7 +44,7 @@ def decontaminate(
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, or nothing is left.
     """
-    from med42lib.decontaminate.findings import findings, summarise, write_findings
+    from med42lib.decontaminate.findings import find_contamination, summarise, write_contamination
     from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
     from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
     from med42lib.formats.records import ITEMS_FILE, read_items
@@ -54,9 +54,9 @@ def decontaminate(
     examples = questions_of_examples(rows, text=config.text, where=f"{dataset.address}/{EXAMPLES_FILE}")
     evaluated = read_items(items.path(ITEMS_FILE).parent)
     asked = questions_of_items(evaluated, text=config.text, where=f"{items.address}/{ITEMS_FILE}")
-    found = findings(examples, asked, _compare(config, examples.texts, asked.texts, encoder, contamination))
+    found = find_contamination(examples, asked, _compare(config, examples.texts, asked.texts, encoder, contamination))
     summary = summarise(found, examples, asked)
-    write_findings(contamination.folder, found, threshold=config.threshold, summary=summary)
+    write_contamination(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)
     contamination.metric("contaminated_items", len(found.contaminated))
     contamination.metric("pairs", len(found.pairs))
@@ -93,7 +93,7 @@ def _compare(
     )
 
 
-def _write_training(config: DecontaminateConfig, dataset: Source, found: Findings, training: Target) -> None:
+def _write_training(config: DecontaminateConfig, dataset: Source, found: Contamination, training: Target) -> None:
     from med42lib.formats.dataset import EXAMPLES_FILE, count_examples, write_tables
 
     examples = dataset.path(EXAMPLES_FILE)
@@ -121,7 +121,7 @@ def _without(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
         yield table.filter(pc.invert(pc.is_in(table["id"], value_set=ids)))
 
 
-def _say(found: Findings, training: Target) -> None:
+def _say(found: Contamination, training: Target) -> None:
     num_items = len(found.nearest)
     log("decontaminate").info(
         "%s of %s evaluation items (%.1f %%) flagged by %s pairs; %s training examples go on",

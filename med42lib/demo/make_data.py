@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 
 from med42lib.demo import publishers
-from med42lib.demo.publishers import Question
+from med42lib.demo.publishers import DemoQuestion
 from med42lib.demo.wording import (
     HEADQA_WORDING,
     MEDQUAD_TYPES,
@@ -53,8 +53,8 @@ class Leak:
 class HeldOut:
     """The questions that training must not hold, by benchmark, and the leaks among them."""
 
-    benchmarks: dict[str, list[Question]]
-    validation: list[Question]
+    benchmarks: dict[str, list[DemoQuestion]]
+    validation: list[DemoQuestion]
     leaks: list[Leak]
 
 
@@ -79,20 +79,20 @@ def held_out(world: World, random: Random) -> HeldOut:
     return HeldOut(benchmarks, validation, leaks)
 
 
-def _story(world: World, fact: Fact, random: Random) -> Question:
+def _story(world: World, fact: Fact, random: Random) -> DemoQuestion:
     return _question(world, fact, vignettes(fact, 1, random)[0], 4, random)
 
 
-def _leak(world: World, fact: Fact, benchmark: str, number: int, random: Random) -> tuple[Leak, Question]:
+def _leak(world: World, fact: Fact, benchmark: str, number: int, random: Random) -> tuple[Leak, DemoQuestion]:
     """Copy a flashcard: every other leak word for word, the rest with two words added."""
     original = plain(fact, number % NUM_FLASHCARD_WORDINGS)
     text = original if number % 2 == 0 else f"{original} Choose one."
     return Leak(benchmark, text, original), _question(world, fact, text, 4, random)
 
 
-def _question(world: World, fact: Fact, text: str, num_options: int, random: Random) -> Question:
+def _question(world: World, fact: Fact, text: str, num_options: int, random: Random) -> DemoQuestion:
     options = world.options(fact, num_options, random)
-    return Question(text, tuple(options), options.index(fact.value))
+    return DemoQuestion(text, tuple(options), options.index(fact.value))
 
 
 def write_training(folder: Path, world: World, random: Random) -> None:
@@ -120,7 +120,7 @@ def write_medquad(folder: Path, world: World) -> None:
         publishers.write_medquad(folder, number, disease, pairs, source="Demo")
 
 
-def write_benchmarks(folder: Path, questions: dict[str, list[Question]]) -> None:
+def write_benchmarks(folder: Path, questions: dict[str, list[DemoQuestion]]) -> None:
     """Write the `medqa` questions as MedQA, every other benchmark as an MMLU topic."""
     for benchmark, asked in questions.items():
         if benchmark == "medqa":

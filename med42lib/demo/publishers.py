@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DemoQuestion:
     """A multiple-choice question; `gold` is the 0-based position of the right option."""
 
     text: str
@@ -20,7 +20,7 @@ class Question:
     gold: int
 
 
-def write_headqa(path: Path, exam: str, questions: Sequence[Question]) -> None:
+def write_headqa(path: Path, exam: str, questions: Sequence[DemoQuestion]) -> None:
     """Write HeadQA's JSON: one exam, answers numbered from 1."""
     data = [
         {
@@ -50,7 +50,7 @@ def write_medquad(folder: Path, number: int, focus: str, pairs: Sequence[tuple[s
     document = f"{number:07}"
     qa = "\n".join(
         f'\t<QAPair pid="{pid}">\n'
-        f'\t\t\t<Question qid="{document}-{pid}" qtype="{kind}">{escape(question)}</Question>\n'
+        f'\t\t\t<DemoQuestion qid="{document}-{pid}" qtype="{kind}">{escape(question)}</DemoQuestion>\n'
         f"\t\t\t<Answer>{escape(answer)}</Answer>\n\t</QAPair>"
         for pid, (kind, question, answer) in enumerate(pairs, start=1)
     )
@@ -62,7 +62,7 @@ def write_medquad(folder: Path, number: int, focus: str, pairs: Sequence[tuple[s
     )
 
 
-def write_medqa(path: Path, questions: Iterable[Question]) -> None:
+def write_medqa(path: Path, questions: Iterable[DemoQuestion]) -> None:
     """Write MedQA's JSON lines: options by letter, and the answer as text and as letter."""
     rows = [
         {
@@ -78,7 +78,7 @@ def write_medqa(path: Path, questions: Iterable[Question]) -> None:
     _write(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def write_mmlu(path: Path, questions: Iterable[Question]) -> None:
+def write_mmlu(path: Path, questions: Iterable[DemoQuestion]) -> None:
     """Write MMLU's CSV without a header: question, four options, the answer's letter."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as stream:

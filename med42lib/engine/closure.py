@@ -31,7 +31,7 @@ OUTSIDE = (
     "med42lib.core.printable",
     "med42lib.core.process",
     "med42lib.core.progress",
-    "med42lib.core.secrets",
+    "med42lib.core.redaction",
     "med42lib.core.spelling",
 )
 """Rooms and modules that carry, check and report, and cannot change a result unseen: files arrive with their sha256,

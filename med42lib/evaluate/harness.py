@@ -22,7 +22,7 @@ from lm_eval.models.huggingface import HFLM
 from med42lib.core.errors import DataError
 from med42lib.core.progress import Progress, progress
 from med42lib.evaluate.config import EvaluateConfig, Normalise
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, Question, ask
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, ask
 from med42lib.evaluate.scores import Score, score_item
 from med42lib.formats.records import BenchmarkItem
 
@@ -107,7 +107,7 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
             super().build_all_requests(**options)
 
 
-def _document(item: BenchmarkItem, question: Question) -> dict[str, Any]:
+def _document(item: BenchmarkItem, question: PromptedItem) -> dict[str, Any]:
     return {"id": item.id, "context": question.context, "answers": list(question.answers), "gold": item.gold}
 
 

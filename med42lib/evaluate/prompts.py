@@ -14,7 +14,7 @@ ANSWER_DELIMITER = " "
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PromptedItem:
     """An item as the model sees it.
 
     Scored is log p(`ANSWER_DELIMITER` + answer | context) for each answer, in the order of the item's options.
@@ -24,7 +24,7 @@ class Question:
     answers: tuple[str, ...]
 
 
-def ask(item: BenchmarkItem, *, prompt: Prompt, scoring: Scoring, system: str) -> Question:
+def ask(item: BenchmarkItem, *, prompt: Prompt, scoring: Scoring, system: str) -> PromptedItem:
     r"""Put an item to the model.
 
     The same item in the `med42` prompt, first by letters and then by texts:
@@ -38,8 +38,8 @@ def ask(item: BenchmarkItem, *, prompt: Prompt, scoring: Scoring, system: str) -
     """
     write = _plain if prompt == "plain" else _med42
     if scoring == "letters":
-        return Question(write(item, item.options, system), tuple(ascii_uppercase[: len(item.options)]))
-    return Question(write(item, (), system), item.options)
+        return PromptedItem(write(item, item.options, system), tuple(ascii_uppercase[: len(item.options)]))
+    return PromptedItem(write(item, (), system), item.options)
 
 
 def _med42(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
@@ -51,4 +51,4 @@ def _med42(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
 def _plain(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
     """Write lm-eval 0.4.13's prompt of `medqa_4options`, `headqa_en` and `pubmedqa`; it has no system text."""
     context = f"Abstract: {item.context}\n" if item.context else ""
-    return f"{context}Question: {multiple_choice(item.question, shown)}\nAnswer:"
+    return f"{context}PromptedItem: {multiple_choice(item.question, shown)}\nAnswer:"

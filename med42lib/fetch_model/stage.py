@@ -12,7 +12,7 @@ from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.local import writing
+from med42lib.store.disk import writing
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:

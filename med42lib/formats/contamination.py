@@ -31,7 +31,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
+class NearestExample:
     """The training example most like an evaluation item, contaminated or not."""
 
     item_id: str
@@ -40,7 +40,7 @@ class Nearest:
     cosine: float
 
 
-Found = TypeVar("Found", Pair, Nearest)
+Found = TypeVar("Found", Pair, NearestExample)
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
@@ -52,9 +52,9 @@ def read_pairs(path: Path) -> Iterator[Pair]:
     return _read(Pair, path)
 
 
-def read_nearest(path: Path) -> Iterator[Nearest]:
+def read_nearest(path: Path) -> Iterator[NearestExample]:
     """Read every item's nearest example off a `NEAREST_FILE`; errors as in `read_pairs`."""
-    return _read(Nearest, path)
+    return _read(NearestExample, path)
 
 
 def _read(kind: type[Found], path: Path) -> Iterator[Found]:

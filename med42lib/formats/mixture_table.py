@@ -33,11 +33,11 @@ NUM_PAPER = {"medical": 411_064, "general": 295_649}
 DOMAIN_TITLES = {"medical": "Medical domain", "general": "General domain"}
 TOTAL_PAPER = sum(NUM_PAPER.values())
 
-Row = Mapping[str, Any]
+MixtureRow = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MixtureLine:
     """One line of the table: a source, a domain's sub-total, or the total.
 
     `domain` is empty for the total. `paper` is None where Table A1 has no such line. `why` says in a few words what
@@ -82,11 +82,11 @@ class MixtureTable:
     A domain's sources come before its sub-total, which is left out if it is the total.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[MixtureLine, ...]
     is_papers: bool
 
     @property
-    def sources(self) -> list[Line]:
+    def sources(self) -> list[MixtureLine]:
         """The lines of sources."""
         return [line for line in self.lines if line.kind == "source"]
 
@@ -117,20 +117,20 @@ def read_mixture(dataset: Source) -> list[dict[str, Any]]:
     return read_json_list(dataset.path(MIXTURE_FILE), "run assemble again") if dataset.has(MIXTURE_FILE) else []
 
 
-def mixture_table(rows: Sequence[Row]) -> MixtureTable:
+def mixture_table(rows: Sequence[MixtureRow]) -> MixtureTable:
     """Lay out the rows of `mixture.json`: the paper's sources in its order, others after them."""
     order = {name: place for place, name in enumerate(TABLE_A1)}
     ranked = sorted(rows, key=lambda row: (order.get(row["source"], len(order)), row["source"]))
     total = sum(row["sampled"] for row in rows)
     is_papers = {row["source"] for row in rows if row.get("num_paper")} >= set(TABLE_A1)
-    lines: list[Line] = []
+    lines: list[MixtureLine] = []
     for domain, title in DOMAIN_TITLES.items():
         part = [row for row in ranked if row["domain"] == domain]
         lines += [_line(row, total) for row in part]
         if 0 < len(part) < len(rows):
             examples, paper = sum(row["sampled"] for row in part), NUM_PAPER[domain] if is_papers else None
-            lines.append(Line("domain", domain, domain, title, examples, total, paper))
-    lines.append(Line("total", "", "total", "Total", total, total, TOTAL_PAPER if is_papers else None))
+            lines.append(MixtureLine("domain", domain, domain, title, examples, total, paper))
+    lines.append(MixtureLine("total", "", "total", "Total", total, total, TOTAL_PAPER if is_papers else None))
     return MixtureTable(tuple(lines), is_papers)
 
 
@@ -146,9 +146,9 @@ def signed(number: str) -> str:
     return f"−{number[1:]}" if number.startswith("-") else f"+{number}"
 
 
-def _line(row: Row, total: int) -> Line:
+def _line(row: MixtureRow, total: int) -> MixtureLine:
     paper = row.get("num_paper") or None
-    return Line(
+    return MixtureLine(
         "source",
         row["domain"],
         row["source"],
@@ -161,7 +161,7 @@ def _line(row: Row, total: int) -> Line:
     )
 
 
-def _why(row: Row) -> str:
+def _why(row: MixtureRow) -> str:
     """Say what made the number what it is: the target, or what the source has."""
     if row["short_by"]:
         why = f"the source has {row['kept']:,} usable rows, {row['short_by']:,} fewer than its target"

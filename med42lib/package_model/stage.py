@@ -20,7 +20,7 @@ from med42lib.formats.model_folder import (
 from med42lib.formats.models import BASE
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.store.artifacts import Source, Sources, Target
-from med42lib.store.local import writing
+from med42lib.store.disk import writing
 
 PACKAGE_FILE = "package.json"
 

@@ -28,21 +28,21 @@ Rows = Iterator[Record[Any] | Reject]
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ParquetBatch:
     """Some rows of a Parquet file, still in columns; `numbers` are their 1-based places in the file."""
 
     file: str
     numbers: Any
     rows: Any
 
-    def filter(self, mask: Any) -> Batch:
+    def filter(self, mask: Any) -> ParquetBatch:
         """Take the rows where an Arrow column of booleans is true.
 
         Raises:
             DataError: If Arrow cannot take part of a column.
         """
         with _told(self.file):
-            return Batch(self.file, self.numbers.filter(mask), self.rows.filter(mask))
+            return ParquetBatch(self.file, self.numbers.filter(mask), self.rows.filter(mask))
 
     def check_texts(self, columns: Sequence[str]) -> None:
         """Make sure that columns of text are valid; who makes Python objects of them need not.
@@ -115,7 +115,7 @@ def file_rows(file: DataFile) -> Rows:
     raise DataError(f"{file.name}: expected a file ending in {', '.join(SUFFIXES)}")
 
 
-def parquet_batches(file: DataFile) -> Iterator[Batch]:
+def parquet_batches(file: DataFile) -> Iterator[ParquetBatch]:
     """Read a Parquet file, at most `ROWS_PER_BATCH` rows at a time.
 
     Raises:
@@ -132,7 +132,7 @@ def parquet_batches(file: DataFile) -> Iterator[Batch]:
         for rows in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
             num_unpacked += rows.nbytes
             check_expansion(file.name, num_packed, num_unpacked)
-            yield Batch(file.name, pa.array(np.arange(first, first + len(rows))), rows)
+            yield ParquetBatch(file.name, pa.array(np.arange(first, first + len(rows))), rows)
             first += len(rows)
 
 

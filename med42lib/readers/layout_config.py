@@ -8,7 +8,7 @@ from pydantic import AfterValidator, model_validator
 
 from med42lib.core.config import StageConfig
 from med42lib.core.errors import StoreError
-from med42lib.store.hub import HubStore, dataset_address
+from med42lib.store.backends.hub import HubStore, dataset_address
 
 LayoutName = Literal["publisher", "huggingface"]
 

@@ -14,15 +14,15 @@ from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.register.config import RegisterConfig
-from med42lib.register.tracking import alone_with, check_tracking, quiet_mlflow, tracking_address, ui_command
-from med42lib.register.tree import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
+from med42lib.tracking.address import alone_with, check_tracking, quiet_mlflow, tracking_address, ui_command
+from med42lib.tracking.replay import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
 
 if TYPE_CHECKING:
-    from med42lib.register.registry import Registry
+    from med42lib.tracking.client import Registry
 
 GIT_VARIABLE = "MED42_GIT_SHA"
 REGISTERED_FILE = "registered.json"
@@ -61,7 +61,7 @@ def register(
     """
     check_tracking(package.address)
     quiet_mlflow()
-    from med42lib.register.registry import Registry
+    from med42lib.tracking.client import Registry
 
     with TemporaryDirectory(prefix="med42-register-") as cache, alone_with(tracking_address()):
         registry = Registry(tracking_address(), open_store(context.store))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from med42lib.report.statistics import Estimate
+from med42lib.report.estimates import Estimate
 
 MISSING = "–"
 PERCENT = "\N{NO-BREAK SPACE}%"

@@ -13,8 +13,8 @@ from med42lib.store.artifacts import Source, Sources, Target
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from med42lib.report.headline import Finding
-    from med42lib.report.view import Evidence
+    from med42lib.report.pages.view import Evidence
+    from med42lib.report.results.headline import Answer
 
 
 def report(
@@ -48,9 +48,9 @@ def report(
         DataError: If a model has no scores, the score files do not hold the same items, or a file is broken or names
             an unknown item.
     """
-    from med42lib.report.export import metric_values, write_csv, write_summary
-    from med42lib.report.render import render_html, render_markdown
-    from med42lib.report.view import make_view
+    from med42lib.report.pages.export import metric_values, write_csv, write_summary
+    from med42lib.report.pages.render import render_html, render_markdown
+    from med42lib.report.pages.view import make_view
 
     sources = {
         "dataset": dataset,
@@ -71,14 +71,14 @@ def report(
 
 def _gather(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
     from med42lib.formats.records import ITEMS_FILE, read_items
-    from med42lib.report.baselines import make_baselines
-    from med42lib.report.contamination import read_contamination, sweep_thresholds
-    from med42lib.report.models import make_models, pairs_to_compare
-    from med42lib.report.provenance import read_provenance
-    from med42lib.report.recipe import Ran, are_papers, compare_with_paper
-    from med42lib.report.results import analyse
-    from med42lib.report.scores import SCORES_FILE, join_answers
-    from med42lib.report.view import Evidence
+    from med42lib.report.pages.recipe import Ran, are_papers, compare_with_paper
+    from med42lib.report.pages.view import Evidence
+    from med42lib.report.provenance.models import make_models, pairs_to_compare
+    from med42lib.report.provenance.record import read_provenance
+    from med42lib.report.results.baselines import make_baselines
+    from med42lib.report.results.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.results.scores import SCORES_FILE, join_answers
+    from med42lib.report.results.table import analyse
 
     items = {item.id: item for item in read_items(sources["items"].path(ITEMS_FILE).parent)}
     contamination = read_contamination(sources["contamination"], num_shown=config.num_pairs)
@@ -108,7 +108,7 @@ def _check_models(trained: Sources, scores: Sources) -> None:
         )
 
 
-def _summarise(findings: tuple[Finding, ...], num_scored: int) -> None:
+def _summarise(findings: tuple[Answer, ...], num_scored: int) -> None:
     lines = log("report")
     for finding in findings:
         lines.info("%s %s: %s", finding.question, finding.verdict, finding.sentence)

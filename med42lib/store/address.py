@@ -14,9 +14,9 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from med42lib.core.errors import DataError, StoreError
+from med42lib.store.backends.hub import HubStore
+from med42lib.store.backends.local import LocalStore
 from med42lib.store.base import FILE_SCHEME, HUB_SCHEME, PACKAGE_SCHEME, S3_SCHEME, Store
-from med42lib.store.hub import HubStore
-from med42lib.store.local import LocalStore
 from med42lib.store.names import inside
 
 _PACKAGE = re.compile(r"package:(\w+)(?:/(.*?))?/*", re.DOTALL)
@@ -30,7 +30,7 @@ def open_store(address: str) -> Store:
         DataError: If a `package:` address names a package that is not installed, or a place outside it.
     """
     if address.startswith(S3_SCHEME):
-        from med42lib.store.s3 import S3Store
+        from med42lib.store.backends.s3 import S3Store
 
         return S3Store(address)
     if address.startswith(HUB_SCHEME):

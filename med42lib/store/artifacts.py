@@ -18,8 +18,8 @@ from typing import Any
 from med42lib.core.errors import DataError
 from med42lib.store.address import open_store
 from med42lib.store.base import Store, StoredFile
+from med42lib.store.disk import writing
 from med42lib.store.identity import HashCache
-from med42lib.store.local import writing
 from med42lib.store.manifest import (
     MANIFEST_FILE,
     METRICS_FILE,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from med42lib.core.errors import StoreError
-from med42lib.store.local import writing
+from med42lib.store.disk import writing
 
 _LOCK = ".lock"
 SCRATCH_VARIABLE = "MED42_SCRATCH"

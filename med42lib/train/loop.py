@@ -17,7 +17,7 @@ from med42lib.core.errors import DivergedError
 from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import share
 from med42lib.train.config import TrainConfig
-from med42lib.train.loss import Batch, make_batch, response_loss
+from med42lib.train.loss import ChunkBatch, make_batch, response_loss
 from med42lib.train.schedule import Schedule
 
 
@@ -87,7 +87,7 @@ def train_steps(
         yield StepResult(loss, rate, norm, num_tokens, num_responses, time.monotonic() - started)
 
 
-def _update(engine: Engine, batches: list[Batch]) -> tuple[float, int, int]:
+def _update(engine: Engine, batches: list[ChunkBatch]) -> tuple[float, int, int]:
     """Make one optimiser step; returns its loss, and its tokens and response tokens over all processes."""
     counts = torch.tensor([[batch.num_tokens, batch.num_response_tokens] for batch in batches])
     num_tokens, num_responses = _sum_over_processes(counts.sum(dim=0).to(engine.device)).tolist()

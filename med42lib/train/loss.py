@@ -23,7 +23,7 @@ from med42lib.train.batches import BLANK
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ChunkBatch:
     """The chunks of one forward pass."""
 
     input_ids_BL: Tensor
@@ -38,10 +38,10 @@ class Batch:
         return int((self.labels_BL != IGNORED_LABEL).sum())
 
 
-def make_batch(data: PackedDataset, chunk_numbers: list[int], device: torch.device) -> Batch:
+def make_batch(data: PackedDataset, chunk_numbers: list[int], device: torch.device) -> ChunkBatch:
     """Read chunks into tensors; a `BLANK` becomes a chunk of padding, without loss."""
     chunks = [_blank(data) if number == BLANK else data[number] for number in chunk_numbers]
-    return Batch(
+    return ChunkBatch(
         torch.from_numpy(np.stack([chunk.input_ids_L for chunk in chunks])).to(device),
         torch.from_numpy(np.stack([chunk.labels_L for chunk in chunks])).to(device),
         torch.from_numpy(np.stack([chunk.position_ids_L for chunk in chunks])).to(device),
@@ -49,7 +49,7 @@ def make_batch(data: PackedDataset, chunk_numbers: list[int], device: torch.devi
     )
 
 
-def response_loss(model: Callable[..., Any], batch: Batch) -> Tensor:
+def response_loss(model: Callable[..., Any], batch: ChunkBatch) -> Tensor:
     """Sum the cross entropy, in nats, over the batch's response tokens.
 
     The model predicts slot i from slot i - 1, and is asked for logits only where a response token follows: for

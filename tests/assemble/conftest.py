@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft, Form, load_source
+from med42lib.assemble.source import Conversation, ReadOptions, load_source
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.store.artifacts import Source
@@ -14,7 +14,7 @@ from tests.assemble.small_sources import one_by_one
 from tests.data_files import write_data
 
 Write = Callable[[str, Any], Path]
-Drafts = Callable[..., list[Any]]
+Conversations = Callable[..., list[Any]]
 
 
 @pytest.fixture
@@ -32,34 +32,34 @@ def write(data: Path) -> Write:
 
 
 @pytest.fixture
-def drafts(data: Path) -> Drafts:
-    """Read a source from the data folder: each record's draft, or the kind and reason of its reject.
+def conversations(data: Path) -> Conversations:
+    """Read a source from the data folder: each record's conversation, or the kind and reason of its reject.
 
-    `layout` is `publisher` or `huggingface`; other options are fields of `Form`.
+    `layout` is `publisher` or `huggingface`; other options are fields of `ReadOptions`.
     """
 
-    def read(name: str, *, path: str = "", layout: Any = "publisher", **form: Any) -> list[Any]:
-        return _drafts(name, data, path, layout, form)
+    def read(name: str, *, path: str = "", layout: Any = "publisher", **read_options: Any) -> list[Any]:
+        return _conversations(name, data, path, layout, read_options)
 
     return read
 
 
 @pytest.fixture
-def real_drafts() -> Drafts:
-    """Read a source from another folder, in the publisher's layout, as `drafts` does."""
+def real_conversations() -> Conversations:
+    """Read a source from another folder, in the publisher's layout, as `conversations` does."""
 
-    def read(name: str, folder: Path, *, path: str, **form: Any) -> list[Any]:
-        return _drafts(name, folder, path, "publisher", form)
+    def read(name: str, folder: Path, *, path: str, **read_options: Any) -> list[Any]:
+        return _conversations(name, folder, path, "publisher", read_options)
 
     return read
 
 
-def _drafts(name: str, data: Path, path: str, layout: Any, form: dict[str, Any]) -> list[Any]:
+def _conversations(name: str, data: Path, path: str, layout: Any, read_options: dict[str, Any]) -> list[Any]:
     chosen = load_source(name).layout(layout)
     folder = DataFolder(Source(str(data)))
-    found = chosen.read(folder, path or chosen.path, Form(**{"multiple_choice": "letters", **form}))
+    found = chosen.read(folder, path or chosen.path, ReadOptions(**{"multiple_choice": "letters", **read_options}))
     records = list(one_by_one(found))
-    assert all(isinstance(r, Reject) or isinstance(r.value, Draft) for r in records)
+    assert all(isinstance(r, Reject) or isinstance(r.value, Conversation) for r in records)
     return [(r.kind, r.reason) if isinstance(r, Reject) else r.value for r in records]
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from med42lib.assemble.config import AssembleConfig
-from med42lib.assemble.prepare import Reading
-from med42lib.assemble.runs import KEYS
-from med42lib.assemble.selection import Keys
-from med42lib.assemble.source import Draft, Drafts, Form, TrainingSource
+from med42lib.assemble.mixing.select import Keys
+from med42lib.assemble.mixing.spill import KEYS
+from med42lib.assemble.reading.read_source import Reading
+from med42lib.assemble.source import Conversation, Conversations, ReadOptions, TrainingSource
 from med42lib.assemble.stage import assemble
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
@@ -99,19 +99,19 @@ def rank_of(id: str, seed: int) -> int:
     return int(sampling_key(seed, id)[:16], 16)
 
 
-def one_by_one(drafts: Drafts) -> Iterator[Record[Draft] | Reject]:
+def one_by_one(conversations: Conversations) -> Iterator[Record[Conversation] | Reject]:
     """Give what a reader gives as single records."""
-    for found in drafts:
+    for found in conversations:
         if isinstance(found, pa.RecordBatch):
-            yield from (Record(row["file"], row["line"], _draft_of(row)) for row in found.to_pylist())
+            yield from (Record(row["file"], row["line"], _conversation_of(row)) for row in found.to_pylist())
         else:
             yield found
 
 
-def _draft_of(row: Mapping[str, Any]) -> Draft:
+def _conversation_of(row: Mapping[str, Any]) -> Conversation:
     exchanges = tuple(Exchange(**exchange) for exchange in row["exchanges"])
     question = exchanges[0].prompter if row["question"] is None else row["question"]
-    return Draft(row["publisher_id"], exchanges, question, row["system"], row["licence"] or "")
+    return Conversation(row["publisher_id"], exchanges, question, row["system"], row["licence"] or "")
 
 
 def keys_of(texts: Sequence[str], *, source: str = "headqa", seed: int = 7) -> Keys:
@@ -173,4 +173,4 @@ class FailingReading(FakeReading):
 def fake(kind: type[FakeReading], name: str, data: Source, folder: Path) -> FakeReading:
     """Make a reading that misbehaves and notes its process in `folder`."""
     config = settings({"headqa": {"target": 1}})
-    return kind(name, config.sources["headqa"], Form("letters"), 0, 0.0, str(folder), data)
+    return kind(name, config.sources["headqa"], ReadOptions("letters"), 0, 0.0, str(folder), data)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.prepare import Reading, read_source
-from med42lib.assemble.source import Draft, Form, LayoutName
+from med42lib.assemble.reading.read_source import Reading, read_source
+from med42lib.assemble.source import Conversation, LayoutName, ReadOptions
 from med42lib.core.errors import DataError
 from med42lib.store.artifacts import Source
 from tests.assemble.good_rows import ANSWERS, GOOD, MEDQUAD_COPY, TURNS, Good, Key, json_lines, mmlu_cells, read_path
@@ -36,27 +36,27 @@ def write_files(write: Any, good: Good, text: str | bytes, *, name: str = "") ->
     return name or good.name
 
 
-def read_text(write: Any, drafts: Any, key: Key, text: str | bytes, *, name: str = "") -> list[Any]:
+def read_text(write: Any, conversations: Any, key: Key, text: str | bytes, *, name: str = "") -> list[Any]:
     good = GOOD[key]
     file = write_files(write, good, text, name=name)
-    records: list[Any] = drafts(key[0], layout=key[1], path=read_path(*key, file), include=good.include)
+    records: list[Any] = conversations(key[0], layout=key[1], path=read_path(*key, file), include=good.include)
     return records
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
-def test_a_good_row_gives_one_conversation(write: Any, drafts: Any, key: Key) -> None:
-    (draft,) = read_text(write, drafts, key, GOOD[key].write([GOOD[key].row]))
-    assert isinstance(draft, Draft)
+def test_a_good_row_gives_one_conversation(write: Any, conversations: Any, key: Key) -> None:
+    (conversation,) = read_text(write, conversations, key, GOOD[key].write([GOOD[key].row]))
+    assert isinstance(conversation, Conversation)
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", "\u200b", "\x7f"], ids=ascii)
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
 def test_a_null_blank_or_invisible_question_is_set_aside_and_the_rest_goes_on(
-    write: Any, drafts: Any, key: Key, value: object
+    write: Any, conversations: Any, key: Key, value: object
 ) -> None:
     good = GOOD[key]
-    broken, sound = read_text(write, drafts, key, good.write([changed(good, {good.question: value}), good.row]))
-    assert isinstance(sound, Draft)
+    broken, sound = read_text(write, conversations, key, good.write([changed(good, {good.question: value}), good.row]))
+    assert isinstance(sound, Conversation)
     assert broken[0] == ("excluded" if broken[1] == "the paper has no abstract" else "rejected")
     assert any(word in broken[1] for word in ("missing", "blank", "has no", "without any text", "cut", "alternate"))
 
@@ -66,11 +66,11 @@ def test_a_null_blank_or_invisible_question_is_set_aside_and_the_rest_goes_on(
 )
 @pytest.mark.parametrize("key", HAS_TYPES, ids="-".join)
 def test_a_question_that_is_missing_or_no_text_is_set_aside_and_the_rest_goes_on(
-    write: Any, drafts: Any, key: Key, value: object
+    write: Any, conversations: Any, key: Key, value: object
 ) -> None:
     good = GOOD[key]
-    broken, sound = read_text(write, drafts, key, good.write([changed(good, {good.question: value}), good.row]))
-    assert isinstance(sound, Draft)
+    broken, sound = read_text(write, conversations, key, good.write([changed(good, {good.question: value}), good.row]))
+    assert isinstance(sound, Conversation)
     wanted = "is missing" if value is MISSING else "is not text"
     assert broken == ("rejected", f"{COMMON_NAMES.get(key, good.question)} {wanted}")
 
@@ -78,18 +78,18 @@ def test_a_question_that_is_missing_or_no_text_is_set_aside_and_the_rest_goes_on
 @pytest.mark.parametrize("row", ["text", 7, None, [["x"]]], ids=repr)
 @pytest.mark.parametrize("key", [key for key in KEYS if GOOD[key].write is json_lines], ids="-".join)
 def test_a_line_that_is_no_object_is_set_aside_and_the_rest_goes_on(
-    write: Any, drafts: Any, key: Key, row: Any
+    write: Any, conversations: Any, key: Key, row: Any
 ) -> None:
-    broken, sound = read_text(write, drafts, key, json_lines([row, GOOD[key].row]))
-    assert isinstance(sound, Draft)
+    broken, sound = read_text(write, conversations, key, json_lines([row, GOOD[key].row]))
+    assert isinstance(sound, Conversation)
     assert broken[0] == "rejected"
 
 
 @pytest.mark.parametrize("key", [key for key in CSV if GOOD[key].write is not mmlu_cells], ids="-".join)
-def test_a_csv_file_without_the_column_is_refused(write: Any, drafts: Any, key: Key) -> None:
+def test_a_csv_file_without_the_column_is_refused(write: Any, conversations: Any, key: Key) -> None:
     good = GOOD[key]
     with pytest.raises(DataError, match=f"{good.name} has no column {good.question}; its first row is"):
-        read_text(write, drafts, key, good.write([changed(good, {good.question: MISSING})]))
+        read_text(write, conversations, key, good.write([changed(good, {good.question: MISSING})]))
 
 
 OUTSIDE = "the answer is outside the options"
@@ -132,22 +132,22 @@ ANSWERS_BROKEN: list[tuple[str, LayoutName, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("name", "layout", "change", "reason"), ANSWERS_BROKEN)
 def test_an_answer_that_is_wrong_or_two_is_set_aside_and_the_rest_goes_on(
-    write: Any, drafts: Any, name: str, layout: LayoutName, change: dict[str, Any], reason: str
+    write: Any, conversations: Any, name: str, layout: LayoutName, change: dict[str, Any], reason: str
 ) -> None:
     good = GOOD[name, layout]
-    broken, sound = read_text(write, drafts, (name, layout), good.write([changed(good, change), good.row]))
-    assert isinstance(sound, Draft)
+    broken, sound = read_text(write, conversations, (name, layout), good.write([changed(good, change), good.row]))
+    assert isinstance(sound, Conversation)
     assert broken == ("rejected", reason)
 
 
 @pytest.mark.parametrize("key", CSV, ids="-".join)
-def test_a_stray_quote_costs_its_own_row_only(write: Any, drafts: Any, key: Key) -> None:
+def test_a_stray_quote_costs_its_own_row_only(write: Any, conversations: Any, key: Key) -> None:
     good = GOOD[key]
     with_comma = TURNS.replace("X", "X, Y") if key[0] == "opengpt" else f"{good.row[good.question]} So, it is."
     rows = [good.row, {**good.row, good.question: "STRAY"}, good.row, {**good.row, good.question: with_comma}]
-    first, broken, *others = read_text(write, drafts, key, good.write(rows).replace("STRAY", '"Stray'))
+    first, broken, *others = read_text(write, conversations, key, good.write(rows).replace("STRAY", '"Stray'))
     assert broken == ("rejected", "the row is not valid CSV")
-    assert [type(draft) for draft in (first, *others)] == [Draft] * 3
+    assert [type(conversation) for conversation in (first, *others)] == [Conversation] * 3
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
@@ -177,5 +177,5 @@ def test_too_many_rejects_fail_with_reason_and_example(write: Any, data: Path, t
 def reading(key: Key, good: Good, data: Path, file: str, *, max_rejected_share: float) -> Reading:
     name, layout = key
     config = settings({name: {"target": "all", "layout": layout}}).sources[name]
-    form = Form("letters", include=good.include)
-    return Reading(name, config, form, 0, max_rejected_share, read_path(name, layout, file), Source(str(data)))
+    read_options = ReadOptions("letters", include=good.include)
+    return Reading(name, config, read_options, 0, max_rejected_share, read_path(name, layout, file), Source(str(data)))

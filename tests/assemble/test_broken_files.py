@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from med42lib.assemble.prepare import read_source
-from med42lib.assemble.source import Draft
+from med42lib.assemble.reading.read_source import read_source
+from med42lib.assemble.source import Conversation
 from med42lib.core.errors import DataError
 from med42lib.readers.files import MAX_LINE_BYTES
 from tests.assemble.good_rows import GOOD, Key, Row, json_lines, read_path
@@ -43,31 +43,31 @@ def parquet(rows: list[Row]) -> bytes:
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
-def test_a_gzipped_file_is_read_as_it_is(write: Any, drafts: Any, key: Key) -> None:
-    plain = read_text(write, drafts, key, good_text(key))
-    assert read_text(write, drafts, key, gzip.compress(good_text(key).encode())) == plain
+def test_a_gzipped_file_is_read_as_it_is(write: Any, conversations: Any, key: Key) -> None:
+    plain = read_text(write, conversations, key, good_text(key))
+    assert read_text(write, conversations, key, gzip.compress(good_text(key).encode())) == plain
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
-def test_a_gzip_cut_in_the_middle_is_refused_by_name(write: Any, drafts: Any, key: Key) -> None:
+def test_a_gzip_cut_in_the_middle_is_refused_by_name(write: Any, conversations: Any, key: Key) -> None:
     packed = gzip.compress(os.urandom(20_000).hex().encode() if key in XML else good_text(key, 2000).encode())
     with pytest.raises(DataError, match=f"{GOOD[key].name} is a gzipped file that was cut or damaged .*copy it again"):
-        read_text(write, drafts, key, packed[: len(packed) // 2])
+        read_text(write, conversations, key, packed[: len(packed) // 2])
 
 
 @pytest.mark.parametrize("key", TABLES, ids="-".join)
-def test_parquet_and_json_lines_of_the_same_rows_give_the_same(write: Any, drafts: Any, key: Key) -> None:
-    lines = read_text(write, drafts, key, good_text(key))
-    (draft,) = read_text(write, drafts, key, parquet([GOOD[key].row]), name=parquet_name(write, key))
-    assert draft == lines[0]
+def test_parquet_and_json_lines_of_the_same_rows_give_the_same(write: Any, conversations: Any, key: Key) -> None:
+    lines = read_text(write, conversations, key, good_text(key))
+    (conversation,) = read_text(write, conversations, key, parquet([GOOD[key].row]), name=parquet_name(write, key))
+    assert conversation == lines[0]
 
 
 @pytest.mark.parametrize("key", TABLES, ids="-".join)
-def test_a_parquet_file_with_a_broken_footer_is_refused_by_name(write: Any, drafts: Any, key: Key) -> None:
+def test_a_parquet_file_with_a_broken_footer_is_refused_by_name(write: Any, conversations: Any, key: Key) -> None:
     whole = parquet([GOOD[key].row])
     for broken in (whole[:-20], whole[:-8] + b"\xff\xff\xff\x7fPAR1", whole[:100], b""):
         with pytest.raises(DataError, match=r"\.parquet is not a whole Parquet file .*copy it again"):
-            read_text(write, drafts, key, broken, name=parquet_name(write, key))
+            read_text(write, conversations, key, broken, name=parquet_name(write, key))
 
 
 def parquet_name(write: Any, key: Key) -> str:
@@ -77,21 +77,21 @@ def parquet_name(write: Any, key: Key) -> str:
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in XML], ids="-".join)
-def test_utf_16_is_refused_by_name_with_what_to_do(write: Any, drafts: Any, key: Key) -> None:
+def test_utf_16_is_refused_by_name_with_what_to_do(write: Any, conversations: Any, key: Key) -> None:
     with pytest.raises(DataError, match=f"{GOOD[key].name} .*UTF-16; convert it with `iconv"):
-        read_text(write, drafts, key, good_text(key).encode("utf-16"))
+        read_text(write, conversations, key, good_text(key).encode("utf-16"))
 
 
 @pytest.mark.parametrize("key", XML, ids="-".join)
-def test_xml_in_utf_16_is_read(write: Any, drafts: Any, key: Key) -> None:
-    plain = read_text(write, drafts, key, good_text(key))
-    assert read_text(write, drafts, key, good_text(key).encode("utf-16")) == plain
+def test_xml_in_utf_16_is_read(write: Any, conversations: Any, key: Key) -> None:
+    plain = read_text(write, conversations, key, good_text(key))
+    assert read_text(write, conversations, key, good_text(key).encode("utf-16")) == plain
 
 
 @pytest.mark.parametrize("key", XML, ids="-".join)
 @pytest.mark.parametrize("damage", ["broken tag", "cut", "not XML", "other root", "document type"])
 def test_a_broken_xml_file_is_one_reject_and_the_other_files_go_on(
-    write: Any, drafts: Any, key: Key, damage: str
+    write: Any, conversations: Any, key: Key, damage: str
 ) -> None:
     text = good_text(key, 3)
     broken = {
@@ -102,9 +102,11 @@ def test_a_broken_xml_file_is_one_reject_and_the_other_files_go_on(
         "document type": f"<!DOCTYPE a [<!ENTITY x 'ha'>]>{text}",
     }
     write(GOOD[key].name.replace(".xml", "-broken.xml"), broken[damage])
-    reject, draft = sorted(read_text(write, drafts, key, good_text(key)), key=lambda found: isinstance(found, Draft))
+    reject, conversation = sorted(
+        read_text(write, conversations, key, good_text(key)), key=lambda found: isinstance(found, Conversation)
+    )
     assert reject[0] == "rejected"
-    assert isinstance(draft, Draft)
+    assert isinstance(conversation, Conversation)
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
@@ -116,26 +118,26 @@ def test_an_empty_file_fails_and_says_so(write: Any, data: Path, tmp_path: Path,
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
-def test_an_empty_source_fails_and_names_what_is_missing(write: Any, drafts: Any, key: Key) -> None:
+def test_an_empty_source_fails_and_names_what_is_missing(write: Any, conversations: Any, key: Key) -> None:
     write("other/readme.txt", "nothing")
     with pytest.raises(DataError, match=r"has no|holds no|has none|has neither|no such task"):
-        drafts(key[0], layout=key[1], path=read_path(*key, GOOD[key].name), include=GOOD[key].include)
+        conversations(key[0], layout=key[1], path=read_path(*key, GOOD[key].name), include=GOOD[key].include)
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
-def test_a_symbolic_link_out_of_the_folder_is_refused(write: Any, drafts: Any, tmp_path: Path, key: Key) -> None:
+def test_a_symbolic_link_out_of_the_folder_is_refused(write: Any, conversations: Any, tmp_path: Path, key: Key) -> None:
     outside = tmp_path / "outside"
     outside.write_text(good_text(key))
     link = write(GOOD[key].name, "")
     link.unlink()
     link.symlink_to(outside)
     with pytest.raises(DataError, match=f"{link.name} is a symbolic link to {outside}, outside"):
-        drafts(key[0], layout=key[1], path=read_path(*key, GOOD[key].name), include=GOOD[key].include)
+        conversations(key[0], layout=key[1], path=read_path(*key, GOOD[key].name), include=GOOD[key].include)
 
 
 @pytest.mark.parametrize("key", [*LINES, *CSV], ids="-".join)
 def test_a_line_of_50_mb_is_set_aside_in_little_memory_and_the_rest_goes_on(
-    write: Any, drafts: Any, monkeypatch: pytest.MonkeyPatch, key: Key
+    write: Any, conversations: Any, monkeypatch: pytest.MonkeyPatch, key: Key
 ) -> None:
     """Two sources read 50 MB; the others a line that is as long beside a smaller limit."""
     length = 50_000_000 if key in REALLY_LONG else 400_000
@@ -146,24 +148,26 @@ def test_a_line_of_50_mb_is_set_aside_in_little_memory_and_the_rest_goes_on(
     rows = [good.row, {**good.row, good.question: "LONG"}, good.row]
     write_files(write, good, good.write(rows).replace("LONG", "x" * length))
     tracemalloc.start()
-    first, broken, last = drafts(key[0], layout=key[1], path=read_path(*key, good.name), include=good.include)
+    first, broken, last = conversations(key[0], layout=key[1], path=read_path(*key, good.name), include=good.include)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert isinstance(first, Draft)
-    assert isinstance(last, Draft)
+    assert isinstance(first, Conversation)
+    assert isinstance(last, Conversation)
     assert broken in [("rejected", "the line is too long"), ("rejected", "the row is not valid CSV")]
     assert peak < 6 * MAX_LINE_BYTES
 
 
 @pytest.mark.parametrize("key", BY_FORMAT, ids="-".join)
-def test_a_gzip_that_grows_a_thousand_times_is_refused_by_name(write: Any, drafts: Any, key: Key) -> None:
+def test_a_gzip_that_grows_a_thousand_times_is_refused_by_name(write: Any, conversations: Any, key: Key) -> None:
     bomb = gzip.compress(good_text(key).encode() + b" " * 70_000_000)
     with pytest.raises(DataError, match=f"{GOOD[key].name} unpacks to more than 200 times its size"):
-        read_text(write, drafts, key, bomb)
+        read_text(write, conversations, key, bomb)
 
 
 @pytest.mark.parametrize("kind", ["packed pages", "one value for all rows"])
-def test_a_parquet_file_that_grows_a_thousand_times_is_refused_by_name(write: Any, drafts: Any, kind: str) -> None:
+def test_a_parquet_file_that_grows_a_thousand_times_is_refused_by_name(
+    write: Any, conversations: Any, kind: str
+) -> None:
     path = write("openorca/x.parquet", "")
     if kind == "packed pages":
         pq.write_table(pa.table({"id": ["t0.1" * 17_500_000]}), path, compression="zstd", use_dictionary=False)
@@ -172,4 +176,4 @@ def test_a_parquet_file_that_grows_a_thousand_times_is_refused_by_name(write: An
         pq.write_table(pa.table({"id": repeated}), path, store_schema=False)
     assert path.stat().st_size < 300_000
     with pytest.raises(DataError, match=r"openorca/x.parquet unpacks to more than 200 times its size"):
-        drafts("openorca_t0")
+        conversations("openorca_t0")

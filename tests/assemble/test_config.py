@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from med42lib.assemble.config import SOURCES_WITH, AssembleConfig, SourceConfig
 from med42lib.assemble.names import source_names
-from med42lib.assemble.source import Form, LayoutName, load_source
+from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.core.config import parse_config
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.readers.files import DataFolder
@@ -150,17 +150,17 @@ def test_the_settings_are_declared_for_the_sources_on_which_they_have_an_effect(
         for file, text in {good.name: good.write([good.row]), **good.beside}.items():
             write(file, text)
         usual: dict[str, Any] = {"multiple_choice": "letters", "include": good.include}
-        forms = Form(**usual), Form(**{**usual, setting: changed[setting]})
-        one, other = (read_good(data, name, layout, form) for form in forms)
+        both = ReadOptions(**usual), ReadOptions(**{**usual, setting: changed[setting]})
+        one, other = (read_good(data, name, layout, read_options) for read_options in both)
         affected |= {name} if one != other else set()
     assert affected == set(SOURCES_WITH[setting])
 
 
-def read_good(data: Path, name: str, layout: LayoutName, form: Form) -> list[Any]:
-    """Read a source's good row; gives drafts or rejects, or the error instead."""
+def read_good(data: Path, name: str, layout: LayoutName, read_options: ReadOptions) -> list[Any]:
+    """Read a source's good row; gives conversations or rejects, or the error instead."""
     folder, path = DataFolder(Source(str(data))), good_rows.read_path(name, layout, good_rows.GOOD[name, layout].name)
     try:
-        return list(load_source(name).layout(layout).read(folder, path, form))
+        return list(load_source(name).layout(layout).read(folder, path, read_options))
     except DataError as error:
         return [str(error)]
 

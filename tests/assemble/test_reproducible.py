@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from med42lib.assemble import drafts, readers
-from med42lib.assemble.readers import PROCESSES_VARIABLE
-from med42lib.assemble.runs import RunWriter
+from med42lib.assemble.conversations import columns as conversations
+from med42lib.assemble.mixing.spill import RunWriter
+from med42lib.assemble.reading import pool as readers
+from med42lib.assemble.reading.pool import PROCESSES_VARIABLE
 from med42lib.formats.dataset import read_examples
 from med42lib.formats.records import Example
 from tests.assemble.small_sources import ALL, mixture, outputs, run_stage, write_advice, write_cards
@@ -87,7 +88,7 @@ def test_neither_the_size_of_batches_nor_of_runs_changes_a_byte(
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drafts, "ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr(conversations, "ROWS_PER_BATCH", rows_per_batch)
     defaults = RunWriter.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "characters_per_run", size)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.readers import PROCESSES_VARIABLE
+from med42lib.assemble.reading.pool import PROCESSES_VARIABLE
 from med42lib.core.errors import DataError
 from med42lib.formats.dataset import read_examples
 from med42lib.store.address import open_store

@@ -17,8 +17,8 @@ from typing import Any
 
 import datasets
 
-from med42lib.assemble.html import html_to_text
-from med42lib.assemble.niv2_tasks import TASKS
+from med42lib.assemble.conversations.markup import html_to_text
+from med42lib.assemble.sources._niv2_tasks import TASKS
 from tests.bench.mixture_generator import JSON_LINES, PUBLISHER, folder_of
 
 Row = dict[str, Any]

@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 import orjson
 
-from med42lib.assemble.niv2_tasks import TASKS
 from med42lib.assemble.source import load_source
+from med42lib.assemble.sources._niv2_tasks import TASKS
 from med42lib.assemble.sources.mmlu import SUBJECTS
 from med42lib.formats.mixture_table import TABLE_A1
 from tests.bench import mixture_files as files

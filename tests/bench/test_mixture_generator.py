@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from med42lib.assemble.drafts import batches, examples
-from med42lib.assemble.source import Form, load_source
+from med42lib.assemble.conversations.columns import batches, examples
+from med42lib.assemble.source import ReadOptions, load_source
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.store.artifacts import Source
@@ -44,11 +44,11 @@ def test_a_source_reads_as_many_distinct_examples_as_the_paper_has_and_rejects_n
     source = load_source(name)
     layout = source.publisher
     folder = DataFolder(Source(str(mixture / PUBLISHER)))
-    records = list(layout.read(folder, layout.path, Form("letters")))
+    records = list(layout.read(folder, layout.path, ReadOptions("letters")))
     rejects = [record for record in records if isinstance(record, Reject)]
     assert {reject.kind for reject in rejects} <= {"excluded"}
-    drafts = batches(record for record in records if not isinstance(record, Reject))
-    ids = [id for batch in drafts for id in examples(batch, source, None)["id"].to_pylist()]
+    conversations = batches(record for record in records if not isinstance(record, Reject))
+    ids = [id for batch in conversations for id in examples(batch, source, None)["id"].to_pylist()]
     assert len(set(ids)) == len(ids) == num_rows(name, SCALE)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from med42lib.store.s3 import make_client
+from med42lib.store.backends.s3 import make_client
 from tests.end_to_end.conftest import MED42, SMOKE, outputs
 from tests.s3_server import s3_server
 

@@ -13,7 +13,7 @@ import pytest
 
 from med42lib.catalogue import STAGES
 from med42lib.engine.closure import OUTSIDE
-from med42lib.store.s3 import make_client
+from med42lib.store.backends.s3 import make_client
 from pipelines import warm
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
 from tests.end_to_end.imports import modules_by_stage, recording

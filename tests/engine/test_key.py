@@ -136,7 +136,7 @@ def all_modules() -> list[str]:
         ("med42lib.readers.publishers.usmle", {"benchmarks"}),
         ("med42lib.readers.publishers.medqa", {"benchmarks", "assemble"}),
         ("med42lib.demo.make_data", set()),
-        ("med42lib.inspect.show", set()),
+        ("med42lib.inspection.show", set()),
         ("med42lib.spec", set()),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from med42lib.core.errors import DataError
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import ScoringModel, score_items
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, Question, ask
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, ask
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.records import BenchmarkItem
 from med42lib.pack.tokenise import SampleTokenizer
@@ -34,7 +34,7 @@ def loglikelihood(model: Any, prompt: list[int], answer: list[int], max_tokens: 
     return float(steps[torch.arange(len(answer)), torch.tensor(answer)].sum())
 
 
-def expected(model: Any, tokenizer: Any, question: Question) -> list[float]:
+def expected(model: Any, tokenizer: Any, question: PromptedItem) -> list[float]:
     return [loglikelihood(model, *as_trained(tokenizer, question.context, answer)) for answer in question.answers]
 
 
@@ -86,7 +86,7 @@ def test_questions_of_four_to_nine_options_are_scored_together(
 ) -> None:
     """As in the USMLE's exams: one benchmark, and lm-eval must neither pad nor cut the options."""
     mixed = [
-        make_item("usmle_sample_exam", k, f"Question {k}?", tuple(f"option {n}" for n in range(k)), k - 1)
+        make_item("usmle_sample_exam", k, f"PromptedItem {k}?", tuple(f"option {n}" for n in range(k)), k - 1)
         for k in (9, 4, 5, 6, 7, 8)
     ]
     model, tokenizer = load(base_of_each_kind)

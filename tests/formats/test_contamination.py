@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.formats.contamination import Nearest, Pair, read_nearest, read_pairs
+from med42lib.formats.contamination import NearestExample, Pair, read_nearest, read_pairs
 
 PAIR = Pair("exam/1", "exam", "cards/2", "cards", 0.9, "What is fever?", "What is a fever?")
-NEAREST = Nearest("exam/1", "exam", "cards/2", 0.9)
+NEAREST = NearestExample("exam/1", "exam", "cards/2", 0.9)
 
 
 def test_what_was_found_is_read_back(tmp_path: Path) -> None:

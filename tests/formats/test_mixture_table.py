@@ -9,7 +9,7 @@ from med42lib.formats.mixture_table import (
     NUM_PAPER,
     TABLE_A1,
     TOTAL_PAPER,
-    Line,
+    MixtureLine,
     mixture_table,
     read_mixture,
     signed,
@@ -21,7 +21,7 @@ from tests.mixture_table_rows import demo_rows, mixture_row, paper_rows
 SHORT = {"sampled": 179_000, "kept": 179_000, "short_by": 1462, "left_over": 0}
 
 
-def line_of(lines: tuple[Line, ...], name: str) -> Line:
+def line_of(lines: tuple[MixtureLine, ...], name: str) -> MixtureLine:
     return next(line for line in lines if line.name == name)
 
 

@@ -14,11 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from med42lib.assemble.drafts import batches, examples
-from med42lib.assemble.explanations import told_explanation
-from med42lib.assemble.html import html_to_text
+from med42lib.assemble.conversations.columns import batches, examples
+from med42lib.assemble.conversations.explanations import told_explanation
+from med42lib.assemble.conversations.markup import html_to_text
 from med42lib.assemble.names import source_names
-from med42lib.assemble.source import Form, LayoutName, load_source
+from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.items import as_items
@@ -112,10 +112,10 @@ def _source_target(name: str, layout_name: LayoutName) -> Target:
     good = GOOD[name, layout_name]
     source = load_source(name)
     layout = source.layout(layout_name)
-    form = Form("letters", include=good.include)
+    read_options = ReadOptions("letters", include=good.include)
 
     def read(folder: DataFolder, file: str) -> Iterable[Any]:
-        for record in layout.read(folder, read_path(name, layout_name, file), form):
+        for record in layout.read(folder, read_path(name, layout_name, file), read_options):
             yield record
             if not isinstance(record, Reject):
                 for row in chain(*(examples(batch, source, None).to_pylist() for batch in batches([record]))):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.explanations import told_explanation
+from med42lib.assemble.conversations.explanations import told_explanation
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import clean
 from med42lib.readers.files import DataFile

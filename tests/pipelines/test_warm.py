@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(120)
 
 SLEEPER = """
 import os, sys, time
-import med42lib.cli
+import med42lib.commands.main
 from med42lib.core.process import children_die_with_this_process
 from pipelines import warm
 warm._IMPORTS = "json"

@@ -9,7 +9,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.readers.files import MAX_LINE_BYTES, DataFile, DataFolder, advice, check_expansion
 from med42lib.store.artifacts import Source
-from med42lib.store.local import LocalStore
+from med42lib.store.backends.local import LocalStore
 from med42lib.store.manifest import describe_folder
 
 Make = Callable[[str, bytes], DataFile]

@@ -10,9 +10,9 @@ import pytest
 from med42lib.core.errors import TrackingError
 from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
-from med42lib.register.tracking import tracking_address
 from med42lib.store.artifacts import Target
-from med42lib.store.s3 import make_client
+from med42lib.store.backends.s3 import make_client
+from med42lib.tracking.address import tracking_address
 from tests.register.conftest import FinishedRun, MLflowServer, finish_run
 from tests.s3_server import S3Server
 
@@ -140,9 +140,9 @@ def test_a_server_holds_the_whole_tree_and_a_second_call_adds_nothing(
 def test_a_name_the_server_does_not_answer_to_is_explained(
     mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from med42lib.register.registry import Registry
-    from med42lib.register.tracking import check_tracking
     from med42lib.store.address import open_store
+    from med42lib.tracking.address import check_tracking
+    from med42lib.tracking.client import Registry
 
     address = mlflow_server.under_another_name
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

@@ -246,7 +246,7 @@ def test_after_the_database_was_deleted_everything_is_registered_again(
 def call_in_process(scratch: str, addresses: str) -> None:
     from mlflow import MlflowClient
 
-    from med42lib.register.tracking import tracking_address
+    from med42lib.tracking.address import tracking_address
 
     call(FinishedRun("", Path(scratch), json.loads(addresses)))
     seen = Seen(MlflowClient(tracking_address()))

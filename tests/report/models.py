@@ -1,6 +1,6 @@
 """The models of most tests of the report."""
 
-from med42lib.report.models import Model, pairs_to_compare
+from med42lib.report.provenance.models import Model, pairs_to_compare
 
 MODELS = (Model("base", "base", 0), Model("full", "full", 1), Model("lora", "lora", 2))
 """The paper's two fine-tunes and their base."""

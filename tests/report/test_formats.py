@@ -1,7 +1,7 @@
 import pytest
 
 from med42lib.report import formats
-from med42lib.report.statistics import Estimate
+from med42lib.report.estimates import Estimate
 
 
 @pytest.mark.parametrize(

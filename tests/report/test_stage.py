@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.report.statistics import wilson
+from med42lib.report.estimates import wilson
 from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
 from tests.markdown_page import OF_A_STRANGER, kinds, num_headings
 from tests.report.conftest import make_run

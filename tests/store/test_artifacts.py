@@ -10,7 +10,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.store import artifacts
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.local import LocalStore
+from med42lib.store.backends.local import LocalStore
 from med42lib.store.manifest import FileEntry, Input, Manifest, describe_folder, files_digest, has_content
 from tests.store.outputs import filled, published
 

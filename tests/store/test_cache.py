@@ -5,8 +5,8 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.store.address import open_store
+from med42lib.store.backends.s3 import make_client
 from med42lib.store.cache import CACHE_FOLDER, StageCache
-from med42lib.store.s3 import make_client
 
 
 def cache_of(store: Path | str, scratch: Path) -> StageCache:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.store import local
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
+from med42lib.store.backends import local
+from med42lib.store.backends.local import LocalStore
+from med42lib.store.backends.s3 import S3Store, make_client
 from med42lib.store.base import Store
 from med42lib.store.identity import HASHES_FOLDER, HashCache
-from med42lib.store.local import LocalStore
-from med42lib.store.s3 import S3Store, make_client
 from tests.store.outputs import filled
 
 CLOCK_STEP_SECONDS = 0.02

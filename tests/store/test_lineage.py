@@ -6,10 +6,10 @@ import pytest
 
 from med42lib.core.errors import AccessError, DataError, StoreError
 from med42lib.store.artifacts import Source
+from med42lib.store.backends.local import LocalStore
+from med42lib.store.backends.s3 import S3Store
 from med42lib.store.lineage import Lineage, trace
-from med42lib.store.local import LocalStore
 from med42lib.store.manifest import Input, Manifest, describe_folder
-from med42lib.store.s3 import S3Store
 from tests.store.outputs import published
 
 

@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
-from med42lib.store import s3 as module
 from med42lib.store.address import open_store
-from med42lib.store.s3 import translated
+from med42lib.store.backends import s3 as module
+from med42lib.store.backends.s3 import translated
 
 
 @pytest.mark.parametrize(

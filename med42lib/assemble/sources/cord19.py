@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choose_wording
+from med42lib.assemble.conversations.templates import choose_wording
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import ExcludedRecord, Reject
 from med42lib.readers.fields import text_field
@@ -33,22 +33,22 @@ WORDINGS = (
 _COLUMNS = ("cord_uid", "title", "abstract", "license")
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the release's table at `path`."""
     return each(csv_records(folder.file(path), _COLUMNS), _paper)
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read medAlpaca's rows at `path`."""
-    return each(read_medalpaca(folder, path), lambda row: _draft(row.output, row.input))
+    return each(read_medalpaca(folder, path), lambda row: _conversation(row.output, row.input))
 
 
-def _paper(row: dict[str, str]) -> Draft:
+def _paper(row: dict[str, str]) -> Conversation:
     for key in ("title", "abstract"):
         if not row[key].strip():
             raise ExcludedRecord(f"the paper has no {key}")
     licence = row["license"].strip()
-    return _draft(
+    return _conversation(
         text_field(row, "title"),
         text_field(row, "abstract"),
         publisher_id=text_field(row, "cord_uid"),
@@ -56,9 +56,9 @@ def _paper(row: dict[str, str]) -> Draft:
     )
 
 
-def _draft(title: str, abstract: str, *, publisher_id: str = "", licence: str = "") -> Draft:
+def _conversation(title: str, abstract: str, *, publisher_id: str = "", licence: str = "") -> Conversation:
     prompter = choose_wording(WORDINGS, abstract) + abstract
-    return Draft(publisher_id, (Exchange(prompter, title),), abstract, licence=licence)
+    return Conversation(publisher_id, (Exchange(prompter, title),), abstract, licence=licence)
 
 
 SOURCE = TrainingSource(
@@ -68,8 +68,8 @@ SOURCE = TrainingSource(
     licence=LICENCE,
     attribution="Allen Institute for AI and partners; the papers' authors and publishers",
     citation="Wang et al. 2020, CORD-19: The COVID-19 Open Research Dataset, Workshop on NLP for COVID-19 at ACL",
-    publisher=Layout("cord19/metadata.csv", read),
-    huggingface=Layout("cord19_hf", read_hub, repository="medalpaca/medical_meadow_cord19", hub_path="*.json"),
+    publisher=SourceLayout("cord19/metadata.csv", read),
+    huggingface=SourceLayout("cord19_hf", read_hub, repository="medalpaca/medical_meadow_cord19", hub_path="*.json"),
     num_paper=17_721,
     num_paper_origin="perhaps a draw of 20,000 from medAlpaca's 821,007 rows, × 0.886: validation split and filter",
     left_out="papers without a title or an abstract",

@@ -14,32 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.held_out import not_held_out, refuse_held_out
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choice_draft
+from med42lib.assemble.conversations.templates import choice_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.headqa import headqa_rows_of_hub, read_headqa
+from med42lib.readers.split_guard import guard_split, refuse_scored_split
 
 HELD_OUT = ("test",)
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the publisher's JSON document at `path`.
 
     Raises:
         DataError: If it is the test exams'.
     """
-    refuse_held_out(path, HELD_OUT)
-    return each(read_headqa(folder.file(path)), lambda question: choice_draft(question, form))
+    refuse_scored_split(path, HELD_OUT)
+    return each(read_headqa(folder.file(path)), lambda question: choice_conversation(question, read_options))
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the hub's train split at `path`."""
-    rows = not_held_out(table_rows(folder, path), HELD_OUT)
-    return each(headqa_rows_of_hub(rows), lambda question: choice_draft(question, form))
+    rows = guard_split(table_rows(folder, path), HELD_OUT)
+    return each(headqa_rows_of_hub(rows), lambda question: choice_conversation(question, read_options))
 
 
 SOURCE = TrainingSource(
@@ -49,8 +49,8 @@ SOURCE = TrainingSource(
     licence="Spanish Ministry of Health: reuse with citation and date, no alteration of meaning; code MIT",
     attribution="Ministerio de Sanidad, Consumo y Bienestar Social, last updated 14 January 2019",
     citation="Vilares and Gómez-Rodríguez 2019, HEAD-QA: A Healthcare Dataset for Complex Reasoning, ACL",
-    publisher=Layout("headqa/HEAD_EN/train_HEAD_EN.json", read),
-    huggingface=Layout("headqa_hf/en", read_hub, repository="EleutherAI/headqa", hub_path="en"),
+    publisher=SourceLayout("headqa/HEAD_EN/train_HEAD_EN.json", read),
+    huggingface=SourceLayout("headqa_hf/en", read_hub, repository="EleutherAI/headqa", hub_path="en"),
     num_paper=2_657,
     num_paper_origin="the train split untouched: 2,657 questions, those about images among them",
     left_out="questions about images (68 of 2,657)",

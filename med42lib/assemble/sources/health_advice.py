@@ -20,8 +20,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from med42lib.assemble.labelled import Wordings, labelled_in_words, without_contradictions
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.conversations.labels import Wordings, labelled_in_words, without_contradictions
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, csv_records, each
@@ -43,14 +43,14 @@ WORDINGS = Wordings(
 _COLUMNS = ("label", "pmid", "sentence")
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read every `annotations_*.csv` below `path`."""
     files = folder.files(path, "annotations_*.csv")
     rows = (record for file in files for record in csv_records(file, _COLUMNS))
     return without_contradictions(each(rows, partial(WORDINGS.labelled, id_column="pmid")))
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read medAlpaca's rows at `path`."""
     return without_contradictions(each(read_medalpaca(folder, path), labelled_in_words))
 
@@ -62,8 +62,8 @@ SOURCE = TrainingSource(
     licence="none stated by the publisher",
     attribution="Yingya Li, Jun Wang and Bei Yu; sentences from PubMed",
     citation="Li, Wang and Yu 2021, Detecting Health Advice in Medical Research Literature, EMNLP",
-    publisher=Layout("pubmed_health_advice", read),
-    huggingface=Layout(
+    publisher=SourceLayout("pubmed_health_advice", read),
+    huggingface=SourceLayout(
         "pubmed_health_advice", read_hub, repository="medalpaca/medical_meadow_health_advice", hub_path="*.json"
     ),
     num_paper=7_694,

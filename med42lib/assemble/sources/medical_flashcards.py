@@ -11,25 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import question_draft
+from med42lib.assemble.conversations.templates import question_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, each
-from med42lib.readers.publishers.medalpaca import Row, read_medalpaca
+from med42lib.readers.publishers.medalpaca import MedAlpacaRow, read_medalpaca
 
 USUAL_INSTRUCTION = "Answer this question truthfully"
 _FILE = "medical_meadow_medical_flashcards.json"
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the cards at `path`; in a JSON list, a record's line is its number."""
-    return each(read_medalpaca(folder, path), _draft)
+    return each(read_medalpaca(folder, path), _conversation)
 
 
-def _draft(card: Row) -> Draft:
+def _conversation(card: MedAlpacaRow) -> Conversation:
     instruction = "" if card.instruction.rstrip(".") == USUAL_INSTRUCTION else card.instruction
-    return question_draft(card.input, card.output, instruction=instruction)
+    return question_conversation(card.input, card.output, instruction=instruction)
 
 
 SOURCE = TrainingSource(
@@ -40,8 +40,8 @@ SOURCE = TrainingSource(
     attribution="The medAlpaca authors; Anki decks by medical students",
     citation="Han et al. 2023, MedAlpaca: An Open-Source Collection of Medical Conversational AI Models and "
     "Training Data, arXiv:2304.08247",
-    publisher=Layout(f"medical_flashcards/{_FILE}", read),
-    huggingface=Layout(
+    publisher=SourceLayout(f"medical_flashcards/{_FILE}", read),
+    huggingface=SourceLayout(
         "medical_flashcards", read, repository="medalpaca/medical_meadow_medical_flashcards", hub_path=_FILE
     ),
     num_paper=30_106,

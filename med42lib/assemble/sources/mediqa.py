@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import question_draft
+from med42lib.assemble.conversations.templates import question_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.core.errors import DataError
 from med42lib.formats.prompt import open_question
 from med42lib.formats.records import Exchange
@@ -30,7 +30,7 @@ from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.fields import text_field
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.parsers import Record, each, xml_root
-from med42lib.readers.publishers.medalpaca import Row, read_medalpaca
+from med42lib.readers.publishers.medalpaca import MedAlpacaRow, read_medalpaca
 
 _SETS = ("-TrainingSet", "-ValidationSet")
 _SCORES = {"1": False, "2": False, "3": True, "4": True}
@@ -38,15 +38,15 @@ _SCORES = {"1": False, "2": False, "3": True, "4": True}
 Fields = dict[str, str | None]
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the training and validation sets below `path`, or one file; a record's line is the answer's number in it."""
     for file in _files(folder, path):
-        yield from each(_answers(file), _draft)
+        yield from each(_answers(file), _conversation)
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read medAlpaca's rows at `path`."""
-    return each(read_medalpaca(folder, path), _summary_draft)
+    return each(read_medalpaca(folder, path), _summary_conversation)
 
 
 def _files(folder: DataFolder, path: str) -> list[DataFile]:
@@ -77,7 +77,7 @@ def _answers(file: DataFile) -> Iterator[Record[Fields] | Reject]:
             yield Record(file.name, number, {**answer.attrib, **texts})
 
 
-def _draft(fields: Fields) -> Draft:
+def _conversation(fields: Fields) -> Conversation:
     score = text_field(fields, "ReferenceScore")
     if score not in _SCORES:
         raise BadRecord("the answer's score is not 1 to 4", f"ReferenceScore = {score!r}")
@@ -86,13 +86,13 @@ def _draft(fields: Fields) -> Draft:
         raise ExcludedRecord(
             "the answer is rated as wrong, or only related to the question", f"ReferenceScore = {score}"
         )
-    return question_draft(question, answer, publisher_id=text_field(fields, "AID"))
+    return question_conversation(question, answer, publisher_id=text_field(fields, "AID"))
 
 
-def _summary_draft(row: Row) -> Draft:
+def _summary_conversation(row: MedAlpacaRow) -> Conversation:
     question = row.instruction or row.input
     passage = row.input if row.instruction else ""
-    return Draft("", (Exchange(open_question(question, context=passage), row.output),), question)
+    return Conversation("", (Exchange(open_question(question, context=passage), row.output),), question)
 
 
 SOURCE = TrainingSource(
@@ -103,8 +103,8 @@ SOURCE = TrainingSource(
     attribution="Asma Ben Abacha, Chaitanya Shivade and Dina Demner-Fushman, US National Library of Medicine; "
     "the answers are from public health websites",
     citation="Ben Abacha, Shivade and Demner-Fushman 2019, Overview of the MEDIQA 2019 Shared Task, ACL-BioNLP",
-    publisher=Layout("mediqa/MEDIQA2019", read),
-    huggingface=Layout("mediqa", read_hub, repository="medalpaca/medical_meadow_mediqa", hub_path="*.json"),
+    publisher=SourceLayout("mediqa/MEDIQA2019", read),
+    huggingface=SourceLayout("mediqa", read_hub, repository="medalpaca/medical_meadow_mediqa", hub_path="*.json"),
     num_paper=1_950,
     num_paper_origin="medAlpaca's 2,208 rows (MEDIQA-AnS) × 0.883: validation split and filter",
     left_out="answers rated 1 or 2 (1,207 of 1,935); the test set",

@@ -14,32 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.held_out import not_held_out, refuse_held_out
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choice_draft
+from med42lib.assemble.conversations.templates import choice_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
+from med42lib.readers.split_guard import guard_split, refuse_scored_split
 
 HELD_OUT = ("validation", "test")
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the publisher's JSON lines at `path`.
 
     Raises:
         DataError: If the file is a held-out split.
     """
-    refuse_held_out(path, HELD_OUT)
-    return each(read_medmcqa(folder.file(path)), lambda question: choice_draft(question, form))
+    refuse_scored_split(path, HELD_OUT)
+    return each(read_medmcqa(folder.file(path)), lambda question: choice_conversation(question, read_options))
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the hub's train split at `path`."""
-    rows = not_held_out(table_rows(folder, path), HELD_OUT)
-    return each(medmcqa_rows_of_hub(rows), lambda question: choice_draft(question, form))
+    rows = guard_split(table_rows(folder, path), HELD_OUT)
+    return each(medmcqa_rows_of_hub(rows), lambda question: choice_conversation(question, read_options))
 
 
 SOURCE = TrainingSource(
@@ -50,8 +50,8 @@ SOURCE = TrainingSource(
     attribution="Ankit Pal, Logesh Kumar Umapathi and Malaikannan Sankarasubbu",
     citation="Pal, Umapathi and Sankarasubbu 2022, MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for "
     "Medical domain Question Answering, CHIL, PMLR 174",
-    publisher=Layout("medmcqa/train.json", read),
-    huggingface=Layout("medmcqa_hf", read_hub, repository="openlifescienceai/medmcqa"),
+    publisher=SourceLayout("medmcqa/train.json", read),
+    huggingface=SourceLayout("medmcqa_hf", read_hub, repository="openlifescienceai/medmcqa"),
     num_paper=180_462,
     num_paper_origin="the train split's 182,822 × 0.987: 1.3 % lost, as in most sources, to a filter not described",
     left_out="the validation split, which benchmarks score, and the test split, which has no answers",

@@ -18,29 +18,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from med42lib.assemble.held_out import not_held_out, refuse_held_out
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choice_draft
+from med42lib.assemble.conversations.templates import choice_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.medqa import medqa_rows_of_hub, read_medqa
+from med42lib.readers.split_guard import guard_split, refuse_scored_split
 
 HELD_OUT = ("test",)
 _FILES = ("phrases_no_exclude_train.jsonl", "phrases_no_exclude_dev.jsonl", "train.jsonl", "dev.jsonl")
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the publisher's train and dev files in the folder `path`, or the file `path`."""
     for name in _names(folder, path):
-        yield from each(read_medqa(folder.file(name)), lambda question: choice_draft(question, form))
+        yield from each(read_medqa(folder.file(name)), lambda question: choice_conversation(question, read_options))
 
 
 def _names(folder: DataFolder, path: str) -> list[str]:
     if folder.has_file(path):
-        refuse_held_out(path, HELD_OUT)
+        refuse_scored_split(path, HELD_OUT)
         return [path]
     names = [(PurePosixPath(path) / file).as_posix() for file in _FILES]
     there = [name for name in names if folder.has_file(name)]
@@ -49,10 +49,10 @@ def _names(folder: DataFolder, path: str) -> list[str]:
     return there
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the hub's train split at `path`, and its validation split where there is one."""
-    rows = not_held_out(table_rows(folder, path, splits=("train", "validation")), HELD_OUT)
-    return each(medqa_rows_of_hub(rows), lambda question: choice_draft(question, form))
+    rows = guard_split(table_rows(folder, path, splits=("train", "validation")), HELD_OUT)
+    return each(medqa_rows_of_hub(rows), lambda question: choice_conversation(question, read_options))
 
 
 SOURCE = TrainingSource(
@@ -63,8 +63,8 @@ SOURCE = TrainingSource(
     attribution="Di Jin, Eileen Pan, Nassim Oufattole, Wei-Hung Weng, Hanyi Fang and Peter Szolovits",
     citation="Jin et al. 2021, What Disease Does This Patient Have? A Large-Scale Open Domain Question Answering "
     "Dataset from Medical Exams, Applied Sciences 11(14):6421",
-    publisher=Layout("medqa/questions/US/4_options", read),
-    huggingface=Layout("medqa_hf", read_hub, repository="GBaker/MedQA-USMLE-4-options-hf"),
+    publisher=SourceLayout("medqa/questions/US/4_options", read),
+    huggingface=SourceLayout("medqa_hf", read_hub, repository="GBaker/MedQA-USMLE-4-options-hf"),
     num_paper=11_290,
     num_paper_origin="10,178 of the train split + 1,272 of the dev split = 11,450, × 0.986: 1.4 % lost, as in most "
     "sources, to a filter not described",

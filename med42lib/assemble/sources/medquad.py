@@ -19,8 +19,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import question_draft
+from med42lib.assemble.conversations.templates import question_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile, DataFolder
@@ -32,13 +32,13 @@ _ROOT_TAGS = {"Document", "DiseaseFile"}
 _LINE_BREAKS = re.compile(r"[ \t]*\n\s*")
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read every XML file below `path`; a record's line is its number in the file."""
     for file in folder.files(path, "*.xml"):
-        yield from each(_pairs(file), _draft)
+        yield from each(_pairs(file), _conversation)
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the rows of either of the hub's copies at `path`."""
     return each(table_rows(folder, path), _row)
 
@@ -73,20 +73,20 @@ def _text(element: ET.Element | None) -> str | None:
     return None if element is None else "".join(element.itertext())
 
 
-def _row(value: Any) -> Draft:
+def _row(value: Any) -> Conversation:
     row = mapping(value)
     if "Question" in row:
-        return _draft(row)
+        return _conversation(row)
     fields = {"source": "document_source", "qid": "question_id", "Question": "question", "Answer": "answer"}
-    return _draft({ours: row[theirs] for ours, theirs in fields.items() if theirs in row})
+    return _conversation({ours: row[theirs] for ours, theirs in fields.items() if theirs in row})
 
 
-def _draft(fields: Mapping[str, Any]) -> Draft:
+def _conversation(fields: Mapping[str, Any]) -> Conversation:
     question = text_field(fields, "Question")
     if fields.get("source") in SITES_WITHOUT_ANSWERS and not optional_text(fields, "Answer"):
         raise ExcludedRecord("the publisher removed this site's answers for copyright")
     answer = _LINE_BREAKS.sub(_tidied, text_field(fields, "Answer"))
-    return question_draft(question, answer, publisher_id=text_field(fields, "qid") if "qid" in fields else "")
+    return question_conversation(question, answer, publisher_id=text_field(fields, "qid") if "qid" in fields else "")
 
 
 def _tidied(line_breaks: re.Match[str]) -> str:
@@ -102,8 +102,8 @@ SOURCE = TrainingSource(
     attribution="Asma Ben Abacha and Dina Demner-Fushman; texts from websites of the US National Institutes of Health",
     citation="Ben Abacha and Demner-Fushman 2019, A Question-Entailment Approach to Question Answering, "
     "BMC Bioinformatics 20:511",
-    publisher=Layout("medquad/MedQuAD", read),
-    huggingface=Layout("medquad_hf", read_hub, repository="lavita/MedQuAD"),
+    publisher=SourceLayout("medquad/MedQuAD", read),
+    huggingface=SourceLayout("medquad_hf", read_hub, repository="lavita/MedQuAD"),
     num_paper=14_553,
     num_paper_origin="16,407 answered pairs × 0.887: 10 % set aside for validation, then about 1.4 % by a filter",
     left_out="pairs whose answers the publisher removed",

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import PurePosixPath
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choice_draft
+from med42lib.assemble.conversations.templates import choice_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
@@ -43,10 +43,10 @@ SUBJECTS = (
 _ENDINGS = ("_dev.csv", "_val.csv")
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read `<subject>_dev.csv` and `<subject>_val.csv`, as far as there are both, below the folder `path`."""
-    for name in _names(folder, path, form.include or SUBJECTS):
-        yield from each(read_mmlu(folder.file(name)), lambda question: choice_draft(question, form))
+    for name in _names(folder, path, read_options.include or SUBJECTS):
+        yield from each(read_mmlu(folder.file(name)), lambda question: choice_conversation(question, read_options))
 
 
 def _names(folder: DataFolder, path: str, subjects: Collection[str]) -> list[str]:
@@ -60,11 +60,11 @@ def _names(folder: DataFolder, path: str, subjects: Collection[str]) -> list[str
     return names
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the dev and validation splits of each subject's folder below `path`."""
-    for subject in form.include or SUBJECTS:
+    for subject in read_options.include or SUBJECTS:
         rows = table_rows(folder, (PurePosixPath(path) / subject).as_posix(), splits=("validation",))
-        yield from each(mmlu_rows_of_hub(rows), lambda question: choice_draft(question, form))
+        yield from each(mmlu_rows_of_hub(rows), lambda question: choice_conversation(question, read_options))
 
 
 SOURCE = TrainingSource(
@@ -74,8 +74,8 @@ SOURCE = TrainingSource(
     licence="MIT",
     attribution="Dan Hendrycks, Collin Burns, Steven Basart, Andy Zou, Mantas Mazeika, Dawn Song and Jacob Steinhardt",
     citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
-    publisher=Layout("mmlu", read),
-    huggingface=Layout("mmlu_hf", read_hub, repository="cais/mmlu"),
+    publisher=SourceLayout("mmlu", read),
+    huggingface=SourceLayout("mmlu_hf", read_hub, repository="cais/mmlu"),
     num_paper=244,
     num_paper_origin="unexplained: neither the dev nor the validation questions of the 13 subjects are 244, and the "
     "test questions are over 100 in each",

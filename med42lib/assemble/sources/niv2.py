@@ -28,9 +28,9 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from med42lib.assemble.niv2_tasks import Choice, benchmark_of, choose
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choose_wording, question_draft
+from med42lib.assemble.conversations.templates import choose_wording, question_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
+from med42lib.assemble.sources._niv2_tasks import Choice, benchmark_of, choose
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.fields import mapping, optional_text, text_field
@@ -41,12 +41,12 @@ from med42lib.readers.parsers import Record, each, json_document
 _TASK_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+?)(?:/train)?\.json")
 _HUB_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+)_train\.jsonl(?:\.gz)?")
 
-Records = Iterator[Record[Draft] | Reject]
+Records = Iterator[Record[Conversation] | Reject]
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Records:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Records:
     """Read the chosen tasks' documents below `path`; a record's line is the instance's number in its document."""
-    choice = choose(form)
+    choice = choose(read_options)
     names = [path] if folder.has_file(path) else folder.names(path)
     found = [(match[1], name) for name in names if (match := _TASK_FILE.fullmatch(name)) and choice.reads(match[1])]
     choice.check_found({task for task, _ in found})
@@ -54,13 +54,13 @@ def read(folder: DataFolder, path: str, form: Form) -> Records:
         yield from _task(folder.file(name), task, choice)
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Records:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Records:
     """Read the chosen tasks' rows at `path`; rows that repeat an instance with another reference are one record."""
-    choice = choose(form)
+    choice = choose(read_options)
     found: set[str] = set()
     for file in _hub_files(folder, path, choice):
         chosen = (row for row in table_rows(folder, file) if _is_chosen(row, choice, found))
-        yield from each(_instances(chosen), partial(_hub_draft, choice))
+        yield from each(_instances(chosen), partial(_hub_conversation, choice))
     choice.check_found(found)
 
 
@@ -74,7 +74,7 @@ def _task(file: DataFile, task: str, choice: Choice) -> Records:
     except BadRecord as error:
         raise DataError(f"{file.name}: {error}: not a task of Super-NaturalInstructions") from None
     instances = (Record(file.name, number, row) for number, row in enumerate(document["Instances"], start=1))
-    return each(instances, partial(_draft, choice, task, definition, licence))
+    return each(instances, partial(_conversation, choice, task, definition, licence))
 
 
 def _first_text(document: dict[str, Any], key: str) -> str:
@@ -87,15 +87,17 @@ def _licence(licences: Any) -> str:
     return ", ".join(text_field({key: text}, key) for text in (licences if isinstance(licences, list) else [licences]))
 
 
-def _draft(choice: Choice, task: str, definition: str, licence: str, value: Any) -> Draft:
+def _conversation(choice: Choice, task: str, definition: str, licence: str, value: Any) -> Conversation:
     benchmark = "" if choice.benchmark_tasks else benchmark_of(task)
     if benchmark:
         raise ExcludedRecord(f"the task holds questions of a benchmark: {benchmark}", task)
     instance = mapping(value)
     given = text_field(instance, "input")
     answer = _reference(instance.get("output"), given)
-    draft = question_draft(given, answer, publisher_id=optional_text(instance, "id"), instruction=definition)
-    return Draft(draft.publisher_id, draft.exchanges, draft.question, licence=licence)
+    conversation = question_conversation(
+        given, answer, publisher_id=optional_text(instance, "id"), instruction=definition
+    )
+    return Conversation(conversation.publisher_id, conversation.exchanges, conversation.question, licence=licence)
 
 
 def _reference(output: Any, given: str) -> str:
@@ -144,10 +146,10 @@ def _key(row: Record[Any] | Reject) -> tuple[object, ...]:
     return (value.get("task_name"), value["id"], value.get("inputs"), value.get("definition"))
 
 
-def _hub_draft(choice: Choice, value: Any) -> Draft:
+def _hub_conversation(choice: Choice, value: Any) -> Conversation:
     row = mapping(value)
     instance = {"id": row.get("id"), "input": row.get("inputs"), "output": row["targets"]}
-    return _draft(choice, text_field(row, "task_name"), text_field(row, "definition"), "", instance)
+    return _conversation(choice, text_field(row, "task_name"), text_field(row, "definition"), "", instance)
 
 
 SOURCE = TrainingSource(
@@ -158,8 +160,8 @@ SOURCE = TrainingSource(
     attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
     citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ NLP "
     "Tasks, EMNLP",
-    publisher=Layout("niv2/tasks", read),
-    huggingface=Layout("niv2", read_hub, repository="Muennighoff/natural-instructions", hub_path="train"),
+    publisher=SourceLayout("niv2/tasks", read),
+    huggingface=SourceLayout("niv2", read_hub, repository="Muennighoff/natural-instructions", hub_path="train"),
     num_paper=11_447,
     num_paper_origin="unexplained: the paper does not list its 47 tasks, nor how many rows it took of each",
     left_out="tasks made of the benchmarks (MMLU, HeadQA, PubMedQA, Medical Question Pairs)",

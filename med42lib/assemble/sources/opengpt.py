@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import is_blank
@@ -32,23 +32,23 @@ _ROLES = ("<|user|>", "<|ai|>")
 _END_OF_TURN, _END_OF_TEXT = "<|eos|>", "<|eod|>"
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the CSV file at `path`, or all prepared ones below it."""
     for file in [folder.file(path)] if folder.has_file(path) else folder.files(path, FILES):
-        yield from each(csv_records(file, ["text", "raw_data_id"]), _draft)
+        yield from each(csv_records(file, ["text", "raw_data_id"]), _conversation)
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the same rows as Parquet or JSON at `path`."""
-    return each(table_rows(folder, path), _draft)
+    return each(table_rows(folder, path), _conversation)
 
 
-def _draft(value: Any) -> Draft:
+def _conversation(value: Any) -> Conversation:
     row = mapping(value)
     said = _turns(text_field(row, "text"))
     exchanges = tuple([Exchange(asked, answer) for asked, answer in zip(said[::2], said[1::2], strict=True)])
     raw_data_id = row.get("raw_data_id")
-    return Draft("" if raw_data_id is None else str(raw_data_id).strip(), exchanges, said[0])
+    return Conversation("" if raw_data_id is None else str(raw_data_id).strip(), exchanges, said[0])
 
 
 def _turns(text: str) -> list[str]:
@@ -84,8 +84,8 @@ SOURCE = TrainingSource(
     licence="Apache-2.0 (repository); Open Government Licence (text of NHS.uk); terms of OpenAI (its models' output)",
     attribution="CogStack; contains public sector information of NHS.uk under the Open Government Licence",
     citation="CogStack 2023, OpenGPT: a framework for creating grounded instruction-based datasets",
-    publisher=Layout("opengpt", read),
-    huggingface=Layout("opengpt_hf", read_hub),
+    publisher=SourceLayout("opengpt", read),
+    huggingface=SourceLayout("opengpt_hf", read_hub),
     num_paper=66_026,
     num_paper_origin="unexplained: the publisher's three files hold 24,665 + 2,354 + 4,688 = 31,707 rows",
 )

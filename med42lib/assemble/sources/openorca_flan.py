@@ -1,6 +1,6 @@
 """OpenOrca's part with the prompts of Flan (Longpre et al. 2023), see `openorca`."""
 
-from med42lib.assemble.openorca import openorca
+from med42lib.assemble.sources._openorca import openorca
 
 SOURCE = openorca(
     "flan.",

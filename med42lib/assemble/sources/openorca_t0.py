@@ -1,6 +1,6 @@
 """OpenOrca's part with the prompts of T0 (Sanh et al. 2022), see `openorca`."""
 
-from med42lib.assemble.openorca import openorca
+from med42lib.assemble.sources._openorca import openorca
 
 SOURCE = openorca(
     "t0.",

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.labelled import Wordings, labelled_in_words, without_contradictions
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
+from med42lib.assemble.conversations.labels import Wordings, labelled_in_words, without_contradictions
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, csv_records, each
@@ -45,13 +45,13 @@ WORDINGS = Wordings(
 )
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the publisher's CSV file at `path`."""
     rows = csv_records(folder.file(path), ["sentence", "label"])
     return without_contradictions(each(rows, WORDINGS.labelled))
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read medAlpaca's rows at `path`."""
     return without_contradictions(each(read_medalpaca(folder, path), labelled_in_words))
 
@@ -63,8 +63,8 @@ SOURCE = TrainingSource(
     licence="none stated by the publisher",
     attribution="Bei Yu, Yingya Li and Jun Wang; sentences from PubMed",
     citation="Yu, Li and Wang 2019, Detecting Causal Language Use in Science Findings, EMNLP-IJCNLP",
-    publisher=Layout("pubmed_causal/annotated_pubmed.csv", read),
-    huggingface=Layout(
+    publisher=SourceLayout("pubmed_causal/annotated_pubmed.csv", read),
+    huggingface=SourceLayout(
         "pubmed_causal", read_hub, repository="medalpaca/medical_meadow_pubmed_causal", hub_path="*.json"
     ),
     num_paper=2_169,

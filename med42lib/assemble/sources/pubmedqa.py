@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import choice_draft
+from med42lib.assemble.conversations.templates import choice_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import ExcludedRecord, Reject
 from med42lib.readers.files import DataFolder
@@ -33,20 +33,20 @@ from med42lib.readers.publishers.question import Question
 Questions = Iterator[Record[Question] | Reject]
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read `ori_pqal.json` at `path`, less the official test."""
-    return _less_the_test(folder, official_ids_name(path), read_pubmedqa(folder.file(path)), form)
+    return _less_the_test(folder, official_ids_name(path), read_pubmedqa(folder.file(path)), read_options)
 
 
-def read_hub(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the hub's `pqa_labeled` at `path`, less the official test."""
     rows = table_rows(folder, path)
-    return _less_the_test(folder, official_ids_name_of_hub(folder, path), pubmedqa_rows_of_hub(rows), form)
+    return _less_the_test(folder, official_ids_name_of_hub(folder, path), pubmedqa_rows_of_hub(rows), read_options)
 
 
 def _less_the_test(
-    folder: DataFolder, ids_name: str, questions: Questions, form: Form
-) -> Iterator[Record[Draft] | Reject]:
+    folder: DataFolder, ids_name: str, questions: Questions, read_options: ReadOptions
+) -> Iterator[Record[Conversation] | Reject]:
     if not folder.has_file(ids_name):
         raise DataError(
             f"{folder.address} has no {ids_name!r}, the publisher's list of official test questions; without it "
@@ -54,12 +54,12 @@ def _less_the_test(
         )
     test_ids = official_test_ids(folder.file(ids_name))
 
-    def draft(question: Question) -> Draft:
+    def conversation(question: Question) -> Conversation:
         if question.publisher_id in test_ids:
             raise ExcludedRecord("the question belongs to the official test")
-        return choice_draft(question, form)
+        return choice_conversation(question, read_options)
 
-    return each(questions, draft)
+    return each(questions, conversation)
 
 
 SOURCE = TrainingSource(
@@ -69,8 +69,10 @@ SOURCE = TrainingSource(
     licence="MIT",
     attribution="The PubMedQA authors; abstracts from PubMed",
     citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
-    publisher=Layout("pubmedqa/ori_pqal.json", read),
-    huggingface=Layout("pubmedqa_hf/pqa_labeled", read_hub, repository="qiaojin/PubMedQA", hub_path="pqa_labeled"),
+    publisher=SourceLayout("pubmedqa/ori_pqal.json", read),
+    huggingface=SourceLayout(
+        "pubmedqa_hf/pqa_labeled", read_hub, repository="qiaojin/PubMedQA", hub_path="pqa_labeled"
+    ),
     num_paper=499,
     num_paper_origin="the 500 expert-labelled questions outside the official test, less one that is unexplained",
     left_out="the 500 questions of the official test",

@@ -24,9 +24,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from med42lib.assemble.html import html_to_text
-from med42lib.assemble.source import Draft, Form, Layout, TrainingSource
-from med42lib.assemble.templates import question_draft
+from med42lib.assemble.conversations.markup import html_to_text
+from med42lib.assemble.conversations.templates import question_conversation
+from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import is_blank
@@ -43,13 +43,13 @@ _NEWER_NAMES = {"cogsci": "psychology", "health": "medicalsciences"}
 _DOMAIN = ".stackexchange.com"
 
 
-def read(folder: DataFolder, path: str, form: Form) -> Iterator[Record[Draft] | Reject]:
+def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
     """Read the wanted sites' folders below `path`; where there are none such, the wanted sites' rows."""
-    wanted = frozenset(_newest(site.removesuffix(_DOMAIN)) for site in form.include or SITES)
+    wanted = frozenset(_newest(site.removesuffix(_DOMAIN)) for site in read_options.include or SITES)
     for name in _files(folder, path, wanted):
         site = _site_of_file(name)
-        draft = partial(_draft, folder_site=site, may_be_any=ANY_SITE in wanted)
-        yield from each(_wanted_rows(table_rows(folder, name), site, wanted), draft)
+        conversation = partial(_conversation, folder_site=site, may_be_any=ANY_SITE in wanted)
+        yield from each(_wanted_rows(table_rows(folder, name), site, wanted), conversation)
 
 
 def _wanted_rows(rows: Rows, folder_site: str, wanted: frozenset[str]) -> Rows:
@@ -101,7 +101,7 @@ def _site_of_url(url: str) -> str:
     return _newest(url.partition("://")[2].partition("/")[0].removesuffix(_DOMAIN))
 
 
-def _draft(value: Any, *, folder_site: str, may_be_any: bool) -> Draft:
+def _conversation(value: Any, *, folder_site: str, may_be_any: bool) -> Conversation:
     row = mapping(value)
     url = _question_url(row)
     site = _site_of_url(url)
@@ -116,13 +116,17 @@ def _draft(value: Any, *, folder_site: str, may_be_any: bool) -> Draft:
     if not url and folder_site:
         url = f"https://{folder_site}{_DOMAIN}/questions/{publisher_id}"
     question, answer = _plain(row, "question"), _plain(best, "text")
-    return _licensed(question_draft(question, answer, publisher_id=publisher_id), optional_text(best, "author"), url)
+    return _licensed(
+        question_conversation(question, answer, publisher_id=publisher_id), optional_text(best, "author"), url
+    )
 
 
-def _paired(row: Mapping[str, Any], url: str) -> Draft:
+def _paired(row: Mapping[str, Any], url: str) -> Conversation:
     publisher_id = id_field(row, "qid") if "qid" in row else ""
-    draft = question_draft(text_field(row, "question"), text_field(row, "response_j"), publisher_id=publisher_id)
-    return _licensed(draft, "", url)
+    conversation = question_conversation(
+        text_field(row, "question"), text_field(row, "response_j"), publisher_id=publisher_id
+    )
+    return _licensed(conversation, "", url)
 
 
 def _plain(row: Mapping[str, Any], key: str) -> str:
@@ -147,10 +151,10 @@ def _merit(answer: object) -> tuple[bool, int, int]:
     return selected, score, -number
 
 
-def _licensed(draft: Draft, author: str, url: str) -> Draft:
+def _licensed(conversation: Conversation, author: str, url: str) -> Conversation:
     """Name the answer's author, and the page that names the asker and all others."""
     credit = ", ".join(part for part in (author, url) if part)
-    return replace(draft, licence=f"{LICENCE}; {credit}") if credit else draft
+    return replace(conversation, licence=f"{LICENCE}; {credit}") if credit else conversation
 
 
 SOURCE = TrainingSource(
@@ -160,8 +164,10 @@ SOURCE = TrainingSource(
     licence=LICENCE,
     attribution="Stack Exchange's users: each example names its answer's author and its page",
     citation="Lambert, Tunstall, Rajani and Thrush 2023, HuggingFace H4 Stack Exchange Preference Dataset",
-    publisher=Layout("stackexchange", read),
-    huggingface=Layout("stackexchange", read, repository="HuggingFaceH4/stack-exchange-preferences", hub_path="data"),
+    publisher=SourceLayout("stackexchange", read),
+    huggingface=SourceLayout(
+        "stackexchange", read, repository="HuggingFaceH4/stack-exchange-preferences", hub_path="data"
+    ),
     num_paper=64_246,
     num_paper_origin="unexplained: medAlpaca's tables give two totals for its StackExchange sets, 52,475 and 91,713",
     left_out="all sites but six; all answers but the best",

@@ -20,7 +20,7 @@ from med42lib.readers.parsers import Record, each
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MedAlpacaRow:
     """One row; `instruction` may be empty, the others hold text."""
 
     instruction: str
@@ -28,7 +28,7 @@ class Row:
     output: str
 
 
-def read_medalpaca(folder: DataFolder, path: str) -> Iterator[Record[Row] | Reject]:
+def read_medalpaca(folder: DataFolder, path: str) -> Iterator[Record[MedAlpacaRow] | Reject]:
     """Read every row of the training split at `path`: a file, a pattern or a folder.
 
     Raises:
@@ -37,6 +37,6 @@ def read_medalpaca(folder: DataFolder, path: str) -> Iterator[Record[Row] | Reje
     return each(table_rows(folder, path), _row)
 
 
-def _row(value: Any) -> Row:
+def _row(value: Any) -> MedAlpacaRow:
     row = mapping(value)
-    return Row(optional_text(row, "instruction"), text_field(row, "input"), text_field(row, "output"))
+    return MedAlpacaRow(optional_text(row, "instruction"), text_field(row, "input"), text_field(row, "output"))

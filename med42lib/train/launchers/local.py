@@ -27,7 +27,7 @@ from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProce
 from med42lib.core.printable import printable
 from med42lib.core.process import child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
-from med42lib.core.secrets import redacted_lines
+from med42lib.core.redaction import redacted_lines
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 

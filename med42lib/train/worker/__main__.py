@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from med42lib.core.process import die_with_parent, leave
+from med42lib.core.process import die_with_parent, exit_at_once
 
 if __name__ == "__main__":
     die_with_parent()  # Before our own imports: torch takes seconds.
@@ -17,5 +17,5 @@ if __name__ == "__main__":
         from med42lib.train.worker.training import run_training
 
         run_training(job_address)
-        leave(0)
-    leave(0 if run_node(job_address) else 1)
+        exit_at_once(0)
+    exit_at_once(0 if run_node(job_address) else 1)

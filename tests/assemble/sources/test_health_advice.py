@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.source import Conversation, ReadOptions
 from med42lib.assemble.sources.health_advice import SOURCE, WORDINGS
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Exchange
@@ -24,20 +24,20 @@ def table(*rows: tuple[str, str]) -> str:
     return stream.getvalue()
 
 
-def test_every_label_is_verbalised_and_the_question_is_the_bare_sentence(write: Any, drafts: Any) -> None:
+def test_every_label_is_verbalised_and_the_question_is_the_bare_sentence(write: Any, conversations: Any) -> None:
     write(PATH, table(("0", "We saw {it}. "), ("1", "Consider, perhaps, rest."), ("2", "Rest!")))
-    found = drafts("health_advice")
-    assert [draft.question for draft in found] == ["We saw {it}.", "Consider, perhaps, rest.", "Rest!"]
-    for label, draft in zip("012", found, strict=True):
-        (exchange,) = draft.exchanges
-        assert draft.publisher_id == "123"
-        assert draft.question in exchange.prompter
+    found = conversations("health_advice")
+    assert [conversation.question for conversation in found] == ["We saw {it}.", "Consider, perhaps, rest.", "Rest!"]
+    for label, conversation in zip("012", found, strict=True):
+        (exchange,) = conversation.exchanges
+        assert conversation.publisher_id == "123"
+        assert conversation.question in exchange.prompter
         assert exchange.assistant in WORDINGS.answers[label]
 
 
-def test_wordings_are_chosen_by_the_sentence_and_all_are_used(write: Any, drafts: Any) -> None:
+def test_wordings_are_chosen_by_the_sentence_and_all_are_used(write: Any, conversations: Any) -> None:
     write(PATH, table(*(("0", f"Sentence {number}.") for number in range(60))))
-    exchanges = [draft.exchanges[0] for draft in drafts("health_advice")]
+    exchanges = [conversation.exchanges[0] for conversation in conversations("health_advice")]
     assert {exchange.assistant for exchange in exchanges} == set(WORDINGS.answers["0"])
     used = {
         wording
@@ -47,21 +47,21 @@ def test_wordings_are_chosen_by_the_sentence_and_all_are_used(write: Any, drafts
     }
     assert used == set(WORDINGS.questions)
     write(PATH, table(*(("0", f"Sentence {number}.") for number in reversed(range(60)))))
-    assert [draft.exchanges[0] for draft in drafts("health_advice")] == exchanges[::-1]
+    assert [conversation.exchanges[0] for conversation in conversations("health_advice")] == exchanges[::-1]
 
 
-def test_all_tables_of_the_folder_are_read(write: Any, drafts: Any) -> None:
+def test_all_tables_of_the_folder_are_read(write: Any, conversations: Any) -> None:
     write(PATH, table(("0", "One.")))
     write("pubmed_health_advice/annotations_structured_abstract.csv", table(("2", "Two.")))
     write("pubmed_health_advice/notes.csv", "nothing")
-    assert [draft.question for draft in drafts("health_advice")] == ["One.", "Two."]
+    assert [conversation.question for conversation in conversations("health_advice")] == ["One.", "Two."]
 
 
-def test_a_sentence_labelled_differently_in_two_files_is_left_out(write: Any, drafts: Any) -> None:
+def test_a_sentence_labelled_differently_in_two_files_is_left_out(write: Any, conversations: Any) -> None:
     write(PATH, table(("0", "Rest helps."), ("1", "Eat.")))
     write("pubmed_health_advice/annotations_structured_abstract.csv", table(("1", "Rest helps.")))
     excluded = ("excluded", "the sentence has different labels")
-    first, second, third = drafts("health_advice")
+    first, second, third = conversations("health_advice")
     assert (first, third) == (excluded, excluded)
     assert second.question == "Eat."
 
@@ -76,26 +76,26 @@ def test_a_sentence_labelled_differently_in_two_files_is_left_out(write: Any, dr
     ],
 )
 def test_a_broken_row_is_a_reject_and_the_rest_goes_on(
-    write: Any, drafts: Any, label: str, sentence: str, reason: str
+    write: Any, conversations: Any, label: str, sentence: str, reason: str
 ) -> None:
     write(PATH, table((label, sentence), ("0", "Two.")))
-    first, second = drafts("health_advice")
+    first, second = conversations("health_advice")
     assert first == ("rejected", reason)
-    assert isinstance(second, Draft)
+    assert isinstance(second, Conversation)
 
 
-def test_a_missing_column_fails(write: Any, drafts: Any) -> None:
+def test_a_missing_column_fails(write: Any, conversations: Any) -> None:
     write(PATH, "label,text\n0,One.\n")
     with pytest.raises(DataError, match="has no column pmid, sentence"):
-        drafts("health_advice")
+        conversations("health_advice")
 
 
 @pytest.mark.parametrize("name", ["medical_meadow_health_advice.json", "data/train-00000-of-00001.parquet"])
-def test_the_hubs_rows_keep_their_own_words(write: Any, drafts: Any, name: str) -> None:
+def test_the_hubs_rows_keep_their_own_words(write: Any, conversations: Any, name: str) -> None:
     rows = [{"instruction": "How strong?", "input": "Rest!", "output": "This is a strong advice"}]
     write(f"pubmed_health_advice/{name}", [*rows, {**rows[0], "input": "Go.", "output": None}])
-    first, second = drafts("health_advice", layout="huggingface")
-    assert first == Draft("", (Exchange("How strong?\nRest!", "This is a strong advice"),), "Rest!")
+    first, second = conversations("health_advice", layout="huggingface")
+    assert first == Conversation("", (Exchange("How strong?\nRest!", "This is a strong advice"),), "Rest!")
     assert second == ("rejected", "output is missing")
 
 
@@ -107,7 +107,7 @@ def test_the_real_files_give_the_stated_counts(real_data: Path) -> None:
     """
     tally = Tally("health_advice", lambda line: None)
     folder = DataFolder(Source(str(real_data / "raw")))
-    kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, Form("letters"))))
+    kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, ReadOptions("letters"))))
     assert (len(kept), tally.counts()["rejected"]) == (10_844, 0)
     assert tally.excluded == {"the sentence has different labels": 4}
     assert len({record.value.question for record in kept}) == 10_828

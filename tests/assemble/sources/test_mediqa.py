@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.source import Conversation, ReadOptions
 from med42lib.assemble.sources.mediqa import SOURCE
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Exchange
@@ -25,25 +25,25 @@ def document(*answers: str, question: str = "What is X?", root: str = "MEDIQA201
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>{asked}</Question></{root}>'
 
 
-def test_answers_rated_3_or_4_are_used_and_the_others_left_out(write: Any, drafts: Any) -> None:
+def test_answers_rated_3_or_4_are_used_and_the_others_left_out(write: Any, conversations: Any) -> None:
     write(TRAINING, document(answer(1, "1"), answer(2, "2"), answer(3, "3", "One &amp; all."), answer(4, "4")))
     excluded = ("excluded", "the answer is rated as wrong, or only related to the question")
-    assert drafts("mediqa") == [
+    assert conversations("mediqa") == [
         excluded,
         excluded,
-        Draft("1_Answer3", (Exchange("What is X?", "One & all."),), "What is X?"),
-        Draft("1_Answer4", (Exchange("What is X?", "It is Y."),), "What is X?"),
+        Conversation("1_Answer3", (Exchange("What is X?", "One & all."),), "What is X?"),
+        Conversation("1_Answer4", (Exchange("What is X?", "It is Y."),), "What is X?"),
     ]
 
 
 @pytest.mark.parametrize("name", ["TestSet", "TestSet-wLabels"])
-def test_the_test_set_is_not_even_opened(write: Any, drafts: Any, name: str) -> None:
+def test_the_test_set_is_not_even_opened(write: Any, conversations: Any, name: str) -> None:
     write(f"{FOLDER}/MEDIQA2019-Task3-QA-{name}.xml", "<broken")
     with pytest.raises(DataError, match=r"no files \*-TrainingSet"):
-        drafts("mediqa")
+        conversations("mediqa")
     write(TRAINING, document(answer(1)))
     write(f"{FOLDER}/MEDIQA2019-Task3-QA-ValidationSet.xml", document(answer(2)))
-    assert [draft.publisher_id for draft in drafts("mediqa")] == ["1_Answer1", "1_Answer2"]
+    assert [conversation.publisher_id for conversation in conversations("mediqa")] == ["1_Answer1", "1_Answer2"]
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_the_test_set_is_not_even_opened(write: Any, drafts: Any, name: str) -> 
     ],
 )
 def test_a_broken_answer_or_file_is_a_reject_and_the_rest_goes_on(
-    write: Any, drafts: Any, broken: str, reason: str
+    write: Any, conversations: Any, broken: str, reason: str
 ) -> None:
     write(TRAINING, broken)
     write(f"{FOLDER}/MEDIQA2019-Task3-QA-TrainingSet2-Alexa.xml", document(answer(1)))
-    first, second = drafts("mediqa")
+    first, second = conversations("mediqa")
     assert first == ("rejected", reason)
-    assert isinstance(second, Draft)
+    assert isinstance(second, Conversation)
 
 
 @pytest.mark.parametrize("name", ["medical_meadow_mediqa.json", "train/0000.parquet"])
-def test_in_the_hubs_rows_the_instruction_is_the_question(write: Any, drafts: Any, name: str) -> None:
+def test_in_the_hubs_rows_the_instruction_is_the_question(write: Any, conversations: Any, name: str) -> None:
     row = {"instruction": "What is X?", "input": "X was seen. X is Y.", "output": "It is Y."}
     write(f"mediqa/{name}", [row, {**row, "instruction": None, "input": "What is Z?"}, {**row, "output": None}])
-    assert drafts("mediqa", layout="huggingface") == [
-        Draft("", (Exchange("X was seen. X is Y.\nWhat is X?", "It is Y."),), "What is X?"),
-        Draft("", (Exchange("What is Z?", "It is Y."),), "What is Z?"),
+    assert conversations("mediqa", layout="huggingface") == [
+        Conversation("", (Exchange("X was seen. X is Y.\nWhat is X?", "It is Y."),), "What is X?"),
+        Conversation("", (Exchange("What is Z?", "It is Y."),), "What is Z?"),
         ("rejected", "output is missing"),
     ]
 
@@ -90,7 +90,7 @@ def test_the_real_files_give_the_stated_counts(real_data: Path) -> None:
     """
     tally = Tally("mediqa", lambda line: None)
     folder = DataFolder(Source(str(real_data / "raw")))
-    kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, Form("letters"))))
+    kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, ReadOptions("letters"))))
     assert (tally.num_read, len(kept), tally.counts()["rejected"]) == (1_935, 728, 0)
     assert tally.counts()["excluded"] == 1_207
     assert len({record.value.question for record in kept}) == 233 - 34 - 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.assemble.source import Draft
+from med42lib.assemble.source import Conversation
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Exchange
 
@@ -29,50 +29,53 @@ def endings(question: str) -> dict[str, Any]:
     return {"id": "train-00000", "sent1": question, "sent2": "", **texts, "label": 1}
 
 
-def draft(question: str, publisher_id: str = "") -> Draft:
-    return Draft(publisher_id, (Exchange(f"{question}\nA. one\nB. two\nC. three\nD. four", "B. two"),), question)
+def conversation(question: str, publisher_id: str = "") -> Conversation:
+    return Conversation(publisher_id, (Exchange(f"{question}\nA. one\nB. two\nC. three\nD. four", "B. two"),), question)
 
 
-def test_train_and_dev_are_read_and_test_is_not(write: Any, drafts: Any) -> None:
+def test_train_and_dev_are_read_and_test_is_not(write: Any, conversations: Any) -> None:
     for split in ("train", "dev", "test"):
         write(f"{FOUR}/phrases_no_exclude_{split}.jsonl", [row(f"{split}?")])
-    assert drafts("medqa") == [draft("train?"), draft("dev?")]
-    assert drafts("medqa", path=f"{FOUR}/phrases_no_exclude_dev.jsonl") == [draft("dev?")]
+    assert conversations("medqa") == [conversation("train?"), conversation("dev?")]
+    assert conversations("medqa", path=f"{FOUR}/phrases_no_exclude_dev.jsonl") == [conversation("dev?")]
 
 
-def test_the_five_options_are_read_from_their_own_folder_alone(write: Any, drafts: Any) -> None:
+def test_the_five_options_are_read_from_their_own_folder_alone(write: Any, conversations: Any) -> None:
     write(f"{FOUR}/phrases_no_exclude_train.jsonl", [row("four?")])
     for split in ("train", "dev", "test"):
         write(f"{FIVE}/{split}.jsonl", [row(f"{split}?", options=5)])
-    train, dev = drafts("medqa", path=FIVE)
+    train, dev = conversations("medqa", path=FIVE)
     assert (train.question, dev.question) == ("train?", "dev?")
     assert train.exchanges[0].prompter.endswith("D. four\nE. five")
 
 
-def test_both_of_the_hubs_layouts_are_read_without_their_test_splits(write: Any, drafts: Any) -> None:
+def test_both_of_the_hubs_layouts_are_read_without_their_test_splits(write: Any, conversations: Any) -> None:
     for split in ("train", "dev", "test"):
         write(f"medqa_hf/{split}.json", json.dumps(endings(f"{split}?")) + "\n")
         write(f"other/data/{split}-00000-of-00001.parquet", [row(f"{split}?")])
-    found = drafts("medqa", layout="huggingface")
-    assert sorted(found, key=repr) == [draft("dev?", "train-00000"), draft("train?", "train-00000")]
-    assert sorted(drafts("medqa", layout="huggingface", path="other"), key=repr) == [draft("dev?"), draft("train?")]
+    found = conversations("medqa", layout="huggingface")
+    assert sorted(found, key=repr) == [conversation("dev?", "train-00000"), conversation("train?", "train-00000")]
+    assert sorted(conversations("medqa", layout="huggingface", path="other"), key=repr) == [
+        conversation("dev?"),
+        conversation("train?"),
+    ]
 
 
-def test_a_test_split_is_refused_however_it_is_named(write: Any, drafts: Any) -> None:
+def test_a_test_split_is_refused_however_it_is_named(write: Any, conversations: Any) -> None:
     write(f"{FOUR}/phrases_no_exclude_test.jsonl", [row("test?")])
     for layout in ("publisher", "huggingface"):
         with pytest.raises(DataError, match="is the test split"):
-            drafts("medqa", layout=layout, path=f"{FOUR}/phrases_no_exclude_test.jsonl")
+            conversations("medqa", layout=layout, path=f"{FOUR}/phrases_no_exclude_test.jsonl")
     with pytest.raises(DataError, match="is the test split"):
-        drafts("medqa", layout="huggingface", path=f"{FOUR}/*.jsonl")
+        conversations("medqa", layout="huggingface", path=f"{FOUR}/*.jsonl")
     with pytest.raises(DataError, match=r"has none of phrases_no_exclude_train\.jsonl"):
-        drafts("medqa")
+        conversations("medqa")
 
 
-def test_answers_that_disagree_and_blank_fields_are_rejected(write: Any, drafts: Any) -> None:
+def test_answers_that_disagree_and_blank_fields_are_rejected(write: Any, conversations: Any) -> None:
     broken = [row("a?", answer="three"), row("b?", answer_idx="E"), row(" "), row("c?", options=1)]
     write(f"{FOUR}/phrases_no_exclude_train.jsonl", broken)
-    assert drafts("medqa") == [
+    assert conversations("medqa") == [
         ("rejected", "answer and answer_idx disagree"),
         ("rejected", "the answer is outside the options"),
         ("rejected", "question is blank"),
@@ -80,12 +83,12 @@ def test_answers_that_disagree_and_blank_fields_are_rejected(write: Any, drafts:
     ]
 
 
-def test_the_real_test_split_is_refused(real_data: Path, real_drafts: Any) -> None:
+def test_the_real_test_split_is_refused(real_data: Path, real_conversations: Any) -> None:
     with pytest.raises(DataError, match="is the test split"):
-        real_drafts("medqa", real_data / "eval" / "medqa_test", path="phrases_no_exclude_test.jsonl")
+        real_conversations("medqa", real_data / "eval" / "medqa_test", path="phrases_no_exclude_test.jsonl")
 
 
-def test_the_real_dev_split_as_another_project_cut_it_is_read_whole(real_data: Path, real_drafts: Any) -> None:
+def test_the_real_dev_split_as_another_project_cut_it_is_read_whole(real_data: Path, real_conversations: Any) -> None:
     """1,272 records; their questions are the last sentences alone, so this proves the format, not the texts."""
-    found = real_drafts("medqa", real_data / "raw" / "medqa", path="mediq_all_dev_good.jsonl")
-    assert len(found) == sum(isinstance(draft, Draft) for draft in found) == 1_272
+    found = real_conversations("medqa", real_data / "raw" / "medqa", path="mediq_all_dev_good.jsonl")
+    assert len(found) == sum(isinstance(conversation, Conversation) for conversation in found) == 1_272

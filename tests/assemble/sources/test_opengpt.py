@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.source import Conversation, ReadOptions
 from med42lib.assemble.sources.opengpt import read
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Exchange
@@ -29,21 +29,21 @@ def table(*texts: str, header: str = "text") -> str:
     return stream.getvalue()
 
 
-def test_the_markers_go_and_the_turns_of_a_conversation_stay(write: Any, drafts: Any) -> None:
+def test_the_markers_go_and_the_turns_of_a_conversation_stay(write: Any, conversations: Any) -> None:
     write(PATH, table(SINGLE, MULTI))
-    assert drafts("opengpt") == [
-        Draft("17", (Exchange("What is X?", "It is Y,\n\nsaid he."),), "What is X?"),
-        Draft("17", (Exchange("Hi.", "Hello!"), Exchange("I cough.", "Rest.")), "Hi."),
+    assert conversations("opengpt") == [
+        Conversation("17", (Exchange("What is X?", "It is Y,\n\nsaid he."),), "What is X?"),
+        Conversation("17", (Exchange("Hi.", "Hello!"), Exchange("I cough.", "Rest.")), "Hi."),
     ]
 
 
-def test_all_prepared_files_are_read_and_no_others(write: Any, drafts: Any) -> None:
+def test_all_prepared_files_are_read_and_no_others(write: Any, conversations: Any) -> None:
     write("opengpt/a/prepared_generated_data_for_a.csv", table(SINGLE))
     write("opengpt/b/prepared_generated_data_for_b.csv.gz", gzip.compress(table(MULTI).encode()))
     write("opengpt/b/raw_generated_data_for_b.csv", "id,raw_output\n")
-    assert [len(draft.exchanges) for draft in drafts("opengpt")] == [1, 2]
+    assert [len(conversation.exchanges) for conversation in conversations("opengpt")] == [1, 2]
     write("elsewhere.csv", table(SINGLE))
-    assert len(drafts("opengpt", path="elsewhere.csv")) == 1
+    assert len(conversations("opengpt", path="elsewhere.csv")) == 1
 
 
 @pytest.mark.parametrize(
@@ -64,42 +64,56 @@ def test_all_prepared_files_are_read_and_no_others(write: Any, drafts: Any) -> N
     ],
 )
 def test_a_broken_conversation_is_a_reject_and_the_rest_goes_on(
-    write: Any, drafts: Any, text: str, reason: str
+    write: Any, conversations: Any, text: str, reason: str
 ) -> None:
     write(PATH, table(text, SINGLE))
-    first, second = drafts("opengpt")
+    first, second = conversations("opengpt")
     assert first == ("rejected", reason)
-    assert isinstance(second, Draft)
+    assert isinstance(second, Conversation)
 
 
-def test_the_end_of_text_may_be_missing_and_other_marks_are_text(write: Any, drafts: Any) -> None:
+def test_the_end_of_text_may_be_missing_and_other_marks_are_text(write: Any, conversations: Any) -> None:
     write(PATH, table("<|user|>a <|b|>?<|eos|><|ai|>c|d<|eos|>"))
-    assert drafts("opengpt")[0].exchanges == (Exchange("a <|b|>?", "c|d"),)
+    assert conversations("opengpt")[0].exchanges == (Exchange("a <|b|>?", "c|d"),)
 
 
-def test_a_missing_column_fails(write: Any, drafts: Any) -> None:
+def test_a_missing_column_fails(write: Any, conversations: Any) -> None:
     write(PATH, table(SINGLE, header="texts"))
     with pytest.raises(DataError, match="has no column text"):
-        drafts("opengpt")
+        conversations("opengpt")
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
-def test_the_same_rows_are_read_from_tables(write: Any, drafts: Any, suffix: str) -> None:
+def test_the_same_rows_are_read_from_tables(write: Any, conversations: Any, suffix: str) -> None:
     rows = [{"text": SINGLE, "raw_data_id": 17}, {"text": None, "raw_data_id": None}]
     stream = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows), stream)
     content = {"parquet": stream.getvalue(), "jsonl": "\n".join(map(json.dumps, rows))}
     write(f"opengpt_hf/rows.{suffix}", content[suffix])
-    assert drafts("opengpt", layout="huggingface") == [
-        Draft("17", (Exchange("What is X?", "It is Y,\n\nsaid he."),), "What is X?"),
+    assert conversations("opengpt", layout="huggingface") == [
+        Conversation("17", (Exchange("What is X?", "It is Y,\n\nsaid he."),), "What is X?"),
         ("rejected", "text is missing"),
     ]
 
 
 def test_the_real_example_project_is_read_whole(real_data: Path) -> None:
     folder = DataFolder(Source(str(real_data / "raw")))
-    drafts = [record.value for record in read(folder, "opengpt", Form("letters")) if isinstance(record, Record)]
+    conversations = [
+        record.value for record in read(folder, "opengpt", ReadOptions("letters")) if isinstance(record, Record)
+    ]
     # 306 rows, none broken: 275 questions, and 31 conversations of 4 to 8 questions each.
-    assert Counter(len(draft.exchanges) for draft in drafts) == {1: 275, 4: 2, 5: 7, 6: 8, 7: 8, 8: 6}
-    assert not any("<|" in said for draft in drafts for e in draft.exchanges for said in (e.prompter, e.assistant))
+    assert Counter(len(conversation.exchanges) for conversation in conversations) == {
+        1: 275,
+        4: 2,
+        5: 7,
+        6: 8,
+        7: 8,
+        8: 6,
+    }
+    assert not any(
+        "<|" in said
+        for conversation in conversations
+        for e in conversation.exchanges
+        for said in (e.prompter, e.assistant)
+    )
     assert folder.opened == ["opengpt/example_project_data/prepared_generated_data_for_example_project.csv"]

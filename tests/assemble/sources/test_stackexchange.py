@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from med42lib.assemble.source import Draft, Form
+from med42lib.assemble.source import Conversation, ReadOptions
 from med42lib.assemble.sources.stackexchange import read
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Exchange
@@ -42,10 +42,10 @@ def parquet(*rows: Any) -> bytes:
 
 
 @pytest.mark.parametrize("layout", ["publisher", "huggingface"])
-def test_html_becomes_text_and_the_author_and_the_page_are_named(write: Any, drafts: Any, layout: str) -> None:
+def test_html_becomes_text_and_the_author_and_the_page_are_named(write: Any, conversations: Any, layout: str) -> None:
     write(f"{ROOT}/biology.stackexchange.com/train-00000-of-00001.parquet", parquet(row()))
-    assert drafts("stackexchange", layout=layout) == [
-        Draft(
+    assert conversations("stackexchange", layout=layout) == [
+        Conversation(
             "5",
             (Exchange("Why is $a_1 < b$?", "Answer 1"),),
             "Why is $a_1 < b$?",
@@ -63,42 +63,51 @@ def test_html_becomes_text_and_the_author_and_the_page_are_named(write: Any, dra
     ],
 )
 def test_the_selected_answer_is_taken_then_the_best_voted_then_the_oldest(
-    write: Any, drafts: Any, answers: list[Any], best: int
+    write: Any, conversations: Any, answers: list[Any], best: int
 ) -> None:
     write(BIOLOGY, lines(row(answers=answers), row(answers=answers[::-1])))
-    assert [draft.exchanges[0].assistant for draft in drafts("stackexchange")] == [f"Answer {best}"] * 2
+    assert [conversation.exchanges[0].assistant for conversation in conversations("stackexchange")] == [
+        f"Answer {best}"
+    ] * 2
 
 
-def test_only_the_papers_sites_are_read_under_either_of_their_names_and_no_meta_site(write: Any, drafts: Any) -> None:
+def test_only_the_papers_sites_are_read_under_either_of_their_names_and_no_meta_site(
+    write: Any, conversations: Any
+) -> None:
     sites = ["biology", "biology.meta", "chess", "cogsci", "health", "medicalsciences", "psychology"]
     for number, site in enumerate(sites):
         write(f"{ROOT}/{site}.stackexchange.com/a.jsonl", lines(row(number, site)))
-    assert [draft.publisher_id for draft in drafts("stackexchange")] == ["0", "3", "4", "5", "6"]
-    assert [draft.publisher_id for draft in drafts("stackexchange", include=("chess",))] == ["2"]
-    assert [draft.publisher_id for draft in drafts("stackexchange", include=("psychology",))] == ["3", "6"]
+    assert [conversation.publisher_id for conversation in conversations("stackexchange")] == ["0", "3", "4", "5", "6"]
+    assert [conversation.publisher_id for conversation in conversations("stackexchange", include=("chess",))] == ["2"]
+    assert [conversation.publisher_id for conversation in conversations("stackexchange", include=("psychology",))] == [
+        "3",
+        "6",
+    ]
     with pytest.raises(DataError, match=r"has none of the sites biology\.meta"):
-        drafts("stackexchange", include=("biology.meta",))
+        conversations("stackexchange", include=("biology.meta",))
 
 
 def test_the_files_of_other_sites_are_not_opened(write: Any, data: Path) -> None:
     write(BIOLOGY, lines(row()))
     write(f"{ROOT}/chess.stackexchange.com/a.parquet", b"broken")
     folder = DataFolder(Source(str(data)))
-    assert len(list(read(folder, "stackexchange", Form("letters")))) == 1
+    assert len(list(read(folder, "stackexchange", ReadOptions("letters")))) == 1
     assert folder.opened == [BIOLOGY]
 
 
-def test_a_row_of_another_site_than_its_folder_is_rejected_and_a_renamed_site_is_not(write: Any, drafts: Any) -> None:
+def test_a_row_of_another_site_than_its_folder_is_rejected_and_a_renamed_site_is_not(
+    write: Any, conversations: Any
+) -> None:
     write(f"{ROOT}/psychology.stackexchange.com/a.jsonl", lines(row(1, "cogsci"), row(2, "chess")))
-    renamed, other = drafts("stackexchange")
-    assert isinstance(renamed, Draft)
+    renamed, other = conversations("stackexchange")
+    assert isinstance(renamed, Conversation)
     assert other == ("rejected", "the record's URL is of another site than its folder")
 
 
-def test_without_urls_the_folder_says_the_site_and_the_page(write: Any, drafts: Any) -> None:
+def test_without_urls_the_folder_says_the_site_and_the_page(write: Any, conversations: Any) -> None:
     write(BIOLOGY, lines(row(metadata=None, answers=[answer(author=None)])))
-    (draft,) = drafts("stackexchange")
-    assert draft.licence == "CC BY-SA 4.0; https://biology.stackexchange.com/questions/5"
+    (conversation,) = conversations("stackexchange")
+    assert conversation.licence == "CC BY-SA 4.0; https://biology.stackexchange.com/questions/5"
 
 
 @pytest.mark.parametrize(
@@ -118,12 +127,12 @@ def test_without_urls_the_folder_says_the_site_and_the_page(write: Any, drafts: 
     ],
 )
 def test_a_broken_record_is_a_reject_and_the_rest_goes_on(
-    write: Any, drafts: Any, changes: dict[str, Any], reason: str
+    write: Any, conversations: Any, changes: dict[str, Any], reason: str
 ) -> None:
     write(BIOLOGY, lines(row(**changes), row()) + "[1]\n{")
-    first, second, *others = drafts("stackexchange")
+    first, second, *others = conversations("stackexchange")
     assert first == ("rejected", reason)
-    assert isinstance(second, Draft)
+    assert isinstance(second, Conversation)
     assert others == [("rejected", "the record is not a JSON object"), ("rejected", "the line is not valid JSON")]
 
 
@@ -133,27 +142,29 @@ def pair(qid: int, site: str = "biology") -> dict[str, Any]:
     return made
 
 
-def test_of_a_pair_the_better_answer_is_taken_as_it_stands(write: Any, drafts: Any) -> None:
+def test_of_a_pair_the_better_answer_is_taken_as_it_stands(write: Any, conversations: Any) -> None:
     write("paired/data/finetune/train-0.parquet", parquet(pair(1), pair(2, "chess"), pair(3, "biology.meta")))
-    (draft,) = drafts("stackexchange", layout="huggingface", path="paired")
-    assert draft.exchanges == (Exchange("Why *x*?\n\n```\na <b>\n```", "Better: `x`."),)
-    assert draft.licence == "CC BY-SA 4.0; https://biology.stackexchange.com/questions/1"
-    found = drafts("stackexchange", layout="huggingface", path="paired", include=("any",))
-    assert [draft.publisher_id for draft in found] == ["1", "2"]
+    (conversation,) = conversations("stackexchange", layout="huggingface", path="paired")
+    assert conversation.exchanges == (Exchange("Why *x*?\n\n```\na <b>\n```", "Better: `x`."),)
+    assert conversation.licence == "CC BY-SA 4.0; https://biology.stackexchange.com/questions/1"
+    found = conversations("stackexchange", layout="huggingface", path="paired", include=("any",))
+    assert [conversation.publisher_id for conversation in found] == ["1", "2"]
 
 
 def test_the_real_pairs_show_no_site_so_they_are_read_only_if_asked_for(real_data: Path) -> None:
     folder = DataFolder(Source(str(real_data / "raw/stackexchange")))
     path = "stack_exchange_paired_tiny.json"
-    refused = list(read(folder, path, Form("letters")))
+    refused = list(read(folder, path, ReadOptions("letters")))
     assert {getattr(reject, "reason", "") for reject in refused} == {"the record does not show which site it is from"}
     found = [
-        record.value for record in read(folder, path, Form("letters", include=("any",))) if isinstance(record, Record)
+        record.value
+        for record in read(folder, path, ReadOptions("letters", include=("any",)))
+        if isinstance(record, Record)
     ]
     # 25 pairs of 8 questions, all from Stack Overflow; different pairs of a question often share the better answer.
     assert (len(refused), len(found)) == (25, 25)
-    assert len({draft.question for draft in found}) == 8
-    assert {draft.licence for draft in found} == {""}
+    assert len({conversation.question for conversation in found}) == 8
+    assert {conversation.licence for conversation in found} == {""}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +172,7 @@ def test_the_real_pairs_show_no_site_so_they_are_read_only_if_asked_for(real_dat
     ['<!DOCTYPE a [<!ENTITY l SYSTEM "file:///etc/hostname">]>', '<!DOCTYPE a [<!ENTITY l "ha"><!ENTITY m "&l;&l;">]>'],
     ids=["external entity", "entity of entities"],
 )
-def test_entities_of_the_author_stay_as_they_were_written(write: Any, drafts: Any, beginning: str) -> None:
+def test_entities_of_the_author_stay_as_they_were_written(write: Any, conversations: Any, beginning: str) -> None:
     write(BIOLOGY, lines(row(question=f"{beginning}<p>Why &l; &m;?</p>")))
-    (draft,) = drafts("stackexchange")
-    assert draft.question.endswith("Why &l; &m;?")
+    (conversation,) = conversations("stackexchange")
+    assert conversation.question.endswith("Why &l; &m;?")

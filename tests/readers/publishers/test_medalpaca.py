@@ -9,7 +9,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record
-from med42lib.readers.publishers.medalpaca import Row, read_medalpaca
+from med42lib.readers.publishers.medalpaca import MedAlpacaRow, read_medalpaca
 from med42lib.store.artifacts import Source
 
 
@@ -25,7 +25,7 @@ def rows(tmp_path: Path) -> Callable[[str, str | bytes], list[Any]]:
 
 def test_a_list_json_lines_and_parquet_give_the_same_rows(rows: Any, tmp_path: Path) -> None:
     row = '{"instruction": null, "input": "What is X?", "output": "It is Y."}'
-    expected = [Row("", "What is X?", "It is Y.")]
+    expected = [MedAlpacaRow("", "What is X?", "It is Y.")]
     assert rows("list.json", f"[\n{row}\n]") == expected
     assert rows("lines.json", f"{row}\n") == expected
     assert rows("lines.jsonl", f"{row}\n") == expected
@@ -47,7 +47,7 @@ def test_a_list_json_lines_and_parquet_give_the_same_rows(rows: Any, tmp_path: P
 )
 def test_a_broken_row_is_a_reject_and_the_rest_goes_on(rows: Any, row: str, reason: str) -> None:
     good = '{"input": "X", "output": "Y"}'
-    assert rows("rows.json", f"[{row}, {good}]") == [reason, Row("", "X", "Y")]
+    assert rows("rows.json", f"[{row}, {good}]") == [reason, MedAlpacaRow("", "X", "Y")]
 
 
 def test_a_list_that_was_cut_fails(rows: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.store.s3 import make_client
+from med42lib.store.backends.s3 import make_client
 from med42lib.train.job import Failure, TrainingJob
 from tests.conftest import REPOSITORY
 from tests.s3_server import free_ports

@@ -1,0 +1,1 @@
+"""What tells people and programs about the data set."""

@@ -1,0 +1,161 @@
+"""The mixture beside the paper's Table A1, for people (`mixture.md`) and for spreadsheets (`mixture.csv`)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from med42lib.assemble.documents.markdown import bold, markdown_table
+from med42lib.core.markdown import escape_markdown
+from med42lib.core.printable import one_line
+from med42lib.formats.mixture_table import MixtureLine, MixtureRow, MixtureTable, mixture_table, signed, two_decimals
+
+_COUNTS = {
+    "read": "Read",
+    "rejected": "Rejected",
+    "excluded": "Excluded",
+    "too_short": "Too short",
+    "too_long": "Too long",
+    "duplicates": "Duplicates",
+    "duplicates_across_sources": "Also in another source",
+    "kept": "Usable",
+    "target_rows": "Target",
+    "sampled": "Taken",
+    "repeated": "of these repeats",
+}
+_ALWAYS = {"read", "kept", "target_rows", "sampled"}
+_CSV_TITLES = (
+    *("kind", "name", "title", "paper_examples", "paper_percent", "examples", "percent"),
+    *("difference_examples", "difference_points", "why", "paper_origin"),
+)
+NOT_COMPARED = "Near-duplicates were not looked for."
+
+
+def mixture_markdown(rows: Sequence[MixtureRow], near_duplicates: str = "") -> str:
+    """Write the whole account of the mixture.
+
+    Args:
+        rows: The rows of `mixture.json`.
+        near_duplicates: What was found of them, in a sentence; empty if they were not looked for.
+    """
+    table = mixture_table(rows)
+    parts = [
+        "# The training mixture",
+        f"{table.num_examples:,} examples from {len(rows)} source{'' if len(rows) == 1 else 's'}.",
+        f"## {'Beside the Table A1 of the paper' if table.is_papers else 'Sources'}",
+        table_a1(table),
+        table.general_share(),
+        "## From records read to examples taken",
+        counts_table(rows),
+        _COUNTS_NOTE,
+        *_reasons(rows),
+        "## Near-duplicates",
+        near_duplicates or NOT_COMPARED,
+        *_origins(table),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+_COUNTS_NOTE = (
+    "Rejected: broken records. Excluded: sound records that must not be used, such as official test questions. "
+    "Duplicates: rows of the source that say the same but for case and white space. Every record set aside is in "
+    "`rejects.jsonl` with file, line and reason; the files read are in `mixture.json` with their SHA-256."
+)
+
+
+def table_a1(table: MixtureTable) -> str:
+    """Write the mixture's table in Markdown, with the paper's numbers beside ours.
+
+    If the mixture is not the paper's, the paper's counts come last, and are not compared.
+    """
+    if table.is_papers:
+        compared = [_compared(line) for line in table.lines]
+        return markdown_table(
+            "lrrrrrrl", ("Source", "Table A1", "%", "Here", "%", "Difference", "Points", "Why"), compared
+        )
+    note = "The last column is what the paper took of sources of these names; this mixture is not the paper's."
+    lines = [_for_orientation(line) for line in table.lines]
+    written = markdown_table("lrrlr", ("Source", "Examples", "%", "Why", "The paper's Table A1"), lines)
+    return f"{written}\n\n{note}"
+
+
+def _compared(line: MixtureLine) -> tuple[str, ...]:
+    here = (f"{line.examples:,}", two_decimals(line.share))
+    if line.paper is None or line.paper_share is None or line.points is None:
+        return (_bold(line), "", "", *here, "", "", line.why)
+    difference = (signed(f"{line.examples - line.paper:,}"), signed(two_decimals(line.points)))
+    return (_bold(line), _paper(line), two_decimals(line.paper_share), *here, *difference, line.why)
+
+
+def _for_orientation(line: MixtureLine) -> tuple[str, ...]:
+    return (_bold(line), f"{line.examples:,}", two_decimals(line.share), line.why, _paper(line))
+
+
+def _bold(line: MixtureLine) -> str:
+    return line.title if line.kind == "source" else bold(line.title)
+
+
+def _paper(line: MixtureLine) -> str:
+    return "" if line.paper is None else f"{line.paper:,}"
+
+
+def counts_table(rows: Sequence[MixtureRow]) -> str:
+    """Write what became of each source's records in Markdown; columns of zeros are left out."""
+    counts = {key: title for key, title in _COUNTS.items() if key in _ALWAYS or any(row[key] for row in rows)}
+    lines = [(row["title"], *(f"{row[key]:,}" for key in counts)) for row in rows]
+    total = (bold("Total"), *(f"{sum(row[key] for row in rows):,}" for key in counts))
+    return markdown_table("l" + "r" * len(counts), ("Source", *counts.values()), [*lines, total])
+
+
+def _reasons(rows: Sequence[MixtureRow]) -> list[str]:
+    """List why records were rejected or excluded, the commonest reason of each source first."""
+    lines = [
+        f"- {escape_markdown(row['title'])}: {count:,} {kind}, {escape_markdown(reason)}"
+        for row in rows
+        for kind in ("rejected", "excluded")
+        for reason, count in _commonest(row[f"{kind}_by_reason"])
+    ]
+    return ["## Why records were set aside", "\n".join(lines)] if lines else []
+
+
+def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def _origins(table: MixtureTable) -> list[str]:
+    if not table.is_papers:
+        return []
+    lines = [
+        f"- {escape_markdown(line.title)}, {line.paper:,}: {escape_markdown(line.origin)}"
+        for line in table.sources
+        if line.paper
+    ]
+    return [
+        "## How the paper seems to have come to its counts",
+        "The paper gives the counts alone; the rest is inferred from the sizes of the sources.",
+        "\n".join(lines),
+    ]
+
+
+def mixture_csv(rows: Sequence[MixtureRow]) -> str:
+    """Write the table for spreadsheets; what is compared with nothing is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_TITLES)
+    table = mixture_table(rows)
+    writer.writerows(_csv_row(line, compared=table.is_papers) for line in table.lines)
+    return text.getvalue()
+
+
+def _csv_row(line: MixtureLine, *, compared: bool) -> list[Any]:
+    differences = [line.difference, _percent(line.points)] if compared else [None, None]
+    paper = [line.paper, _percent(line.paper_share)]
+    here = [line.examples, _percent(line.share)]
+    name, title, why, origin = map(one_line, (line.name, line.title, line.why, line.origin))
+    return [line.kind, name, title, *paper, *here, *differences, why, origin]
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else two_decimals(share)

@@ -1,0 +1,1 @@
+"""An external sort: spill each source sorted, choose rows by their keys, merge."""

@@ -1,0 +1,1 @@
+"""Reading every source into sorted runs of rows."""

@@ -1,0 +1,1 @@
+"""The command line: `med42 run`, `stage`, `plan`, `inspect`."""

@@ -1,0 +1,77 @@
+"""The `med42` command: its own subcommands, and those that installed packages add."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from types import FrameType
+
+from med42lib import __version__
+from med42lib.commands.command import ENTRY_POINT_GROUP, Command
+from med42lib.commands.inspection import INSPECT
+from med42lib.commands.plan import PLAN
+from med42lib.commands.stage import STAGE
+from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
+from med42lib.core.log import log, safe_message, set_up_logging
+from med42lib.core.process import children_import_nothing_from_here
+
+logger = log("med42")
+
+DESCRIPTION = "Fine-tune a medical language model, and know whether the numbers can be trusted."
+EPILOG = """\
+start here:
+  med42 run pipelines/specs/demo.yaml              the whole run on this machine, in minutes
+  med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
+  med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
+  med42 plan SPEC                                  sizes and memory before anything is spent
+  med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
+  mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
+
+exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
+process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 172 object store unreachable (worth a retry)
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
+    set_up_logging()
+    children_import_nothing_from_here()
+    signal.signal(signal.SIGTERM, _on_terminate)
+    arguments = _parser(_commands()).parse_args(argv)
+    try:
+        return int(arguments.command.run(arguments))
+    except Med42Error as error:
+        print(f"\nerror: {safe_message(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on: finished stages are kept", file=sys.stderr)
+        return INTERRUPTED_EXIT_CODE
+    except Exception:
+        logger.exception("this is a bug of ours; please report it with these lines:")
+        return Med42Error.exit_code
+
+
+def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED_EXIT_CODE)
+
+
+def _commands() -> list[Command]:
+    added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
+    return [*added, PLAN, STAGE, INSPECT]
+
+
+def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("med42", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"med42 {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in commands:
+        sub = subparsers.add_parser(
+            command.name, help=command.summary, description=command.description, formatter_class=raw
+        )
+        command.add_arguments(sub)
+        sub.set_defaults(command=command)
+    return parser

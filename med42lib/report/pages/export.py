@@ -1,0 +1,148 @@
+"""The numbers for programs: results.csv, summary.json, and metrics.
+
+Neither file holds times or addresses, so two runs with the same scores write the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.printable import one_line
+from med42lib.report.estimates import Estimate
+from med42lib.report.pages.view import Evidence
+from med42lib.report.results.contamination import Contamination, ThresholdRow
+from med42lib.report.results.scores import SUBSETS
+from med42lib.report.results.table import Accuracy, Difference, Results
+
+CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high")
+
+
+def write_csv(path: Path, results: Results) -> int:
+    """Write one row per benchmark (and average), model and subset; shares in [0, 1], empty where there are no items.
+
+    Returns:
+        The number of rows below the heading.
+    """
+    rows = [_csv_row(key, results.accuracies[key]) for key in results.accuracies]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(CSV_COLUMNS)
+        writer.writerows(rows)
+    return len(rows)
+
+
+def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
+    """Write every number of the report as JSON."""
+    results = evidence.results
+    document = {
+        "confidence": confidence,
+        "models": {model.name: model.method for model in results.models},
+        "groups": {group.key: list(group.benchmarks) for group in results.groups},
+        "accuracy": _by_group(results, _accuracies),
+        "difference": _by_group(results, _differences),
+        "change_without_contaminated": _by_group(results, _changes),
+        "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
+        "contamination": _contamination(evidence.contamination, evidence.thresholds),
+        "recipe": [
+            {"setting": c.label, "method": c.method, "paper": c.paper, "here": c.here, "departs": c.departs}
+            for c in evidence.recipe
+        ],
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def metric_values(results: Results) -> Iterator[tuple[str, float]]:
+    """Name the headline numbers, to be recorded as metrics: accuracies, and differences with their intervals' ends."""
+    for (group, model, subset), accuracy in results.accuracies.items():
+        if accuracy.estimate is not None:
+            yield f"accuracy/{subset}/{group}/{model}", accuracy.estimate.value
+    for (group, first, second, subset), difference in results.differences.items():
+        if difference.estimate is not None:
+            name = f"{subset}/{group}/{first}-{second}"
+            yield f"difference/{name}", difference.estimate.value
+            yield f"difference_low/{name}", difference.estimate.low
+            yield f"difference_high/{name}", difference.estimate.high
+
+
+def _csv_row(key: tuple[str, str, str], accuracy: Accuracy) -> list[object]:
+    numbers = _ends(accuracy.estimate)
+    correct = "" if accuracy.correct is None else accuracy.correct
+    return [
+        *map(one_line, key),
+        accuracy.n,
+        correct,
+        *("" if number is None else f"{number:.6f}" for number in numbers),
+    ]
+
+
+def _ends(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if estimate is None else (estimate.value, estimate.low, estimate.high)
+
+
+def _named_ends(estimate: Estimate | None) -> dict[str, float | None]:
+    return dict(zip(("value", "low", "high"), _ends(estimate), strict=True))
+
+
+def _by_group(results: Results, part: Callable[[Results, str], Any]) -> dict[str, Any]:
+    return {group.key: part(results, group.key) for group in results.groups}
+
+
+def _accuracies(results: Results, group: str) -> dict[str, Any]:
+    return {
+        model.name: {
+            subset: {"n": found.n, "correct": found.correct, **_named_ends(found.estimate)}
+            for subset in SUBSETS
+            for found in (results.accuracies[group, model.name, subset],)
+        }
+        for model in results.models
+    }
+
+
+def _differences(results: Results, group: str) -> dict[str, Any]:
+    return {
+        f"{first}-{second}": {
+            subset: _difference(results.differences[group, first, second, subset]) for subset in SUBSETS
+        }
+        for first, second in results.comparisons
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    counts = difference.counts
+    return {
+        "n": difference.n,
+        **_named_ends(difference.estimate),
+        "first_only": counts.first_only if counts else None,
+        "second_only": counts.second_only if counts else None,
+        "p": difference.p_value,
+        "p_holm": difference.adjusted_p_value,
+    }
+
+
+def _changes(results: Results, group: str) -> dict[str, Any]:
+    models = {model.name: _named_ends(results.changes[group, model.name]) for model in results.models}
+    gains = {f"{a}-{b}": _named_ends(results.gain_changes[group, a, b]) for a, b in results.comparisons}
+    return models | gains
+
+
+def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow, ...]) -> dict[str, Any]:
+    return {
+        "threshold": contamination.threshold,
+        "benchmarks": {
+            share.benchmark: {"items": share.num_items, "contaminated": share.num_contaminated}
+            for share in contamination.benchmarks
+        },
+        "sources": {s.source: {"pairs": s.num_pairs, "items": s.num_items} for s in contamination.sources},
+        "by_threshold": [
+            {
+                "threshold": row.threshold,
+                "contaminated": row.num_contaminated,
+                **{model: _named_ends(accuracy.estimate) for model, accuracy in row.accuracies.items()},
+            }
+            for row in thresholds
+        ],
+    }

@@ -1,0 +1,181 @@
+"""The tables of how the run was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from med42lib.formats.packed import PackInfo
+from med42lib.report.formats import MISSING, display_name, duration, percent, setting, whole
+from med42lib.report.pages.recipe import NOT_RECORDED
+from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
+from med42lib.report.provenance.models import Model
+from med42lib.report.provenance.record import FinishedStage, Provenance, TrainingRecord
+from med42lib.report.results.baselines import Baseline
+
+_MIXTURE_COUNTS = {
+    "read": "Read",
+    "rejected": "Rejected",
+    "excluded": "Excluded",
+    "duplicates": "Duplicates",
+    "kept": "Usable",
+    "target": "Target",
+    "sampled": "Taken",
+}
+
+
+def mixture_table(provenance: Provenance) -> Table:
+    """Tabulate what each training source gave, and its share of the mixture (as Table A1)."""
+    counts = [key for key in _MIXTURE_COUNTS if any(key in row for row in provenance.mixture)]
+    total = provenance.num_examples
+    rows = []
+    for row in provenance.mixture:
+        share = percent(row["sampled"] / total) if total else MISSING
+        rows.append(
+            plain_row(provenance.source_title(row["source"]), *(setting(row.get(key)) for key in counts), share)
+        )
+    sums = [sum(row.get(key, 0) for row in provenance.mixture) if key != "target" else None for key in counts]
+    rows.append(plain_row("Total", *(setting(value) for value in sums), percent(1.0), summary=True))
+    return Table(
+        caption="The training mixture, in examples",
+        columns=(*text_columns("Source"), *number_columns([*(_MIXTURE_COUNTS[key] for key in counts), "Share, %"])),
+        rows=tuple(rows),
+    )
+
+
+def packing_table(info: PackInfo) -> Table:
+    """Tabulate how the examples became training sequences."""
+    loss_share = info.num_response_tokens / info.num_tokens
+    facts = {
+        "Policy": setting(info.policy),
+        "Tokens per chunk": whole(info.chunk_length),
+        "Chunks": whole(info.num_chunks),
+        "Examples": whole(info.num_examples),
+        "Tokens": f"{whole(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
+        "Tokens with loss (responses)": f"{whole(info.num_response_tokens)} ({percent(loss_share)} %)",
+        "Examples left out / cut off": f"{whole(info.num_dropped)} / {whole(info.num_truncated)}",
+    }
+    return _fact_table("Packing", facts)
+
+
+def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:
+    """Tabulate what each fine-tune took and where its loss ended."""
+    records = [training[model.name] for model in models]
+    lines = {
+        "Trainable parameters": [_trainable(record) for record in records],
+        "Optimiser steps": [_recorded(record.recipe.get("num_steps")) for record in records],
+        "Tokens seen": [_recorded(record.recipe.get("num_tokens")) for record in records],
+        "of these with loss": [_recorded(record.recipe.get("num_response_tokens")) for record in records],
+        "Processes": [_recorded(record.recipe.get("world_size")) for record in records],
+        "Loss, first step": [_loss(record.first_loss) for record in records],
+        "Loss, last tenth": [_loss(record.final_loss) for record in records],
+        "Tokens per second, median": [_recorded(record.tokens_per_second) for record in records],
+        "Time": [_time(record.train_seconds) for record in records],
+    }
+    return _table_by_model("Training", models, lines)
+
+
+def settings_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:
+    """Tabulate every setting that the fine-tunes recorded; what is not equal in all of them is bold."""
+    found = [dict(_leaves(training[model.name].settings)) for model in models]
+    names = list(dict.fromkeys(name for settings in found for name in settings))
+    lines = {name.replace("_", " "): [settings.get(name, MISSING) for settings in found] for name in names}
+    return _table_by_model("Settings of the fine-tunes; bold where they differ", models, lines, mark_differences=True)
+
+
+def _leaves(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", setting(value)
+
+
+def _table_by_model(
+    caption: str, models: Sequence[Model], lines: Mapping[str, Sequence[str]], *, mark_differences: bool = False
+) -> Table:
+    rows = []
+    for name, values in lines.items():
+        strong = mark_differences and len(set(values)) > 1
+        rows.append(TableRow((Cell(name), *(Cell(value, strong=strong) for value in values))))
+    titles = [model.title for model in models]
+    return Table(caption, (*text_columns(""), *number_columns(titles)), tuple(rows))
+
+
+def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> Table:
+    """Tabulate how each benchmark was scored, and what knowing nothing would score."""
+    rows = []
+    for name, summary in provenance.scoring.items():
+        baseline = baselines.get(name)
+        rows.append(
+            plain_row(
+                display_name(name),
+                whole(summary.get("items")),
+                setting(summary.get("scoring")),
+                setting(summary.get("normalise")),
+                setting(summary.get("prompt")),
+                percent(baseline.chance if baseline else None),
+                percent(baseline.constant if baseline else None),
+            )
+        )
+    return Table(
+        caption="How the benchmarks were scored",
+        columns=(
+            *text_columns("Benchmark"),
+            Column("n"),
+            *text_columns("Scored", "Divided by", "Prompt"),
+            *number_columns(["Guessing, %", "One answer always, %"]),
+        ),
+        rows=tuple(rows),
+        note=(
+            "letters: the options are shown and their letters are scored; texts: the options are hidden and their "
+            "whole texts are scored. The two are not comparable. med42: the prompt format of training; plain: "
+            "lm-eval's."
+        ),
+    )
+
+
+def stage_table(stages: tuple[FinishedStage, ...]) -> Table:
+    """Tabulate the stages behind the report in their order, with time and content."""
+    rows = [
+        plain_row(s.name, duration(s.seconds), whole(s.rows), s.digest[:12], s.created_at[:16].replace("T", " "))
+        for s in stages
+    ]
+    total = sum(stage.seconds for stage in stages)
+    rows.append(plain_row("Total", duration(total), "", "", "", summary=True))
+    return Table(
+        caption="Stages, with the time each took when it last ran",
+        columns=(*text_columns("Stage"), *number_columns(["Time", "Rows"]), *text_columns("Content", "Finished (UTC)")),
+        rows=tuple(rows),
+        note="Content: the first 12 digits of the SHA-256 that names the stage's (first) output.",
+    )
+
+
+def version_table(versions: Mapping[str, str]) -> Table:
+    """Tabulate the versions of what the stages ran with."""
+    return _fact_table("Versions", versions)
+
+
+def _fact_table(caption: str, facts: Mapping[str, str]) -> Table:
+    rows = tuple(plain_row(name, value) for name, value in facts.items())
+    return Table(caption, (*text_columns(""), *number_columns([""])), rows)
+
+
+def _recorded(value: float | None) -> str:
+    return NOT_RECORDED if value is None else whole(value)
+
+
+def _loss(value: float | None) -> str:
+    return NOT_RECORDED if value is None else f"{value:.3f}"
+
+
+def _time(seconds: float | None) -> str:
+    return NOT_RECORDED if seconds is None else duration(seconds)
+
+
+def _trainable(record: TrainingRecord) -> str:
+    if record.trainable_parameters is None:
+        return NOT_RECORDED
+    if not record.total_parameters:
+        return whole(record.trainable_parameters)
+    share = record.trainable_parameters / record.total_parameters
+    return f"{whole(record.trainable_parameters)} ({share * 100:.3g} %)"

@@ -1,0 +1,59 @@
+"""The templates: one page that needs nothing else, and the same in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from med42lib.core import markdown
+from med42lib.core.printable import printable
+from med42lib.report import formats
+from med42lib.report.pages.view import View
+
+TEMPLATES = Path(__file__).parent / "templates"
+_FILTERS = {
+    "display_name": formats.display_name,
+    "whole": formats.whole,
+    "percent": formats.percent,
+    "percent_of": formats.percent_of,
+}
+
+
+def render_html(view: View) -> str:
+    """Write the page: style, figures and text in one file, every value escaped."""
+    return _render(_environment(_seen), "report.html.j2", view)
+
+
+def render_markdown(view: View) -> str:
+    """Write the report in Markdown, every value escaped."""
+    return _render(_environment(escape_markdown), "report.md.j2", view)
+
+
+def _seen(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def escape_markdown(value: object) -> Markup:
+    """Escape what Markdown would read as its own, and put the text on one line; `Markup` passes as it is."""
+    return value if isinstance(value, Markup) else Markup(markdown.escape_markdown(str(value)))
+
+
+def _environment(finalize: Callable[[object], object]) -> Environment:
+    # With autoescape, what macros return is Markup; so `finalize` meets each value once, and no macro's output.
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=finalize,
+    )
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+def _render(environment: Environment, name: str, view: View) -> str:
+    return str(environment.get_template(name).render(view=view))

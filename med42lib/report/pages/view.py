@@ -1,0 +1,173 @@
+"""Everything the report shows, in one object that the templates read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from med42lib.formats.contamination import Pair
+from med42lib.formats.models import BASE
+from med42lib.report.config import ReportConfig
+from med42lib.report.pages.figures import NARROW_PIXELS, WIDE_PIXELS, ForestPlot, LossPlot, forest_plot, loss_plot
+from med42lib.report.pages.paper_mixture import paper_mixture_table
+from med42lib.report.pages.provenance_tables import (
+    mixture_table,
+    packing_table,
+    scoring_table,
+    settings_table,
+    stage_table,
+    training_table,
+    version_table,
+)
+from med42lib.report.pages.recipe import METHODS, SettingComparison, recipe_table
+from med42lib.report.pages.result_tables import (
+    accuracy_table,
+    contamination_table,
+    difference_table,
+    leaked_table,
+    source_table,
+    threshold_table,
+)
+from med42lib.report.pages.tables import Table
+from med42lib.report.provenance.record import Provenance
+from med42lib.report.results.baselines import Baseline
+from med42lib.report.results.contamination import Contamination, ThresholdRow
+from med42lib.report.results.headline import Answer, make_answers
+from med42lib.report.results.overlap import Segment, shared_segments
+from med42lib.report.results.table import OVERALL, Results
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that was computed, before it is laid out."""
+
+    results: Results
+    contamination: Contamination
+    thresholds: tuple[ThresholdRow, ...]
+    baselines: Mapping[str, Baseline]
+    provenance: Provenance
+    recipe: tuple[SettingComparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPair:
+    """A contaminated pair with the words that its texts share marked, and its training source's title."""
+
+    pair: Pair
+    source: str
+    item: tuple[Segment, ...]
+    example: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the templates read. Tables are numbered in the order in which they stand here."""
+
+    title: str
+    confidence: float
+    evidence: Evidence
+    findings: tuple[Answer, ...]
+    tables: Mapping[str, Table]
+    forests: tuple[ForestPlot, ForestPlot]
+    losses: tuple[LossPlot | None, LossPlot | None]
+    pairs: tuple[ShownPair, ...]
+
+    @property
+    def num_scored(self) -> int:
+        """Count the scored questions."""
+        return self.evidence.results.accuracies[OVERALL, BASE, "all"].n
+
+    @property
+    def num_clean(self) -> int:
+        """Count the scored questions that are not contaminated."""
+        return self.evidence.results.accuracies[OVERALL, BASE, "clean"].n
+
+    @property
+    def num_benchmarks(self) -> int:
+        """Count the benchmarks."""
+        return sum(not group.is_summary for group in self.evidence.results.groups)
+
+    @property
+    def subjects(self) -> str:
+        """Name the models in a sentence: "The base model, full fine-tuning and LoRA"."""
+        *others, last = [model.subject for model in self.evidence.results.models]
+        text = f"{', '.join(others)} and {last}" if others else last
+        return text[:1].upper() + text[1:]
+
+    def number(self, table: str) -> int:
+        """Give a table's number, from 1."""
+        return list(self.tables).index(table) + 1
+
+
+def make_view(config: ReportConfig, evidence: Evidence) -> View:
+    """Lay out tables, figures and sentences."""
+    chances = {key: baseline.chance for key, baseline in evidence.baselines.items()}
+    training = evidence.provenance.training
+    losses = {model: training[model.name].losses for model in evidence.results.models if model.name in training}
+    wide, narrow = (
+        (
+            forest_plot(evidence.results, chances, subset=evidence.results.main_subset, width=width),
+            loss_plot(losses, width=width),
+        )
+        for width in (WIDE_PIXELS, NARROW_PIXELS)
+    )
+    return View(
+        title=config.title,
+        confidence=config.confidence,
+        evidence=evidence,
+        findings=make_answers(evidence.results, confidence=config.confidence),
+        tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
+        forests=(wide[0], narrow[0]),
+        losses=(wide[1], narrow[1]),
+        pairs=tuple(_shown(pair, evidence.provenance) for pair in evidence.contamination.shown),
+    )
+
+
+def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]:
+    results, contamination = evidence.results, evidence.contamination
+    any_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n > 0
+    subsets = ("all", "clean") if results.main_subset == "clean" else ("all",)
+    tables = {
+        "accuracy": accuracy_table(results, confidence=config.confidence, subsets=subsets),
+    }
+    if results.comparisons:
+        tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)
+    if results.comparisons and len(subsets) > 1:
+        tables["difference_all"] = difference_table(results, confidence=config.confidence, subset="all")
+    tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
+    if any_leaked:
+        tables["leaked"] = leaked_table(results, confidence=config.confidence)
+    if contamination.sources:
+        tables["sources"] = source_table(contamination, evidence.provenance)
+    if evidence.thresholds:
+        tables["thresholds"] = threshold_table(results, evidence.thresholds, used=contamination.threshold)
+    return tables
+
+
+def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
+    provenance = evidence.provenance
+    tuned = [model for model in evidence.results.models if model.name in provenance.training]
+    tables = {}
+    if evidence.recipe:
+        tables["recipe"] = recipe_table(evidence.recipe)
+    if {model.name for model in tuned} - (set(METHODS) if evidence.recipe else set()):
+        tables["settings"] = settings_table(tuned, provenance.training)
+    if tuned:
+        tables["training"] = training_table(tuned, provenance.training)
+    if provenance.mixture:
+        tables["mixture"] = mixture_table(provenance)
+        if (beside := paper_mixture_table(provenance)) is not None:
+            tables["table_a1"] = beside
+    tables["packing"] = packing_table(provenance.packing)
+    tables["scoring"] = scoring_table(provenance, evidence.baselines)
+    if provenance.stages:
+        tables["stages"] = stage_table(provenance.stages)
+    if provenance.versions:
+        tables["versions"] = version_table(provenance.versions)
+    return tables
+
+
+def _shown(pair: Pair, provenance: Provenance) -> ShownPair:
+    item, example = pair.item_text, pair.example_text
+    source = provenance.source_title(pair.source)
+    return ShownPair(pair, source, shared_segments(item, example), shared_segments(example, item))

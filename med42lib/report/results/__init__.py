@@ -1,0 +1,1 @@
+"""The numbers: scores, accuracies with intervals, differences, the paper beside ours."""

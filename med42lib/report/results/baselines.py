@@ -1,0 +1,52 @@
+"""What a model scores that knows nothing: by guessing, and by always choosing the same option."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from med42lib.formats.records import BenchmarkItem
+from med42lib.report.results.scores import Answers
+from med42lib.report.results.table import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Accuracies in [0, 1]: `chance` of a uniform guess, `constant` of the best single position or answer.
+
+    PubMedQA shows why the second is needed: with three answers, "yes" alone is right in 55.2 % of its test.
+    """
+
+    chance: float
+    constant: float
+
+
+def make_baselines(
+    answers: Answers, items: Mapping[str, BenchmarkItem], groups: Iterable[Group], subset: str
+) -> dict[str, Baseline]:
+    """Compute the baselines of each group on one of `SUBSETS`; groups without items there are left out."""
+    baselines = {}
+    for group in groups:
+        parts = [(name,) for name in group.benchmarks] if group.average else [group.benchmarks]
+        found = [_baseline(_chosen(answers, items, part, subset)) for part in parts]
+        known = [baseline for baseline in found if baseline is not None]
+        if known:
+            chance = sum(baseline.chance for baseline in known) / len(known)
+            baselines[group.key] = Baseline(chance, sum(b.constant for b in known) / len(known))
+    return baselines
+
+
+def _chosen(
+    answers: Answers, items: Mapping[str, BenchmarkItem], benchmarks: tuple[str, ...], subset: str
+) -> list[BenchmarkItem]:
+    selected = answers.selected(benchmarks, subset)
+    return [items[item_id] for item_id, chosen in zip(answers.item_ids, selected, strict=True) if chosen]
+
+
+def _baseline(items: list[BenchmarkItem]) -> Baseline | None:
+    if not items:
+        return None
+    chance = sum(1 / len(item.options) for item in items) / len(items)
+    most_common = Counter(item.gold for item in items).most_common(1)[0][1]
+    return Baseline(chance, most_common / len(items))

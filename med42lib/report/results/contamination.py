@@ -1,0 +1,142 @@
+"""What decontamination found: which items leaked, from which source, and how that depends on the threshold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
+from med42lib.formats.contamination import (
+    ADVICE,
+    CONTAMINATED_FILE,
+    NEAREST_FILE,
+    PAIRS_FILE,
+    SUMMARY_FILE,
+    Pair,
+    read_nearest,
+    read_pairs,
+)
+from med42lib.report.results.scores import Answers
+from med42lib.report.results.table import Accuracy, overall_clean
+from med42lib.store.artifacts import Source
+
+
+@dataclass(frozen=True, slots=True)
+class SourceShare:
+    """How much of the leak comes from one training source: pairs, and distinct items in them."""
+
+    source: str
+    num_pairs: int
+    num_items: int
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkShare:
+    """Items of a whole benchmark, scored or not, and how many of them are contaminated."""
+
+    benchmark: str
+    num_items: int
+    num_contaminated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contamination:
+    """What decontamination found.
+
+    `cosines` holds the flagged items, `nearest` the best match of every item; `shown` are some pairs, one for an
+    item, spread evenly from the most to the least similar.
+    """
+
+    threshold: float
+    cosines: Mapping[str, float]
+    nearest: Mapping[str, float]
+    benchmarks: tuple[BenchmarkShare, ...]
+    sources: tuple[SourceShare, ...]
+    shown: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRow:
+    """What is left, and how accurate the models are on it, if items above a cosine count as contaminated."""
+
+    threshold: float
+    num_contaminated: int
+    accuracies: Mapping[str, Accuracy]
+
+
+def read_contamination(source: Source, *, num_shown: int) -> Contamination:
+    """Read the output of decontaminate.
+
+    Raises:
+        DataError: If a file is missing or broken.
+    """
+    flagged = read_json(source.path(CONTAMINATED_FILE), ADVICE)
+    summary = read_json(source.path(SUMMARY_FILE), ADVICE)
+    sources, shown = _read_pairs(source.path(PAIRS_FILE), num_shown)
+    try:
+        return Contamination(
+            threshold=float(flagged["threshold"]),
+            cosines=dict(flagged["items"]),
+            nearest={item.item_id: float(item.cosine) for item in read_nearest(source.path(NEAREST_FILE))},
+            benchmarks=tuple(
+                BenchmarkShare(name, counts["items"], counts["contaminated"])
+                for name, counts in summary["benchmarks"].items()
+            ),
+            sources=sources,
+            shown=shown,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{source.address} is not an output of decontaminate ({error!r}); run it again") from error
+
+
+def spread(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:
+    """Choose `count` of the pairs, evenly from the most to the least similar, both ends included.
+
+    Four of ten (the best pair alone if only one is wanted):
+
+        rank     0 1 2 3 4 5 6 7 8 9
+        chosen   x     x     x     x
+    """
+    ranked = sorted(pairs, key=lambda pair: (-pair.cosine, pair.item_id))
+    count = min(count, len(ranked))
+    if count <= 1:
+        return tuple(ranked[:count])
+    return tuple(ranked[round(step * (len(ranked) - 1) / (count - 1))] for step in range(count))
+
+
+def sweep_thresholds(
+    answers: Answers, nearest: Mapping[str, float], thresholds: Iterable[float], confidence: float
+) -> tuple[ThresholdRow, ...]:
+    """Score the models without the items whose best match lies above each threshold.
+
+    Raises:
+        DataError: If a scored item has no best match.
+    """
+    missing = next((item_id for item_id in answers.item_ids if item_id not in nearest), None)
+    if missing is not None:
+        raise DataError(f"{NEAREST_FILE} has no best match for the item {missing!r}; {ADVICE}")
+    cosines = np.array([nearest[item_id] for item_id in answers.item_ids])
+    rows = []
+    for threshold in sorted(thresholds):
+        contaminated = cosines > threshold
+        accuracies = overall_clean(replace(answers, contaminated=contaminated), confidence)
+        rows.append(ThresholdRow(threshold, int(contaminated.sum()), accuracies))
+    return tuple(rows)
+
+
+def _read_pairs(path: Path, num_shown: int) -> tuple[tuple[SourceShare, ...], tuple[Pair, ...]]:
+    num_pairs: Counter[str] = Counter()
+    items_of: dict[str, set[str]] = {}
+    best: dict[str, Pair] = {}
+    for pair in read_pairs(path):
+        num_pairs[pair.source] += 1
+        items_of.setdefault(pair.source, set()).add(pair.item_id)
+        if pair.item_id not in best or pair.cosine > best[pair.item_id].cosine:
+            best[pair.item_id] = pair
+    shares = [SourceShare(source, count, len(items_of[source])) for source, count in num_pairs.items()]
+    return tuple(sorted(shares, key=lambda s: (-s.num_pairs, s.source))), spread(list(best.values()), num_shown)

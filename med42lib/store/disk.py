@@ -1,0 +1,50 @@
+"""A disk that gives or takes no file, as an error that names the place."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from med42lib.core.errors import DataError, StoreError, full_disk
+
+_CANNOT_BE_WRITTEN = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(errno.ELOOP, errno.EIO, errno.ESTALE, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP),
+)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a file that the system does not give into an error that names the place.
+
+    Raises:
+        DataError: If it cannot be read. That it is not there stays FileNotFoundError or NotADirectoryError.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or path} cannot be read: {error.strerror}; check the address and permissions"
+        ) from error
+
+
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into an error that names the place.
+
+    Raises:
+        NoSpaceError: If the disk or quota is full.
+        StoreError: If the place cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if no_space := full_disk(error, path):
+            raise no_space from error
+        if error.errno in _CANNOT_BE_WRITTEN:
+            raise StoreError(f"cannot write {path}: {error.strerror}; choose a --store you may write to") from error
+        raise

@@ -1,0 +1,1 @@
+"""MLflow: where it is, its client, and what a finished run becomes there."""

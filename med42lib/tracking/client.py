@@ -1,0 +1,344 @@
+"""MLflow: runs, metrics, artifacts and registered models. The one module that knows it.
+
+Everything is found by its tags before it is made, so that doing it again adds nothing, and what an interrupted
+attempt left is completed.
+
+A SQLite file has one process at a time (`tracking.alone_with`). A server has many, and nothing but names is unique
+there, so two processes may make the same run at the same moment. Which of the two counts is agreed in the store
+(`store.agreement`), and who made the other deletes it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from med42lib.core.errors import AccessError, TrackingError, full_disk
+from med42lib.core.log import redact
+from med42lib.store.agreement import agree
+from med42lib.store.base import Store
+from med42lib.store.manifest import METRICS_FILE
+from med42lib.store.scratch import attempt_folder
+from med42lib.tracking.address import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
+from med42lib.tracking.data_inputs import DataInput
+from med42lib.tracking.replay import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
+
+PARENT_TAG = "mlflow.parentRunId"
+_SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
+METRICS_PER_CALL = 1000
+# A call may hold 1 MB, and a value 6,000 characters of up to 6 bytes in JSON.
+PARAMS_PER_CALL = 20
+_DIGEST_CHARACTERS = 32
+_MAX_CHILDREN = 1000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run as it is made."""
+
+    name: str
+    start_ms: int
+    tags: dict[str, str]
+
+
+class Registry:
+    """One MLflow, at a database or a server."""
+
+    def __init__(self, address: str, store: Store) -> None:
+        """Open it.
+
+        Args:
+            address: That of MLflow.
+            store: Where those who make the same run agree on one.
+        """
+        # MLflow tells of every table it makes and every version it waits for.
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self.address, self._store = address, store
+        with self._translated():
+            if file := sqlite_file(address):
+                _make_whole(file)
+            self._client = MlflowClient(address)
+
+    def experiment(self, name: str) -> str:
+        """Find the experiment of that name, or make it; returns its id.
+
+        Raises:
+            TrackingError: If it was deleted; MLflow keeps the name of a deleted experiment taken.
+        """
+        with self._translated():
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                with _unless_there_now():
+                    self._client.create_experiment(name, artifact_location=artifacts_address(self.address))
+                found = self._client.get_experiment_by_name(name)
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"the MLflow experiment {name!r} was deleted; bring it back with `mlflow experiments restore "
+                f"--experiment-id {found.experiment_id}`, or set register.experiment to another name"
+            )
+        return str(found.experiment_id)
+
+    def record_run(
+        self,
+        experiment_id: str,
+        *,
+        digest: str,
+        name: str,
+        tags: Mapping[str, str],
+        records: Sequence[StageRecord],
+        report: StageRecord,
+    ) -> str:
+        """Make sure that a run is recorded: a parent with the report, and a child per stage.
+
+        Args:
+            experiment_id: The experiment it belongs to.
+            digest: What identifies the run.
+            name: The parent's name.
+            tags: The parent's tags, beside those this module sets.
+            records: The stages, in the order they ran.
+            report: Its files become the parent's artifacts, and its metrics the parent's too.
+
+        Returns:
+            The parent's run id.
+        """
+        with self._translated():
+            start_ms, end_ms = min(r.start_ms for r in records), max(r.end_ms for r in records)
+            wanted = NewRun(name, start_ms, {RUN_TAG: digest})
+            (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])
+            self._set_tags(parent, tags)
+            self._record_children(parent, records)
+            if not _finished(parent):
+                self._log_metrics(parent, report.metrics())
+                self._log_files(parent, report)
+                self._client.set_terminated(parent.info.run_id, "FINISHED", end_ms)
+            return str(parent.info.run_id)
+
+    def register_version(
+        self, model: str, *, source: str, run_id: str, tags: Mapping[str, str], description: str
+    ) -> str:
+        """Find the version with this source and these weights, or make it.
+
+        Args:
+            model: Name of the registered model; made if it does not exist.
+            source: URI of the folder with the `MLmodel` file; nothing is copied.
+            run_id: The run that the version belongs to.
+            tags: The version's tags; `WEIGHTS_TAG` names its weights.
+            description: The version's note.
+
+        Returns:
+            The version's number.
+        """
+        with self._translated():
+            if not self._client.search_registered_models(f"name = '{model}'"):
+                with _unless_there_now():
+                    self._client.create_registered_model(model)
+            version = self._find_version(model, source, tags[WEIGHTS_TAG])
+            if version is None:
+                made = self._client.create_model_version(
+                    model, source, run_id, tags=dict(tags), description=description, await_creation_for=0
+                )
+                version = self._find_version(model, source, tags[WEIGHTS_TAG]) or made
+                if version.version != made.version:
+                    self._client.delete_model_version(model, made.version)
+            for key, value in tags.items():
+                if version.tags.get(key) != value:
+                    self._client.set_model_version_tag(model, version.version, key, value)
+            if (version.description or "") != description:
+                self._client.update_model_version(model, version.version, description)
+            return str(version.version)
+
+    def set_alias(self, model: str, version: str, alias: str) -> None:
+        """Point the model's alias at a version, from wherever it points now."""
+        with self._translated():
+            if str(self._client.get_registered_model(model).aliases.get(alias)) != version:
+                self._client.set_registered_model_alias(model, alias, version)
+
+    def _runs(self, experiment_id: str, among: str, tag: str, wanted: Sequence[NewRun]) -> list[Run]:
+        """Find runs, and make those that are missing.
+
+        Args:
+            experiment_id: Where they are.
+            among: MLflow's filter for the runs to look at.
+            tag: The tag whose value tells these runs from one another.
+            wanted: What has to be there; one run is returned for each.
+        """
+        there: dict[str, list[Run]] = defaultdict(list)
+        for run in self._client.search_runs([experiment_id], among, max_results=_MAX_CHILDREN):
+            there[run.data.tags.get(tag, "")].append(run)
+        return [self._one_run(experiment_id, new, new.tags[tag], there[new.tags[tag]]) for new in wanted]
+
+    def _one_run(self, experiment_id: str, new: NewRun, value: str, found: Sequence[Run]) -> Run:
+        """Give the finished one of the runs found, or the one that everybody goes on with."""
+        for run in found:
+            if _finished(run):
+                return run
+        own = found[0] if found else self._create(experiment_id, new)
+        name = f"mlflow-run/{new.tags.get(PARENT_TAG, experiment_id)}/{value}"
+        agreed = agree(self._store, name, own.info.run_id, self._is_there)
+        if agreed == own.info.run_id:
+            return own
+        if not found:
+            self._client.delete_run(own.info.run_id)
+        return self._client.get_run(agreed)
+
+    def _create(self, experiment_id: str, new: NewRun) -> Run:
+        return self._client.create_run(experiment_id, start_time=new.start_ms, run_name=new.name, tags=new.tags)
+
+    def _is_there(self, run_id: str) -> bool:
+        """Say whether this MLflow has a run, and nobody deleted it."""
+        try:
+            return str(self._client.get_run(run_id).info.lifecycle_stage) == "active"
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+
+    def _find_version(self, model: str, source: str, weights: str) -> ModelVersion | None:
+        """Find the first version of these weights; numbers are the server's to give, one after the other."""
+        versions = self._client.search_model_versions(f"name = '{model}' and tags.`{WEIGHTS_TAG}` = '{weights}'")
+        same = (version for version in versions if version.source == source)
+        return min(same, key=lambda version: int(version.version), default=None)
+
+    def _record_children(self, parent: Run, records: Sequence[StageRecord]) -> None:
+        parent_id = parent.info.run_id
+        wanted = [NewRun(r.name, r.start_ms, {PARENT_TAG: parent_id, **r.tags()}) for r in records]
+        children = self._runs(parent.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent_id}'", KEY_TAG, wanted)
+        for child, record in zip(children, records, strict=True):
+            if not _finished(child):
+                self._record_stage(child, record)
+
+    def _record_stage(self, child: Run, record: StageRecord) -> None:
+        """Fill a child run and close it. MLflow keeps one of two equal points, so a second attempt doubles none."""
+        run_id = child.info.run_id
+        for params in _batches(record.params().items(), PARAMS_PER_CALL):
+            _write(partial(self._client.log_batch, run_id, params=[Param(key, value) for key, value in params]))
+        self._log_metrics(child, record.metrics())
+        if data := record.data():
+            _write(partial(self._client.log_inputs, run_id, [_dataset_input(entry) for entry in data]))
+        for output in record.outputs:
+            self._client.log_text(run_id, output.manifest.to_json(), f"{output.manifest.target}/manifest.json")
+        self._client.set_terminated(run_id, "FINISHED", record.end_ms)
+
+    def _log_metrics(self, run: Run, points: Iterable[MetricPoint]) -> None:
+        for batch in _batches(points, METRICS_PER_CALL):
+            metrics = [Metric(p.name, p.value, p.timestamp_ms, p.step) for p in batch]
+            _write(partial(self._client.log_batch, run.info.run_id, metrics=metrics))
+
+    def _log_files(self, run: Run, record: StageRecord) -> None:
+        for source in record.sources:
+            for entry in source.files:
+                if entry.path != METRICS_FILE:
+                    folder = str(PurePosixPath(entry.path).parent)
+                    path = str(source.path(entry.path))
+                    self._client.log_artifact(run.info.run_id, path, None if folder == "." else folder)
+
+    def _set_tags(self, run: Run, tags: Mapping[str, str]) -> None:
+        changed = [RunTag(key, value) for key, value in tags.items() if run.data.tags.get(key) != value]
+        if changed:
+            self._client.log_batch(run.info.run_id, tags=changed)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn MLflow's errors into ours.
+
+        Raises:
+            AccessError: If credentials are missing or rejected.
+            NoSpaceError: If the disk of a SQLite file is full.
+            TrackingError: If MLflow does not answer, or refuses for another reason.
+        """
+        try:
+            yield
+        except Exception as error:
+            if no_space := full_disk(error, f"MLflow's {redact(self.address)}"):
+                raise no_space from error
+            if isinstance(error, MlflowException):
+                raise _refused(self.address, error) from error
+            raise
+
+
+def _make_whole(database: Path) -> None:
+    """Make a fresh database elsewhere and move it here: MLflow cannot go on with one that has half of its tables."""
+    if database.exists() and database.stat().st_size:
+        return
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with attempt_folder(database.parent, database.stem) as folder:
+        new = folder / database.name
+        MlflowClient(f"{SQLITE_SCHEME}{new}")
+        new.replace(database)
+
+
+@contextmanager
+def _unless_there_now() -> Iterator[None]:
+    """Let be if another process was quicker to make what is made in the block."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _write(call: Callable[[], object]) -> None:
+    """Write what another process may write at the same moment: MLflow looks first, its database refuses the other."""
+    for seconds in _SECONDS_BETWEEN_WRITES:
+        try:
+            call()
+            return
+        except MlflowException as error:
+            if "IntegrityError" not in str(error):
+                raise
+            time.sleep(seconds)
+    call()
+
+
+def _refused(address: str, error: MlflowException) -> AccessError | TrackingError:
+    message = redact(str(error))
+    if "Invalid Host header" in message:
+        return host_refused(address)
+    if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "error code 401" in message:
+        return AccessError(
+            f"the MLflow server {redact(address)} rejected the credentials; set MLFLOW_TRACKING_TOKEN, or "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (on a cluster: the Secret med42-mlflow)"
+        )
+    if "failed with exception" in message:
+        return unreachable(address, message)
+    return TrackingError(f"MLflow at {redact(address)} refused: {message}")
+
+
+def _dataset_input(data: DataInput) -> DatasetInput:
+    source = json.dumps({"uri": data.address, "sha256": data.digest})
+    kind = "s3" if data.address.startswith("s3://") else "local"
+    dataset = Dataset(
+        name=data.name,
+        digest=data.digest[:_DIGEST_CHARACTERS],
+        source_type=kind,
+        source=source,
+        schema=data.schema or None,
+        profile=data.profile or None,
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)])
+
+
+def _finished(run: Run) -> bool:
+    return str(run.info.status) == "FINISHED"
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+from med42lib.assemble.conversations.templates import choice_conversation, choose_wording, question_conversation
+from med42lib.assemble.source import Conversation, ReadOptions
+from med42lib.formats.prompt import multiple_choice, open_question
+from med42lib.formats.records import Exchange
+from med42lib.readers.publishers.question import Question
+
+QUESTION = Question("7", "Which vitamin?", ("Vitamin A", "Vitamin C"), 1, "Scurvy.", "Ans. is 'b' i.e., since ...")
+
+
+def test_letters_show_the_options_and_answer_with_letter_and_text() -> None:
+    assert choice_conversation(QUESTION, ReadOptions("letters", explanations=False)) == Conversation(
+        "7",
+        (Exchange("Scurvy.\nWhich vitamin?\nA. Vitamin A\nB. Vitamin C", "B. Vitamin C"),),
+        "Which vitamin?",
+    )
+
+
+def test_texts_hide_the_options_and_answer_with_the_text_alone() -> None:
+    assert choice_conversation(QUESTION, ReadOptions("texts", explanations=False)) == Conversation(
+        "7", (Exchange("Scurvy.\nWhich vitamin?", "Vitamin C"),), "Which vitamin?"
+    )
+
+
+def test_an_explanation_follows_the_answer_and_never_stands_in_the_prompt() -> None:
+    (exchange,) = choice_conversation(QUESTION, ReadOptions("texts", explanations=True)).exchanges
+    assert exchange == Exchange("Scurvy.\nWhich vitamin?", "Vitamin C\nsince ...")
+
+
+def test_an_explanation_that_names_the_letter_is_rewritten_or_left_out() -> None:
+    assert (
+        choice_conversation(QUESTION, ReadOptions("letters")).exchanges[0].assistant
+        == "B. Vitamin C\nThe answer is B. since ..."
+    )
+    contradicting = replace(QUESTION, gold=0)
+    assert choice_conversation(contradicting, ReadOptions("letters")).exchanges[0].assistant == "A. Vitamin A"
+
+
+def test_the_prompt_is_the_one_that_benchmarks_use() -> None:
+    shown = choice_conversation(QUESTION, ReadOptions("letters", explanations=True)).exchanges[0].prompter
+    assert shown == multiple_choice(QUESTION.text, QUESTION.options, context=QUESTION.context)
+    hidden = choice_conversation(QUESTION, ReadOptions("texts", explanations=True)).exchanges[0].prompter
+    assert hidden == open_question(QUESTION.text, context=QUESTION.context)
+
+
+def test_an_instruction_stands_before_the_question_but_is_not_part_of_it() -> None:
+    assert question_conversation(
+        "What is scurvy?", "A lack.", publisher_id="3", instruction="Be brief."
+    ) == Conversation("3", (Exchange("Be brief.\nWhat is scurvy?", "A lack."),), "What is scurvy?")
+    assert question_conversation("Q?", "A.").exchanges == (Exchange("Q?", "A."),)
+
+
+def test_wordings_depend_on_the_content_alone_and_all_are_used() -> None:
+    wordings = ["one", "two", "three"]
+    chosen = [choose_wording(wordings, "label", str(n)) for n in range(60)]
+    assert chosen == [choose_wording(wordings, "label", str(n)) for n in range(60)]
+    assert set(chosen) == set(wordings)

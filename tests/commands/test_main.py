@@ -1,0 +1,169 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from med42lib.commands import main as cli
+from med42lib.commands.command import Command
+from med42lib.commands.main import main
+from med42lib.core.errors import DataError
+from med42lib.core.process import PARENT_VARIABLE
+from tests.conftest import REPOSITORY
+from tests.hostile import UNSEEN, unseen_in
+
+DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
+
+
+def test_help_teaches_the_first_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for part in ("med42 run pipelines/specs/demo.yaml", "--set", "plan", "stage", "compile", "mlflow ui", "exit codes"):
+        assert part in shown
+
+
+def test_an_error_of_the_users_is_one_message_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "nothing.yaml"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("\nerror: spec\n  nothing.yaml: cannot be read")
+
+
+def stub_that_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_arguments: Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_commands", lambda: [Command("stub", "fail", "", lambda _parser: None, fail)])
+
+
+def test_an_errors_message_is_made_safe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stub_that_raises(DataError(f"a{UNSEEN}\n[report] http://u:hunter2@host/"), monkeypatch)
+    assert main(["stub"]) == 3
+    shown = capsys.readouterr().err
+    assert "\n  [report] http://***@host/" in shown
+    assert not unseen_in(shown)
+
+
+def test_a_bug_of_ours_is_a_traceback_without_secrets_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_that_raises(RuntimeError(f"HF_TOKEN=hunter2 {UNSEEN}"), monkeypatch)
+    assert main(["stub"]) == 1
+    shown = capsys.readouterr().err
+    assert "please report it" in shown
+    assert "Traceback" in shown
+    assert "RuntimeError: HF_TOKEN=*** \\x1b" in shown
+    assert "hunter2" not in shown
+    assert not unseen_in(shown)
+
+
+def test_ctrl_c_is_one_message_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_that_raises(KeyboardInterrupt(), monkeypatch)
+    assert main(["stub"]) == 130
+    assert "interrupted; run the same command again" in capsys.readouterr().err
+
+
+WAITING = """
+import sys, time
+from med42lib.commands import main as cli
+from med42lib.commands.command import Command
+from med42lib.core.process import PARENT_VARIABLE
+def wait(_arguments):
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        print("cleaned up")
+cli._commands = lambda: [Command("stub", "wait", "", lambda _parser: None, wait)]
+sys.exit(cli.main(["stub"]))
+"""
+
+
+def test_a_request_to_stop_unwinds_and_ends_with_exit_code_143() -> None:
+    with subprocess.Popen([sys.executable, "-c", WAITING], stdout=subprocess.PIPE, text=True) as stub:
+        assert stub.stdout is not None
+        assert stub.stdout.readline() == "ready\n"
+        stub.send_signal(signal.SIGTERM)
+        assert stub.stdout.read() == "cleaned up\n"
+    assert stub.returncode == 143
+
+
+def test_the_plan_says_parameters_memory_and_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", DEMO]) == 0
+    shown = capsys.readouterr().out
+    assert "training data" in shown
+    assert "train full" in shown
+    assert "parameters (100.00%)" in shown
+    assert "train lora" in shown
+    assert "steps" in shown
+
+
+def test_the_command_starts_without_any_heavy_library() -> None:
+    code = (
+        "import sys, med42lib.commands.main as c\n"
+        "c._parser(c._commands())\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'kfp', 'pyarrow', 'lm_eval', 'boto3', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.replace("'", '"')) == []
+
+
+def test_without_kfp_a_stage_still_runs_and_run_says_what_is_missing(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['kfp'] = None\n"
+        "from med42lib.commands.main import main\n"
+        "stage = main(['stage', 'assemble', '--spec', sys.argv[1], '--store', sys.argv[2], "
+        "'--input', 'data=package:med42lib/demo/data/training'])\n"
+        "print('exit', stage, main(['run', sys.argv[1]]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, DEMO, str(tmp_path / "store")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert "exit 0 4" in done.stdout, done.stderr
+    assert "pip install 'med42-suite[pipeline]'" in done.stderr
+
+
+def test_a_command_whose_parent_is_gone_ends_before_it_does_anything() -> None:
+    command = [sys.executable, "-m", "med42lib", "--version"]
+    done = subprocess.run(command, env={**os.environ, PARENT_VARIABLE: "999999999"}, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (-9, b"")
+
+
+STARTING = """
+import multiprocessing, subprocess, sys
+from med42lib.commands.main import main
+main(["plan", "nothing.yaml"])
+process = multiprocessing.get_context("forkserver").Process(target=print, args=("forked",))
+process.start()
+process.join()
+subprocess.run([sys.executable, "-m", "med42lib", "--version"])
+"""
+
+
+def test_a_strangers_module_in_the_working_folder_is_imported_by_nothing_that_a_command_starts(tmp_path: Path) -> None:
+    for name in ("signal", "struct", "selectors", "yaml"):
+        (tmp_path / f"{name}.py").write_text("print('a stranger ran code'); raise SystemExit(9)")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", STARTING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout.startswith("forked\nmed42 "), done.stderr
+    assert "stranger" not in done.stdout

@@ -1,0 +1,59 @@
+import pytest
+
+from med42lib.core.errors import ConfigError
+from med42lib.report.provenance.models import Model, make_models, pairs_to_compare
+from med42lib.report.provenance.record import TrainingRecord
+
+
+def models(**methods: str) -> tuple[Model, ...]:
+    return make_models((name, TrainingRecord(recipe={"method": method})) for name, method in methods.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "title", "subject"),
+    [
+        ("full", "full", "Full", "full fine-tuning"),
+        ("lora", "lora", "LoRA", "LoRA"),
+        ("lora_r64", "lora", "LoRA r64", "LoRA r64"),
+        ("full_seed2", "full", "Full seed2", "Full seed2"),
+        ("wide", "lora", "wide (LoRA)", "wide (LoRA)"),
+        ("full", "lora", "full (LoRA)", "full (LoRA)"),
+        ("lora_2", "full", "lora_2 (Full)", "lora_2 (Full)"),
+        ("mine", "qlora", "mine (qlora)", "mine (qlora)"),
+        ("full", "", "full", "full"),
+    ],
+)
+def test_a_models_title_comes_from_its_name_and_its_real_method(
+    name: str, method: str, title: str, subject: str
+) -> None:
+    _, model = models(**{name: method})
+    assert (model.title, model.subject) == (title, subject)
+
+
+def test_the_recipe_says_the_method_and_without_one_the_settings() -> None:
+    both = TrainingRecord(settings={"method": "full"}, recipe={"method": "lora"})
+    assert make_models([("a", both), ("b", TrainingRecord(settings={"method": "full"}))])[1:] == (
+        Model("a", "lora", 1),
+        Model("b", "full", 2),
+    )
+
+
+def test_unless_asked_each_is_compared_with_the_base_and_the_first_full_with_the_first_lora() -> None:
+    several = models(a="full", b="full", c="lora", d="lora")
+    assert pairs_to_compare((), several) == (("a", "base"), ("b", "base"), ("c", "base"), ("d", "base"), ("a", "c"))
+    assert pairs_to_compare((), models(lora="lora")) == (("lora", "base"),)
+    assert pairs_to_compare((), models()) == ()
+
+
+def test_only_what_is_asked_is_compared() -> None:
+    assert pairs_to_compare((("c", "a"),), models(a="full", c="lora")) == (("c", "a"),)
+
+
+def test_a_pair_with_an_unknown_model_is_refused() -> None:
+    with pytest.raises(ConfigError, match="compare: names 'lora_r8'; the models are base, full"):
+        pairs_to_compare((("full", "lora_r8"),), models(full="full"))
+
+
+def test_colours_come_again_after_six_fine_tunes() -> None:
+    colours = [model.colour for model in models(**dict.fromkeys("abcdefg", "lora"))]
+    assert colours == ["base", *(f"model-{number}" for number in range(1, 7)), "model-1"]

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+
+from med42lib.report.estimates import PairedCounts, paired_difference, wilson
+from med42lib.report.results.scores import Answers
+from med42lib.report.results.table import MMLU_AVERAGE, OVERALL, USMLE_AVERAGE, Results, analyse, make_groups
+from tests.report.models import MODELS, PAIRS
+
+# Eight items. Right answers, by benchmark (a comma between items; * is contaminated):
+#             mmlu_anatomy   mmlu_genetics        medqa
+#             1  2  3  4*    1  2                 1  2*
+BASE = (1, 0, 0, 0, 1, 0, 0, 0)
+FULL = (1, 1, 0, 1, 1, 0, 1, 1)
+LORA = (1, 0, 0, 1, 1, 1, 0, 1)
+CONTAMINATED = (0, 0, 0, 1, 0, 0, 0, 1)
+BENCHMARKS = ("mmlu_anatomy",) * 4 + ("mmlu_genetics",) * 2 + ("medqa",) * 2
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    answers = Answers(
+        item_ids=tuple("abcdefgh"),
+        benchmark=np.array(BENCHMARKS),
+        contaminated=np.array(CONTAMINATED, dtype=bool),
+        correct={name: np.array(v, dtype=bool) for name, v in (("base", BASE), ("full", FULL), ("lora", LORA))},
+    )
+    return analyse(answers, MODELS, PAIRS, 0.95)
+
+
+def test_mmlu_average_stands_after_the_last_topic_and_overall_last() -> None:
+    groups = make_groups(("mmlu_a", "medqa", "mmlu_b", "headqa"))
+    assert [group.key for group in groups] == ["mmlu_a", "medqa", "mmlu_b", MMLU_AVERAGE, "headqa", OVERALL]
+
+
+def test_usmle_has_an_average_of_its_own_as_the_papers_table_1() -> None:
+    groups = make_groups(("mmlu_a", "mmlu_b", "usmle_sample_exam", "usmle_self_assessment"))
+    assert [group.key for group in groups] == [
+        "mmlu_a",
+        "mmlu_b",
+        MMLU_AVERAGE,
+        "usmle_sample_exam",
+        "usmle_self_assessment",
+        USMLE_AVERAGE,
+        OVERALL,
+    ]
+    assert [group.key for group in groups if group.is_summary] == [MMLU_AVERAGE, USMLE_AVERAGE, OVERALL]
+
+
+def test_half_of_usmle_has_no_average() -> None:
+    assert [group.key for group in make_groups(("usmle_self_assessment",))] == ["usmle_self_assessment", OVERALL]
+
+
+def test_one_mmlu_topic_has_no_average() -> None:
+    assert [group.key for group in make_groups(("mmlu_a", "medqa"))] == ["mmlu_a", "medqa", OVERALL]
+
+
+@pytest.mark.parametrize(
+    ("group", "model", "subset", "correct", "n"),
+    [
+        ("mmlu_anatomy", "base", "all", 1, 4),
+        ("mmlu_anatomy", "full", "clean", 2, 3),
+        ("mmlu_anatomy", "full", "contaminated", 1, 1),
+        ("medqa", "lora", "clean", 0, 1),
+        (OVERALL, "full", "all", 6, 8),
+        (OVERALL, "lora", "clean", 3, 6),
+    ],
+)
+def test_accuracies_are_counted_by_hand(
+    results: Results, group: str, model: str, subset: str, correct: int, n: int
+) -> None:
+    found = results.accuracies[group, model, subset]
+    assert (found.correct, found.n) == (correct, n)
+    assert found.estimate == wilson(correct, n, 0.95)
+
+
+def test_mmlu_average_weighs_topics_equally(results: Results) -> None:
+    found = results.accuracies[MMLU_AVERAGE, "full", "all"]
+    assert found.n == 6
+    assert found.correct is None
+    assert found.estimate is not None
+    assert found.estimate.value == pytest.approx((3 / 4 + 1 / 2) / 2)
+
+
+def test_the_papers_mmlu_average_is_reproduced() -> None:
+    # facts.md: right answers that Med42's card implies; weighted by items it would be 76.3.
+    topics = {"a": (197, 265), "b": (121, 144), "c": (119, 173), "d": (86, 100), "e": (217, 272), "f": (91, 135)}
+    right = np.concatenate([np.arange(n) < k for k, n in topics.values()])
+    names = np.concatenate([[f"mmlu_{topic}"] * n for topic, (_, n) in topics.items()])
+    ids = tuple(str(number) for number in range(len(right)))
+    answers = Answers(ids, names, np.zeros(len(right), dtype=bool), dict.fromkeys(("base", "full", "lora"), right))
+    results = analyse(answers, MODELS, PAIRS, 0.95)
+    average = results.accuracies[MMLU_AVERAGE, "full", "all"].estimate
+    pooled = results.accuracies[OVERALL, "full", "all"].estimate
+    assert average is not None
+    assert pooled is not None
+    assert round(average.value * 100, 1) == 76.7
+    assert round(pooled.value * 100, 1) == 76.3
+    assert pooled.low < average.low + 0.02
+
+
+def test_differences_are_paired(results: Results) -> None:
+    found = results.differences[OVERALL, "full", "lora", "all"]
+    assert found.counts == PairedCounts(both=4, first_only=2, second_only=1, neither=1)
+    assert found.estimate == paired_difference(found.counts, 0.95)
+    assert found.p_value == 1.0
+
+
+def test_only_benchmarks_get_an_adjusted_p_value(results: Results) -> None:
+    assert results.differences["medqa", "full", "base", "clean"].adjusted_p_value == 1.0
+    assert results.differences[OVERALL, "full", "base", "clean"].adjusted_p_value is None
+    assert results.differences[MMLU_AVERAGE, "full", "base", "clean"].p_value is None
+
+
+def test_change_is_clean_minus_all(results: Results) -> None:
+    for key in ("mmlu_anatomy", OVERALL):
+        change = results.changes[key, "full"]
+        clean, everything = (results.accuracies[key, "full", subset].estimate for subset in ("clean", "all"))
+        assert change is not None
+        assert clean is not None
+        assert everything is not None
+        assert change.value == pytest.approx(clean.value - everything.value)
+        assert change.low < change.value < change.high
+
+
+def test_change_of_a_gain_is_the_gain_on_clean_minus_that_on_all(results: Results) -> None:
+    change = results.gain_changes[OVERALL, "full", "base"]
+    assert change is not None
+    # Base has 2 of 8 and 2 of 6 clean; full 6 of 8 and 4 of 6 clean.
+    assert change.value == pytest.approx((4 - 2) / 6 - (6 - 2) / 8)
+
+
+def test_nothing_removed_changes_nothing(results: Results) -> None:
+    change = results.changes["mmlu_genetics", "full"]
+    assert change is not None
+    assert (change.low, change.value, change.high) == (0.0, 0.0, 0.0)
+
+
+def test_an_empty_subset_has_no_estimate(results: Results) -> None:
+    found = results.accuracies["mmlu_genetics", "base", "contaminated"]
+    assert (found.n, found.estimate) == (0, None)
+    assert results.differences["mmlu_genetics", "full", "base", "contaminated"].estimate is None
+    assert results.accuracies[MMLU_AVERAGE, "base", "contaminated"].estimate is None

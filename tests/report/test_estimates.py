@@ -1,0 +1,139 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from med42lib.report.estimates import (
+    Estimate,
+    PairedCounts,
+    holm,
+    linear_combination,
+    mcnemar_p_value,
+    mean,
+    paired_difference,
+    wilson,
+)
+
+cells = st.integers(min_value=0, max_value=400)
+
+
+def counts_of(both: int, first_only: int, second_only: int, neither: int) -> PairedCounts:
+    return PairedCounts(both, first_only, second_only, neither)
+
+
+def ends(estimate: Estimate, digits: int = 4) -> tuple[float, float]:
+    return round(estimate.low, digits), round(estimate.high, digits)
+
+
+@pytest.mark.parametrize(
+    ("correct", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_gives_the_published_values(correct: int, n: int, low: float, high: float) -> None:
+    # Newcombe 1998 (Stat. Med. 17, 857-872), Table I, method 3.
+    assert ends(wilson(correct, n, 0.95)) == (low, high)
+
+
+def test_wilson_covers_exactly_zero_and_one_at_the_ends() -> None:
+    assert wilson(0, 7, 0.95).low == 0.0
+    assert wilson(7, 7, 0.95).high == 1.0
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_wilson_refuses_impossible_counts(correct: int, n: int) -> None:
+    with pytest.raises(ValueError, match=f"{correct} right answers of {n}"):
+        wilson(correct, n, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("cells", "difference", "low", "high"),
+    [
+        # Fagerland, Lydersen, Laake, Statistical Analysis of Contingency Tables (2017), chapter 8.
+        ((59, 6, 16, 80), -0.0621, -0.1186, -0.0046),
+        ((1, 1, 7, 12), -0.2857, -0.5069, -0.0256),
+        # Altman, Machin, Bryant, Gardner, Statistics with Confidence (2000), Table 6.2.
+        ((14, 5, 0, 22), 0.1220, 0.0115, 0.2265),
+    ],
+    ids=["complete response", "airway", "Altman"],
+)
+def test_paired_difference_gives_the_published_values(
+    cells: tuple[int, int, int, int], difference: float, low: float, high: float
+) -> None:
+    estimate = paired_difference(counts_of(*cells), 0.95)
+    assert round(estimate.value, 4) == difference
+    assert ends(estimate) == (low, high)
+
+
+@pytest.mark.parametrize(("both", "neither"), [(50, 50), (0, 30), (30, 0), (1, 0)])
+def test_models_that_never_disagree_still_have_an_interval(both: int, neither: int) -> None:
+    estimate = paired_difference(counts_of(both, 0, 0, neither), 0.95)
+    assert estimate.value == 0.0
+    assert estimate.low < 0.0 < estimate.high
+    assert estimate.low == pytest.approx(-estimate.high)
+
+
+def test_agreement_narrows_the_paired_interval() -> None:
+    # 60 and 50 of 100 right, either nested in one another or as independent as counts allow.
+    nested = paired_difference(counts_of(50, 10, 0, 40), 0.95)
+    independent = paired_difference(counts_of(30, 30, 20, 20), 0.95)
+    assert nested.value == independent.value == 0.1
+    assert nested.high - nested.low < 0.6 * (independent.high - independent.low)
+
+
+@given(cells, cells, cells, cells)
+def test_paired_difference_is_antisymmetric_and_lies_within_its_interval(
+    both: int, first_only: int, second_only: int, neither: int
+) -> None:
+    if both + first_only + second_only + neither == 0:
+        return
+    estimate = paired_difference(counts_of(both, first_only, second_only, neither), 0.95)
+    swapped = paired_difference(counts_of(both, second_only, first_only, neither), 0.95)
+    assert -1.0 - 1e-12 <= estimate.low <= estimate.value <= estimate.high <= 1.0 + 1e-12
+    assert (-swapped).low == pytest.approx(estimate.low)
+    assert (-swapped).high == pytest.approx(estimate.high)
+
+
+def test_independent_proportions_give_newcombes_published_interval() -> None:
+    # Newcombe 1998 (Stat. Med. 17, 873-890), Table II, method 10: 56/70 against 48/80.
+    difference = linear_combination([1, -1], [wilson(56, 70, 0.95), wilson(48, 80, 0.95)])
+    assert difference.value == pytest.approx(0.2)
+    assert ends(difference) == (0.0524, 0.3339)
+
+
+def test_difference_of_differences_gives_newcombes_published_interval() -> None:
+    # Newcombe 2001 (Stat. Med. 20, 2885-2893), the Bristol Antenatal Care Study.
+    groups = [wilson(k, n, 0.95) for k, n in ((17, 65), (17, 75), (18, 72), (16, 65))]
+    estimate = linear_combination([1, -1, -1, 1], groups)
+    assert round(estimate.value, 4) == 0.0310
+    assert ends(estimate) == (-0.1687, 0.2343)
+
+
+def test_mean_of_equal_groups_is_narrower_than_each() -> None:
+    one = wilson(50, 100, 0.95)
+    four = mean([one] * 4)
+    assert four.value == pytest.approx(0.5)
+    assert four.high - four.value == pytest.approx((one.high - one.value) / 2)
+
+
+def test_combining_needs_one_weight_for_each_estimate() -> None:
+    with pytest.raises(ValueError, match="2 weights for 1 estimates"):
+        linear_combination([1, -1], [wilson(1, 2, 0.95)])
+
+
+def test_mcnemar_gives_the_published_value() -> None:
+    # Armitage & Berry (1994), p. 127: 12 against 2 disagreements, P = 0.0129.
+    assert mcnemar_p_value(counts_of(20, 12, 2, 16)) == pytest.approx(0.0129, abs=5e-5)
+
+
+def test_mcnemar_without_disagreements_is_one() -> None:
+    assert mcnemar_p_value(counts_of(3, 0, 0, 4)) == 1.0
+
+
+def test_holm_multiplies_the_smallest_most_and_never_reverses_an_order() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_an_interval_that_ends_at_zero_includes_it() -> None:
+    assert Estimate(0.1, 0.0, 0.2).includes_zero
+    assert not Estimate(0.1, 0.001, 0.2).includes_zero

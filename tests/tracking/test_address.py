@@ -1,0 +1,117 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import TrackingError
+from med42lib.tracking.address import (
+    artifacts_address,
+    check_tracking,
+    quiet_mlflow,
+    tracking_address,
+    ui_command,
+)
+from tests.register.conftest import answering
+from tests.s3_server import free_ports
+
+S3 = "s3://bucket/runs"
+
+
+def test_runs_are_kept_in_a_file_of_the_home_folder(mlflow_home: Path) -> None:
+    assert tracking_address() == f"sqlite:///{mlflow_home}/mlflow.db"
+    assert artifacts_address(tracking_address()) == f"{mlflow_home.as_uri()}/mlflow-artifacts"
+    check_tracking("runs/store")
+
+
+def test_without_a_home_folder_it_is_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MED42_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert tracking_address() == f"sqlite:///{tmp_path}/runs/mlflow.db"
+
+
+def test_the_environment_names_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example/")
+    assert tracking_address() == ui_command() == "https://mlflow.example"
+    assert artifacts_address(tracking_address()) is None
+
+
+def test_the_ui_command_can_be_typed(mlflow_home: Path) -> None:
+    assert ui_command() == f"mlflow ui --workers 1 --backend-store-uri 'sqlite:///{mlflow_home}/mlflow.db'"
+
+
+@pytest.mark.parametrize("address", ["mlruns", "/tmp/mlruns", "file:///tmp/mlruns", "databricks"])
+def test_a_folder_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(TrackingError, match=f"MLFLOW_TRACKING_URI={address}: MLflow 3 keeps no runs in a folder"):
+        tracking_address()
+
+
+@pytest.mark.parametrize("store", ["runs/store", "/data/runs", "file:///data/runs"])
+def test_a_server_and_a_local_store_do_not_go_together(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:1")
+    with pytest.raises(TrackingError, match="use --store s3://bucket/prefix") as caught:
+        check_tracking(store)
+    assert store in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_down_is_found_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_ports(1)[0]}")
+    started = time.monotonic()
+    with pytest.raises(TrackingError, match=r"does not answer .*Connection refused"):
+        check_tracking(S3)
+    assert time.monotonic() - started < 5
+
+
+def test_a_server_that_is_not_mlflow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(404) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(TrackingError, match="is not an MLflow server"):
+            check_tracking(S3)
+
+
+def test_a_refused_host_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(403, b"Invalid Host header - possible DNS rebinding attack detected") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(TrackingError, match=f'--allowed-hosts "{address.removeprefix("http://")}"'):
+            check_tracking(S3)
+
+
+@pytest.mark.parametrize("code", [200, 401, 403])
+def test_a_server_that_wants_a_password_is_left_to_mlflows_client(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(code) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("http://", "http://user:secret@"))
+        check_tracking(S3)
+
+
+def test_a_file_that_is_no_database_is_left_alone(mlflow_home: Path) -> None:
+    mlflow_home.mkdir()
+    (mlflow_home / "mlflow.db").write_text("my notes")
+    with pytest.raises(TrackingError, match=r"mlflow\.db is not a SQLite database"):
+        check_tracking("runs/store")
+
+
+def test_a_home_that_cannot_be_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MED42_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(TrackingError, match="cannot be written; set MED42_HOME"):
+        check_tracking("runs/store")
+
+
+def test_what_the_user_set_for_mlflow_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "9")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    quiet_mlflow()
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_checking_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, med42lib.register.stage, med42lib.tracking.address\n"
+        "assert not {'mlflow', 'torch', 'transformers', 'numpy'} & sys.modules.keys()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

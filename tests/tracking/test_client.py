@@ -1,0 +1,160 @@
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from med42lib.core.errors import AccessError, TrackingError
+from med42lib.store.address import open_store
+from med42lib.store.lineage import trace
+from med42lib.tracking.address import quiet_mlflow
+from med42lib.tracking.replay import WEIGHTS_TAG, StageRecord, stage_records
+from tests.register.conftest import FinishedRun, MLflowServer, answering, at_once
+from tests.s3_server import free_ports
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from med42lib.tracking.client import Registry
+
+PARENT_TAG = "mlflow.parentRunId"
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    quiet_mlflow()
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "error", "message"),
+    [
+        (401, b"You are not authenticated", AccessError, "rejected the credentials; set MLFLOW_TRACKING_TOKEN"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}', AccessError, "rejected the credentials"),
+        (403, b"Invalid Host header - possible DNS rebinding attack", TrackingError, "--allowed-hosts"),
+        (
+            400,
+            b'{"error_code": "INVALID_PARAMETER_VALUE", "message": "bad name"}',
+            TrackingError,
+            "refused: .*bad name",
+        ),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    code: int, body: bytes, error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    from med42lib.tracking.client import Registry
+
+    with answering(code, body) as address, pytest.raises(error, match=message):
+        Registry(address, open_store(str(tmp_path))).experiment("x")
+
+
+@pytest.mark.slow
+def test_a_server_that_went_away_is_given_up_in_seconds(tmp_path: Path) -> None:
+    from med42lib.tracking.client import Registry
+
+    started = time.monotonic()
+    with pytest.raises(TrackingError, match="does not answer"):
+        Registry(f"http://user:secret@127.0.0.1:{free_ports(1)[0]}", open_store(str(tmp_path))).experiment("x")
+    assert time.monotonic() - started < 30
+
+
+class Recorded:
+    """Records one finished run on a server, as often as asked, and looks at what is there."""
+
+    def __init__(self, run: FinishedRun, server: MLflowServer, folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        report = run.source("report")
+        self._lineage = trace(run.package("lora"), report, cache=folder)
+        self._output = self._lineage.at(report.address)
+        self._address, self._store = server.address, open_store(str(folder))
+        self._name = folder.name
+        self.records = stage_records(self._lineage, self._output.manifest)
+        self.client = MlflowClient(server.address)
+
+    def registry(self) -> "Registry":
+        from med42lib.tracking.client import Registry
+
+        return Registry(self._address, self._store)
+
+    def record(self, registry: "Registry | None" = None) -> None:
+        registry = registry or self.registry()
+        run_id = registry.record_run(
+            registry.experiment(self._name),
+            digest=self._lineage.digest,
+            name="one",
+            tags={},
+            records=self.records,
+            report=StageRecord("report", (self._output,)),
+        )
+        tags = {WEIGHTS_TAG: "sha256:0"}
+        registry.register_version(self._name, source="s3://b/model", run_id=run_id, tags=tags, description="")
+
+    def runs(self) -> "list[Run]":
+        experiment = self.client.get_experiment_by_name(self._name)
+        return list(self.client.search_runs([experiment.experiment_id]))
+
+    def parent(self) -> "Run":
+        """Make sure that there is one whole run and one version, and give the run."""
+        runs = self.runs()
+        children = [run.info.run_name for run in runs if PARENT_TAG in run.data.tags]
+        assert sorted(children) == sorted(record.name for record in self.records)
+        (parent,) = [run for run in runs if PARENT_TAG not in run.data.tags]
+        assert {run.data.tags.get(PARENT_TAG, parent.info.run_id) for run in runs} == {parent.info.run_id}
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        (version,) = self.client.search_model_versions(f"name = '{self._name}'")
+        assert version.run_id == parent.info.run_id
+        return parent
+
+
+@pytest.fixture
+def recorded(finished_run: FinishedRun, mlflow_server: MLflowServer, tmp_path: Path) -> Recorded:
+    return Recorded(finished_run, mlflow_server, tmp_path)
+
+
+@pytest.mark.slow
+def test_four_that_record_the_same_on_a_server_at_once_leave_one_run_and_version(recorded: Recorded) -> None:
+    at_once(recorded.record)
+    recorded.parent()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("held_up", ["parent", "child"])
+def test_one_that_is_held_up_at_the_making_of_a_run_adds_none(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, held_up: str, before: bool
+) -> None:
+    slow = recorded.registry()
+    create, calls = slow._create, iter(range(100))
+
+    def held_up_create(*arguments: Any) -> "Run":
+        if next(calls) != (0 if held_up == "parent" else 1):
+            return create(*arguments)
+        if before:
+            recorded.record()
+        made = create(*arguments)
+        if not before:
+            recorded.record()
+        return made
+
+    monkeypatch.setattr(slow, "_create", held_up_create)
+    recorded.record(slow)
+    assert next(calls) > (0 if held_up == "parent" else 1)
+    recorded.parent()
+
+
+@pytest.mark.slow
+def test_a_run_that_somebody_deleted_on_a_server_is_recorded_again(recorded: Recorded) -> None:
+    recorded.record()
+    first = recorded.parent().info.run_id
+    for run in recorded.runs():
+        recorded.client.delete_run(run.info.run_id)
+    recorded.record()
+    assert recorded.parent().info.run_id != first
+
+
+def test_a_batch_is_never_larger_than_its_limit() -> None:
+    from med42lib.tracking.client import _batches
+
+    assert list(_batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(_batches([], 2)) == []
