@@ -72,7 +72,7 @@ oldest: ## Run a small job with the lowest versions that pyproject.toml allows (
 
 compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components' READMEs, the table of sources
 	@for spec in pipelines/specs/*.yaml; do $(BIN)/med42 compile $$spec; done
-	@$(BIN)/python -m med42lib.assemble.documents.sources_table README.md
+	@$(BIN)/python -m med42lib.assemble.documents.sources_table med42lib/assemble/sources/README.md
 	@$(BIN)/python -m components.readme
 
 clean: ## Remove the virtual environment and caches; runs/ stays

@@ -48,7 +48,7 @@ class SourceConfig(DataLayoutConfig):
 
     path: str | None = Field(default=None, min_length=1)
     """Where the source lies inside the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`. Left out:
-    where that layout usually has it, as the table of sources in the README says."""
+    where that layout usually has it, as `med42lib/assemble/sources/README.md` says."""
 
     include: tuple[str, ...] = ()
     """Which parts to read, of a source that has parts: StackExchange's sites, MMLU's subjects, Niv2's tasks. Left out:

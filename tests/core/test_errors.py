@@ -20,8 +20,8 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert drawn == {kind.__name__: str(kind.exit_code) for kind in every_class()}
 
 
-def test_the_readme_publishes_the_same_codes() -> None:
-    rows = re.findall(r"^\| (\d+) \| `(\w+)`", (REPOSITORY / "README.md").read_text(), flags=re.MULTILINE)
+def test_the_documented_codes_are_the_same() -> None:
+    rows = re.findall(r"^\| (\d+) \| `(\w+)`", (REPOSITORY / "pipelines/README.md").read_text(), flags=re.MULTILINE)
     assert {name: int(code) for code, name in rows} == {kind.__name__: kind.exit_code for kind in every_class()}
 
 

@@ -83,7 +83,7 @@ def _check_there(readings: Sequence[Reading], data: Source) -> None:
         lines = "".join(f"\n  {reading.name}: {reading.data.address} has no {reading.path!r}" for reading in missing)
         raise DataError(
             f"{len(missing)} of {len(readings)} sources are missing; {data.address} has {listing(data.files)}{lines}\n"
-            "put the files there (the README's table of sources says which), or name their place with "
+            "put the files there (med42lib/assemble/sources/README.md says which), or name their place with "
             "assemble.sources.NAME.path"
         )
 
