@@ -2,8 +2,8 @@
 
 None of them may steer a terminal, hide or reorder what stands beside it, pass for a line of ours, or fill the screen.
 Values go into messages as they are; what is written on a screen or a page goes through here, at the few places that do
-so (`core.log`, `core.progress`, `cli`, `inspect`, the cards and the report). JSON files are data for programs, and keep
-every character.
+so (`core.log`, `core.progress`, `commands`, `inspection`, the cards and the report). JSON files are data for programs,
+and keep every character.
 """
 
 from __future__ import annotations

@@ -33,8 +33,7 @@ _LOADING_ARGUMENTS = (
 )
 _PICKLE, _SAFE = "pytorch_model.bin", "model.safetensors"
 _TEXTS_PER_TOKENISER_CALL = 10_000
-# Tokens per forward pass, padding included. On CPU larger batches fall out of the cache (performance.md,
-# section 3); a GPU needs them to be busy.
+# Tokens per forward pass, padding included. On CPU larger batches fall out of the cache; a GPU needs them to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 
 

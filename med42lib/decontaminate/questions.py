@@ -53,7 +53,7 @@ def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, 
     """Collect the questions of training examples; an example repeated word for word counts once.
 
     Args:
-        rows: Of `core.dataset`; at least their `EXAMPLE_COLUMNS`.
+        rows: Of `formats.dataset`; at least their `EXAMPLE_COLUMNS`.
         text: What counts as the question.
         where: Goes into the messages.
 

@@ -1,6 +1,6 @@
 """What the processes of a run execute of ours, recorded while it runs (`recording/sitecustomize.py`).
 
-Jinja executes templates under their own names, so they are among it: `med42lib.report.templates.report.css`.
+Jinja executes templates under their own names, so they are among it: `med42lib.report.pages.templates.report.css`.
 """
 
 import os

@@ -116,7 +116,7 @@ def examples(conversations: pa.RecordBatch, source: TrainingSource, licence: str
         licence: Replaces whatever record and source say of theirs.
 
     Returns:
-        As many rows of `core.dataset.SCHEMA`, in the same order.
+        As many rows of `formats.dataset.SCHEMA`, in the same order.
     """
     turns = conversations["exchanges"].values
     prompters, assistants = (clean_texts(turns.field(side)) for side in ("prompter", "assistant"))

@@ -22,7 +22,7 @@ def mixed(
 
     Args:
         folders: Each source's folder of runs.
-        chosen: The rows (`selection.CHOSEN`), in the order wanted.
+        chosen: The rows (`select.CHOSEN`), in the order wanted.
         rows_per_block: Rows of each table but the last.
     """
     for start in range(0, len(chosen), rows_per_block):
