@@ -81,7 +81,7 @@ def _row(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterable
 
     found = history(find_row(roots, arguments.id, cache), cache)
     if arguments.json:
-        return [json.dumps(asdict(found), indent=1, default=str)]
+        return [json.dumps(asdict(found), indent=1)]
     return history_lines(found, Style(use_colour()), _width())
 
 

@@ -17,13 +17,17 @@ from med42lib.store.artifacts import Source
 from med42lib.store.backends.hub import dataset_address
 from med42lib.store.manifest import Manifest, describe_file, has_content
 
+MAX_DEPTH = 100
+"""Levels of a record that are shown; no publisher nests more than five, and Python gives up at some hundreds."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
     """A record of a publisher's file. `number` is its line, or its number in formats without lines.
 
-    `sha256` is the file's when it was assembled, empty if that is not recorded. `record` is None if it could not be
-    read; `note` then says why, or that the file was changed since.
+    `sha256` is the file's when it was assembled, empty if that is not recorded. `record` is a JSON value: what Parquet
+    has beyond those, such as dates, is text. It is None if it could not be read; `note` then says why, or that the file
+    was changed since.
     """
 
     address: str
@@ -71,7 +75,7 @@ def find_raw(address: str, origin: Origin, records: FileReader, *, sha256: str, 
         path = Source(address, cache=cache).reach(origin.file)
         if sha256 and not has_content(path, sha256):
             notes.append(f"the file was changed since: its sha256 is now {describe_file(path, path.name).sha256}")
-        record = record_at(DataFile(origin.file, path), origin.line, records)
+        record = _as_json(record_at(DataFile(origin.file, path), origin.line, records))
     except Med42Error as error:
         notes.append(f"cannot be read any more: {error}")
     return RawRecord(address, origin.file, origin.line, sha256, record, "; ".join(notes))
@@ -89,3 +93,13 @@ def record_at(file: DataFile, line: int, records: FileReader) -> Any:
     if isinstance(found, Reject):
         raise DataError(f"{file.name}, record {line:,}: {found.reason} ({found.detail})")
     return found.value
+
+
+def _as_json(value: Any, depth: int = 0) -> Any:
+    if depth == MAX_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        return {str(key): _as_json(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(part, depth + 1) for part in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -121,7 +121,7 @@ def _raw(raw: RawRecord) -> Iterator[Field]:
     if raw.note:
         yield "note", raw.note
     if raw.record is not None:
-        yield "record", json.dumps(raw.record, ensure_ascii=False, indent=1, default=str)
+        yield "record", json.dumps(raw.record, ensure_ascii=False, indent=1)
 
 
 def _assembled(row: Assembled) -> Iterator[Field]:

@@ -1,10 +1,13 @@
 """The raw record is the one that the reader read, in every source's files and both layouts."""
 
+import datetime
 import gzip
 import hashlib
+import json
 import random
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from med42lib.assemble.source import Conversation, ReadOptions, load_source
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Example, Origin
 from med42lib.formats.rejects import Reject
-from med42lib.inspection.raw import RawRecord, find_raw, raw_of, record_at
+from med42lib.inspection.raw import MAX_DEPTH, RawRecord, find_raw, raw_of, record_at
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import file_rows
 from med42lib.readers.parsers import Record, csv_records
@@ -149,6 +152,23 @@ def test_a_source_that_this_version_cannot_read_is_said(tmp_path: Path) -> None:
 
 def found_in(folder: Path, name: str, line: int, *, sha256: str = "", cache: Path | None = None) -> RawRecord:
     return find_raw(str(folder), Origin("", name, line), file_rows, sha256=sha256, cache=cache or folder / "cache")
+
+
+def test_what_json_has_no_word_for_is_shown_as_text(tmp_path: Path) -> None:
+    rows = [{"at": datetime.date(2026, 1, 2), "image": {"bytes": b"\x89", "of": [None, 1.5]}}]
+    write_data(tmp_path / "rows.parquet", [{"at": None, "image": None}, *rows])
+    shown = found_in(tmp_path, "rows.parquet", 2).record
+    assert shown == {"at": "2026-01-02", "image": {"bytes": "b'\\x89'", "of": [None, 1.5]}}
+
+
+@pytest.mark.parametrize("depth", [99, 900])
+def test_a_record_is_shown_as_deep_as_can_be_written(tmp_path: Path, depth: int) -> None:
+    line = f'{{"n": {"[" * depth}{"]" * depth}}}'
+    (tmp_path / "rows.jsonl").write_text(line)
+    raw = found_in(tmp_path, "rows.jsonl", 1)
+    written = json.dumps(asdict(raw)["record"], indent=1, ensure_ascii=False)
+    assert ("…" in written) == (depth > MAX_DEPTH)
+    assert written.count("[") == min(depth, MAX_DEPTH - 1)
 
 
 def test_only_the_wanted_file_is_touched(tmp_path: Path) -> None:
