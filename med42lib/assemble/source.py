@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Reject
-from med42lib.readers.files import DataFolder
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.hf_layout import file_rows
 from med42lib.readers.layout_config import LayoutName
 from med42lib.readers.parsers import Record
 
@@ -55,20 +56,24 @@ Conversations = Iterator["Record[Conversation] | pa.RecordBatch | Reject"]
 
 Reader = Callable[[DataFolder, str, ReadOptions], Conversations]
 
+FileReader = Callable[[DataFile], Iterator[Record[Any] | Reject]]
+
 
 @dataclass(frozen=True, slots=True)
 class SourceLayout:
     """One form in which a source is handed out.
 
     `path` is where it usually lies below the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`.
-    `read(folder, path, read_options)` gives every record, as a conversation or as a reject. `repository` is the data
-    set's name on the hub, and `hub_path` what of it is read.
+    `read(folder, path, read_options)` gives every record, as a conversation or as a reject. `records(file)` gives those
+    of one file as they stand in it, each with the line that `read` gives to what it makes of it. `repository` is the
+    data set's name on the hub, and `hub_path` what of it is read.
     """
 
     path: str
     read: Reader
     repository: str = ""
     hub_path: str = ""
+    records: FileReader = file_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

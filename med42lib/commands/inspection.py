@@ -69,16 +69,15 @@ def _lines(arguments: Namespace, cache: Path) -> Iterable[str]:
 
 
 def _roots(addresses: Sequence[str], store: str, cache: Path) -> list[Source]:
-    from med42lib.inspection.runs import newest_outputs, open_outputs
+    from med42lib.inspection.find import newest_outputs, open_outputs
 
     return open_outputs(addresses, cache) if addresses else newest_outputs(store, cache)
 
 
 def _row(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterable[str]:
+    from med42lib.inspection.find import find_row
     from med42lib.inspection.history import history
-    from med42lib.inspection.runs import find_row
-    from med42lib.inspection.show import history_lines
-    from med42lib.inspection.style import Style, use_colour
+    from med42lib.inspection.show import Style, history_lines, use_colour
 
     found = history(find_row(roots, arguments.id, cache), cache)
     if arguments.json:
@@ -87,9 +86,8 @@ def _row(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterable
 
 
 def _list(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterable[str]:
-    from med42lib.inspection.listing import listing_lines, some_rows
-    from med42lib.inspection.runs import first_data_set
-    from med42lib.inspection.style import Style, use_colour
+    from med42lib.inspection.find import first_data_set, some_rows
+    from med42lib.inspection.show import Style, listing_lines, use_colour
 
     dataset = first_data_set(roots, cache)
     listed = some_rows(dataset, at_random=arguments.random)

@@ -1,147 +1,105 @@
-"""The record an example was made of, as it stands in the publisher's file."""
+"""The record that a row was made of, read again from the publisher's file by the reader of its source."""
 
 from __future__ import annotations
 
-import io
-import json
-import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Set
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
+from med42lib.assemble.names import source_names
+from med42lib.assemble.source import FileReader, load_source
 from med42lib.core.errors import DataError, Med42Error
-from med42lib.formats.records import Origin
-from med42lib.formats.rejects import BadRecord
-from med42lib.inspection.documents import record_of_json, record_of_xml
+from med42lib.core.hashing import content_hash
+from med42lib.formats.records import Example, Origin
+from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFile
-from med42lib.readers.parsers import json_document, xml_root
 from med42lib.store.artifacts import Source
-from med42lib.store.manifest import describe_file
+from med42lib.store.backends.hub import dataset_address
+from med42lib.store.manifest import Manifest, describe_file, has_content
 
-MAX_ROW_LINES = 10_000
+MAX_DEPTH = 100
+"""Levels of a record that are shown; no publisher nests more than five, and Python gives up at some hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
     """A record of a publisher's file. `number` is its line, or its number in formats without lines.
 
-    `sha256` is the file's when it was assembled, empty if that is not recorded. `text` is None if the record could not
-    be read; `note` then says why, or that the file was changed since.
+    `sha256` is the file's when it was assembled, empty if that is not recorded. `record` is a JSON value: what Parquet
+    has beyond those, such as dates, is text. It is None if it could not be read; `note` then says why, or that the file
+    was changed since.
     """
 
     address: str
     file: str
     number: int
     sha256: str
-    text: str | None
+    record: Any
     note: str
 
 
-def find_raw(address: str, origin: Origin, *, sha256: str, words: Set[str], cache: Path) -> RawRecord:
+def raw_of(example: Example, manifest: Manifest, *, sha256: str, cache: Path) -> RawRecord:
+    """Read the record that an example was made of, if the folder that assemble read is still there.
+
+    Args:
+        example: What was made of it.
+        manifest: Of the data set.
+        sha256: Of the record's file, when it was assembled; empty if not recorded.
+        cache: Where a remote file is fetched to.
+    """
+    source, origin = example.source, example.origin
+    settings = manifest.config.get("sources", {}).get(source)
+    if settings is None:
+        note = "the output of assemble, which names its data folder, is no longer there"
+        return RawRecord("", origin.file, origin.line, sha256, None, note)
+    address = dataset_address(settings["hub"]) if settings.get("hub") else manifest.input("data").address
+    if source not in source_names():
+        note = f"this version of med42 has no reader of {source!r}"
+        return RawRecord(address, origin.file, origin.line, sha256, None, note)
+    records = load_source(source).layout(settings["layout"]).records
+    return find_raw(address, origin, records, sha256=sha256, cache=cache / content_hash(address))
+
+
+def find_raw(address: str, origin: Origin, records: FileReader, *, sha256: str, cache: Path) -> RawRecord:
     """Read a record from where it came, if that is still there; only this one file is fetched.
 
     Args:
         address: The data folder.
         origin: The record's file, and its line or number.
+        records: Reads a file of this layout.
         sha256: Of the file, when it was assembled; empty if not recorded.
-        words: Words of the example, to tell the record in a document.
         cache: Where a remote file is fetched to.
     """
-    text, note = None, ""
+    record, notes = None, []
     try:
         path = Source(address, cache=cache).reach(origin.file)
-        note = _changed(path, sha256)
-        text = raw_text(DataFile(origin.file, path), origin.line, words)
+        if sha256 and not has_content(path, sha256):
+            notes.append(f"the file was changed since: its sha256 is now {describe_file(path, path.name).sha256}")
+        record = _as_json(record_at(DataFile(origin.file, path), origin.line, records))
     except Med42Error as error:
-        note = f"{note}{'; ' if note else ''}cannot be read any more: {error}"
-    if text is None and not note:
-        note = f"the file has no record {origin.line:,}"
-    return RawRecord(address, origin.file, origin.line, sha256, text, note)
+        notes.append(f"cannot be read any more: {error}")
+    return RawRecord(address, origin.file, origin.line, sha256, record, "; ".join(notes))
 
 
-def no_raw(origin: Origin, sha256: str, *, note: str) -> RawRecord:
-    """Say why a record is not there."""
-    return RawRecord("", origin.file, origin.line, sha256, None, note)
-
-
-def raw_text(file: DataFile, number: int, words: Set[str]) -> str | None:
-    """Give a record's own text; a row of Parquet and a part of a JSON document are written as JSON.
+def record_at(file: DataFile, line: int, records: FileReader) -> Any:
+    """Read a file as far as a record; what the reader holds at a time, this holds too.
 
     Raises:
-        DataError: If the file is broken.
+        DataError: If there is none at this line, or the reader cannot use it.
     """
-    suffix = PurePosixPath(file.name.removesuffix(".gz")).suffix
-    if suffix == ".parquet":
-        return _parquet_row(file, number)
-    if suffix == ".csv":
-        return _csv_row(file, number)
-    if suffix == ".xml":
-        return _xml_part(file, number, words)
-    if suffix == ".json":
-        return _json_part(file, number, words)
-    return _line(file, number)
+    found = next((found for found in records(file) if found.line == line), None)
+    if found is None:
+        raise DataError(f"{file.name} has no record {line:,}")
+    if isinstance(found, Reject):
+        raise DataError(f"{file.name}, record {line:,}: {found.reason} ({found.detail})")
+    return found.value
 
 
-def _changed(path: Path, sha256: str) -> str:
-    now = describe_file(path, path.name).sha256
-    return f"the file was changed since: its sha256 is now {now}" if sha256 and now != sha256 else ""
-
-
-def _line(file: DataFile, number: int) -> str | None:
-    line = next(islice(file.lines(), number - 1, None), None)
-    return None if line is None else line.decode("utf-8-sig", "replace").rstrip("\r\n")
-
-
-def _csv_row(file: DataFile, number: int) -> str | None:
-    """Take lines until the quotes are even, since a cell may hold line breaks."""
-    row, num_quotes = "", 0
-    for line in islice(_csv_lines(file), number - 1, number - 1 + MAX_ROW_LINES):
-        row, num_quotes = row + line, num_quotes + line.count('"')
-        if num_quotes % 2 == 0:
-            break
-    return row.rstrip("\r\n") or None
-
-
-def _csv_lines(file: DataFile) -> Iterator[str]:
-    """Split lines as `csv_rows` counts them, at a lone carriage return too."""
-    for line in file.lines():
-        yield from io.StringIO(line.decode("utf-8-sig", "replace"), newline="")
-
-
-def _json_part(file: DataFile, number: int, words: Set[str]) -> str | None:
-    """Read a JSON document, or JSON lines in a file named `.json`: there the first two lines are objects."""
-    beginning = list(islice((line for line in file.lines() if line.strip()), 2))
-    if len(beginning) == 2 and all(map(_is_object, beginning)):
-        return _line(file, number)
-    record = record_of_json(json_document(file), number, words)
-    return None if record is None else json.dumps(record, ensure_ascii=False, indent=1)
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
-
-
-def _xml_part(file: DataFile, number: int, words: Set[str]) -> str | None:
-    try:
-        element = record_of_xml(xml_root(file), number, words)
-    except BadRecord as error:
-        raise DataError(f"{file.name}: {error}") from error
-    return None if element is None else ET.tostring(element, encoding="unicode").strip()
-
-
-def _parquet_row(file: DataFile, number: int) -> str | None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from med42lib.inspection.find import parquet_row
-
-    try:
-        with pq.ParquetFile(file.path) as table:
-            row = parquet_row(table, number)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{file.name} is not a whole Parquet file ({error})") from error
-    return None if row is None else json.dumps(row.to_pylist()[0], ensure_ascii=False, indent=1, default=str)
+def _as_json(value: Any, depth: int = 0) -> Any:
+    if depth == MAX_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        return {str(key): _as_json(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_json(part, depth + 1) for part in value]
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -1,23 +1,83 @@
-"""A row's history as text for a terminal, or as plain text with the same marks in letters."""
+"""Rows and histories as text: marked by colour on a terminal, by characters elsewhere."""
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from med42lib.core.printable import one_line, printable
-from med42lib.inspection.assembled import Assembled
-from med42lib.inspection.compared import Compared
-from med42lib.inspection.history import History
-from med42lib.inspection.packed import Packed
+from med42lib.core.progress import TERMINAL_VARIABLE
+from med42lib.inspection.find import SourceRows
+from med42lib.inspection.history import Assembled, Compared, History
+from med42lib.inspection.packed import Packed, Piece, Token
 from med42lib.inspection.raw import RawRecord
-from med42lib.inspection.style import Style
-from med42lib.inspection.tokens import Piece, Token
 
 Field = tuple[str, str]
 LABEL_WIDTH = 14
 MAX_CHARACTERS = 3_000
 _FILES_WITH_LINES = (".csv", ".jsonl", ".jsonl.gz", ".csv.gz")
+_BOLD, _DIM, _UNDERLINED, _GREEN = "1", "2", "4", "32"
+
+
+def use_colour() -> bool:
+    """Say whether standard output is a terminal, and colour not switched off (https://no-color.org)."""
+    on_terminal = sys.stdout.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1"
+    return on_terminal and not os.environ.get("NO_COLOR")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Marks for headings, labels and tokens."""
+
+    colour: bool
+
+    @property
+    def legend(self) -> str:
+        """Explain the marks of tokens."""
+        if self.colour:
+            sample = self.token("loss", loss=True, odd=False)
+            return f"{sample} {self.dim('no loss; every other token is underlined')}"
+        return "[token] has loss, ·token has none"
+
+    def heading(self, text: str) -> str:
+        """Mark a heading."""
+        return self._sent(text, _BOLD)
+
+    def dim(self, text: str) -> str:
+        """Mark what matters less."""
+        return self._sent(text, _DIM)
+
+    def token(self, text: str, *, loss: bool, odd: bool) -> str:
+        """Mark a token by whether it has loss, and set it off from its neighbours."""
+        if not self.colour:
+            return f"[{text}]" if loss else f"·{text}"
+        return self._sent(text, _GREEN if loss else _DIM, *([_UNDERLINED] if odd else []))
+
+    def token_width(self, text: str, *, loss: bool) -> int:
+        """Count the columns that `token` fills."""
+        return len(text) + (0 if self.colour else 1 + loss)
+
+    def _sent(self, text: str, *codes: str) -> str:
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.colour and text else text
+
+
+def listing_lines(listed: list[SourceRows], address: str, style: Style, width: int) -> Iterator[str]:
+    """Write the rows out, one line each."""
+    yield f"{sum(source.num_rows for source in listed):,} training rows in {one_line(address)}"
+    for source in listed:
+        yield ""
+        yield f"{style.heading(one_line(source.source))} {style.dim(f'{source.num_rows:,} rows')}"
+        for id, question in source.rows:
+            id = one_line(id)
+            room = max(20, width - len(id) - 4)
+            shown = one_line(" ".join(question.split()))
+            yield f"  {id}  {style.dim(shown if len(shown) <= room else shown[: room - 1] + '…')}"
+    yield ""
+    yield "med42 inspect dataset --id ID shows one row's history"
 
 
 def history_lines(history: History, style: Style, width: int) -> Iterator[str]:
@@ -60,8 +120,8 @@ def _raw(raw: RawRecord) -> Iterator[Field]:
     yield "sha256", raw.sha256 or "not recorded"
     if raw.note:
         yield "note", raw.note
-    if raw.text is not None:
-        yield "record", raw.text
+    if raw.record is not None:
+        yield "record", json.dumps(raw.record, ensure_ascii=False, indent=1)
 
 
 def _assembled(row: Assembled) -> Iterator[Field]:

@@ -184,7 +184,7 @@ def _text_lines(file: DataFile) -> Iterator[str]:
             yield text
 
 
-def csv_records(file: DataFile, columns: Sequence[str]) -> Iterator[Record[dict[str, str]] | Reject]:
+def csv_records(file: DataFile, columns: Sequence[str] = ()) -> Iterator[Record[dict[str, str]] | Reject]:
     """Read a CSV file with a header as one dictionary per row.
 
     Raises:

@@ -48,6 +48,11 @@ class Sealed:
         return join_address(self.address, name)
 
 
+def sibling_output(address: str, name: str) -> str:
+    """Return the address of another output of the attempt that wrote the output at an address."""
+    return join_address(address.rstrip("/").rpartition("/")[0], name)
+
+
 def find_sealed(store: Store, prefix: str, outputs: Iterable[str]) -> Sealed | None:
     """Find the attempt that counts, if its outputs are still there; what was abandoned beside it is removed.
 

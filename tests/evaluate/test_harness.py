@@ -86,7 +86,7 @@ def test_questions_of_four_to_nine_options_are_scored_together(
 ) -> None:
     """As in the USMLE's exams: one benchmark, and lm-eval must neither pad nor cut the options."""
     mixed = [
-        make_item("usmle_sample_exam", k, f"PromptedItem {k}?", tuple(f"option {n}" for n in range(k)), k - 1)
+        make_item("usmle_sample_exam", k, f"Question {k}?", tuple(f"option {n}" for n in range(k)), k - 1)
         for k in (9, 4, 5, 6, 7, 8)
     ]
     model, tokenizer = load(base_of_each_kind)

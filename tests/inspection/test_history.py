@@ -39,7 +39,7 @@ def test_a_row_is_followed_from_its_publishers_record_to_its_tokens(
     raw, file = told["raw"], wide.data / example.origin.file
     assert (raw["file"], raw["number"], raw["note"]) == (example.origin.file, example.origin.line, "")
     assert raw["sha256"] == describe_file(file, "").sha256
-    assert example.question in raw["text"]
+    assert example.question in raw["record"].values()
     assert told["assemble"]["example"]["exchanges"][0]["assistant"] == example.exchanges[0].assistant
     assert told["assemble"]["share"]["attribution"]
     [piece] = told["pack"]["pieces"]
@@ -55,7 +55,8 @@ def test_pairs_with_evaluation_items_are_those_of_this_row(wide: DataRun, inspec
     assert [(pair["item_id"], pair["cosine"], pair["item_text"]) for pair in leak["pairs"]] == [
         ("exam/leak", 1.0, wide.leaked.question)
     ]
-    assert leak["nearest"][0] == {"item_id": "exam/leak", "benchmark": "exam", "cosine": 1.0}
+    nearest = {"item_id": "exam/leak", "benchmark": "exam", "example_id": wide.leaked.id, "cosine": 1.0}
+    assert leak["nearest"][0] == nearest
     assert (leak["num_items"], leak["kept"]) == (2, True)
     other = inspect("--store", wide.store, "--id", wide.example("medquad").id)["decontaminate"]
     assert other["pairs"] == []
@@ -125,7 +126,7 @@ def test_what_is_no_longer_there_is_said_and_the_rest_is_shown(run: DataRun, ins
     shutil.rmtree(run.data / "headqa")
     shutil.rmtree(run.outputs["contamination"])
     told = inspect("--store", run.store, "--id", example.id)
-    assert told["raw"]["text"] is None
+    assert told["raw"]["record"] is None
     assert told["raw"]["note"].startswith("cannot be read any more: ")
     assert told["decontaminate"] is None
     assert "what decontaminate found cannot be read any more" in told["notes"][-1]
@@ -201,4 +202,4 @@ def test_a_file_that_was_changed_since_is_told_apart(run: DataRun, inspect: Insp
         file.write("\n")
     raw = inspect("--store", run.store, "--id", example.id)["raw"]
     assert raw["note"].startswith("the file was changed since: its sha256 is now ")
-    assert example.question in raw["text"]
+    assert example.question in raw["record"].values()

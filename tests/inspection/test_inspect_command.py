@@ -82,7 +82,7 @@ def test_a_store_in_a_bucket_is_read_as_a_folder_is(
     made.pack("chunk_length=400")
     told = inspect("--store", made.store, "--id", made.leaked.id)
     assert told["run"] == made.outputs["packed"]
-    assert made.leaked.question in str(told["raw"]["text"])
+    assert made.leaked.question in told["raw"]["record"].values()  # type: ignore[attr-defined]
     assert len(told["pack"]["pieces"]) == 1  # type: ignore[arg-type]
 
 

@@ -2,19 +2,17 @@ from dataclasses import replace
 
 import pytest
 
-from med42lib.formats.contamination import Pair
+from med42lib.formats.contamination import NearestExample, Pair
 from med42lib.formats.records import Example, Exchange, Origin
-from med42lib.inspection.assembled import Assembled
-from med42lib.inspection.compared import Compared, NearestItem
-from med42lib.inspection.history import History
-from med42lib.inspection.packed import Packed
+from med42lib.inspection import show
+from med42lib.inspection.find import SourceRows
+from med42lib.inspection.history import Assembled, Compared, History
+from med42lib.inspection.packed import Packed, Piece, Token
 from med42lib.inspection.raw import RawRecord
-from med42lib.inspection.show import MAX_CHARACTERS, history_lines, token_lines
-from med42lib.inspection.style import Style
-from med42lib.inspection.tokens import Piece, Token
+from med42lib.inspection.show import MAX_CHARACTERS, Style, history_lines, listing_lines, token_lines, use_colour
 from tests.hostile import UNSEEN, unseen_in
 
-PLAIN = Style(colour=False)
+PLAIN, COLOUR = Style(colour=False), Style(colour=True)
 TOKENS = (
     Token(4, 1, "<s>", False),
     Token(5, 10, "Ask", False),
@@ -31,9 +29,18 @@ HISTORY = History(
     "s3://b/pack/k/packed",
     "2026-01-01T00:00:00+00:00",
     ["'model' of pack is no longer there"],
-    RawRecord("s3://b/data", "cards.jsonl", 3, "f" * 64, '{"q": "Ask"}', ""),
+    RawRecord("s3://b/data", "cards.jsonl", 3, "f" * 64, {"q": "Ask"}, ""),
     Assembled("s3://b/assemble/k/dataset", "assemble", [2, 7], 1_234, EXAMPLE, SHARE, "f" * 64),
-    Compared("s3://b/decon", 0.8, "question", "flag", 1_273, [PAIR], [NearestItem("exam/1", "exam", 0.91234)], True),
+    Compared(
+        "s3://b/decon",
+        0.8,
+        "question",
+        "flag",
+        1_273,
+        [PAIR],
+        [NearestExample("exam/1", "exam", "cards/ab", 0.91234)],
+        True,
+    ),
     Packed("s3://b/pack", {"policy": "best_fit", "too_long": None}, 9, (Piece(3, 4, 10, 0, TOKENS),), "", ""),
 )
 
@@ -48,7 +55,7 @@ def test_every_step_of_the_history_is_shown() -> None:
         "cards/ab\n  in            s3://b/pack/k/packed, made 2026-01-01",
         "  note          'model' of pack is no longer there",
         "\n1 raw\n  file          cards.jsonl, line 3\n  folder        s3://b/data\n  sha256        fff",
-        '  record        {"q": "Ask"}',
+        '  record        {\n                 "q": "Ask"\n                }',
         "\n2 assemble\n  row           2, 7 of 1,234, 2 times (s3://b/assemble/k/dataset)",
         "  source        cards: Cards\n  licence       CC0-1.0",
         "  attribution   The makers\n  sampled       5 of the source's 1,000 usable rows\n  publisher id  c1",
@@ -87,7 +94,7 @@ def test_long_lines_are_broken_and_long_texts_cut() -> None:
     long = RawRecord("s3://b/data", "cards.json", 3, "", "word " * MAX_CHARACTERS, "")
     text = shown(replace(HISTORY, raw=long), width=60)
     assert max(map(len, text.splitlines())) <= 76  # a sha256 or an address cannot be broken at a space
-    assert f"… {4 * MAX_CHARACTERS:,} more characters: --json shows them" in text
+    assert f"… {4 * MAX_CHARACTERS + 2:,} more characters: --json shows them" in text
     assert "record 3" in text
     assert "not recorded" in text
 
@@ -119,3 +126,55 @@ def test_nothing_of_a_record_steers_the_terminal_and_its_lines_stay() -> None:
     assert not unseen_in(written)
     assert "\n                    two" in written
     assert not [line for line in written.splitlines() if line.startswith("two")]
+
+
+def test_questions_are_cut_to_the_width_and_cannot_break_lines() -> None:
+    rows = [("cards/ab", "What\nis\x1b " + "x" * 200)]
+    lines = list(listing_lines([SourceRows("cards", 1_000, rows)], "s3://b/dataset", Style(colour=False), 60))
+    assert lines[:3] == ["1,000 training rows in s3://b/dataset", "", "cards 1,000 rows"]
+    assert lines[3].startswith("  cards/ab  What is\\x1b xxx")
+    assert len(lines[3]) <= 60
+    assert lines[3].endswith("…")
+
+
+def test_no_name_steers_the_terminal() -> None:
+    name = f"{UNSEEN}\n[report] x"
+    lines = list(listing_lines([SourceRows(name, 1, [(name, UNSEEN)])], name, Style(colour=False), 60))
+    assert len(lines) == len(list(listing_lines([SourceRows("a", 1, [("b", "c")])], "d", Style(colour=False), 60)))
+    assert not unseen_in("".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "expected"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (False, {}, False),
+        (False, {"MED42_TERMINAL": "1"}, True),
+        (False, {"MED42_TERMINAL": "1", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_colour_is_for_terminals_unless_switched_off(
+    terminal: bool, environment: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_COLOR", "MED42_TERMINAL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(show.sys.stdout, "isatty", lambda: terminal, raising=False)
+    assert use_colour() is expected
+
+
+def test_loss_is_marked_with_and_without_colour() -> None:
+    assert PLAIN.token(" is", loss=True, odd=False) == "[ is]"
+    assert PLAIN.token(" is", loss=False, odd=True) == "· is"
+    assert COLOUR.token(" is", loss=True, odd=False) == "\x1b[32m is\x1b[0m"
+    assert COLOUR.token(" is", loss=False, odd=True) == "\x1b[2;4m is\x1b[0m"
+    assert PLAIN.heading("raw") == PLAIN.dim("raw") == "raw"
+
+
+@pytest.mark.parametrize("loss", [True, False])
+def test_the_width_is_that_of_what_is_seen(loss: bool) -> None:
+    assert PLAIN.token_width(" is", loss=loss) == len(PLAIN.token(" is", loss=loss, odd=False))
+    assert COLOUR.token_width(" is", loss=loss) == 3

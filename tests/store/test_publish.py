@@ -14,7 +14,7 @@ from med42lib.store import publish as module
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.base import Store
-from med42lib.store.publish import Upload, find_sealed, sealed_outputs
+from med42lib.store.publish import Upload, find_sealed, sealed_outputs, sibling_output
 from tests.store.outputs import filled, manifest_of, published
 
 PREFIX = "pack/k"
@@ -199,6 +199,14 @@ def test_an_attempt_that_counts_is_not_removed_by_who_looks_for_one_of_its_outpu
     assert sealed_outputs(store, "pack", "log")
     assert find_sealed(store, PREFIX, ["log"])
     assert contents(counts, tmp_path / "cache") == ["packed of second", "log of second"]
+
+
+def test_from_one_output_of_an_attempt_the_others_are_found(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    publish_both(store, tmp_path / "whole", "whole")
+    sealed = find_sealed(store, PREFIX, OUTPUTS)
+    assert sealed
+    assert sibling_output(sealed.output("packed"), "log") == sealed.output("log")
 
 
 def test_listing_what_is_finished_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ SOURCE = TrainingSource(
     licence=LICENCE,
     attribution="Allen Institute for AI and partners; the papers' authors and publishers",
     citation="Wang et al. 2020, CORD-19: The COVID-19 Open Research Dataset, Workshop on NLP for COVID-19 at ACL",
-    publisher=SourceLayout("cord19/metadata.csv", read),
+    publisher=SourceLayout("cord19/metadata.csv", read, records=csv_records),
     huggingface=SourceLayout("cord19_hf", read_hub, repository="medalpaca/medical_meadow_cord19", hub_path="*.json"),
     num_paper=17_721,
     num_paper_origin="perhaps a draw of 20,000 from medAlpaca's 821,007 rows, × 0.886: validation split and filter",

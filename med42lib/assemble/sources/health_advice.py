@@ -62,7 +62,7 @@ SOURCE = TrainingSource(
     licence="none stated by the publisher",
     attribution="Yingya Li, Jun Wang and Bei Yu; sentences from PubMed",
     citation="Li, Wang and Yu 2021, Detecting Health Advice in Medical Research Literature, EMNLP",
-    publisher=SourceLayout("pubmed_health_advice", read),
+    publisher=SourceLayout("pubmed_health_advice", read, records=csv_records),
     huggingface=SourceLayout(
         "pubmed_health_advice", read_hub, repository="medalpaca/medical_meadow_health_advice", hub_path="*.json"
     ),

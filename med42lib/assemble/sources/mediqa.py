@@ -103,7 +103,7 @@ SOURCE = TrainingSource(
     attribution="Asma Ben Abacha, Chaitanya Shivade and Dina Demner-Fushman, US National Library of Medicine; "
     "the answers are from public health websites",
     citation="Ben Abacha, Shivade and Demner-Fushman 2019, Overview of the MEDIQA 2019 Shared Task, ACL-BioNLP",
-    publisher=SourceLayout("mediqa/MEDIQA2019", read),
+    publisher=SourceLayout("mediqa/MEDIQA2019", read, records=_answers),
     huggingface=SourceLayout("mediqa", read_hub, repository="medalpaca/medical_meadow_mediqa", hub_path="*.json"),
     num_paper=1_950,
     num_paper_origin="medAlpaca's 2,208 rows (MEDIQA-AnS) × 0.883: validation split and filter",

@@ -102,7 +102,7 @@ SOURCE = TrainingSource(
     attribution="Asma Ben Abacha and Dina Demner-Fushman; texts from websites of the US National Institutes of Health",
     citation="Ben Abacha and Demner-Fushman 2019, A Question-Entailment Approach to Question Answering, "
     "BMC Bioinformatics 20:511",
-    publisher=SourceLayout("medquad/MedQuAD", read),
+    publisher=SourceLayout("medquad/MedQuAD", read, records=_pairs),
     huggingface=SourceLayout("medquad_hf", read_hub, repository="lavita/MedQuAD"),
     num_paper=14_553,
     num_paper_origin="16,407 answered pairs × 0.887: 10 % set aside for validation, then about 1.4 % by a filter",

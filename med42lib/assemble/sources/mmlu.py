@@ -22,7 +22,7 @@ from med42lib.core.errors import DataError
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
-from med42lib.readers.parsers import Record, each
+from med42lib.readers.parsers import Record, csv_rows, each
 from med42lib.readers.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
 
 SUBJECTS = (
@@ -74,7 +74,7 @@ SOURCE = TrainingSource(
     licence="MIT",
     attribution="Dan Hendrycks, Collin Burns, Steven Basart, Andy Zou, Mantas Mazeika, Dawn Song and Jacob Steinhardt",
     citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
-    publisher=SourceLayout("mmlu", read),
+    publisher=SourceLayout("mmlu", read, records=csv_rows),
     huggingface=SourceLayout("mmlu_hf", read_hub, repository="cais/mmlu"),
     num_paper=244,
     num_paper_origin="unexplained: neither the dev nor the validation questions of the 13 subjects are 244, and the "

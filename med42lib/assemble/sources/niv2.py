@@ -35,7 +35,7 @@ from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile, DataFolder
-from med42lib.readers.hf_layout import SUFFIXES, split_of, table_rows
+from med42lib.readers.hf_layout import SUFFIXES, file_rows, split_of, table_rows
 from med42lib.readers.parsers import Record, each, json_document
 
 _TASK_FILE = re.compile(r"(?:.*/)?(task\d+_[^/]+?)(?:/train)?\.json")
@@ -65,16 +65,28 @@ def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Record
 
 
 def _task(file: DataFile, task: str, choice: Choice) -> Records:
-    document = json_document(file)
-    if not isinstance(document, dict) or not isinstance(document.get("Instances"), list):
-        raise DataError(f"{file.name} has no list of Instances: not a task of Super-NaturalInstructions")
+    document = _document(file)
     try:
         definition = _first_text(document, "Definition")
         licence = _licence(document.get("Instance License") or [])
     except BadRecord as error:
         raise DataError(f"{file.name}: {error}: not a task of Super-NaturalInstructions") from None
-    instances = (Record(file.name, number, row) for number, row in enumerate(document["Instances"], start=1))
-    return each(instances, partial(_conversation, choice, task, definition, licence))
+    return each(_numbered(file, document), partial(_conversation, choice, task, definition, licence))
+
+
+def _task_records(file: DataFile) -> Iterator[Record[Any]]:
+    return _numbered(file, _document(file))
+
+
+def _document(file: DataFile) -> dict[str, Any]:
+    document = json_document(file)
+    if not isinstance(document, dict) or not isinstance(document.get("Instances"), list):
+        raise DataError(f"{file.name} has no list of Instances: not a task of Super-NaturalInstructions")
+    return document
+
+
+def _numbered(file: DataFile, document: dict[str, Any]) -> Iterator[Record[Any]]:
+    return (Record(file.name, number, row) for number, row in enumerate(document["Instances"], start=1))
 
 
 def _first_text(document: dict[str, Any], key: str) -> str:
@@ -114,6 +126,10 @@ def _hub_files(folder: DataFolder, path: str, choice: Choice) -> list[str]:
     names = [name for name in folder.names(path) if name.endswith(SUFFIXES) and split_of(name, path) == "train"]
     tasks = {name: match[1] for name in names if (match := _HUB_FILE.fullmatch(name))}
     return [name for name in names if name not in tasks or choice.reads(tasks[name])] if names else [path]
+
+
+def _hub_records(file: DataFile) -> Iterator[Record[Any] | Reject]:
+    return _instances(file_rows(file))
 
 
 def _is_chosen(row: Record[Any] | Reject, choice: Choice, found: set[str]) -> bool:
@@ -160,8 +176,14 @@ SOURCE = TrainingSource(
     attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
     citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ NLP "
     "Tasks, EMNLP",
-    publisher=SourceLayout("niv2/tasks", read),
-    huggingface=SourceLayout("niv2", read_hub, repository="Muennighoff/natural-instructions", hub_path="train"),
+    publisher=SourceLayout("niv2/tasks", read, records=_task_records),
+    huggingface=SourceLayout(
+        "niv2",
+        read_hub,
+        repository="Muennighoff/natural-instructions",
+        hub_path="train",
+        records=_hub_records,
+    ),
     num_paper=11_447,
     num_paper_origin="unexplained: the paper does not list its 47 tasks, nor how many rows it took of each",
     left_out="tasks made of the benchmarks (MMLU, HeadQA, PubMedQA, Medical Question Pairs)",

@@ -84,7 +84,7 @@ SOURCE = TrainingSource(
     licence="Apache-2.0 (repository); Open Government Licence (text of NHS.uk); terms of OpenAI (its models' output)",
     attribution="CogStack; contains public sector information of NHS.uk under the Open Government Licence",
     citation="CogStack 2023, OpenGPT: a framework for creating grounded instruction-based datasets",
-    publisher=SourceLayout("opengpt", read),
+    publisher=SourceLayout("opengpt", read, records=csv_records),
     huggingface=SourceLayout("opengpt_hf", read_hub),
     num_paper=66_026,
     num_paper_origin="unexplained: the publisher's three files hold 24,665 + 2,354 + 4,688 = 31,707 rows",

@@ -63,7 +63,7 @@ SOURCE = TrainingSource(
     licence="none stated by the publisher",
     attribution="Bei Yu, Yingya Li and Jun Wang; sentences from PubMed",
     citation="Yu, Li and Wang 2019, Detecting Causal Language Use in Science Findings, EMNLP-IJCNLP",
-    publisher=SourceLayout("pubmed_causal/annotated_pubmed.csv", read),
+    publisher=SourceLayout("pubmed_causal/annotated_pubmed.csv", read, records=csv_records),
     huggingface=SourceLayout(
         "pubmed_causal", read_hub, repository="medalpaca/medical_meadow_pubmed_causal", hub_path="*.json"
     ),

@@ -25,6 +25,7 @@ from med42lib.readers.publishers.pubmedqa import (
     official_ids_name,
     official_ids_name_of_hub,
     official_test_ids,
+    pubmedqa_records,
     pubmedqa_rows_of_hub,
     read_pubmedqa,
 )
@@ -69,7 +70,7 @@ SOURCE = TrainingSource(
     licence="MIT",
     attribution="The PubMedQA authors; abstracts from PubMed",
     citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
-    publisher=SourceLayout("pubmedqa/ori_pqal.json", read),
+    publisher=SourceLayout("pubmedqa/ori_pqal.json", read, records=pubmedqa_records),
     huggingface=SourceLayout(
         "pubmedqa_hf/pqa_labeled", read_hub, repository="qiaojin/PubMedQA", hub_path="pqa_labeled"
     ),

@@ -27,12 +27,8 @@ IMAGE_REASON = "the question is about an image"
 
 
 def read_headqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
-    """Read the questions of all exams; a record's line is its number in the document.
-
-    Raises:
-        DataError: If the file is not a JSON document of this layout.
-    """
-    return each(_rows(file), _published)
+    """Read the questions of all exams; lines and errors as in `headqa_records`."""
+    return each(headqa_records(file), _published)
 
 
 def headqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
@@ -40,7 +36,12 @@ def headqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
     return each(rows, _on_hub)
 
 
-def _rows(file: DataFile) -> Iterator[Record[Any]]:
+def headqa_records(file: DataFile) -> Iterator[Record[Any]]:
+    """Read the document's records, each with its exam; a record's line is its number in the document.
+
+    Raises:
+        DataError: If the file is not a JSON document of this layout.
+    """
     number = 0
     for exam, rows in _exams(file):
         for row in rows:

@@ -31,16 +31,20 @@ TEST_IDS_FILE = "test_ground_truth.json"
 
 
 def read_pubmedqa(file: DataFile) -> Iterator[Record[Question] | Reject]:
-    """Read every question of the file; a record's line is its number in the document.
+    """Read every question of the file; lines and errors as in `pubmedqa_records`."""
+    return each(pubmedqa_records(file), _published)
+
+
+def pubmedqa_records(file: DataFile) -> Iterator[Record[Any]]:
+    """Read the document's records, each with its PMID; a record's line is its number in the document.
 
     Raises:
         DataError: If the file is not a JSON document of this layout.
     """
-    rows = (
+    return (
         Record(file.name, number, {"PMID": pmid, **row} if isinstance(row, dict) else row)
         for number, (pmid, row) in enumerate(_by_pmid(file).items(), start=1)
     )
-    return each(rows, _published)
 
 
 def pubmedqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from med42lib.inspection.tokens import texts_of
+from med42lib.inspection.packed import texts_of
 from tests.tiny_tokenizer import byte_level
 
 BYTES = {f"<0x{number:02X}>": number + 1 for number in range(256)}
