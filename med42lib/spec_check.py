@@ -17,7 +17,7 @@ from typing import get_args
 from med42lib.assemble.config import SOURCES_WITH
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
-from med42lib.core.spelling import did_you_mean
+from med42lib.core.names import did_you_mean
 from med42lib.evaluate.config import BenchmarkScoring
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.models import BASE
@@ -79,25 +79,22 @@ def check_inputs(spec: RunSpec, cache: Path) -> None:
         check_base(spec, cache)
 
 
-def check_base(spec: RunSpec, cache: Path) -> Path | None:
+def check_base(spec: RunSpec, cache: Path) -> None:
     """Make sure that chunks fit the base model's context.
 
     Args:
         spec: Says how long chunks are, and where the base model is.
         cache: A folder for the config.json of a remote one; nothing else is fetched.
 
-    Returns:
-        The path of the model's config.json; None if it has none because its format is another.
-
     Raises:
         ConfigError: If they do not.
         DataError: If config.json is missing or broken, or no later stage would take it.
     """
     if spec.fetch_model.format != "huggingface":
-        return None
+        return
     path = Source(spec.inputs.base_model, cache=cache).reach(CONFIG_FILE)
-    check_context(read_config(path.parent, _ADVICE), spec.inputs.base_model, chunk_length=spec.pack.chunk_length)
-    return path
+    num_positions = read_config(path.parent, _ADVICE).num_positions
+    check_context(num_positions, spec.inputs.base_model, chunk_length=spec.pack.chunk_length)
 
 
 def find_problems(spec: RunSpec, *, processes: int) -> Iterator[Problem]:

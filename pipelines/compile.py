@@ -6,7 +6,7 @@ import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, show
 from med42lib.spec_check import load_checked
 from pipelines.arguments import pipeline_arguments
 
@@ -40,7 +40,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
     compile_spec(arguments.spec, output)
-    print(output)
+    show(output)
     return 0
 
 

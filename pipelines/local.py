@@ -7,7 +7,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, show
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.hashing import content_hash
 from med42lib.spec import RunSpec
@@ -73,10 +73,10 @@ def _run(arguments: Namespace) -> int:
 def conclude(report: str, seconds: float) -> None:
     """Print the table of results, and where to look at the report and at MLflow."""
     source = Source(report, cache=home_folder() / "reports" / content_hash(report))
-    print(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
-    print(f"report   {source.path('report.html')}")
-    print(f"mlflow   {ui_command()}")
-    print(f"took     {seconds:.0f} s")
+    show(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
+    show(f"report   {source.path('report.html')}")
+    show(f"mlflow   {ui_command()}")
+    show(f"took     {seconds:.0f} s")
 
 
 command = Command("run", "run a whole specification on this machine", DESCRIPTION, _add_arguments, _run)

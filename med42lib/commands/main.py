@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from types import FrameType
 
 from med42lib import __version__
-from med42lib.commands.command import ENTRY_POINT_GROUP, Command
+from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
@@ -40,7 +40,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     set_up_logging()
     children_import_nothing_from_here()
     signal.signal(signal.SIGTERM, _on_terminate)
-    arguments = _parser(_commands()).parse_args(argv)
+    try:
+        arguments = _parser(_commands()).parse_args(argv)
+        return _run(arguments)
+    finally:
+        flush_output()
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.command.run(arguments))
     except Med42Error as error:

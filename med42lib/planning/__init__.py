@@ -1,0 +1,1 @@
+"""What a run will take, worked out from its spec before anything is downloaded or spent."""
