@@ -2,7 +2,7 @@
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,23 @@ class Command:
     description: str
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+
+
+def add_processes(parser: ArgumentParser, default: str) -> None:
+    """Add the option that says how many processes will train, where that is another machine."""
+    parser.add_argument(
+        "--processes",
+        type=_positive,
+        metavar="N",
+        help=f"training processes, over all machines; global_batch_size must fit them (default: {default})",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError(f"must be a whole number above 0 (given: {text!r})")
+    return number
 
 
 def show(text: object) -> None:

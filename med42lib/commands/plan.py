@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from med42lib.commands.command import Command, show
+from med42lib.commands.command import Command, add_processes, show
 from med42lib.core.errors import DataError
 from med42lib.core.printable import printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, find_base
@@ -101,12 +101,13 @@ def _step_lines(config: TrainConfig, chunks: int) -> Iterator[str]:
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    add_processes(parser, "as many as would train here")
 
 
 def _run(arguments: Namespace) -> int:
     from med42lib.train.launchers.local import processes_per_node
 
-    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
+    spec = load_checked(arguments.spec, arguments.overrides, processes=arguments.processes or processes_per_node())
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
         for line in plan_lines(spec, Path(cache)):
             show(printable(line))
