@@ -169,8 +169,9 @@ def test_a_strangers_module_in_the_working_folder_is_imported_by_nothing_that_a_
     assert "stranger" not in done.stdout
 
 
-@pytest.mark.parametrize("buffered", [True, False])
-@pytest.mark.parametrize("arguments", [["plan", DEMO], ["--help"]], ids=lambda a: a[0])
+@pytest.mark.parametrize(
+    ("arguments", "buffered"), [(["plan", DEMO], True), (["plan", DEMO], False), (["--help"], True)]
+)
 def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str], buffered: bool) -> None:
     environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
     reading, writing = os.pipe()
