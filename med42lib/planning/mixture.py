@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from med42lib.assemble.config import AssembleConfig
-from med42lib.assemble.source import TrainingSource, load_source
+from med42lib.assemble.source import load_source
 from med42lib.core.errors import DataError
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Exchange
@@ -70,7 +70,7 @@ def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[
     Args:
         config: Targets, and how records are written.
         address: Of the training data, which need not be there.
-        cache: A folder for nothing yet: no file of a remote place is fetched.
+        cache: As of `assemble.reading.readings`; nothing is put there, since no file of a remote place is fetched.
 
     Raises:
         AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
@@ -139,20 +139,15 @@ def _nowhere(_line: str) -> None:
 
 def _planned(config: AssembleConfig, name: str, sample: _Sample | None, remark: str) -> SourcePlan:
     settings, source = config.sources[name], load_source(name)
-    available = sample.rows if sample else 0
-    wanted = settings.wanted(available=source.num_paper, total=config.total)
-    counted = sample is not None and (sample.whole or (settings.target != "all" and wanted < available))
-    if sample is not None and sample.whole:
-        wanted = min(available, settings.wanted(available=available, total=config.total))
+    whole = sample is not None and sample.whole
+    available = sample.rows if sample and whole else source.num_paper
+    wanted = settings.wanted(available=available, total=config.total)
+    there = sample is not None and settings.target != "all" and wanted < sample.rows
     return SourcePlan(
         name=name,
-        rows=wanted * settings.repeat,
-        tokens_per_row=_tokens(sample, source),
-        rows_counted=counted,
+        rows=(min(wanted, available) if whole else wanted) * settings.repeat,
+        tokens_per_row=sample.bytes_per_row / BYTES_PER_TOKEN if sample else source.tokens_per_row,
+        rows_counted=whole or there,
         tokens_measured=sample is not None,
-        remark="" if counted else remark,
+        remark="" if whole or there else remark,
     )
-
-
-def _tokens(sample: _Sample | None, source: TrainingSource) -> float:
-    return source.tokens_per_row if sample is None else sample.bytes_per_row / BYTES_PER_TOKEN
