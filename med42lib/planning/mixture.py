@@ -70,7 +70,7 @@ def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[
     Args:
         config: Targets, and how records are written.
         address: Of the training data, which need not be there.
-        cache: As of `assemble.reading.readings`; nothing is put there, since no file of a remote place is fetched.
+        cache: As of `reading_of`; nothing is put there, since no file of a remote place is fetched.
 
     Raises:
         AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
