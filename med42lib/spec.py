@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.benchmarks.config import BenchmarksConfig
@@ -17,7 +19,7 @@ from med42lib.core.printable import brief, cut
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
-from med42lib.formats.models import ModelName
+from med42lib.formats.models import BASE, ModelName
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.register.config import RegisterConfig
@@ -70,6 +72,20 @@ class RunSpec(StageConfig):
     register_: RegisterConfig = Field(alias="register")
 
 
+@dataclass(frozen=True, slots=True)
+class ReadSpec:
+    """A spec as it was read: whole, or the problems of its sections beside those sections that have none.
+
+    `sections` are by their names in the file. Of `train`, the models that have no problem are in it; `models` are all
+    that it names, the base first. Neither is there if `train` is no mapping.
+    """
+
+    title: str
+    spec: RunSpec | None
+    problems: list[Problem]
+    sections: Mapping[str, Any]
+
+
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
     """Read a spec and apply `section.field=value` overrides, whose values are YAML.
 
@@ -77,11 +93,45 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
         ConfigError: If the file or an override cannot be read, or anything in the result is wrong: all problems
             at once, each with its path.
     """
+    read = read_spec(path, overrides)
+    if read.spec is None:
+        raise ConfigError(read.title, read.problems)
+    return read.spec
+
+
+def read_spec(path: Path, overrides: Sequence[str] = ()) -> ReadSpec:
+    """Read a spec and apply overrides, as far as they can be applied.
+
+    Raises:
+        ConfigError: If the file cannot be read.
+    """
+    title = f"{path}" + (" with --set" if overrides else "")
     values = _read_yaml(path)
     problems = [problem for override in overrides if (problem := _apply(values, override))]
-    if problems:
-        raise ConfigError("overrides (--set)", problems)
-    return parse_config(RunSpec, values, title=f"{path}" + (" with --set" if overrides else ""))
+    try:
+        spec = parse_config(RunSpec, values, title=title)
+    except ConfigError as error:
+        return ReadSpec(title, None, [*problems, *error.problems], _sound_sections(values))
+    sections = {field.alias or name: getattr(spec, name) for name, field in RunSpec.model_fields.items()}
+    return ReadSpec(title, None if problems else spec, problems, sections | {"models": [BASE, *spec.train]})
+
+
+def _sound_sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Read each section by itself, and each model of `train`; leave out those with problems."""
+    fields = {field.alias or name: field.annotation for name, field in RunSpec.model_fields.items() if name != "train"}
+    sections = _sound(fields, values)
+    train = values.get("train")
+    if isinstance(train, Mapping):
+        sections |= {"train": _sound(dict.fromkeys(train, TrainConfig), train), "models": [BASE, *train]}
+    return sections
+
+
+def _sound(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name, kind in kinds.items():
+        with suppress(KeyError, ValidationError):
+            found[name] = TypeAdapter(kind).validate_python(values[name])
+    return found
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

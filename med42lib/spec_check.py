@@ -2,28 +2,32 @@
 
     run, plan, compile ─► load_checked ─► every problem at once, or the spec and a warning for what may be meant
     run                ─► check_inputs ─► all inputs that are missing; chunks longer than the base model's context
-    plan               ─► check_base ───► the latter alone
 
-What needs the data themselves, such as how many chunks there are, is checked by the stages.
+On a cluster `compile` is the last to see a whole spec; there each stage checks its own section, and what it is given,
+when it starts. What needs the data themselves, such as how many chunks there are, is checked by the stages everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from med42lib.assemble.config import SOURCES_WITH
+from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
-from med42lib.core.spelling import did_you_mean
-from med42lib.evaluate.config import BenchmarkScoring
+from med42lib.core.names import did_you_mean
+from med42lib.evaluate.config import BenchmarkScoring, EvaluateConfig
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.pack.limits import check_context
-from med42lib.spec import RunSpec, load_spec
+from med42lib.package_model.config import PackageModelConfig
+from med42lib.report.config import ReportConfig
+from med42lib.spec import RunSpec, read_spec
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
@@ -39,17 +43,18 @@ def load_checked(path: Path, overrides: Sequence[str] = (), *, processes: int = 
     Args:
         path: The spec's file.
         overrides: As of `load_spec`.
-        processes: Training processes; 1 where another machine will train and they are not known.
+        processes: Training processes, over all machines; 1 where another machine will train and they are not known.
 
     Raises:
         ConfigError: If anything is wrong: all problems at once, each with its path.
     """
-    spec = load_spec(path, overrides)
-    if problems := list(find_problems(spec, processes=processes)):
-        raise ConfigError(f"{path}" + (" with --set" if overrides else ""), problems)
-    for doubt in find_doubts(spec):
+    read = read_spec(path, overrides)
+    problems = [*read.problems, *find_problems(read.sections, processes=processes)]
+    if read.spec is None or problems:
+        raise ConfigError(read.title, problems)
+    for doubt in find_doubts(read.spec):
         log("spec").warning("%s", doubt)
-    return spec
+    return read.spec
 
 
 def check_inputs(spec: RunSpec, cache: Path) -> None:
@@ -59,10 +64,10 @@ def check_inputs(spec: RunSpec, cache: Path) -> None:
 
     Args:
         spec: Names the inputs.
-        cache: As of `check_base`.
+        cache: A folder for the config.json of a remote model; nothing else is fetched.
 
     Raises:
-        DataError: If any is not there; all that are missing are named.
+        DataError: If any is not there, of which all are named; or the base model's config.json is broken.
         ConfigError: If chunks are longer than the base model's context.
         StoreError, AccessError, StoreUnavailable: If a bucket cannot be reached.
     """
@@ -76,42 +81,34 @@ def check_inputs(spec: RunSpec, cache: Path) -> None:
     if missing:
         raise DataError("\n  ".join(["not all inputs are there", *missing]))
     if not spec.inputs.base_model.startswith(HUB_SCHEME):
-        check_base(spec, cache)
+        _check_base(spec, cache)
 
 
-def check_base(spec: RunSpec, cache: Path) -> Path | None:
-    """Make sure that chunks fit the base model's context.
-
-    Args:
-        spec: Says how long chunks are, and where the base model is.
-        cache: A folder for the config.json of a remote one; nothing else is fetched.
-
-    Returns:
-        The path of the model's config.json; None if it has none because its format is another.
-
-    Raises:
-        ConfigError: If they do not.
-        DataError: If config.json is missing or broken, or no later stage would take it.
-    """
+def _check_base(spec: RunSpec, cache: Path) -> None:
     if spec.fetch_model.format != "huggingface":
-        return None
+        return
     path = Source(spec.inputs.base_model, cache=cache).reach(CONFIG_FILE)
-    check_context(read_config(path.parent, _ADVICE), spec.inputs.base_model, chunk_length=spec.pack.chunk_length)
-    return path
+    num_positions = read_config(path.parent, _ADVICE).num_positions
+    check_context(num_positions, spec.inputs.base_model, chunk_length=spec.pack.chunk_length)
 
 
-def find_problems(spec: RunSpec, *, processes: int) -> Iterator[Problem]:
-    """List what cannot be meant: names of no model, numbers that do not fit, settings without effect."""
-    for name, settings in spec.train.items():
-        yield from _name_problems(name, settings)
-        yield from _training_problems(name, settings, processes)
-    for first, second in combinations(spec.train, 2):
-        if spec.train[first] == spec.train[second]:
-            yield Problem(
-                f"train.{second}", f"has the very settings of train.{first}; change one, its seed for instance"
-            )
-    yield from _model_problems(spec)
-    yield from _scoring_problems(spec)
+def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Problem]:
+    """List what cannot be meant: names of no model, numbers that do not fit, settings without effect.
+
+    A check names as its parameters what it looks at, and is left out if one of these sections has problems itself.
+    """
+    facts = {**sections, "processes": processes}
+    for check in (
+        _trainings,
+        _same_trainings,
+        _compared_models,
+        _candidate,
+        _scorings_without_effect,
+        _scored_families,
+    ):
+        wanted = inspect.signature(check).parameters
+        if wanted.keys() <= facts.keys():
+            yield from check(**{name: facts[name] for name in wanted})
 
 
 def find_doubts(spec: RunSpec) -> Iterator[Problem]:
@@ -130,6 +127,20 @@ def find_doubts(spec: RunSpec) -> Iterator[Problem]:
             yield Problem(f"{where}.scoring", what)
 
 
+def _trainings(train: Mapping[str, TrainConfig], processes: int) -> Iterator[Problem]:
+    for name, settings in train.items():
+        yield from _name_problems(name, settings)
+        yield from _training_problems(name, settings, processes)
+
+
+def _same_trainings(train: Mapping[str, TrainConfig]) -> Iterator[Problem]:
+    for first, second in combinations(train, 2):
+        if train[first] == train[second]:
+            yield Problem(
+                f"train.{second}", f"has the very settings of train.{first}; change one, its seed for instance"
+            )
+
+
 def _name_problems(name: str, settings: TrainConfig) -> Iterator[Problem]:
     first_word = name.partition("_")[0]
     if name == BASE:
@@ -146,26 +157,30 @@ def _training_problems(name: str, settings: TrainConfig, processes: int) -> Iter
         yield Problem(f"train.{name}.lora", "does nothing with method full; remove it, or set method to lora")
 
 
-def _model_problems(spec: RunSpec) -> Iterator[Problem]:
-    models = [BASE, *spec.train]
-    for place, pair in enumerate(spec.report.compare):
+def _compared_models(models: Sequence[str], report: ReportConfig) -> Iterator[Problem]:
+    for place, pair in enumerate(report.compare):
         for name in pair:
             if name not in models:
                 yield Problem(f"report.compare.{place}", _unknown(name, models))
         if pair[0] == pair[1]:
             yield Problem(f"report.compare.{place}", f"compares {pair[0]!r} with itself")
-    if spec.package_model.candidate not in models:
-        yield Problem("package_model.candidate", _unknown(spec.package_model.candidate, models))
 
 
-def _scoring_problems(spec: RunSpec) -> Iterator[Problem]:
-    evaluate = spec.evaluate
+def _candidate(models: Sequence[str], package_model: PackageModelConfig) -> Iterator[Problem]:
+    if package_model.candidate not in models:
+        yield Problem("package_model.candidate", _unknown(package_model.candidate, models))
+
+
+def _scorings_without_effect(evaluate: EvaluateConfig) -> Iterator[Problem]:
     if evaluate.prompt == "plain" and "system" in evaluate.model_fields_set:
         yield Problem("evaluate.system", "does nothing with prompt plain, which has no system text; remove it")
-    for where, scoring in [("evaluate", evaluate), *_own_scorings(spec)]:
+    for where, scoring in [("evaluate", evaluate), *_own_scorings(evaluate)]:
         if scoring.scoring == "letters" and "normalise" in scoring.model_fields_set:
             yield Problem(f"{where}.normalise", "does nothing with scoring letters, one byte each; remove it")
-    families = spec.benchmarks.include
+
+
+def _scored_families(evaluate: EvaluateConfig, benchmarks: BenchmarksConfig) -> Iterator[Problem]:
+    families = benchmarks.include
     for name in evaluate.benchmarks:
         if not any(name == family or name.startswith(f"{family}_") for family in families):
             hint = _hint(name, list(families))
@@ -173,14 +188,14 @@ def _scoring_problems(spec: RunSpec) -> Iterator[Problem]:
             yield Problem(f"evaluate.benchmarks.{name}", problem)
 
 
-def _own_scorings(spec: RunSpec) -> list[tuple[str, BenchmarkScoring]]:
-    return [(f"evaluate.benchmarks.{name}", scoring) for name, scoring in spec.evaluate.benchmarks.items()]
+def _own_scorings(evaluate: EvaluateConfig) -> list[tuple[str, BenchmarkScoring]]:
+    return [(f"evaluate.benchmarks.{name}", scoring) for name, scoring in evaluate.benchmarks.items()]
 
 
 def _scorings(spec: RunSpec) -> list[tuple[str, BenchmarkScoring]]:
     """List the ways of scoring that are used: benchmarks' own, and the common one if a benchmark has none."""
     common = set(spec.benchmarks.include) - set(spec.evaluate.benchmarks)
-    return [*([("evaluate", spec.evaluate)] if common else []), *_own_scorings(spec)]
+    return [*([("evaluate", spec.evaluate)] if common else []), *_own_scorings(spec.evaluate)]
 
 
 def _taught(spec: RunSpec) -> set[str]:

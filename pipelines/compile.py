@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, add_processes, show
+from med42lib.planning.base_model import find_base
 from med42lib.spec_check import load_checked
 from pipelines.arguments import pipeline_arguments
 
@@ -14,13 +16,25 @@ COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
-def compile_spec(spec_path: Path, output: Path) -> None:
-    """Compile the pipeline with the spec's settings as the defaults of its parameters."""
+def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> None:
+    """Compile the pipeline with the spec's settings as the defaults of its parameters.
+
+    Args:
+        spec_path: The spec's file.
+        output: The file to write.
+        processes: Training processes on the cluster, over all machines; 1 if they are not known.
+
+    Raises:
+        ConfigError: If anything is wrong with the spec, or chunks are longer than the base model's context.
+        DataError: If the base model's config.json is broken.
+    """
     from kfp.compiler import Compiler
 
     from pipelines.med42 import med42
 
-    spec = load_checked(spec_path)
+    spec = load_checked(spec_path, processes=processes)
+    with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
+        find_base(spec, Path(cache))  # where it can be reached from here or is known, its context is long enough
     parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     output.parent.mkdir(parents=True, exist_ok=True)
     Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=parameters)
@@ -35,19 +49,22 @@ def without_versions(text: str) -> str:
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
-    compile_spec(arguments.spec, output)
-    print(output)
+    compile_spec(arguments.spec, output, processes=arguments.processes or 1)
+    show(output)
     return 0
 
 
 command = Command(
     "compile",
     "write the pipeline as YAML for the Kubeflow Pipelines UI",
-    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit.",
+    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit. "
+    "Everything is checked that needs neither data nor the cluster: say with --processes how many will train there. Of "
+    "a base model that can be reached from here, config.json is read.",
     _add_arguments,
     _run,
 )

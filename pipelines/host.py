@@ -22,6 +22,7 @@ from typing import Any
 from kfp import local
 from kfp.local import status, subprocess_task_handler
 
+from med42lib.core.log import tell
 from med42lib.core.process import children_die_with_this_process
 from med42lib.store.scratch import attempt_folder, machine_scratch
 from pipelines.warm import WarmProcesses
@@ -54,7 +55,7 @@ class HostHandler:
         """Run the command; keeps its exit code, which kfp would lose."""
         self._run.commands.append(self._command)
         stage = self._command[self._command.index("stage") + 1]
-        print(f"\n({len(self._run.commands)}/{self._run.num_tasks}) {stage}", file=sys.stderr, flush=True)
+        tell("run", f"\n({len(self._run.commands)}/{self._run.num_tasks}) {stage}")
         with self._run.warm.started_if_slow(stage):
             exit_code = self._run_warm(stage) if self._run.warm.can_run(stage) else self._run_cold()
         # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.

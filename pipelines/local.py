@@ -5,11 +5,13 @@ from __future__ import annotations
 import tempfile
 import time
 from argparse import ArgumentParser, Namespace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, show
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.hashing import content_hash
+from med42lib.core.log import log_place
 from med42lib.spec import RunSpec
 from med42lib.spec_check import check_inputs, load_checked
 from med42lib.store.address import absolute_address, open_store
@@ -43,7 +45,8 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
     open_store(store).check()
     check_tracking(store)
     addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
-    return run_on_host(med42(list(spec.train)), {**pipeline_arguments(spec), **addresses, "store": store})
+    with log_place(run=f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"):
+        return run_on_host(med42(list(spec.train)), {**pipeline_arguments(spec), **addresses, "store": store})
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -73,10 +76,10 @@ def _run(arguments: Namespace) -> int:
 def conclude(report: str, seconds: float) -> None:
     """Print the table of results, and where to look at the report and at MLflow."""
     source = Source(report, cache=home_folder() / "reports" / content_hash(report))
-    print(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
-    print(f"report   {source.path('report.html')}")
-    print(f"mlflow   {ui_command()}")
-    print(f"took     {seconds:.0f} s")
+    show(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
+    show(f"report   {source.path('report.html')}")
+    show(f"mlflow   {ui_command()}")
+    show(f"took     {seconds:.0f} s")
 
 
 command = Command("run", "run a whole specification on this machine", DESCRIPTION, _add_arguments, _run)

@@ -19,12 +19,16 @@ hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)
-def python_path_as_before() -> Iterator[None]:
-    """A command that a test calls in this process forbids later ones to import from the working folder."""
-    before = os.environ.get("PYTHONSAFEPATH")
+def environment_as_before() -> Iterator[None]:
+    """A command that a test calls in this process forbids later ones to import from the working folder.
+
+    One that failed says so in later ones' log lines.
+    """
+    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "MED42_LOG_PLACE")}
     yield
-    if before is None:
-        os.environ.pop("PYTHONSAFEPATH", None)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -68,6 +68,32 @@ def test_problems_of_all_sections_are_listed_at_once() -> None:
     assert set(found) == {"train.full.lora", "train.lora.warmup_steps", "package_model.candidate", "report.compare.0"}
 
 
+def test_problems_within_sections_and_across_them_are_one_list() -> None:
+    found = problems_of(
+        "pack.chunk_length=x",
+        "train.full.lerning_rate=1",
+        "train.lora.max_steps=5",
+        "package_model.candidate=ful",
+        "report.compare=[[full, loar]]",
+        "nothing",
+    )
+    assert set(found) == {
+        "pack.chunk_length",
+        "train.full.lerning_rate",
+        "train.lora.warmup_steps",
+        "package_model.candidate",
+        "report.compare.0",
+        "nothing",
+    }
+    assert "did you mean 'full'?" in found["package_model.candidate"]
+
+
+@pytest.mark.parametrize("train", ["null", "[]", "x", "{full: null}"])
+def test_what_would_need_a_section_with_problems_is_not_checked(train: str) -> None:
+    found = problems_of(f"train={train}", "evaluate.benchmarks.medqua={scoring: texts}")
+    assert {where.split(".")[0] for where in found} == {"train", "evaluate"}
+
+
 def test_two_models_of_the_same_settings_would_be_one() -> None:
     again = yaml.safe_load(DEMO.read_text())["train"]["lora"]
     assert problems_of(f"train.lora_again={again}") == {
@@ -162,13 +188,29 @@ def test_all_inputs_that_are_missing_are_named_before_anything_works(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("command", ["run", "plan", "compile"])
 def test_chunks_longer_than_the_base_models_context_are_refused_before_anything_works(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([command, str(DEMO), "--set", "pack.chunk_length=100000"]) == 2
+    (tmp_path / "spec.yaml").write_text(DEMO.read_text().replace("chunk_length: 128", "chunk_length: 100000"))
+    assert main([command, "spec.yaml"]) == 2
     shown = capsys.readouterr().err
     assert "pack.chunk_length: must be at most" in shown
     assert "the context of the model in package:med42lib/demo/model (given: 100,000)" in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
+
+
+@pytest.mark.parametrize("command", ["plan", "compile"])
+def test_a_batch_is_held_against_the_processes_of_the_machine_that_will_train(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = [f"--output={tmp_path}/x.yaml"] if command == "compile" else []
+    assert main([command, str(DEMO), "--processes", "3", *output]) == 2
+    shown = capsys.readouterr().err
+    for model in ("full", "lora"):
+        assert f"train.{model}.global_batch_size: must be a multiple of 24" in shown
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(SystemExit):
+        main([command, str(DEMO), "--processes", "0", *output])
+    assert "must be a whole number above 0 (given: '0')" in capsys.readouterr().err

@@ -81,7 +81,8 @@ class TrainingSource:
     """A training source. Each module in `sources` declares one as `SOURCE`.
 
     `num_paper` is the row count of the paper's Table A1; `num_paper_origin` says how the paper seems to have come to
-    it, or "unexplained". `left_out` says which records are not used, and why.
+    it, or "unexplained". `tokens_per_row` is what `plan` reckons with where the files are not: an estimate of a row's
+    mean length in the prompt format, in Llama-2's tokens. `left_out` says which records are not used, and why.
     """
 
     name: str
@@ -94,6 +95,7 @@ class TrainingSource:
     huggingface: SourceLayout
     num_paper: int
     num_paper_origin: str
+    tokens_per_row: int
     left_out: str = ""
 
     def layout(self, name: LayoutName) -> SourceLayout:

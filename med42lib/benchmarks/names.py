@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from med42lib.core.named_modules import known_name, module_names
+from med42lib.core.names import known_name, module_names
 
 _FOLDER = Path(__file__).parent / "families"
 

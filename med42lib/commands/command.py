@@ -1,7 +1,10 @@
 """A subcommand of `med42`. Packages add theirs through the entry-point group `med42.commands`."""
 
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 ENTRY_POINT_GROUP = "med42.commands"
@@ -16,3 +19,41 @@ class Command:
     description: str
     add_arguments: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+
+
+def add_processes(parser: ArgumentParser, default: str) -> None:
+    """Add the option that says how many processes will train, where that is another machine."""
+    parser.add_argument(
+        "--processes",
+        type=_positive,
+        metavar="N",
+        help=f"training processes, over all machines; global_batch_size must fit them (default: {default})",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise ArgumentTypeError(f"must be a whole number above 0 (given: {text!r})")
+    return number
+
+
+def show(text: object) -> None:
+    """Print a result at once. When its reader (`| head`) has seen enough, the rest goes nowhere."""
+    with _reader_may_leave():
+        print(text)
+        sys.stdout.flush()
+
+
+def flush_output() -> None:
+    """Write what is left for standard output, so that nothing is at exit."""
+    with _reader_may_leave():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 import tempfile
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
@@ -13,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, show
 from med42lib.core.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -55,7 +53,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="med42-inspect-") as cache:
         try:
-            _print(_lines(arguments, Path(cache)))
+            for line in _lines(arguments, Path(cache)):
+                show(line)
         except ModuleNotFoundError as error:
             raise EnvironmentProblem(
                 f"{error.name} is not installed; `med42 inspect` needs it: pip install 'med42-suite[base]'"
@@ -96,15 +95,6 @@ def _list(arguments: Namespace, roots: Sequence[Source], cache: Path) -> Iterabl
         sources = [asdict(source) for source in listed]
         return [json.dumps({"dataset": address, "sources": sources}, indent=1)]
     return listing_lines(listed, address, Style(use_colour()), _width())
-
-
-def _print(lines: Iterable[str]) -> None:
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough; nothing may be flushed to it at exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _width() -> int:

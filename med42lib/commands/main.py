@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
-import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from types import FrameType
 
 from med42lib import __version__
-from med42lib.commands.command import ENTRY_POINT_GROUP, Command
+from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
-from med42lib.core.log import log, safe_message, set_up_logging
+from med42lib.core.log import log, safe_message, set_up_logging, tell
 from med42lib.core.process import children_import_nothing_from_here
 
 logger = log("med42")
+INTERRUPTED = "interrupted; run the same command again to go on: finished stages are kept"
 
 DESCRIPTION = "Fine-tune a medical language model, and know whether the numbers can be trusted."
 EPILOG = """\
@@ -37,17 +38,24 @@ process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 172 object store u
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
-    set_up_logging()
     children_import_nothing_from_here()
     signal.signal(signal.SIGTERM, _on_terminate)
-    arguments = _parser(_commands()).parse_args(argv)
     try:
+        arguments = _parser(_commands()).parse_args(argv)
+        return _run(arguments)
+    finally:
+        flush_output()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        set_up_logging()
         return int(arguments.command.run(arguments))
     except Med42Error as error:
-        print(f"\nerror: {safe_message(str(error))}", file=sys.stderr)
+        tell("med42", f"\nerror: {safe_message(str(error))}", level=logging.ERROR)
         return error.exit_code
     except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on: finished stages are kept", file=sys.stderr)
+        tell("med42", f"\n{INTERRUPTED}", level=logging.ERROR)
         return INTERRUPTED_EXIT_CODE
     except Exception:
         logger.exception("this is a bug of ours; please report it with these lines:")

@@ -1,29 +1,35 @@
-"""`med42 plan SPEC`: parameters, memory, steps and sizes, before anything is spent."""
+"""`med42 plan SPEC`: rows, tokens, parameters, memory and steps, before anything is downloaded or spent."""
 
 from __future__ import annotations
 
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from med42lib.commands.command import Command
-from med42lib.core.json_file import read_json
+from med42lib.commands.command import Command, add_processes, show
+from med42lib.core.errors import DataError
 from med42lib.core.printable import printable
+from med42lib.planning.base_model import KNOWN_CONFIGS, find_base
+from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, plan_sources
+from med42lib.planning.training import GIBIBYTE, plan_training
 from med42lib.spec import RunSpec
-from med42lib.spec_check import check_base, load_checked
-from med42lib.store.artifacts import Source
+from med42lib.spec_check import load_checked
 from med42lib.train.config import TrainConfig
 
-# Llama-2's tokenizer on real medical question-answering text; other tokenizers and texts differ.
-BYTES_PER_TOKEN = 3.85
 GPU_GIBIBYTES = (16, 32, 80)
 
-DESCRIPTION = """\
-Say what a run will take: parameters, memory of the training states, optimiser steps, sizes. Nothing is run or
-written. A first version: numbers marked ~ are estimates from the size of the training files; activations, time and
-checkpoints are not covered yet.
+DESCRIPTION = f"""\
+Say what a run will take: rows and tokens of the training data, chunks, parameters, memory of the training states,
+optimiser steps. Nothing is run or written, and neither data nor weights need to be here: rows come from the targets,
+tokens per row from a table of the sources. Of sources that are here, the first rows are read and counted.
+
+Of a base model that is not here, the shapes are known by its name:
+  {", ".join(KNOWN_CONFIGS)}
+for instance --set inputs.base_model=llama-2-7b. Of one on a hub or in a bucket, config.json alone is fetched.
+
+Numbers marked ~ are estimates, the others counted. Activations, time and checkpoints are not covered yet.
 """
 
 
@@ -31,51 +37,80 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
     """Describe a run, line by line.
 
     Raises:
-        DataError: If an input does not exist.
         ConfigError: If chunks are longer than the model's context.
+        DataError: If the base model's config.json is broken.
+        AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
     """
-    data = Source(spec.inputs.training_data)
-    sizes = data.sizes().values()
-    chunks = max(1, round(sum(sizes) / BYTES_PER_TOKEN / spec.pack.chunk_length))
+    base = find_base(spec, cache)
+    sources = list(plan_sources(spec.assemble, spec.inputs.training_data, cache))
+    chunks = count_chunks(sources, spec.pack.chunk_length)
     yield f"run              {spec.name}"
-    yield f"training data    {len(sizes):,} files, {sum(sizes) / 1e6:,.1f} MB in {data.address}"
-    yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if every source is used whole"
-    config_file = check_base(spec, cache)
-    if config_file is None:
-        yield "base model       its size is known once fetch_model has converted it"
-        return
-    model = read_json(config_file, "check inputs.base_model")
+    yield from _mixture_lines(spec, sources)
+    yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
+    yield f"base model       {base.found}"
+    if base.config is None:
+        yield "  size           unknown; name a folder with a config.json, or one of " + ", ".join(KNOWN_CONFIGS)
     for name, config in spec.train.items():
-        yield from _training_lines(name, config, model, chunks)
+        yield f"train {name:<10} {config.method}"
+        yield from _size_lines(config, base.config)
+        yield from _step_lines(config, chunks)
+    yield "~ is an estimate. Rows: of the target, or of the paper's Table A1 if that is `all`. Tokens: of a table of"
+    yield f"sources or, where measured, of the rows that are here, at {BYTES_PER_TOKEN} bytes per token."
 
 
-def _training_lines(name: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
-    from med42lib.commands.sizes import GIBIBYTE, plan_training  # needs numpy, which not every image has
+def _mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]:
+    rows, tokens = sum(source.rows for source in sources), sum(source.tokens for source in sources)
+    about = "" if all(source.rows_counted for source in sources) else "~"
+    remarks = {source.remark for source in sources}
+    common = remarks.pop() if len(remarks) == 1 else ""
+    yield f"training data    {common or spec.inputs.training_data}"
+    yield f"  mixture        {about}{rows:,} rows, ~{tokens:,.0f} tokens, {len(sources)} sources:"
+    width = max(len(source.name) for source in sources)
+    for source in sources:
+        number = f"{'' if source.rows_counted else '~'}{source.rows:,}"
+        each = f"~{source.tokens_per_row:,.0f} tokens each{', measured' if source.tokens_measured else ''}"
+        remark = f"; {source.remark}" if source.remark != common else ""
+        yield f"    {source.name:<{width}} {number:>10} rows, {each}{remark}"
 
-    plan = plan_training(config, model, num_chunks=chunks)
+
+def _size_lines(config: TrainConfig, model: Mapping[str, Any] | None) -> Iterator[str]:
+    if model is None:
+        return
+    try:
+        plan = plan_training(config, model)
+    except DataError as error:
+        yield f"  size           unknown: {error}"
+        return
     share = plan.num_trained_parameters / plan.num_parameters
     gpus = ", ".join(f"{plan.min_gpus(size)} of {size} GiB" for size in GPU_GIBIBYTES)
-    estimated = "" if config.max_steps else "~"
-    yield f"train {name:<10} {plan.num_trained_parameters:,} of {plan.num_parameters:,} parameters ({share:.2%})"
+    yield f"  parameters     {plan.num_trained_parameters:,} of {plan.num_parameters:,} ({share:.2%})"
     yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
     yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
-    yield f"  steps          {estimated}{plan.num_steps:,} of {config.global_batch_size} chunks"
-    if config.warmup_steps >= plan.num_steps:
+
+
+def _step_lines(config: TrainConfig, chunks: int) -> Iterator[str]:
+    from med42lib.train.batches import count_steps  # needs numpy, which not every image has
+
+    num_steps = count_steps(chunks, config)
+    about = "" if num_steps == config.max_steps else "~"
+    yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
+    if config.warmup_steps >= num_steps:
         yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    add_processes(parser, "as many as would train here")
 
 
 def _run(arguments: Namespace) -> int:
     from med42lib.train.launchers.local import processes_per_node
 
-    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
+    spec = load_checked(arguments.spec, arguments.overrides, processes=arguments.processes or processes_per_node())
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
         for line in plan_lines(spec, Path(cache)):
-            print(printable(line))
+            show(printable(line))
     return 0
 
 

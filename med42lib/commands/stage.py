@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.catalogue import STAGES
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, show
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief
 from med42lib.engine.runner import Request, Result, run_stage
@@ -55,7 +55,7 @@ def _run(arguments: Namespace) -> int:
         write_kfp_outputs(outputs, run_stage(stage, request))
     else:
         result = run_stage(stage, _request_by_hand(stage, arguments))
-        print(json.dumps(result.targets, indent=1))
+        show(json.dumps(result.targets, indent=1))
     return 0
 
 

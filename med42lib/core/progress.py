@@ -1,4 +1,4 @@
-"""Progress on long loops: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""Progress on long loops: a bar on a terminal, a plain line every few seconds elsewhere, or a log line in JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from med42lib.core.log import tell, writes_json
 from med42lib.core.printable import one_line
 from med42lib.core.redaction import redact
 
@@ -64,11 +65,11 @@ class Progress:
             ncols=0,
             postfix=self._note or None,
         )
-        print(f"  {line}", file=sys.stderr, flush=True)
+        tell("progress", f"  {line}")
 
 
 def _on_terminal() -> bool:
-    return sys.stderr.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1"
+    return not writes_json() and (sys.stderr.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1")
 
 
 @contextmanager

@@ -105,7 +105,9 @@ def _load(encoder: Path) -> Any:
         _check_module(encoder, module)
     import torch
     from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     with reading(f"the sentence encoder in {encoder}", _ADVICE):
         return SentenceTransformer(
             str(encoder),

@@ -22,7 +22,7 @@ from pathlib import Path
 from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import EnvironmentProblem, full_disk
-from med42lib.core.log import log
+from med42lib.core.log import log, log_place
 from med42lib.engine.context import StageContext
 from med42lib.engine.key import output_key
 from med42lib.engine.stage import Stage
@@ -108,6 +108,11 @@ def run_stage(stage: Stage, request: Request) -> Result:
         ConfigError: If the settings are wrong; all problems are listed.
         Med42Error: Whatever else goes wrong, with its exit code.
     """
+    with log_place(stage=stage.name):
+        return _find_or_run(stage, request)
+
+
+def _find_or_run(stage: Stage, request: Request) -> Result:
     config = parse_config(stage.config_class, dict(request.config), title=f"settings of {stage.name}")
     store = open_store(request.store)
     store.check()
@@ -118,10 +123,11 @@ def run_stage(stage: Stage, request: Request) -> Result:
         key = output_key(stage, config, {name: source.digest for name, source in sources.items()})
         hashes.save(scratch)
         call = _Call(stage, config, sources, key, store, scratch)
-        if stage.reuse and (sealed := find_sealed(store, call.prefix, stage.targets)):
-            log(stage.name).info("reused %s", sealed.address)
-            return _result(stage, sealed, reused=True)
-        result = _result(stage, _run(call, hashes), reused=False)
+        with log_place(key=key):
+            if stage.reuse and (sealed := find_sealed(store, call.prefix, stage.targets)):
+                log(stage.name).info("reused %s", sealed.address)
+                return _result(stage, sealed, reused=True)
+            result = _result(stage, _run(call, hashes), reused=False)
         hashes.save(scratch)
     return result
 
@@ -131,9 +137,15 @@ def _result(stage: Stage, sealed: Sealed, *, reused: bool) -> Result:
 
 
 def _run(call: _Call, hashes: HashCache) -> Sealed:
+    upload = Upload(call.store, call.prefix)
+    with log_place(attempt=upload.attempt):
+        return _attempt(call, upload, hashes)
+
+
+def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:
     stage, scratch = call.stage, call.scratch
     cache = StageCache(call.store.address, stage.name, scratch / "cache")
-    context = StageContext(call.key, call.store.address, Upload(call.store, call.prefix), cache)
+    context = StageContext(call.key, call.store.address, upload, cache)
     targets = {name: Target(scratch / "out" / name) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)
@@ -146,7 +158,7 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
     unwritten = [name for name, target in targets.items() if not target.written]
     if unwritten:
         raise AssertionError(f"{stage.name} returned without writing {', '.join(unwritten)}")
-    sealed = _publish(call, context.upload, targets, seconds, hashes)
+    sealed = _publish(call, upload, targets, seconds, hashes)
     log(stage.name).info("finished in %.1f s: %s", seconds, sealed.address)
     return sealed
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from med42lib.core.config import StageConfig
-from med42lib.core.named_modules import module_names
+from med42lib.core.names import module_names
 from med42lib.engine.closure import Closure, closure, module_file
 from med42lib.engine.context import StageContext
 from med42lib.engine.runtime import Runtime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.formats.model_config import CONFIG_FILE, ModelConfig, read_config
+from med42lib.formats.model_config import CONFIG_FILE, read_config
 
 
 def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> None:
@@ -20,7 +20,7 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
     if not (folder / CONFIG_FILE).is_file():
         return
     stated = read_config(folder, "fetch the model again")
-    check_context(stated, folder, chunk_length=chunk_length)
+    check_context(stated.num_positions, folder, chunk_length=chunk_length)
     num_embeddings = stated.vocab_size
     if num_embeddings is not None and vocabulary_size > num_embeddings:
         raise DataError(
@@ -29,13 +29,12 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
         )
 
 
-def check_context(stated: ModelConfig, place: object, *, chunk_length: int) -> None:
-    """Make sure that chunks are no longer than the context of the model at a place, if its config.json states one.
+def check_context(num_positions: int | None, place: object, *, chunk_length: int) -> None:
+    """Make sure that chunks are no longer than the context of the model at a place, if its config.json states it.
 
     Raises:
         ConfigError: If they are.
     """
-    num_positions = stated.num_positions
     if num_positions is not None and chunk_length > num_positions:
         problem = f"must be at most {num_positions:,}, the context of the model in {place} (given: {chunk_length:,})"
         raise ConfigError("settings of pack", [Problem("pack.chunk_length", problem)])

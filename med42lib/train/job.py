@@ -68,6 +68,12 @@ class TrainingJob:
         """The attempt that the job's files belong to."""
         return Upload(open_store(self.store), self.prefix, self.attempt)
 
+    @property
+    def log_place(self) -> dict[str, str]:
+        """What log lines of the job's processes say of their place, on whichever machine."""
+        stage, _, key = self.prefix.partition("/")
+        return {"stage": stage, "key": key, "attempt": self.attempt}
+
     def write(self) -> None:
         """Write the job to its address."""
         values = {**asdict(self), "config": self.config.model_dump()}

@@ -100,7 +100,7 @@ def test_the_plan_says_parameters_memory_and_steps(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "training data" in shown
     assert "train full" in shown
-    assert "parameters (100.00%)" in shown
+    assert "1,115,264 of 1,115,264 (100.00%)" in shown
     assert "train lora" in shown
     assert "steps" in shown
 
@@ -167,3 +167,16 @@ def test_a_strangers_module_in_the_working_folder_is_imported_by_nothing_that_a_
     )
     assert done.stdout.startswith("forked\nmed42 "), done.stderr
     assert "stranger" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "buffered"), [(["plan", DEMO], True), (["plan", DEMO], False), (["--help"], True)]
+)
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str], buffered: bool) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        command = [sys.executable, "-m", "med42lib", *arguments]
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,3 +178,22 @@ def test_a_section_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]
     ]
     assert main(command) == 2
     assert "train.qlora: is not a section" in capsys.readouterr().err
+
+
+def test_in_json_every_line_of_a_stage_says_where_it_is_from(tmp_path: Path) -> None:
+    environment = {**os.environ, "MED42_LOG": "json", "MED42_LOG_PLACE": '{"run": "nightly"}'}
+    command = [sys.executable, "-m", "med42lib", "stage", "benchmarks", "--spec", DEMO, "--store", str(tmp_path)]
+
+    def lines(benchmarks: str) -> list[dict[str, str]]:
+        arguments = [*command, "--input", f"data={benchmarks}"]
+        done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+        return [json.loads(line) for line in done.stderr.splitlines()]
+
+    for finished in lines(DATA.replace("training", "benchmarks")):
+        assert (finished["run"], finished["stage"]) == ("nightly", "benchmarks")
+    assert finished["message"].startswith("finished in ")
+    [sealed] = (tmp_path / "benchmarks").glob("*/*/items")
+    assert sealed.parts[-3:-1] == (finished["key"], finished["attempt"])
+    *_, error = lines(str(tmp_path / "token=hf_abcdefghijkl"))
+    assert (error["level"], error["stage"], error["run"]) == ("ERROR", "benchmarks", "nightly")
+    assert "token=***" in error["message"]

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from med42lib.core import progress as module
@@ -63,3 +65,16 @@ def test_a_terminal_behind_a_pipe_counts_as_one(
     with progress("train", 4, unit="steps") as bar:
         bar.advance(4)
     assert "\r" in capsys.readouterr().err
+
+
+def test_in_json_progress_is_log_lines_even_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_LOG", "json")
+    monkeypatch.setenv(module.TERMINAL_VARIABLE, "1")
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_LINES", 0.0)
+    with progress("embed", 200, unit="texts") as bar:
+        bar.advance(50)
+    said = json.loads(capsys.readouterr().err)
+    assert said["logger"] == "med42.progress"
+    assert said["message"].startswith("embed:  25%")

@@ -51,6 +51,15 @@ def test_vectors_come_in_the_texts_order_with_unit_length(minilm: Path) -> None:
 
 
 @pytest.mark.slow
+def test_no_bar_of_a_library_stands_among_the_log_lines(minilm: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from transformers.utils.logging import enable_progress_bar
+
+    enable_progress_bar()
+    embed(minilm, ["fever"])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
 def test_texts_beyond_the_encoders_length_are_counted_and_cut(minilm: Path) -> None:
     beginning = "fever " * 254
 

@@ -72,13 +72,13 @@ def readings(config: AssembleConfig, data: Source, cache: Path) -> list[Reading]
     Raises:
         DataError: If sources are missing, all of them at once; or one on the hub cannot be listed.
     """
-    found = [_reading(config, name, data, cache) for name in sorted(config.sources)]
+    found = [reading_of(config, name, data, cache) for name in sorted(config.sources)]
     _check_there(found, data)
     return found
 
 
 def _check_there(readings: Sequence[Reading], data: Source) -> None:
-    missing = [reading for reading in readings if not _is_there(reading)]
+    missing = [reading for reading in readings if not is_there(reading)]
     if missing:
         lines = "".join(f"\n  {reading.name}: {reading.data.address} has no {reading.path!r}" for reading in missing)
         raise DataError(
@@ -88,12 +88,14 @@ def _check_there(readings: Sequence[Reading], data: Source) -> None:
         )
 
 
-def _is_there(reading: Reading) -> bool:
+def is_there(reading: Reading) -> bool:
+    """Say whether the source's file or folder is there."""
     folder = DataFolder(reading.data)
     return folder.has_match(reading.path) if "*" in reading.path else folder.has(reading.path)
 
 
-def _reading(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:
+def reading_of(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:
+    """Say what is to be read of one source, whether it is there or not."""
     settings = config.sources[name]
     layout = load_source(name).layout(settings.layout)
     read_options = ReadOptions(

@@ -52,7 +52,9 @@ _SEARCHED_CHARACTERS = 256
 """How far from either end of a prompt a wording is looked for: instructions stand there, and texts are long."""
 
 
-def openorca(collection: Collection, *, name: str, title: str, num_paper: int, num_paper_origin: str) -> TrainingSource:
+def openorca(
+    collection: Collection, *, name: str, title: str, num_paper: int, num_paper_origin: str, tokens_per_row: int
+) -> TrainingSource:
     """Make the source of one collection."""
     read = partial(_read, collection)
     return TrainingSource(
@@ -66,6 +68,7 @@ def openorca(collection: Collection, *, name: str, title: str, num_paper: int, n
         huggingface=SourceLayout("openorca", read, repository="Open-Orca/OpenOrca", hub_path="*.parquet"),
         num_paper=num_paper,
         num_paper_origin=num_paper_origin,
+        tokens_per_row=tokens_per_row,
         left_out="prompts with a known wording of a benchmark",
     )
 

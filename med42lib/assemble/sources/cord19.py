@@ -72,5 +72,6 @@ SOURCE = TrainingSource(
     huggingface=SourceLayout("cord19_hf", read_hub, repository="medalpaca/medical_meadow_cord19", hub_path="*.json"),
     num_paper=17_721,
     num_paper_origin="perhaps a draw of 20,000 from medAlpaca's 821,007 rows, × 0.886: validation split and filter",
+    tokens_per_row=450,  # guessed: an abstract and its title
     left_out="papers without a title or an abstract",
 )

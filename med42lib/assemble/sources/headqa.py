@@ -53,5 +53,6 @@ SOURCE = TrainingSource(
     huggingface=SourceLayout("headqa_hf/en", read_hub, repository="EleutherAI/headqa", hub_path="en"),
     num_paper=2_657,
     num_paper_origin="the train split untouched: 2,657 questions, those about images among them",
+    tokens_per_row=120,  # measured on 2,589 rows
     left_out="questions about images (68 of 2,657)",
 )

@@ -46,4 +46,5 @@ SOURCE = TrainingSource(
     ),
     num_paper=30_106,
     num_paper_origin="medAlpaca's 33,955 cards × 0.887: validation split and filter",
+    tokens_per_row=120,  # guessed: a question and two sentences
 )

@@ -106,5 +106,6 @@ SOURCE = TrainingSource(
     huggingface=SourceLayout("medquad_hf", read_hub, repository="lavita/MedQuAD"),
     num_paper=14_553,
     num_paper_origin="16,407 answered pairs × 0.887: 10 % set aside for validation, then about 1.4 % by a filter",
+    tokens_per_row=579,  # measured on 2,960 rows
     left_out="pairs whose answers the publisher removed",
 )

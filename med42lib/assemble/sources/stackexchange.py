@@ -170,5 +170,6 @@ SOURCE = TrainingSource(
     ),
     num_paper=64_246,
     num_paper_origin="unexplained: medAlpaca's tables give two totals for its StackExchange sets, 52,475 and 91,713",
+    tokens_per_row=650,  # guessed: a post and its best answer
     left_out="all sites but six; all answers but the best",
 )

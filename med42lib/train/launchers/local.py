@@ -18,12 +18,13 @@ import pkgutil
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.log import passed_record, tell, writes_json
 from med42lib.core.printable import printable
 from med42lib.core.process import child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
@@ -40,6 +41,7 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
 CPU_PROCESSES = 2
 _NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
+_LONGEST_RECORD = 1 << 20
 
 
 class LocalLauncher:
@@ -165,6 +167,8 @@ def _environment(processes: int) -> dict[str, str]:
 
 def _pass_on(stream: Connection) -> str:
     """Copy a process's output to standard error as it comes, without secrets; returns its last lines."""
+    if writes_json():
+        return _pass_on_as_json(stream)
     tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
     for lines in redacted_lines(_decoded(stream)):
         text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
@@ -174,6 +178,33 @@ def _pass_on(stream: Connection) -> str:
         tail[-1] += first
         tail.extend(others)
     return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
+
+
+def _pass_on_as_json(stream: Connection) -> str:
+    """Copy log lines, and make one of every other line."""
+    tail: deque[str] = deque(maxlen=_NUM_TAIL_LINES)
+    for lines in redacted_lines(_without_records(_decoded(stream), tail)):
+        for line in filter(str.strip, lines.splitlines()):
+            tell("train", line)
+            tail.append(line)
+    return "\n".join(tail)
+
+
+def _without_records(blocks: Iterable[str], tail: deque[str]) -> Iterator[str]:
+    """Write the lines that are log lines, and give the others: to redact JSON as text could break it."""
+    rest = ""
+    for block in blocks:
+        *lines, rest = (rest + block).replace("\r", "\n").split("\n")
+        if len(rest) > _LONGEST_RECORD:
+            lines, rest = [*lines, rest], ""
+        for line in lines:
+            record = passed_record(line)
+            if record is None:
+                yield f"{line}\n"
+            else:
+                sys.stderr.write(f"{record}\n")
+                tail.append(record)
+    yield rest
 
 
 def _decoded(stream: Connection) -> Iterator[str]:

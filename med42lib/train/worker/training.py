@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.core.log import set_up_logging
+from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.formats.packed import PackedDataset
@@ -40,7 +40,11 @@ def run_training(job_address: str) -> None:
     """Train as the job says; an error ends the process, and the first one is left at the job's address."""
     job = TrainingJob.read(job_address)
     scratch_root = open_store(job.store).scratch_root()
-    with attempt_folder(scratch_root, "train-process") as scratch, reported_errors(job_address, scratch):
+    with (
+        log_place(**job.log_place, rank=os.environ["RANK"]),
+        attempt_folder(scratch_root, "train-process") as scratch,
+        reported_errors(job_address, scratch),
+    ):
         set_up_logging()
         _join_processes(job.config)
         _train(job, scratch)

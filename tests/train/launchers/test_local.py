@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 import time
@@ -48,6 +49,23 @@ def test_output_is_passed_on_without_secrets_and_unseen_characters(
     assert shown.startswith("HF_TOKEN=*** \\x1b[2J")
     assert "\n 10%\r 20%\r\n***\nend" in shown, "bars still go back to the beginning of their line"
     assert not unseen_in(shown.replace("\r", ""))
+
+
+@pytest.mark.slow
+def test_in_json_every_line_of_every_process_is_an_object_with_its_rank_where_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_START_METHOD", "fork")
+    monkeypatch.setenv("MED42_LOG", "json")
+    monkeypatch.setenv("MED42_LOG_PLACE", '{"stage": "train"}')
+    run("logging_in_json", tmp_path, monkeypatch)
+    said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert sorted((line["message"], line["stage"], line.get("rank")) for line in said if "rank" in line) == [
+        ("token=*** of 0", "train", "0"),
+        ("token=*** of 1", "train", "1"),
+    ]
+    others = [(line["message"], line["stage"], line["logger"]) for line in said if "rank" not in line]
+    assert others == 2 * [("a library says password=***", "train", "med42.train")]
 
 
 @pytest.mark.slow

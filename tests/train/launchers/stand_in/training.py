@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from med42lib.core.errors import DivergedError
+from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.train.job import reported_errors
 from tests.hostile import UNSEEN_IN_UTF_8
 
@@ -27,6 +28,13 @@ def telling(_job: str) -> None:
         sys.stdout.write(f"HF_TOKEN=hunter2 {UNSEEN_IN_UTF_8}")
         sys.stdout.flush()
         sys.stdout.write("\n 10%\r 20%\r\n-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\nend")
+
+
+def logging_in_json(_job: str) -> None:
+    with log_place(rank=os.environ["RANK"]):
+        set_up_logging()
+        log("train").info("token=hunter2 of %s", os.environ["RANK"])
+        sys.stderr.write("a library says password=hunter2\n")
 
 
 def failing(job: str) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.named_modules import known_name, module_names
+from med42lib.core.names import known_name, module_names
 
 
 def test_every_module_of_the_folder_is_found_without_importing_it(tmp_path: Path) -> None:

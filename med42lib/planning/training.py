@@ -1,4 +1,4 @@
-"""What a training will take, worked out before anything is spent: parameters, memory, steps.
+"""What a training will take, worked out before anything is spent: parameters and memory.
 
 Pure arithmetic on a Llama-style `config.json`; nothing is loaded.
 """
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from med42lib.core.errors import DataError
-from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
 
 GIBIBYTE = 1 << 30
@@ -79,20 +78,18 @@ class TrainingPlan:
     """Parameters that the method trains: all of them, or the adapter's."""
     state_bytes: int
     """Memory for weights, gradients and optimiser states, over all processes; activations come on top."""
-    num_steps: int
 
     def min_gpus(self, gpu_gibibytes: float) -> int:
         """Count the GPUs of this size that hold the states under ZeRO-3, without room for activations."""
         return int(-(-self.state_bytes // int(gpu_gibibytes * GIBIBYTE)))
 
 
-def plan_training(config: TrainConfig, model: Mapping[str, object], *, num_chunks: int) -> TrainingPlan:
+def plan_training(config: TrainConfig, model: Mapping[str, object]) -> TrainingPlan:
     """Work out what a training will take.
 
     Args:
         config: How to train.
         model: Content of the base model's config.json.
-        num_chunks: Chunks of the packed data.
 
     Raises:
         DataError: If the config.json does not say how large the model is.
@@ -102,7 +99,7 @@ def plan_training(config: TrainConfig, model: Mapping[str, object], *, num_chunk
     trained = total if config.method == "full" else count_lora_parameters(shapes, rank=config.lora.rank)
     frozen_bytes = 0 if config.method == "full" else total * _BYTES_PER_NUMBER[config.precision]
     state_bytes = frozen_bytes + trained * BYTES_PER_TRAINED_PARAMETER
-    return TrainingPlan(total, trained, state_bytes, count_steps(num_chunks, config))
+    return TrainingPlan(total, trained, state_bytes)
 
 
 def count_parameters(shapes: Shapes) -> int:

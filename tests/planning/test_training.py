@@ -2,8 +2,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from med42lib.commands.sizes import Shapes, count_lora_parameters, count_parameters, plan_training
 from med42lib.core.errors import DataError
+from med42lib.planning.training import Shapes, count_lora_parameters, count_parameters, plan_training
 from med42lib.train.config import LoraConfig, TrainConfig
 from tests.tiny_llama import make_llama
 
@@ -51,7 +51,7 @@ def test_ignoring_grouped_query_attention_would_overcount() -> None:
 def test_gpus_that_full_training_needs_at_least(
     model: Mapping[str, object], gigabytes: float, of_32: int, of_80: int
 ) -> None:
-    plan = plan_training(FULL, model, num_chunks=100)
+    plan = plan_training(FULL, model)
     assert plan.state_bytes / 1e9 == pytest.approx(gigabytes, abs=0.05)
     assert plan.min_gpus(32) == of_32
     assert plan.min_gpus(80) == of_80
@@ -59,16 +59,11 @@ def test_gpus_that_full_training_needs_at_least(
 
 def test_under_lora_the_base_takes_only_its_weights() -> None:
     settings = {"method": "lora", "precision": "float16", "lora": LoraConfig(rank=8)}
-    plan = plan_training(FULL.model_copy(update=settings), LLAMA_2_7B, num_chunks=100)
+    plan = plan_training(FULL.model_copy(update=settings), LLAMA_2_7B)
     assert plan.num_parameters == 6_738_415_616
     assert plan.num_trained_parameters == 19_988_480
     assert plan.state_bytes == 6_738_415_616 * 2 + 19_988_480 * 16
     assert plan.min_gpus(32) == 1
-
-
-def test_steps_come_from_chunks_and_epochs() -> None:
-    settings = FULL.model_copy(update={"global_batch_size": 128, "epochs": 3})
-    assert plan_training(settings, LLAMA_2_7B, num_chunks=64_530).num_steps == 3 * 505
 
 
 def test_counts_agree_with_a_model_that_exists() -> None:

@@ -1,0 +1,8 @@
+"""What a run will take, worked out from its spec before anything is downloaded or spent.
+
+    mixture       rows and tokens of each source, counted or estimated
+    base_model    the base model's config.json, found or known by the model's name
+    training      parameters and memory of a training
+
+`commands.plan` writes all three out; `pipelines.compile` asks `base_model.find_base` whether chunks fit.
+"""

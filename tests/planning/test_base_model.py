@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import ConfigError
+from med42lib.planning.base_model import KNOWN_CONFIGS, find_base, known_name
+from med42lib.planning.training import Shapes, count_parameters
+from med42lib.spec import load_spec
+from tests.conftest import REPOSITORY
+
+DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
+MODEL = REPOSITORY / "med42lib/demo/model"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("llama-2-70b", "llama-2-70b"),
+        ("models/Llama-2-7b-hf", "llama-2-7b"),
+        ("s3://bucket/models/Meta-Llama-3-8B/", "llama-3-8b"),
+        (f"hub:meta-llama/Llama-2-13b-hf@{'a' * 40}", "llama-2-13b"),
+        ("models/Llama-2-7b-32k", None),
+        ("llama-2-7b/other", None),
+    ],
+)
+def test_a_model_is_known_by_the_last_name_of_its_address(address: str, name: str | None) -> None:
+    assert known_name(address) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("llama-2-7b", 6_738_415_616),
+        ("llama-2-13b", 13_015_864_320),
+        ("llama-2-70b", 68_976_648_192),
+        ("llama-3-8b", 8_030_261_248),
+        ("llama-3-70b", 70_553_706_496),
+    ],
+)
+def test_known_shapes_have_the_published_number_of_parameters(name: str, published: int) -> None:
+    assert count_parameters(Shapes.read(KNOWN_CONFIGS[name])) == published
+
+
+def test_a_file_at_the_address_counts_more_than_the_name(tmp_path: Path) -> None:
+    (tmp_path / "llama-2-7b").mkdir()
+    (tmp_path / "llama-2-7b" / "config.json").write_bytes((MODEL / "config.json").read_bytes())
+    base = find_base(load_spec(DEMO, [f"inputs.base_model={tmp_path}/llama-2-7b"]), tmp_path)
+    assert base.found == f"{tmp_path}/llama-2-7b"
+    assert base.config is not None
+    assert base.config["hidden_size"] == 128
+
+
+def test_of_a_gguf_file_only_the_name_is_looked_at(tmp_path: Path) -> None:
+    spec = load_spec(DEMO, ["fetch_model.format=gguf", "inputs.base_model=nothing://here"])
+    base = find_base(spec, tmp_path)
+    assert base.config is None
+    assert "before fetch_model has converted it" in base.found
+
+
+def test_a_hub_that_gives_no_access_leaves_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    base = find_base(load_spec(DEMO, [f"inputs.base_model=hub:meta-llama/Llama-2-7b-hf@{'0' * 40}"]), tmp_path)
+    assert base.config == KNOWN_CONFIGS["llama-2-7b"]
+    assert base.found.startswith("llama-2-7b, whose shapes are known (hub:meta-llama/")
+
+
+def test_chunks_are_held_against_a_known_context(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the context of the model in llama-3-8b"):
+        find_base(load_spec(DEMO, ["inputs.base_model=llama-3-8b", "pack.chunk_length=8193"]), tmp_path)
+
+
+@pytest.mark.slow
+def test_of_a_remote_model_only_its_settings_are_fetched(bucket: str, tmp_path: Path) -> None:
+    from med42lib.store.backends.s3 import make_client
+
+    for name, content in (("config.json", (MODEL / "config.json").read_bytes()), ("model.safetensors", b"weights")):
+        make_client().put_object(Bucket=bucket, Key=f"base/{name}", Body=content)
+    base = find_base(load_spec(DEMO, [f"inputs.base_model=s3://{bucket}/base"]), tmp_path / "cache")
+    assert base.config is not None
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["config.json"]

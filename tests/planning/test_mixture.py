@@ -1,0 +1,115 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.assemble.config import AssembleConfig
+from med42lib.formats.prompt import DEFAULT_SYSTEM, render
+from med42lib.formats.records import Exchange
+from med42lib.planning import mixture
+from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, plan_sources
+from med42lib.store.backends.local import LocalStore
+from tests.assemble.small_sources import settings, write_advice, write_cards
+
+CARDS = "medical_flashcards"
+
+
+def planned(config: AssembleConfig, data: Path, tmp_path: Path) -> dict[str, SourcePlan]:
+    return {source.name: source for source in plan_sources(config, str(data), tmp_path / "cache")}
+
+
+def cards(**settings_of_source: Any) -> AssembleConfig:
+    return settings({CARDS: {"target": "all", **settings_of_source}})
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Thirty flashcards."""
+    write_cards(tmp_path / "data", [f"{number:02}" for number in range(30)])
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize(
+    ("source", "rows"),
+    [({}, 30), ({"target": 7}, 7), ({"target": 100}, 30), ({"target": 7, "repeat": 3}, 21), ({"repeat": 2}, 60)],
+)
+def test_the_target_decides_and_no_more_are_taken_than_there_are(
+    source: Mapping[str, Any], rows: int, data: Path, tmp_path: Path
+) -> None:
+    plan = planned(cards(**source), data, tmp_path)[CARDS]
+    assert (plan.rows, plan.rows_counted, plan.remark) == (rows, True, "")
+
+
+def test_a_share_is_of_the_total(tmp_path: Path) -> None:
+    config = settings({CARDS: {"target": "25 %"}}, total=1000)
+    assert planned(config, tmp_path / "gone", tmp_path)[CARDS].rows == 250
+
+
+def test_a_row_is_measured_as_the_model_will_see_it(data: Path, tmp_path: Path) -> None:
+    text = render(DEFAULT_SYSTEM, [Exchange("What is 17?", "It is 17.")]).text
+    plan = planned(cards(), data, tmp_path)[CARDS]
+    assert plan.tokens_measured
+    assert plan.tokens_per_row == pytest.approx(len(text) / BYTES_PER_TOKEN)
+
+
+def test_what_is_not_there_is_estimated_and_said(data: Path, tmp_path: Path) -> None:
+    write_advice(data, {"a": ["Eat less."]})
+    found = planned(settings({CARDS: {"target": "all"}, "medqa": {"target": "all"}}), data, tmp_path)
+    assert found[CARDS].rows_counted
+    medqa = found["medqa"]
+    assert (medqa.rows, medqa.rows_counted, medqa.tokens_measured) == (11_290, False, False)
+    assert medqa.remark == f"missing: {data} has no 'medqa/questions/US/4_options'"
+
+
+def test_of_a_large_source_the_first_rows_are_read(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixture, "MOST_READ", 10)
+    everything = planned(cards(), data, tmp_path)[CARDS]
+    assert (everything.rows, everything.rows_counted, everything.remark) == (30_106, False, "has more than 10 rows")
+    few = planned(cards(target=9), data, tmp_path)[CARDS]
+    assert (few.rows, few.rows_counted) == (9, True)
+    many = planned(cards(target=25), data, tmp_path)[CARDS]
+    assert (many.rows, many.rows_counted, many.tokens_measured) == (25, False, True)
+
+
+def test_no_file_is_hashed(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: LocalStore, name: str) -> None:
+        raise AssertionError(f"{name} was hashed")
+
+    monkeypatch.setattr(LocalStore, "blocks", refuse)
+    assert planned(cards(), data, tmp_path)[CARDS].rows == 30
+
+
+def test_a_file_that_cannot_be_read_is_named_and_estimated(data: Path, tmp_path: Path) -> None:
+    write_cards(data, []).write_bytes(b"\xff\xfe")
+    plan = planned(cards(), data, tmp_path)[CARDS]
+    assert plan.remark.startswith("cannot be read: ")
+    assert plan.rows == 30_106
+
+
+def test_the_hub_is_not_asked(tmp_path: Path, data: Path) -> None:
+    hub = f"medalpaca/medical_meadow_medical_flashcards@{'0' * 40}"
+    plan = planned(cards(target=5, hub=hub, layout="huggingface"), data, tmp_path)[CARDS]
+    assert (plan.rows, plan.rows_counted, plan.remark) == (5, False, "on the hub, which was not asked")
+
+
+@pytest.mark.slow
+def test_files_in_a_bucket_are_listed_and_not_fetched(bucket: str, tmp_path: Path) -> None:
+    from med42lib.store.backends.s3 import make_client
+
+    content = json.dumps([{"instruction": "", "input": "a?", "output": "b"}]).encode()
+    make_client().put_object(
+        Bucket=bucket, Key="data/medical_flashcards/medical_meadow_medical_flashcards.json", Body=content
+    )
+    config = settings({CARDS: {"target": 5}, "medqa": {"target": 5}})
+    found = {plan.name: plan.remark for plan in plan_sources(config, f"s3://{bucket}/data", tmp_path / "cache")}
+    assert found[CARDS] == "not on this machine, so not read"
+    assert found["medqa"].startswith("missing: ")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_chunks_hold_all_tokens() -> None:
+    source = SourcePlan("x", 10, 12.9, True, True, "")
+    assert count_chunks([source, source], 128) == 3
+    assert count_chunks([], 128) == 1
