@@ -6,14 +6,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from med42lib.benchmarks.names import known_family
 from med42lib.core.config import StageConfig
-from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
+from med42lib.core.named_modules import NamedModules
+from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
-FamilyName = Annotated[str, AfterValidator(known_family)]
-
-FAMILIES_WITH_TOPICS = ("mmlu",)
-FAMILIES_WITHOUT_HUB_LAYOUT = ("usmle",)
+FAMILIES = NamedModules("med42lib.benchmarks.families", kind="benchmark", variable="FAMILY")
+FamilyName = Annotated[str, AfterValidator(FAMILIES.known)]
 
 
 class BenchmarkConfig(DataLayoutConfig):
@@ -29,7 +27,7 @@ class BenchmarkConfig(DataLayoutConfig):
     """Items to keep, chosen by a keyed hash of their ids; for MMLU, of each topic. Left out: all of them. A larger
     limit keeps the same items and more."""
 
-    topics: tuple[str, ...] = ()
+    topics: Annotated[tuple[str, ...], OF_SOME] = ()
     """Topics to read, where a benchmark has several (MMLU). Left out: all that are there."""
 
 
@@ -49,11 +47,5 @@ class BenchmarksConfig(StageConfig):
     @field_validator("include")
     @classmethod
     def _settings_that_a_benchmark_has(cls, include: dict[str, BenchmarkConfig]) -> dict[str, BenchmarkConfig]:
-        for name, settings in include.items():
-            if settings.topics and name not in FAMILIES_WITH_TOPICS:
-                raise ValueError(f"topics are for {', '.join(FAMILIES_WITH_TOPICS)} only, not for {name}")
-            if settings.layout == "huggingface" and name in FAMILIES_WITHOUT_HUB_LAYOUT:
-                raise ValueError(f"{name} has the layout publisher only: leave layout out")
-            if settings.hub is not None and name in NOT_WHOLE_ON_THE_HUB:
-                raise ValueError(f"the hub lacks a file that {name} needs: download it into the data folder instead")
+        check_settings(include, FAMILIES)
         return include

@@ -42,7 +42,7 @@ def test_a_wrong_setting_is_a_problem_with_its_path(include: Any, where: str) ->
 
 
 def test_topics_are_refused_where_a_benchmark_has_none() -> None:
-    with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics are for mmlu only, not for medqa"):
+    with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics is for mmlu only, not for medqa"):
         parse({"medqa": {"path": "x", "topics": ["anatomy"]}})
     parse({"mmlu": {"path": "x", "topics": ["anatomy"]}})
 

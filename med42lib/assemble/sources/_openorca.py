@@ -62,6 +62,7 @@ def openorca(collection: Collection, *, name: str, title: str, num_paper: int, n
         licence="MIT (as OpenOrca states); answers by GPT-4 and GPT-3.5, so OpenAI's terms concern them",
         attribution="The OpenOrca authors; prompts of the FLAN collection",
         citation="Lian et al. 2023, OpenOrca: An Open Dataset of GPT Augmented FLAN Reasoning Traces",
+        settings=("benchmark_tasks",),
         publisher=SourceLayout("openorca", read),
         huggingface=SourceLayout("openorca", read, repository="Open-Orca/OpenOrca", hub_path="*.parquet"),
         num_paper=num_paper,

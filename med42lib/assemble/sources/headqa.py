@@ -49,6 +49,7 @@ SOURCE = TrainingSource(
     licence="Spanish Ministry of Health: reuse with citation and date, no alteration of meaning; code MIT",
     attribution="Ministerio de Sanidad, Consumo y Bienestar Social, last updated 14 January 2019",
     citation="Vilares and Gómez-Rodríguez 2019, HEAD-QA: A Healthcare Dataset for Complex Reasoning, ACL",
+    settings=("multiple_choice",),
     publisher=SourceLayout("headqa/HEAD_EN/train_HEAD_EN.json", read),
     huggingface=SourceLayout("headqa_hf/en", read_hub, repository="EleutherAI/headqa", hub_path="en"),
     num_paper=2_657,

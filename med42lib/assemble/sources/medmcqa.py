@@ -50,6 +50,7 @@ SOURCE = TrainingSource(
     attribution="Ankit Pal, Logesh Kumar Umapathi and Malaikannan Sankarasubbu",
     citation="Pal, Umapathi and Sankarasubbu 2022, MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for "
     "Medical domain Question Answering, CHIL, PMLR 174",
+    settings=("multiple_choice", "explanations"),
     publisher=SourceLayout("medmcqa/train.json", read),
     huggingface=SourceLayout("medmcqa_hf", read_hub, repository="openlifescienceai/medmcqa"),
     num_paper=180_462,

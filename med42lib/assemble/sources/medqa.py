@@ -63,6 +63,7 @@ SOURCE = TrainingSource(
     attribution="Di Jin, Eileen Pan, Nassim Oufattole, Wei-Hung Weng, Hanyi Fang and Peter Szolovits",
     citation="Jin et al. 2021, What Disease Does This Patient Have? A Large-Scale Open Domain Question Answering "
     "Dataset from Medical Exams, Applied Sciences 11(14):6421",
+    settings=("multiple_choice",),
     publisher=SourceLayout("medqa/questions/US/4_options", read),
     huggingface=SourceLayout("medqa_hf", read_hub, repository="GBaker/MedQA-USMLE-4-options-hf"),
     num_paper=11_290,

@@ -74,6 +74,7 @@ SOURCE = TrainingSource(
     licence="MIT",
     attribution="Dan Hendrycks, Collin Burns, Steven Basart, Andy Zou, Mantas Mazeika, Dawn Song and Jacob Steinhardt",
     citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
+    settings=("include", "multiple_choice"),
     publisher=SourceLayout("mmlu", read),
     huggingface=SourceLayout("mmlu_hf", read_hub, repository="cais/mmlu"),
     num_paper=244,

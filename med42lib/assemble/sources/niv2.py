@@ -160,6 +160,7 @@ SOURCE = TrainingSource(
     attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
     citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ NLP "
     "Tasks, EMNLP",
+    settings=("include", "benchmark_tasks"),
     publisher=SourceLayout("niv2/tasks", read),
     huggingface=SourceLayout("niv2", read_hub, repository="Muennighoff/natural-instructions", hub_path="train"),
     num_paper=11_447,

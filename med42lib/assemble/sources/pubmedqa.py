@@ -69,6 +69,8 @@ SOURCE = TrainingSource(
     licence="MIT",
     attribution="The PubMedQA authors; abstracts from PubMed",
     citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
+    settings=("multiple_choice", "explanations"),
+    whole_on_hub=False,
     publisher=SourceLayout("pubmedqa/ori_pqal.json", read),
     huggingface=SourceLayout(
         "pubmedqa_hf/pqa_labeled", read_hub, repository="qiaojin/PubMedQA", hub_path="pqa_labeled"

@@ -164,6 +164,7 @@ SOURCE = TrainingSource(
     licence=LICENCE,
     attribution="Stack Exchange's users: each example names its answer's author and its page",
     citation="Lambert, Tunstall, Rajani and Thrush 2023, HuggingFace H4 Stack Exchange Preference Dataset",
+    settings=("include",),
     publisher=SourceLayout("stackexchange", read),
     huggingface=SourceLayout(
         "stackexchange", read, repository="HuggingFaceH4/stack-exchange-preferences", hub_path="data"

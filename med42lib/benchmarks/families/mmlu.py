@@ -71,5 +71,6 @@ FAMILY = Family(
     title="MMLU (test)",
     licence="MIT",
     citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
+    settings=("topics",),
     read=read,
 )

@@ -75,5 +75,6 @@ FAMILY = Family(
     title="PubMedQA (expert-labelled, test)",
     licence="MIT",
     citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
+    whole_on_hub=False,
     read=read,
 )

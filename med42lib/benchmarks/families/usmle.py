@@ -81,5 +81,6 @@ FAMILY = Family(
     licence="Copyright FSMB and NBME; brought by the user, not to be passed on",
     citation="Federation of State Medical Boards and National Board of Medical Examiners, USMLE practice materials; "
     "as scored by Nori et al. 2023 and Han et al. 2023",
+    layouts=("publisher",),
     read=read,
 )
