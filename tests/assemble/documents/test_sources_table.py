@@ -1,12 +1,11 @@
-from pathlib import Path
-
 import pytest
 
 from med42lib.assemble.config import SOURCES
 from med42lib.assemble.documents.sources_table import BEGIN, END, table, with_table
 from med42lib.assemble.source import load_source
+from tests.conftest import REPOSITORY
 
-README = Path(__file__).parents[2] / "README.md"
+README = REPOSITORY / "README.md"
 
 
 def test_every_source_has_one_row() -> None:

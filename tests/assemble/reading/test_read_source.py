@@ -112,11 +112,11 @@ def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monk
 
 
 def test_the_stages_form_holds_unless_the_source_has_its_own(filled: Path) -> None:
-    assert reading(filled).form == ReadOptions("letters")
+    assert reading(filled).read_options == ReadOptions("letters")
     own = reading(filled, "medmcqa", path=CARDS, multiple_choice="texts", explanations=False)
-    assert own.form == ReadOptions("texts", explanations=False)
+    assert own.read_options == ReadOptions("texts", explanations=False)
     own = reading(filled, "niv2", path=CARDS, include=["a"], benchmark_tasks=True)
-    assert own.form == ReadOptions("letters", include=("a",), benchmark_tasks=True)
+    assert own.read_options == ReadOptions("letters", include=("a",), benchmark_tasks=True)
 
 
 def test_the_key_is_made_of_what_the_rows_are_made_of(filled: Path) -> None:
@@ -230,7 +230,7 @@ def test_rows_are_reported_as_they_are_read(filled: Path, tmp_path: Path) -> Non
 
 def test_the_licence_of_the_settings_replaces_even_what_records_bring(data: Path, tmp_path: Path, write: Any) -> None:
     write("cord19/metadata.csv", "cord_uid,title,abstract,license\na,On X,X is so.,cc-by\nb,On Y,Y is so.,\n")
-    publishers = load_source("cord19").licence
+    publishers = load_source("cord19").facts.licence
     for setting, licences in {None: {publishers, f"cc-by; {publishers}"}, "mine": {"mine"}}.items():
         (folder := tmp_path / f"runs-{setting}").mkdir()
         read_source(reading(data, "cord19", licence=setting), folder, nothing)
