@@ -80,7 +80,6 @@ class TrainingSource(DataSet):
     """
 
     domain: Domain
-    attribution: str
     publisher: SourceLayout
     huggingface: SourceLayout
     num_paper: int

@@ -114,7 +114,7 @@ def _take(
 
 
 def _facts(family: Family) -> dict[str, Any]:
-    return {"title": family.title, "licence": family.licence, "citation": family.citation}
+    return {"title": family.title, "licence": family.facts.licence, "citation": family.facts.citation}
 
 
 def _by_num_options(items: Sequence[BenchmarkItem]) -> dict[str, int]:

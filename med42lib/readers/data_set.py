@@ -13,17 +13,27 @@ LayoutName = Literal["publisher", "huggingface"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataSet:
-    """A data set of some publisher.
+class PublisherFacts:
+    """What holds for all that is read of one publisher, be it trained on or asked.
 
-    `settings` are those it has of the settings marked `OF_SOME`, `layouts` the forms in which it can be read, and
-    `whole_on_hub` says whether the hub has every file that it is read from.
+    `attribution` says whom to credit; `whole_on_hub` whether the hub has every file that the readers need.
+    """
+
+    licence: str
+    attribution: str
+    citation: str
+    whole_on_hub: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSet:
+    """What is read of a publisher for one purpose.
+
+    `settings` are those it has of the settings marked `OF_SOME`, `layouts` the forms in which it can be read.
     """
 
     name: str
     title: str
-    licence: str
-    citation: str
+    facts: PublisherFacts
     settings: tuple[str, ...] = ()
     layouts: tuple[LayoutName, ...] = ("publisher", "huggingface")
-    whole_on_hub: bool = True

@@ -73,5 +73,5 @@ def _misplaced(name: str, config: DataLayoutConfig, known: NamedModules) -> Iter
             yield f"{setting} is for {', '.join(having)} only, not for {name}"
     if config.layout not in data_set.layouts:
         yield f"{name} has the layout {', '.join(data_set.layouts)} only: leave layout out"
-    if config.hub is not None and not data_set.whole_on_hub:
+    if config.hub is not None and not data_set.facts.whole_on_hub:
         yield f"the hub lacks a file that {name} needs: download it into the data folder instead"

@@ -63,10 +63,12 @@ class CardsConfig(DataLayoutConfig):
 def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NamedModules:
     """A package of two data sets, of which one has parts and the other is nowhere but at its publisher's."""
     (tmp_path / "cards").mkdir()
-    facts = "licence='MIT', citation='Bo 2021'"
-    for name, more in {"many": "settings=('parts',)", "local": "layouts=('publisher',), whole_on_hub=False"}.items():
+    facts = "licence='MIT', attribution='Bo', citation='Bo 2021'"
+    for name, is_whole, more in [("many", True, "settings=('parts',)"), ("local", False, "layouts=('publisher',)")]:
         text = (
-            f"from med42lib.readers.data_set import DataSet\nCARDS = DataSet(name={name!r}, title='', {facts}, {more})"
+            "from med42lib.readers.data_set import DataSet, PublisherFacts\n"
+            f"FACTS = PublisherFacts({facts}, whole_on_hub={is_whole})\n"
+            f"CARDS = DataSet(name={name!r}, title='', facts=FACTS, {more})"
         )
         (tmp_path / "cards" / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)

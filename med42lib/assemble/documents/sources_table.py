@@ -48,7 +48,7 @@ def _row(source: TrainingSource) -> tuple[str, ...]:
         source.left_out or "–",
         f"`{source.publisher.path}`",
         f"`{hub.repository}`" if hub.repository else "–",
-        source.licence,
+        source.facts.licence,
     )
 
 

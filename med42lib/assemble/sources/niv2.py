@@ -33,6 +33,7 @@ from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, Tr
 from med42lib.assemble.sources._niv2_tasks import Choice, benchmark_of, choose
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import SUFFIXES, split_of, table_rows
@@ -156,10 +157,12 @@ SOURCE = TrainingSource(
     name="niv2",
     title="Niv2 (Super-NaturalInstructions)",
     domain="medical",
-    licence="Apache-2.0 for the tasks; each task's instances have a licence of their own",
-    attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
-    citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ NLP "
-    "Tasks, EMNLP",
+    facts=PublisherFacts(
+        licence="Apache-2.0 for the tasks; each task's instances have a licence of their own",
+        attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
+        citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ "
+        "NLP Tasks, EMNLP",
+    ),
     settings=("include", "benchmark_tasks"),
     publisher=SourceLayout("niv2/tasks", read),
     huggingface=SourceLayout("niv2", read_hub, repository="Muennighoff/natural-instructions", hub_path="train"),
