@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from med42lib.assemble.documents.markdown import Markdown, markdown_table
 from med42lib.assemble.documents.table_a1 import counts_table, table_a1
-from med42lib.core.markdown import escape_markdown, markdown_code
+from med42lib.core.markdown import Markdown, escape_markdown, markdown_code, markdown_table
 from med42lib.formats.dataset import EXAMPLES_FILE, SCHEMA
 from med42lib.formats.mixture_table import MixtureRow, mixture_table
 from med42lib.store.manifest import FileEntry

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from med42lib.assemble.config import SOURCES
-from med42lib.assemble.documents.markdown import Markdown, markdown_table
 from med42lib.assemble.source import TrainingSource, load_source
+from med42lib.core.markdown import Markdown, markdown_table
 
 BEGIN, END = "<!-- sources: written by `make compile` -->", "<!-- end of sources -->"
 _TITLES = (
