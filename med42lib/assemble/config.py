@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import StageConfig, is_count_or_all
 from med42lib.core.named_modules import NamedModules
 from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
@@ -21,7 +21,7 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
 def _target(value: object) -> object:
     """Check all kinds of target at once, so that a mistake is one problem and not three."""
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if is_count_or_all(value):
         return value
     if isinstance(value, str) and (share := _SHARE.fullmatch(value)) and 0 < float(share[1]) <= 100:
         return value

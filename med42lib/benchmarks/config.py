@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import CountOrAll, StageConfig
 from med42lib.core.named_modules import NamedModules
+from med42lib.formats.item_limit import SEED
 from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
 FAMILIES = NamedModules("med42lib.benchmarks.families", kind="benchmark", variable="FAMILY")
@@ -23,8 +24,8 @@ class BenchmarkConfig(DataLayoutConfig):
     a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read; USMLE has no such
     layout. With `hub`, `path` is inside that repository: `.` is all of it."""
 
-    limit: int | None = Field(default=None, ge=1)
-    """Items to keep, chosen by a keyed hash of their ids; for MMLU, of each topic. Left out: all of them. A larger
+    limit: CountOrAll = "all"
+    """Items to keep, at most; for MMLU, of each topic. They are chosen by a keyed hash of their ids, so that a larger
     limit keeps the same items and more."""
 
     topics: Annotated[tuple[str, ...], OF_SOME] = ()
@@ -37,7 +38,7 @@ class BenchmarksConfig(StageConfig):
     include: dict[FamilyName, BenchmarkConfig] = Field(min_length=1)
     """The benchmarks, by name; their order does not matter."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=SEED, ge=0)
     """Decides which items a `limit` keeps."""
 
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)

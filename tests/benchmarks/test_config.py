@@ -14,7 +14,7 @@ def parse(include: Any, **settings: Any) -> BenchmarksConfig:
 def test_the_path_alone_is_enough() -> None:
     settings = parse({"medqa": {"path": "medqa/test.jsonl"}}).include["medqa"]
     assert (settings.path, settings.layout) == ("medqa/test.jsonl", "publisher")
-    assert (settings.limit, settings.topics) == (None, ())
+    assert (settings.limit, settings.topics) == ("all", ())
 
 
 def test_an_unknown_benchmark_is_a_problem_that_lists_the_known_ones() -> None:

@@ -15,9 +15,9 @@ is the collection's own held-out tasks and is not read, so that some of the 47 t
 Both give the same conversations: the first definition, the input, and of several references the one that the input's
 hash chooses. Each instance has the licence of its task.
 
-The paper does not list its 47 tasks, see `_niv2_tasks`. Tasks made of the benchmarks are excluded, instance by instance,
-so that the manifest says what was removed; naming one in `include` is an error. Only `benchmark_tasks: true` lets them
-in. The paper's 11,447 rows are 244 per task, but how they were drawn is not said.
+The paper does not list its 47 tasks, see `_niv2_tasks`. Tasks made of the benchmarks are excluded, instance by
+instance, so that the manifest says what was removed; naming one in `include` is an error. Only `benchmark_tasks: true`
+lets them in. The paper's 11,447 rows are 244 per task, but how they were drawn is not said.
 """
 
 from __future__ import annotations
