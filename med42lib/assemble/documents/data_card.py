@@ -35,6 +35,16 @@ from datasets import load_dataset
 
 examples = load_dataset("path/to/this/folder", split="{SPLIT}")
 ```"""
+_TRAINING = """TRL, axolotl and LLaMA-Factory read conversations as a column `messages`. `med42 export` writes a file
+that has it, with the roles system, user and assistant; TRL's `SFTTrainer` takes as `train_dataset` what this gives:
+
+```
+med42 export path/to/this/folder messages.parquet
+```
+
+```python
+train_dataset = load_dataset("parquet", data_files="messages.parquet", split="train")
+```"""
 
 
 def data_card(rows: Sequence[MixtureRow], file: FileEntry, metadata: pq.FileMetaData) -> str:
@@ -100,6 +110,7 @@ def _text(rows: Sequence[MixtureRow], num_rows: int) -> list[str]:
         _LOADING,
         f"`{EXAMPLES_FILE}` is plain Parquet, and `croissant.json` describes it in Croissant.",
         markdown_table("ll", ("Column", "What it holds"), _columns()),
+        _TRAINING,
         "## What it is made of",
         table_a1(table),
         table.general_share(),
