@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
-from med42lib.assemble.config import SOURCES_WITH
+from med42lib.assemble.config import SOURCES
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
@@ -203,7 +203,7 @@ def _taught(spec: RunSpec) -> set[str]:
     return {
         settings.multiple_choice or spec.assemble.multiple_choice
         for name, settings in spec.assemble.sources.items()
-        if name in SOURCES_WITH["multiple_choice"]
+        if "multiple_choice" in SOURCES.load(name).settings
     }
 
 

@@ -11,7 +11,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from med42lib.assemble.config import SOURCES
+from med42lib.benchmarks.config import FAMILIES
 from med42lib.catalogue import STAGES
+from med42lib.core.names import NamedModules
 from med42lib.engine.closure import closure, read_module
 from med42lib.engine.key import BEHIND, DISTRIBUTIONS
 from med42lib.engine.runtime import Runtime
@@ -75,6 +78,20 @@ def test_a_runtime_has_nothing_that_none_of_its_stages_imports(runtime: Runtime)
         name for package, names in BEHIND.items() if distributions([package]) <= used for name in names
     )
     assert declared(runtime) - used - behind - set(NOT_IMPORTED_BY_US) == set()
+
+
+@pytest.mark.parametrize("known", [SOURCES, FAMILIES], ids=["sources", "benchmarks"])
+def test_what_a_data_set_declares_is_read_with_what_every_runtime_has(known: NamedModules) -> None:
+    """A spec is checked in any container, and where no more than kfp is installed."""
+    libraries = closure(map(known.module, known.names()), outside=()).libraries
+    absent = sorted(name for name in libraries if not distributions([name]) <= declared(CORE))
+    assert {"orjson", "pyarrow"} <= set(absent)
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({absent}))\n"
+        f"from med42lib.core.names import NamedModules\nprint(*map({known}.load, {known.names()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_every_runtime_has_is_imported_by_every_stage_or_its_entry() -> None:

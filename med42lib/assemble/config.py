@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from med42lib.assemble.names import known_source
-from med42lib.core.config import StageConfig
-from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
+from med42lib.core.config import StageConfig, is_count_or_all
+from med42lib.core.names import NamedModules
+from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
 MultipleChoice = Literal["letters", "texts"]
-SourceName = Annotated[str, AfterValidator(known_source)]
 
-SOURCES_WITH = {
-    "include": ("mmlu", "niv2", "stackexchange"),
-    "benchmark_tasks": ("niv2", "openorca_cot", "openorca_flan", "openorca_t0"),
-    "multiple_choice": ("headqa", "medmcqa", "medqa", "mmlu", "pubmedqa"),
-    "explanations": ("medmcqa", "pubmedqa"),
-}
-"""The sources on which a setting has an effect; elsewhere it is refused."""
+SOURCES = NamedModules("med42lib.assemble.sources", kind="source", variable="SOURCE")
+SourceName = Annotated[str, AfterValidator(SOURCES.known)]
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
 
 def _target(value: object) -> object:
     """Check all kinds of target at once, so that a mistake is one problem and not three."""
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+    if is_count_or_all(value):
         return value
     if isinstance(value, str) and (share := _SHARE.fullmatch(value)) and 0 < float(share[1]) <= 100:
         return value
@@ -50,18 +43,18 @@ class SourceConfig(DataLayoutConfig):
     """Where the source lies inside the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`. Left out:
     where that layout usually has it, as `med42lib/assemble/sources/README.md` says."""
 
-    include: tuple[str, ...] = ()
+    include: Annotated[tuple[str, ...], OF_SOME] = ()
     """Which parts to read, of a source that has parts: StackExchange's sites, MMLU's subjects, Niv2's tasks. Left out:
     those of the paper."""
 
-    benchmark_tasks: bool = False
+    benchmark_tasks: Annotated[bool, OF_SOME] = False
     """Whether Niv2 and OpenOrca may bring tasks that are known to hold questions of the benchmarks. With it, scores on
     those benchmarks say nothing."""
 
-    multiple_choice: MultipleChoice | None = None
+    multiple_choice: Annotated[MultipleChoice | None, OF_SOME] = None
     """How this source's questions with options are written. Left out: as the stage's `multiple_choice` says."""
 
-    explanations: bool = True
+    explanations: Annotated[bool, OF_SOME] = True
     """Whether the publisher's explanation follows the answer, where there is one (MedMCQA, PubMedQA's conclusions)."""
 
     licence: str | None = Field(default=None, min_length=1)
@@ -76,15 +69,6 @@ class SourceConfig(DataLayoutConfig):
             return self.target
         assert total is not None, "checked by AssembleConfig"
         return round(total * float(self.target.rstrip(" %")) / 100)
-
-
-def _misplaced(name: str, settings: SourceConfig) -> Iterator[str]:
-    """Name the settings that would do nothing to this source, or keep it from being read."""
-    for setting, sources in SOURCES_WITH.items():
-        if name not in sources and getattr(settings, setting) != SourceConfig.model_fields[setting].default:
-            yield f"{setting} is for {', '.join(sources)} only, not for {name}"
-    if settings.hub is not None and name in NOT_WHOLE_ON_THE_HUB:
-        yield f"the hub lacks a file that {name} needs: download it into the data folder instead"
 
 
 class NearDuplicatesConfig(StageConfig):
@@ -141,9 +125,7 @@ class AssembleConfig(StageConfig):
     @field_validator("sources")
     @classmethod
     def _settings_that_a_source_has(cls, sources: dict[str, SourceConfig]) -> dict[str, SourceConfig]:
-        problems = [problem for name, settings in sorted(sources.items()) for problem in _misplaced(name, settings)]
-        if problems:
-            raise ValueError("; ".join(problems))
+        check_settings(sources, SOURCES)
         return sources
 
     @model_validator(mode="after")

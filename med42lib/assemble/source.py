@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from med42lib.assemble.config import SOURCES
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Reject
+from med42lib.readers.data_set import DataSet, LayoutName
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import file_rows
-from med42lib.readers.layout_config import LayoutName
 from med42lib.readers.parsers import Record
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SourceLayout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSource:
+class TrainingSource(DataSet):
     """A training source. Each module in `sources` declares one as `SOURCE`.
 
     `num_paper` is the row count of the paper's Table A1; `num_paper_origin` says how the paper seems to have come to
@@ -85,12 +85,7 @@ class TrainingSource:
     mean length in the prompt format, in Llama-2's tokens. `left_out` says which records are not used, and why.
     """
 
-    name: str
-    title: str
     domain: Domain
-    licence: str
-    attribution: str
-    citation: str
     publisher: SourceLayout
     huggingface: SourceLayout
     num_paper: int
@@ -105,10 +100,5 @@ class TrainingSource:
 
 def load_source(name: str) -> TrainingSource:
     """Import the source of a known name."""
-    source: TrainingSource = importlib.import_module(source_module(name)).SOURCE
+    source: TrainingSource = SOURCES.load(name)
     return source
-
-
-def source_module(name: str) -> str:
-    """Name the module of a source."""
-    return f"med42lib.assemble.sources.{name}"

@@ -6,14 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
 
-from med42lib.benchmarks.names import known_family
-from med42lib.core.config import StageConfig
-from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
+from med42lib.core.config import CountOrAll, StageConfig
+from med42lib.core.names import NamedModules
+from med42lib.formats.item_limit import SEED
+from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
-FamilyName = Annotated[str, AfterValidator(known_family)]
-
-FAMILIES_WITH_TOPICS = ("mmlu",)
-FAMILIES_WITHOUT_HUB_LAYOUT = ("usmle",)
+FAMILIES = NamedModules("med42lib.benchmarks.families", kind="benchmark", variable="FAMILY")
+FamilyName = Annotated[str, AfterValidator(FAMILIES.known)]
 
 
 class BenchmarkConfig(DataLayoutConfig):
@@ -25,11 +24,11 @@ class BenchmarkConfig(DataLayoutConfig):
     a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read; USMLE has no such
     layout. With `hub`, `path` is inside that repository: `.` is all of it."""
 
-    limit: int | None = Field(default=None, ge=1)
-    """Items to keep, chosen by a keyed hash of their ids; for MMLU, of each topic. Left out: all of them. A larger
+    limit: CountOrAll = "all"
+    """Items to keep, at most; for MMLU, of each topic. They are chosen by a keyed hash of their ids, so that a larger
     limit keeps the same items and more."""
 
-    topics: tuple[str, ...] = ()
+    topics: Annotated[tuple[str, ...], OF_SOME] = ()
     """Topics to read, where a benchmark has several (MMLU). Left out: all that are there."""
 
 
@@ -39,7 +38,7 @@ class BenchmarksConfig(StageConfig):
     include: dict[FamilyName, BenchmarkConfig] = Field(min_length=1)
     """The benchmarks, by name; their order does not matter."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=SEED, ge=0)
     """Decides which items a `limit` keeps."""
 
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)
@@ -49,11 +48,5 @@ class BenchmarksConfig(StageConfig):
     @field_validator("include")
     @classmethod
     def _settings_that_a_benchmark_has(cls, include: dict[str, BenchmarkConfig]) -> dict[str, BenchmarkConfig]:
-        for name, settings in include.items():
-            if settings.topics and name not in FAMILIES_WITH_TOPICS:
-                raise ValueError(f"topics are for {', '.join(FAMILIES_WITH_TOPICS)} only, not for {name}")
-            if settings.layout == "huggingface" and name in FAMILIES_WITHOUT_HUB_LAYOUT:
-                raise ValueError(f"{name} has the layout publisher only: leave layout out")
-            if settings.hub is not None and name in NOT_WHOLE_ON_THE_HUB:
-                raise ValueError(f"the hub lacks a file that {name} needs: download it into the data folder instead")
+        check_settings(include, FAMILIES)
         return include

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from med42lib.benchmarks.config import BenchmarkConfig
+from med42lib.benchmarks.config import FAMILIES, BenchmarkConfig
 from med42lib.formats.rejects import Reject
+from med42lib.readers.data_set import DataSet
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record
 from med42lib.readers.publishers.question import Question
@@ -29,21 +29,16 @@ Reader = Callable[[DataFolder, BenchmarkConfig], Mapping[str, Questions | Absent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class Family(DataSet):
     """A benchmark, or several of one publisher. Each module in `families` declares one as `FAMILY`.
 
     `read(folder, settings)` gives the questions of every benchmark of the family, by the benchmark's name.
     """
 
-    name: str
-    title: str
-    licence: str
-    citation: str
     read: Reader
 
 
 def load_family(name: str) -> Family:
     """Import the benchmark of a known name."""
-    module = importlib.import_module(f"med42lib.benchmarks.families.{name}")
-    family: Family = module.FAMILY
+    family: Family = FAMILIES.load(name)
     return family

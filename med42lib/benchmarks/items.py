@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from med42lib.core.hashing import content_hash
-from med42lib.core.sampling import lowest
 from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.parsers import Record
@@ -32,14 +31,6 @@ def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> 
             yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, question)
         else:
             yield _item(benchmark, name if seen[name] == 1 else f"{name}-{seen[name]}", record)
-
-
-def limited(items: Sequence[BenchmarkItem], limit: int | None, *, seed: int) -> list[BenchmarkItem]:
-    """Keep at most `limit` items, chosen by a keyed hash of their ids, in their given order; None keeps all."""
-    if limit is None:
-        return list(items)
-    chosen = {item.id for item in lowest(items, limit, seed=seed, id=lambda item: item.id)}
-    return [item for item in items if item.id in chosen]
 
 
 def asked_elsewhere(items: Iterable[BenchmarkItem]) -> Counter[str]:

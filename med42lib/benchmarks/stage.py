@@ -92,8 +92,9 @@ def _take(
     write_reject: Callable[[str], object],
 ) -> tuple[list[BenchmarkItem], dict[str, Any]]:
     """Read one benchmark: its items, at most as many as its limit, and its row of the summary."""
-    from med42lib.benchmarks.items import as_items, limited
+    from med42lib.benchmarks.items import as_items
     from med42lib.core.progress import track
+    from med42lib.formats.item_limit import limited
     from med42lib.formats.rejects import Tally
 
     settings = config.include[family.name]
@@ -114,7 +115,7 @@ def _take(
 
 
 def _facts(family: Family) -> dict[str, Any]:
-    return {"title": family.title, "licence": family.licence, "citation": family.citation}
+    return {"title": family.title, "licence": family.facts.licence, "citation": family.facts.citation}
 
 
 def _by_num_options(items: Sequence[BenchmarkItem]) -> dict[str, int]:

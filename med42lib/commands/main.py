@@ -11,6 +11,7 @@ from types import FrameType
 
 from med42lib import __version__
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
+from med42lib.commands.export import EXPORT
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
@@ -29,6 +30,7 @@ start here:
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
   med42 plan SPEC                                  sizes and memory before anything is spent
   med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
+  med42 export DATASET messages.parquet            the training rows for TRL, axolotl or LLaMA-Factory
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
 
 exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
@@ -68,7 +70,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, STAGE, INSPECT]
+    return [*added, PLAN, STAGE, INSPECT, EXPORT]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

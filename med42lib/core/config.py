@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializationInfo,
@@ -66,6 +67,21 @@ class StageConfig(BaseModel):
                     del values[name]
         return values
 
+
+def is_count_or_all(value: object) -> bool:
+    """Say whether a value is `all` or a whole number of at least 1, as limits are written."""
+    return value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+
+
+def _count_or_all(value: object) -> object:
+    """Check both kinds of limit at once, so that a mistake is one problem and not two."""
+    if is_count_or_all(value):
+        return value
+    raise ValueError("must be 'all' or a whole number of at least 1")
+
+
+CountOrAll = Annotated[int | Literal["all"], BeforeValidator(_count_or_all)]
+"""The type of a limit."""
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 

@@ -83,7 +83,7 @@ class Stage:
     @cached_property
     def modules(self) -> tuple[str, ...]:
         """The modules that its code begins at."""
-        loaded = [f"{package}.{name}" for package in self.loads for name in module_names(_folder(package))]
+        loaded = [f"{package}.{name}" for package in self.loads for name in module_names(package)]
         return (f"{self.package}.stage", f"{self.package}.config", *loaded)
 
     @property

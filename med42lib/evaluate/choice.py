@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import Literal
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.sampling import lowest
 from med42lib.evaluate.config import EvaluateConfig
+from med42lib.formats.item_limit import limited
 from med42lib.formats.records import BenchmarkItem
-
-SEED = 0
-"""Fixed, so that a limit of `benchmarks` with its default seed and a limit here choose alike."""
 
 
 def choose_items(
@@ -36,7 +31,8 @@ def choose_items(
     if not found:
         raise DataError("there is no benchmark item to score; give `benchmarks` at least one file with questions")
     _check_names(config, {item.benchmark for item in found} | set(absent))
-    kept = _chosen_ids(found, config.items_per_benchmark)
+    by_benchmark = [[item for item in found if item.benchmark == name] for name in {item.benchmark for item in found}]
+    kept = {item.id for items_of_one in by_benchmark for item in limited(items_of_one, config.limit)}
     return [item for item in found if item.id in kept]
 
 
@@ -48,14 +44,3 @@ def _check_names(config: EvaluateConfig, known: set[str]) -> None:
     ]
     if problems:
         raise ConfigError("evaluate", problems)
-
-
-def _chosen_ids(items: Iterable[BenchmarkItem], limit: int | Literal["all"]) -> set[str]:
-    ids: dict[str, list[str]] = defaultdict(list)
-    for item in items:
-        ids[item.benchmark].append(item.id)
-    return {
-        chosen
-        for group in ids.values()
-        for chosen in (group if limit == "all" else lowest(group, limit, seed=SEED, id=lambda item_id: item_id))
-    }

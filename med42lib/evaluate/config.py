@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from med42lib.core.config import SPEED_ONLY, StageConfig
+from med42lib.core.config import SPEED_ONLY, CountOrAll, StageConfig, renamed_from
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 
 Prompt = Literal["med42", "plain"]
 Scoring = Literal["letters", "texts"]
 Normalise = Literal["none", "characters", "bytes"]
 Precision = Literal["float32", "bfloat16", "float16"]
-
-
-def _number_or_all(value: object) -> object:
-    """Check both kinds of limit at once, so that a mistake is one problem and not two."""
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    raise ValueError("must be 'all' or a whole number of at least 1")
 
 
 class BenchmarkScoring(StageConfig):
@@ -42,9 +35,9 @@ class EvaluateConfig(BenchmarkScoring):
     benchmarks: dict[str, BenchmarkScoring] = Field(default_factory=dict)
     """Benchmarks that are scored in another way, by name."""
 
-    items_per_benchmark: Annotated[int | Literal["all"], BeforeValidator(_number_or_all)] = "all"
-    """Items of each benchmark that are scored, at most. They are chosen by a hash of their ids, so every model gets the
-    same ones, and a larger number keeps those of a smaller one."""
+    limit: CountOrAll = Field(default="all", json_schema_extra=renamed_from("items_per_benchmark"))
+    """Items of each benchmark that are scored, at most. They are chosen by a keyed hash of their ids, so that every
+    model gets the same ones, and a larger limit keeps the same items and more."""
 
     prompt: Prompt = "med42"
     """`med42`: the format the models are trained on. `plain`: lm-eval's `Question: ... Answer:`, to compare with

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.assemble.names import source_names
+from med42lib.assemble.config import SOURCES
 from med42lib.assemble.source import FileReader, load_source
 from med42lib.core.errors import DataError, Med42Error
 from med42lib.core.hashing import content_hash
@@ -53,7 +53,7 @@ def raw_of(example: Example, manifest: Manifest, *, sha256: str, cache: Path) ->
         note = "the output of assemble, which names its data folder, is no longer there"
         return RawRecord("", origin.file, origin.line, sha256, None, note)
     address = dataset_address(settings["hub"]) if settings.get("hub") else manifest.input("data").address
-    if source not in source_names():
+    if source not in SOURCES.names():
         note = f"this version of med42 has no reader of {source!r}"
         return RawRecord(address, origin.file, origin.line, sha256, None, note)
     records = load_source(source).layout(settings["layout"]).records

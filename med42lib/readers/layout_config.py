@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.config import JsonDict
 
 from med42lib.core.config import StageConfig
 from med42lib.core.errors import StoreError
+from med42lib.core.names import NamedModules
+from med42lib.readers.data_set import DataSet, LayoutName
 from med42lib.store.backends.hub import HubStore, dataset_address
 
-LayoutName = Literal["publisher", "huggingface"]
+_OF_SOME: JsonDict = {"of_some": True}
 
-NOT_WHOLE_ON_THE_HUB = ("pubmedqa",)
-"""Data sets of which the hub lacks a file that their readers need."""
+OF_SOME: Any = Field(json_schema_extra=_OF_SOME)
+"""Marks a setting that only those data sets have that declare it, `DataSet.settings`; elsewhere it is refused."""
 
 
 def _openable(hub: str) -> str:
@@ -46,3 +50,28 @@ class DataLayoutConfig(StageConfig):
         if self.hub is not None and self.layout != "huggingface":
             raise ValueError("hub needs layout: huggingface, since the hub's files differ from the publisher's")
         return self
+
+
+def check_settings(chosen: Mapping[str, DataLayoutConfig], known: NamedModules) -> None:
+    """Make sure that every data set chosen has the settings that are made for it.
+
+    Raises:
+        ValueError: If one has not; the message lists all such settings.
+    """
+    problems = [problem for name in sorted(chosen) for problem in _misplaced(name, chosen[name], known)]
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _misplaced(name: str, config: DataLayoutConfig, known: NamedModules) -> Iterator[str]:
+    """Name the settings that would do nothing to this data set, or keep it from being read."""
+    data_set: DataSet = known.load(name)
+    for setting, field in type(config).model_fields.items():
+        is_lacking = field.json_schema_extra == _OF_SOME and setting not in data_set.settings
+        if is_lacking and getattr(config, setting) != field.default:
+            having = [other for other in known.names() if setting in known.load(other).settings]
+            yield f"{setting} is for {', '.join(having)} only, not for {name}"
+    if config.layout not in data_set.layouts:
+        yield f"{name} has the layout {', '.join(data_set.layouts)} only: leave layout out"
+    if config.hub is not None and not data_set.facts.whole_on_hub:
+        yield f"the hub lacks a file that {name} needs: download it into the data folder instead"

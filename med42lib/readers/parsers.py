@@ -21,8 +21,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import orjson
-
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
@@ -84,6 +82,8 @@ def json_lines(file: DataFile) -> Iterator[Record[Any] | Reject]:
     Raises:
         DataError: If the file is not text at all.
     """
+    import orjson
+
     for number, line in enumerate(file.lines(), start=1):
         if number == 1 and (line.startswith(SIGNATURES) or b"\0" in line[:_BINARY_TEST_BYTES]):
             raise DataError(f"{file.name} is not a file of JSON lines: {advice(line)}")

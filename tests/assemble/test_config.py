@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.assemble.config import SOURCES_WITH, AssembleConfig, SourceConfig
-from med42lib.assemble.names import source_names
+from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
 from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.core.config import parse_config
 from med42lib.core.errors import ConfigError, DataError, Problem
@@ -153,7 +152,7 @@ def test_the_settings_are_declared_for_the_sources_on_which_they_have_an_effect(
         both = ReadOptions(**usual), ReadOptions(**{**usual, setting: changed[setting]})
         one, other = (read_good(data, name, layout, read_options) for read_options in both)
         affected |= {name} if one != other else set()
-    assert affected == set(SOURCES_WITH[setting])
+    assert affected == {name for name in SOURCES.names() if setting in load_source(name).settings}
 
 
 def read_good(data: Path, name: str, layout: LayoutName, read_options: ReadOptions) -> list[Any]:
@@ -168,7 +167,7 @@ def read_good(data: Path, name: str, layout: LayoutName, read_options: ReadOptio
 def test_an_unknown_source_is_a_problem_that_lists_the_known_ones() -> None:
     (problem,) = problems(sources={"head_qa": {"target": 1}})
     assert "did you mean 'headqa'? There are: " in problem.what
-    assert ", ".join(source_names()) in problem.what
+    assert ", ".join(SOURCES.names()) in problem.what
 
 
 def test_all_problems_are_listed_at_once() -> None:

@@ -18,8 +18,8 @@ from med42lib.assemble.reading.pool import PROCESSES_VARIABLE
 from med42lib.formats.dataset import read_examples
 from med42lib.formats.records import Example
 from tests.assemble.small_sources import ALL, mixture, outputs, run_stage, write_advice, write_cards
+from tests.conftest import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 SENTENCES = [f"Sentence number {number} gives “advice” İıß." for number in range(60)]
 CARDS = ["Fever", "fever ", "FEVER", "ﬁbrosis", "İstanbul", *(f"card {number}" for number in range(60))]
 SAMPLED = {"medical_flashcards": {"target": 40, "repeat": 3}, "health_advice": {"target": 45}}

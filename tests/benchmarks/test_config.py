@@ -14,7 +14,7 @@ def parse(include: Any, **settings: Any) -> BenchmarksConfig:
 def test_the_path_alone_is_enough() -> None:
     settings = parse({"medqa": {"path": "medqa/test.jsonl"}}).include["medqa"]
     assert (settings.path, settings.layout) == ("medqa/test.jsonl", "publisher")
-    assert (settings.limit, settings.topics) == (None, ())
+    assert (settings.limit, settings.topics) == ("all", ())
 
 
 def test_an_unknown_benchmark_is_a_problem_that_lists_the_known_ones() -> None:
@@ -42,7 +42,7 @@ def test_a_wrong_setting_is_a_problem_with_its_path(include: Any, where: str) ->
 
 
 def test_topics_are_refused_where_a_benchmark_has_none() -> None:
-    with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics are for mmlu only, not for medqa"):
+    with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics is for mmlu only, not for medqa"):
         parse({"medqa": {"path": "x", "topics": ["anatomy"]}})
     parse({"mmlu": {"path": "x", "topics": ["anatomy"]}})
 

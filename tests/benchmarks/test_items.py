@@ -1,9 +1,6 @@
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from med42lib.benchmarks.items import as_items, asked_elsewhere, limited
+from med42lib.benchmarks.items import as_items, asked_elsewhere
 from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.parsers import Record
@@ -46,27 +43,6 @@ def test_a_publishers_id_that_stands_twice_is_refused_the_second_time() -> None:
 def test_rejects_pass_through() -> None:
     reject = BadRecord("blank").at("a.json", 1, "")
     assert list(as_items("medqa", [reject])) == [reject]
-
-
-ITEMS = [item for item in as_items("b", [record(n, str(n)) for n in range(40)]) if isinstance(item, BenchmarkItem)]
-
-
-@given(st.integers(1, 45), st.integers(1, 45))
-def test_a_larger_limit_keeps_the_same_items_and_more_in_their_order(one: int, other: int) -> None:
-    small, large = (limited(ITEMS, limit, seed=0) for limit in sorted([one, other]))
-    assert [item for item in large if item in small] == small
-    assert large == [item for item in ITEMS if item in large]
-    assert len(large) == min(max(one, other), len(ITEMS))
-
-
-@given(st.permutations(ITEMS))
-def test_the_order_of_items_does_not_change_what_a_limit_keeps(shuffled: list[BenchmarkItem]) -> None:
-    assert set(limited(shuffled, 10, seed=0)) == set(limited(ITEMS, 10, seed=0))
-
-
-def test_without_a_limit_all_are_kept_and_another_seed_keeps_others() -> None:
-    assert limited(ITEMS, None, seed=0) == ITEMS
-    assert limited(ITEMS, 10, seed=0) != limited(ITEMS, 10, seed=1)
 
 
 def test_questions_that_two_benchmarks_ask_are_counted_in_each_whatever_the_order_of_options() -> None:

@@ -36,7 +36,7 @@ def test_broken_and_excluded_records_are_counted_and_written(run: Any, write: An
     assert [counts[key] for key in ("items", "usable", "limit", "read", "rejected", "excluded")] == [
         2,
         2,
-        None,
+        "all",
         3,
         1,
         0,

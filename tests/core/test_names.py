@@ -2,18 +2,33 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.names import known_name, module_names
+from med42lib.core.names import NamedModules, module_names
 
 
-def test_every_module_of_the_folder_is_found_without_importing_it(tmp_path: Path) -> None:
-    for name in ("zinc", "alpha", "__init__"):
-        (tmp_path / f"{name}.py").write_text("raise AssertionError('imported')")
-    assert module_names(tmp_path) == ["alpha", "zinc"]
+@pytest.fixture
+def metals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NamedModules:
+    """A package of three modules, one of which cannot be imported."""
+    folder = tmp_path / "metals"
+    folder.mkdir()
+    files = {"__init__": "", "_alloy": "", "zinc": "METAL = 30", "iron": "METAL = 26", "lead": "raise AssertionError"}
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    return NamedModules("metals", kind="metal", variable="METAL")
 
 
-def test_a_known_name_is_taken_and_an_unknown_one_refused_with_the_nearest_and_all() -> None:
-    assert known_name("headqa", ["headqa", "medquad"], "source") == "headqa"
-    with pytest.raises(ValueError, match=r"not a known source; did you mean 'headqa'\? There are: headqa, medquad"):
-        known_name("head_qa", ["headqa", "medquad"], "source")
-    with pytest.raises(ValueError, match=r"not a known source; there are: headqa"):
-        known_name("xyz", ["headqa"], "source")
+def test_every_module_of_the_package_is_found_without_importing_it(metals: NamedModules) -> None:
+    assert module_names("metals") == metals.names() == ["iron", "lead", "zinc"]
+
+
+def test_what_a_module_declares_is_given_by_its_name(metals: NamedModules) -> None:
+    assert [metals.load(name) for name in ("zinc", "iron")] == [30, 26]
+    assert metals.module("zinc") == "metals.zinc"
+
+
+def test_a_known_name_is_taken_and_an_unknown_one_refused_with_the_nearest_and_all(metals: NamedModules) -> None:
+    assert metals.known("zinc") == "zinc"
+    with pytest.raises(ValueError, match=r"not a known metal; did you mean 'zinc'\? There are: iron, lead, zinc"):
+        metals.known("zink")
+    with pytest.raises(ValueError, match=r"not a known metal; there are: iron"):
+        metals.known("xyz")

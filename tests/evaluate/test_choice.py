@@ -29,19 +29,19 @@ def test_all_items_are_scored_in_their_order(items: list[BenchmarkItem], setting
 
 
 def test_a_limit_holds_for_each_benchmark_and_keeps_the_order(many: list[BenchmarkItem], settings: Settings) -> None:
-    chosen = choose_items(many, settings(items_per_benchmark=10))
+    chosen = choose_items(many, settings(limit=10))
     assert [item.benchmark for item in chosen] == ["medqa"] * 10 + ["pubmedqa"] * 3
     assert ids(chosen) == [item.id for item in many if item in chosen]
 
 
 def test_the_chosen_do_not_depend_on_the_order_of_the_items(many: list[BenchmarkItem], settings: Settings) -> None:
-    config = settings(items_per_benchmark=10)
+    config = settings(limit=10)
     assert set(ids(choose_items(many, config))) == set(ids(choose_items(many[::-1], config)))
     assert ids(choose_items(many, config))[:10] != ids(many)[:10]
 
 
 def test_a_larger_limit_keeps_what_a_smaller_one_chose(many: list[BenchmarkItem], settings: Settings) -> None:
-    small, large = (set(ids(choose_items(many, settings(items_per_benchmark=n)))) for n in (10, 20))
+    small, large = (set(ids(choose_items(many, settings(limit=n)))) for n in (10, 20))
     assert small < large
 
 

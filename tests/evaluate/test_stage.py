@@ -65,7 +65,7 @@ def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path], settings:
 def test_base_and_adapter_are_scored_on_the_same_items_with_other_results(
     run: Callable[..., Path], settings: Settings, adapter: Path
 ) -> None:
-    config = settings(items_per_benchmark=2)
+    config = settings(limit=2)
     of_base, of_adapter = rows(run(config)), rows(run(config, adapter))
     assert [row["item_id"] for row in of_base] == [row["item_id"] for row in of_adapter]
     assert len(of_base) == 4

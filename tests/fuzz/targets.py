@@ -14,10 +14,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from med42lib.assemble.config import SOURCES
 from med42lib.assemble.conversations.columns import batches, examples
 from med42lib.assemble.conversations.explanations import told_explanation
 from med42lib.assemble.conversations.markup import html_to_text
-from med42lib.assemble.names import source_names
 from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
@@ -264,5 +264,5 @@ def _core_targets() -> list[Target]:
 def targets() -> list[Target]:
     """List all targets."""
     layouts: tuple[LayoutName, ...] = ("publisher", "huggingface")
-    sources = [_source_target(name, layout) for name in source_names() for layout in layouts]
+    sources = [_source_target(name, layout) for name in SOURCES.names() for layout in layouts]
     return [*sources, *_family_targets(), *_core_targets()]

@@ -1,8 +1,12 @@
+from pathlib import Path
+from typing import Annotated
+
 import pytest
 
 from med42lib.core.config import parse_config
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.readers.layout_config import DataLayoutConfig
+from med42lib.core.names import NamedModules
+from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -48,3 +52,37 @@ def test_the_hub_in_the_publishers_layout_is_refused() -> None:
     found = problem("publisher", f"lab/qa@{REVISION}")
     assert found.where == "place"
     assert "hub needs layout: huggingface" in found.what
+
+
+class CardsConfig(DataLayoutConfig):
+    parts: Annotated[tuple[str, ...], OF_SOME] = ()
+    """Which parts to read."""
+
+
+@pytest.fixture
+def cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NamedModules:
+    """A package of two data sets, of which one has parts and the other is nowhere but at its publisher's."""
+    (tmp_path / "cards").mkdir()
+    facts = "licence='MIT', attribution='Bo', citation='Bo 2021'"
+    for name, is_whole, more in [("many", True, "settings=('parts',)"), ("local", False, "layouts=('publisher',)")]:
+        text = (
+            "from med42lib.readers.data_set import DataSet, PublisherFacts\n"
+            f"FACTS = PublisherFacts({facts}, whole_on_hub={is_whole})\n"
+            f"CARDS = DataSet(name={name!r}, title='', facts=FACTS, {more})"
+        )
+        (tmp_path / "cards" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    return NamedModules("cards", kind="set of cards", variable="CARDS")
+
+
+def test_a_new_data_set_says_itself_which_settings_it_has(cards: NamedModules) -> None:
+    check_settings({"many": CardsConfig(parts=("a",)), "local": CardsConfig()}, cards)
+    with pytest.raises(ValueError, match=r"^parts is for many only, not for local$"):
+        check_settings({"local": CardsConfig(parts=("a",))}, cards)
+
+
+def test_all_that_a_data_set_lacks_is_said_at_once(cards: NamedModules) -> None:
+    hub = CardsConfig(parts=("a",), layout="huggingface", hub=f"lab/qa@{REVISION}")
+    check_settings({"many": hub}, cards)
+    with pytest.raises(ValueError, match=r"parts is for.*; local has the layout publisher.*; the hub lacks a file"):
+        check_settings({"local": hub, "many": hub}, cards)

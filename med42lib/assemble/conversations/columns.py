@@ -128,7 +128,7 @@ def examples(conversations: pa.RecordBatch, source: TrainingSource, licence: str
         "source": pa.repeat(source.name, len(conversations)),
         "licence": pa.repeat(licence, len(conversations))
         if licence
-        else pc.fill_null(conversations["licence"], source.licence),
+        else pc.fill_null(conversations["licence"], source.facts.licence),
         "system": system,
         "question": pc.coalesce(clean_texts(conversations["question"]), first_prompters),
         "exchanges": exchanges,

@@ -22,9 +22,8 @@ took thrice as long and changed the backslashes in formulas, html2text took nine
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-
-from lxml import etree
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 
 _NEW_LINE, _NEW_PARAGRAPH = 1, 2
 _GAPS = {
@@ -204,8 +203,14 @@ class _Writer:
 def html_to_text(html: str) -> str:
     """Write HTML as text; broken HTML too, and never with an error."""
     content = html.replace("\0", "").encode("utf-8", "replace")
-    text: str = etree.fromstring(content, _PARSER) if content.strip() else ""
-    return text.strip()
+    return _writing()(content).strip() if content.strip() else ""
+
+
+@cache
+def _writing() -> Callable[[bytes], str]:
+    from lxml import etree
+
+    return partial(etree.fromstring, parser=etree.HTMLParser(target=_Writer(), encoding="utf-8", huge_tree=True))
 
 
 def _inline_code(text: str) -> str:
@@ -227,6 +232,3 @@ def _number(written: str | None, default: int) -> int:
 def _image(description: str) -> str:
     known = description.strip() and description.strip() != "enter image description here"
     return f"[image: {description.strip()}]" if known else "[image]"
-
-
-_PARSER = etree.HTMLParser(target=_Writer(), encoding="utf-8", huge_tree=True)

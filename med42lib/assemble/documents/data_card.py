@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from med42lib.assemble.documents.markdown import Markdown, markdown_table
 from med42lib.assemble.documents.table_a1 import counts_table, table_a1
-from med42lib.core.markdown import escape_markdown, markdown_code
+from med42lib.core.markdown import Markdown, escape_markdown, markdown_code, markdown_table
 from med42lib.formats.dataset import EXAMPLES_FILE, SCHEMA
 from med42lib.formats.mixture_table import MixtureRow, mixture_table
 from med42lib.store.manifest import FileEntry
@@ -35,6 +34,16 @@ _LOADING = f"""```python
 from datasets import load_dataset
 
 examples = load_dataset("path/to/this/folder", split="{SPLIT}")
+```"""
+_TRAINING = """TRL, axolotl and LLaMA-Factory read conversations as a column `messages`. `med42 export` writes a file
+that has it, with the roles system, user and assistant; TRL's `SFTTrainer` takes as `train_dataset` what this gives:
+
+```
+med42 export path/to/this/folder messages.parquet
+```
+
+```python
+train_dataset = load_dataset("parquet", data_files="messages.parquet", split="train")
 ```"""
 
 
@@ -101,6 +110,7 @@ def _text(rows: Sequence[MixtureRow], num_rows: int) -> list[str]:
         _LOADING,
         f"`{EXAMPLES_FILE}` is plain Parquet, and `croissant.json` describes it in Croissant.",
         markdown_table("ll", ("Column", "What it holds"), _columns()),
+        _TRAINING,
         "## What it is made of",
         table_a1(table),
         table.general_share(),

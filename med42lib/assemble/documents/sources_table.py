@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from med42lib.assemble.documents.markdown import Markdown, markdown_table
-from med42lib.assemble.names import source_names
+from med42lib.assemble.config import SOURCES
 from med42lib.assemble.source import TrainingSource, load_source
+from med42lib.core.markdown import Markdown, markdown_table
 
 BEGIN, END = "<!-- sources: written by `make compile` -->", "<!-- end of sources -->"
 _TITLES = (
@@ -22,7 +22,7 @@ _TITLES = (
 
 def table() -> str:
     """Describe all sources, medical ones first, each by the paper's row count."""
-    sources = sorted(map(load_source, source_names()), key=lambda s: (s.domain != "medical", -s.num_paper))
+    sources = sorted(map(load_source, SOURCES.names()), key=lambda s: (s.domain != "medical", -s.num_paper))
     titles, *lines = [[Markdown(text) for text in line] for line in (_TITLES, *map(_row, sources))]
     return markdown_table("l" * len(titles), titles, lines)
 
@@ -48,7 +48,7 @@ def _row(source: TrainingSource) -> tuple[str, ...]:
         source.left_out or "–",
         f"`{source.publisher.path}`",
         f"`{hub.repository}`" if hub.repository else "–",
-        source.licence,
+        source.facts.licence,
     )
 
 

@@ -7,8 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from med42lib.assemble.documents.markdown import bold, markdown_table
-from med42lib.core.markdown import escape_markdown
+from med42lib.core.markdown import bold, escape_markdown, markdown_table
 from med42lib.core.printable import one_line
 from med42lib.formats.mixture_table import MixtureLine, MixtureRow, MixtureTable, mixture_table, signed, two_decimals
 

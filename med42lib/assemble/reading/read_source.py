@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.assemble.config import AssembleConfig, SourceConfig
+from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
 from med42lib.assemble.conversations.columns import batches, examples
 from med42lib.assemble.mixing.spill import RunWriter
-from med42lib.assemble.source import ReadOptions, TrainingSource, load_source, source_module
+from med42lib.assemble.source import ReadOptions, TrainingSource, load_source
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
 from med42lib.engine.closure import closure
@@ -60,7 +60,7 @@ class Reading:
             json.dumps(
                 [settings, self.read_options.multiple_choice, self.seed, self.max_rejected_share], sort_keys=True
             ),
-            code_digest(closure([__name__, source_module(self.name)])),
+            code_digest(closure([__name__, SOURCES.module(self.name)])),
             files_digest(self.data.files),
         ]
         return content_hash(*ingredients)

@@ -26,6 +26,7 @@ from typing import Any, Literal
 from med42lib.assemble.source import Conversation, Conversations, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import Rows, file_rows, parquet_batches, table_files
@@ -61,9 +62,12 @@ def openorca(
         name=name,
         title=title,
         domain="general",
-        licence="MIT (as OpenOrca states); answers by GPT-4 and GPT-3.5, so OpenAI's terms concern them",
-        attribution="The OpenOrca authors; prompts of the FLAN collection",
-        citation="Lian et al. 2023, OpenOrca: An Open Dataset of GPT Augmented FLAN Reasoning Traces",
+        facts=PublisherFacts(
+            licence="MIT (as OpenOrca states); answers by GPT-4 and GPT-3.5, so OpenAI's terms concern them",
+            attribution="The OpenOrca authors; prompts of the FLAN collection",
+            citation="Lian et al. 2023, OpenOrca: An Open Dataset of GPT Augmented FLAN Reasoning Traces",
+        ),
+        settings=("benchmark_tasks",),
         publisher=SourceLayout("openorca", read),
         huggingface=SourceLayout("openorca", read, repository="Open-Orca/OpenOrca", hub_path="*.parquet"),
         num_paper=num_paper,

@@ -1,6 +1,7 @@
 """OpenOrca's plain rows as columns: of four million rows, few have to become Python objects.
 
-A row is plain if `openorca` takes it as it is: all its texts are there, and nothing excludes it.
+A row is plain if `_openorca` takes it as it is: all its texts are there, and nothing excludes it. This is a module of
+its own since it is arithmetic on columns, and a source must be known where there is no pyarrow.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from med42lib.assemble.conversations.templates import choose_wording
 from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import text_field
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, csv_records, each
@@ -65,9 +66,11 @@ SOURCE = TrainingSource(
     name="cord19",
     title="CORD-19",
     domain="medical",
-    licence=LICENCE,
-    attribution="Allen Institute for AI and partners; the papers' authors and publishers",
-    citation="Wang et al. 2020, CORD-19: The COVID-19 Open Research Dataset, Workshop on NLP for COVID-19 at ACL",
+    facts=PublisherFacts(
+        licence=LICENCE,
+        attribution="Allen Institute for AI and partners; the papers' authors and publishers",
+        citation="Wang et al. 2020, CORD-19: The COVID-19 Open Research Dataset, Workshop on NLP for COVID-19 at ACL",
+    ),
     publisher=SourceLayout("cord19/metadata.csv", read, records=csv_records),
     huggingface=SourceLayout("cord19_hf", read_hub, repository="medalpaca/medical_meadow_cord19", hub_path="*.json"),
     num_paper=17_721,

@@ -20,7 +20,7 @@ from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
-from med42lib.readers.publishers.headqa import headqa_records, headqa_rows_of_hub, read_headqa
+from med42lib.readers.publishers.headqa import FACTS, headqa_records, headqa_rows_of_hub, read_headqa
 from med42lib.readers.split_guard import guard_split, refuse_scored_split
 
 HELD_OUT = ("test",)
@@ -46,9 +46,8 @@ SOURCE = TrainingSource(
     name="headqa",
     title="HeadQA (English)",
     domain="medical",
-    licence="Spanish Ministry of Health: reuse with citation and date, no alteration of meaning; code MIT",
-    attribution="Ministerio de Sanidad, Consumo y Bienestar Social, last updated 14 January 2019",
-    citation="Vilares and Gómez-Rodríguez 2019, HEAD-QA: A Healthcare Dataset for Complex Reasoning, ACL",
+    facts=FACTS,
+    settings=("multiple_choice",),
     publisher=SourceLayout("headqa/HEAD_EN/train_HEAD_EN.json", read, records=headqa_records),
     huggingface=SourceLayout("headqa_hf/en", read_hub, repository="EleutherAI/headqa", hub_path="en"),
     num_paper=2_657,

@@ -23,6 +23,7 @@ from functools import partial
 from med42lib.assemble.conversations.labels import Wordings, labelled_in_words, without_contradictions
 from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, csv_records, each
 from med42lib.readers.publishers.medalpaca import read_medalpaca
@@ -59,9 +60,11 @@ SOURCE = TrainingSource(
     name="health_advice",
     title="PubMed Health Advice",
     domain="medical",
-    licence="none stated by the publisher",
-    attribution="Yingya Li, Jun Wang and Bei Yu; sentences from PubMed",
-    citation="Li, Wang and Yu 2021, Detecting Health Advice in Medical Research Literature, EMNLP",
+    facts=PublisherFacts(
+        licence="none stated by the publisher",
+        attribution="Yingya Li, Jun Wang and Bei Yu; sentences from PubMed",
+        citation="Li, Wang and Yu 2021, Detecting Health Advice in Medical Research Literature, EMNLP",
+    ),
     publisher=SourceLayout("pubmed_health_advice", read, records=csv_records),
     huggingface=SourceLayout(
         "pubmed_health_advice", read_hub, repository="medalpaca/medical_meadow_health_advice", hub_path="*.json"

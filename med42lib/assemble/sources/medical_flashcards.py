@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from med42lib.assemble.conversations.templates import question_conversation
 from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.medalpaca import MedAlpacaRow, read_medalpaca
@@ -36,10 +37,12 @@ SOURCE = TrainingSource(
     name="medical_flashcards",
     title="Medical Flashcards",
     domain="medical",
-    licence="CC (as medAlpaca states); written with GPT-3.5 from Anki decks, so take it as non-commercial",
-    attribution="The medAlpaca authors; Anki decks by medical students",
-    citation="Han et al. 2023, MedAlpaca: An Open-Source Collection of Medical Conversational AI Models and "
-    "Training Data, arXiv:2304.08247",
+    facts=PublisherFacts(
+        licence="CC (as medAlpaca states); written with GPT-3.5 from Anki decks, so take it as non-commercial",
+        attribution="The medAlpaca authors; Anki decks by medical students",
+        citation="Han et al. 2023, MedAlpaca: An Open-Source Collection of Medical Conversational AI Models and "
+        "Training Data, arXiv:2304.08247",
+    ),
     publisher=SourceLayout(f"medical_flashcards/{_FILE}", read),
     huggingface=SourceLayout(
         "medical_flashcards", read, repository="medalpaca/medical_meadow_medical_flashcards", hub_path=_FILE

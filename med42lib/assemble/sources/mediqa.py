@@ -27,6 +27,7 @@ from med42lib.core.errors import DataError
 from med42lib.formats.prompt import open_question
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import text_field
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.parsers import Record, each, xml_root
@@ -99,10 +100,12 @@ SOURCE = TrainingSource(
     name="mediqa",
     title="MediQA",
     domain="medical",
-    licence="not stated by the publisher",
-    attribution="Asma Ben Abacha, Chaitanya Shivade and Dina Demner-Fushman, US National Library of Medicine; "
-    "the answers are from public health websites",
-    citation="Ben Abacha, Shivade and Demner-Fushman 2019, Overview of the MEDIQA 2019 Shared Task, ACL-BioNLP",
+    facts=PublisherFacts(
+        licence="not stated by the publisher",
+        attribution="Asma Ben Abacha, Chaitanya Shivade and Dina Demner-Fushman, US National Library of Medicine; "
+        "the answers are from public health websites",
+        citation="Ben Abacha, Shivade and Demner-Fushman 2019, Overview of the MEDIQA 2019 Shared Task, ACL-BioNLP",
+    ),
     publisher=SourceLayout("mediqa/MEDIQA2019", read, records=_answers),
     huggingface=SourceLayout("mediqa", read_hub, repository="medalpaca/medical_meadow_mediqa", hub_path="*.json"),
     num_paper=1_950,

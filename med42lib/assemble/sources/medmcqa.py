@@ -20,7 +20,7 @@ from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
-from med42lib.readers.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
+from med42lib.readers.publishers.medmcqa import FACTS, medmcqa_rows_of_hub, read_medmcqa
 from med42lib.readers.split_guard import guard_split, refuse_scored_split
 
 HELD_OUT = ("validation", "test")
@@ -46,10 +46,8 @@ SOURCE = TrainingSource(
     name="medmcqa",
     title="MedMCQA",
     domain="medical",
-    licence="MIT (the hub's card says Apache 2.0)",
-    attribution="Ankit Pal, Logesh Kumar Umapathi and Malaikannan Sankarasubbu",
-    citation="Pal, Umapathi and Sankarasubbu 2022, MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for "
-    "Medical domain Question Answering, CHIL, PMLR 174",
+    facts=FACTS,
+    settings=("multiple_choice", "explanations"),
     publisher=SourceLayout("medmcqa/train.json", read),
     huggingface=SourceLayout("medmcqa_hf", read_hub, repository="openlifescienceai/medmcqa"),
     num_paper=180_462,

@@ -25,7 +25,7 @@ from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
-from med42lib.readers.publishers.medqa import medqa_rows_of_hub, read_medqa
+from med42lib.readers.publishers.medqa import FACTS, medqa_rows_of_hub, read_medqa
 from med42lib.readers.split_guard import guard_split, refuse_scored_split
 
 HELD_OUT = ("test",)
@@ -59,10 +59,8 @@ SOURCE = TrainingSource(
     name="medqa",
     title="MedQA (US)",
     domain="medical",
-    licence="MIT (the questions were collected from preparation sites)",
-    attribution="Di Jin, Eileen Pan, Nassim Oufattole, Wei-Hung Weng, Hanyi Fang and Peter Szolovits",
-    citation="Jin et al. 2021, What Disease Does This Patient Have? A Large-Scale Open Domain Question Answering "
-    "Dataset from Medical Exams, Applied Sciences 11(14):6421",
+    facts=FACTS,
+    settings=("multiple_choice",),
     publisher=SourceLayout("medqa/questions/US/4_options", read),
     huggingface=SourceLayout("medqa_hf", read_hub, repository="GBaker/MedQA-USMLE-4-options-hf"),
     num_paper=11_290,

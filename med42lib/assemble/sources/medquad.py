@@ -22,6 +22,7 @@ from typing import Any
 from med42lib.assemble.conversations.templates import question_conversation
 from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import table_rows
@@ -98,10 +99,13 @@ SOURCE = TrainingSource(
     name="medquad",
     title="MedQuAD",
     domain="medical",
-    licence="CC BY 4.0",
-    attribution="Asma Ben Abacha and Dina Demner-Fushman; texts from websites of the US National Institutes of Health",
-    citation="Ben Abacha and Demner-Fushman 2019, A Question-Entailment Approach to Question Answering, "
-    "BMC Bioinformatics 20:511",
+    facts=PublisherFacts(
+        licence="CC BY 4.0",
+        attribution="Asma Ben Abacha and Dina Demner-Fushman; texts from websites of the US National Institutes of "
+        "Health",
+        citation="Ben Abacha and Demner-Fushman 2019, A Question-Entailment Approach to Question Answering, "
+        "BMC Bioinformatics 20:511",
+    ),
     publisher=SourceLayout("medquad/MedQuAD", read, records=_pairs),
     huggingface=SourceLayout("medquad_hf", read_hub, repository="lavita/MedQuAD"),
     num_paper=14_553,

@@ -23,7 +23,7 @@ from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, csv_rows, each
-from med42lib.readers.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
+from med42lib.readers.publishers.mmlu import FACTS, mmlu_rows_of_hub, read_mmlu, topic_of
 
 SUBJECTS = (
     "anatomy",
@@ -71,9 +71,8 @@ SOURCE = TrainingSource(
     name="mmlu",
     title="MMLU (13 subjects)",
     domain="medical",
-    licence="MIT",
-    attribution="Dan Hendrycks, Collin Burns, Steven Basart, Andy Zou, Mantas Mazeika, Dawn Song and Jacob Steinhardt",
-    citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
+    facts=FACTS,
+    settings=("include", "multiple_choice"),
     publisher=SourceLayout("mmlu", read, records=csv_rows),
     huggingface=SourceLayout("mmlu_hf", read_hub, repository="cais/mmlu"),
     num_paper=244,

@@ -15,9 +15,9 @@ is the collection's own held-out tasks and is not read, so that some of the 47 t
 Both give the same conversations: the first definition, the input, and of several references the one that the input's
 hash chooses. Each instance has the licence of its task.
 
-The paper does not list its 47 tasks, see `niv2_tasks`. Tasks made of the benchmarks are excluded, instance by instance,
-so that the manifest says what was removed; naming one in `include` is an error. Only `benchmark_tasks: true` lets them
-in. The paper's 11,447 rows are 244 per task, but how they were drawn is not said.
+The paper does not list its 47 tasks, see `_niv2_tasks`. Tasks made of the benchmarks are excluded, instance by
+instance, so that the manifest says what was removed; naming one in `include` is an error. Only `benchmark_tasks: true`
+lets them in. The paper's 11,447 rows are 244 per task, but how they were drawn is not said.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, Tr
 from med42lib.assemble.sources._niv2_tasks import Choice, benchmark_of, choose
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import SUFFIXES, file_rows, split_of, table_rows
@@ -172,10 +173,13 @@ SOURCE = TrainingSource(
     name="niv2",
     title="Niv2 (Super-NaturalInstructions)",
     domain="medical",
-    licence="Apache-2.0 for the tasks; each task's instances have a licence of their own",
-    attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
-    citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ NLP "
-    "Tasks, EMNLP",
+    facts=PublisherFacts(
+        licence="Apache-2.0 for the tasks; each task's instances have a licence of their own",
+        attribution="The contributors of Super-NaturalInstructions and the authors of each task's data",
+        citation="Wang et al. 2022, Super-NaturalInstructions: Generalization via Declarative Instructions on 1600+ "
+        "NLP Tasks, EMNLP",
+    ),
+    settings=("include", "benchmark_tasks"),
     publisher=SourceLayout("niv2/tasks", read, records=_task_records),
     huggingface=SourceLayout(
         "niv2",

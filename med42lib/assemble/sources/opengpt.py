@@ -22,6 +22,7 @@ from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, Tr
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import is_blank
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, text_field
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
@@ -81,9 +82,12 @@ SOURCE = TrainingSource(
     name="opengpt",
     title="OpenGPT",
     domain="medical",
-    licence="Apache-2.0 (repository); Open Government Licence (text of NHS.uk); terms of OpenAI (its models' output)",
-    attribution="CogStack; contains public sector information of NHS.uk under the Open Government Licence",
-    citation="CogStack 2023, OpenGPT: a framework for creating grounded instruction-based datasets",
+    facts=PublisherFacts(
+        licence="Apache-2.0 (repository); Open Government Licence (text of NHS.uk); terms of OpenAI (its models' "
+        "output)",
+        attribution="CogStack; contains public sector information of NHS.uk under the Open Government Licence",
+        citation="CogStack 2023, OpenGPT: a framework for creating grounded instruction-based datasets",
+    ),
     publisher=SourceLayout("opengpt", read, records=csv_records),
     huggingface=SourceLayout("opengpt_hf", read_hub),
     num_paper=66_026,

@@ -1,4 +1,4 @@
-"""OpenOrca's part with the prompts of chain of thought (Wei et al. 2022), see `openorca`."""
+"""OpenOrca's part with the prompts of chain of thought (Wei et al. 2022), see `_openorca`."""
 
 from med42lib.assemble.sources._openorca import openorca
 

@@ -1,4 +1,4 @@
-"""OpenOrca's part with the prompts of Flan (Longpre et al. 2023), see `openorca`."""
+"""OpenOrca's part with the prompts of Flan (Longpre et al. 2023), see `_openorca`."""
 
 from med42lib.assemble.sources._openorca import openorca
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from med42lib.assemble.conversations.labels import Wordings, labelled_in_words, without_contradictions
 from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, TrainingSource
 from med42lib.formats.rejects import Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, csv_records, each
 from med42lib.readers.publishers.medalpaca import read_medalpaca
@@ -60,9 +61,11 @@ SOURCE = TrainingSource(
     name="pubmed_causal",
     title="PubMed Causal",
     domain="medical",
-    licence="none stated by the publisher",
-    attribution="Bei Yu, Yingya Li and Jun Wang; sentences from PubMed",
-    citation="Yu, Li and Wang 2019, Detecting Causal Language Use in Science Findings, EMNLP-IJCNLP",
+    facts=PublisherFacts(
+        licence="none stated by the publisher",
+        attribution="Bei Yu, Yingya Li and Jun Wang; sentences from PubMed",
+        citation="Yu, Li and Wang 2019, Detecting Causal Language Use in Science Findings, EMNLP-IJCNLP",
+    ),
     publisher=SourceLayout("pubmed_causal/annotated_pubmed.csv", read, records=csv_records),
     huggingface=SourceLayout(
         "pubmed_causal", read_hub, repository="medalpaca/medical_meadow_pubmed_causal", hub_path="*.json"

@@ -22,6 +22,7 @@ from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.pubmedqa import (
+    FACTS,
     official_ids_name,
     official_ids_name_of_hub,
     official_test_ids,
@@ -67,9 +68,8 @@ SOURCE = TrainingSource(
     name="pubmedqa",
     title="PubMedQA",
     domain="medical",
-    licence="MIT",
-    attribution="The PubMedQA authors; abstracts from PubMed",
-    citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
+    facts=FACTS,
+    settings=("multiple_choice", "explanations"),
     publisher=SourceLayout("pubmedqa/ori_pqal.json", read, records=pubmedqa_records),
     huggingface=SourceLayout(
         "pubmedqa_hf/pqa_labeled", read_hub, repository="qiaojin/PubMedQA", hub_path="pqa_labeled"

@@ -30,6 +30,7 @@ from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, Tr
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import is_blank
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import SUFFIXES, Rows, table_files, table_rows
@@ -161,9 +162,12 @@ SOURCE = TrainingSource(
     name="stackexchange",
     title="StackExchange",
     domain="medical",
-    licence=LICENCE,
-    attribution="Stack Exchange's users: each example names its answer's author and its page",
-    citation="Lambert, Tunstall, Rajani and Thrush 2023, HuggingFace H4 Stack Exchange Preference Dataset",
+    facts=PublisherFacts(
+        licence=LICENCE,
+        attribution="Stack Exchange's users: each example names its answer's author and its page",
+        citation="Lambert, Tunstall, Rajani and Thrush 2023, HuggingFace H4 Stack Exchange Preference Dataset",
+    ),
+    settings=("include",),
     publisher=SourceLayout("stackexchange", read),
     huggingface=SourceLayout(
         "stackexchange", read, repository="HuggingFaceH4/stack-exchange-preferences", hub_path="data"

@@ -6,7 +6,7 @@ from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
-from med42lib.readers.publishers.headqa import headqa_rows_of_hub, read_headqa
+from med42lib.readers.publishers.headqa import FACTS, headqa_rows_of_hub, read_headqa
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
@@ -19,7 +19,6 @@ def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
 FAMILY = Family(
     name="headqa",
     title="HeadQA (English, test)",
-    licence="Spanish Ministry of Health: reuse with citation and date, no alteration of meaning; code MIT",
-    citation="Vilares and Gómez-Rodríguez 2019, HEAD-QA: A Healthcare Dataset for Complex Reasoning, ACL",
+    facts=FACTS,
     read=read,
 )

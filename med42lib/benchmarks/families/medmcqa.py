@@ -6,7 +6,7 @@ from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
-from med42lib.readers.publishers.medmcqa import medmcqa_rows_of_hub, read_medmcqa
+from med42lib.readers.publishers.medmcqa import FACTS, medmcqa_rows_of_hub, read_medmcqa
 
 
 def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
@@ -19,8 +19,6 @@ def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
 FAMILY = Family(
     name="medmcqa",
     title="MedMCQA (validation)",
-    licence="MIT",
-    citation="Pal, Umapathi and Sankarasubbu 2022, MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for "
-    "Medical domain Question Answering, CHIL",
+    facts=FACTS,
     read=read,
 )

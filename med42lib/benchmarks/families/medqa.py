@@ -14,7 +14,7 @@ from med42lib.benchmarks.family import Family, Questions
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import each
-from med42lib.readers.publishers.medqa import medqa_rows_of_hub, read_medqa
+from med42lib.readers.publishers.medqa import FACTS, medqa_rows_of_hub, read_medqa
 from med42lib.readers.publishers.question import Question
 
 
@@ -34,8 +34,6 @@ def _named_by_content(question: Question) -> Question:
 FAMILY = Family(
     name="medqa",
     title="MedQA (US, test)",
-    licence="MIT (the questions were collected from preparation sites)",
-    citation="Jin et al. 2021, What Disease Does This Patient Have? A Large-Scale Open Domain Question Answering "
-    "Dataset from Medical Exams, Applied Sciences 11(14):6421",
+    facts=FACTS,
     read=read,
 )

@@ -15,7 +15,7 @@ from med42lib.benchmarks.family import Family, Questions
 from med42lib.core.errors import DataError
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import SUFFIXES, split_of, table_rows
-from med42lib.readers.publishers.mmlu import mmlu_rows_of_hub, read_mmlu, topic_of
+from med42lib.readers.publishers.mmlu import FACTS, mmlu_rows_of_hub, read_mmlu, topic_of
 
 _NOT_TOPICS = ("all", "auxiliary_train", "")
 
@@ -69,7 +69,7 @@ def _by_topic(settings: BenchmarkConfig, places: Collection[tuple[str, str]], ex
 FAMILY = Family(
     name="mmlu",
     title="MMLU (test)",
-    licence="MIT",
-    citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
+    facts=FACTS,
+    settings=("topics",),
     read=read,
 )

@@ -18,6 +18,7 @@ from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import table_rows
 from med42lib.readers.parsers import each
 from med42lib.readers.publishers.pubmedqa import (
+    FACTS,
     TEST_IDS_FILE,
     official_ids_name,
     official_ids_name_of_hub,
@@ -73,7 +74,6 @@ def _official(question: Question, test_ids: Set[str]) -> Question:
 FAMILY = Family(
     name="pubmedqa",
     title="PubMedQA (expert-labelled, test)",
-    licence="MIT",
-    citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
+    facts=FACTS,
     read=read,
 )

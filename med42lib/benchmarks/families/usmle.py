@@ -20,6 +20,7 @@ from itertools import chain
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, Family, Questions
 from med42lib.core.errors import DataError
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder
 from med42lib.readers.publishers.usmle import read_usmle_lines, read_usmle_step, usmle_images, usmle_solutions
 
@@ -78,8 +79,12 @@ def _advice(path: str) -> str:
 FAMILY = Family(
     name="usmle",
     title="USMLE (practice questions)",
-    licence="Copyright FSMB and NBME; brought by the user, not to be passed on",
-    citation="Federation of State Medical Boards and National Board of Medical Examiners, USMLE practice materials; "
-    "as scored by Nori et al. 2023 and Han et al. 2023",
+    facts=PublisherFacts(
+        licence="Copyright FSMB and NBME; brought by the user, not to be passed on",
+        attribution="Federation of State Medical Boards and National Board of Medical Examiners",
+        citation="Federation of State Medical Boards and National Board of Medical Examiners, USMLE practice "
+        "materials; as scored by Nori et al. 2023 and Han et al. 2023",
+    ),
+    layouts=("publisher",),
     read=read,
 )

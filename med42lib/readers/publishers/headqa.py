@@ -17,11 +17,18 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, text_field
 from med42lib.readers.files import DataFile
 from med42lib.readers.hf_layout import Rows
 from med42lib.readers.parsers import Record, each, json_document
 from med42lib.readers.publishers.question import Question, checked_options, gold_of_number, id_field
+
+FACTS = PublisherFacts(
+    licence="Spanish Ministry of Health: reuse with citation and date, no alteration of meaning; code MIT",
+    attribution="Ministerio de Sanidad, Consumo y Bienestar Social, last updated 14 January 2019",
+    citation="Vilares and Gómez-Rodríguez 2019, HEAD-QA: A Healthcare Dataset for Complex Reasoning, ACL",
+)
 
 IMAGE_REASON = "the question is about an image"
 

@@ -16,11 +16,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile
 from med42lib.readers.hf_layout import Rows
 from med42lib.readers.parsers import Record, each, json_lines
 from med42lib.readers.publishers.question import Question, checked_options, gold_of_class_label, gold_of_number
+
+FACTS = PublisherFacts(
+    licence="MIT (the hub's card says Apache 2.0)",
+    attribution="Ankit Pal, Logesh Kumar Umapathi and Malaikannan Sankarasubbu",
+    citation="Pal, Umapathi and Sankarasubbu 2022, MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for "
+    "Medical domain Question Answering, CHIL, PMLR 174",
+)
 
 _OPTIONS = ("opa", "opb", "opc", "opd")
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile
 from med42lib.readers.hf_layout import Rows
@@ -25,6 +26,13 @@ from med42lib.readers.publishers.question import (
     gold_of_class_label,
     gold_of_letter,
     lettered,
+)
+
+FACTS = PublisherFacts(
+    licence="MIT (the questions were collected from preparation sites)",
+    attribution="Di Jin, Eileen Pan, Nassim Oufattole, Wei-Hung Weng, Hanyi Fang and Peter Szolovits",
+    citation="Jin et al. 2021, What Disease Does This Patient Have? A Large-Scale Open Domain Question Answering "
+    "Dataset from Medical Exams, Applied Sciences 11(14):6421",
 )
 
 _ENDINGS = ("ending0", "ending1", "ending2", "ending3")

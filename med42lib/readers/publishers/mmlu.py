@@ -16,11 +16,18 @@ from typing import Any
 
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import is_blank
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, text_field
 from med42lib.readers.files import DataFile
 from med42lib.readers.hf_layout import Rows
 from med42lib.readers.parsers import Record, csv_rows, each
 from med42lib.readers.publishers.question import Question, checked_options, gold_of_class_label, gold_of_letter
+
+FACTS = PublisherFacts(
+    licence="MIT",
+    attribution="Dan Hendrycks, Collin Burns, Steven Basart, Andy Zou, Mantas Mazeika, Dawn Song and Jacob Steinhardt",
+    citation="Hendrycks et al. 2021, Measuring Massive Multitask Language Understanding, ICLR",
+)
 
 _HEADER = ["question", "choice0", "choice1", "choice2", "choice3", "answer"]
 _NUM_OPTIONS = len(_HEADER) - 2

@@ -20,11 +20,19 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping, optional_text, text_field, text_value
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import Rows
 from med42lib.readers.parsers import Record, each, json_document
 from med42lib.readers.publishers.question import Question, id_field
+
+FACTS = PublisherFacts(
+    licence="MIT",
+    attribution="The PubMedQA authors; abstracts from PubMed",
+    citation="Jin et al. 2019, PubMedQA: A Dataset for Biomedical Research Question Answering, EMNLP-IJCNLP",
+    whole_on_hub=False,
+)
 
 DECISIONS = ("yes", "no", "maybe")
 TEST_IDS_FILE = "test_ground_truth.json"

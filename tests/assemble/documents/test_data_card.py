@@ -1,3 +1,5 @@
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +8,9 @@ import pytest
 import yaml
 
 from med42lib.assemble.documents.data_card import data_card
-from med42lib.formats.dataset import SCHEMA, write_tables
+from med42lib.commands.main import main
+from med42lib.formats.dataset import SCHEMA, write_examples, write_tables
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.store.manifest import FileEntry
 from tests.hostile import HTML, MARKDOWN, UNSEEN, unseen_in
 from tests.markdown_page import OF_A_STRANGER, kinds, num_cells, num_headings
@@ -86,3 +90,24 @@ def test_a_text_of_a_source_is_text_on_the_card(metadata: pq.FileMetaData, name:
     assert (num_cells(page), num_headings(page)) == (num_cells(expected), num_headings(expected))
     assert not unseen_in(card)
     assert front_matter(card)["dataset_info"] == front_matter(plain)["dataset_info"]
+
+
+def test_what_the_card_says_for_trl_gives_conversations_in_its_form(
+    metadata: pq.FileMetaData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    exchanges = (Exchange("Fever?", "Yes."),)
+    systems = ("Be kind.", "")
+    rows = [Example("s", "CC0", system, exchanges, "Fever?", Origin("1", "f", 1)) for system in systems]
+    write_examples(tmp_path, rows)
+    codes = re.findall(r"```\w*\n(.*?)```", card_of(metadata), re.DOTALL)
+    [command] = [code for code in codes if code.startswith("med42 export")]
+    [loading] = [code for code in codes if code.startswith("train_dataset")]
+    assert main(shlex.split(command.replace("path/to/this/folder", "."))[1:]) == 0
+    names: dict[str, Any] = {"load_dataset": datasets.load_dataset}
+    exec(loading, names)
+    spoken = [{"role": "user", "content": "Fever?"}, {"role": "assistant", "content": "Yes."}]
+    assert list(names["train_dataset"]["messages"]) == [[{"role": "system", "content": "Be kind."}, *spoken], spoken]

@@ -44,8 +44,10 @@ def test_a_share_is_shown_as_it_was_given_and_in_rows(cards: Path) -> None:
 def test_a_row_says_who_made_the_source_and_what_the_paper_has(cards: Path) -> None:
     found = row(cards, "medical_flashcards", {"target": 1}, max_rejected_share=0.2)
     source = load_source("medical_flashcards")
-    for field in ("title", "domain", "licence", "attribution", "citation", "num_paper", "num_paper_origin"):
+    for field in ("title", "domain", "num_paper", "num_paper_origin"):
         assert found[field] == getattr(source, field)
+    for field in ("licence", "attribution", "citation"):
+        assert found[field] == getattr(source.facts, field)
     assert (found["layout"], found["hub"]) == ("publisher", None)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from med42lib.assemble.config import SOURCES
 from med42lib.assemble.documents.sources_table import BEGIN, END, table, with_table
-from med42lib.assemble.names import source_names
 from med42lib.assemble.source import load_source
 from tests.conftest import REPOSITORY
 
@@ -10,8 +10,8 @@ README = REPOSITORY / "med42lib/assemble/sources/README.md"
 
 def test_every_source_has_one_row() -> None:
     rows = table().splitlines()[2:]
-    assert len(rows) == len(source_names())
-    for name in source_names():
+    assert len(rows) == len(SOURCES.names())
+    for name in SOURCES.names():
         [row] = [row for row in rows if f"(`{name}`)" in row]
         assert f"{load_source(name).num_paper:,}: " in row
 

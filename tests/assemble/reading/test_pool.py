@@ -29,9 +29,8 @@ from tests.assemble.small_sources import (
     write_advice,
     write_cards,
 )
+from tests.conftest import REPOSITORY
 from tests.processes import gone, wait_for
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture

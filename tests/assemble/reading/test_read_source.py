@@ -230,7 +230,7 @@ def test_rows_are_reported_as_they_are_read(filled: Path, tmp_path: Path) -> Non
 
 def test_the_licence_of_the_settings_replaces_even_what_records_bring(data: Path, tmp_path: Path, write: Any) -> None:
     write("cord19/metadata.csv", "cord_uid,title,abstract,license\na,On X,X is so.,cc-by\nb,On Y,Y is so.,\n")
-    publishers = load_source("cord19").licence
+    publishers = load_source("cord19").facts.licence
     for setting, licences in {None: {publishers, f"cc-by; {publishers}"}, "mine": {"mine"}}.items():
         (folder := tmp_path / f"runs-{setting}").mkdir()
         read_source(reading(data, "cord19", licence=setting), folder, nothing)
