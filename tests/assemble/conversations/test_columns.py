@@ -22,7 +22,8 @@ def records(*those: Conversation) -> list[Record[Conversation]]:
 
 @pytest.fixture
 def source() -> TrainingSource:
-    return replace(load_source("medqa"), name="cards", licence="the source's")
+    medqa = load_source("medqa")
+    return replace(medqa, name="cards", facts=replace(medqa.facts, licence="the source's"))
 
 
 def made(source: TrainingSource, *those: Conversation, licence: str | None = None) -> list[Example]:
