@@ -1,1 +1,6 @@
-"""Turn what the publishers ship into one training mixture."""
+"""Stage `assemble`: what the publishers ship becomes one training mixture.
+
+Doors, the modules that other rooms may import:
+
+    config  its settings
+"""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.commands.command import Command
+from med42lib.commands.sizes import GIBIBYTE, plan_training
 from med42lib.core.json_file import read_json
 from med42lib.core.printable import printable
 from med42lib.spec import RunSpec
@@ -50,8 +51,6 @@ def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
 
 
 def _training_lines(name: str, config: TrainConfig, model: dict[str, Any], chunks: int) -> Iterator[str]:
-    from med42lib.commands.sizes import GIBIBYTE, plan_training  # needs numpy, which not every image has
-
     plan = plan_training(config, model, num_chunks=chunks)
     share = plan.num_trained_parameters / plan.num_parameters
     gpus = ", ".join(f"{plan.min_gpus(size)} of {size} GiB" for size in GPU_GIBIBYTES)
@@ -70,9 +69,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from med42lib.train.launchers.local import processes_per_node
+    from med42lib.train.launchers import open_launcher
 
-    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
+    spec = load_checked(arguments.spec, arguments.overrides, processes=open_launcher().num_processes)
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
         for line in plan_lines(spec, Path(cache)):
             print(printable(line))

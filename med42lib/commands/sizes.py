@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from med42lib.core.errors import DataError
-from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import count_steps
 
 GIBIBYTE = 1 << 30
 BYTES_PER_TRAINED_PARAMETER = 16

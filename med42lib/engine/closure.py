@@ -24,6 +24,7 @@ OUTSIDE = (
     "med42lib.store",
     "med42lib.engine",
     "med42lib.core.config",
+    "med42lib.core.environment",
     "med42lib.core.errors",
     "med42lib.core.foreign",
     "med42lib.core.fork_server",

@@ -13,7 +13,7 @@ from med42lib.formats.records import Example
 from med42lib.inspection.documents import words_of
 from med42lib.inspection.raw import RawRecord, find_raw, no_raw
 from med42lib.inspection.runs import FoundRow
-from med42lib.store.backends.hub import dataset_address
+from med42lib.store.address import dataset_address
 from med42lib.store.manifest import Manifest
 
 

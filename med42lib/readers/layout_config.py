@@ -8,7 +8,7 @@ from pydantic import AfterValidator, model_validator
 
 from med42lib.core.config import StageConfig
 from med42lib.core.errors import StoreError
-from med42lib.store.backends.hub import HubStore, dataset_address
+from med42lib.store.address import dataset_address, open_store
 
 LayoutName = Literal["publisher", "huggingface"]
 
@@ -19,7 +19,7 @@ NOT_WHOLE_ON_THE_HUB = ("pubmedqa",)
 def _openable(hub: str) -> str:
     """Take the name of a data set on the hub, if the store of that address would."""
     try:
-        HubStore(dataset_address(hub))
+        open_store(dataset_address(hub))
     except StoreError:
         raise ValueError(
             "must be owner/name@revision of a data set on the hub, where the revision is the full commit of 40 "

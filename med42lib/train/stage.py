@@ -8,9 +8,8 @@ from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
-from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
-from med42lib.train.fit import misfits
+from med42lib.train.fit import count_steps, misfits
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
 from med42lib.train.recipe import RECIPE_FILE, Recipe
