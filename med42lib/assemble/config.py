@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from med42lib.assemble.names import known_source
 from med42lib.core.config import StageConfig
+from med42lib.formats.prompt import MultipleChoice
 from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
 
-MultipleChoice = Literal["letters", "texts"]
 SourceName = Annotated[str, AfterValidator(known_source)]
 
 SOURCES_WITH = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from med42lib.formats.prompt import MultipleChoice
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
@@ -44,7 +45,7 @@ class ReadOptions:
     that are known to hold evaluation items.
     """
 
-    multiple_choice: Literal["letters", "texts"]
+    multiple_choice: MultipleChoice
     explanations: bool = True
     include: tuple[str, ...] = ()
     benchmark_tasks: bool = False

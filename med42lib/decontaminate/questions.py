@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.decontaminate.config import TextKind
 from med42lib.formats.prompt import multiple_choice
 from med42lib.formats.records import BenchmarkItem
-
-TextKind = Literal["question", "request"]
 
 EXAMPLE_COLUMNS: Mapping[TextKind, tuple[str, ...]] = {
     "question": ("id", "source", "question"),

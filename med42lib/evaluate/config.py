@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from med42lib.core.config import SPEED_ONLY, StageConfig
-from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.formats.models import Precision
+from med42lib.formats.prompt import DEFAULT_SYSTEM, MultipleChoice
 
 Prompt = Literal["med42", "plain"]
-Scoring = Literal["letters", "texts"]
 Normalise = Literal["none", "characters", "bytes"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 def _number_or_all(value: object) -> object:
@@ -25,7 +24,7 @@ def _number_or_all(value: object) -> object:
 class BenchmarkScoring(StageConfig):
     """How a benchmark's answers are compared."""
 
-    scoring: Scoring
+    scoring: MultipleChoice
     """`letters`: the options are shown, lettered, and the letters are scored, as lm-eval does for MedQA, MedMCQA
     and MMLU. `texts`: the options are hidden and their whole texts are scored, as lm-eval does for HeadQA and
     PubMedQA. The two are not comparable."""

@@ -23,8 +23,9 @@ from med42lib.core.errors import DataError
 from med42lib.core.progress import Progress, progress
 from med42lib.evaluate.config import EvaluateConfig, Normalise
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, ask
-from med42lib.evaluate.scores import Score, score_item
+from med42lib.evaluate.scores import score_item
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.scores import Score
 
 LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 

@@ -14,8 +14,9 @@ from med42lib.core.log import log
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.locate import locate_model
-from med42lib.evaluate.scores import SCORES_FILE, SUMMARY_FILE, summarise, write_scores
+from med42lib.evaluate.scores import summarise
 from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
+from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
 from med42lib.store.artifacts import Source, Target
 
 
@@ -63,7 +64,7 @@ def _absent_benchmarks(items: Source) -> list[str]:
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:
     text = json.dumps(summary, indent=1, ensure_ascii=False)
-    scores.path(SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    scores.path(SCORES_SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
     scores.rows = sum(values["items"] for values in summary.values())
     truncated = sum(values["truncated"] for values in summary.values())
     for benchmark, values in summary.items():

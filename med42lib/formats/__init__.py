@@ -8,11 +8,13 @@ Doors, the modules that other rooms may import:
     model_config       a model's config.json
     model_folder       the folder of a model that MLflow can load
     model_loading      loads a language model; imports torch
-    models             names of a run's models
+    models             names of a run's models, number formats of their weights
     packed             chunks of tokens
     parquet            opens a stranger's Parquet file
     prompt             the prompt format
+    recipe             what was trained, in numbers
     records            a training example, a benchmark item
     rejects            records that are set aside, with the reason
+    scores             a model's answers to benchmark items
     tokenizer_loading  loads a model's tokenizer
 """

@@ -15,9 +15,9 @@ from transformers.utils.logging import disable_progress_bar
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.foreign import reading
 from med42lib.formats.model_config import read_config
+from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE
 
 _ADVICE = "make that model again"
-_ADAPTER_CONFIG = "adapter_config.json"
 _GLOO = "third_party/gloo"
 """Stands in what PyTorch's CPU communication says when another process is gone."""
 
@@ -57,8 +57,8 @@ def load_weights(folder: Path, precision: str, *, attn_implementation: str | Non
     """
     disable_progress_bar()
     description = load_description(folder, _ADVICE)
-    if (folder / _ADAPTER_CONFIG).exists():
-        raise DataError(f"{folder} holds a model and, in {_ADAPTER_CONFIG}, an adapter; move the adapter elsewhere")
+    if (folder / ADAPTER_CONFIG_FILE).exists():
+        raise DataError(f"{folder} holds a model and, in {ADAPTER_CONFIG_FILE}, an adapter; move the adapter elsewhere")
     with loading_errors(folder):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,

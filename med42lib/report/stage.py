@@ -71,13 +71,14 @@ def report(
 
 def _gather(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
     from med42lib.formats.records import ITEMS_FILE, read_items
+    from med42lib.formats.scores import SCORES_FILE
     from med42lib.report.pages.recipe import Ran, are_papers, compare_with_paper
     from med42lib.report.pages.view import Evidence
     from med42lib.report.provenance.models import make_models, pairs_to_compare
     from med42lib.report.provenance.record import read_provenance
     from med42lib.report.results.baselines import make_baselines
     from med42lib.report.results.contamination import read_contamination, sweep_thresholds
-    from med42lib.report.results.scores import SCORES_FILE, join_answers
+    from med42lib.report.results.scores import join_answers
     from med42lib.report.results.table import analyse
 
     items = {item.id: item for item in read_items(sources["items"].path(ITEMS_FILE).parent)}

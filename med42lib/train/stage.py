@@ -6,13 +6,13 @@ from med42lib.core.errors import ConfigError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
+from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps, misfits
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
-from med42lib.train.recipe import RECIPE_FILE, Recipe
 
 
 def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target, context: StageContext) -> None:

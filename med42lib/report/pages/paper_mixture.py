@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from med42lib.formats.mixture_table import MixtureLine, MixtureTable, mixture_table, signed, two_decimals
+from med42lib.formats.mixture_table import (
+    NOT_THE_PAPERS,
+    MixtureLine,
+    MixtureTable,
+    mixture_table,
+    signed,
+    two_decimals,
+)
 from med42lib.report.formats import whole
 from med42lib.report.pages.tables import Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.record import Provenance
@@ -47,10 +54,7 @@ def _orienting_table(table: MixtureTable) -> Table:
         caption="The mixture by source and domain",
         columns=(*text_columns("Source"), *number_columns(["Examples", "%", "Paper's Table A1"])),
         rows=tuple(rows),
-        note=(
-            "This is not the paper's mixture: the last column is what the paper took of sources of these names. "
-            f"{table.general_share()}"
-        ),
+        note=f"{NOT_THE_PAPERS} {table.general_share()}",
     )
 
 

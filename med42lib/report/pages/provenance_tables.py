@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from med42lib.formats.mixture_table import COUNT_TITLES
 from med42lib.formats.packed import PackInfo
+from med42lib.formats.recipe import Recipe
 from med42lib.report.formats import MISSING, display_name, duration, percent, setting, whole
 from med42lib.report.pages.recipe import NOT_RECORDED
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
@@ -12,15 +14,8 @@ from med42lib.report.provenance.models import Model
 from med42lib.report.provenance.record import FinishedStage, Provenance, TrainingRecord
 from med42lib.report.results.baselines import Baseline
 
-_MIXTURE_COUNTS = {
-    "read": "Read",
-    "rejected": "Rejected",
-    "excluded": "Excluded",
-    "duplicates": "Duplicates",
-    "kept": "Usable",
-    "target": "Target",
-    "sampled": "Taken",
-}
+_MIXTURE_COUNTS = ("read", "rejected", "excluded", "duplicates", "kept", "target", "sampled")
+_COUNT_TITLES = {**COUNT_TITLES, "target": COUNT_TITLES["target_rows"]}
 
 
 def mixture_table(provenance: Provenance) -> Table:
@@ -37,7 +32,7 @@ def mixture_table(provenance: Provenance) -> Table:
     rows.append(plain_row("Total", *(setting(value) for value in sums), percent(1.0), summary=True))
     return Table(
         caption="The training mixture, in examples",
-        columns=(*text_columns("Source"), *number_columns([*(_MIXTURE_COUNTS[key] for key in counts), "Share, %"])),
+        columns=(*text_columns("Source"), *number_columns([*(_COUNT_TITLES[key] for key in counts), "Share, %"])),
         rows=tuple(rows),
     )
 
@@ -60,12 +55,13 @@ def packing_table(info: PackInfo) -> Table:
 def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:
     """Tabulate what each fine-tune took and where its loss ended."""
     records = [training[model.name] for model in models]
+    recipes = [record.recipe for record in records]
     lines = {
-        "Trainable parameters": [_trainable(record) for record in records],
-        "Optimiser steps": [_recorded(record.recipe.get("num_steps")) for record in records],
-        "Tokens seen": [_recorded(record.recipe.get("num_tokens")) for record in records],
-        "of these with loss": [_recorded(record.recipe.get("num_response_tokens")) for record in records],
-        "Processes": [_recorded(record.recipe.get("world_size")) for record in records],
+        "Trainable parameters": [_trainable(recipe) for recipe in recipes],
+        "Optimiser steps": [_recorded(recipe.num_steps if recipe else None) for recipe in recipes],
+        "Tokens seen": [_recorded(recipe.num_tokens if recipe else None) for recipe in recipes],
+        "of these with loss": [_recorded(recipe.num_response_tokens if recipe else None) for recipe in recipes],
+        "Processes": [_recorded(recipe.world_size if recipe else None) for recipe in recipes],
         "Loss, first step": [_loss(record.first_loss) for record in records],
         "Loss, last tenth": [_loss(record.final_loss) for record in records],
         "Tokens per second, median": [_recorded(record.tokens_per_second) for record in records],
@@ -172,10 +168,8 @@ def _time(seconds: float | None) -> str:
     return NOT_RECORDED if seconds is None else duration(seconds)
 
 
-def _trainable(record: TrainingRecord) -> str:
-    if record.trainable_parameters is None:
+def _trainable(recipe: Recipe | None) -> str:
+    if recipe is None:
         return NOT_RECORDED
-    if not record.total_parameters:
-        return whole(record.trainable_parameters)
-    share = record.trainable_parameters / record.total_parameters
-    return f"{whole(record.trainable_parameters)} ({share * 100:.3g} %)"
+    share = recipe.trainable_parameters / recipe.total_parameters
+    return f"{whole(recipe.trainable_parameters)} ({share * 100:.3g} %)"

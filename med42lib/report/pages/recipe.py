@@ -43,12 +43,13 @@ class Ran:
     @classmethod
     def of(cls, provenance: Provenance) -> Ran:
         """Take from the provenance what the paper's recipe speaks of."""
+        recipe = provenance.training[FULL].recipe
         return cls(
             train={method: provenance.training[method].settings for method in METHODS},
             pack=provenance.pack_settings,
             decontaminate=provenance.decontaminate_settings,
             num_examples=provenance.packing.num_examples - provenance.packing.num_dropped,
-            num_parameters=provenance.training[FULL].total_parameters,
+            num_parameters=recipe.total_parameters if recipe else None,
             adapted_layers=provenance.training[LORA].adapted_layers,
         )
 
