@@ -50,7 +50,7 @@ def write_medquad(folder: Path, number: int, focus: str, pairs: Sequence[tuple[s
     document = f"{number:07}"
     qa = "\n".join(
         f'\t<QAPair pid="{pid}">\n'
-        f'\t\t\t<DemoQuestion qid="{document}-{pid}" qtype="{kind}">{escape(question)}</DemoQuestion>\n'
+        f'\t\t\t<Question qid="{document}-{pid}" qtype="{kind}">{escape(question)}</Question>\n'
         f"\t\t\t<Answer>{escape(answer)}</Answer>\n\t</QAPair>"
         for pid, (kind, question, answer) in enumerate(pairs, start=1)
     )

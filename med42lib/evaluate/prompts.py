@@ -51,4 +51,4 @@ def _med42(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
 def _plain(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
     """Write lm-eval 0.4.13's prompt of `medqa_4options`, `headqa_en` and `pubmedqa`; it has no system text."""
     context = f"Abstract: {item.context}\n" if item.context else ""
-    return f"{context}PromptedItem: {multiple_choice(item.question, shown)}\nAnswer:"
+    return f"{context}Question: {multiple_choice(item.question, shown)}\nAnswer:"
