@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from med42lib.benchmarks.names import known_family
 from med42lib.core.config import StageConfig
+from med42lib.core.sampling import DEFAULT_SEED
 from med42lib.readers.layout_config import NOT_WHOLE_ON_THE_HUB, DataLayoutConfig
 
 FamilyName = Annotated[str, AfterValidator(known_family)]
@@ -39,7 +40,7 @@ class BenchmarksConfig(StageConfig):
     include: dict[FamilyName, BenchmarkConfig] = Field(min_length=1)
     """The benchmarks, by name; their order does not matter."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=DEFAULT_SEED, ge=0)
     """Decides which items a `limit` keeps."""
 
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from med42lib.core.hashing import content_hash
-from med42lib.core.sampling import lowest
+from med42lib.core.sampling import sample_by_hash
 from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.parsers import Record
@@ -38,7 +38,7 @@ def limited(items: Sequence[BenchmarkItem], limit: int | None, *, seed: int) -> 
     """Keep at most `limit` items, chosen by a keyed hash of their ids, in their given order; None keeps all."""
     if limit is None:
         return list(items)
-    chosen = {item.id for item in lowest(items, limit, seed=seed, id=lambda item: item.id)}
+    chosen = {item.id for item in sample_by_hash(items, limit, seed=seed, id=lambda item: item.id)}
     return [item for item in items if item.id in chosen]
 
 

@@ -10,8 +10,6 @@ from types import TracebackType
 from med42lib.core.printable import indented, printable
 from med42lib.core.redaction import redact
 
-__all__ = ["LOGGER_NAME", "log", "redact", "safe_message", "set_up_logging"]
-
 LOGGER_NAME = "med42"
 
 

@@ -1,4 +1,4 @@
-"""Which name was meant."""
+"""Suggestions for a misspelt name."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
-from med42lib.core.foreign import reading
 from med42lib.core.json_file import read_json, read_json_list
+from med42lib.core.library_errors import library_errors
 from med42lib.core.progress import progress
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.model_folder import TOKENIZER_FILE
@@ -33,8 +33,8 @@ _LOADING_ARGUMENTS = (
 )
 _PICKLE, _SAFE = "pytorch_model.bin", "model.safetensors"
 _TEXTS_PER_TOKENISER_CALL = 10_000
-# Tokens per forward pass, padding included. On CPU larger batches fall out of the cache (performance.md,
-# section 3); a GPU needs them to be busy.
+# Tokens per forward pass, padding included. On CPU larger batches fall out of the cache ; a
+# GPU needs them to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 
 
@@ -65,12 +65,12 @@ def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
         DataError: If the folder holds no such model, or it cannot be loaded.
     """
     model = _load(encoder)
-    with reading(f"the sentence encoder in {encoder}", _ADVICE):
+    with library_errors(f"the sentence encoder in {encoder}", _ADVICE):
         longest = int(model.max_seq_length)
         if model.tokenizer.is_fast:
             check_speed(model.tokenizer.backend_tokenizer, encoder)
         num_dimensions = _encode(model, ["one text"]).shape[1]  # what the settings say of it may be wrong
-    with reading(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
+    with library_errors(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
         num_tokens = _count_tokens(model, texts)
     vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
     lengths = np.minimum(num_tokens, longest)
@@ -107,7 +107,7 @@ def _load(encoder: Path) -> Any:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    with reading(f"the sentence encoder in {encoder}", _ADVICE):
+    with library_errors(f"the sentence encoder in {encoder}", _ADVICE):
         return SentenceTransformer(
             str(encoder),
             device="cuda" if torch.cuda.is_available() else "cpu",

@@ -39,20 +39,20 @@ class Questions:
     text_rows: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
-    def records_asking(self, wanted: Iterable[int]) -> dict[int, list[int]]:
+    def records_by_text(self, wanted: Iterable[int]) -> dict[int, list[int]]:
         """Map rows of `texts` to the rows of the records that ask them, in order."""
-        askers: dict[int, list[int]] = {row: [] for row in wanted}
+        records: dict[int, list[int]] = {row: [] for row in wanted}
         for record, row in enumerate(self.text_rows):
-            if row in askers:
-                askers[row].append(record)
-        return askers
+            if row in records:
+                records[row].append(record)
+        return records
 
 
 def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, where: str) -> Questions:
     """Collect the questions of training examples; an example repeated word for word counts once.
 
     Args:
-        rows: Of `core.dataset`; at least their `EXAMPLE_COLUMNS`.
+        rows: Of formats.dataset`; at least their `EXAMPLE_COLUMNS`.
         text: What counts as the question.
         where: Goes into the messages.
 

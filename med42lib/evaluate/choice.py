@@ -7,12 +7,9 @@ from collections.abc import Collection, Iterable
 from typing import Literal
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.sampling import lowest
+from med42lib.core.sampling import DEFAULT_SEED, sample_by_hash
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.formats.records import BenchmarkItem
-
-SEED = 0
-"""Fixed, so that a limit of `benchmarks` with its default seed and a limit here choose alike."""
 
 
 def choose_items(
@@ -57,5 +54,7 @@ def _chosen_ids(items: Iterable[BenchmarkItem], limit: int | Literal["all"]) -> 
     return {
         chosen
         for group in ids.values()
-        for chosen in (group if limit == "all" else lowest(group, limit, seed=SEED, id=lambda item_id: item_id))
+        for chosen in (
+            group if limit == "all" else sample_by_hash(group, limit, seed=DEFAULT_SEED, id=lambda item_id: item_id)
+        )
     }

@@ -24,8 +24,8 @@ class PromptedItem:
     answers: tuple[str, ...]
 
 
-def ask(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
-    r"""Put an item to the model.
+def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
+    r"""Write an item as a prompt, with the answers that are scored.
 
     The same item in the `med42` prompt, first by letters and then by texts:
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import Any
 
 from med42lib.core.environment import OFFLINE
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json
+from med42lib.core.json_file import read_json, write_json
 from med42lib.core.log import log
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
@@ -63,8 +62,7 @@ def _absent_benchmarks(items: Source) -> list[str]:
 
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
-    scores.path(SCORES_SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(scores.path(SCORES_SUMMARY_FILE), summary)
     scores.rows = sum(values["items"] for values in summary.values())
     truncated = sum(values["truncated"] for values in summary.values())
     for benchmark, values in summary.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from med42lib.core.json_file import read_rows
+from med42lib.core.json_file import read_json_rows
 
 CONTAMINATED_FILE = "contaminated.json"
 PAIRS_FILE = "pairs.jsonl"
@@ -44,9 +44,9 @@ def read_pairs(path: Path) -> Iterator[Pair]:
     Raises:
         DataError: If a line is broken or lacks a field.
     """
-    return (pair for _, pair in read_rows(Pair, path, ADVICE))
+    return (pair for _, pair in read_json_rows(Pair, path, ADVICE))
 
 
 def read_nearest(path: Path) -> Iterator[NearestExample]:
     """Read every item's nearest example off a `NEAREST_FILE`; errors as in `read_pairs`."""
-    return (nearest for _, nearest in read_rows(NearestExample, path, ADVICE))
+    return (nearest for _, nearest in read_json_rows(NearestExample, path, ADVICE))

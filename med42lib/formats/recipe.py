@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json
+from med42lib.core.json_file import read_json, write_json
 
 RECIPE_FILE = "recipe.json"
 ADVICE = "run train again"
@@ -15,7 +15,7 @@ ADVICE = "run train again"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What was trained."""
+    """Method, length and size of a finished training."""
 
     method: str
     num_steps: int
@@ -35,7 +35,7 @@ class Recipe:
 
     def write(self, folder: Path) -> None:
         """Write the recipe into a folder."""
-        (folder / RECIPE_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        write_json(folder / RECIPE_FILE, asdict(self))
 
     @classmethod
     def from_json(cls, content: bytes) -> Recipe:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_rows
+from med42lib.core.json_file import read_json_rows, write_json_lines
 
 SCORES_FILE = "scores.jsonl"
 SCORES_SUMMARY_FILE = "summary.json"
@@ -36,9 +35,7 @@ class Score:
 
 def write_scores(path: Path, scores: Iterable[Score]) -> None:
     """Write one JSON line per item, in the order given."""
-    with path.open("w", encoding="utf-8") as stream:
-        for score in scores:
-            stream.write(json.dumps(asdict(score), ensure_ascii=False) + "\n")
+    write_json_lines(path, map(asdict, scores))
 
 
 def read_scores(path: Path) -> Iterator[tuple[str, Score]]:
@@ -47,7 +44,7 @@ def read_scores(path: Path) -> Iterator[tuple[str, Score]]:
     Raises:
         DataError: If a line is no row of scores.
     """
-    for where, score in read_rows(Score, path, ADVICE):
+    for where, score in read_json_rows(Score, path, ADVICE):
         if not isinstance(score.correct, bool):
             raise DataError(f"{where}: 'correct' is {score.correct!r}, expected true or false; {ADVICE}")
         yield where, replace(score, loglikelihoods=tuple(score.loglikelihoods))

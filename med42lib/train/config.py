@@ -26,7 +26,7 @@ class LoraConfig(StageConfig):
 
 
 class TrainConfig(StageConfig):
-    """How to fine-tune.
+    """Settings of a fine-tune.
 
     How many processes train is not decided here: see the environment variable MED42_PROCESSES_PER_NODE.
     """

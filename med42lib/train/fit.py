@@ -14,7 +14,7 @@ def count_steps(num_chunks: int, config: TrainConfig) -> int:
     return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
 
 
-def misfits(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:
+def fit_problems(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:
     """List what does not fit.
 
     Args:

@@ -86,3 +86,11 @@ def test_each_model_is_planned_under_its_name(data: Path, tmp_path: Path) -> Non
     )
     lines = list(plan_lines(spec_of(data, f"train={{lora_r64: {lora}}}"), tmp_path))
     assert [line.split()[1] for line in lines if line.startswith("train ")] == ["lora_r64"]
+
+
+def test_a_launcher_that_is_none_is_told_before_anything_is_planned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MED42_LAUNCHER", "elsewhere")
+    assert main(["plan", str(DEMO)]) != 0
+    assert "MED42_LAUNCHER='elsewhere': expected local" in capsys.readouterr().err

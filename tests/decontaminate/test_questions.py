@@ -20,7 +20,7 @@ def test_each_different_text_is_kept_once_with_all_who_ask_it(
 
     assert questions.texts == ["What is fever?", "What is a cough?"]
     assert questions.text_rows == [0, 1, 0]
-    assert questions.records_asking([0]) == {0: [0, 2]}
+    assert questions.records_by_text([0]) == {0: [0, 2]}
     assert questions.groups == ["flashcards"] * 3
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from med42lib.formats.mixture_table import COUNT_TITLES
 from med42lib.formats.packed import PackInfo
 from med42lib.formats.recipe import Recipe
-from med42lib.report.formats import MISSING, display_name, duration, percent, setting, whole
+from med42lib.report.formatting import MISSING, display_name, duration, integer, percent, setting
 from med42lib.report.pages.recipe import NOT_RECORDED
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.models import Model
@@ -18,7 +18,7 @@ _MIXTURE_COUNTS = ("read", "rejected", "excluded", "duplicates", "kept", "target
 _COUNT_TITLES = {**COUNT_TITLES, "target": COUNT_TITLES["target_rows"]}
 
 
-def mixture_table(provenance: Provenance) -> Table:
+def source_counts_table(provenance: Provenance) -> Table:
     """Tabulate what each training source gave, and its share of the mixture (as Table A1)."""
     counts = [key for key in _MIXTURE_COUNTS if any(key in row for row in provenance.mixture)]
     total = provenance.num_examples
@@ -42,12 +42,12 @@ def packing_table(info: PackInfo) -> Table:
     loss_share = info.num_response_tokens / info.num_tokens
     facts = {
         "Policy": setting(info.policy),
-        "Tokens per chunk": whole(info.chunk_length),
-        "Chunks": whole(info.num_chunks),
-        "Examples": whole(info.num_examples),
-        "Tokens": f"{whole(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
-        "Tokens with loss (responses)": f"{whole(info.num_response_tokens)} ({percent(loss_share)} %)",
-        "Examples left out / cut off": f"{whole(info.num_dropped)} / {whole(info.num_truncated)}",
+        "Tokens per chunk": integer(info.chunk_length),
+        "Chunks": integer(info.num_chunks),
+        "Examples": integer(info.num_examples),
+        "Tokens": f"{integer(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
+        "Tokens with loss (responses)": f"{integer(info.num_response_tokens)} ({percent(loss_share)} %)",
+        "Examples left out / cut off": f"{integer(info.num_dropped)} / {integer(info.num_truncated)}",
     }
     return _fact_table("Packing", facts)
 
@@ -105,7 +105,7 @@ def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> 
         rows.append(
             plain_row(
                 display_name(name),
-                whole(summary.get("items")),
+                integer(summary.get("items")),
                 setting(summary.get("scoring")),
                 setting(summary.get("normalise")),
                 setting(summary.get("prompt")),
@@ -133,7 +133,7 @@ def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> 
 def stage_table(stages: tuple[FinishedStage, ...]) -> Table:
     """Tabulate the stages behind the report in their order, with time and content."""
     rows = [
-        plain_row(s.name, duration(s.seconds), whole(s.rows), s.digest[:12], s.created_at[:16].replace("T", " "))
+        plain_row(s.name, duration(s.seconds), integer(s.rows), s.digest[:12], s.created_at[:16].replace("T", " "))
         for s in stages
     ]
     total = sum(stage.seconds for stage in stages)
@@ -157,7 +157,7 @@ def _fact_table(caption: str, facts: Mapping[str, str]) -> Table:
 
 
 def _recorded(value: float | None) -> str:
-    return NOT_RECORDED if value is None else whole(value)
+    return NOT_RECORDED if value is None else integer(value)
 
 
 def _loss(value: float | None) -> str:
@@ -172,4 +172,4 @@ def _trainable(recipe: Recipe | None) -> str:
     if recipe is None:
         return NOT_RECORDED
     share = recipe.trainable_parameters / recipe.total_parameters
-    return f"{whole(recipe.trainable_parameters)} ({share * 100:.3g} %)"
+    return f"{integer(recipe.trainable_parameters)} ({share * 100:.3g} %)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
@@ -16,7 +15,7 @@ from med42lib.formats.models import BASE
 from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.formats.recipe import ADVICE, RECIPE_FILE, Recipe
 from med42lib.formats.scores import SCORES_SUMMARY_FILE
-from med42lib.report.formats import display_name
+from med42lib.report.formatting import display_name
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import PACKAGE_SCHEME
 from med42lib.store.lineage import trace
@@ -207,12 +206,9 @@ def encoder_name(address: str) -> str:
 
 
 def _read_stages(sources: Mapping[str, Source]) -> tuple[FinishedStage, ...]:
-    """List every stage behind the report, upstream first.
-
-    Manifests alone are read, and those are never cached; so the walk's cache folder stays unused.
-    """
+    """List every stage behind the report, upstream first; manifests alone are read."""
     recorded = [source for source in sources.values() if source.manifest is not None]
-    lineage = trace(*recorded, cache=Path("unused"))
+    lineage = trace(*recorded)
     names = lineage.names({source.address: edge for edge, source in sources.items()})
     manifests = [run[0].manifest for run in lineage.stage_runs()]
     return tuple(

@@ -82,7 +82,7 @@ def test_mmlu_average_weighs_topics_equally(results: Results) -> None:
 
 
 def test_the_papers_mmlu_average_is_reproduced() -> None:
-    # facts.md: right answers that Med42's card implies; weighted by items it would be 76.3.
+    # Right answers that Med42's card implies; weighted by items it would be 76.3.
     topics = {"a": (197, 265), "b": (121, 144), "c": (119, 173), "d": (86, 100), "e": (217, 272), "f": (91, 135)}
     right = np.concatenate([np.arange(n) < k for k, n in topics.values()])
     names = np.concatenate([[f"mmlu_{topic}"] * n for topic, (_, n) in topics.items()])
