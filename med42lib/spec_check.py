@@ -31,7 +31,7 @@ from med42lib.spec import RunSpec, read_spec
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
-from med42lib.train.fit import misfits
+from med42lib.train.fit import fit_problems
 
 _ADVICE = "name a folder with a whole model as inputs.base_model"
 METHODS: tuple[str, ...] = get_args(TrainConfig.model_fields["method"].annotation)
@@ -151,7 +151,7 @@ def _name_problems(name: str, settings: TrainConfig) -> Iterator[Problem]:
 
 
 def _training_problems(name: str, settings: TrainConfig, processes: int) -> Iterator[Problem]:
-    found = misfits(settings, processes=processes, num_steps=settings.max_steps)
+    found = fit_problems(settings, processes=processes, num_steps=settings.max_steps)
     yield from (Problem(f"train.{name}.{problem.where}", problem.what) for problem in found)
     if settings.method == "full" and "lora" in settings.model_fields_set:
         yield Problem(f"train.{name}.lora", "does nothing with method full; remove it, or set method to lora")

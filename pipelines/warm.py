@@ -19,8 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
-from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, exit_at_once, has_accelerator
-from med42lib.train.launchers.local import START_METHOD_VARIABLE
+from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, START_METHOD_VARIABLE, exit_at_once, has_accelerator
 
 STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""

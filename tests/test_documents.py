@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 
 LIBRARY = REPOSITORY / "med42lib"
 README = REPOSITORY / "README.md"
-ROOMS = ("commands", "core", "engine", "formats", "inspection", "readers", "store", "tracking")
+ROOMS = ("commands", "core", "engine", "formats", "inspection", "planning", "readers", "store", "tracking")
 """Rooms that no section of a spec is called after: `report.compare` is a setting, `core.log` a module."""
 
 FOLDERS = ("components", "med42lib", "pipelines", "tests")

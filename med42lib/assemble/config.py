@@ -9,9 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from med42lib.core.config import StageConfig, is_count_or_all
 from med42lib.core.names import NamedModules
+from med42lib.formats.prompt import MultipleChoice
 from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
-
-MultipleChoice = Literal["letters", "texts"]
 
 SOURCES = NamedModules("med42lib.assemble.sources", kind="source", variable="SOURCE")
 SourceName = Annotated[str, AfterValidator(SOURCES.known)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from med42lib.assemble.config import SOURCES
+from med42lib.formats.prompt import MultipleChoice
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Reject
 from med42lib.readers.data_set import DataSet, LayoutName
@@ -45,7 +46,7 @@ class ReadOptions:
     that are known to hold evaluation items.
     """
 
-    multiple_choice: Literal["letters", "texts"]
+    multiple_choice: MultipleChoice
     explanations: bool = True
     include: tuple[str, ...] = ()
     benchmark_tasks: bool = False

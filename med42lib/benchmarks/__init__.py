@@ -1,1 +1,6 @@
-"""Mirror every evaluation item once, with an id that stays."""
+"""Stage `benchmarks`: mirrors every evaluation item once, with an id that stays.
+
+Doors, the modules that other rooms may import:
+
+    config  its settings
+"""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from med42lib.core.config import CountOrAll, StageConfig
 from med42lib.core.names import NamedModules
-from med42lib.formats.item_limit import SEED
+from med42lib.core.sampling import DEFAULT_SEED
 from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
 
 FAMILIES = NamedModules("med42lib.benchmarks.families", kind="benchmark", variable="FAMILY")
@@ -38,7 +38,7 @@ class BenchmarksConfig(StageConfig):
     include: dict[FamilyName, BenchmarkConfig] = Field(min_length=1)
     """The benchmarks, by name; their order does not matter."""
 
-    seed: int = Field(default=SEED, ge=0)
+    seed: int = Field(default=DEFAULT_SEED, ge=0)
     """Decides which items a `limit` keeps."""
 
     max_rejected_share: float = Field(default=0.01, ge=0, le=1)

@@ -69,7 +69,7 @@ def _source(settings: BenchmarkConfig, data: Source, cache: Path) -> Source:
     """Say where a benchmark's files come from: the hub, if its settings name a repository there, or the data folder."""
     if settings.hub is None:
         return data
-    from med42lib.store.backends.hub import dataset_address
+    from med42lib.store.address import dataset_address
 
     return Source(dataset_address(settings.hub), cache=cache)
 

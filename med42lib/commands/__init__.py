@@ -1,1 +1,7 @@
-"""The command line: `med42 run`, `stage`, `plan`, `inspect`."""
+"""The command line: `med42 run`, `stage`, `plan`, `inspect`.
+
+Doors, the modules that other rooms may import:
+
+    command  what a subcommand is; other packages add theirs
+    main     the entry point
+"""

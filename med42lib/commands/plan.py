@@ -89,7 +89,7 @@ def _size_lines(config: TrainConfig, model: Mapping[str, Any] | None) -> Iterato
 
 
 def _step_lines(config: TrainConfig, chunks: int) -> Iterator[str]:
-    from med42lib.train.batches import count_steps  # needs numpy, which not every image has
+    from med42lib.train.fit import count_steps  # needs numpy, which not every image has
 
     num_steps = count_steps(chunks, config)
     about = "" if num_steps == config.max_steps else "~"
@@ -105,9 +105,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from med42lib.train.launchers.local import processes_per_node
+    from med42lib.train.launchers import open_launcher
 
-    spec = load_checked(arguments.spec, arguments.overrides, processes=arguments.processes or processes_per_node())
+    spec = load_checked(
+        arguments.spec, arguments.overrides, processes=arguments.processes or open_launcher().num_processes
+    )
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
         for line in plan_lines(spec, Path(cache)):
             show(printable(line))

@@ -1,1 +1,4 @@
-"""What every stage shares: records, configuration, edges, the store, errors. Imports no stage."""
+"""What every room needs: errors, settings, logging, processes, JSON files. Imports no other room.
+
+Every module is a door.
+"""

@@ -6,11 +6,17 @@ Reading a file so is also the guard before a library that tells a broken one by 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from med42lib.core.errors import DataError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 def read_json(path: Path, advice: str) -> dict[str, Any]:
@@ -44,6 +50,30 @@ def read_json_lines(path: Path, advice: str) -> Iterator[tuple[str, dict[str, An
         for number, line in enumerate(stream, start=1):
             where = f"{path}:{number}"
             yield where, _object(_parsed(line, where, advice), where, advice)
+
+
+def read_json_rows(kind: type[Row], path: Path, advice: str) -> Iterator[tuple[str, Row]]:
+    """Read the lines of a JSON Lines file as dataclasses of a kind, each with its place; other fields are passed over.
+
+    Raises:
+        DataError: If a line is not a JSON object, or lacks a field.
+    """
+    names = [field.name for field in fields(kind)]
+    for where, values in read_json_lines(path, advice):
+        if absent := [name for name in names if name not in values]:
+            raise DataError(f"{where} has no {', '.join(absent)}; {advice}")
+        yield where, kind(**{name: values[name] for name in names})
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write one value, indented, for programs and people."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_json_lines(path: Path, rows: Iterable[object]) -> None:
+    """Write a JSON Lines file, one line for each row."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _content(path: Path, advice: str) -> bytes:

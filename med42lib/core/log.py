@@ -24,18 +24,6 @@ from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.printable import indented, printable
 from med42lib.core.redaction import redact
 
-__all__ = [
-    "LOGGER_NAME",
-    "log",
-    "log_place",
-    "passed_record",
-    "redact",
-    "safe_message",
-    "set_up_logging",
-    "tell",
-    "writes_json",
-]
-
 LOGGER_NAME = "med42"
 FORMAT_VARIABLE = "MED42_LOG"
 PLACE_VARIABLE = "MED42_LOG_PLACE"

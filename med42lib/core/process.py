@@ -25,6 +25,9 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 PARENT_VARIABLE = "MED42_PARENT_PID"
+START_METHOD_VARIABLE = "MED42_START_METHOD"
+"""`fork` where this process is a fork with the slow imports done, so that its own children may be forks too."""
+
 FORK_SERVER = "med42lib.core.fork_server"
 """What Python's own fork server has to import first, started in a block of `children_die_with_this_process`."""
 

@@ -1,1 +1,6 @@
-"""Finds evaluation questions that are, reworded or not, in the training data (paper, appendix A.4)."""
+"""Stage `decontaminate`: finds evaluation questions in the training data, reworded or not (paper, appendix A.4).
+
+Doors, the modules that other rooms may import:
+
+    config  its settings
+"""

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from med42lib.core.config import SPEED_ONLY, StageConfig
 
+TextKind = Literal["question", "request"]
+
 
 class DecontaminateConfig(StageConfig):
     """When two questions count as the same, and what happens then."""
@@ -15,7 +17,7 @@ class DecontaminateConfig(StageConfig):
     threshold: float = Field(default=0.8, gt=0, lt=1)
     """Cosine similarity above which, strictly, a pair counts as contaminated; the paper's is 0.8 (appendix A.4)."""
 
-    text: Literal["question", "request"] = "question"
+    text: TextKind = "question"
     """What of an example and of an item is compared.
 
     `question`: the bare question, so that a shared format cannot make a match, nor a different one hide it.

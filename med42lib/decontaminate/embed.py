@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
-from med42lib.core.foreign import reading
 from med42lib.core.json_file import read_json, read_json_list
+from med42lib.core.library_errors import library_errors
 from med42lib.core.progress import progress
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.model_folder import TOKENIZER_FILE
@@ -64,12 +64,12 @@ def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
         DataError: If the folder holds no such model, or it cannot be loaded.
     """
     model = _load(encoder)
-    with reading(f"the sentence encoder in {encoder}", _ADVICE):
+    with library_errors(f"the sentence encoder in {encoder}", _ADVICE):
         longest = int(model.max_seq_length)
         if model.tokenizer.is_fast:
             check_speed(model.tokenizer.backend_tokenizer, encoder)
         num_dimensions = _encode(model, ["one text"]).shape[1]  # what the settings say of it may be wrong
-    with reading(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
+    with library_errors(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
         num_tokens = _count_tokens(model, texts)
     vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
     lengths = np.minimum(num_tokens, longest)
@@ -108,7 +108,7 @@ def _load(encoder: Path) -> Any:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    with reading(f"the sentence encoder in {encoder}", _ADVICE):
+    with library_errors(f"the sentence encoder in {encoder}", _ADVICE):
         return SentenceTransformer(
             str(encoder),
             device="cuda" if torch.cuda.is_available() else "cpu",

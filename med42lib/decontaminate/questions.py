@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.decontaminate.config import TextKind
 from med42lib.formats.prompt import multiple_choice
 from med42lib.formats.records import BenchmarkItem
-
-TextKind = Literal["question", "request"]
 
 EXAMPLE_COLUMNS: Mapping[TextKind, tuple[str, ...]] = {
     "question": ("id", "source", "question"),
@@ -40,13 +39,13 @@ class Questions:
     text_rows: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
-    def records_asking(self, wanted: Iterable[int]) -> dict[int, list[int]]:
+    def records_by_text(self, wanted: Iterable[int]) -> dict[int, list[int]]:
         """Map rows of `texts` to the rows of the records that ask them, in order."""
-        askers: dict[int, list[int]] = {row: [] for row in wanted}
+        records: dict[int, list[int]] = {row: [] for row in wanted}
         for record, row in enumerate(self.text_rows):
-            if row in askers:
-                askers[row].append(record)
-        return askers
+            if row in records:
+                records[row].append(record)
+        return records
 
 
 def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, where: str) -> Questions:

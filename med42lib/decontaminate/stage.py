@@ -15,7 +15,7 @@ from med42lib.store.artifacts import Source, Target
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from med42lib.decontaminate.findings import Contamination
+    from med42lib.decontaminate.matches import Matches
     from med42lib.decontaminate.similarity import Comparison
 
 
@@ -44,7 +44,7 @@ def decontaminate(
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, or nothing is left.
     """
-    from med42lib.decontaminate.findings import find_contamination, summarise, write_contamination
+    from med42lib.decontaminate.matches import find_matches, summarise, write_matches
     from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
     from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
     from med42lib.formats.records import ITEMS_FILE, read_items
@@ -54,14 +54,14 @@ def decontaminate(
     examples = questions_of_examples(rows, text=config.text, where=f"{dataset.address}/{EXAMPLES_FILE}")
     evaluated = read_items(items.path(ITEMS_FILE).parent)
     asked = questions_of_items(evaluated, text=config.text, where=f"{items.address}/{ITEMS_FILE}")
-    found = find_contamination(examples, asked, _compare(config, examples.texts, asked.texts, encoder, contamination))
+    found = find_matches(examples, asked, _compare(config, examples.texts, asked.texts, encoder, contamination))
     summary = summarise(found, examples, asked)
-    write_contamination(contamination.folder, found, threshold=config.threshold, summary=summary)
+    write_matches(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)
     contamination.metric("contaminated_items", len(found.contaminated))
     contamination.metric("pairs", len(found.pairs))
     _write_training(config, dataset, found, training)
-    _say(found, training)
+    _log_summary(found, training)
 
 
 def _compare(
@@ -93,14 +93,14 @@ def _compare(
     )
 
 
-def _write_training(config: DecontaminateConfig, dataset: Source, found: Contamination, training: Target) -> None:
+def _write_training(config: DecontaminateConfig, dataset: Source, found: Matches, training: Target) -> None:
     from med42lib.formats.dataset import EXAMPLES_FILE, count_examples, write_tables
 
     examples = dataset.path(EXAMPLES_FILE)
     if config.action == "flag":
         shutil.copyfile(examples, training.path(EXAMPLES_FILE))
     else:
-        write_tables(training.folder, _without(examples.parent, found.contaminating))
+        write_tables(training.folder, _remaining_examples(examples.parent, found.contaminating))
     training.rows = count_examples(training.folder)
     if not training.rows:
         raise DataError(
@@ -109,7 +109,7 @@ def _write_training(config: DecontaminateConfig, dataset: Source, found: Contami
         )
 
 
-def _without(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
+def _remaining_examples(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
     """Read the examples whose ids are not `dropped`."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -121,7 +121,7 @@ def _without(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
         yield table.filter(pc.invert(pc.is_in(table["id"], value_set=ids)))
 
 
-def _say(found: Contamination, training: Target) -> None:
+def _log_summary(found: Matches, training: Target) -> None:
     num_items = len(found.nearest)
     log("decontaminate").info(
         "%s of %s evaluation items (%.1f %%) flagged by %s pairs; %s training examples go on",

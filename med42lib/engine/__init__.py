@@ -1,1 +1,4 @@
-"""What a stage is, what its output is named by, and the one way it runs."""
+"""What a stage is, what names its output, and the one way in which it runs.
+
+Every module is a door.
+"""

@@ -174,7 +174,7 @@ def _publish(call: _Call, upload: Upload, targets: Mapping[str, Target], seconds
         log(call.stage.name).info("another run was first to finish this; its output counts, and this one is removed")
         return sealed
     for name, manifest in manifests.items():
-        hashes.learn(open_store(sealed.output(name)), manifest.files)
+        hashes.remember(open_store(sealed.output(name)), manifest.files)
     return sealed
 
 

@@ -7,18 +7,17 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from med42lib.core.config import SPEED_ONLY, CountOrAll, StageConfig, renamed_from
-from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.formats.models import Precision
+from med42lib.formats.prompt import DEFAULT_SYSTEM, MultipleChoice
 
 Prompt = Literal["med42", "plain"]
-Scoring = Literal["letters", "texts"]
 Normalise = Literal["none", "characters", "bytes"]
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class BenchmarkScoring(StageConfig):
     """How a benchmark's answers are compared."""
 
-    scoring: Scoring
+    scoring: MultipleChoice
     """`letters`: the options are shown, lettered, and the letters are scored, as lm-eval does for MedQA, MedMCQA
     and MMLU. `texts`: the options are hidden and their whole texts are scored, as lm-eval does for HeadQA and
     PubMedQA. The two are not comparable."""

@@ -22,9 +22,10 @@ from lm_eval.models.huggingface import HFLM
 from med42lib.core.errors import DataError
 from med42lib.core.progress import Progress, progress
 from med42lib.evaluate.config import EvaluateConfig, Normalise
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, ask
-from med42lib.evaluate.scores import Score, score_item
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
+from med42lib.evaluate.scores import score_item
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.scores import Score
 
 LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 
@@ -82,7 +83,7 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
 
     def __init__(self, benchmark: str, items: Sequence[BenchmarkItem], config: EvaluateConfig) -> None:
         how = config.scoring_of(benchmark)
-        asked = [ask(item, prompt=config.prompt, scoring=how.scoring, system=config.system) for item in items]
+        asked = [make_prompt(item, prompt=config.prompt, scoring=how.scoring, system=config.system) for item in items]
         rows = [_document(item, question) for item, question in zip(items, asked, strict=True)]
         super().__init__(
             config={

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from med42lib.evaluate.config import Precision
 from med42lib.evaluate.locate import ModelFolders
 from med42lib.formats.model_loading import load_weights, loading_errors
+from med42lib.formats.models import Precision
 from med42lib.formats.tokenizer_loading import load_fast_tokenizer
 
 

@@ -9,13 +9,16 @@ from pathlib import Path
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.model_config import CONFIG_FILE, read_config
-from med42lib.formats.model_folder import ADAPTER_FOLDER, MODEL_FOLDER, TOKENIZER_FILE
+from med42lib.formats.model_folder import (
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_FOLDER,
+    ADAPTER_WEIGHTS_FILE,
+    MODEL_FOLDER,
+    TOKENIZER_FILE,
+)
 from med42lib.store.artifacts import Source
 
 _WEIGHTS_SUFFIX = ".safetensors"
-_ADAPTER_CONFIG = "adapter_config.json"
-_ADAPTER_WEIGHTS = "adapter_model.safetensors"
-"""With any other name, peft would look for pickles."""
 _ADVICE = "make that model again"
 
 
@@ -50,8 +53,8 @@ def _whole_model(source: Source) -> Path:
 
 
 def _whole_adapter(source: Source) -> Path:
-    folder = _complete(source, ADAPTER_FOLDER, _ADAPTER_CONFIG, _ADAPTER_WEIGHTS)
-    path = folder / _ADAPTER_CONFIG
+    folder = _complete(source, ADAPTER_FOLDER, ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE)
+    path = folder / ADAPTER_CONFIG_FILE
     settings = read_json(path, _ADVICE)
     if settings.get("peft_type") != "LORA":
         raise DataError(f"{path} says peft_type: {settings.get('peft_type')!r}, expected 'LORA'; {_ADVICE}")

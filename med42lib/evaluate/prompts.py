@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from med42lib.evaluate.config import Prompt, Scoring
-from med42lib.formats.prompt import multiple_choice, open_question, render_question
+from med42lib.evaluate.config import Prompt
+from med42lib.formats.prompt import MultipleChoice, multiple_choice, open_question, render_question
 from med42lib.formats.records import BenchmarkItem
 
 ANSWER_DELIMITER = " "
@@ -24,8 +24,8 @@ class PromptedItem:
     answers: tuple[str, ...]
 
 
-def ask(item: BenchmarkItem, *, prompt: Prompt, scoring: Scoring, system: str) -> PromptedItem:
-    r"""Put an item to the model.
+def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
+    r"""Write an item as a prompt, with the answers that are scored.
 
     The same item in the `med42` prompt, first by letters and then by texts:
 

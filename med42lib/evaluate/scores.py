@@ -6,11 +6,8 @@ Shape key:
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,26 +15,7 @@ import numpy as np
 from med42lib.core.errors import DataError
 from med42lib.evaluate.config import EvaluateConfig, Normalise
 from med42lib.formats.records import BenchmarkItem
-
-SCORES_FILE = "scores.jsonl"
-SUMMARY_FILE = "summary.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A model's answer to one item.
-
-    `gold` and `prediction` are 0-based positions in the item's options; `loglikelihoods` are natural logarithms,
-    one per option, not normalised. `truncated` says that the question's beginning did not fit the model.
-    """
-
-    item_id: str
-    benchmark: str
-    gold: int
-    prediction: int
-    correct: bool
-    loglikelihoods: tuple[float, ...]
-    truncated: bool
+from med42lib.formats.scores import Score
 
 
 def score_item(
@@ -93,10 +71,3 @@ def summarise(scores: Iterable[Score], config: EvaluateConfig) -> dict[str, dict
         }
         for benchmark, group in groups.items()
     }
-
-
-def write_scores(path: Path, scores: Iterable[Score]) -> None:
-    """Write one JSON line per item, in the order given."""
-    with path.open("w", encoding="utf-8") as stream:
-        for score in scores:
-            stream.write(json.dumps(asdict(score), ensure_ascii=False) + "\n")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import Any
 
+from med42lib.core.environment import OFFLINE
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json
+from med42lib.core.json_file import read_json, write_json
 from med42lib.core.log import log
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.locate import locate_model
-from med42lib.evaluate.scores import SCORES_FILE, SUMMARY_FILE, summarise, write_scores
+from med42lib.evaluate.scores import summarise
 from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
+from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
 from med42lib.store.artifacts import Source, Target
-
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Source, scores: Target) -> None:
@@ -36,7 +35,7 @@ def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Sour
     """
     chosen = choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
     folders = locate_model(model, base)
-    os.environ.update(OFFLINE)  # before the libraries are imported: they read it once
+    os.environ.update(OFFLINE)
 
     from med42lib.evaluate.harness import score_items
     from med42lib.evaluate.loading import load_model
@@ -63,8 +62,7 @@ def _absent_benchmarks(items: Source) -> list[str]:
 
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:
-    text = json.dumps(summary, indent=1, ensure_ascii=False)
-    scores.path(SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    write_json(scores.path(SCORES_SUMMARY_FILE), summary)
     scores.rows = sum(values["items"] for values in summary.values())
     truncated = sum(values["truncated"] for values in summary.values())
     for benchmark, values in summary.items():

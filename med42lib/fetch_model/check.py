@@ -6,18 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from med42lib.core.errors import DataError
-from med42lib.core.foreign import reading
 from med42lib.core.json_file import read_json
+from med42lib.core.library_errors import library_errors
 from med42lib.fetch_model.files import ADVICE, GENERATION_FILE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
-from med42lib.fetch_model.skeleton import Tensor, check_skeleton
-from med42lib.formats.model_config import read_config
+from med42lib.fetch_model.weight_shapes import Tensor, check_weight_shapes
+from med42lib.formats.model_config import check_vocabulary, read_config
 from med42lib.formats.model_loading import load_description
 from med42lib.formats.tokenizer_loading import load_fast_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What a folder holds. Tied weights count once, as they are stored; `dtypes` as safetensors names them."""
+class ModelSummary:
+    """Architecture and size of a model.
+
+    Tied weights count once, as they are stored; `dtypes` as safetensors names them.
+    """
 
     architecture: str
     total_parameters: int
@@ -26,7 +29,7 @@ class ModelFacts:
     num_tokens: int
 
 
-def check_model(folder: Path) -> ModelFacts:
+def check_model(folder: Path) -> ModelSummary:
     """Make sure that settings, weights and tokenizer can be read and fit each other.
 
     Raises:
@@ -39,14 +42,10 @@ def check_model(folder: Path) -> ModelFacts:
     tensors = _read_headers(folder)
     tokenizer = load_fast_tokenizer(folder, ADVICE)
     num_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
-    if config.vocab_size is not None and num_tokens > config.vocab_size:
-        raise DataError(
-            f"the tokenizer has {num_tokens:,} tokens but the model embeds {config.vocab_size:,} "
-            f"(vocab_size in {config.path}): they belong to different models"
-        )
+    check_vocabulary(config, num_tokens)
     _check_generation(folder)
-    check_skeleton(folder, description, tensors)
-    return ModelFacts(
+    check_weight_shapes(folder, description, tensors)
+    return ModelSummary(
         architecture=config.architecture or config.model_type,
         total_parameters=sum(tensor.num_parameters for tensor in tensors.values()),
         total_bytes=sum(path.stat().st_size for path in folder.iterdir()),
@@ -71,7 +70,10 @@ def _read_headers(folder: Path) -> dict[str, Tensor]:
 def _read_header(path: Path) -> dict[str, Tensor]:
     from safetensors import safe_open
 
-    with reading(path, "it is not a whole safetensors file: fetch it again"), safe_open(path, framework="np") as file:
+    with (
+        library_errors(path, "it is not a whole safetensors file: fetch it again"),
+        safe_open(path, framework="np") as file,
+    ):
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         return {name: Tensor(tuple(found.get_shape()), found.get_dtype()) for name, found in slices.items()}
 
@@ -81,5 +83,5 @@ def _check_generation(folder: Path) -> None:
 
     if (folder / GENERATION_FILE).is_file():
         read_json(folder / GENERATION_FILE, ADVICE)
-        with reading(folder / GENERATION_FILE, ADVICE):
+        with library_errors(folder / GENERATION_FILE, ADVICE):
             GenerationConfig.from_pretrained(folder, local_files_only=True)

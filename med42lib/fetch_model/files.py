@@ -40,7 +40,7 @@ def wanted_files(weights: Source) -> list[str]:
     needed = [CONFIG_FILE, TOKENIZER_FILE, *shards]
     if missing := [name for name in needed if name not in names]:
         raise DataError(_missing(weights.address, missing))
-    return sorted({*needed, *names.intersection(_COMPANIONS), *filter(_is_terms, names)})
+    return sorted({*needed, *names.intersection(_COMPANIONS), *filter(_is_licence_text, names)})
 
 
 def shards_of(index: Path) -> list[str]:
@@ -66,7 +66,7 @@ def tensors_by_shard(index: Path) -> dict[str, set[str]]:
     return shards
 
 
-def _is_terms(name: str) -> bool:
+def _is_licence_text(name: str) -> bool:
     """Tell a licence's text from what only bears such a name: `LICENSE.py` could be run."""
     path = PurePosixPath(name)
     known = any(fnmatch(name, pattern) for pattern in _TERMS)

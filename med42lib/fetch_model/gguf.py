@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from med42lib.core.errors import DataError, EnvironmentProblem
-from med42lib.core.foreign import reading
-from med42lib.fetch_model.skeleton import bounded_by
+from med42lib.core.library_errors import library_errors
+from med42lib.fetch_model.weight_shapes import module_limit
 
 _MAGIC = b"GGUF"
 
@@ -35,13 +35,13 @@ def convert(file: Path, folder: Path, *, dtype: str) -> None:
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise DataError(f"{file} does not start with {_MAGIC.decode()}; it is not a GGUF file")
-    with reading(file, "it may be cut short: fetch it again"):
-        model, tokenizer = _load_alone(file, dtype)
+    with library_errors(file, "it may be cut short: fetch it again"):
+        model, tokenizer = _load_isolated(file, dtype)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def _load_alone(file: Path, dtype: str) -> tuple[Any, Any]:
+def _load_isolated(file: Path, dtype: str) -> tuple[Any, Any]:
     """Load the file from a folder of its own: transformers would obey settings and adapters that lie beside it."""
     with TemporaryDirectory() as folder:
         alone = Path(folder, file.name)
@@ -60,7 +60,7 @@ def _load(file: Path, dtype: str) -> tuple[Any, Any]:
         file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
     )
     _, tensors = read_gguf_metadata(str(file))
-    with bounded_by(len(tensors), file):
+    with module_limit(len(tensors), file):
         model, report = AutoModelForCausalLM.from_pretrained(
             file.parent,
             gguf_file=file.name,

@@ -12,7 +12,7 @@ from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.disk import writing
+from med42lib.store.disk import write_errors
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:
@@ -70,6 +70,6 @@ def _copy(weights: Source, folder: Path) -> None:
     sizes = {entry.path: entry.bytes for entry in weights.files}
     with progress("copy weights", sum(sizes[name] for name in names), unit="B") as bar:
         for name in names:
-            with writing(folder / name):
+            with write_errors(folder / name):
                 shutil.copyfile(weights.path(name), folder / name)
             bar.advance(sizes[name])

@@ -1,1 +1,22 @@
-"""The contracts between stages: each file that one writes and another reads."""
+"""The contracts between stages: each file that one writes and another reads.
+
+Doors, the modules that other rooms may import:
+
+    contamination      matches of benchmark items in the training data
+    dataset            training examples in Parquet
+    item_limit         how many items of a benchmark are kept or scored, and which
+    messages           examples in the form that other trainers read
+    mixture_table      counts of each source, beside the paper's Table A1
+    model_config       a model's config.json
+    model_folder       the folder of a model that MLflow can load
+    model_loading      loads a language model; imports torch
+    models             names of a run's models, number formats of their weights
+    packed             chunks of tokens
+    parquet            opens a stranger's Parquet file
+    prompt             the prompt format
+    recipe             what was trained, in numbers
+    records            a training example, a benchmark item
+    rejects            records that are set aside, with the reason
+    scores             a model's answers to benchmark items
+    tokenizer_loading  loads a model's tokenizer
+"""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json_lines
+from med42lib.core.json_file import read_json_rows
 
 CONTAMINATED_FILE = "contaminated.json"
 PAIRS_FILE = "pairs.jsonl"
@@ -40,26 +38,15 @@ class NearestExample:
     cosine: float
 
 
-Found = TypeVar("Found", Pair, NearestExample)
-
-
 def read_pairs(path: Path) -> Iterator[Pair]:
     """Read all pairs of a `PAIRS_FILE`.
 
     Raises:
         DataError: If a line is broken or lacks a field.
     """
-    return _read(Pair, path)
+    return (pair for _, pair in read_json_rows(Pair, path, ADVICE))
 
 
 def read_nearest(path: Path) -> Iterator[NearestExample]:
     """Read every item's nearest example off a `NEAREST_FILE`; errors as in `read_pairs`."""
-    return _read(NearestExample, path)
-
-
-def _read(kind: type[Found], path: Path) -> Iterator[Found]:
-    names = [field.name for field in fields(kind)]
-    for where, values in read_json_lines(path, ADVICE):
-        if absent := [name for name in names if name not in values]:
-            raise DataError(f"{where} has no {', '.join(absent)}; {ADVICE}")
-        yield kind(**{name: values[name] for name in names})
+    return (nearest for _, nearest in read_json_rows(NearestExample, path, ADVICE))

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from med42lib.core.config import CountOrAll
-from med42lib.core.sampling import lowest
+from med42lib.core.sampling import DEFAULT_SEED, sample_by_hash
 from med42lib.formats.records import BenchmarkItem
 
-SEED = 0
-"""What chooses the items, unless the settings of `benchmarks` name another seed."""
 
-
-def limited(items: Sequence[BenchmarkItem], limit: CountOrAll, *, seed: int = SEED) -> list[BenchmarkItem]:
+def limited(items: Sequence[BenchmarkItem], limit: CountOrAll, *, seed: int = DEFAULT_SEED) -> list[BenchmarkItem]:
     """Keep at most `limit` items, chosen by a keyed hash of their ids, in their given order."""
     if limit == "all":
         return list(items)
-    chosen = {item.id for item in lowest(items, limit, seed=seed, id=lambda item: item.id)}
+    chosen = {item.id for item in sample_by_hash(items, limit, seed=seed, id=lambda item: item.id)}
     return [item for item in items if item.id in chosen]

@@ -33,6 +33,23 @@ NUM_PAPER = {"medical": 411_064, "general": 295_649}
 DOMAIN_TITLES = {"medical": "Medical domain", "general": "General domain"}
 TOTAL_PAPER = sum(NUM_PAPER.values())
 
+COUNT_TITLES = {
+    "read": "Read",
+    "rejected": "Rejected",
+    "excluded": "Excluded",
+    "too_short": "Too short",
+    "too_long": "Too long",
+    "duplicates": "Duplicates",
+    "duplicates_across_sources": "Also in another source",
+    "kept": "Usable",
+    "target_rows": "Target",
+    "sampled": "Taken",
+    "repeated": "of these repeats",
+}
+"""Column titles of the counts that a row of `mixture.json` has, in the order in which a record meets them."""
+
+NOT_THE_PAPERS = "This is not the paper's mixture: the last column is what the paper took of sources of these names."
+
 MixtureRow = Mapping[str, Any]
 
 

@@ -38,7 +38,7 @@ _MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """What config.json states; None where it does not.
+    """The entries of a config.json that are used here; None where it has none.
 
     `num_positions` is `max_position_embeddings`, `architecture` the first one.
     """
@@ -72,6 +72,23 @@ def read_config(folder: Path, advice: str) -> ModelConfig:
         vocab_size=_size(path, stated, "vocab_size"),
         num_positions=_size(path, stated, "max_position_embeddings"),
     )
+
+
+def check_vocabulary(config: ModelConfig, num_tokens: int) -> None:
+    """Make sure that every token of the model's tokenizer has an embedding, if config.json says how many there are.
+
+    Args:
+        config: The model's.
+        num_tokens: One more than the highest id that the tokenizer gives.
+
+    Raises:
+        DataError: If the tokenizer knows more tokens than the model.
+    """
+    if config.vocab_size is not None and num_tokens > config.vocab_size:
+        raise DataError(
+            f"the tokenizer has {num_tokens:,} tokens but the model embeds {config.vocab_size:,} "
+            f"(vocab_size in {config.path}): they belong to different models"
+        )
 
 
 def _entries(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -23,6 +23,10 @@ from med42lib.formats.model_config import read_config
 MLMODEL_FILE = "MLmodel"
 MODEL_FOLDER = "model"
 ADAPTER_FOLDER = "peft"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
+"""With any other name, peft would look for pickles."""
+
 TOKENIZER_FOLDER = "components/tokenizer"
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (

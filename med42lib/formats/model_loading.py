@@ -13,11 +13,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from med42lib.core.errors import DataError, EnvironmentProblem
-from med42lib.core.foreign import reading
+from med42lib.core.library_errors import library_errors
 from med42lib.formats.model_config import read_config
+from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE
 
 _ADVICE = "make that model again"
-_ADAPTER_CONFIG = "adapter_config.json"
 _GLOO = "third_party/gloo"
 """Stands in what PyTorch's CPU communication says when another process is gone."""
 
@@ -32,7 +32,7 @@ def load_description(folder: Path, advice: str) -> Any:
         DataError: If it is missing or broken, or chooses code.
     """
     path = read_config(folder, advice).path
-    with reading(path, advice):
+    with library_errors(path, advice):
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -57,8 +57,8 @@ def load_weights(folder: Path, precision: str, *, attn_implementation: str | Non
     """
     disable_progress_bar()
     description = load_description(folder, _ADVICE)
-    if (folder / _ADAPTER_CONFIG).exists():
-        raise DataError(f"{folder} holds a model and, in {_ADAPTER_CONFIG}, an adapter; move the adapter elsewhere")
+    if (folder / ADAPTER_CONFIG_FILE).exists():
+        raise DataError(f"{folder} holds a model and, in {ADAPTER_CONFIG_FILE}, an adapter; move the adapter elsewhere")
     with loading_errors(folder):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -87,7 +87,7 @@ def check_nothing_missing(report: Any) -> None:
 
 @contextmanager
 def loading_errors(where: Path) -> Iterator[None]:
-    """Tell what goes wrong while a model is loaded from a folder.
+    """Translate errors of loading a model from a folder.
 
     Raises:
         DataError: If a file is broken, or weights are missing or do not fit.
@@ -103,5 +103,5 @@ def loading_errors(where: Path) -> Iterator[None]:
     except BaseException as error:
         if isinstance(error, DistError) or _GLOO in str(error):
             raise
-        with reading(where, _ADVICE):
+        with library_errors(where, _ADVICE):
             raise

@@ -20,8 +20,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import Literal
 
 from med42lib.formats.records import Exchange
+
+MultipleChoice = Literal["letters", "texts"]
+"""How options are taught and scored: shown with letters, of which one is the answer, or hidden, the text is it."""
 
 DEFAULT_SYSTEM = "You are a helpful medical assistant."
 

@@ -41,7 +41,7 @@ class BadRecord(Exception):
 
     def at(self, file: str, line: int, record: object) -> Reject:
         """Say which record it was."""
-        return Reject(file, line, self.kind, self.reason, self.detail, shown(record))
+        return Reject(file, line, self.kind, self.reason, self.detail, record_text(record))
 
 
 class ExcludedRecord(BadRecord):
@@ -68,7 +68,7 @@ class Reject:
         return f"{self.file}:{self.line}{detail} {self.record[:_SHOWN_CHARACTERS]!r}"
 
 
-def shown(record: object) -> str:
+def record_text(record: object) -> str:
     """Write any record as text, at most `RECORD_CHARACTERS` long."""
     if isinstance(record, bytes):
         text = record[: 4 * RECORD_CHARACTERS].decode("utf-8", "backslashreplace")
@@ -107,7 +107,7 @@ class Tally:
         return self.num_kept + self.rejected.total() + self.excluded.total()
 
     def keep(self, records: Iterable[T | Reject]) -> Iterator[T]:
-        """Yield the usable records, of which a batch (with `num_rows`) is many; count and write the others."""
+        """Yield the usable records and count them, an Arrow batch by its rows; count and write the others."""
         for record in records:
             if isinstance(record, Reject):
                 self._set_aside(record)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.core.errors import DataError
-from med42lib.core.foreign import reading
 from med42lib.core.json_file import read_json
+from med42lib.core.library_errors import library_errors
 from med42lib.core.printable import brief
 from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES
 from med42lib.formats.tokenizer_growth import check_growth
@@ -39,14 +39,14 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
     check_tokenizer_files(folder, advice)
     from transformers import AutoTokenizer
 
-    with reading(f"the tokenizer in {folder}", advice):
+    with library_errors(f"the tokenizer in {folder}", advice):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise DataError(
             f"the tokenizer in {folder} ({type(tokenizer).__name__}) is not a fast one: it gives no character "
             "offsets, and the loss mask needs them; use a model with a fast tokenizer"
         )
-    with reading(f"the tokenizer in {folder}", advice):
+    with library_errors(f"the tokenizer in {folder}", advice):
         check_speed(tokenizer.backend_tokenizer, folder)
         num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
     check_num_tokens(num_tokens, _SAMPLE, folder)

@@ -13,8 +13,8 @@ from med42lib.core.hashing import content_hash
 from med42lib.formats.records import Example, Origin
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFile
+from med42lib.store.address import dataset_address
 from med42lib.store.artifacts import Source
-from med42lib.store.backends.hub import dataset_address
 from med42lib.store.manifest import Manifest, describe_file, has_content
 
 MAX_DEPTH = 100

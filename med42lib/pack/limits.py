@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.formats.model_config import CONFIG_FILE, read_config
+from med42lib.core.errors import ConfigError, Problem
+from med42lib.formats.model_config import CONFIG_FILE, check_vocabulary, read_config
 
 
 def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> None:
@@ -21,12 +21,7 @@ def check_limits(folder: Path, *, chunk_length: int, vocabulary_size: int) -> No
         return
     stated = read_config(folder, "fetch the model again")
     check_context(stated.num_positions, folder, chunk_length=chunk_length)
-    num_embeddings = stated.vocab_size
-    if num_embeddings is not None and vocabulary_size > num_embeddings:
-        raise DataError(
-            f"the tokenizer in {folder} has token ids up to {vocabulary_size - 1:,}, but the model has only "
-            f"{num_embeddings:,} embeddings; use the tokenizer that the model was published with"
-        )
+    check_vocabulary(stated, vocabulary_size)
 
 
 def check_context(num_positions: int | None, place: object, *, chunk_length: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
-from med42lib.core.foreign import reading
+from med42lib.core.library_errors import library_errors
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
 
@@ -63,7 +63,7 @@ class SampleTokenizer:
             DataError: If the tokenizer fails at a text, or makes more tokens of it than any sane one does.
         """
         texts = [conversation.text for conversation in conversations]
-        with reading(f"the tokenizer in {self._name}", "use another base model", use="applied to a text"):
+        with library_errors(f"the tokenizer in {self._name}", "use another base model", use="applied to a text"):
             encodings = self._backend.encode_batch(texts)
         return [self._sample(*pair) for pair in zip(encodings, conversations, strict=True)]
 

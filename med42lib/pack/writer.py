@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +9,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from med42lib.core.json_file import write_json
 from med42lib.formats import packed
 from med42lib.formats.packed import PackInfo
 from med42lib.pack.packing import Layout
@@ -66,7 +66,7 @@ class PackedWriter:
         np.save(self._folder / packed.SAMPLES_FILE, self._sample_starts())
         np.save(self._folder / packed.PIECES_FILE, layout.pieces)
         np.save(self._folder / packed.CHUNKS_FILE, layout.chunk_starts)
-        (self._folder / packed.INFO_FILE).write_text(json.dumps(asdict(info), indent=1) + "\n", encoding="utf-8")
+        write_json(self._folder / packed.INFO_FILE, asdict(info))
 
     def _sample_starts(self) -> NDArray[np.int64]:
         return np.append(0, np.cumsum(self.lengths))

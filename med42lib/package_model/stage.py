@@ -20,7 +20,7 @@ from med42lib.formats.model_folder import (
 from med42lib.formats.models import BASE
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.store.artifacts import Source, Sources, Target
-from med42lib.store.disk import writing
+from med42lib.store.disk import write_errors
 
 PACKAGE_FILE = "package.json"
 
@@ -80,7 +80,7 @@ def _link_folder(source: Path, target: Path) -> None:
     for path in sorted(source.rglob("*")):
         if path.is_file():
             place = target / path.relative_to(source)
-            with writing(place):
+            with write_errors(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 _link(path, place)
 

@@ -1,5 +1,7 @@
 """What a run will take, worked out from its spec before anything is downloaded or spent.
 
+Doors, the modules that other rooms may import:
+
     mixture       rows and tokens of each source, counted or estimated
     base_model    the base model's config.json, found or known by the model's name
     training      parameters and memory of a training

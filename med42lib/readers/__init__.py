@@ -1,1 +1,4 @@
-"""Reading what others publish: files, parsers, fields and each publisher's layout."""
+"""Reading what others publish: files, parsers, fields and each publisher's layout.
+
+Every module is a door.
+"""

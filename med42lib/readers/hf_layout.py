@@ -41,7 +41,7 @@ class ParquetBatch:
         Raises:
             DataError: If Arrow cannot take part of a column.
         """
-        with _told(self.file):
+        with _arrow_errors(self.file):
             return ParquetBatch(self.file, self.numbers.filter(mask), self.rows.filter(mask))
 
     def check_texts(self, columns: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ class ParquetBatch:
         Raises:
             DataError: If one is not.
         """
-        with _told(self.file):
+        with _arrow_errors(self.file):
             for column in columns:
                 self.rows[column].validate(full=True)
 
@@ -60,7 +60,7 @@ class ParquetBatch:
         Raises:
             DataError: If Python has nothing for a value.
         """
-        with _told(self.file):
+        with _arrow_errors(self.file):
             for number, row in zip(self.numbers.to_pylist(), _dictionaries(self.rows), strict=True):
                 yield Record(self.file, number, row)
 
@@ -127,7 +127,7 @@ def parquet_batches(file: DataFile) -> Iterator[ParquetBatch]:
     from med42lib.formats.parquet import open_parquet
 
     first, num_packed, num_unpacked = 1, file.path.stat().st_size, 0
-    with _told(file.name), open_parquet(file.path) as table:
+    with _arrow_errors(file.name), open_parquet(file.path) as table:
         check_expansion(file.name, num_packed, _bytes_unpacked(table.metadata))
         for rows in table.iter_batches(ROWS_PER_BATCH, use_threads=False):
             num_unpacked += rows.nbytes
@@ -137,7 +137,7 @@ def parquet_batches(file: DataFile) -> Iterator[ParquetBatch]:
 
 
 @contextmanager
-def _told(file: str) -> Iterator[None]:
+def _arrow_errors(file: str) -> Iterator[None]:
     """Say which file it is that Arrow cannot read."""
     import pyarrow as pa
 

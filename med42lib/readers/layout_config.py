@@ -12,7 +12,7 @@ from med42lib.core.config import StageConfig
 from med42lib.core.errors import StoreError
 from med42lib.core.names import NamedModules
 from med42lib.readers.data_set import DataSet, LayoutName
-from med42lib.store.backends.hub import HubStore, dataset_address
+from med42lib.store.address import dataset_address, open_store
 
 _OF_SOME: JsonDict = {"of_some": True}
 
@@ -23,7 +23,7 @@ OF_SOME: Any = Field(json_schema_extra=_OF_SOME)
 def _openable(hub: str) -> str:
     """Take the name of a data set on the hub, if the store of that address would."""
     try:
-        HubStore(dataset_address(hub))
+        open_store(dataset_address(hub))
     except StoreError:
         raise ValueError(
             "must be owner/name@revision of a data set on the hub, where the revision is the full commit of 40 "

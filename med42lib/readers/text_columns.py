@@ -35,8 +35,8 @@ def clean_texts(texts: pa.StringArray) -> pa.StringArray:
 def conversations(exchanges: pa.ListArray, *, between: str) -> pa.StringArray:
     """Join what is said in each row, without the system prompt, with `between` after each text but the last."""
     turns = exchanges.values
-    said = pc.binary_join_element_wise(turns.field("prompter"), turns.field("assistant"), between)
-    return pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, said), between)
+    texts = pc.binary_join_element_wise(turns.field("prompter"), turns.field("assistant"), between)
+    return pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, texts), between)
 
 
 def content_digests(*columns: pa.StringArray) -> list[bytes]:
@@ -46,9 +46,9 @@ def content_digests(*columns: pa.StringArray) -> list[bytes]:
 
 def conversation_digests(system: pa.StringArray, exchanges: pa.ListArray) -> list[bytes]:
     """Hash conversations as an example's id does: system prompt, then prompter and assistant by turns."""
-    said = exchanges.values
-    turns = _joined(_with_length(said.field("prompter")), _with_length(said.field("assistant")))
-    conversations = pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, turns), b"")
+    turns = exchanges.values
+    texts = _joined(_with_length(turns.field("prompter")), _with_length(turns.field("assistant")))
+    conversations = pc.binary_join(pa.ListArray.from_arrays(exchanges.offsets, texts), b"")
     return _digests(_joined(_with_length(system), conversations))
 
 

@@ -1,1 +1,8 @@
-"""Record a finished run in MLflow and register its model; MLflow is a view of the store, never the truth."""
+"""Stage `register`: records a finished run in MLflow and registers its model.
+
+MLflow is a view of the store, never the truth.
+
+Doors, the modules that other rooms may import:
+
+    config  its settings
+"""

@@ -12,22 +12,22 @@ from med42lib.core.printable import printable
 _RESERVED = ("mlflow.", "med42.")
 
 
-def _seen(text: str) -> str:
+def _printable_text(text: str) -> str:
     if printable(text) != text:
         raise ValueError("holds characters that are not seen; remove them")
     return text
 
 
-def _users_own(name: str) -> str:
+def _allowed_tag(name: str) -> str:
     """Refuse a tag that would move the run under another one, or hide it from the next search."""
     if name.startswith(_RESERVED):
         raise ValueError(f"begins with {' or '.join(_RESERVED)}, which name what MLflow and the suite say of a run")
     return name
 
 
-SEEN = AfterValidator(_seen)
+SEEN = AfterValidator(_printable_text)
 # What MLflow takes for both a run's and a model version's tags (mlflow/utils/validation.py).
-TagName = Annotated[str, Field(max_length=250, pattern=r"^\w[\w.: -]*(/\w[\w.: -]*)*$"), AfterValidator(_users_own)]
+TagName = Annotated[str, Field(max_length=250, pattern=r"^\w[\w.: -]*(/\w[\w.: -]*)*$"), AfterValidator(_allowed_tag)]
 TagValue = Annotated[str, Field(max_length=8_000), SEEN]
 
 

@@ -18,7 +18,7 @@ from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
-from med42lib.tracking.address import alone_with, check_tracking, quiet_mlflow, tracking_address, ui_command
+from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
 from med42lib.tracking.replay import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def register(
     quiet_mlflow()
     from med42lib.tracking.client import Registry
 
-    with TemporaryDirectory(prefix="med42-register-") as cache, alone_with(tracking_address()):
+    with TemporaryDirectory(prefix="med42-register-") as cache, sqlite_lock(tracking_address()):
         registry = Registry(tracking_address(), open_store(context.store))
         lineage = trace(*trained.values(), package, report, cache=Path(cache))
         candidate = str(lineage.at(package.address).manifest.setting("candidate"))

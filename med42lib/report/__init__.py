@@ -1,1 +1,6 @@
-"""Report: what the scores say, with their uncertainty, what leaked, and how it was made."""
+"""Stage `report`: what the scores say, with their uncertainty, what leaked, and how it was made.
+
+Doors, the modules that other rooms may import:
+
+    config  its settings
+"""

@@ -58,7 +58,7 @@ def report(
         "contamination": contamination,
         "packed": packed,
     }
-    evidence = _gather(config, sources, trained, scores)
+    evidence = _read_evidence(config, sources, trained, scores)
     view = make_view(config, evidence)
     report.path("report.html").write_text(render_html(view), encoding="utf-8")
     report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
@@ -69,15 +69,16 @@ def report(
     _summarise(view.findings, view.num_scored)
 
 
-def _gather(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
+def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
     from med42lib.formats.records import ITEMS_FILE, read_items
-    from med42lib.report.pages.recipe import Ran, are_papers, compare_with_paper
+    from med42lib.formats.scores import SCORES_FILE
+    from med42lib.report.pages.recipe import RecordedRun, compare_with_paper, has_papers_models
     from med42lib.report.pages.view import Evidence
     from med42lib.report.provenance.models import make_models, pairs_to_compare
     from med42lib.report.provenance.record import read_provenance
     from med42lib.report.results.baselines import make_baselines
     from med42lib.report.results.contamination import read_contamination, sweep_thresholds
-    from med42lib.report.results.scores import SCORES_FILE, join_answers
+    from med42lib.report.results.scores import join_answers
     from med42lib.report.results.table import analyse
 
     items = {item.id: item for item in read_items(sources["items"].path(ITEMS_FILE).parent)}
@@ -95,7 +96,7 @@ def _gather(config: ReportConfig, sources: Mapping[str, Source], trained: Source
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
         baselines=make_baselines(answers, items, results.groups, results.main_subset),
         provenance=provenance,
-        recipe=compare_with_paper(Ran.of(provenance)) if are_papers(models) else (),
+        recipe=compare_with_paper(RecordedRun.from_provenance(provenance)) if has_papers_models(models) else (),
     )
 
 

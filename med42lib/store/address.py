@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from med42lib.core.errors import DataError, StoreError
-from med42lib.store.backends.hub import HubStore
+from med42lib.store.backends.hub import DATASETS, HubStore
 from med42lib.store.backends.local import LocalStore
 from med42lib.store.base import FILE_SCHEME, HUB_SCHEME, PACKAGE_SCHEME, S3_SCHEME, Store
 from med42lib.store.names import inside
@@ -49,6 +49,11 @@ def open_store(address: str) -> Store:
 def join_address(address: str, *parts: str) -> str:
     """Append path parts to an address of any kind."""
     return "/".join([address.rstrip("/"), *parts])
+
+
+def dataset_address(name_and_revision: str) -> str:
+    """Write `owner/name@revision` of a data set as an address."""
+    return f"{HUB_SCHEME}{DATASETS}{name_and_revision}"
 
 
 def absolute_address(address: str) -> str:

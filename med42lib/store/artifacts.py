@@ -18,7 +18,7 @@ from typing import Any
 from med42lib.core.errors import DataError
 from med42lib.store.address import open_store
 from med42lib.store.base import Store, StoredFile
-from med42lib.store.disk import writing
+from med42lib.store.disk import write_errors
 from med42lib.store.identity import HashCache
 from med42lib.store.manifest import (
     MANIFEST_FILE,
@@ -203,7 +203,7 @@ class Source:
 
     def _fetch(self, name: str) -> None:
         path = self._local(name)
-        with writing(path):
+        with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._store.fetch(name, path)
 

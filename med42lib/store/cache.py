@@ -1,4 +1,4 @@
-"""What a stage keeps between runs, by what it was made of, so that a rerun makes only what changed.
+"""A stage's intermediate results, kept between runs by what they were made of: a rerun makes only what changed.
 
 A stage's output is reused whole or not at all. A stage that reads many independent sources keeps what it made of each
 under a key of its own, below `.cache/` in the store:
@@ -27,7 +27,7 @@ _KEPT = "kept"
 
 
 class StageCache:
-    """What one stage keeps in the store at an address; can be handed to another process."""
+    """Intermediate results of one stage in the store at an address; can be handed to another process."""
 
     def __init__(self, store_address: str, stage: str, scratch: Path) -> None:
         self._address, self._stage, self._scratch = store_address, stage, scratch
@@ -62,7 +62,7 @@ class StageCache:
         sealed = upload.seal([_KEPT])
         kept = open_store(sealed.output(_KEPT))
         hashes = HashCache(store)
-        hashes.learn(kept, manifest.files)
+        hashes.remember(kept, manifest.files)
         hashes.save(self._scratch)
         return kept.local_path("") or folder
 

@@ -16,7 +16,7 @@ _CANNOT_BE_WRITTEN = (
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def read_errors(path: Path) -> Iterator[None]:
     """Turn a file that the system does not give into an error that names the place.
 
     Raises:
@@ -33,7 +33,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[None]:
+def write_errors(path: Path | str) -> Iterator[None]:
     """Turn a full disk or a forbidden folder into an error that names the place.
 
     Raises:

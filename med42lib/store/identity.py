@@ -1,4 +1,4 @@
-"""What the contents of a folder or bucket are, found out by reading each file once.
+"""The hashes of the files in a folder or bucket: each file is read once, and again only when it has changed.
 
 A listing says of each file its name, size and version (an ETag, or a time of change). Beside these three the store
 keeps the SHA-256 that the file had when it was read:
@@ -52,7 +52,7 @@ class HashCache:
                 self._new.add(of.address)
         return tuple(FileEntry(name, file.bytes, found[name]) for name, file in files.items())
 
-    def learn(self, of: Store, entries: Iterable[FileEntry]) -> None:
+    def remember(self, of: Store, entries: Iterable[FileEntry]) -> None:
         """Take over what is known of files that were just written; of remote files, copies are checked instead."""
         if of.local_path("") is None:
             return

@@ -74,7 +74,7 @@ def _name(run: tuple[Output, ...], edges: Mapping[str, str], *, several: bool) -
     return f"{manifest.stage}[{next(read, manifest.key)}]"
 
 
-def trace(*roots: Source, cache: Path) -> Lineage:
+def trace(*roots: Source, cache: Path | None = None) -> Lineage:
     r"""Walk from finished outputs to all they were made from.
 
     With `report` made from `scores` and `packed`, and both of these from `model`:
@@ -86,7 +86,7 @@ def trace(*roots: Source, cache: Path) -> Lineage:
 
     Args:
         roots: Where to start.
-        cache: Local folder below which files of remote outputs are kept when they are read.
+        cache: Local folder below which files of remote outputs are kept when they are read; not needed for manifests.
 
     Returns:
         The outputs found, and what should be there but is not.
@@ -103,7 +103,7 @@ def trace(*roots: Source, cache: Path) -> Lineage:
 
 
 class _Walk:
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path | None) -> None:
         self.found: dict[tuple[str, str, str], Output] = {}
         self.missing: dict[str, None] = {}
         self._cache = cache
@@ -135,11 +135,11 @@ class _Walk:
     def _open(self, address: str) -> Source | None:
         """Open what lies at an address, once; None if nothing does."""
         if address not in self._opened:
-            self._opened[address] = _open(address, self._cache / content_hash(address))
+            self._opened[address] = _open(address, self._cache and self._cache / content_hash(address))
         return self._opened[address]
 
 
-def _open(address: str, cache: Path) -> Source | None:
+def _open(address: str, cache: Path | None) -> Source | None:
     """Open an output or a folder of the user's; None for what is gone, or closed to this user.
 
     A hub is not asked: one revision of a repository cannot change, and only fetch_model may need a token. Folders are

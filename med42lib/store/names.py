@@ -28,7 +28,7 @@ def checked_name(name: object, *, where: str) -> str:
     Raises:
         DataError: If it is no text, is absolute, has an empty, `.` or `..` part, a backslash or NUL, or is not UTF-8.
     """
-    if isinstance(name, str) and _stays(name):
+    if isinstance(name, str) and _is_portable(name):
         return name
     raise DataError(
         f"{where} names the file {repr(name)[:_SHOWN_CHARACTERS]}, which does not stay in its folder: expected a "
@@ -47,7 +47,7 @@ def check_apart(names: Collection[str], *, where: str) -> None:
         raise DataError(f"{where} names {both[0]!r} as a file and as a folder; rename or remove one of them there")
 
 
-def _stays(name: str) -> bool:
+def _is_portable(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:

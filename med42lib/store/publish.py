@@ -61,7 +61,7 @@ def find_sealed(store: Store, prefix: str, outputs: Iterable[str]) -> Sealed | N
         prefix: Stage and key: `train/0123456789abcdef`.
         outputs: Names of the outputs that a whole attempt has.
     """
-    found = _look(store, prefix)
+    found = _find_attempts(store, prefix)
     sealed = found.sealed(store, outputs)
     if sealed:
         _remove_abandoned(store, found)
@@ -71,7 +71,7 @@ def find_sealed(store: Store, prefix: str, outputs: Iterable[str]) -> Sealed | N
 def sealed_outputs(store: Store, stage: str, output: str) -> list[str]:
     """List the addresses of all outputs of that name that a stage has finished, sorted by key; nothing is removed."""
     keys = sorted({name.split("/")[1] for name in store.files(stage)})
-    found = (_look(store, f"{stage}/{key}").sealed(store, [output]) for key in keys)
+    found = (_find_attempts(store, f"{stage}/{key}").sealed(store, [output]) for key in keys)
     return [sealed.output(output) for sealed in found if sealed]
 
 
@@ -93,7 +93,7 @@ class _Found:
         return None
 
 
-def _look(store: Store, prefix: str) -> _Found:
+def _find_attempts(store: Store, prefix: str) -> _Found:
     files = store.files(prefix)
     seals = _seals(prefix, files)
     attempts = (_attempt_of(store.read(seal)) for _, seal in seals)
@@ -117,7 +117,7 @@ class Upload:
         try:
             self._store.put(f"{self.prefix}/{self.attempt}/{name}", path)
         except NoSpaceError:
-            _tidy(self._store, f"{self.prefix}/{self.attempt}")
+            _try_to_delete(self._store, f"{self.prefix}/{self.attempt}")
             raise
 
     def put_files(self, output: str, folder: Path, entries: Sequence[FileEntry]) -> None:
@@ -143,11 +143,11 @@ class Upload:
         names = list(outputs)
         content = json.dumps({"attempt": self.attempt}).encode()
         for _ in range(_MAX_SEALS):
-            found = _look(self._store, self.prefix)
+            found = _find_attempts(self._store, self.prefix)
             sealed = found.sealed(self._store, names)
             if sealed is not None:
                 if sealed.attempt != self.attempt:
-                    _tidy(self._store, f"{self.prefix}/{self.attempt}")
+                    _try_to_delete(self._store, f"{self.prefix}/{self.attempt}")
                 return sealed
             self._store.put_once(f"{self.prefix}/sealed-{found.last_seal + 1}.json", content)
         raise StoreError(
@@ -179,10 +179,10 @@ def _remove_abandoned(store: Store, found: _Found) -> None:
     for beside, modified in youngest.items():
         is_other = beside not in found.attempts and not _SEAL.fullmatch(beside)
         if is_other and time.time() - modified > SECONDS_UNTIL_ABANDONED:
-            _tidy(store, f"{found.prefix}/{beside}")
+            _try_to_delete(store, f"{found.prefix}/{beside}")
 
 
-def _tidy(store: Store, name: str) -> None:
+def _try_to_delete(store: Store, name: str) -> None:
     """Remove what nobody reads. It may not be ours to remove, which is no reason to lose a finished output."""
     try:
         store.delete(name)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from med42lib.core.errors import StoreError
-from med42lib.store.disk import writing
+from med42lib.store.disk import write_errors
 
 _LOCK = ".lock"
 SCRATCH_VARIABLE = "MED42_SCRATCH"
@@ -34,7 +34,7 @@ def attempt_folder(root: Path, label: str) -> Iterator[Path]:
         StoreError: If `root` is not this user's own folder, or cannot be written.
         NoSpaceError: If the disk is full.
     """
-    with writing(root):
+    with write_errors(root):
         _own(root)
         remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=root))

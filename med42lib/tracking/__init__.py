@@ -1,1 +1,8 @@
-"""MLflow: where it is, its client, and what a finished run becomes there."""
+"""MLflow: where it is, its client, and what a finished run becomes there.
+
+Doors, the modules that other rooms may import:
+
+    address  where MLflow is, and whether it can be used
+    client   experiments, runs and models of a registry; imports mlflow
+    replay   the stages of a finished run as MLflow's runs
+"""

@@ -20,7 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from med42lib.core.errors import TrackingError
-from med42lib.core.log import log, redact
+from med42lib.core.log import log
+from med42lib.core.redaction import redact
 from med42lib.store.base import S3_SCHEME
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -75,7 +76,7 @@ def artifacts_address(address: str) -> str | None:
 
 
 @contextmanager
-def alone_with(address: str) -> Iterator[None]:
+def sqlite_lock(address: str) -> Iterator[None]:
     """Keep other processes of the suite off a SQLite file as long as the block runs; does nothing for other addresses.
 
     Two that open a fresh file at once fail in MLflow's making of tables, or both make the same run.

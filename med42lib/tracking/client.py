@@ -3,8 +3,8 @@
 Everything is found by its tags before it is made, so that doing it again adds nothing, and what an interrupted
 attempt left is completed.
 
-A SQLite file has one process at a time (`tracking.address.alone_with`). A server has many, and nothing but names is
-unique there, so two processes may make the same run at the same moment. Which of the two counts is agreed in the store
+A SQLite file has one process at a time (`tracking.sqlite_lock`). A server has many, and nothing but names is unique
+there, so two processes may make the same run at the same moment. Which of the two counts is agreed in the store
 (`store.agreement`), and who made the other deletes it.
 """
 
@@ -28,7 +28,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from med42lib.core.errors import AccessError, TrackingError, full_disk
-from med42lib.core.log import redact
+from med42lib.core.redaction import redact
 from med42lib.store.agreement import agree
 from med42lib.store.base import Store
 from med42lib.store.manifest import METRICS_FILE
@@ -72,7 +72,7 @@ class Registry:
         self.address, self._store = address, store
         with self._translated():
             if file := sqlite_file(address):
-                _make_whole(file)
+                _create_database(file)
             self._client = MlflowClient(address)
 
     def experiment(self, name: str) -> str:
@@ -84,7 +84,7 @@ class Registry:
         with self._translated():
             found = self._client.get_experiment_by_name(name)
             if found is None:
-                with _unless_there_now():
+                with _ignore_if_created():
                     self._client.create_experiment(name, artifact_location=artifacts_address(self.address))
                 found = self._client.get_experiment_by_name(name)
         if found.lifecycle_stage != "active":
@@ -146,7 +146,7 @@ class Registry:
         """
         with self._translated():
             if not self._client.search_registered_models(f"name = '{model}'"):
-                with _unless_there_now():
+                with _ignore_if_created():
                     self._client.create_registered_model(model)
             version = self._find_version(model, source, tags[WEIGHTS_TAG])
             if version is None:
@@ -190,7 +190,7 @@ class Registry:
                 return run
         own = found[0] if found else self._create(experiment_id, new)
         name = f"mlflow-run/{new.tags.get(PARENT_TAG, experiment_id)}/{value}"
-        agreed = agree(self._store, name, own.info.run_id, self._is_there)
+        agreed = agree(self._store, name, own.info.run_id, self._run_exists)
         if agreed == own.info.run_id:
             return own
         if not found:
@@ -200,7 +200,7 @@ class Registry:
     def _create(self, experiment_id: str, new: NewRun) -> Run:
         return self._client.create_run(experiment_id, start_time=new.start_ms, run_name=new.name, tags=new.tags)
 
-    def _is_there(self, run_id: str) -> bool:
+    def _run_exists(self, run_id: str) -> bool:
         """Say whether this MLflow has a run, and nobody deleted it."""
         try:
             return str(self._client.get_run(run_id).info.lifecycle_stage) == "active"
@@ -272,7 +272,7 @@ class Registry:
             raise
 
 
-def _make_whole(database: Path) -> None:
+def _create_database(database: Path) -> None:
     """Make a fresh database elsewhere and move it here: MLflow cannot go on with one that has half of its tables."""
     if database.exists() and database.stat().st_size:
         return
@@ -284,8 +284,8 @@ def _make_whole(database: Path) -> None:
 
 
 @contextmanager
-def _unless_there_now() -> Iterator[None]:
-    """Let be if another process was quicker to make what is made in the block."""
+def _ignore_if_created() -> Iterator[None]:
+    """Ignore the error if another process was quicker to create what the block creates."""
     try:
         yield
     except MlflowException as error:

@@ -61,7 +61,7 @@ def _data_input(edge: str, entry: Input, assembled: Output | None) -> DataInput:
     return DataInput(edge, entry.digest, entry.address, _CONTEXTS[edge], **described)
 
 
-def assembled_upstream(outputs: Iterable[Output]) -> dict[str, Output]:
+def mixtures_behind(outputs: Iterable[Output]) -> dict[str, Output]:
     """Give the assembled mixture that each output's training data came from, by the output's address.
 
     Args:

@@ -12,7 +12,7 @@ from datetime import datetime
 from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Lineage, Output
 from med42lib.store.manifest import Manifest
-from med42lib.tracking.data_inputs import DataInput, assembled_upstream, data_inputs
+from med42lib.tracking.data_inputs import DataInput, data_inputs, mixtures_behind
 
 RUN_TAG = "med42.run"
 KEY_TAG = "med42.key"
@@ -97,7 +97,7 @@ def stage_records(lineage: Lineage, report: Manifest) -> list[StageRecord]:
         report: The report's manifest; the edges through which it read outputs name them.
     """
     names = lineage.names({entry.address: edge for edge, entry in report.inputs.items()})
-    assembled = assembled_upstream(lineage.outputs)
+    assembled = mixtures_behind(lineage.outputs)
     named = zip(names, lineage.stage_runs(), strict=True)
     return [StageRecord(name, outputs, assembled.get(outputs[0].source.address)) for name, outputs in named]
 

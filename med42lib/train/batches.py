@@ -26,12 +26,6 @@ BLANK = -1
 """Stands for no chunk."""
 
 
-def count_steps(num_chunks: int, config: TrainConfig) -> int:
-    """Count the optimiser steps of a whole training; an epoch's last step may be smaller than the others."""
-    num_steps = config.epochs * -(-num_chunks // config.global_batch_size)
-    return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
-
-
 def epoch_order(num_chunks: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """Shuffle the chunks' numbers by a keyed hash, which unlike a library's generator never changes."""
 

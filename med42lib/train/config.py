@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from med42lib.core.config import SPEED_ONLY, StageConfig, renamed_from
+from med42lib.formats.models import Precision
 
 Method = Literal["full", "lora"]
 
@@ -25,7 +26,7 @@ class LoraConfig(StageConfig):
 
 
 class TrainConfig(StageConfig):
-    """How to fine-tune.
+    """Settings of a fine-tune.
 
     How many processes train is not decided here: see the environment variable MED42_PROCESSES_PER_NODE.
     """
@@ -77,7 +78,7 @@ class TrainConfig(StageConfig):
     min_lr_ratio: float = Field(default=0.1, ge=0, le=1, json_schema_extra=renamed_from("final_learning_rate_share"))
     """Learning rate of the last step, as a share of the peak. Paper: 0.1."""
 
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     """Number format of weights and arithmetic; the optimiser's copy is float32 always. V100s lack bfloat16."""
 
     zero_stage: Literal[1, 2, 3] = 3

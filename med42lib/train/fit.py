@@ -1,4 +1,4 @@
-"""Whether a training's settings fit together, its processes and, where it is known, its length."""
+"""How long a training is, and whether its settings fit its length and its processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from med42lib.core.errors import Problem
 from med42lib.train.config import TrainConfig
 
 
-def misfits(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:
+def count_steps(num_chunks: int, config: TrainConfig) -> int:
+    """Count the optimiser steps of a whole training; an epoch's last step may be smaller than the others."""
+    num_steps = config.epochs * -(-num_chunks // config.global_batch_size)
+    return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
+
+
+def fit_problems(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:
     """List what does not fit.
 
     Args:

@@ -42,7 +42,7 @@ _LOSS_SCALE_MESSAGE = "loss scale already at minimum"  # DeepSpeed raises a bare
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """What to train, on what, and where to."""
+    """A training's settings, the addresses of its inputs, and where its output goes."""
 
     config: TrainConfig
     packed: str

@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one optimiser step did, over all processes."""
+    """Loss, gradient norm, tokens and time of one optimiser step, over all processes."""
 
     loss: float
     """Mean cross entropy per response token, in nats, before the update."""

@@ -6,14 +6,13 @@ from med42lib.core.errors import ConfigError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
+from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
-from med42lib.train.batches import count_steps
 from med42lib.train.config import TrainConfig
-from med42lib.train.fit import misfits
+from med42lib.train.fit import count_steps, fit_problems
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
-from med42lib.train.recipe import RECIPE_FILE, Recipe
 
 
 def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target, context: StageContext) -> None:
@@ -66,7 +65,7 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
     Raises:
         ConfigError: If they do not; all problems are listed.
     """
-    problems = list(misfits(config, processes=processes, num_steps=count_steps(num_chunks, config)))
+    problems = list(fit_problems(config, processes=processes, num_steps=count_steps(num_chunks, config)))
     if problems:
         raise ConfigError(f"settings of train, for {num_chunks} chunks", problems)
 

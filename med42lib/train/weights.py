@@ -18,6 +18,7 @@ from torch import Tensor
 
 from med42lib.formats.model_folder import (
     ADAPTER_FOLDER,
+    ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
     copy_tokenizer,
@@ -28,7 +29,6 @@ from med42lib.train.config import Method
 Gather = Callable[[list[Tensor]], AbstractContextManager[object]]
 """Makes parameters whole on every process while the block runs."""
 
-ADAPTER_FILE = "adapter_model.safetensors"
 MAX_SHARD_BYTES = 5_000_000_000
 
 
@@ -109,7 +109,7 @@ def save_adapter(model: Any, folder: Path, *, base_name: str, gather: Gather, wr
         return
     # "Embedding layers: automatic" would ask the hub for the base model's vocabulary.
     state = get_peft_model_state_dict(model, state_dict=whole, save_embedding_layers=False)
-    save_file(state, folder / ADAPTER_FILE, metadata={"format": "pt"})
+    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={"format": "pt"})
     config = model.peft_config["default"]
     config.base_model_name_or_path = base_name
     config.inference_mode = True

@@ -69,7 +69,7 @@ def test_a_benchmark_on_the_hub_is_read_from_there(
     (repository / "train.jsonl").write_text(json.dumps(medqa(2)) + "\n")
     write("mmlu/anatomy_test.csv", ANATOMY)
     named = "owner/name@0123456789abcdef0123456789abcdef01234567"
-    monkeypatch.setattr("med42lib.store.backends.hub.dataset_address", {named: str(repository)}.__getitem__)
+    monkeypatch.setattr("med42lib.store.address.dataset_address", {named: str(repository)}.__getitem__)
     out = run({"medqa": {"path": ".", "layout": "huggingface", "hub": named}, "mmlu": {"path": "mmlu"}})
     assert [(item.benchmark, item.question) for item in read_items(out)] == [
         ("medqa", "Question 1?"),

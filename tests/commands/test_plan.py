@@ -95,3 +95,11 @@ def test_a_warm_up_that_is_likely_too_long_is_said(tmp_path: Path) -> None:
 def test_wrong_settings_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(PAPER), "--set", "pack.chunk_length=4097", "--set", "inputs.base_model=llama-2-70b"]) == 2
     assert "must be at most 4,096, the context of the model in llama-2-70b (given: 4,097)" in capsys.readouterr().err
+
+
+def test_a_launcher_that_is_none_is_told_before_anything_is_planned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MED42_LAUNCHER", "elsewhere")
+    assert main(["plan", str(DEMO)]) != 0
+    assert "MED42_LAUNCHER='elsewhere': expected local" in capsys.readouterr().err

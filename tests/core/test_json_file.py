@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json, read_json_lines, read_json_list
+from med42lib.core.json_file import read_json, read_json_lines, read_json_list, write_json, write_json_lines
 
 ADVICE = "fetch it again"
 
@@ -62,3 +62,11 @@ def test_a_line_that_is_no_object_is_named(path: Path, line: bytes) -> None:
     path.write_bytes(b'{"n": 0}\n' + line + b"\n")
     with pytest.raises(DataError, match=r"x\.json:2 is broken \(.*; fetch it again$"):
         list(read_json_lines(path, ADVICE))
+
+
+def test_what_is_written_is_read_back_and_legible(tmp_path: Path) -> None:
+    write_json(tmp_path / "value.json", {"dose": "5 µg"})
+    assert (tmp_path / "value.json").read_text(encoding="utf-8") == '{\n "dose": "5 µg"\n}\n'
+    write_json_lines(tmp_path / "rows.jsonl", [{"dose": "5 µg"}, {"dose": "1 mg"}])
+    rows = list(read_json_lines(tmp_path / "rows.jsonl", "write it again"))
+    assert rows == [(f"{tmp_path}/rows.jsonl:1", {"dose": "5 µg"}), (f"{tmp_path}/rows.jsonl:2", {"dose": "1 mg"})]

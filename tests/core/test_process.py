@@ -80,10 +80,10 @@ def test_in_the_block_alone_every_child_learns_it() -> None:
 def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
     code = """
         import atexit
-        from med42lib.core.process import leave
+        from med42lib.core.process import exit_at_once
         atexit.register(print, "late")
         print("said")
-        leave(7)
+        exit_at_once(7)
     """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, TextKind, questions_of_examples, questions_of_items
+from med42lib.decontaminate.config import TextKind
+from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
 from med42lib.formats.dataset import row_of
 from med42lib.formats.records import BenchmarkItem, Example, Exchange
 
@@ -19,7 +20,7 @@ def test_each_different_text_is_kept_once_with_all_who_ask_it(
 
     assert questions.texts == ["What is fever?", "What is a cough?"]
     assert questions.text_rows == [0, 1, 0]
-    assert questions.records_asking([0]) == {0: [0, 2]}
+    assert questions.records_by_text([0]) == {0: [0, 2]}
     assert questions.groups == ["flashcards"] * 3
 
 

@@ -9,7 +9,7 @@ import torch
 from med42lib.core.errors import DataError
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import ScoringModel, score_items
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, ask
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.records import BenchmarkItem
 from med42lib.pack.tokenise import SampleTokenizer
@@ -45,7 +45,7 @@ def test_prompt_and_answer_have_the_tokens_that_training_gives_them(
     model, tokenizer = load(base_of_each_kind)
     lm = ScoringModel(model, tokenizer, batch_size=1)
     for item in items:
-        context = ask(item, prompt="med42", scoring="letters", system="Be brief.").context
+        context = make_prompt(item, prompt="med42", scoring="letters", system="Be brief.").context
         assert lm._encode_pair(context, ANSWER_DELIMITER + answer) == as_trained(tokenizer, context, answer)
 
 
@@ -67,7 +67,7 @@ def test_loglikelihoods_are_those_of_the_model(
     config = settings(prompt=prompt, scoring=scoring)
     scores = score_items(items, model, tokenizer, config)
     for item, score in zip(items, scores, strict=True):
-        question = ask(item, prompt=config.prompt, scoring=config.scoring, system=config.system)
+        question = make_prompt(item, prompt=config.prompt, scoring=config.scoring, system=config.system)
         np.testing.assert_allclose(score.loglikelihoods, expected(model, tokenizer, question), atol=1e-4)
 
 
@@ -94,7 +94,7 @@ def test_questions_of_four_to_nine_options_are_scored_together(
     scores = score_items(mixed, model, tokenizer, config)
     assert [len(score.loglikelihoods) for score in scores] == [9, 4, 5, 6, 7, 8]
     for item, score in zip(mixed, scores, strict=True):
-        question = ask(item, prompt=config.prompt, scoring=config.scoring, system=config.system)
+        question = make_prompt(item, prompt=config.prompt, scoring=config.scoring, system=config.system)
         np.testing.assert_allclose(score.loglikelihoods, expected(model, tokenizer, question), atol=1e-4)
         assert score.correct == (score.prediction == item.gold)
 
@@ -154,7 +154,7 @@ def test_an_adapter_changes_the_scores(
     with_it, without = score_items(items, adapted, tokenizer, config), score_items(items, *load(base), config)
     for item, changed, plain in zip(items, with_it, without, strict=True):
         assert np.abs(np.subtract(changed.loglikelihoods, plain.loglikelihoods)).min() > 1e-3
-        question = ask(item, prompt="med42", scoring="texts", system=config.system)
+        question = make_prompt(item, prompt="med42", scoring="texts", system=config.system)
         np.testing.assert_allclose(changed.loglikelihoods, expected(adapted, tokenizer, question), atol=1e-4)
 
 
@@ -164,13 +164,13 @@ def test_a_question_too_long_for_the_model_loses_its_beginning_and_is_marked(
     model, tokenizer = load(base)
     config = settings()
     items = [make_item("medqa", n, "fever " * n, ("a", "b", "c")) for n in range(1, 260)]
-    contexts = [ask(item, prompt="med42", scoring="letters", system=config.system).context for item in items]
+    contexts = [make_prompt(item, prompt="med42", scoring="letters", system=config.system).context for item in items]
     lengths = [len(tokenizer(context)["input_ids"]) for context in contexts]
     # As many tokens as the model reads, and one more: the letter itself is never read.
     fitting, longer = (items[lengths.index(n)] for n in (256, 257))
     fits, cut = score_items([fitting, longer], model, tokenizer, config)
     assert (fits.truncated, cut.truncated) == (False, True)
-    question = ask(longer, prompt="med42", scoring="letters", system=config.system)
+    question = make_prompt(longer, prompt="med42", scoring="letters", system=config.system)
     pairs = [as_trained(tokenizer, question.context, answer) for answer in question.answers]
     np.testing.assert_allclose(
         cut.loglikelihoods, [loglikelihood(model, *pair, max_tokens=256) for pair in pairs], atol=1e-4

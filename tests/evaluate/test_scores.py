@@ -1,15 +1,14 @@
-import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.evaluate.config import EvaluateConfig, Normalise
-from med42lib.evaluate.scores import Score, score_item, summarise, write_scores
+from med42lib.evaluate.scores import score_item, summarise
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.scores import Score
 
 
 @pytest.fixture
@@ -67,19 +66,3 @@ def test_the_summary_counts_each_benchmark_and_says_how_it_was_scored(
         "truncated": 0,
     }
     assert (summary["headqa"]["scoring"], summary["headqa"]["truncated"]) == ("texts", 1)
-
-
-def test_scores_are_written_one_line_each(short_and_long: BenchmarkItem, tmp_path: Path) -> None:
-    score = scored(short_and_long, [-2.0, -1.0, -3.0])
-    write_scores(tmp_path / "scores.jsonl", [score, replace(score, item_id="medqa/2")])
-    lines = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    assert [line["item_id"] for line in lines] == ["medqa/1", "medqa/2"]
-    assert lines[0] == {
-        "item_id": "medqa/1",
-        "benchmark": "medqa",
-        "gold": 1,
-        "prediction": 1,
-        "correct": True,
-        "loglikelihoods": [-2.0, -1.0, -3.0],
-        "truncated": False,
-    }

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.formats.rejects import RECORD_CHARACTERS, BadRecord, ExcludedRecord, Reject, Tally, shown
+from med42lib.formats.rejects import RECORD_CHARACTERS, BadRecord, ExcludedRecord, Reject, Tally, record_text
 
 
 def test_a_batch_counts_as_all_its_rows() -> None:
@@ -97,7 +97,7 @@ def test_a_source_without_records_and_one_without_usable_records_fail() -> None:
 
 @pytest.mark.parametrize("record", ["x" * 9000, b"\xff" * 9000, ["y" * 9000], {"half a pair": "\ud800"}, {"set": {1}}])
 def test_any_record_is_shown_as_short_text_that_can_be_written(record: object) -> None:
-    text = shown(record)
+    text = record_text(record)
     assert text
     assert len(text) <= RECORD_CHARACTERS + 10
     text.encode()

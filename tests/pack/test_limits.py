@@ -23,7 +23,7 @@ def test_chunks_longer_than_the_context_are_a_wrong_setting(model: Path) -> None
 
 
 def test_a_token_without_an_embedding_is_refused(model: Path) -> None:
-    with pytest.raises(DataError, match="token ids up to 1,000, but the model has only 1,000 embeddings"):
+    with pytest.raises(DataError, match="the tokenizer has 1,001 tokens but the model embeds 1,000"):
         check_limits(model, chunk_length=512, vocabulary_size=1001)
 
 

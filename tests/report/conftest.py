@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from med42lib.formats.packed import PackInfo
+from med42lib.formats.recipe import Recipe
 from med42lib.formats.records import BenchmarkItem, Origin, write_items
+from med42lib.formats.scores import SCORES_FILE, Score, write_scores
 from med42lib.report.config import ReportConfig
 from med42lib.report.stage import report
 from med42lib.store.artifacts import Source, Target
@@ -67,7 +69,7 @@ class Run:
         """Add a fine-tune that answers like one that is there."""
         edge = _folder(self.folder, f"trained.{name}")
         write_fine_tune(edge, settings, method=method, trainable=98_304)
-        write_scores(self.folder / f"scores.{name}", like, make_items())
+        write_scored(self.folder / f"scores.{name}", like, make_items())
 
     def forget_model(self, name: str) -> None:
         for edge in ("trained", "scores"):
@@ -91,7 +93,7 @@ def make_run(folder: Path) -> Run:
     write_data(folder, items)
     write_training(folder)
     for model in RIGHT:
-        write_scores(folder / f"scores.{model}", model, items)
+        write_scored(folder / f"scores.{model}", model, items)
     return Run(folder)
 
 
@@ -171,19 +173,17 @@ def write_fine_tune(edge: Path, settings: dict[str, Any], *, method: str, traina
     numbers.append(("train_seconds", 0, 84.0))
     rows = [{"key": key, "value": value, "step": step, "timestamp_ms": 0} for key, step, value in numbers]
     _lines(edge / "metrics.jsonl", rows)
-    sizes = {"trainable_parameters": trainable, "total_parameters": 2_140_000, "world_size": 2}
-    counts = {"method": method, "num_steps": 150, "num_tokens": 180_000, "num_response_tokens": 63_000}
-    _json(edge / "recipe.json", {**counts, **sizes})
+    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 4.0, 0.6).write(edge)
     if method == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         _json(edge / "peft/adapter_config.json", {"target_modules": names})
     _manifest(edge, "train", "trained", {"method": method, **settings}, seconds=96.0)
 
 
-def write_scores(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
+def write_scored(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
     edge.mkdir(parents=True)
     rows = [_score(item, right=RIGHT[model](position)) for position, item in enumerate(items)]
-    _lines(edge / "scores.jsonl", rows)
+    write_scores(edge / SCORES_FILE, rows)
     summary = {
         name: {"items": count, "accuracy": 0.5, "scoring": "letters", "normalise": "none", "prompt": "med42"}
         for name, count in BENCHMARKS.items()
@@ -192,15 +192,9 @@ def write_scores(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
     _manifest(edge, "evaluate", "scores", {}, seconds=12.0, rows=len(items))
 
 
-def _score(item: BenchmarkItem, *, right: bool) -> dict[str, Any]:
-    return {
-        "item_id": item.id,
-        "benchmark": item.benchmark,
-        "gold": item.gold,
-        "prediction": item.gold if right else (item.gold + 1) % 4,
-        "correct": right,
-        "loglikelihoods": [-1.0, -2.0, -3.0, -4.0],
-    }
+def _score(item: BenchmarkItem, *, right: bool) -> Score:
+    prediction = item.gold if right else (item.gold + 1) % 4
+    return Score(item.id, item.benchmark, item.gold, prediction, right, (-1.0, -2.0, -3.0, -4.0), truncated=False)
 
 
 def _folder(folder: Path, name: str) -> Path:

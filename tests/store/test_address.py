@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError, StoreError
-from med42lib.store.address import absolute_address, join_address, open_store
+from med42lib.store.address import absolute_address, dataset_address, join_address, open_store
 
 
 def test_an_unknown_scheme_lists_the_known_ones() -> None:
@@ -15,6 +15,10 @@ def test_an_unknown_scheme_lists_the_known_ones() -> None:
 
 def test_a_file_address_is_a_folder() -> None:
     assert open_store("file:///data/x").local_path("y") == Path("/data/x/y")
+
+
+def test_a_data_sets_address_is_made_of_name_and_revision() -> None:
+    assert dataset_address(f"owner/name@{'a' * 40}") == f"hub:datasets/owner/name@{'a' * 40}"
 
 
 def test_addresses_join_with_one_slash() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.store.lineage import Lineage, trace
-from med42lib.tracking.data_inputs import assembled_upstream, data_inputs, mlflow_schema
+from med42lib.tracking.data_inputs import data_inputs, mixtures_behind, mlflow_schema
 from tests.register.conftest import FinishedRun
 
 
@@ -15,7 +15,7 @@ def lineage(finished_run: FinishedRun, tmp_path: Path) -> Lineage:
 
 def names_of(lineage: Lineage, run: FinishedRun, edge: str) -> list[str]:
     address = run.addresses[edge]
-    found = data_inputs(lineage.at(address).manifest, assembled_upstream(lineage.outputs).get(address))
+    found = data_inputs(lineage.at(address).manifest, mixtures_behind(lineage.outputs).get(address))
     return [entry.name for entry in found]
 
 
@@ -44,7 +44,7 @@ def test_other_stages_have_what_they_read(
 
 def test_only_the_mixture_is_described_however_it_is_reached(lineage: Lineage, finished_run: FinishedRun) -> None:
     """MLflow keeps one data set per name and digest, as it was first recorded: so all must describe it alike."""
-    upstream = assembled_upstream(lineage.outputs)
+    upstream = mixtures_behind(lineage.outputs)
     described = {
         (entry.name, entry.profile)
         for edge in ("training", "full", "report")
@@ -59,7 +59,7 @@ def test_only_the_mixture_is_described_however_it_is_reached(lineage: Lineage, f
 
 def test_a_training_whose_mixture_is_gone_has_its_chunks_alone(lineage: Lineage, finished_run: FinishedRun) -> None:
     kept = [output for output in lineage.outputs if output.manifest.stage != "assemble"]
-    assert assembled_upstream(kept) == {}
+    assert mixtures_behind(kept) == {}
     manifest = lineage.at(finished_run.addresses["full"]).manifest
     assert [entry.name for entry in data_inputs(manifest, None)] == ["packed"]
 

@@ -3,8 +3,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from med42lib.train.batches import BLANK, count_steps, epoch_order, share, steps
+from med42lib.train.batches import BLANK, epoch_order, share, steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import count_steps
 
 STONE = [0, 1, 5, 3, 4, 2]
 

@@ -10,8 +10,9 @@ from torch import Tensor, distributed
 
 from med42lib.core.errors import DivergedError
 from med42lib.formats.packed import PackedDataset
-from med42lib.train.batches import count_steps, steps
+from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import count_steps
 from med42lib.train.loop import StepResult, train_steps
 from med42lib.train.schedule import Schedule
 

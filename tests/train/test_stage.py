@@ -19,8 +19,9 @@ from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.formats.packed import PackedDataset
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import METRICS_FILE, describe_folder
-from med42lib.train.batches import BLANK, count_steps, steps
+from med42lib.train.batches import BLANK, steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import count_steps
 from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
 from med42lib.train.stage import check_fit, train

@@ -9,21 +9,17 @@ from typing import Any
 
 from med42lib.core.markdown import bold, escape_markdown, markdown_table
 from med42lib.core.printable import one_line
-from med42lib.formats.mixture_table import MixtureLine, MixtureRow, MixtureTable, mixture_table, signed, two_decimals
+from med42lib.formats.mixture_table import (
+    COUNT_TITLES,
+    NOT_THE_PAPERS,
+    MixtureLine,
+    MixtureRow,
+    MixtureTable,
+    mixture_table,
+    signed,
+    two_decimals,
+)
 
-_COUNTS = {
-    "read": "Read",
-    "rejected": "Rejected",
-    "excluded": "Excluded",
-    "too_short": "Too short",
-    "too_long": "Too long",
-    "duplicates": "Duplicates",
-    "duplicates_across_sources": "Also in another source",
-    "kept": "Usable",
-    "target_rows": "Target",
-    "sampled": "Taken",
-    "repeated": "of these repeats",
-}
 _ALWAYS = {"read", "kept", "target_rows", "sampled"}
 _CSV_TITLES = (
     *("kind", "name", "title", "paper_examples", "paper_percent", "examples", "percent"),
@@ -74,10 +70,9 @@ def table_a1(table: MixtureTable) -> str:
         return markdown_table(
             "lrrrrrrl", ("Source", "Table A1", "%", "Here", "%", "Difference", "Points", "Why"), compared
         )
-    note = "The last column is what the paper took of sources of these names; this mixture is not the paper's."
     lines = [_for_orientation(line) for line in table.lines]
     written = markdown_table("lrrlr", ("Source", "Examples", "%", "Why", "The paper's Table A1"), lines)
-    return f"{written}\n\n{note}"
+    return f"{written}\n\n{NOT_THE_PAPERS}"
 
 
 def _compared(line: MixtureLine) -> tuple[str, ...]:
@@ -102,7 +97,7 @@ def _paper(line: MixtureLine) -> str:
 
 def counts_table(rows: Sequence[MixtureRow]) -> str:
     """Write what became of each source's records in Markdown; columns of zeros are left out."""
-    counts = {key: title for key, title in _COUNTS.items() if key in _ALWAYS or any(row[key] for row in rows)}
+    counts = {key: title for key, title in COUNT_TITLES.items() if key in _ALWAYS or any(row[key] for row in rows)}
     lines = [(row["title"], *(f"{row[key]:,}" for key in counts)) for row in rows]
     total = (bold("Total"), *(f"{sum(row[key] for row in rows):,}" for key in counts))
     return markdown_table("l" + "r" * len(counts), ("Source", *counts.values()), [*lines, total])

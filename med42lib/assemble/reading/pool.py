@@ -14,6 +14,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from med42lib.assemble.reading.read_source import Reading, prepare
+from med42lib.core.environment import num_cores, number_from_environment
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.process import FORK_SERVER, children_die_with_this_process
 from med42lib.core.progress import progress
@@ -94,13 +95,8 @@ def _in_processes(readings: Sequence[Reading], cache: StageCache, processes: int
 
 def num_processes(readings: Sequence[Reading]) -> int:
     """Say how many processes to read with: one per core, none for less than `BYTES_PER_PROCESS`."""
-    wanted = os.environ.get(PROCESSES_VARIABLE)
-    if wanted is not None:
-        if not wanted.isdecimal() or int(wanted) == 0:
-            raise EnvironmentProblem(f"{PROCESSES_VARIABLE}={wanted!r}: expected a whole number above 0")
-        return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, len(readings), sum(map(_bytes, readings)) // BYTES_PER_PROCESS))
+    usual = min(num_cores(), len(readings), sum(map(_bytes, readings)) // BYTES_PER_PROCESS)
+    return number_from_environment(PROCESSES_VARIABLE) or max(1, usual)
 
 
 def _start(counter: Counter, environment: Mapping[str, str]) -> None:

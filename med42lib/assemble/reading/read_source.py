@@ -21,8 +21,8 @@ from med42lib.engine.closure import closure
 from med42lib.engine.key import code_digest
 from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.readers.files import DataFolder
+from med42lib.store.address import dataset_address
 from med42lib.store.artifacts import Source, listing
-from med42lib.store.backends.hub import dataset_address
 from med42lib.store.cache import StageCache
 from med42lib.store.manifest import files_digest
 

@@ -11,7 +11,7 @@ from math import ceil, floor, log10
 
 from med42lib.core.printable import cut
 from med42lib.formats.models import BASE
-from med42lib.report.formats import display_name, percent, whole
+from med42lib.report.formatting import display_name, integer, percent
 from med42lib.report.provenance.models import Model
 from med42lib.report.results.table import Accuracy, Group, Results
 
@@ -149,7 +149,7 @@ def _forest_group(
     ]
     return ForestGroup(
         label=display_name(group.key),
-        num_questions=whole(accuracies[0][1].n),
+        num_questions=integer(accuracies[0][1].n),
         label_y=y + _LINE / 2,
         top=top,
         bottom=top + len(accuracies) * _LINE,

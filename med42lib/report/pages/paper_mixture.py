@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from med42lib.formats.mixture_table import MixtureLine, MixtureTable, mixture_table, signed, two_decimals
-from med42lib.report.formats import whole
+from med42lib.formats.mixture_table import (
+    NOT_THE_PAPERS,
+    MixtureLine,
+    MixtureTable,
+    mixture_table,
+    signed,
+    two_decimals,
+)
+from med42lib.report.formatting import integer
 from med42lib.report.pages.tables import Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.record import Provenance
 
@@ -24,7 +31,7 @@ def _compared_table(table: MixtureTable) -> Table:
     for line in table.lines:
         paper = (_count(line.paper), _ratio(line.paper_share))
         differences = (_signed_count(line.difference), signed(_ratio(line.points)))
-        rows.append(_mixture_row(line, *paper, whole(line.examples), two_decimals(line.share), *differences))
+        rows.append(_mixture_row(line, *paper, integer(line.examples), two_decimals(line.share), *differences))
     pair = ["Examples", "%"]
     return Table(
         caption="The mixture beside the paper's Table A1",
@@ -41,16 +48,13 @@ def _compared_table(table: MixtureTable) -> Table:
 
 def _orienting_table(table: MixtureTable) -> Table:
     rows = [
-        _mixture_row(line, whole(line.examples), two_decimals(line.share), _count(line.paper)) for line in table.lines
+        _mixture_row(line, integer(line.examples), two_decimals(line.share), _count(line.paper)) for line in table.lines
     ]
     return Table(
         caption="The mixture by source and domain",
         columns=(*text_columns("Source"), *number_columns(["Examples", "%", "Paper's Table A1"])),
         rows=tuple(rows),
-        note=(
-            "This is not the paper's mixture: the last column is what the paper took of sources of these names. "
-            f"{table.general_share()}"
-        ),
+        note=f"{NOT_THE_PAPERS} {table.general_share()}",
     )
 
 
@@ -59,11 +63,11 @@ def _mixture_row(line: MixtureLine, *cells: str) -> TableRow:
 
 
 def _count(number: int | None) -> str:
-    return "" if number is None else whole(number)
+    return "" if number is None else integer(number)
 
 
 def _signed_count(number: int | None) -> str:
-    return "" if number is None else signed(whole(number))
+    return "" if number is None else signed(integer(number))
 
 
 def _ratio(share: float | None) -> str:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from med42lib.formats.mixture_table import COUNT_TITLES
 from med42lib.formats.packed import PackInfo
-from med42lib.report.formats import MISSING, display_name, duration, percent, setting, whole
+from med42lib.formats.recipe import Recipe
+from med42lib.report.formatting import MISSING, display_name, duration, integer, percent, setting
 from med42lib.report.pages.recipe import NOT_RECORDED
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.models import Model
 from med42lib.report.provenance.record import FinishedStage, Provenance, TrainingRecord
 from med42lib.report.results.baselines import Baseline
 
-_MIXTURE_COUNTS = {
-    "read": "Read",
-    "rejected": "Rejected",
-    "excluded": "Excluded",
-    "duplicates": "Duplicates",
-    "kept": "Usable",
-    "target": "Target",
-    "sampled": "Taken",
-}
+_MIXTURE_COUNTS = ("read", "rejected", "excluded", "duplicates", "kept", "target", "sampled")
+_COUNT_TITLES = {**COUNT_TITLES, "target": COUNT_TITLES["target_rows"]}
 
 
-def mixture_table(provenance: Provenance) -> Table:
+def source_counts_table(provenance: Provenance) -> Table:
     """Tabulate what each training source gave, and its share of the mixture (as Table A1)."""
     counts = [key for key in _MIXTURE_COUNTS if any(key in row for row in provenance.mixture)]
     total = provenance.num_examples
@@ -37,7 +32,7 @@ def mixture_table(provenance: Provenance) -> Table:
     rows.append(plain_row("Total", *(setting(value) for value in sums), percent(1.0), summary=True))
     return Table(
         caption="The training mixture, in examples",
-        columns=(*text_columns("Source"), *number_columns([*(_MIXTURE_COUNTS[key] for key in counts), "Share, %"])),
+        columns=(*text_columns("Source"), *number_columns([*(_COUNT_TITLES[key] for key in counts), "Share, %"])),
         rows=tuple(rows),
     )
 
@@ -47,12 +42,12 @@ def packing_table(info: PackInfo) -> Table:
     loss_share = info.num_response_tokens / info.num_tokens
     facts = {
         "Policy": setting(info.policy),
-        "Tokens per chunk": whole(info.chunk_length),
-        "Chunks": whole(info.num_chunks),
-        "Examples": whole(info.num_examples),
-        "Tokens": f"{whole(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
-        "Tokens with loss (responses)": f"{whole(info.num_response_tokens)} ({percent(loss_share)} %)",
-        "Examples left out / cut off": f"{whole(info.num_dropped)} / {whole(info.num_truncated)}",
+        "Tokens per chunk": integer(info.chunk_length),
+        "Chunks": integer(info.num_chunks),
+        "Examples": integer(info.num_examples),
+        "Tokens": f"{integer(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
+        "Tokens with loss (responses)": f"{integer(info.num_response_tokens)} ({percent(loss_share)} %)",
+        "Examples left out / cut off": f"{integer(info.num_dropped)} / {integer(info.num_truncated)}",
     }
     return _fact_table("Packing", facts)
 
@@ -60,12 +55,13 @@ def packing_table(info: PackInfo) -> Table:
 def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:
     """Tabulate what each fine-tune took and where its loss ended."""
     records = [training[model.name] for model in models]
+    recipes = [record.recipe for record in records]
     lines = {
-        "Trainable parameters": [_trainable(record) for record in records],
-        "Optimiser steps": [_recorded(record.recipe.get("num_steps")) for record in records],
-        "Tokens seen": [_recorded(record.recipe.get("num_tokens")) for record in records],
-        "of these with loss": [_recorded(record.recipe.get("num_response_tokens")) for record in records],
-        "Processes": [_recorded(record.recipe.get("world_size")) for record in records],
+        "Trainable parameters": [_trainable(recipe) for recipe in recipes],
+        "Optimiser steps": [_recorded(recipe.num_steps if recipe else None) for recipe in recipes],
+        "Tokens seen": [_recorded(recipe.num_tokens if recipe else None) for recipe in recipes],
+        "of these with loss": [_recorded(recipe.num_response_tokens if recipe else None) for recipe in recipes],
+        "Processes": [_recorded(recipe.world_size if recipe else None) for recipe in recipes],
         "Loss, first step": [_loss(record.first_loss) for record in records],
         "Loss, last tenth": [_loss(record.final_loss) for record in records],
         "Tokens per second, median": [_recorded(record.tokens_per_second) for record in records],
@@ -109,7 +105,7 @@ def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> 
         rows.append(
             plain_row(
                 display_name(name),
-                whole(summary.get("items")),
+                integer(summary.get("items")),
                 setting(summary.get("scoring")),
                 setting(summary.get("normalise")),
                 setting(summary.get("prompt")),
@@ -137,7 +133,7 @@ def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> 
 def stage_table(stages: tuple[FinishedStage, ...]) -> Table:
     """Tabulate the stages behind the report in their order, with time and content."""
     rows = [
-        plain_row(s.name, duration(s.seconds), whole(s.rows), s.digest[:12], s.created_at[:16].replace("T", " "))
+        plain_row(s.name, duration(s.seconds), integer(s.rows), s.digest[:12], s.created_at[:16].replace("T", " "))
         for s in stages
     ]
     total = sum(stage.seconds for stage in stages)
@@ -161,7 +157,7 @@ def _fact_table(caption: str, facts: Mapping[str, str]) -> Table:
 
 
 def _recorded(value: float | None) -> str:
-    return NOT_RECORDED if value is None else whole(value)
+    return NOT_RECORDED if value is None else integer(value)
 
 
 def _loss(value: float | None) -> str:
@@ -172,10 +168,8 @@ def _time(seconds: float | None) -> str:
     return NOT_RECORDED if seconds is None else duration(seconds)
 
 
-def _trainable(record: TrainingRecord) -> str:
-    if record.trainable_parameters is None:
+def _trainable(recipe: Recipe | None) -> str:
+    if recipe is None:
         return NOT_RECORDED
-    if not record.total_parameters:
-        return whole(record.trainable_parameters)
-    share = record.trainable_parameters / record.total_parameters
-    return f"{whole(record.trainable_parameters)} ({share * 100:.3g} %)"
+    share = recipe.trainable_parameters / recipe.total_parameters
+    return f"{integer(recipe.trainable_parameters)} ({share * 100:.3g} %)"

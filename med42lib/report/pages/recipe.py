@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from med42lib.formats.mixture_table import TOTAL_PAPER
-from med42lib.report.formats import setting, whole
+from med42lib.report.formatting import integer, setting
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow
 from med42lib.report.provenance.models import FULL, LORA, Model
 from med42lib.report.provenance.record import Provenance
@@ -27,7 +27,7 @@ _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class RecordedRun:
     """What was recorded of this run; empty or None where it was not.
 
     `train` holds the settings of each method, `adapted_layers` the names in the adapter's own configuration.
@@ -41,14 +41,15 @@ class Ran:
     adapted_layers: frozenset[str]
 
     @classmethod
-    def of(cls, provenance: Provenance) -> Ran:
+    def from_provenance(cls, provenance: Provenance) -> RecordedRun:
         """Take from the provenance what the paper's recipe speaks of."""
+        recipe = provenance.training[FULL].recipe
         return cls(
             train={method: provenance.training[method].settings for method in METHODS},
             pack=provenance.pack_settings,
             decontaminate=provenance.decontaminate_settings,
             num_examples=provenance.packing.num_examples - provenance.packing.num_dropped,
-            num_parameters=provenance.training[FULL].total_parameters,
+            num_parameters=recipe.total_parameters if recipe else None,
             adapted_layers=provenance.training[LORA].adapted_layers,
         )
 
@@ -64,12 +65,12 @@ class SettingComparison:
     departs: bool
 
 
-def are_papers(models: Iterable[Model]) -> bool:
+def has_papers_models(models: Iterable[Model]) -> bool:
     """Say whether the paper's two fine-tunes are among the models: `full` and `lora`, trained as they are called."""
     return {(method, method) for method in METHODS} <= {(model.name, model.method) for model in models}
 
 
-def compare_with_paper(ran: Ran) -> tuple[SettingComparison, ...]:
+def compare_with_paper(ran: RecordedRun) -> tuple[SettingComparison, ...]:
     """Compare every setting, for both methods, in the paper's order."""
     compared = [c for method in METHODS for c in _compared_data(ran, method)]
     compared += [_compared(s, method, ran.decontaminate) for s in DECONTAMINATE_SETTINGS for method in METHODS]
@@ -106,30 +107,30 @@ def _cells(comparison: SettingComparison | None) -> tuple[Cell, Cell]:
     return Cell(comparison.paper), Cell(here, strong=comparison.departs)
 
 
-def _compared_data(ran: Ran, method: str) -> list[SettingComparison]:
-    base = BASE_MODELS.get(ran.num_parameters or 0, f"{whole(ran.num_parameters)} parameters")
+def _compared_data(ran: RecordedRun, method: str) -> list[SettingComparison]:
+    base = BASE_MODELS.get(ran.num_parameters or 0, f"{integer(ran.num_parameters)} parameters")
     known = ran.num_parameters in BASE_MODELS
     return [
-        _judged("Base model", method, "Llama-2 7B, 70B", base if ran.num_parameters else None, equal=known),
-        _exact("Training examples", method, TOTAL_PAPER, ran.num_examples),
+        _comparison("Base model", method, "Llama-2 7B, 70B", base if ran.num_parameters else None, equal=known),
+        _exact_comparison("Training examples", method, TOTAL_PAPER, ran.num_examples),
     ]
 
 
-def _compared_layers(ran: Ran) -> list[SettingComparison]:
+def _compared_layers(ran: RecordedRun) -> list[SettingComparison]:
     names = ", ".join(sorted(name.removesuffix("_proj") for name in ran.adapted_layers))
     equal = ran.adapted_layers == LINEAR_LAYERS
     here = "every linear layer" if equal else names
-    return [_judged("LoRA layers", "lora", "every linear layer", here or None, equal=equal)]
+    return [_comparison("LoRA layers", "lora", "every linear layer", here or None, equal=equal)]
 
 
 def _compared(paper_setting: PaperSetting, method: str, settings: Mapping[str, object]) -> SettingComparison:
     expected = paper_setting.full if method == "full" else paper_setting.lora
     if expected is None:
         return SettingComparison(paper_setting.label, method, "", "", departs=False)
-    return _exact(paper_setting.label, method, expected, _looked_up(settings, paper_setting.path))
+    return _exact_comparison(paper_setting.label, method, expected, _nested_setting(settings, paper_setting.path))
 
 
-def _looked_up(settings: Mapping[str, object], path: str) -> object:
+def _nested_setting(settings: Mapping[str, object], path: str) -> object:
     """Find a nested setting; the string "none" for one that was recorded as null, None for one that was not."""
     value: object = settings
     for name in path.split("."):
@@ -139,10 +140,10 @@ def _looked_up(settings: Mapping[str, object], path: str) -> object:
     return "none" if value is None else value
 
 
-def _exact(label: str, method: str, paper: object, here: object) -> SettingComparison:
-    return _judged(label, method, setting(paper), None if here is None else setting(here), equal=paper == here)
+def _exact_comparison(label: str, method: str, paper: object, here: object) -> SettingComparison:
+    return _comparison(label, method, setting(paper), None if here is None else setting(here), equal=paper == here)
 
 
-def _judged(label: str, method: str, paper: str, here: str | None, *, equal: bool) -> SettingComparison:
+def _comparison(label: str, method: str, paper: str, here: str | None, *, equal: bool) -> SettingComparison:
     departs = here is not None and paper != NOT_STATED and not equal
     return SettingComparison(label, method, paper, here or NOT_RECORDED, departs)

@@ -10,21 +10,21 @@ from markupsafe import Markup
 
 from med42lib.core import markdown
 from med42lib.core.printable import printable
-from med42lib.report import formats
+from med42lib.report import formatting
 from med42lib.report.pages.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
 _FILTERS = {
-    "display_name": formats.display_name,
-    "whole": formats.whole,
-    "percent": formats.percent,
-    "percent_of": formats.percent_of,
+    "display_name": formatting.display_name,
+    "integer": formatting.integer,
+    "percent": formatting.percent,
+    "percent_of": formatting.percent_of,
 }
 
 
 def render_html(view: View) -> str:
     """Write the page: style, figures and text in one file, every value escaped."""
-    return _render(_environment(_seen), "report.html.j2", view)
+    return _render(_environment(_printable_text), "report.html.j2", view)
 
 
 def render_markdown(view: View) -> str:
@@ -32,7 +32,7 @@ def render_markdown(view: View) -> str:
     return _render(_environment(escape_markdown), "report.md.j2", view)
 
 
-def _seen(value: object) -> object:
+def _printable_text(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from med42lib.report.estimates import Estimate
-from med42lib.report.formats import (
+from med42lib.report.formatting import (
     SUBSET_LABELS,
     display_name,
-    limits,
+    integer,
+    interval_limits,
     p_value,
     percent,
     percent_of,
     points,
-    whole,
 )
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.models import Pair
@@ -81,7 +81,7 @@ def leaked_table(results: Results, *, confidence: float) -> Table:
 def source_table(contamination: Contamination, provenance: Provenance) -> Table:
     """Tabulate which training sources the leaked pairs come from."""
     rows = [
-        plain_row(provenance.source_title(share.source), whole(share.num_pairs), whole(share.num_items))
+        plain_row(provenance.source_title(share.source), integer(share.num_pairs), integer(share.num_items))
         for share in contamination.sources
     ]
     return Table(
@@ -123,18 +123,18 @@ def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> Tab
     cells = [Cell(display_name(group.key))]
     for subset in subsets:
         found = [results.accuracies[group.key, model.name, subset] for model in results.models]
-        cells += [Cell(whole(found[0].n)), *(_accuracy_cell(accuracy) for accuracy in found)]
+        cells += [Cell(integer(found[0].n)), *(_accuracy_cell(accuracy) for accuracy in found)]
     return TableRow(tuple(cells), group.is_summary)
 
 
 def _accuracy_cell(accuracy: Accuracy) -> Cell:
     value = accuracy.estimate.value if accuracy.estimate else None
-    return Cell(percent(value), limits(accuracy.estimate))
+    return Cell(percent(value), interval_limits(accuracy.estimate))
 
 
 def _difference_row(results: Results, group: Group, subset: str) -> TableRow:
     found = [results.differences[group.key, first, second, subset] for first, second in results.comparisons]
-    cells = [Cell(display_name(group.key)), Cell(whole(found[0].n))]
+    cells = [Cell(display_name(group.key)), Cell(integer(found[0].n))]
     for difference in found:
         cells += [_points_cell(difference.estimate), _p_cell(difference)]
     return TableRow(tuple(cells), group.is_summary)
@@ -148,14 +148,14 @@ def _p_cell(difference: Difference) -> Cell:
 def _points_cell(estimate: Estimate | None) -> Cell:
     if estimate is None:
         return Cell(points(None))
-    return Cell(points(estimate.value), limits(estimate, signed=True), strong=not estimate.includes_zero)
+    return Cell(points(estimate.value), interval_limits(estimate, signed=True), strong=not estimate.includes_zero)
 
 
 def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[int, int]]) -> TableRow:
     counted = [shares[name] for name in group.benchmarks if name in shares]
     num_items, num_contaminated = (sum(counts) for counts in zip(*counted, strict=True)) if counted else (0, 0)
     share = percent(num_contaminated / num_items if num_items else None)
-    cells = [Cell(display_name(group.key)), Cell(whole(num_items)), Cell(whole(num_contaminated)), Cell(share)]
+    cells = [Cell(display_name(group.key)), Cell(integer(num_items)), Cell(integer(num_contaminated)), Cell(share)]
     any_scored = results.accuracies[group.key, "base", "contaminated"].n > 0
     cells += [_points_cell(results.changes[group.key, m.name] if any_scored else None) for m in results.models]
     return TableRow(tuple(cells), group.is_summary)
@@ -164,5 +164,5 @@ def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[i
 def _threshold_row(row: ThresholdRow, used: float) -> TableRow:
     is_used = abs(row.threshold - used) < 1e-9
     accuracies = list(row.accuracies.values())
-    cells = [Cell(f"{row.threshold:.4g}".ljust(4, "0"), strong=is_used), Cell(whole(row.num_contaminated))]
-    return TableRow((*cells, Cell(whole(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))
+    cells = [Cell(f"{row.threshold:.4g}".ljust(4, "0"), strong=is_used), Cell(integer(row.num_contaminated))]
+    return TableRow((*cells, Cell(integer(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))

@@ -11,10 +11,10 @@ from med42lib.report.config import ReportConfig
 from med42lib.report.pages.figures import NARROW_PIXELS, WIDE_PIXELS, ForestPlot, LossPlot, forest_plot, loss_plot
 from med42lib.report.pages.paper_mixture import paper_mixture_table
 from med42lib.report.pages.provenance_tables import (
-    mixture_table,
     packing_table,
     scoring_table,
     settings_table,
+    source_counts_table,
     stage_table,
     training_table,
     version_table,
@@ -61,7 +61,7 @@ class ShownPair:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the templates read. Tables are numbered in the order in which they stand here."""
+    """Everything that the templates show. Tables are numbered in the order in which they stand here."""
 
     title: str
     confidence: float
@@ -155,7 +155,7 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     if tuned:
         tables["training"] = training_table(tuned, provenance.training)
     if provenance.mixture:
-        tables["mixture"] = mixture_table(provenance)
+        tables["mixture"] = source_counts_table(provenance)
         if (beside := paper_mixture_table(provenance)) is not None:
             tables["table_a1"] = beside
     tables["packing"] = packing_table(provenance.packing)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.mixture_table import read_mixture
-from med42lib.formats.model_folder import MODEL_FOLDER
+from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE, ADAPTER_FOLDER, MODEL_FOLDER
 from med42lib.formats.models import BASE
 from med42lib.formats.packed import INFO_FILE, PackInfo
-from med42lib.report.formats import display_name
+from med42lib.formats.recipe import ADVICE, RECIPE_FILE, Recipe
+from med42lib.formats.scores import SCORES_SUMMARY_FILE
+from med42lib.report.formatting import display_name
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import PACKAGE_SCHEME
 from med42lib.store.lineage import trace
 
 Curve = tuple[tuple[int, float], ...]
-ADAPTER_CONFIG = "peft/adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class TrainingRecord:
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = None
     adapted_layers: frozenset[str] = frozenset()
     losses: Curve = ()
     tokens_per_second: float | None = None
@@ -41,17 +41,7 @@ class TrainingRecord:
     @property
     def method(self) -> str:
         """How it was trained: `full` or `lora`; empty if neither its recipe nor its settings say."""
-        return str(self.recipe.get("method") or self.settings.get("method") or "")
-
-    @property
-    def trainable_parameters(self) -> int | None:
-        """How many parameters were trained."""
-        return self.recipe.get("trainable_parameters")
-
-    @property
-    def total_parameters(self) -> int | None:
-        """How many parameters the model has, an adapter's included."""
-        return self.recipe.get("total_parameters")
+        return self.recipe.method if self.recipe else str(self.settings.get("method") or "")
 
     @property
     def first_loss(self) -> float | None:
@@ -148,7 +138,7 @@ def read_training(source: Source) -> TrainingRecord:
     rates = list(series.get("tokens_per_second", {}).values())
     return TrainingRecord(
         settings=_settings(source),
-        recipe=_read_if_there(source, "recipe.json"),
+        recipe=Recipe.read(source.path(RECIPE_FILE)) if source.has(RECIPE_FILE) else None,
         adapted_layers=_adapted_layers(source),
         losses=tuple(sorted(series.get("loss", {}).items())),
         tokens_per_second=median(rates) if rates else None,
@@ -158,18 +148,15 @@ def read_training(source: Source) -> TrainingRecord:
 
 def _adapted_layers(source: Source) -> frozenset[str]:
     """Read the names of the layers that an adapter's own configuration gives; none if there is no adapter."""
-    layers = _read_if_there(source, ADAPTER_CONFIG).get("target_modules") or ()
-    return frozenset([layers] if isinstance(layers, str) else layers)
-
-
-def _read_if_there(source: Source, name: str) -> dict[str, Any]:
-    return read_json(source.path(name), "run train again") if source.has(name) else {}
+    name = f"{ADAPTER_FOLDER}/{ADAPTER_CONFIG_FILE}"
+    layers = read_json(source.path(name), ADVICE).get("target_modules") if source.has(name) else None
+    return frozenset([layers] if isinstance(layers, str) else layers or ())
 
 
 def _read_scoring(sources: Mapping[str, Source]) -> Mapping[str, Mapping[str, Any]]:
     """Read how each benchmark was scored, and make sure that it was the same for all models."""
     summaries = {
-        model: read_json(source.path("summary.json"), "run evaluate again") for model, source in sources.items()
+        model: read_json(source.path(SCORES_SUMMARY_FILE), "run evaluate again") for model, source in sources.items()
     }
     base = summaries[BASE]
     for model, summary in summaries.items():
@@ -219,12 +206,9 @@ def encoder_name(address: str) -> str:
 
 
 def _read_stages(sources: Mapping[str, Source]) -> tuple[FinishedStage, ...]:
-    """List every stage behind the report, upstream first.
-
-    Manifests alone are read, and those are never cached; so the walk's cache folder stays unused.
-    """
+    """List every stage behind the report, upstream first; manifests alone are read."""
     recorded = [source for source in sources.values() if source.manifest is not None]
-    lineage = trace(*recorded, cache=Path("unused"))
+    lineage = trace(*recorded)
     names = lineage.names({source.address: edge for edge, source in sources.items()})
     manifests = [run[0].manifest for run in lineage.stage_runs()]
     return tuple(

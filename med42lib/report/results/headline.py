@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from med42lib.formats.models import BASE
 from med42lib.report.estimates import Estimate
-from med42lib.report.formats import MISSING, PERCENT, limits_in_prose, percent, percent_of, points, whole
+from med42lib.report.formatting import MISSING, PERCENT, integer, interval_in_prose, percent, percent_of, points
 from med42lib.report.results.table import OVERALL, Results
 
 LEAK_QUESTION = "Did leaked questions inflate the gains?"
@@ -35,12 +35,12 @@ class _Wording:
 
     def change(self, estimate: Estimate) -> str:
         """Write a difference with its interval: "+2.0 points (95 % interval −1.0 to +5.0)"."""
-        interval = f"{percent_of(self.confidence)} interval {limits_in_prose(estimate)}"
+        interval = f"{percent_of(self.confidence)} interval {interval_in_prose(estimate)}"
         return f"{points(estimate.value)} points ({interval})"
 
     def num_questions(self, n: int) -> str:
         """Write how many questions: "205 questions without a close match in the training mixture"."""
-        return f"{whole(n)} questions" + (" without a close match in the training mixture" * (self.subset == "clean"))
+        return f"{integer(n)} questions" + (" without a close match in the training mixture" * (self.subset == "clean"))
 
 
 def make_answers(results: Results, *, confidence: float) -> tuple[Answer, ...]:
@@ -80,7 +80,7 @@ def _compare(results: Results, first: str, second: str, wording: _Wording) -> An
         question=question(results, first, second),
         verdict=verdict_of(estimate),
         figure=points(estimate.value),
-        interval=limits_in_prose(estimate),
+        interval=interval_in_prose(estimate),
         sentence=(
             f"Of {wording.num_questions(difference.n)}, {subjects[0]} answers {shares[0]} right and "
             f"{subjects[1]} {shares[1]}: {wording.change(estimate)}. {judged}"
@@ -96,11 +96,11 @@ def _leaks(results: Results, wording: _Wording) -> Answer:
     num_all = results.accuracies[OVERALL, BASE, "all"].n
     num_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n
     if not num_leaked:
-        nothing = f"None of the {whole(num_all)} scored questions has a close match in the training mixture."
+        nothing = f"None of the {integer(num_all)} scored questions has a close match in the training mixture."
         return Answer(LEAK_QUESTION, "None found", points(0.0), "", nothing)
     counted = (
-        f"{whole(num_leaked)} of {whole(num_all)} scored questions ({percent(num_leaked / num_all)}{PERCENT}) have a "
-        "close match in the training mixture."
+        f"{integer(num_leaked)} of {integer(num_all)} scored questions ({percent(num_leaked / num_all)}{PERCENT}) have "
+        "a close match in the training mixture."
     )
     if wording.subset == "all":
         return Answer(LEAK_QUESTION, "Unknown", MISSING, "", f"{counted} None is left to compare with.")
@@ -108,13 +108,13 @@ def _leaks(results: Results, wording: _Wording) -> Answer:
         return Answer(LEAK_QUESTION, "Not asked", MISSING, "", f"{counted} No model is compared with the base.")
     changes = {model: _known(results.gain_changes[OVERALL, model, BASE]) for model, _ in results.gains}
     first = next(iter(changes.values()))
-    sentences = "; ".join(_changed(results, model, change, wording) for model, change in changes.items())
-    turned = _turned(results)
+    sentences = "; ".join(_gain_change(results, model, change, wording) for model, change in changes.items())
+    turned = _changed_verdicts(results)
     return Answer(
         question=LEAK_QUESTION,
         verdict=_leak_verdict(list(changes.values()), any_turned=bool(turned)),
         figure=points(first.value),
-        interval=limits_in_prose(first),
+        interval=interval_in_prose(first),
         sentence=f"{counted} Without them the gain over the base model changes: {sentences}. {_conclusion(turned)}",
     )
 
@@ -125,12 +125,12 @@ def _leak_verdict(changes: list[Estimate], *, any_turned: bool) -> str:
     return "No, they hid some" if any(change.low > 0 for change in changes) else "Not shown"
 
 
-def _changed(results: Results, model: str, change: Estimate, wording: _Wording) -> str:
+def _gain_change(results: Results, model: str, change: Estimate, wording: _Wording) -> str:
     before, after = (_known(results.differences[OVERALL, model, BASE, s].estimate).value for s in ("all", "clean"))
     return f"{results.model(model).subject}'s from {points(before)} to {points(after)}, by {wording.change(change)}"
 
 
-def _turned(results: Results) -> list[str]:
+def _changed_verdicts(results: Results) -> list[str]:
     """List the questions whose answer would be another one with the leaked questions."""
     return [
         question(results, first, second)

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json_lines
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.scores import ADVICE, Score, read_scores
 
 SUBSETS = ("all", "clean", "contaminated")
-SCORES_FILE = "scores.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +40,6 @@ class Answers:
         if subset == "clean":
             return chosen_N & ~self.contaminated
         return chosen_N & self.contaminated if subset == "contaminated" else chosen_N
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    item_id: str
-    benchmark: str
-    gold: int
-    correct: bool
 
 
 def join_answers(
@@ -80,30 +70,19 @@ def join_answers(
     )
 
 
-def _read_rows(path: Path, items: Mapping[str, BenchmarkItem]) -> Iterator[_Row]:
+def _read_rows(path: Path, items: Mapping[str, BenchmarkItem]) -> Iterator[Score]:
     seen: set[str] = set()
-    for where, values in read_json_lines(path, "run evaluate again"):
-        row = _parsed_row(values, where)
+    for where, row in read_scores(path):
         _check_fits(row, items, where)
         if row.item_id in seen:
-            raise DataError(f"{where}: item {row.item_id!r} occurs twice; run evaluate again")
+            raise DataError(f"{where}: item {row.item_id!r} occurs twice; {ADVICE}")
         seen.add(row.item_id)
         yield row
     if not seen:
         raise DataError(f"{path} holds no scored item; run evaluate again with at least one item")
 
 
-def _parsed_row(values: dict[str, Any], where: str) -> _Row:
-    try:
-        row = _Row(values["item_id"], values["benchmark"], values["gold"], values["correct"])
-    except KeyError as error:
-        raise DataError(f"{where}: not a row of scores, {error} is missing; run evaluate again") from error
-    if not isinstance(row.correct, bool):
-        raise DataError(f"{where}: 'correct' is {row.correct!r}, expected true or false; run evaluate again")
-    return row
-
-
-def _check_fits(row: _Row, items: Mapping[str, BenchmarkItem], where: str) -> None:
+def _check_fits(row: Score, items: Mapping[str, BenchmarkItem], where: str) -> None:
     item = items.get(row.item_id)
     if item is None:
         raise DataError(f"{where}: item {row.item_id!r} is not among the {len(items):,} benchmark items")
@@ -114,7 +93,7 @@ def _check_fits(row: _Row, items: Mapping[str, BenchmarkItem], where: str) -> No
         )
 
 
-def _check_same_items(path: Path, rows: list[_Row], other_path: Path, other_rows: list[_Row]) -> None:
+def _check_same_items(path: Path, rows: list[Score], other_path: Path, other_rows: list[Score]) -> None:
     for number, (row, other) in enumerate(zip(rows, other_rows, strict=False), start=1):
         if row.item_id != other.item_id:
             raise DataError(

@@ -24,7 +24,7 @@ from med42lib.core.errors import (
     StoreError,
     StoreUnavailable,
 )
-from med42lib.store.base import HUB_SCHEME, StoredFile
+from med42lib.store.base import StoredFile
 from med42lib.store.manifest import GIT_PREFIX, MANIFEST_FILE
 from med42lib.store.names import checked_name
 
@@ -37,11 +37,6 @@ _BLOCK_BYTES = 1 << 20
 _ADDRESS = re.compile(r"hub:(datasets/)?(?!datasets/)(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})")
 _NO_ANSWER, _TRY_AGAIN, _SERVER_ERROR = 0, 429, 500
 _REJECTED = (401, 403)
-
-
-def dataset_address(name_and_revision: str) -> str:
-    """Write `owner/name@revision` of a data set as an address."""
-    return f"{HUB_SCHEME}{DATASETS}{name_and_revision}"
 
 
 class HubStore:

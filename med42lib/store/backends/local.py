@@ -14,7 +14,7 @@ from pathlib import Path
 
 from med42lib.core.errors import DataError
 from med42lib.store.base import StoredFile
-from med42lib.store.disk import reading, writing
+from med42lib.store.disk import read_errors, write_errors
 from med42lib.store.names import inside
 
 _BLOCK_BYTES = 1 << 20
@@ -33,7 +33,7 @@ class LocalStore:
 
     def check(self) -> None:
         """Create the folder if need be."""
-        with writing(self._root):
+        with write_errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             if not os.access(self._root, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -41,7 +41,7 @@ class LocalStore:
     def files(self, prefix: str = "") -> dict[str, StoredFile]:
         """List the files below a prefix; symbolic links may lead to other files of the folder only."""
         start = self._path(prefix)
-        with reading(start):
+        with read_errors(start):
             return self._listed(start, prefix)
 
     def _listed(self, start: Path, prefix: str) -> dict[str, StoredFile]:
@@ -76,7 +76,7 @@ class LocalStore:
         """Read a small file; None if there is none."""
         path = self._path(name)
         try:
-            with reading(path):
+            with read_errors(path):
                 return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -84,7 +84,7 @@ class LocalStore:
     def blocks(self, name: str) -> Iterator[bytes]:
         """Read a file in blocks of 1 MiB."""
         path = self._path(name)
-        with reading(path), path.open("rb") as stream:
+        with read_errors(path), path.open("rb") as stream:
             while block := stream.read(_BLOCK_BYTES):
                 yield block
 
@@ -94,7 +94,7 @@ class LocalStore:
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy a file."""
-        with writing(path):
+        with write_errors(path):
             shutil.copyfile(self._path(name), path)
 
     def scratch_root(self) -> Path:
@@ -104,7 +104,7 @@ class LocalStore:
     def put(self, name: str, path: Path) -> None:
         """Move a file into place: by a rename, or from another disk by a copy that is renamed."""
         final = self._path(name)
-        with writing(final):
+        with write_errors(final):
             try:
                 self._moved(path, final)
             except FileNotFoundError:  # somebody removed the folder of an attempt that had lost
@@ -114,7 +114,7 @@ class LocalStore:
         """Write a file beside its place and link it there, which fails where one is."""
         final = self._path(name)
         own = final.with_name(f"{uuid.uuid4().hex}.part")
-        with writing(final):
+        with write_errors(final):
             final.parent.mkdir(parents=True, exist_ok=True)
             try:
                 _write_durably(own, content)
@@ -125,7 +125,7 @@ class LocalStore:
     def delete(self, prefix: str) -> None:
         """Remove a file or folder."""
         path = self._path(prefix)
-        with writing(path):
+        with write_errors(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -23,17 +23,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
+from med42lib.core.environment import num_cores, number_from_environment
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.log import passed_record, tell, writes_json
 from med42lib.core.printable import printable
-from med42lib.core.process import child_environment, die_with_parent, has_accelerator
+from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.redaction import redacted_lines
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
-START_METHOD_VARIABLE = "MED42_START_METHOD"
 _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
     "spawn": multiprocessing.get_context("spawn"),
     "fork": multiprocessing.get_context("fork"),
@@ -77,18 +77,12 @@ def processes_per_node() -> int:
     Raises:
         EnvironmentProblem: If the environment asks for something that is not a whole number above 0.
     """
-    wanted = os.environ.get(PROCESSES_VARIABLE)
-    if wanted is None:
-        return _num_cuda_devices() or CPU_PROCESSES
-    if not wanted.isdecimal() or int(wanted) == 0:
-        raise EnvironmentProblem(f"{PROCESSES_VARIABLE}={wanted!r}: expected a whole number above 0")
-    return int(wanted)
+    return number_from_environment(PROCESSES_VARIABLE) or _num_cuda_devices() or CPU_PROCESSES
 
 
 def threads_per_process(processes: int) -> int:
     """Divide the cores that this process may use; at least 1."""
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, num_cores // processes)
+    return max(1, num_cores() // processes)
 
 
 def start_method() -> str:

@@ -19,14 +19,15 @@ from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.formats.packed import PackedDataset
+from med42lib.formats.recipe import Recipe
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.identity import HashCache
 from med42lib.store.scratch import attempt_folder
-from med42lib.train.batches import count_steps, steps
+from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import count_steps
 from med42lib.train.job import OUTPUT, TrainingJob, reported_errors
-from med42lib.train.recipe import Recipe
 from med42lib.train.schedule import Schedule
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def test_the_papers_mixture_stands_beside_the_papers_numbers() -> None:
 def test_another_mixture_has_the_papers_counts_for_orientation_alone() -> None:
     text = mixture_markdown(demo_rows())
     assert cells(text, "HeadQA (English)") == ["HeadQA (English)", "1,200", "41.38", "the target: 1,200", "2,657"]
-    assert "this mixture is not the paper's" in text
+    assert "This is not the paper's mixture" in text
     assert "Difference" not in text
     assert "How the paper" not in text
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from med42lib.report.pages.recipe import NOT_RECORDED, Ran, SettingComparison, compare_with_paper, recipe_table
+from med42lib.report.pages.recipe import NOT_RECORDED, RecordedRun, SettingComparison, compare_with_paper, recipe_table
 from med42lib.report.provenance.record import read_provenance
 from med42lib.report.results.paper import LINEAR_LAYERS
 
@@ -19,7 +19,7 @@ TRAIN: dict[str, Any] = {
     "precision": "float32",
     "lora": {"rank": 8, "alpha": 16.0, "dropout": 0.0},
 }
-PAPER_RUN = Ran(
+PAPER_RUN = RecordedRun(
     train={
         "full": {**TRAIN, "learning_rate": 5e-5, "epochs": 3},
         "lora": {**TRAIN, "learning_rate": 1e-4, "epochs": 8},
@@ -32,11 +32,11 @@ PAPER_RUN = Ran(
 )
 
 
-def departures(ran: Ran) -> list[tuple[str, str]]:
+def departures(ran: RecordedRun) -> list[tuple[str, str]]:
     return [(c.label, c.method) for c in compare_with_paper(ran) if c.departs]
 
 
-def find(ran: Ran, label: str, method: str) -> SettingComparison:
+def find(ran: RecordedRun, label: str, method: str) -> SettingComparison:
     return next(c for c in compare_with_paper(ran) if (c.label, c.method) == (label, method))
 
 
@@ -81,11 +81,11 @@ def test_training_examples_are_those_that_were_packed_not_all_of_the_mixture(run
     (run.folder / "packed/manifest.json").unlink()
     provenance = read_provenance(run.singles(), run.of("trained"), run.of("scores"))
     assert provenance.num_examples == 1000
-    assert Ran.of(provenance).num_examples == 890
+    assert RecordedRun.from_provenance(provenance).num_examples == 890
 
 
 def test_what_was_not_recorded_cannot_depart() -> None:
-    unknown = Ran({}, {}, {}, None, None, frozenset())
+    unknown = RecordedRun({}, {}, {}, None, None, frozenset())
     assert departures(unknown) == []
     assert {c.here for c in compare_with_paper(unknown)} == {NOT_RECORDED}
 

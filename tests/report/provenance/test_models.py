@@ -1,12 +1,17 @@
 import pytest
 
 from med42lib.core.errors import ConfigError
+from med42lib.formats.recipe import Recipe
 from med42lib.report.provenance.models import Model, make_models, pairs_to_compare
 from med42lib.report.provenance.record import TrainingRecord
 
 
+def recipe(method: str) -> Recipe:
+    return Recipe(method, 150, 120, 180_000, 63_000, 98_304, 2_140_000, 2, 4.0, 0.6)
+
+
 def models(**methods: str) -> tuple[Model, ...]:
-    return make_models((name, TrainingRecord(recipe={"method": method})) for name, method in methods.items())
+    return make_models((name, TrainingRecord(recipe=recipe(method))) for name, method in methods.items())
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,7 @@ def test_a_models_title_comes_from_its_name_and_its_real_method(
 
 
 def test_the_recipe_says_the_method_and_without_one_the_settings() -> None:
-    both = TrainingRecord(settings={"method": "full"}, recipe={"method": "lora"})
+    both = TrainingRecord(settings={"method": "full"}, recipe=recipe("lora"))
     assert make_models([("a", both), ("b", TrainingRecord(settings={"method": "full"}))])[1:] == (
         Model("a", "lora", 1),
         Model("b", "full", 2),

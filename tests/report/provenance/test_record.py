@@ -50,7 +50,8 @@ def test_an_encoder_has_the_name_that_its_address_gives_it(address: str, name: s
 
 def test_training_numbers_come_from_recipe_and_metrics(provenance: Provenance) -> None:
     record = provenance.training["lora"]
-    assert record.trainable_parameters == 98_304
+    assert record.recipe is not None
+    assert record.recipe.trainable_parameters == 98_304
     assert record.tokens_per_second == 3074.5
     assert record.train_seconds == 84.0
     assert record.first_loss == 4.0

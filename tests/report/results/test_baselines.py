@@ -18,7 +18,7 @@ def answers_of(items: list[BenchmarkItem]) -> Answers:
 
 
 def test_pubmedqa_shows_what_always_yes_scores() -> None:
-    # PubMedQA has 276 yes, 169 no, 55 maybe in the official test.
+    # PubMedQA: 276 yes, 169 no, 55 maybe in the official test.
     golds = [0] * 276 + [1] * 169 + [2] * 55
     items = [make_item(f"p/{number}", "pubmedqa", 3, gold) for number, gold in enumerate(golds)]
     answers = answers_of(items)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.formats.records import BenchmarkItem, Origin
+from med42lib.formats.scores import Score
 from med42lib.report.results.scores import Answers, join_answers
 
 ITEMS = {
@@ -18,8 +20,7 @@ Rows = list[dict[str, Any]]
 
 def score_rows() -> Rows:
     return [
-        {"item_id": item.id, "benchmark": item.benchmark, "gold": 1, "prediction": 1, "correct": True}
-        for item in ITEMS.values()
+        asdict(Score(item.id, item.benchmark, 1, 1, True, (-2.0, -1.0), truncated=False)) for item in ITEMS.values()
     ]
 
 
@@ -99,7 +100,7 @@ def not_true_or_false(rows: Rows) -> Rows:
         (repeated, r"full.jsonl:4: item 'm/1' occurs twice"),
         (unknown, r"full.jsonl:3: item 'h/9' is not among the 3 benchmark items"),
         (other_gold, r"full.jsonl:3: item 'h/1' was scored as 'headqa' with answer 0.* say 'headqa' with answer 1"),
-        (incomplete, r"full.jsonl:1: not a row of scores, 'correct' is missing"),
+        (incomplete, r"full.jsonl:1 has no correct; run evaluate again"),
         (not_true_or_false, r"full.jsonl:1: 'correct' is 1.0, expected true or false"),
         (lambda rows: [], r"full.jsonl holds no scored item"),
     ],

@@ -11,7 +11,7 @@ import pytest
 from med42lib.core.errors import AccessError, DataError, EnvironmentProblem, StoreError, StoreUnavailable
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
-from med42lib.store.backends.hub import HubStore, dataset_address
+from med42lib.store.backends.hub import HubStore
 from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 ADDRESS = f"hub:{REPO}@{REVISION}"
@@ -229,10 +229,6 @@ def datasets_hub(hub: Hub) -> Hub:
     """A running hub whose one repository is a data set."""
     hub.kind, hub.files, hub.large = "datasets", ROWS, frozenset({"big.parquet"})
     return hub
-
-
-def test_a_data_sets_address_is_made_of_name_and_revision() -> None:
-    assert dataset_address(f"{REPO}@{REVISION}") == DATASET
 
 
 def test_a_data_set_is_listed_and_described_without_a_download(datasets_hub: Hub, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from med42lib.core.errors import DataError, NoSpaceError, StoreError
 from med42lib.store.address import open_store
 from med42lib.store.backends import local as module
 from med42lib.store.backends.local import LocalStore
-from med42lib.store.disk import writing
+from med42lib.store.disk import write_errors
 from tests.store.outputs import filled
 
 
@@ -165,7 +165,7 @@ def test_what_another_user_keeps_to_himself_is_an_error_that_names_it(tmp_path: 
 
 @pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ENOLCK])
 def test_a_place_that_cannot_be_written_is_named(number: int) -> None:
-    with pytest.raises(StoreError, match=r"cannot write /x: .*; choose a --store"), writing("/x"):
+    with pytest.raises(StoreError, match=r"cannot write /x: .*; choose a --store"), write_errors("/x"):
         raise OSError(number, os.strerror(number))
 
 
@@ -194,12 +194,12 @@ def test_a_store_below_a_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_named_with_what_to_do(number: int) -> None:
-    with pytest.raises(NoSpaceError, match=r"no space left while writing /x; free some space"), writing("/x"):
+    with pytest.raises(NoSpaceError, match=r"no space left while writing /x; free some space"), write_errors("/x"):
         raise OSError(number, os.strerror(number))
 
 
 def test_other_errors_of_the_system_pass_through() -> None:
-    with pytest.raises(ConnectionResetError), writing("/x"):
+    with pytest.raises(ConnectionResetError), write_errors("/x"):
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
 
@@ -214,7 +214,7 @@ def test_a_really_full_file_system_is_named_and_leaves_nothing(tmp_path: Path) -
     try:
         store = open_store(str(mount / "store"))
         store.check()
-        with pytest.raises(NoSpaceError), writing(mount):
+        with pytest.raises(NoSpaceError), write_errors(mount):
             (mount / "big").write_bytes(b"x" * 200_000)
     finally:
         subprocess.run(["umount", str(mount)], check=True)

@@ -47,7 +47,7 @@ def points(difference: float | None) -> str:
     return text if text == "0.0" else ("+" if difference > 0 else "−") + text
 
 
-def limits(estimate: Estimate | None, *, signed: bool = False) -> str:
+def interval_limits(estimate: Estimate | None, *, signed: bool = False) -> str:
     """Write an interval for a table, in percent: "[47.6, 60.7]"; with `signed`, "[+1.2, +3.4]"."""
     if estimate is None:
         return ""
@@ -55,12 +55,12 @@ def limits(estimate: Estimate | None, *, signed: bool = False) -> str:
     return f"[{write(estimate.low)}, {write(estimate.high)}]"
 
 
-def limits_in_prose(estimate: Estimate) -> str:
+def interval_in_prose(estimate: Estimate) -> str:
     """Write an interval of a difference for a sentence: "+1.2 to +3.4"."""
     return f"{points(estimate.low)} to {points(estimate.high)}"
 
 
-def whole(number: float | None) -> str:
+def integer(number: float | None) -> str:
     """Write a whole number with separated thousands: "1,273"."""
     return MISSING if number is None else f"{number:,.0f}"
 

@@ -6,12 +6,16 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json, write_json
+
 RECIPE_FILE = "recipe.json"
+ADVICE = "run train again"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What was trained."""
+    """Method, length and size of a finished training."""
 
     method: str
     num_steps: int
@@ -31,9 +35,22 @@ class Recipe:
 
     def write(self, folder: Path) -> None:
         """Write the recipe into a folder."""
-        (folder / RECIPE_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        write_json(folder / RECIPE_FILE, asdict(self))
 
     @classmethod
     def from_json(cls, content: bytes) -> Recipe:
-        """Read what `write` wrote."""
+        """Read what a training process wrote a moment ago."""
         return cls(**json.loads(content))
+
+    @classmethod
+    def read(cls, path: Path) -> Recipe:
+        """Read the recipe of an output.
+
+        Raises:
+            DataError: If it is broken, or another version wrote it.
+        """
+        values = read_json(path, ADVICE)
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise DataError(f"{path} is not a recipe of this version ({error}); {ADVICE}") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from med42lib.decontaminate.findings import Contamination, find_contamination, summarise, write_contamination
+from med42lib.decontaminate.matches import Matches, find_matches, summarise, write_matches
 from med42lib.decontaminate.questions import Questions, questions_of_examples, questions_of_items
 from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.dataset import row_of
@@ -28,7 +28,7 @@ def items(item: Callable[..., BenchmarkItem]) -> Questions:
 
 
 @pytest.fixture
-def found(examples: Questions, items: Questions) -> Contamination:
+def found(examples: Questions, items: Questions) -> Matches:
     """Item text 0 is like example texts 0 and 2, item text 1 like example text 1; item text 2 is like none."""
     comparison = Comparison(
         pair_train_P=np.array([0, 2, 1]),
@@ -37,35 +37,35 @@ def found(examples: Questions, items: Questions) -> Contamination:
         nearest_train_M=np.array([0, 1, 1]),
         nearest_cosine_M=np.array([0.95, 0.812345678, 0.3]),
     )
-    return find_contamination(examples, items, comparison)
+    return find_matches(examples, items, comparison)
 
 
-def test_a_pair_of_texts_counts_for_every_record_that_has_them(found: Contamination, examples: Questions) -> None:
+def test_a_pair_of_texts_counts_for_every_record_that_has_them(found: Matches, examples: Questions) -> None:
     first, last = examples.ids[0], examples.ids[3]
     about_fever = [(pair.item_id, pair.example_id) for pair in found.pairs if pair.cosine == 0.95]
 
     assert set(about_fever) == {(item, example) for item in ("a/0", "b/1") for example in (first, last)}
 
 
-def test_pairs_are_sorted_by_item_then_similarity_then_example(found: Contamination) -> None:
+def test_pairs_are_sorted_by_item_then_similarity_then_example(found: Matches) -> None:
     order = [(pair.item_id, -pair.cosine, pair.example_id) for pair in found.pairs]
 
     assert len(order) == 7
     assert order == sorted(order)
 
 
-def test_a_pair_carries_both_texts_and_both_origins(found: Contamination) -> None:
+def test_a_pair_carries_both_texts_and_both_origins(found: Matches) -> None:
     pair = found.pairs[-1]
 
     assert (pair.item_id, pair.benchmark, pair.source) == ("b/2", "b", "cards")
     assert (pair.item_text, pair.example_text, pair.cosine) == ("Cough is?", "cough?", 0.8123457)
 
 
-def test_contaminated_items_are_listed_once_with_their_highest_similarity(found: Contamination) -> None:
+def test_contaminated_items_are_listed_once_with_their_highest_similarity(found: Matches) -> None:
     assert list(found.contaminated.items()) == [("a/0", 0.95), ("b/1", 0.95), ("b/2", 0.8123457)]
 
 
-def test_every_item_has_its_nearest_example_in_the_items_order(found: Contamination, examples: Questions) -> None:
+def test_every_item_has_its_nearest_example_in_the_items_order(found: Matches, examples: Questions) -> None:
     assert [(entry.item_id, entry.example_id, entry.cosine) for entry in found.nearest] == [
         ("b/1", examples.ids[0], 0.95),
         ("a/0", examples.ids[0], 0.95),
@@ -74,7 +74,7 @@ def test_every_item_has_its_nearest_example_in_the_items_order(found: Contaminat
     ]
 
 
-def test_the_summary_counts_items_and_pairs(found: Contamination, examples: Questions, items: Questions) -> None:
+def test_the_summary_counts_items_and_pairs(found: Matches, examples: Questions, items: Questions) -> None:
     assert summarise(found, examples, items) == {
         "benchmarks": {"a": {"items": 1, "contaminated": 1}, "b": {"items": 3, "contaminated": 2}},
         "sources": {"cards": 3, "forum": 4},
@@ -85,15 +85,15 @@ def test_sources_and_benchmarks_without_pairs_are_counted_too(examples: Question
     nothing = np.array([], np.intp)
     comparison = Comparison(nothing, nothing, np.array([]), np.zeros(3, np.intp), np.full(3, 0.1))
 
-    found = find_contamination(examples, items, comparison)
+    found = find_matches(examples, items, comparison)
 
     assert found.contaminated == {}
     assert summarise(found, examples, items)["sources"] == {"cards": 0, "forum": 0}
     assert summarise(found, examples, items)["benchmarks"]["a"] == {"items": 1, "contaminated": 0}
 
 
-def test_the_files_hold_what_was_found(found: Contamination, tmp_path: Path) -> None:
-    write_contamination(tmp_path, found, threshold=0.8, summary={"benchmarks": {}})
+def test_the_files_hold_what_was_found(found: Matches, tmp_path: Path) -> None:
+    write_matches(tmp_path, found, threshold=0.8, summary={"benchmarks": {}})
 
     assert json.loads((tmp_path / "contaminated.json").read_text()) == {
         "threshold": 0.8,

@@ -1,6 +1,6 @@
 import pytest
 
-from med42lib.report import formats
+from med42lib.report import formatting
 from med42lib.report.estimates import Estimate
 
 
@@ -17,46 +17,46 @@ from med42lib.report.estimates import Estimate
     ],
 )
 def test_names_are_written_for_people(key: str, name: str) -> None:
-    assert formats.display_name(key) == name
+    assert formatting.display_name(key) == name
 
 
 def test_a_confidence_level_keeps_its_decimals_and_stays_on_one_line() -> None:
-    assert formats.percent_of(0.95) == "95\N{NO-BREAK SPACE}%"
-    assert formats.percent_of(0.995) == "99.5\N{NO-BREAK SPACE}%"
+    assert formatting.percent_of(0.95) == "95\N{NO-BREAK SPACE}%"
+    assert formatting.percent_of(0.995) == "99.5\N{NO-BREAK SPACE}%"
 
 
 def test_shares_and_differences_have_one_decimal() -> None:
-    assert formats.percent(0.5432) == "54.3"
-    assert formats.points(0.0213) == "+2.1"
-    assert formats.points(-0.03) == "−3.0"
-    assert formats.percent(None) == formats.points(None) == "–"
+    assert formatting.percent(0.5432) == "54.3"
+    assert formatting.points(0.0213) == "+2.1"
+    assert formatting.points(-0.03) == "−3.0"
+    assert formatting.percent(None) == formatting.points(None) == "–"
 
 
 @pytest.mark.parametrize("tiny", [0.0, 0.0004, -0.0004])
 def test_what_rounds_to_zero_has_no_sign(tiny: float) -> None:
-    assert formats.points(tiny) == "0.0"
+    assert formatting.points(tiny) == "0.0"
 
 
 def test_limits_are_signed_only_for_differences() -> None:
     estimate = Estimate(0.02, -0.011, 0.034)
-    assert formats.limits(estimate) == "[-1.1, 3.4]"
-    assert formats.limits(estimate, signed=True) == "[−1.1, +3.4]"
-    assert formats.limits_in_prose(estimate) == "−1.1 to +3.4"
-    assert formats.limits(None) == ""
+    assert formatting.interval_limits(estimate) == "[-1.1, 3.4]"
+    assert formatting.interval_limits(estimate, signed=True) == "[−1.1, +3.4]"
+    assert formatting.interval_in_prose(estimate) == "−1.1 to +3.4"
+    assert formatting.interval_limits(None) == ""
 
 
 @pytest.mark.parametrize(
     ("p", "text"), [(0.0004, "< 0.001"), (0.0129, "0.013"), (0.45, "0.45"), (1.0, "1.00"), (None, "–")]
 )
 def test_p_values_keep_the_digits_that_count(p: float | None, text: str) -> None:
-    assert formats.p_value(p) == text
+    assert formatting.p_value(p) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(8.24, "8.2 s"), (185.0, "3 min 05 s"), (7620.0, "2 h 07 min"), (None, "–")]
 )
 def test_durations_use_the_unit_that_fits(seconds: float | None, text: str) -> None:
-    assert formats.duration(seconds) == text
+    assert formatting.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_durations_use_the_unit_that_fits(seconds: float | None, text: str) -> N
     ],
 )
 def test_settings_are_readable(value: object, text: str) -> None:
-    assert formats.setting(value) == text
+    assert formatting.setting(value) == text
 
 
 def test_whole_numbers_have_thousands_separated() -> None:
-    assert formats.whole(1273) == "1,273"
-    assert formats.whole(None) == "–"
+    assert formatting.integer(1273) == "1,273"
+    assert formatting.integer(None) == "–"

@@ -12,8 +12,8 @@ _PANIC = "PanicException"
 
 
 @contextmanager
-def reading(what: object, advice: str, *, use: str = "loaded") -> Iterator[None]:
-    """Blame the file for whatever a library raises over it.
+def library_errors(what: object, advice: str, *, use: str = "loaded") -> Iterator[None]:
+    """Turn whatever a library raises over a file into an error that names the file.
 
     transformers and safetensors meet a forged value at any depth, with any error; tokenizers raises a bare
     `Exception`. Only for calls that do nothing but read that file, or use it as it says itself.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from med42lib.core.json_file import write_json, write_json_lines
 from med42lib.decontaminate.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.contamination import (
@@ -24,8 +24,8 @@ COSINE_DECIMALS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Contamination:
-    """What was found.
+class Matches:
+    """The pairs of items and examples that are too similar, and the nearest example of every item.
 
     `pairs` are sorted by item id, then from the most similar down, then by example id; `nearest` has one entry
     for every item, in the items' order.
@@ -48,12 +48,12 @@ class Contamination:
         return {pair.example_id for pair in self.pairs}
 
 
-def find_contamination(examples: Questions, items: Questions, comparison: Comparison) -> Contamination:
+def find_matches(examples: Questions, items: Questions, comparison: Comparison) -> Matches:
     """Spell out a comparison of texts for every example and item that has one of the texts."""
-    return Contamination(_pairs(examples, items, comparison), _nearest(examples, items, comparison))
+    return Matches(_pairs(examples, items, comparison), _nearest(examples, items, comparison))
 
 
-def summarise(found: Contamination, examples: Questions, items: Questions) -> dict[str, dict[str, object]]:
+def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str, dict[str, object]]:
     """Count items and contaminated items per benchmark, and pairs per source, those without any included."""
     num_items = Counter(items.groups)
     contaminated = found.contaminated
@@ -65,17 +65,17 @@ def summarise(found: Contamination, examples: Questions, items: Questions) -> di
     }
 
 
-def write_contamination(folder: Path, found: Contamination, *, threshold: float, summary: Mapping[str, object]) -> None:
+def write_matches(folder: Path, found: Matches, *, threshold: float, summary: Mapping[str, object]) -> None:
     """Write the four files of the output `contamination`."""
-    _write_json(folder / CONTAMINATED_FILE, {"threshold": threshold, "items": found.contaminated})
-    _write_lines(folder / PAIRS_FILE, map(asdict, found.pairs))
-    _write_lines(folder / NEAREST_FILE, map(asdict, found.nearest))
-    _write_json(folder / SUMMARY_FILE, summary)
+    write_json(folder / CONTAMINATED_FILE, {"threshold": threshold, "items": found.contaminated})
+    write_json_lines(folder / PAIRS_FILE, map(asdict, found.pairs))
+    write_json_lines(folder / NEAREST_FILE, map(asdict, found.nearest))
+    write_json(folder / SUMMARY_FILE, summary)
 
 
 def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> list[Pair]:
-    example_rows = examples.records_asking(comparison.pair_train_P.tolist())
-    item_rows = items.records_asking(comparison.pair_item_P.tolist())
+    example_rows = examples.records_by_text(comparison.pair_train_P.tolist())
+    item_rows = items.records_by_text(comparison.pair_item_P.tolist())
     columns = (comparison.pair_train_P, comparison.pair_item_P, comparison.pair_cosine_P)
     pairs = [
         Pair(
@@ -96,22 +96,13 @@ def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> lis
 
 def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> list[NearestExample]:
     text_rows, cosines = comparison.nearest_train_M.tolist(), comparison.nearest_cosine_M.tolist()
-    askers = examples.records_asking(text_rows)
+    records = examples.records_by_text(text_rows)
     return [
         NearestExample(
             item_id=items.ids[item],
             benchmark=items.groups[item],
-            example_id=examples.ids[askers[text_rows[text]][0]],
+            example_id=examples.ids[records[text_rows[text]][0]],
             cosine=round(cosines[text], COSINE_DECIMALS),
         )
         for item, text in enumerate(items.text_rows)
     ]
-
-
-def _write_json(path: Path, values: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    with path.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

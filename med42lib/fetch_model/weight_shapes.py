@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.core.errors import DataError
-from med42lib.core.foreign import reading
+from med42lib.core.library_errors import library_errors
 from med42lib.core.log import log
 from med42lib.fetch_model.files import ADVICE
 from med42lib.formats.model_config import CONFIG_FILE
@@ -40,7 +40,7 @@ class Tensor:
         return prod(self.shape)
 
 
-def check_skeleton(folder: Path, description: Any, tensors: Mapping[str, Tensor]) -> None:
+def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, Tensor]) -> None:
     """Make sure that a folder's weights are those of the model that its config.json describes.
 
     Args:
@@ -56,7 +56,7 @@ def check_skeleton(folder: Path, description: Any, tensors: Mapping[str, Tensor]
     path = folder / CONFIG_FILE
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    with reading(path, ADVICE), bounded_by(len(tensors), path):
+    with library_errors(path, ADVICE), module_limit(len(tensors), path):
         model = _build(description)
         _check_buffers(path, model, _num_parameters(tensors.values()))
         report = _load_shapes(model, tensors)
@@ -77,7 +77,7 @@ def check_skeleton(folder: Path, description: Any, tensors: Mapping[str, Tensor]
 
 
 def _check_unused(path: Path, name: str, unused: list[str], tensors: Mapping[str, Tensor]) -> None:
-    """Tell of weights that the model has no place for, such as those of a part that sees pictures."""
+    """Warn of weights that the model has no place for, such as a vision tower's; refuse a folder of mostly such."""
     if not unused:
         return
     problem = f"the {name} that {path} describes has no place for {len(unused)} tensors, such as {unused[0]}"
@@ -93,7 +93,7 @@ def _num_parameters(tensors: Iterable[Tensor]) -> int:
 
 
 @contextmanager
-def bounded_by(num_tensors: int, where: Path) -> Iterator[None]:
+def module_limit(num_tensors: int, where: Path) -> Iterator[None]:
     """Stop the building of a model that has far more parts than its file has tensors.
 
     Raises:

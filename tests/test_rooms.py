@@ -1,0 +1,29 @@
+import ast
+import re
+from configparser import ConfigParser
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+LIBRARY = REPOSITORY / "med42lib"
+ROOMS = sorted(path.parent.name for path in LIBRARY.glob("*/__init__.py"))
+
+
+def linted(option: str, pattern: str) -> list[str]:
+    """What a pattern finds in an option of the contracts of doors in `.importlinter`."""
+    config = ConfigParser()
+    config.read(REPOSITORY / ".importlinter")
+    contracts = [config[section] for section in config.sections() if section.startswith("importlinter:contract:doors-")]
+    return [match for contract in contracts for match in re.findall(pattern, contract.get(option, ""), re.MULTILINE)]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_rooms_docstring_names_the_doors_that_the_linter_allows(room: str) -> None:
+    docstring = ast.get_docstring(ast.parse((LIBRARY / room / "__init__.py").read_text())) or ""
+    every_module = "Every module is a door." in docstring
+    assert (room in linted("protected_modules", r"^med42lib\.(\w+)\.\*\*$")) != every_module
+    _, _, doors = docstring.partition("Doors, the modules that other rooms may import:")
+    named = re.findall(r"^    ([\w.]+)  ", doors, re.MULTILINE)
+    assert bool(named) != every_module or room == "demo"
+    assert sorted(named) == sorted(linted("ignore_imports", rf"^\*\* -> med42lib\.{room}\.([\w.]+)$"))
