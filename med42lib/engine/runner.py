@@ -147,6 +147,8 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
     if unwritten:
         raise AssertionError(f"{stage.name} returned without writing {', '.join(unwritten)}")
     sealed = _publish(call, context.upload, targets, seconds, hashes)
+    if stage.contexts:
+        context.checkpoints.remove()
     log(stage.name).info("finished in %.1f s: %s", seconds, sealed.address)
     return sealed
 

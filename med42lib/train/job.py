@@ -28,11 +28,18 @@ from med42lib.core.errors import (
     full_disk,
 )
 from med42lib.store.address import join_address, open_store
+from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
 from med42lib.store.publish import Upload
 from med42lib.train.config import TrainConfig
 
 OUTPUT = "trained"
+NUM_PROCESSES = "num_processes"
+"""In a checkpoint's state: how many processes its parts are of."""
+
+STOPPED = "stopped"
+"""`Failure.kind` of a training that was asked to stop."""
+
 _FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
 _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind for kind in (DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError)
@@ -67,6 +74,11 @@ class TrainingJob:
     def upload(self) -> Upload:
         """The attempt that the job's files belong to."""
         return Upload(open_store(self.store), self.prefix, self.attempt)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where the state of the unfinished training is kept."""
+        return Checkpoints(open_store(self.store), self.prefix, self.attempt)
 
     def write(self) -> None:
         """Write the job to its address."""

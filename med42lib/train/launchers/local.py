@@ -15,8 +15,10 @@ import importlib.util
 import multiprocessing
 import os
 import pkgutil
+import select
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
@@ -24,11 +26,13 @@ from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.log import log
 from med42lib.core.printable import printable
 from med42lib.core.process import child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.redaction import redacted_lines
-from med42lib.train.job import Failure, TrainingJob
+from med42lib.core.stop_signal import StopSignal
+from med42lib.train.job import STOPPED, Failure, TrainingJob
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
@@ -40,6 +44,8 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
 CPU_PROCESSES = 2
 _NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
+_SECONDS_TO_SAVE = 30.0  # as long as torchrun waits, and as Kubernetes gives a pod
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class LocalLauncher:
@@ -49,7 +55,7 @@ class LocalLauncher:
         self.num_processes = processes_per_node()
         self._worker, self._start_method = worker, start_method()
 
-    def run(self, job: TrainingJob) -> None:
+    def run(self, job: TrainingJob, stopping: StopSignal) -> None:
         """Run a job to its end; errors as `Launcher.run` says."""
         context = _CONTEXTS[self._start_method]
         reading, writing = context.Pipe(duplex=False)
@@ -59,14 +65,22 @@ class LocalLauncher:
         )
         process.start()
         writing.close()
+        grace = _Grace(process, stopping)
         try:
-            tail = _pass_on(reading)
+            with stopping:
+                tail = _pass_on(reading, grace)
+            if grace.is_over():
+                process.kill()
             process.join()
         finally:
             _end(process)
             reading.close()
         if process.exitcode != 0:
-            raise _failure(job.address, process.exitcode, tail).to_error(tail)
+            failure = _failure(job.address, process.exitcode, tail)
+            if failure.kind == STOPPED or stopping.is_set():
+                log("train").warning("%s", failure.message)
+                raise SystemExit(stopping.exit_code)
+            raise failure.to_error(tail)
 
 
 def processes_per_node() -> int:
@@ -102,13 +116,14 @@ def start_method() -> str:
 
 
 def _run_agent(job_address: str, worker: str, environment: Mapping[str, str], output: Connection, forks: bool) -> None:
-    """Run torchrun's agent in this process, and leave with exit code 1 if a training process failed."""
+    """Run torchrun's agent in this process, and leave with its exit code."""
     os.environ.update(environment)
     die_with_parent()
+    # Ctrl-C goes to all processes of a terminal. The stage hands it on, and a second signal would end torchrun at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect(output)
     os.environ.update(child_environment())
-    if not run_node(job_address, worker=worker, fork=_in_fork(worker) if forks else None):
-        sys.exit(1)
+    sys.exit(run_node(job_address, worker=worker, fork=_in_fork(worker) if forks else None))
 
 
 def _in_fork(worker: str) -> Callable[[str], None]:
@@ -158,15 +173,31 @@ def _num_cuda_devices() -> int:
 def _environment(processes: int) -> dict[str, str]:
     threads = str(threads_per_process(processes))
     environment = {"OMP_NUM_THREADS": threads, **child_environment(), **one_machine(processes)}
+    environment["PET_SIGNALS_TO_HANDLE"] = "SIGTERM"
     if sys.stderr.isatty():
         environment[TERMINAL_VARIABLE] = "1"
     return environment
 
 
-def _pass_on(stream: Connection) -> str:
+class _Grace:
+    """Hands a request to stop on to torchrun, once, and gives its processes time to save."""
+
+    def __init__(self, process: BaseProcess, stopping: StopSignal) -> None:
+        self._process, self._stopping = process, stopping
+        self._ends: float | None = None
+
+    def is_over(self) -> bool:
+        """Say whether that time is over; call it often."""
+        if self._stopping.is_set() and self._ends is None:
+            self._process.terminate()
+            self._ends = time.monotonic() + _SECONDS_TO_SAVE
+        return self._ends is not None and time.monotonic() > self._ends
+
+
+def _pass_on(stream: Connection, grace: _Grace) -> str:
     """Copy a process's output to standard error as it comes, without secrets; returns its last lines."""
     tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
-    for lines in redacted_lines(_decoded(stream)):
+    for lines in redacted_lines(_decoded(stream, grace)):
         text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -176,11 +207,14 @@ def _pass_on(stream: Connection) -> str:
     return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
 
 
-def _decoded(stream: Connection) -> Iterator[str]:
+def _decoded(stream: Connection, grace: _Grace) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    while block := os.read(stream.fileno(), 1 << 16):
-        yield decoder.decode(block)
-    yield decoder.decode(b"", final=True)
+    while not grace.is_over():
+        if select.select([stream], [], [], _SECONDS_BETWEEN_LOOKS)[0]:
+            block = os.read(stream.fileno(), 1 << 16)
+            yield decoder.decode(block, final=not block)
+            if not block:
+                break
 
 
 def _end(process: BaseProcess) -> None:
