@@ -175,6 +175,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         target.metric("trainable_parameters", recipe.trainable_parameters)
         target.metric("total_parameters", recipe.total_parameters)
         target.metric("train_seconds", before.seconds + time.monotonic() - started)
+        target.metrics.close()
         _put(job, target)
 
 
