@@ -50,4 +50,4 @@ class StopSignal:
             signal.signal(number, handler)  # type: ignore[arg-type]  # as it was
 
     def _set(self, number: int, _frame: FrameType | None) -> None:
-        self._received = number
+        self._received = self._received or number

@@ -123,7 +123,7 @@ class _Feeder:
             lines = [line for line in stream if line.endswith(b"\n")]
         try:
             self._sink.write([MetricPoint.from_json(line) for line in lines])
-        except Exception as error:  # noqa: BLE001 (whatever a tracking library raises: no work ends for want of watchers)
+        except Exception as error:  # noqa: BLE001 (a library's; no work ends for want of watchers)
             if not self._has_failed:
                 log("metrics").warning("%s takes no metrics for now (%s); work goes on", _name(self._sink), error)
             self._has_failed = True

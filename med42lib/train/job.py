@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from med42lib.core.errors import (
     DataError,
@@ -27,6 +28,8 @@ from med42lib.core.errors import (
     TrainingProcessError,
     full_disk,
 )
+from med42lib.core.log import log
+from med42lib.core.stop_signal import StopSignal
 from med42lib.store.address import join_address, open_store
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
@@ -160,6 +163,22 @@ class Failure:
         """Read the failure; None if none was written."""
         content = open_store(job_address).read(_FAILURE_FILE)
         return None if content is None else cls(**json.loads(content))
+
+    def end(self, output_tail: str, stopping: StopSignal) -> NoReturn:
+        """End the stage for this reason.
+
+        Args:
+            output_tail: Last lines of the processes' output, shown if the error is none of ours.
+            stopping: Whether this process was asked to stop; if so, that is why the others ended.
+
+        Raises:
+            SystemExit: If training was asked to stop, here or on another node.
+            Med42Error: Otherwise.
+        """
+        if self.kind == STOPPED or stopping.is_set():
+            log("train").warning("%s", self.message)
+            raise SystemExit(stopping.exit_code)
+        raise self.to_error(output_tail)
 
     def to_error(self, output_tail: str) -> Med42Error:
         """Give the error to raise in the stage.

@@ -26,13 +26,12 @@ from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
-from med42lib.core.log import log
 from med42lib.core.printable import printable
 from med42lib.core.process import child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.redaction import redacted_lines
 from med42lib.core.stop_signal import StopSignal
-from med42lib.train.job import STOPPED, Failure, TrainingJob
+from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
@@ -76,11 +75,7 @@ class LocalLauncher:
             _end(process)
             reading.close()
         if process.exitcode != 0:
-            failure = _failure(job.address, process.exitcode, tail)
-            if failure.kind == STOPPED or stopping.is_set():
-                log("train").warning("%s", failure.message)
-                raise SystemExit(stopping.exit_code)
-            raise failure.to_error(tail)
+            _failure(job.address, process.exitcode, tail).end(tail, stopping)
 
 
 def processes_per_node() -> int:

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _TOTALS = "totals"
 _PART_OF = re.compile(r"zero_pp_rank_(\d+)_")  # DeepSpeed's files that one process alone reads
-_FOLDER = "state"
+_FOLDER, _FETCHED = "state", "fetched"
 
 
 class Checkpointing:
@@ -76,12 +76,14 @@ class Checkpointing:
             folder = self._fetched(checkpoint)
             if all(self._gather(folder is not None)) and folder is not None:
                 self._load(folder)
-                self._say("goes on after step %d, from %s", checkpoint.step, checkpoint.address)
+                shutil.rmtree(self._scratch / _FETCHED, ignore_errors=True)
+                if self._rank == 0:
+                    log("train").info("goes on after step %d, from %s", checkpoint.step, checkpoint.address)
                 return Totals(**checkpoint.state[_TOTALS])
         return Totals()
 
     def save(self, totals: Totals) -> bool:
-        """Save the state after a step. If the store takes it from no process, that is told, and training can go on."""
+        """Save the state after a step; False if the store does not take it from all, which is told and ends nothing."""
         started = time.monotonic()
         folder = self._scratch / "saved" / _FOLDER
         self._engine.save_checkpoint(str(folder.parent), tag=_FOLDER, save_latest=False, exclude_frozen_parameters=True)
@@ -96,10 +98,10 @@ class Checkpointing:
         [problems, *_] = self._gather(problems)
         self._saved_at = time.monotonic()
         seconds = self._saved_at - started
-        if problems:
-            self._say("could not save a checkpoint after step %d: %s", totals.num_steps, problems[0])
-        else:
-            self._say("saved a checkpoint after step %d in %.1f s", totals.num_steps, seconds)
+        if problems and self._rank == 0:
+            log("train").warning("could not save a checkpoint after step %d: %s", totals.num_steps, problems[0])
+        elif self._rank == 0:
+            log("train").info("saved a checkpoint after step %d in %.1f s", totals.num_steps, seconds)
         return not problems
 
     def _put(self, step: int, folder: Path) -> list[FileEntry] | str:
@@ -120,7 +122,7 @@ class Checkpointing:
 
     def _fetched(self, checkpoint: Checkpoint) -> Path | None:
         """Give the folder with what this process needs of a checkpoint; None if something there is damaged."""
-        source = checkpoint.source(self._scratch / "fetched" / f"{checkpoint.step}")
+        source = checkpoint.source(self._scratch / _FETCHED / f"{checkpoint.step}")
         paths = []
         try:
             for name in source.sizes():
@@ -144,10 +146,6 @@ class Checkpointing:
         found = [mine] * distributed.get_world_size()
         distributed.all_gather_object(found, mine, group=self._group)
         return found
-
-    def _say(self, text: str, *values: object) -> None:
-        if self._rank == 0:
-            log("train").info(text, *values)
 
 
 @contextmanager
