@@ -155,6 +155,6 @@ def _numbers_alone() -> Iterator[None]:
     from deepspeed.runtime.zero.config import ZeroStageEnum
     from deepspeed.utils.tensor_fragment import fragment_address
 
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # DeepSpeed's own calls ask for everything
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # as DeepSpeed asks for all; it may stay
     with torch.serialization.safe_globals([DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address]):
         yield
