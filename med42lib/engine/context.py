@@ -6,11 +6,13 @@ of an output: the same work under another attempt is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from med42lib.core.stop_signal import StopSignal
 from med42lib.store.address import open_store
 from med42lib.store.cache import StageCache
+from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.publish import Upload
 
 
@@ -19,13 +21,21 @@ class StageContext:
     """One call of a stage.
 
     `upload` is the attempt: other processes, on this machine or another, put files of its outputs with it, and
-    `Target.received` takes them into account. `cache` keeps work between runs.
+    `Target.received` takes them into account. `cache` keeps work between runs. `checkpoints` keep what is not finished,
+    also for other attempts at this key; the runner removes them when the output is sealed. `stopping` tells a stage
+    that looks at it to save and leave.
     """
 
     key: str
     store: str
     upload: Upload
     cache: StageCache
+    stopping: StopSignal = field(default_factory=StopSignal)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where unfinished work of this key is kept."""
+        return Checkpoints(open_store(self.store), self.upload.prefix, self.upload.attempt)
 
     @classmethod
     def in_folder(cls, folder: Path, stage: str, *, key: str = "key") -> StageContext:

@@ -159,6 +159,8 @@ def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:
     if unwritten:
         raise AssertionError(f"{stage.name} returned without writing {', '.join(unwritten)}")
     sealed = _publish(call, upload, targets, seconds, hashes)
+    if stage.contexts:
+        context.checkpoints.remove()
     log(stage.name).info("finished in %.1f s: %s", seconds, sealed.address)
     return sealed
 

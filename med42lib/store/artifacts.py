@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from med42lib.store.manifest import (
     files_digest,
     has_content,
 )
+from med42lib.store.metrics import Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
 
 
@@ -250,8 +250,9 @@ Sources = Mapping[str, Source]
 class Target:
     """What a stage writes: a folder that is published, whole, when the stage returns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sinks: Sequence[MetricSink] = ()) -> None:
         self.folder = folder
+        self.metrics = Metrics(folder / METRICS_FILE, sinks)
         self.rows: int | None = None
         self.notes = {METRICS_FILE}
         self.elsewhere: tuple[FileEntry, ...] = ()
@@ -283,9 +284,7 @@ class Target:
 
     def metric(self, key: str, value: float, *, step: int = 0) -> None:
         """Record a number for MLflow and the report; kept in the store, replayed to MLflow by `register`."""
-        line = json.dumps({"key": key, "value": float(value), "step": step, "timestamp_ms": int(time.time() * 1000)})
-        with self.path(METRICS_FILE, note=True).open("a", encoding="utf-8") as stream:
-            stream.write(line + "\n")
+        self.metrics.log(key, value, step=step)
 
     @property
     def written(self) -> bool:

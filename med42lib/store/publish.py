@@ -117,7 +117,7 @@ class Upload:
         try:
             self._store.put(f"{self.prefix}/{self.attempt}/{name}", path)
         except NoSpaceError:
-            _try_to_delete(self._store, f"{self.prefix}/{self.attempt}")
+            tidy(self._store, f"{self.prefix}/{self.attempt}")
             raise
 
     def put_files(self, output: str, folder: Path, entries: Sequence[FileEntry]) -> None:
@@ -147,7 +147,7 @@ class Upload:
             sealed = found.sealed(self._store, names)
             if sealed is not None:
                 if sealed.attempt != self.attempt:
-                    _try_to_delete(self._store, f"{self.prefix}/{self.attempt}")
+                    tidy(self._store, f"{self.prefix}/{self.attempt}")
                 return sealed
             self._store.put_once(f"{self.prefix}/sealed-{found.last_seal + 1}.json", content)
         raise StoreError(
@@ -179,10 +179,10 @@ def _remove_abandoned(store: Store, found: _Found) -> None:
     for beside, modified in youngest.items():
         is_other = beside not in found.attempts and not _SEAL.fullmatch(beside)
         if is_other and time.time() - modified > SECONDS_UNTIL_ABANDONED:
-            _try_to_delete(store, f"{found.prefix}/{beside}")
+            tidy(store, f"{found.prefix}/{beside}")
 
 
-def _try_to_delete(store: Store, name: str) -> None:
+def tidy(store: Store, name: str) -> None:
     """Remove what nobody reads. It may not be ours to remove, which is no reason to lose a finished output."""
     try:
         store.delete(name)

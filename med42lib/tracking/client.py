@@ -3,8 +3,8 @@
 Everything is found by its tags before it is made, so that doing it again adds nothing, and what an interrupted
 attempt left is completed.
 
-A SQLite file has one process at a time (`tracking.sqlite_lock`). A server has many, and nothing but names is unique
-there, so two processes may make the same run at the same moment. Which of the two counts is agreed in the store
+A SQLite file has one process at a time (`tracking.address.sqlite_lock`). A server has many, and nothing but names is
+unique there, so two processes may make the same run at the same moment. Which of the two counts is agreed in the store
 (`store.agreement`), and who made the other deletes it.
 """
 

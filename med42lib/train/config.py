@@ -84,5 +84,9 @@ class TrainConfig(StageConfig):
     zero_stage: Literal[1, 2, 3] = 3
     """DeepSpeed ZeRO: what is split between processes; 1 optimiser states, 2 gradients too, 3 weights too."""
 
+    checkpoint_minutes: Annotated[float, SPEED_ONLY] = Field(default=30, ge=0)
+    """Minutes between two checkpoints, from which a killed training goes on; 0 saves after every step. Least time is
+    lost with the square root of 2 * (minutes that saving takes) * (minutes between two failures): Young (1974)."""
+
     gradient_checkpointing: Annotated[bool, SPEED_ONLY] = False
     """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower."""

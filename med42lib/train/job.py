@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from med42lib.core.errors import (
     DataError,
@@ -27,12 +28,21 @@ from med42lib.core.errors import (
     TrainingProcessError,
     full_disk,
 )
+from med42lib.core.log import log
+from med42lib.core.stop_signal import StopSignal
 from med42lib.store.address import join_address, open_store
+from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
 from med42lib.store.publish import Upload
 from med42lib.train.config import TrainConfig
 
 OUTPUT = "trained"
+NUM_PROCESSES = "num_processes"
+"""In a checkpoint's state: how many processes its parts are of."""
+
+STOPPED = "stopped"
+"""`Failure.kind` of a training that was asked to stop."""
+
 _FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
 _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind for kind in (DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError)
@@ -73,6 +83,11 @@ class TrainingJob:
         """What log lines of the job's processes say of their place, on whichever machine."""
         stage, _, key = self.prefix.partition("/")
         return {"stage": stage, "key": key, "attempt": self.attempt}
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Where the state of the unfinished training is kept."""
+        return Checkpoints(open_store(self.store), self.prefix, self.attempt)
 
     def write(self) -> None:
         """Write the job to its address."""
@@ -154,6 +169,22 @@ class Failure:
         """Read the failure; None if none was written."""
         content = open_store(job_address).read(_FAILURE_FILE)
         return None if content is None else cls(**json.loads(content))
+
+    def end(self, output_tail: str, stopping: StopSignal) -> NoReturn:
+        """End the stage for this reason.
+
+        Args:
+            output_tail: Last lines of the processes' output, shown if the error is none of ours.
+            stopping: Whether this process was asked to stop; if so, that is why the others ended.
+
+        Raises:
+            SystemExit: If training was asked to stop, here or on another node.
+            Med42Error: Otherwise.
+        """
+        if self.kind == STOPPED or stopping.is_set():
+            log("train").warning("%s", self.message)
+            raise SystemExit(stopping.exit_code)
+        raise self.to_error(output_tail)
 
     def to_error(self, output_tail: str) -> Med42Error:
         """Give the error to raise in the stage.

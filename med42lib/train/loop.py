@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +43,14 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is wanted after a step: that the state be saved, or that training stop."""
+
+    save: bool
+    stop: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
     """Loss, gradient norm, tokens and time of one optimiser step, over all processes."""
 
@@ -52,6 +62,35 @@ class StepResult:
     num_tokens: int
     num_response_tokens: int
     seconds: float
+    wishes: Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What all steps so far did; kept in a checkpoint, so that it counts those of a killed attempt too."""
+
+    num_steps: int = 0
+    num_tokens: int = 0
+    num_response_tokens: int = 0
+    first_loss: float = math.nan
+    last_loss: float = math.nan
+    seconds: float = 0.0
+
+    def after(self, step: StepResult) -> Totals:
+        """Add one step."""
+        return Totals(
+            self.num_steps + 1,
+            self.num_tokens + step.num_tokens,
+            self.num_response_tokens + step.num_response_tokens,
+            self.first_loss if self.num_steps else step.loss,
+            step.loss,
+            self.seconds + step.seconds,
+        )
+
+
+def no_wishes() -> Wishes:
+    """Want nothing but to train."""
+    return Wishes(save=False, stop=False)
 
 
 def train_steps(
@@ -60,17 +99,31 @@ def train_steps(
     steps: Iterable[NDArray[np.int64]],
     schedule: Schedule,
     config: TrainConfig,
+    *,
+    first: int = 0,
+    wishes: Callable[[], Wishes] = no_wishes,
 ) -> Iterator[StepResult]:
     """Train, yielding after every optimiser step.
 
     The loss is the mean over all response tokens of the step, wherever they fell: so the result does not depend,
     but for rounding, on the number of processes or on which chunks met in a forward pass.
+    All that is drawn in a step depends on the seed, the step and the process: so training can begin at any step.
+
+    Args:
+        engine: The model and its optimiser, as they are before step `first`.
+        data: The chunks.
+        steps: The chunks of each step, from step 0.
+        schedule: The learning rate of each step.
+        config: How to train.
+        first: The step to begin at, counted from 0.
+        wishes: Asked during each step what this process wants; a step's result says what any process does.
 
     Raises:
         DivergedError: If loss or gradient is no longer a finite number; raised on every process.
     """
-    for number, step in enumerate(steps):
+    for number, step in islice(enumerate(steps), first, None):
         started = time.monotonic()
+        torch.manual_seed(draw_seed(config.seed, number, distributed.get_rank()))
         rate = schedule.rate(number)
         for group in engine.optimizer.param_groups:
             group["lr"] = rate
@@ -81,14 +134,19 @@ def train_steps(
             micro_batch_size=config.micro_batch_size,
         )
         batches = [make_batch(data, row.tolist(), engine.device) for row in mine]
-        loss, num_tokens, num_responses = _update(engine, batches)
+        loss, num_tokens, num_responses, wanted = _update(engine, batches, wishes)
         norm = float(engine.get_global_grad_norm() or 0.0)
         _check_finite(number, loss, norm, rate, config)
-        yield StepResult(loss, rate, norm, num_tokens, num_responses, time.monotonic() - started)
+        yield StepResult(loss, rate, norm, num_tokens, num_responses, time.monotonic() - started, wanted)
 
 
-def _update(engine: Engine, batches: list[ChunkBatch]) -> tuple[float, int, int]:
-    """Make one optimiser step; returns its loss, and its tokens and response tokens over all processes."""
+def draw_seed(seed: int, step: int, process: int) -> int:
+    """Give the seed of what one process draws in one step, such as dropout."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{step}/{process}".encode(), digest_size=7).digest())
+
+
+def _update(engine: Engine, batches: list[ChunkBatch], wishes: Callable[[], Wishes]) -> tuple[float, int, int, Wishes]:
+    """Make one optimiser step; returns its loss, tokens, response tokens and wishes, over all processes."""
     counts = torch.tensor([[batch.num_tokens, batch.num_response_tokens] for batch in batches])
     num_tokens, num_responses = _sum_over_processes(counts.sum(dim=0).to(engine.device)).tolist()
     num_terms = max(num_responses, 1)
@@ -100,7 +158,12 @@ def _update(engine: Engine, batches: list[ChunkBatch]) -> tuple[float, int, int]
         engine.backward(loss * weight, scale_wrt_gas=False)
         engine.step()
         losses.append(loss.detach())
-    return float(_sum_over_processes(torch.stack(losses).sum().double())) / num_terms, num_tokens, num_responses
+    mine = wishes()
+    # One exchange for all three, so that agreeing costs no step anything.
+    wanted = torch.tensor([mine.save, mine.stop], dtype=torch.float64, device=engine.device)
+    sums = _sum_over_processes(torch.cat([torch.stack(losses).sum().double()[None], wanted]))
+    loss, save, stop = sums.tolist()
+    return loss / num_terms, num_tokens, num_responses, Wishes(save=save > 0, stop=stop > 0)
 
 
 def _sum_over_processes(tensor: Tensor) -> Tensor:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from med42lib.core.errors import ConfigError
+from med42lib.core.errors import ConfigError, EnvironmentProblem
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
+from med42lib.store.checkpoints import Checkpoints
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps, fit_problems
-from med42lib.train.job import TrainingJob
+from med42lib.train.job import NUM_PROCESSES, TrainingJob
 from med42lib.train.launchers import open_launcher
 
 
@@ -24,16 +25,20 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         model: Output of `fetch_model`.
         trained: Gets a whole model (`model/`, loadable by mlflow) or an adapter (`peft/`), `recipe.json`, and the
             metrics loss, learning_rate, grad_norm and tokens_per_second of every step.
-        context: The attempt, which the training processes put those files into.
+        context: The attempt, which the training processes put those files into, and the checkpoints, from which they
+            go on where a killed attempt was. Asked to stop, they save one more and end.
 
     Raises:
         ConfigError: If the settings do not fit the data or the number of processes.
-        EnvironmentProblem: If this machine lacks what the settings ask for.
+        EnvironmentProblem: If this machine lacks what the settings ask for, or a checkpoint is not of as many
+            processes.
         DivergedError: If the loss is no longer a number.
         TrainingProcessError: If a training process died.
         NoSpaceError: If the disk is full.
+        SystemExit: If training was asked to stop.
     """
     launcher = open_launcher()
+    check_processes(context.checkpoints, launcher.num_processes)
     info = PackInfo.read(packed.path(INFO_FILE).parent)
     check_fit(config, info.num_chunks, launcher.num_processes)
     log("train").info(
@@ -54,7 +59,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         attempt=context.upload.attempt,
     )
     job.write()
-    launcher.run(job)
+    launcher.run(job, context.stopping)
     trained.received(job.read_files())
     _summarise(trained, Recipe.from_json(job.read_output(RECIPE_FILE)))
 
@@ -68,6 +73,21 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
     problems = list(fit_problems(config, processes=processes, num_steps=count_steps(num_chunks, config)))
     if problems:
         raise ConfigError(f"settings of train, for {num_chunks} chunks", problems)
+
+
+def check_processes(checkpoints: Checkpoints, processes: int) -> None:
+    """Make sure that as many processes train as saved the newest checkpoint, whose parts are theirs.
+
+    Raises:
+        EnvironmentProblem: If there are more or fewer.
+    """
+    newest = checkpoints.newest()
+    if newest is not None and newest.state[NUM_PROCESSES] != processes:
+        raise EnvironmentProblem(
+            f"the checkpoint {newest.address} was saved by {newest.state[NUM_PROCESSES]} training processes, but there "
+            f"are {processes} now; go on with as many (MED42_PROCESSES_PER_NODE), or delete {checkpoints.address} to "
+            f"train from the start"
+        )
 
 
 def _summarise(trained: Target, recipe: Recipe) -> None:

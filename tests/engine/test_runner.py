@@ -311,6 +311,27 @@ def test_a_stage_that_asks_for_its_context_may_have_others_put_files_of_its_outp
     assert result.targets["products"].split("/")[-3] == seen[0].key
 
 
+def test_checkpoints_serve_every_attempt_at_a_key_and_go_when_its_output_is_sealed(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    def in_two_attempts(config: DoubleConfig, *, numbers: Source, products: Target, context: StageContext) -> None:
+        done = context.checkpoints.newest()
+        if done is None:
+            products.path("half").write_text("of the work")
+            entry = context.checkpoints.put(1, "half", products.path("half"))
+            context.checkpoints.seal(1, [entry], {"done": 0.5})
+            raise NoSpaceError("killed halfway")
+        half = done.source(tmp_path / "fetched").path("half").read_text()
+        products.path("whole").write_text(f"{half}, {done.state}")
+
+    stage = install(in_two_attempts)
+    with pytest.raises(NoSpaceError):
+        run_stage(stage, request_for())
+    result = run_stage(stage, request_for())
+    assert (output(result) / "whole").read_text() == "of the work, {'done': 0.5}"
+    assert not list(tmp_path.rglob("checkpoints"))
+
+
 def test_most_stages_get_no_context(install: Callable[..., Stage]) -> None:
     assert install().contexts == ()
 

@@ -68,18 +68,25 @@ def single_process_losses(
     jobs = {}
     for name, settings in VARIANTS.items():
         config = FULL.model_copy(update=settings)
-        jobs[name] = job_of(config, packed_data, base_model, folder / "store")
+        jobs[name] = job_of(config, packed_data, base_model, folder / "store", key=name)
         jobs[name].write()
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
-    addresses = [job.address for job in jobs.values()]
-    subprocess.run([sys.executable, "-c", TRAIN_VARIANTS, str(folder), *addresses], env=environment, check=True)
+    train_alone(list(jobs.values()), folder)
     return {name: read_metric(output_of(job), "loss") for name, job in jobs.items()}
 
 
-def job_of(config: TrainConfig, packed: Path | str, model: Path | str, store: Path | str) -> TrainingJob:
+def train_alone(jobs: list[TrainingJob], folder: Path) -> None:
+    """Train jobs one after the other in one process, without torchrun."""
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
+    addresses = [job.address for job in jobs]
+    subprocess.run([sys.executable, "-c", TRAIN_VARIANTS, str(folder), *addresses], env=environment, check=True)
+
+
+def job_of(
+    config: TrainConfig, packed: Path | str, model: Path | str, store: Path | str, *, key: str = "k"
+) -> TrainingJob:
     """Make a job of an attempt of its own."""
-    upload = Upload(open_store(str(store)), "train/k")
+    upload = Upload(open_store(str(store)), f"train/{key}")
     return TrainingJob(config, str(packed), str(model), "b", str(store), upload.prefix, upload.attempt)
 
 

@@ -6,6 +6,7 @@ import os
 from typing import Protocol
 
 from med42lib.core.errors import EnvironmentProblem
+from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers.local import LocalLauncher
 
@@ -19,10 +20,11 @@ class Launcher(Protocol):
     num_processes: int
     """Training processes on all nodes together."""
 
-    def run(self, job: TrainingJob) -> None:
+    def run(self, job: TrainingJob, stopping: StopSignal) -> None:
         """Run a job, which was written to its address, to its end.
 
         Raises:
+            SystemExit: If it was asked to stop, and has saved what it could.
             Med42Error: What a training process says it failed of; TrainingProcessError if it could not say.
         """
 

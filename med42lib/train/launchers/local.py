@@ -15,8 +15,10 @@ import importlib.util
 import multiprocessing
 import os
 import pkgutil
+import select
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
@@ -30,6 +32,7 @@ from med42lib.core.printable import printable
 from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.redaction import redacted_lines
+from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
@@ -42,6 +45,8 @@ CPU_PROCESSES = 2
 _NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
 _LONGEST_RECORD = 1 << 20
+_SECONDS_TO_SAVE = 30.0  # as long as torchrun waits, and as Kubernetes gives a pod
+_SECONDS_BETWEEN_LOOKS = 0.2
 
 
 class LocalLauncher:
@@ -51,7 +56,7 @@ class LocalLauncher:
         self.num_processes = processes_per_node()
         self._worker, self._start_method = worker, start_method()
 
-    def run(self, job: TrainingJob) -> None:
+    def run(self, job: TrainingJob, stopping: StopSignal) -> None:
         """Run a job to its end; errors as `Launcher.run` says."""
         context = _CONTEXTS[self._start_method]
         reading, writing = context.Pipe(duplex=False)
@@ -61,14 +66,18 @@ class LocalLauncher:
         )
         process.start()
         writing.close()
+        grace = _Grace(process, stopping)
         try:
-            tail = _pass_on(reading)
+            with stopping:
+                tail = _pass_on(reading, grace)
+            if grace.is_over():
+                process.kill()
             process.join()
         finally:
             _end(process)
             reading.close()
         if process.exitcode != 0:
-            raise _failure(job.address, process.exitcode, tail).to_error(tail)
+            _failure(job.address, process.exitcode, tail).end(tail, stopping)
 
 
 def processes_per_node() -> int:
@@ -98,13 +107,14 @@ def start_method() -> str:
 
 
 def _run_agent(job_address: str, worker: str, environment: Mapping[str, str], output: Connection, forks: bool) -> None:
-    """Run torchrun's agent in this process, and leave with exit code 1 if a training process failed."""
+    """Run torchrun's agent in this process, and leave with its exit code."""
     os.environ.update(environment)
     die_with_parent()
+    # Ctrl-C goes to all processes of a terminal. The stage hands it on, and a second signal would end torchrun at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect(output)
     os.environ.update(child_environment())
-    if not run_node(job_address, worker=worker, fork=_in_fork(worker) if forks else None):
-        sys.exit(1)
+    sys.exit(run_node(job_address, worker=worker, fork=_in_fork(worker) if forks else None))
 
 
 def _in_fork(worker: str) -> Callable[[str], None]:
@@ -154,17 +164,33 @@ def _num_cuda_devices() -> int:
 def _environment(processes: int) -> dict[str, str]:
     threads = str(threads_per_process(processes))
     environment = {"OMP_NUM_THREADS": threads, **child_environment(), **one_machine(processes)}
+    environment["PET_SIGNALS_TO_HANDLE"] = "SIGTERM"
     if sys.stderr.isatty():
         environment[TERMINAL_VARIABLE] = "1"
     return environment
 
 
-def _pass_on(stream: Connection) -> str:
+class _Grace:
+    """Hands a request to stop on to torchrun, once, and gives its processes time to save."""
+
+    def __init__(self, process: BaseProcess, stopping: StopSignal) -> None:
+        self._process, self._stopping = process, stopping
+        self._ends: float | None = None
+
+    def is_over(self) -> bool:
+        """Say whether that time is over; call it often."""
+        if self._stopping.is_set() and self._ends is None:
+            self._process.terminate()
+            self._ends = time.monotonic() + _SECONDS_TO_SAVE
+        return self._ends is not None and time.monotonic() > self._ends
+
+
+def _pass_on(stream: Connection, grace: _Grace) -> str:
     """Copy a process's output to standard error as it comes, without secrets; returns its last lines."""
     if writes_json():
-        return _pass_on_as_json(stream)
+        return _pass_on_as_json(_decoded(stream, grace))
     tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
-    for lines in redacted_lines(_decoded(stream)):
+    for lines in redacted_lines(_decoded(stream, grace)):
         text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -174,10 +200,10 @@ def _pass_on(stream: Connection) -> str:
     return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
 
 
-def _pass_on_as_json(stream: Connection) -> str:
+def _pass_on_as_json(blocks: Iterable[str]) -> str:
     """Copy log lines, and make one of every other line."""
     tail: deque[str] = deque(maxlen=_NUM_TAIL_LINES)
-    for lines in redacted_lines(_without_records(_decoded(stream), tail)):
+    for lines in redacted_lines(_without_records(blocks, tail)):
         for line in filter(str.strip, lines.splitlines()):
             tell("train", line)
             tail.append(line)
@@ -201,11 +227,14 @@ def _without_records(blocks: Iterable[str], tail: deque[str]) -> Iterator[str]:
     yield rest
 
 
-def _decoded(stream: Connection) -> Iterator[str]:
+def _decoded(stream: Connection, grace: _Grace) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    while block := os.read(stream.fileno(), 1 << 16):
-        yield decoder.decode(block)
-    yield decoder.decode(b"", final=True)
+    while not grace.is_over():
+        if select.select([stream], [], [], _SECONDS_BETWEEN_LOOKS)[0]:
+            block = os.read(stream.fileno(), 1 << 16)
+            yield decoder.decode(block, final=not block)
+            if not block:
+                break
 
 
 def _end(process: BaseProcess) -> None:

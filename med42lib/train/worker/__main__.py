@@ -18,4 +18,4 @@ if __name__ == "__main__":
 
         run_training(job_address)
         exit_at_once(0)
-    exit_at_once(0 if run_node(job_address) else 1)
+    exit_at_once(run_node(job_address))

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from med42lib.core.errors import TERMINATED_EXIT_CODE
 from med42lib.store.scratch import attempt_folder, machine_scratch
-from med42lib.train.job import Failure
+from med42lib.train.job import STOPPED, Failure
 
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
@@ -32,7 +33,7 @@ def one_machine(num_processes: int) -> dict[str, str]:
     }
 
 
-def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], None] | None = None) -> bool:
+def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], None] | None = None) -> int:
     """Run this node's part of a job under torchrun, as the environment says.
 
     Args:
@@ -41,8 +42,10 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
         fork: Called in forks of this process; without it each training process is a new Python.
 
     Returns:
-        False if a training process failed; the reason stands at the job's address.
+        The exit code: 0, 1 if a training process failed, 143 if training was asked to stop, so that a retry goes on.
+        The reason stands at the job's address.
     """
+    from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
@@ -59,8 +62,12 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
     except ChildFailedError as error:
         rank, failed = error.get_first_failure()
         Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(job_address)
-        return False
-    return True
+    except SignalException:  # torchrun has passed the signal on, and waited for its processes
+        Failure(STOPPED, "training was asked to stop before its first step").write(job_address)
+    else:
+        return 0
+    failure = Failure.read(job_address)
+    return TERMINATED_EXIT_CODE if failure is not None and failure.kind == STOPPED else 1
 
 
 def is_training_process(environment: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""What each training process does under torchrun. The only module that knows DeepSpeed.
+"""What each training process does under torchrun. It owns DeepSpeed; `checkpointing` knows what DeepSpeed's files hold.
 
 read the job ─► join the others ─► node's first process fetches data and base ─► train ─► first of all puts the output
 """
@@ -12,11 +12,12 @@ import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from med42lib.core.errors import EnvironmentProblem
+from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem
 from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
+from med42lib.core.stop_signal import StopSignal
 from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.formats.packed import PackedDataset
 from med42lib.formats.recipe import Recipe
@@ -27,14 +28,15 @@ from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
-from med42lib.train.job import OUTPUT, TrainingJob, reported_errors
+from med42lib.train.job import OUTPUT, STOPPED, Failure, TrainingJob, reported_errors
 from med42lib.train.schedule import Schedule
 
 if TYPE_CHECKING:
-    from med42lib.train.loop import StepResult
+    from med42lib.train.loop import StepResult, Totals
+    from med42lib.train.worker.checkpointing import Checkpointing
 
 MAX_FETCH_TIME = timedelta(hours=6)
-"""How long processes wait for the first of their node to fetch data and base model."""
+"""How long processes wait for others that fetch or put what is large."""
 
 
 def run_training(job_address: str) -> None:
@@ -158,22 +160,27 @@ def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
 
 
 def _train(job: TrainingJob, scratch: Path) -> None:
-    import torch
     from torch import distributed
+
+    from med42lib.train.worker.checkpointing import Checkpointing
 
     started = time.monotonic()
     packed, base = _fetch(job, scratch)
     data, target = PackedDataset(packed), Target(scratch / "out")
     target.folder.mkdir()
     engine = _engine(job.config, base)
-    torch.manual_seed(job.config.seed + distributed.get_rank())
-    recipe = _run_steps(engine, data, job.config, target)
+    minutes = job.config.checkpoint_minutes
+    checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
+    before = checkpointing.resume()
+    totals = _run_steps(engine, data, job, target, checkpointing, before)
+    recipe = _recipe(engine.module, job.config, len(data), totals)
     _save(engine.module, job, base, target.folder)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
         target.metric("trainable_parameters", recipe.trainable_parameters)
         target.metric("total_parameters", recipe.total_parameters)
-        target.metric("train_seconds", time.monotonic() - started)
+        target.metric("train_seconds", before.seconds + time.monotonic() - started)
+        target.metrics.close()
         _put(job, target)
 
 
@@ -208,35 +215,72 @@ def _engine(config: TrainConfig, base: Path) -> Any:
     return engine
 
 
-def _run_steps(engine: Any, data: PackedDataset, config: TrainConfig, target: Target) -> Recipe:
+def _run_steps(
+    engine: Any, data: PackedDataset, job: TrainingJob, target: Target, checkpointing: Checkpointing, totals: Totals
+) -> Totals:
+    """Train to the end, saving from time to time; `totals` is what was done before, and what is returned after.
+
+    Raises:
+        SystemExit: If a process was asked to stop, which then all do; the state is saved.
+    """
     from torch import distributed
 
-    from med42lib.train.loop import train_steps
-    from med42lib.train.weights import count_elements
+    from med42lib.train.loop import Wishes, train_steps
 
+    config, first = job.config, totals.num_steps
     num_steps = count_steps(len(data), config)
     schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.min_lr_ratio)
-    training = train_steps(engine, data, steps(len(data), config), schedule, config)
-    results = list(_reported(training, target, num_steps) if distributed.get_rank() == 0 else training)
-    parameters = list(engine.module.parameters())
+    with StopSignal() as stopping:
+        training = train_steps(
+            engine,
+            data,
+            steps(len(data), config),
+            schedule,
+            config,
+            first=first,
+            wishes=lambda: Wishes(save=checkpointing.due(), stop=stopping.is_set()),
+        )
+        for result in _reported(training, target, first, num_steps) if distributed.get_rank() == 0 else training:
+            totals = totals.after(result)
+            if totals.num_steps < num_steps and (result.wishes.save or result.wishes.stop):
+                saved = checkpointing.save(totals)
+                if result.wishes.stop:
+                    _stop(job, totals.num_steps, num_steps, saved=saved)
+    return totals
+
+
+def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoReturn:
+    how = "saved its state" if saved else "could not save its state"
+    text = f"training was asked to stop: it did after step {step} of {num_steps}, and {how}"
+    Failure(STOPPED, f"{text}; run the same command again to go on").write(job.address)
+    raise SystemExit(TERMINATED_EXIT_CODE)
+
+
+def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) -> Recipe:
+    from torch import distributed
+
+    from med42lib.train.weights import count_elements
+
+    parameters = list(model.parameters())
     return Recipe(
         method=config.method,
-        num_steps=num_steps,
-        num_chunks=len(data),
-        num_tokens=sum(result.num_tokens for result in results),
-        num_response_tokens=sum(result.num_response_tokens for result in results),
+        num_steps=totals.num_steps,
+        num_chunks=num_chunks,
+        num_tokens=totals.num_tokens,
+        num_response_tokens=totals.num_response_tokens,
         trainable_parameters=count_elements(p for p in parameters if p.requires_grad),
         total_parameters=count_elements(parameters),
         world_size=distributed.get_world_size(),
-        first_loss=results[0].loss,
-        last_loss=results[-1].loss,
+        first_loss=totals.first_loss,
+        last_loss=totals.last_loss,
     )
 
 
-def _reported(results: Iterator[StepResult], target: Target, num_steps: int) -> Iterator[StepResult]:
+def _reported(results: Iterator[StepResult], target: Target, first: int, num_steps: int) -> Iterator[StepResult]:
     """Pass the steps' results on, showing and recording each."""
     with progress("train", num_steps, unit="steps") as bar:
-        for number, result in enumerate(results, start=1):
+        bar.advance(first)
+        for number, result in enumerate(results, start=first + 1):
             speed = result.num_tokens / result.seconds
             target.metric("loss", result.loss, step=number)
             target.metric("learning_rate", result.learning_rate, step=number)

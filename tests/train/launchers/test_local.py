@@ -8,6 +8,7 @@ import pytest
 
 from med42lib.core.errors import DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.progress import TERMINAL_VARIABLE
+from med42lib.core.stop_signal import StopSignal
 from med42lib.train.launchers import local
 from med42lib.train.launchers.local import LocalLauncher, processes_per_node, threads_per_process
 from tests.conftest import REPOSITORY
@@ -25,7 +26,7 @@ def run(doing: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MED42_STAND_IN", doing)
     monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    LocalLauncher("tests.train.launchers.stand_in").run(job_of(FULL, "p", "m", folder))
+    LocalLauncher("tests.train.launchers.stand_in").run(job_of(FULL, "p", "m", folder), StopSignal())
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from med42lib.store.backends.s3 import make_client
 from med42lib.train.job import Failure, TrainingJob
 from tests.conftest import REPOSITORY
+from tests.processes import wait_for
 from tests.s3_server import free_ports
 from tests.train.conftest import FULL, job_of
 
@@ -27,7 +29,15 @@ def inputs(bucket: str, base_model: Path, packed_data: Path) -> tuple[str, str]:
     return f"s3://{bucket}/packed", f"s3://{bucket}/base"
 
 
-def train_on(nodes: int, processes_per_node: int, job: TrainingJob, folder: Path) -> None:
+def train_on(
+    nodes: int,
+    processes_per_node: int,
+    job: TrainingJob,
+    folder: Path,
+    *,
+    meanwhile: Callable[["list[subprocess.Popen[bytes]]"], None] = lambda pods: None,
+    exit_code: int = 0,
+) -> None:
     """Run a job as the operator's pods would: each with its own disk, and the variables that it injects."""
     job.write()
     [port] = free_ports(1)
@@ -52,9 +62,10 @@ def train_on(nodes: int, processes_per_node: int, job: TrainingJob, folder: Path
             log = stack.enter_context((disk / "log").open("wb"))
             command = [sys.executable, "-m", "med42lib.train.worker", "--job", job.address]
             pods.append(subprocess.Popen(command, env=environment, cwd=disk, stdout=log, stderr=log))
+        meanwhile(pods)
         codes = [pod.wait(timeout=300) for pod in pods]
     logs = "\n".join(path.read_text() for path in folder.glob(f"{job.attempt}-*/log"))
-    assert codes == [0] * nodes, logs
+    assert codes == [exit_code] * nodes, logs
     assert [path.name for path in folder.glob(f"{job.attempt}-*/*/*")] == [], "nothing is left on the disks"
 
 
@@ -68,6 +79,24 @@ def test_nodes_train_what_one_node_with_as_many_processes_trains(
     results = [{e.path: e.sha256 for e in job.read_files() if not e.note} for job in (spread, together)]
     assert results[0] == results[1]
     assert "model/model.safetensors" in results[0]
+
+
+def test_when_one_node_is_evicted_all_save_after_the_same_step_and_ask_for_a_retry(
+    bucket: str, inputs: tuple[str, str], tmp_path: Path
+) -> None:
+    long = FULL.model_copy(update={"epochs": 60})
+    job = job_of(long, *inputs, f"s3://{bucket}/runs")
+
+    def evict(pods: "list[subprocess.Popen[bytes]]") -> None:
+        wait_for(lambda: bool(list(tmp_path.glob(f"{job.attempt}-0/*/*/out/metrics.jsonl"))), seconds=200)
+        pods[1].terminate()
+
+    train_on(2, 1, job, tmp_path, meanwhile=evict, exit_code=143)
+    failure, saved = Failure.read(job.address), job.checkpoints.newest()
+    assert failure is not None
+    assert saved is not None
+    assert 0 < saved.step < 180
+    assert f"it did after step {saved.step} of 180, and saved its state" in failure.message
 
 
 def test_the_first_failure_of_any_node_is_told(bucket: str, inputs: tuple[str, str], tmp_path: Path) -> None:

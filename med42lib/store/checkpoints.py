@@ -1,0 +1,147 @@
+"""Checkpoints of an output that is not finished: another attempt at the same key goes on where one was killed.
+
+    train/<key>/checkpoints/00000500-<attempt>/zero_pp_rank_0.pt    files, put by several processes
+    train/<key>/checkpoints/00000500-<attempt>/manifest.json        put once, last: only now it is a checkpoint
+
+Two attempts that work at once do not meet, and each may go on from what the other saved: the key says that it is the
+same work. Nothing here is an output; it goes when the output is sealed, or a day later (`publish.find_sealed`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.errors import DataError
+from med42lib.core.log import log
+from med42lib.store.address import join_address
+from med42lib.store.artifacts import Source
+from med42lib.store.base import Store, StoredFile
+from med42lib.store.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file
+from med42lib.store.publish import tidy
+
+CHECKPOINTS_FOLDER = "checkpoints"
+KEEP = 2
+"""Checkpoints that are kept: the newest, and one to fall back to if it is damaged."""
+
+_CHECKPOINT = "checkpoint"
+_NAME = re.compile(r"(\d{8,})-[^/]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A complete checkpoint. `state` is what was said when it was sealed."""
+
+    step: int
+    address: str
+    state: Mapping[str, Any]
+
+    def source(self, cache: Path) -> Source:
+        """Open its files, each compared with the manifest when it is asked for.
+
+        Args:
+            cache: A folder for those that have to be fetched.
+        """
+        return Source(self.address, cache=cache)
+
+
+class Checkpoints:
+    """The checkpoints of one key in a store, to which one attempt adds; each of its processes may have one of these."""
+
+    def __init__(self, store: Store, prefix: str, attempt: str) -> None:
+        self._store, self._prefix, self._attempt = store, prefix, attempt
+
+    @property
+    def address(self) -> str:
+        """Where they lie."""
+        return join_address(self._store.address, self._folder)
+
+    def put(self, step: int, name: str, path: Path) -> FileEntry:
+        """Put one file of a checkpoint; the local file may be gone afterwards."""
+        entry = describe_file(path, name)
+        self._store.put(f"{self._own(step)}/{name}", path)
+        return entry
+
+    def seal(self, step: int, files: Iterable[FileEntry], state: Mapping[str, Any]) -> None:
+        """Make a checkpoint of what all processes have put, and remove those that it makes useless.
+
+        Args:
+            step: Steps done.
+            files: What every `put` of every process returned.
+            state: Small values, written as JSON, that whoever goes on has to know.
+        """
+        stage, _, key = self._prefix.partition("/")
+        manifest = Manifest(
+            stage=stage,
+            target=_CHECKPOINT,
+            key=key,
+            config=dict(state),
+            inputs={},
+            files=tuple(files),
+            rows=step,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+        )
+        self._store.put_once(f"{self._own(step)}/{MANIFEST_FILE}", manifest.to_json().encode())
+        self._remove_old()
+
+    def complete(self) -> Iterator[Checkpoint]:
+        """Give the complete ones, the newest first; one that lacks files, or has others, is named and left out."""
+        listed = self._listed()
+        for folder in sorted(listed, reverse=True):
+            content = self._store.read(f"{self._folder}/{folder}/{MANIFEST_FILE}")
+            if content is not None:
+                try:
+                    yield self._checked(folder, content, listed[folder])
+                except DataError as error:
+                    log("store").warning("a checkpoint cannot be used: %s", error)
+
+    def newest(self) -> Checkpoint | None:
+        """Give the newest complete one; None if there is none."""
+        return next(self.complete(), None)
+
+    def remove(self) -> None:
+        """Remove all of them: the output is finished."""
+        tidy(self._store, self._folder)
+
+    @property
+    def _folder(self) -> str:
+        return f"{self._prefix}/{CHECKPOINTS_FOLDER}"
+
+    def _own(self, step: int) -> str:
+        return f"{self._folder}/{step:08}-{self._attempt}"
+
+    def _listed(self) -> dict[str, dict[str, StoredFile]]:
+        """List the files of each checkpoint, complete or not, by their names in it."""
+        found: dict[str, dict[str, StoredFile]] = {}
+        for name, file in self._store.files(self._folder).items():
+            folder, _, inner = name.removeprefix(f"{self._folder}/").partition("/")
+            if inner and _NAME.fullmatch(folder):
+                found.setdefault(folder, {})[inner] = file
+        return found
+
+    def _checked(self, folder: str, content: bytes, files: Mapping[str, StoredFile]) -> Checkpoint:
+        address = join_address(self.address, folder)
+        manifest = Manifest.from_json(content, where=f"{address}/{MANIFEST_FILE}")
+        for entry in manifest.files:
+            if entry.path not in files or files[entry.path].bytes != entry.bytes:
+                raise DataError(f"{address}/{entry.path} is missing or not {entry.bytes:,} bytes long")
+        return Checkpoint(_step(folder), address, manifest.config)
+
+    def _remove_old(self) -> None:
+        """Remove all but the newest, and what is younger than these: it may be in the making."""
+        kept = list(islice(self.complete(), KEEP))
+        newest = max((checkpoint.step for checkpoint in kept), default=0)
+        addresses = {checkpoint.address for checkpoint in kept}
+        for folder in self._listed():
+            if _step(folder) < newest and join_address(self.address, folder) not in addresses:
+                tidy(self._store, f"{self._folder}/{folder}")
+
+
+def _step(folder: str) -> int:
+    return int(folder.partition("-")[0])

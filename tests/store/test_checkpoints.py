@@ -1,0 +1,120 @@
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.store.address import open_store
+from med42lib.store.checkpoints import Checkpoint, Checkpoints
+from med42lib.store.publish import find_sealed
+from tests.store.outputs import filled, published
+
+PREFIX = "train/k"
+Open = Callable[..., Checkpoints]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "store")
+    return f"s3://{request.getfixturevalue('bucket')}/runs"
+
+
+def checkpoints_of(address: str, attempt: str = "one") -> Checkpoints:
+    return Checkpoints(open_store(address), PREFIX, attempt)
+
+
+def save(address: str, step: int, folder: Path, *, attempt: str = "one", seal: bool = True) -> None:
+    """Save a checkpoint as two processes do: each puts a file, then one seals."""
+    names = [f"rank-{rank}.pt" for rank in range(2)]
+    filled(folder / "saved", {name: f"{name} of step {step}" for name in names})
+    with ThreadPoolExecutor() as processes:
+        files = processes.map(lambda n: checkpoints_of(address, attempt).put(step, n, folder / "saved" / n), names)
+        entries = list(files)
+    if seal:
+        checkpoints_of(address, attempt).seal(step, entries, {"num_tokens": 10 * step})
+
+
+def read(checkpoint: Checkpoint | None, folder: Path) -> str:
+    assert checkpoint is not None
+    return checkpoint.source(folder / "fetched").path("rank-1.pt").read_text()
+
+
+def steps(address: str) -> list[int]:
+    return [checkpoint.step for checkpoint in checkpoints_of(address).complete()]
+
+
+def folders(address: str) -> set[str]:
+    return {name.split("/")[3] for name in open_store(address).files(PREFIX) if "checkpoints" in name}
+
+
+def test_another_attempt_finds_the_newest_with_its_files_and_what_was_said_of_it(address: str, tmp_path: Path) -> None:
+    assert checkpoints_of(address).newest() is None
+    for step in (9, 100):
+        save(address, step, tmp_path)
+    found = checkpoints_of(address, "two").newest()
+    assert found is not None
+    assert (found.step, found.state) == (100, {"num_tokens": 1000})
+    assert read(found, tmp_path) == "rank-1.pt of step 100"
+
+
+def test_one_that_was_not_sealed_is_none(address: str, tmp_path: Path) -> None:
+    save(address, 1, tmp_path)
+    save(address, 2, tmp_path, seal=False)
+    assert steps(address) == [1]
+
+
+def test_the_two_newest_are_kept_and_what_a_killed_attempt_left_before_them_is_not(
+    address: str, tmp_path: Path
+) -> None:
+    save(address, 1, tmp_path, attempt="killed", seal=False)
+    for step in (2, 3, 4):
+        save(address, step, tmp_path)
+    assert folders(address) == {"00000003-one", "00000004-one"}
+
+
+def test_what_another_attempt_is_about_to_save_stays(address: str, tmp_path: Path) -> None:
+    save(address, 5, tmp_path, attempt="two", seal=False)
+    for step in (3, 4, 5):
+        save(address, step, tmp_path)
+    assert folders(address) == {"00000004-one", "00000005-one", "00000005-two"}
+
+
+@pytest.mark.parametrize("damage", ["", "shorter"])
+def test_one_that_lacks_a_file_or_has_another_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    address = str(tmp_path / "store")
+    for step in (1, 2):
+        save(address, step, tmp_path)
+    file = tmp_path / "store/train/k/checkpoints/00000002-one/rank-0.pt"
+    file.write_text(damage) if damage else file.unlink()
+    assert steps(address) == [1]
+    assert "00000002-one/rank-0.pt is missing or not 19 bytes long" in caplog.text
+
+
+def test_one_whose_list_is_damaged_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    address = str(tmp_path / "store")
+    for step in (1, 2):
+        save(address, step, tmp_path)
+    (tmp_path / "store/train/k/checkpoints/00000002-one/manifest.json").write_text("{")
+    assert steps(address) == [1]
+    assert "is not a readable manifest" in caplog.text
+
+
+def test_other_content_of_the_same_size_is_told_when_it_is_fetched(address: str, tmp_path: Path) -> None:
+    save(address, 1, tmp_path)
+    (tmp_path / "other").write_text("rank-1.pt of step X")
+    open_store(address).put(f"{PREFIX}/checkpoints/00000001-one/rank-1.pt", tmp_path / "other")
+    with pytest.raises(DataError, match=r"rank-1\.pt differs from its manifest"):
+        read(checkpoints_of(address).newest(), tmp_path)
+
+
+def test_they_are_no_output_and_go_when_they_are_removed(address: str, tmp_path: Path) -> None:
+    save(address, 1, tmp_path)
+    assert find_sealed(open_store(address), PREFIX, ["trained"]) is None
+    published(address, filled(tmp_path / "other", {"a": "b"}))
+    checkpoints_of(address).remove()
+    assert folders(address) == set()
+    assert open_store(address).files("pack"), "nothing else is touched"
