@@ -19,7 +19,13 @@ STAGES = {
         Stage("pack", "med42lib.pack", "PackConfig", runtime="train"),
         Stage("train", "med42lib.train", "TrainConfig", loads=("med42lib.train.worker",), runtime="train"),
         Stage("evaluate", "med42lib.evaluate", "EvaluateConfig", runtime="eval"),
-        Stage("report", "med42lib.report", "ReportConfig", data=("pages/templates/*.j2", "pages/templates/*.css"), runtime="base"),
+        Stage(
+            "report",
+            "med42lib.report",
+            "ReportConfig",
+            data=("pages/templates/*.j2", "pages/templates/*.css"),
+            runtime="base",
+        ),
         Stage("package_model", "med42lib.package_model", "PackageModelConfig", runtime="base"),
         Stage("register", "med42lib.register", "RegisterConfig", reuse=False, runtime="tracking"),
     )

@@ -57,10 +57,10 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from med42lib.train.launchers.local import processes_per_node
+    from med42lib.train.launchers import open_launcher
 
     started = time.monotonic()
-    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
+    spec = load_checked(arguments.spec, arguments.overrides, processes=open_launcher().num_processes)
     with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
         check_inputs(spec, Path(cache))
     store = absolute_address(arguments.store or f"runs/{spec.name}")

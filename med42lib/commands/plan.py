@@ -70,9 +70,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from med42lib.train.launchers.local import processes_per_node
+    from med42lib.train.launchers import open_launcher
 
-    spec = load_checked(arguments.spec, arguments.overrides, processes=processes_per_node())
+    spec = load_checked(arguments.spec, arguments.overrides, processes=open_launcher().num_processes)
     with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
         for line in plan_lines(spec, Path(cache)):
             print(printable(line))

@@ -17,18 +17,16 @@ import os
 import pkgutil
 import signal
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
-from med42lib.core.printable import printable
 from med42lib.core.process import child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
-from med42lib.core.redaction import redacted_lines
 from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
@@ -38,7 +36,6 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
     "fork": multiprocessing.get_context("fork"),
 }
 CPU_PROCESSES = 2
-_NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
 
 
@@ -49,7 +46,7 @@ class LocalLauncher:
         self.num_processes = processes_per_node()
         self._worker, self._start_method = worker, start_method()
 
-    def run(self, job: TrainingJob) -> None:
+    def run(self, job: TrainingJob) -> TrainingJob:
         """Run a job to its end; errors as `Launcher.run` says."""
         context = _CONTEXTS[self._start_method]
         reading, writing = context.Pipe(duplex=False)
@@ -59,14 +56,16 @@ class LocalLauncher:
         )
         process.start()
         writing.close()
+        output = LiveOutput()
         try:
-            tail = _pass_on(reading)
+            output.pass_on(_decoded(reading))
             process.join()
         finally:
             _end(process)
             reading.close()
         if process.exitcode != 0:
-            raise _failure(job.address, process.exitcode, tail).to_error(tail)
+            raise _failure(job.address, process.exitcode, output.tail).to_error(output.tail)
+        return job
 
 
 def processes_per_node() -> int:
@@ -161,19 +160,6 @@ def _environment(processes: int) -> dict[str, str]:
     if sys.stderr.isatty():
         environment[TERMINAL_VARIABLE] = "1"
     return environment
-
-
-def _pass_on(stream: Connection) -> str:
-    """Copy a process's output to standard error as it comes, without secrets; returns its last lines."""
-    tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
-    for lines in redacted_lines(_decoded(stream)):
-        text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
-        sys.stderr.write(text)
-        sys.stderr.flush()
-        first, *others = text.split("\n")
-        tail[-1] += first
-        tail.extend(others)
-    return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
 
 
 def _decoded(stream: Connection) -> Iterator[str]:
