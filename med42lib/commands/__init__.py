@@ -1,1 +1,1 @@
-"""The command line: `med42 run`, `stage`, `plan`, `inspect`."""
+"""The command line: `med42 run`, `stage`, `plan`, `inspect`, `k8s`."""

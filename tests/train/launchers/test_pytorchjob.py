@@ -387,6 +387,23 @@ def test_a_server_that_stays_away_is_told_as_such_and_the_job_goes_on(
     assert caught.value.exit_code == 173
 
 
+def test_an_outage_while_pods_are_looked_at_ends_nothing(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+) -> None:
+    set_up_logging()
+    cluster._pause_seconds = 0.001
+    api.faults += [("GET", PODS, 503)] * 9
+
+    def play(name: str) -> None:
+        at_work(api, name)
+        wait_for(lambda: api.asked("GET", PODS) > 9)
+        succeed(api, name, job)
+
+    with operator(api, play):
+        launcher(cluster).run(job)
+    assert "goes on unseen: the Kubernetes API server did not answer" in shown(capsys)
+
+
 def test_missing_rights_are_told_at_once(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
     api.faults.append(("POST", JOBS, 403))
     with pytest.raises(AccessError, match=r"may not create PyTorchJobs: 403 .*; k8s/base has the Role"):
