@@ -392,11 +392,11 @@ def test_an_outage_while_pods_are_looked_at_ends_nothing(
 ) -> None:
     set_up_logging()
     cluster._pause_seconds = 0.001
-    api.faults += [("GET", PODS, 503)] * 9
+    api.faults += [("GET", "labelSelector", 503)] * 9
 
     def play(name: str) -> None:
         at_work(api, name)
-        wait_for(lambda: api.asked("GET", PODS) > 9)
+        wait_for(lambda: api.asked("GET", "labelSelector") > 9)
         succeed(api, name, job)
 
     with operator(api, play):
