@@ -38,6 +38,8 @@ _COMMAND = ("python", "-m", "med42lib.train.worker")
 _SECONDS_KEPT = 7 * 24 * 3600
 _SECONDS_TO_MEET = 3600  # one node may have the image, and another fetch it
 _PORT = 23456  # the operator's
+_RESTARTS_OF_A_POD = 2
+"""At most, in one breakdown: with the others, and before that if it comes back while the master is still there."""
 
 
 class JobTemplate(StageConfig):
@@ -163,8 +165,8 @@ def make_pytorchjob(
 
 def _run_policy(template: JobTemplate) -> dict[str, Any]:
     return {
-        # The operator gives up when the restarts of all pods together reach this, and one breakdown restarts them all.
-        "backoffLimit": template.max_restarts * template.nodes + 1,
+        # The operator gives up when the restarts of all pods together reach this.
+        "backoffLimit": template.max_restarts * _RESTARTS_OF_A_POD * template.nodes + 1,
         # The master's success is the job's; what still runs then would keep its GPUs.
         "cleanPodPolicy": "Running",
         "ttlSecondsAfterFinished": _SECONDS_KEPT,

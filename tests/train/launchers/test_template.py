@@ -24,9 +24,9 @@ def test_one_node_is_a_master_alone_which_needs_no_init_container() -> None:
 
 
 def test_each_breakdown_of_all_nodes_counts_once() -> None:
-    """The operator adds up the restarts of all pods, and gives up when they reach the limit."""
+    """The operator adds up the restarts of all pods, and in a breakdown each is started again once or twice."""
     made = make_pytorchjob(template(nodes=8, max_restarts=3), "a", [], labels={}, annotations={})
-    assert made["spec"]["runPolicy"]["backoffLimit"] == 25
+    assert made["spec"]["runPolicy"]["backoffLimit"] == 3 * 2 * 8 + 1
     made = make_pytorchjob(template(nodes=8, max_restarts=0), "a", [], labels={}, annotations={})
     assert made["spec"]["runPolicy"]["backoffLimit"] == 1
 
