@@ -1,7 +1,8 @@
-"""`med42 k8s render SPEC`: a spec's fine-tunes as PyTorchJobs that `kubectl apply` runs, without Kubeflow Pipelines."""
+"""`med42 k8s`: a spec's fine-tunes as PyTorchJobs that `kubectl apply` runs, and the end of those that a run left."""
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +12,17 @@ import yaml
 
 from med42lib.commands.command import Command
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import printable
+from med42lib.core.printable import brief, printable
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address
 from med42lib.store.base import HUB_SCHEME, S3_SCHEME
 from med42lib.train.job import OUTPUT, TrainingJob
+from med42lib.train.launchers.cluster import Cluster
+from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
 
-DESCRIPTION = "Kubernetes manifests without Kubeflow Pipelines."
+DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
 RENDER_DESCRIPTION = """\
 Write one PyTorchJob for each model of the spec's section `train`. Nothing is asked of a cluster or a store.
 
@@ -31,10 +34,15 @@ The job holds its settings and addresses, so nothing else has to run. What was t
 printed, also an annotation of the job; give it to `med42 stage`. It is complete when the job has succeeded, and has no
 manifest: the stage `train` with MED42_LAUNCHER=pytorchjob seals its output, watches, and keeps deadlines.
 """
+STOP_DESCRIPTION = """\
+Delete the PyTorchJobs of a run that are not finished: for a pipeline's exit handler, since a step that is terminated
+may not have had the time. No such job is no error.
+"""
 DEFAULT_OUTPUT = Path("k8s/jobs")
 PREFIX, ATTEMPT = "by_hand", "job"
 RESULT_ANNOTATION = "med42.io/result"
 _REMOTE = (S3_SCHEME, HUB_SCHEME)
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def rendered_jobs(
@@ -76,9 +84,28 @@ def _add_arguments(parser: ArgumentParser) -> None:
         render.add_argument(f"--{name}", required=True, metavar="ADDRESS", help=f"address of {what}")
     render.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
     render.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="folder (default: %(default)s)")
+    render.set_defaults(do=_render)
+    stop = kinds.add_parser("stop", help="delete a run's PyTorchJobs", description=STOP_DESCRIPTION)
+    stop.add_argument("--run", required=True, dest="run_id", help="what MED42_RUN was in the run's drivers")
+    stop.set_defaults(do=_stop)
 
 
 def _run(arguments: Namespace) -> int:
+    return int(arguments.do(arguments))
+
+
+def _stop(arguments: Namespace) -> int:
+    if not _LABEL_VALUE.fullmatch(arguments.run_id):
+        problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
+        raise ConfigError("med42 k8s stop", [problem])
+    cluster = Cluster.connect()
+    for name in cluster.names(f"{RUN_LABEL}={arguments.run_id}"):
+        cluster.delete(name)
+        print(printable(f"deleted the PyTorchJob {name}"))
+    return 0
+
+
+def _render(arguments: Namespace) -> int:
     template = JobTemplate.read(arguments.template)
     spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
     addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
@@ -104,4 +131,4 @@ def _reachable(name: str, address: str) -> str:
     return absolute_address(address)
 
 
-K8S = Command("k8s", "write Kubernetes manifests of trainings", DESCRIPTION, _add_arguments, _run)
+K8S = Command("k8s", "write manifests of trainings on Kubernetes, or stop these", DESCRIPTION, _add_arguments, _run)

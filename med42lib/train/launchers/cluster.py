@@ -114,6 +114,16 @@ class Cluster:
         except _NotThere:
             return
 
+    def names(self, label: str) -> list[str]:
+        """List the jobs that have a label, `name=value`, and are not finished."""
+        listed = self._answered(
+            "list",
+            lambda: self._custom.list_namespaced_custom_object(
+                **self._place, label_selector=label, _request_timeout=_REQUEST_SECONDS
+            ),
+        )
+        return sorted(job["metadata"]["name"] for job in listed["items"] if not _is_finished(job))
+
     def delete_at_once(self, name: str) -> bool:
         """Ask for a job's end in the moment that is left of this process; says whether the server heard it."""
         from kubernetes.client import ApiException
@@ -326,6 +336,11 @@ def _body(error: Exception) -> str:
 def _retry_after(error: Exception) -> float:
     value = (getattr(error, "headers", None) or {}).get("Retry-After", "0")
     return float(value) if value.isdecimal() else 0.0
+
+
+def _is_finished(job: Mapping[str, Any]) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)
 
 
 def _pod(pod: Any) -> Pod:

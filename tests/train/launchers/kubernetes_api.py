@@ -180,6 +180,10 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         if address.path == JOBS and query.get("watch"):
             self._watch(query)
+        elif address.path == JOBS:
+            key, _, value = query["labelSelector"].partition("=")
+            found = [job for job in self.api.jobs.values() if job["metadata"]["labels"].get(key) == value]
+            self._answer(200, {"kind": "PyTorchJobList", "items": found})
         elif address.path.startswith(f"{JOBS}/"):
             self._get(self.api.jobs, address.path.removeprefix(f"{JOBS}/"))
         elif address.path == PODS:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from med42lib.commands.main import main
 from med42lib.core.errors import (
     AccessError,
     ClusterUnavailable,
@@ -443,7 +444,7 @@ def test_a_job_that_somebody_deletes_ends_the_stage(api: KubernetesApi, cluster:
 
 
 def test_the_role_allows_what_the_driver_asks_for_and_no_more(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, cleaned: None
 ) -> None:
     def play(name: str) -> None:
         api.warn(name, "FailedCreatePod", "exceeded quota")
@@ -457,6 +458,7 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
     api.set_condition(name_of(job), "Failed")
     with operator(api, play):
         launcher(cluster).run(job)
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
     documents = yaml.safe_load_all((REPOSITORY / "k8s/base/rbac.yaml").read_text(encoding="utf-8"))
     [role] = [document for document in documents if document["kind"] == "Role"]
     allowed = {(verb, resource) for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
@@ -470,6 +472,26 @@ def asked(method: str, path: str) -> tuple[str, str]:
     named = place.count("/") > JOBS.count("/") or resource == "pods/log"
     verbs = {"POST": "create", "DELETE": "delete", "GET": "get" if named else "watch" if "watch" in query else "list"}
     return verbs[method], resource
+
+
+def test_what_a_run_has_left_is_stopped_by_its_label_and_nothing_else(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cleaned: None,
+) -> None:
+    for run, name in (("run-7", "left"), ("run-7", "done"), ("run-8", "another")):
+        monkeypatch.setenv("MED42_RUN", run)
+        made = _made_by(api, cluster, job)
+        cluster.create({**made, "metadata": {**made["metadata"], "name": name}})
+    api.set_condition("done", "Succeeded")
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    assert set(api.jobs) == {"done", "another"}
+    assert capsys.readouterr().out == "deleted the PyTorchJob left\n"
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    assert main(["k8s", "stop", "--run", "a,b"]) == 2
 
 
 DRIVER = """
