@@ -28,7 +28,7 @@ from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import FileEntry
 from med42lib.train.job import Failure, TrainingJob
-from med42lib.train.launchers import open_launcher
+from med42lib.train.launchers import open_launcher, pytorchjob
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
 from med42lib.train.launchers.template import JobTemplate, job_name
@@ -42,7 +42,6 @@ from tests.train.launchers.kubernetes_api import (
     GONE,
     HALF,
     JOBS,
-    NAMESPACE,
     PODS,
     KubernetesApi,
     kubernetes_api,
@@ -189,8 +188,6 @@ def test_a_driver_that_was_killed_goes_on_with_its_attempt(
 
 def _made_by(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> dict[str, Any]:
     """What another driver would have created."""
-    from med42lib.train.launchers import pytorchjob
-
     return pytorchjob._manifest(name_of(job), template(), job)
 
 
@@ -255,6 +252,7 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
             api.put_pod(name, role, "Running", restarts=1)
         wait_for(lambda: api.asked("GET", "/log?previous") >= 2)
         api.warn(name, "BackoffLimitExceeded", "too many restarts")
+        api.ended_logs.add(f"{name}-master-0")
         api.set_condition(name, "Failed", "PyTorchJob has failed because it has reached the specified backoff limit")
 
     with operator(api, play), pytest.raises(TrainingProcessError) as caught:
@@ -413,8 +411,9 @@ def test_missing_rights_are_told_at_once(api: KubernetesApi, cluster: Cluster, j
 
 
 def test_rights_that_are_lost_while_a_job_is_watched_leave_it_at_work(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pytorchjob, "_SECONDS_FOR_LAST_LINES", 0.1)
     api.faults += [("GET", "watch", 403)] * 6
     with operator(api, lambda name: at_work(api, name)), pytest.raises(AccessError, match="may not watch"):
         launcher(cluster).run(job)
@@ -537,11 +536,10 @@ def test_the_environment_names_the_template_which_says_how_many_processes_train(
     assert open_launcher().num_processes == 8
 
 
-def test_without_a_cluster_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, job: TrainingJob) -> None:
+def test_without_a_cluster_it_says_so(job: TrainingJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
     with pytest.raises(EnvironmentProblem, match="no Kubernetes cluster is known here"):
         PyTorchJobLauncher(template()).run(job)
-    assert NAMESPACE
 
 
 def train_with(launcher_name: str, packed: Path, model: Path, folder: Path) -> dict[str, str]:
