@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check demo-s3 real bench oldest compile clean
+.PHONY: help demo test check demo-s3 real bench oldest compile jobs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -74,6 +74,15 @@ compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components'
 	@for spec in pipelines/specs/*.yaml; do $(BIN)/med42 compile $$spec; done
 	@$(BIN)/python -m med42lib.assemble.documents.sources_table med42lib/assemble/sources/README.md
 	@$(BIN)/python -m components.readme
+
+# Llama-2's sizes differ in the base model's address alone; V100 has no bfloat16.
+JOBS := k8s/jobs
+RENDER = $(BIN)/med42 k8s render pipelines/specs/med42.yaml --template k8s/templates/v100_8x16.yaml --output $(JOBS) \
+	--set train.full.precision=float16 --set train.lora.precision=float16 \
+	--store s3://med42/runs --packed s3://med42/inputs/packed
+jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs
+	@$(RENDER) --set name=llama-2-7b --model s3://med42/inputs/llama-2-7b
+	@$(RENDER) --set name=llama-2-70b --model s3://med42/inputs/llama-2-70b
 
 clean: ## Remove the virtual environment and caches; runs/ stays
 	@rm -rf $(VENV) $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -13,6 +13,7 @@ from med42lib import __version__
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
 from med42lib.commands.export import EXPORT
 from med42lib.commands.inspection import INSPECT
+from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
@@ -34,7 +35,8 @@ start here:
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
 
 exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
-process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 172 object store unreachable (worth a retry)
+process died, 7 credentials, 8 store, 9 disk full, 10 MLflow; worth a retry: 172 object store or 173 Kubernetes API
+server unreachable
 """
 
 
@@ -70,7 +72,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, STAGE, INSPECT, EXPORT]
+    return [*added, PLAN, STAGE, INSPECT, EXPORT, K8S]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

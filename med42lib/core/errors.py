@@ -10,7 +10,8 @@
     ├── StoreError                     8   the store or bucket does not exist or cannot hold the output
     ├── NoSpaceError                   9   no space left while writing
     ├── TrackingError                 10   MLflow refused or cannot be used with this store
-    └── StoreUnavailable             172   the object store did not answer; trying again may help
+    ├── StoreUnavailable             172   the object store did not answer; trying again may help
+    └── ClusterUnavailable           173   the Kubernetes API server did not; trying again may help
 
 Codes 1 to 63 are permanent: a retry without a change will fail the same way. From 128 on a retry may
 help. 1 is a bug of ours (with a traceback), 130 is Ctrl-C, 137 a killed process, 143 a request to stop.
@@ -115,6 +116,12 @@ class StoreUnavailable(Med42Error):
     """An object store that did not answer within all its retries."""
 
     exit_code = 172
+
+
+class ClusterUnavailable(Med42Error):
+    """A Kubernetes API server that did not answer within all retries."""
+
+    exit_code = 173
 
 
 _FULL_DISK_NUMBERS = (errno.ENOSPC, errno.EDQUOT)

@@ -112,6 +112,10 @@ class Upload:
         """Where the attempt's files go."""
         return join_address(self._store.address, self.prefix, self.attempt)
 
+    def go_on_as(self, attempt: str) -> None:
+        """Continue an attempt at the same key that others have put files of; from now on this is that attempt."""
+        self.attempt = attempt
+
     def put(self, name: str, path: Path) -> None:
         """Put one file of the attempt; the local file may be gone afterwards. A full store is given its space back."""
         try:

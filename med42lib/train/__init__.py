@@ -2,8 +2,12 @@
 
 Doors, the modules that other rooms may import:
 
-    config     its settings
-    fit        its length, and whether settings fit it
-    launchers  where training processes run, and how many
-    stage      the stage as a function, for the demo
+    config                 its settings
+    fit                    its length, and whether settings fit it
+    job                    what a training's driver tells its processes
+    launchers              where training processes run, and how many
+    launchers.cluster      the cluster's API server
+    launchers.pytorchjob   labels of a training's PyTorchJob
+    launchers.template     the platform's template, and a PyTorchJob made of it
+    stage                  the stage as a function, for the demo
 """

@@ -89,10 +89,19 @@ class TrainingJob:
         """Where the state of the unfinished training is kept."""
         return Checkpoints(open_store(self.store), self.prefix, self.attempt)
 
+    def to_json(self) -> str:
+        """Write the job as one line."""
+        return json.dumps({**asdict(self), "config": self.config.model_dump()})
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> TrainingJob:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(config=TrainConfig.model_validate(values.pop("config")), **values)
+
     def write(self) -> None:
-        """Write the job to its address."""
-        values = {**asdict(self), "config": self.config.model_dump()}
-        open_store(self.address).put_once(_JOB_FILE, json.dumps(values, indent=1).encode())
+        """Write the job to its address; one that is there already is left."""
+        open_store(self.address).put_once(_JOB_FILE, self.to_json().encode())
 
     @classmethod
     def read(cls, address: str) -> TrainingJob:
@@ -104,8 +113,7 @@ class TrainingJob:
         content = open_store(address).read(_JOB_FILE)
         if content is None:
             raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
-        values = json.loads(content)
-        return cls(config=TrainConfig.model_validate(values.pop("config")), **values)
+        return cls.from_json(content)
 
     def write_files(self, entries: Sequence[FileEntry]) -> None:
         """Say which files of the output were put."""
@@ -119,6 +127,10 @@ class TrainingJob:
         """
         values = json.loads(self._read(f"{_FOLDER}/{_FILES_FILE}"))
         return tuple(FileEntry.parse(entry, where=self.address) for entry in values)
+
+    def has_files(self) -> bool:
+        """Say whether the whole output was put."""
+        return open_store(self.address).read(_FILES_FILE) is not None
 
     def read_output(self, name: str) -> bytes:
         """Read a small file of the output; errors as in `read_files`."""
@@ -139,6 +151,11 @@ class Failure:
 
     kind: str
     message: str
+
+    @property
+    def is_permanent(self) -> bool:
+        """Say whether it comes again when the same processes are started again."""
+        return self.kind in _ERRORS
 
     @classmethod
     def of(cls, error: BaseException, where: object) -> Failure:
@@ -192,7 +209,7 @@ class Failure:
         Args:
             output_tail: Last lines of the processes' output, shown if the error is none of ours.
         """
-        if self.kind in _ERRORS:
+        if self.is_permanent:
             return _ERRORS[self.kind](self.message)
         return TrainingProcessError(
             f"a training process died: {self.message}\nlast lines of its output:\n{output_tail}\n"

@@ -30,8 +30,9 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
 
     Raises:
         ConfigError: If the settings do not fit the data or the number of processes.
-        EnvironmentProblem: If this machine lacks what the settings ask for, or a checkpoint is not of as many
-            processes.
+        EnvironmentProblem: If this machine or cluster lacks what the settings ask for, or a checkpoint is not of as
+            many processes.
+        ClusterUnavailable: If the cluster that trains is out of reach.
         DivergedError: If the loss is no longer a number.
         TrainingProcessError: If a training process died.
         NoSpaceError: If the disk is full.
@@ -59,7 +60,8 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         attempt=context.upload.attempt,
     )
     job.write()
-    launcher.run(job, context.stopping)
+    job = launcher.run(job, context.stopping)
+    context.upload.go_on_as(job.attempt)
     trained.received(job.read_files())
     _summarise(trained, Recipe.from_json(job.read_output(RECIPE_FILE)))
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Protocol
 
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers.local import LocalLauncher
+from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
 
 LAUNCHER_VARIABLE = "MED42_LAUNCHER"
-_LAUNCHERS = {"local": LocalLauncher}
 
 
 class Launcher(Protocol):
@@ -20,13 +21,19 @@ class Launcher(Protocol):
     num_processes: int
     """Training processes on all nodes together."""
 
-    def run(self, job: TrainingJob, stopping: StopSignal) -> None:
+    def run(self, job: TrainingJob, stopping: StopSignal) -> TrainingJob:
         """Run a job, which was written to its address, to its end.
+
+        Returns:
+            The job that was run: this one, or that of an earlier attempt at the same output that was still at work.
 
         Raises:
             SystemExit: If it was asked to stop, and has saved what it could.
             Med42Error: What a training process says it failed of; TrainingProcessError if it could not say.
         """
+
+
+_LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher, "pytorchjob": PyTorchJobLauncher}
 
 
 def open_launcher() -> Launcher:

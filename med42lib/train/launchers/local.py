@@ -19,21 +19,18 @@ import select
 import signal
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
 from med42lib.core.environment import num_cores, number_from_environment
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
-from med42lib.core.log import passed_record, tell, writes_json
-from med42lib.core.printable import printable
 from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
-from med42lib.core.redaction import redacted_lines
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
@@ -42,7 +39,6 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
     "fork": multiprocessing.get_context("fork"),
 }
 CPU_PROCESSES = 2
-_NUM_TAIL_LINES = 15
 _SECONDS_TO_END = 10.0
 _LONGEST_RECORD = 1 << 20
 _SECONDS_TO_SAVE = 30.0  # as long as torchrun waits, and as Kubernetes gives a pod
@@ -56,7 +52,7 @@ class LocalLauncher:
         self.num_processes = processes_per_node()
         self._worker, self._start_method = worker, start_method()
 
-    def run(self, job: TrainingJob, stopping: StopSignal) -> None:
+    def run(self, job: TrainingJob, stopping: StopSignal) -> TrainingJob:
         """Run a job to its end; errors as `Launcher.run` says."""
         context = _CONTEXTS[self._start_method]
         reading, writing = context.Pipe(duplex=False)
@@ -66,10 +62,10 @@ class LocalLauncher:
         )
         process.start()
         writing.close()
-        grace = _Grace(process, stopping)
+        grace, output = _Grace(process, stopping), LiveOutput()
         try:
             with stopping:
-                tail = _pass_on(reading, grace)
+                output.pass_on(_decoded(reading, grace))
             if grace.is_over():
                 process.kill()
             process.join()
@@ -77,7 +73,8 @@ class LocalLauncher:
             _end(process)
             reading.close()
         if process.exitcode != 0:
-            _failure(job.address, process.exitcode, tail).end(tail, stopping)
+            _failure(job.address, process.exitcode, output.tail).end(output.tail, stopping)
+        return job
 
 
 def processes_per_node() -> int:
@@ -183,48 +180,6 @@ class _Grace:
             self._process.terminate()
             self._ends = time.monotonic() + _SECONDS_TO_SAVE
         return self._ends is not None and time.monotonic() > self._ends
-
-
-def _pass_on(stream: Connection, grace: _Grace) -> str:
-    """Copy a process's output to standard error as it comes, without secrets; returns its last lines."""
-    if writes_json():
-        return _pass_on_as_json(_decoded(stream, grace))
-    tail: deque[str] = deque([""], maxlen=_NUM_TAIL_LINES + 1)
-    for lines in redacted_lines(_decoded(stream, grace)):
-        text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
-        sys.stderr.write(text)
-        sys.stderr.flush()
-        first, *others = text.split("\n")
-        tail[-1] += first
-        tail.extend(others)
-    return "\n".join(line.rpartition("\r")[2] for line in tail if line.strip())
-
-
-def _pass_on_as_json(blocks: Iterable[str]) -> str:
-    """Copy log lines, and make one of every other line."""
-    tail: deque[str] = deque(maxlen=_NUM_TAIL_LINES)
-    for lines in redacted_lines(_without_records(blocks, tail)):
-        for line in filter(str.strip, lines.splitlines()):
-            tell("train", line)
-            tail.append(line)
-    return "\n".join(tail)
-
-
-def _without_records(blocks: Iterable[str], tail: deque[str]) -> Iterator[str]:
-    """Write the lines that are log lines, and give the others: to redact JSON as text could break it."""
-    rest = ""
-    for block in blocks:
-        *lines, rest = (rest + block).replace("\r", "\n").split("\n")
-        if len(rest) > _LONGEST_RECORD:
-            lines, rest = [*lines, rest], ""
-        for line in lines:
-            record = passed_record(line)
-            if record is None:
-                yield f"{line}\n"
-            else:
-                sys.stderr.write(f"{record}\n")
-                tail.append(record)
-    yield rest
 
 
 def _decoded(stream: Connection, grace: _Grace) -> Iterator[str]:

@@ -1,0 +1,134 @@
+"""`med42 k8s`: a spec's fine-tunes as PyTorchJobs that `kubectl apply` runs, and the end of those that a run left."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from med42lib.commands.command import Command
+from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.printable import brief, printable
+from med42lib.spec import RunSpec
+from med42lib.spec_check import load_checked
+from med42lib.store.address import absolute_address
+from med42lib.store.base import HUB_SCHEME, S3_SCHEME
+from med42lib.train.job import OUTPUT, TrainingJob
+from med42lib.train.launchers.cluster import Cluster
+from med42lib.train.launchers.pytorchjob import RUN_LABEL
+from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
+
+DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
+RENDER_DESCRIPTION = """\
+Write one PyTorchJob for each model of the spec's section `train`. Nothing is asked of a cluster or a store.
+
+  med42 k8s render SPEC --template k8s/base/job_template.yaml --store s3://bucket/runs \\
+      --packed s3://bucket/runs/pack/KEY/ATTEMPT/packed --model s3://bucket/runs/fetch_model/KEY/ATTEMPT/model
+  kubectl apply -f k8s/jobs/med42-lora.yaml
+
+The job holds its settings and addresses, so nothing else has to run. What was trained is at the address that is
+printed, also an annotation of the job; give it to `med42 stage`. It is complete when the job has succeeded, and has no
+manifest: the stage `train` with MED42_LAUNCHER=pytorchjob seals its output, watches, and keeps deadlines.
+"""
+STOP_DESCRIPTION = """\
+Delete the PyTorchJobs of a run that are not finished: for a pipeline's exit handler, since a step that is terminated
+may not have had the time. No such job is no error.
+"""
+DEFAULT_OUTPUT = Path("k8s/jobs")
+PREFIX, ATTEMPT = "by_hand", "job"
+RESULT_ANNOTATION = "med42.io/result"
+_REMOTE = (S3_SCHEME, HUB_SCHEME)
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def rendered_jobs(
+    spec: RunSpec, template: JobTemplate, *, packed: str, model: str, store: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Make the PyTorchJob of each of the spec's models.
+
+    Args:
+        spec: Names the models.
+        template: What the platform decides.
+        packed: Address of an output of `pack`.
+        model: Address of an output of `fetch_model`.
+        store: Address of the store that what is trained goes to.
+
+    Yields:
+        The model's name and its job. Equal arguments give equal jobs, and others another name.
+    """
+    for name, config in spec.train.items():
+        label = f"{spec.name}-{name}"
+        unnamed = TrainingJob(config, packed, model, model, store, PREFIX, ATTEMPT)
+        unique = job_name(label, unnamed.to_json(), template.model_dump())
+        job = TrainingJob(config, packed, model, model, store, f"{PREFIX}/{unique}", ATTEMPT)
+        annotations = {RESULT_ANNOTATION: f"{job.upload.address}/{OUTPUT}"}
+        arguments = ["--job-json", job.to_json()]
+        yield name, make_pytorchjob(template, unique, arguments, labels={}, annotations=annotations)
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    kinds = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
+    render = kinds.add_parser(
+        "render",
+        help="write PyTorchJobs",
+        description=RENDER_DESCRIPTION,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    render.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/med42.yaml")
+    render.add_argument("--template", type=Path, required=True, help="the platform's template of training jobs")
+    for name, what in (("packed", "output of pack"), ("model", "output of fetch_model"), ("store", "the store")):
+        render.add_argument(f"--{name}", required=True, metavar="ADDRESS", help=f"address of {what}")
+    render.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    render.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="folder (default: %(default)s)")
+    render.set_defaults(do=_render)
+    stop = kinds.add_parser("stop", help="delete a run's PyTorchJobs", description=STOP_DESCRIPTION)
+    stop.add_argument("--run", required=True, dest="run_id", help="what MED42_RUN was in the run's drivers")
+    stop.set_defaults(do=_stop)
+
+
+def _run(arguments: Namespace) -> int:
+    return int(arguments.do(arguments))
+
+
+def _stop(arguments: Namespace) -> int:
+    if not _LABEL_VALUE.fullmatch(arguments.run_id):
+        problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
+        raise ConfigError("med42 k8s stop", [problem])
+    cluster = Cluster.connect()
+    for name in cluster.names(f"{RUN_LABEL}={arguments.run_id}"):
+        cluster.delete(name)
+        print(printable(f"deleted the PyTorchJob {name}"))
+    return 0
+
+
+def _render(arguments: Namespace) -> int:
+    template = JobTemplate.read(arguments.template)
+    spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
+    addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    for name, job in rendered_jobs(spec, template, **addresses):
+        path = arguments.output / f"{spec.name}-{name}.yaml"
+        path.write_text(yaml.safe_dump(job, sort_keys=False, width=120), encoding="utf-8")
+        print(printable(f"{path}: what is trained will be at {job['metadata']['annotations'][RESULT_ANNOTATION]}"))
+    return 0
+
+
+def _reachable(name: str, address: str) -> str:
+    """Make sure that every node can reach an address.
+
+    Raises:
+        ConfigError: If it is a folder of this machine.
+    """
+    if not address.startswith(_REMOTE):
+        problem = Problem(
+            f"--{name}", f"is no address that a cluster's nodes reach: {address}; give s3://bucket/prefix"
+        )
+        raise ConfigError("med42 k8s render", [problem])
+    return absolute_address(address)
+
+
+K8S = Command("k8s", "write manifests of trainings on Kubernetes, or stop these", DESCRIPTION, _add_arguments, _run)

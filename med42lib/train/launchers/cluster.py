@@ -1,0 +1,351 @@
+"""The Kubernetes API server, as far as a training needs it. The only module that knows the `kubernetes` client.
+
+A watcher outlives the server's bad hours: what fails with 429, 5xx, 410 or a broken connection is asked again, later
+and later; a single request for minutes, the watch without end. Missing rights and refusals are told at once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+
+from med42lib.core.errors import AccessError, ClusterUnavailable, EnvironmentProblem
+from med42lib.core.log import log
+from med42lib.core.printable import cut, one_line
+from med42lib.train.launchers.template import GROUP, PLURAL, VERSION
+
+NAMESPACE_VARIABLE = "MED42_NAMESPACE"
+_IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_REQUEST_SECONDS = (5, 30)
+_LAST_REQUEST_SECONDS = (0.3, 0.5)
+_MAX_TRIES = 8
+_MAX_REFUSALS = 5
+_LONGEST_PAUSE = 60.0
+_NUM_LAST_LINES = 15
+_MOST_CHARACTERS = 500
+_POD_LABEL = "training.kubeflow.org/job-name"
+_DENIED = "admission webhook"
+_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS)
+_NO_RIGHTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of a job: how often its containers were started again, and what it waits for, if anything is known."""
+
+    name: str
+    phase: str
+    restarts: int
+    waits_for: str
+
+
+class Cluster:
+    """PyTorchJobs of one namespace, their pods, logs and events."""
+
+    def __init__(self, api: Any, namespace: str, *, pause_seconds: float = 1.0) -> None:
+        from kubernetes import client
+
+        self.namespace = namespace
+        self._pause_seconds = pause_seconds
+        self._custom, self._core = client.CustomObjectsApi(api), client.CoreV1Api(api)
+        self._place = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
+
+    @classmethod
+    def connect(cls) -> Cluster:
+        """Find the API server, as this pod's service account or by kubeconfig; asks it nothing.
+
+        Raises:
+            EnvironmentProblem: If there is neither.
+        """
+        from kubernetes import client, config
+
+        given = os.environ.get(NAMESPACE_VARIABLE)
+        try:
+            if _IN_CLUSTER_NAMESPACE.exists():
+                settings = client.Configuration()
+                config.load_incluster_config(settings)
+                return cls(client.ApiClient(settings), given or _IN_CLUSTER_NAMESPACE.read_text().strip())
+            path = os.environ.get("KUBECONFIG")
+            _, active = config.list_kube_config_contexts(path)
+            return cls(config.new_client_from_config(path), given or active["context"].get("namespace", "default"))
+        except config.ConfigException as error:
+            raise EnvironmentProblem(
+                f"no Kubernetes cluster is known here: {error}; run in a pod with a service account, or set KUBECONFIG"
+            ) from error
+
+    def create(self, job: Mapping[str, Any]) -> bool:
+        """Create a job; False if there is one of its name.
+
+        Raises:
+            EnvironmentProblem: If the server does not know PyTorchJobs, or refuses this one.
+            AccessError: If we may not.
+            ClusterUnavailable: If it does not answer for minutes.
+        """
+        try:
+            self._answered("create", lambda: self._custom.create_namespaced_custom_object(**self._place, body=job))
+        except _AlreadyThere:
+            return False
+        return True
+
+    def get(self, name: str) -> dict[str, Any] | None:
+        """Read a job; None if there is none of that name."""
+        try:
+            found: dict[str, Any] = self._answered(
+                "get", lambda: self._custom.get_namespaced_custom_object(**self._place, name=name)
+            )
+        except _NotThere:
+            return None
+        return found
+
+    def delete(self, name: str) -> None:
+        """Delete a job and its pods; one that is not there is no error."""
+        try:
+            self._answered("delete", lambda: self._delete(name, _REQUEST_SECONDS))
+        except _NotThere:
+            return
+
+    def names(self, label: str) -> list[str]:
+        """List the jobs that have a label, `name=value`, and are not finished."""
+        listed = self._answered(
+            "list",
+            lambda: self._custom.list_namespaced_custom_object(
+                **self._place, label_selector=label, _request_timeout=_REQUEST_SECONDS
+            ),
+        )
+        return sorted(job["metadata"]["name"] for job in listed["items"] if not _is_finished(job))
+
+    def delete_at_once(self, name: str) -> bool:
+        """Ask for a job's end in the moment that is left of this process; says whether the server heard it."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            self._delete(name, _LAST_REQUEST_SECONDS)
+        except (ApiException, HTTPError, OSError):
+            return False
+        return True
+
+    def states(self, name: str, seconds: float) -> Iterator[dict[str, Any] | None]:
+        """Give a job as it is now, again after each change, and at least so often; None when there is none.
+
+        Without a resource version each watch begins with what is there, so an expired one (410) loses nothing.
+
+        Raises:
+            AccessError: If we may not watch, several times in a row.
+        """
+        trouble = _Trouble(self._pause_seconds)
+        while True:
+            try:
+                seen = False
+                for seen_job in self._watched(name, seconds):
+                    seen = True
+                    trouble.over()
+                    yield seen_job
+                if not seen:
+                    yield self.get(name)
+            except ClusterUnavailable as error:
+                trouble.wait(error)
+            except self._passing_errors() as error:
+                _refuse_for_good("watch", error, trouble.count)
+                trouble.wait(error)
+
+    def pods(self, job: str) -> list[Pod]:
+        """List a job's pods by name."""
+        listed = self._answered(
+            "list pods of",
+            lambda: self._core.list_namespaced_pod(
+                self.namespace, label_selector=f"{_POD_LABEL}={job}", _request_timeout=_REQUEST_SECONDS
+            ),
+        )
+        return sorted(map(_pod, listed.items), key=lambda pod: pod.name)
+
+    def warnings(self, name: str) -> list[str]:
+        """List what went wrong with a job or a pod, as its events say, the last at the end, each once."""
+        listed = self._answered(
+            "list events of",
+            lambda: self._core.list_namespaced_event(
+                self.namespace, field_selector=f"involvedObject.name={name}", _request_timeout=_REQUEST_SECONDS
+            ),
+        )
+        warnings = [event for event in listed.items if event.type == "Warning"]
+        warnings.sort(key=lambda event: event.last_timestamp or event.event_time or datetime.min.replace(tzinfo=UTC))
+        return list(dict.fromkeys(f"{event.reason}: {_line(event.message or '')}" for event in warnings))
+
+    def last_lines(self, pod: str, *, of_the_one_before: bool) -> str:
+        """Give the end of what a pod's container wrote, or the one that was there before; empty if it is lost."""
+        try:
+            text = self._answered(
+                "read the log of",
+                lambda: self._core.read_namespaced_pod_log(
+                    pod,
+                    self.namespace,
+                    previous=of_the_one_before,
+                    tail_lines=_NUM_LAST_LINES,
+                    _request_timeout=_REQUEST_SECONDS,
+                ),
+            )
+        except (_NotThere, EnvironmentProblem):
+            return ""
+        return str(text)
+
+    def log_lines(self, pod: str, since_seconds: int | None) -> Iterator[str]:
+        """Follow a pod's log once: lines with their time, until the container or the connection ends.
+
+        Raises:
+            ClusterUnavailable: For whatever reason there is no more.
+        """
+        try:
+            answer = self._core.read_namespaced_pod_log(
+                pod,
+                self.namespace,
+                follow=True,
+                timestamps=True,
+                **({} if since_seconds is None else {"since_seconds": since_seconds}),
+                _preload_content=False,
+                _request_timeout=(5, 300),
+            )
+            try:
+                for line in answer:
+                    yield line.decode("utf-8", errors="replace")
+            finally:
+                answer.close()
+                answer.release_conn()
+        except self._passing_errors() as error:
+            raise ClusterUnavailable(f"the log of {pod} ended: {error}") from error
+
+    def _watched(self, name: str, seconds: float) -> Iterator[dict[str, Any] | None]:
+        from kubernetes.watch import Watch
+
+        events = Watch().stream(
+            self._custom.list_namespaced_custom_object,
+            **self._place,
+            field_selector=f"metadata.name={name}",
+            timeout_seconds=math.ceil(seconds),
+            _request_timeout=(5, math.ceil(seconds) + 15),
+        )
+        for event in events:
+            yield None if event["type"] == "DELETED" else event["object"]
+
+    def _delete(self, name: str, timeout: tuple[float, float]) -> None:
+        self._custom.delete_namespaced_custom_object(
+            **self._place, name=name, propagation_policy="Background", _request_timeout=timeout
+        )
+
+    def _answered(self, doing: str, ask: Callable[[], T]) -> T:
+        """Ask until there is an answer, for minutes; errors are ours."""
+        trouble = _Trouble(self._pause_seconds)
+        while True:
+            try:
+                return ask()
+            except self._passing_errors() as error:
+                _refuse_for_good(doing, error, trouble.count, at_once=True)
+                if trouble.count >= _MAX_TRIES:
+                    raise ClusterUnavailable(
+                        f"the Kubernetes API server did not answer ({doing} a PyTorchJob): {_described(error)}; the "
+                        "job, if there is one, goes on: run the same command again to watch it"
+                    ) from error
+                trouble.wait(error)
+
+    @staticmethod
+    def _passing_errors() -> tuple[type[Exception], ...]:
+        """Name what a call may raise when the server or the way to it is ill, a half line of JSON among them."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        return ApiException, HTTPError, OSError, ValueError
+
+
+class _AlreadyThere(Exception):
+    """409 of a create."""
+
+
+class _NotThere(Exception):
+    """404 of something that has a name."""
+
+
+class _Trouble:
+    """Failures in a row: each is waited for longer than the one before, and the first and the end are told."""
+
+    def __init__(self, pause_seconds: float) -> None:
+        self.count, self._first_pause = 0, pause_seconds
+
+    def wait(self, error: Exception) -> None:
+        if self.count == 0:
+            log("train").warning("the Kubernetes API server is asked again: %s", _described(error))
+        asked_for = _retry_after(error)
+        pause = min(_LONGEST_PAUSE, max(asked_for, self._first_pause * 2**self.count))
+        self.count += 1
+        time.sleep(pause * random.uniform(0.7, 1.0))
+
+    def over(self) -> None:
+        if self.count:
+            log("train").info("the Kubernetes API server answers again")
+        self.count = 0
+
+
+def _refuse_for_good(doing: str, error: Exception, count: int, *, at_once: bool = False) -> None:
+    """Raise what asking again does not mend; rights that were there a moment ago may come back."""
+    status, text = getattr(error, "status", None), _described(error)
+    if status == HTTPStatus.CONFLICT and "AlreadyExists" in _body(error):
+        raise _AlreadyThere from error
+    if status == HTTPStatus.NOT_FOUND:
+        if doing == "create":
+            raise EnvironmentProblem(
+                f"this cluster knows no PyTorchJobs, or not the namespace: {text}; install the Kubeflow training "
+                "operator 1.9, or set MED42_NAMESPACE"
+            ) from error
+        raise _NotThere from error
+    if status in _NO_RIGHTS and _DENIED not in _body(error):
+        if at_once or count >= _MAX_REFUSALS:
+            raise AccessError(f"may not {doing} PyTorchJobs: {text}; k8s/base has the Role that this needs") from error
+    elif status is not None and HTTPStatus.BAD_REQUEST <= status < 500 and status not in _PASSING:
+        raise EnvironmentProblem(f"the cluster refuses to {doing} the PyTorchJob: {text}") from error
+
+
+def _described(error: Exception) -> str:
+    status = getattr(error, "status", None)
+    return _line(str(error)) if status is None else f"{status} {_line(_message(error))}"
+
+
+def _line(text: str) -> str:
+    return one_line(cut(text, _MOST_CHARACTERS))
+
+
+def _message(error: Exception) -> str:
+    try:
+        return str(json.loads(_body(error))["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(getattr(error, "reason", None) or error)
+
+
+def _body(error: Exception) -> str:
+    body = getattr(error, "body", None) or ""
+    return body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
+
+
+def _retry_after(error: Exception) -> float:
+    value = (getattr(error, "headers", None) or {}).get("Retry-After", "0")
+    return float(value) if value.isdecimal() else 0.0
+
+
+def _is_finished(job: Mapping[str, Any]) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)
+
+
+def _pod(pod: Any) -> Pod:
+    statuses = pod.status.container_statuses or []
+    waiting = (status.state.waiting for status in statuses if status.state and status.state.waiting)
+    reasons = [f"{found.reason}: {_line(found.message or '')}" for found in waiting if found.reason]
+    restarts = sum(status.restart_count or 0 for status in statuses)
+    return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, next(iter(reasons), ""))

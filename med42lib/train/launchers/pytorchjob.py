@@ -1,0 +1,349 @@
+"""Training processes on a Kubernetes cluster: a PyTorchJob, made once, watched to its end.
+
+    no job of that name ───────────────► create ──┐
+    one at work, of the same template ─► adopt ───┤► wait for nodes ─► at work ─► succeeded: its attempt counts
+    one that failed or is of no use ───► delete, create again            │
+                                                                         └► failed, or over its time: the reason
+
+The name comes from the output's key, so a driver that was killed and started again finds its job, and goes on with the
+attempt that it had. A driver that is asked to stop (SIGTERM, Ctrl-C) deletes the job. One that loses the API server
+waits for it; the job goes on meanwhile.
+
+The environment says where and how:
+
+    MED42_JOB_TEMPLATE   path of the platform's template of training jobs (`JobTemplate`)
+    MED42_NAMESPACE      namespace; default: this pod's, or the one of kubeconfig
+    MED42_RUN            id of the run that this is part of; a label of job and pods, by which a run can be cleaned up
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Event, Thread
+from typing import Any
+
+from med42lib.core.errors import (
+    ClusterUnavailable,
+    DataError,
+    DivergedError,
+    EnvironmentProblem,
+    Med42Error,
+    NoSpaceError,
+    StoreError,
+    StoreUnavailable,
+    TrainingProcessError,
+)
+from med42lib.core.log import log
+from med42lib.core.stop_signal import StopSignal
+from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.launchers.cluster import Cluster, Pod
+from med42lib.train.launchers.output import LiveOutput
+from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate, job_name, make_pytorchjob, short_hash
+
+RUN_VARIABLE = "MED42_RUN"
+KEY_LABEL, RUN_LABEL = "med42.io/key", "med42.io/run"
+JOB_ANNOTATION, TEMPLATE_ANNOTATION = "med42.io/job", "med42.io/template"
+_SECONDS_BETWEEN_LOOKS = 30.0
+_SECONDS_UNTIL_DELETED = 600.0
+_SECONDS_FOR_LAST_LINES = 5.0
+_MOST_REASONS = 3
+_HOUR = 3600.0
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+
+logger = log("train")
+
+
+class PyTorchJobLauncher:
+    """A PyTorchJob of Kubeflow's training operator."""
+
+    def __init__(
+        self,
+        template: JobTemplate | None = None,
+        *,
+        cluster: Cluster | None = None,
+        seconds_between_looks: float = _SECONDS_BETWEEN_LOOKS,
+    ) -> None:
+        self._template = template or JobTemplate.of_environment()
+        self.num_processes = self._template.num_processes
+        self._cluster, self._seconds = cluster, seconds_between_looks
+
+    def run(self, job: TrainingJob, stopping: StopSignal) -> TrainingJob:
+        """Run a job, or go on watching an earlier attempt's; errors as `Launcher.run` says.
+
+        Does not look at `stopping`: a signal ends this process at once, and deletes the job, whose processes then save.
+        """
+        cluster = self._cluster or Cluster.connect()
+        name = job_name(f"med42-{job.prefix}", job.store, job.prefix)
+        with _deleted_if_interrupted(cluster, name):
+            job = _submit(cluster, name, self._template, job, self._seconds)
+            watch = _Watch(cluster, name, self._template, job)
+            with _followed_log(cluster, f"{name}-master-0", watch.output):
+                watch.to_the_end(self._seconds)
+        return job
+
+
+@contextmanager
+def _deleted_if_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        # First of all: Kubeflow gives less than a second between asking and killing.
+        if not cluster.delete_at_once(name):
+            logger.warning("the PyTorchJob %s may still be there: kubectl delete pytorchjob %s", name, name)
+        raise
+
+
+def _submit(cluster: Cluster, name: str, template: JobTemplate, job: TrainingJob, seconds: float) -> TrainingJob:
+    """Create the job or adopt the one of its name; gives what that one trains.
+
+    Raises:
+        EnvironmentProblem: If one of another template is at work under the name, or does not go away.
+    """
+    manifest = _manifest(name, template, job)
+    give_up = time.monotonic() + _SECONDS_UNTIL_DELETED
+    while not cluster.create(manifest):
+        found = cluster.get(name)
+        if found is not None and (adopted := _adopted(found, manifest)):
+            logger.info("the PyTorchJob %s is there already; watching it", name)
+            return adopted
+        if found is not None and "deletionTimestamp" not in found["metadata"]:
+            logger.info("removing the PyTorchJob %s, which ended without a result", name)
+            cluster.delete(name)
+        if time.monotonic() > give_up:
+            raise EnvironmentProblem(
+                f"the PyTorchJob {name} of an earlier run has not gone {_SECONDS_UNTIL_DELETED:.0f} s after it was "
+                f"deleted; see kubectl describe pytorchjob {name} -n {cluster.namespace}"
+            )
+        time.sleep(min(seconds, 2.0))
+    logger.info("created the PyTorchJob %s in namespace %s", name, cluster.namespace)
+    return job
+
+
+def _manifest(name: str, template: JobTemplate, job: TrainingJob) -> dict[str, Any]:
+    labels = {KEY_LABEL: job.prefix.rpartition("/")[2]}
+    if run := os.environ.get(RUN_VARIABLE):
+        labels[RUN_LABEL] = run
+    annotations = {JOB_ANNOTATION: job.address, TEMPLATE_ANNOTATION: short_hash(template.model_dump())}
+    return make_pytorchjob(template, name, ["--job", job.address], labels=labels, annotations=annotations)
+
+
+def _adopted(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> TrainingJob | None:
+    """Give what a job of our name trains; None if it is of no use any more.
+
+    Raises:
+        EnvironmentProblem: If it is not as this driver would have made it.
+    """
+    state = _State.of(found)
+    if "deletionTimestamp" in found["metadata"] or state.is_true("Failed"):
+        return None
+    annotations = found["metadata"].get("annotations", {})
+    expected = wanted["metadata"]["annotations"][TEMPLATE_ANNOTATION]
+    if annotations.get(TEMPLATE_ANNOTATION) != expected or JOB_ANNOTATION not in annotations:
+        name = found["metadata"]["name"]
+        raise EnvironmentProblem(
+            f"there is a PyTorchJob {name} that was made from another template of training jobs, and a job is never "
+            f"changed: let it end, or kubectl delete pytorchjob {name}, then run again"
+        )
+    job = TrainingJob.read(annotations[JOB_ANNOTATION])
+    return None if state.is_true("Succeeded") and not job.has_files() else job
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """A job as the operator describes it: its conditions by type, and how many of its pods run or are done."""
+
+    conditions: Mapping[str, Mapping[str, Any]]
+    num_active: int
+    queue: str
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> _State:
+        status = job.get("status") or {}
+        replicas = (status.get("replicaStatuses") or {}).values()
+        return cls(
+            {condition["type"]: condition for condition in status.get("conditions") or ()},
+            sum(count.get("active", 0) + count.get("succeeded", 0) for count in replicas),
+            job["metadata"].get("labels", {}).get(QUEUE_LABEL, ""),
+        )
+
+    def is_true(self, kind: str) -> bool:
+        return bool(self.conditions.get(kind, {}).get("status") == "True")
+
+    def message(self, kind: str) -> str:
+        return str(self.conditions[kind].get("message", ""))
+
+    def seconds_since(self, kind: str) -> float:
+        """Say how long a condition has been true; 0 if it is not."""
+        changed = self.conditions.get(kind, {}).get("lastTransitionTime")
+        if not self.is_true(kind) or not changed:
+            return 0.0
+        return max(0.0, time.time() - datetime.fromisoformat(changed).timestamp())
+
+
+@dataclass(slots=True)
+class _Watch:
+    """What the driver knows of a job that it watches."""
+
+    cluster: Cluster
+    name: str
+    template: JobTemplate
+    job: TrainingJob
+    output: LiveOutput = field(default_factory=LiveOutput)
+    waited: float = 0.0
+    worked: float = 0.0
+    _breakdowns: set[tuple[str, int, str]] = field(default_factory=set)
+    _last_words: dict[str, str] = field(default_factory=dict)
+    _told: str = ""
+
+    def to_the_end(self, seconds: float) -> None:
+        """Watch until the job has succeeded.
+
+        Raises:
+            Med42Error: Why it did not.
+        """
+        last: float | None = None
+        for found in self.cluster.states(self.name, seconds):
+            if found is None:
+                raise TrainingProcessError(
+                    f"somebody deleted the PyTorchJob {self.name}; run the same command again to go on"
+                )
+            state, now = _State.of(found), time.monotonic()
+            if last is None:
+                self.worked = state.seconds_since("Running")
+            if state.is_true("Succeeded"):
+                self._tell(f"succeeded after {_spent(self.worked)} at work and {_spent(self.waited)} of waiting")
+                return
+            try:
+                self._look(state, 0.0 if last is None else now - last)
+            except (ClusterUnavailable, StoreUnavailable) as error:
+                logger.warning("%s goes on unseen: %s", self.name, error)
+            last = now
+
+    def _look(self, state: _State, seconds: float) -> None:
+        pods = self.cluster.pods(self.name)
+        with self._deleted_on_error():
+            self._see_breakdowns(pods)
+        if state.is_true("Failed"):
+            raise self._failure(state.message("Failed"))
+        if state.num_active >= self.template.nodes and not state.is_true("Suspended"):
+            self.worked += seconds
+            self._tell(f"at work on {self.template.nodes} nodes after {_spent(self.waited)} of waiting")
+        else:
+            self.waited += seconds
+            self._tell(f"waits: {self._reason(state, pods)}")
+        with self._deleted_on_error():
+            self._keep_deadlines()
+
+    def _keep_deadlines(self) -> None:
+        if self.worked > self.template.max_hours_working * _HOUR:
+            raise TrainingProcessError(
+                f"the PyTorchJob {self.name} was at work for {_spent(self.worked)}, over max_hours_working = "
+                f"{self.template.max_hours_working:g} of the job template, and was deleted; run again to go on"
+            )
+        if self.waited > self.template.max_hours_waiting * _HOUR:
+            raise EnvironmentProblem(
+                f"the PyTorchJob {self.name} waited for {_spent(self.waited)}, over max_hours_waiting = "
+                f"{self.template.max_hours_waiting:g} of the job template, and was deleted. {self._told}"
+            )
+
+    def _see_breakdowns(self, pods: Sequence[Pod]) -> None:
+        """Keep the last words of pods that broke down; an error that comes again each time ends the job now.
+
+        The operator removes a failed job's pods, and their logs with them.
+        """
+        for pod in pods:
+            breakdown = (pod.name, pod.restarts, pod.phase)
+            if not (pod.restarts or pod.phase == "Failed") or breakdown in self._breakdowns:
+                continue
+            again = pod.phase != "Failed"
+            self._last_words[pod.name] = self.cluster.last_lines(pod.name, of_the_one_before=again)
+            logger.warning("%s broke down%s", pod.name, f", and is started again ({pod.restarts})" if again else "")
+            failure = Failure.read(self.job.address)
+            if failure is not None and failure.is_permanent:
+                raise failure.to_error("")
+            self._breakdowns.add(breakdown)
+
+    def _failure(self, message: str) -> Med42Error:
+        failure = Failure.read(self.job.address)
+        if failure is None:
+            failure = Failure(TrainingProcessError.__name__, f"the PyTorchJob {self.name} failed: {message}")
+        warnings = [f"{self.name}: {warning}" for warning in self.cluster.warnings(self.name)]
+        words = [f"{pod}:\n{text.rstrip()}" for pod, text in sorted(self._last_words.items()) if text]
+        return failure.to_error("\n".join([*warnings, *(words or [self.output.tail])]))
+
+    def _reason(self, state: _State, pods: Sequence[Pod]) -> str:
+        if state.is_true("Suspended"):
+            return f"suspended, until the queue {state.queue} admits it" if state.queue else "suspended by somebody"
+        found = self.cluster.warnings(self.name)[-1:]
+        for pod in pods:
+            if pod.phase == "Pending" and len(found) < _MOST_REASONS:
+                found += [pod.waits_for] if pod.waits_for else self.cluster.warnings(pod.name)[-1:]
+        reasons = [reason for reason in dict.fromkeys(found) if reason]
+        return "; ".join(reasons) or f"{state.num_active} of {self.template.nodes} pods run"
+
+    def _tell(self, text: str) -> None:
+        """Log what the job does if it is something else than before, times aside."""
+        if text.partition(" after ")[0] != self._told.partition(" after ")[0]:
+            logger.info("%s %s", self.name, text)
+        self._told = text
+
+    @contextmanager
+    def _deleted_on_error(self) -> Iterator[None]:
+        """Leave no job at work that nobody waits for; one whose store or cluster is out of reach goes on."""
+        try:
+            yield
+        except (TrainingProcessError, EnvironmentProblem, DataError, DivergedError, NoSpaceError, StoreError):
+            self.cluster.delete(self.name)
+            raise
+
+
+@contextmanager
+def _followed_log(cluster: Cluster, pod: str, output: LiveOutput) -> Iterator[None]:
+    """Pass the master's log on until the block ends; whatever befalls it is no failure of the training."""
+    ended = Event()
+    thread = Thread(target=lambda: output.pass_on(_log(cluster, pod, ended)), daemon=True)
+    thread.start()
+    patience = 0.0  # of one who is interrupted
+    try:
+        yield
+        patience = _SECONDS_FOR_LAST_LINES
+    except Med42Error:
+        patience = _SECONDS_FOR_LAST_LINES
+        raise
+    finally:
+        ended.set()
+        thread.join(patience)
+
+
+def _log(cluster: Cluster, pod: str, ended: Event) -> Iterator[str]:
+    """Give a pod's log without times, each line once, going on behind the last where a connection broke."""
+    last, pause = "", 1.0
+    while True:
+        final = ended.is_set()
+        try:
+            for line in cluster.log_lines(pod, _seconds_since(last)):
+                when, _, text = line.partition(" ")
+                if when > last and _TIME.match(when):
+                    last, pause = when, 1.0
+                    yield text
+        except ClusterUnavailable:
+            pause = min(30.0, pause * 2)
+        if final:
+            return
+        ended.wait(pause)
+
+
+def _seconds_since(when: str) -> int | None:
+    return int(time.time() - datetime.fromisoformat(when).timestamp()) + 2 if when else None
+
+
+def _spent(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

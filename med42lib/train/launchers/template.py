@@ -1,0 +1,198 @@
+"""The PyTorchJob of a training: what the platform decides, from its template, and the address of what is to be trained.
+
+    template (nodes, image, resources, volumes, queue)  ─┐
+                                                         ├─► PyTorchJob: one master, the other nodes workers
+    python -m med42lib.train.worker --job ADDRESS       ─┘
+
+Plain mappings, as the API server takes them. `restartPolicy` is OnFailure, the one that survives a killed worker: its
+peers fail with it, all start again in their places, and meet again. Each of these restarts counts for `backoffLimit`.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, model_validator
+
+from med42lib.core.config import StageConfig, parse_config
+from med42lib.core.errors import EnvironmentProblem
+
+GROUP, VERSION, KIND, PLURAL = "kubeflow.org", "v1", "PyTorchJob", "pytorchjobs"
+TEMPLATE_VARIABLE = "MED42_JOB_TEMPLATE"
+CONTAINER = "pytorch"
+"""What the training operator's webhook wants the container to be called."""
+
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+MAX_NAME_LENGTH = 52
+"""The operator calls Services and pods `<name>-worker-<number>`, which may have 63 characters; nothing refuses more."""
+
+_COMMAND = ("python", "-m", "med42lib.train.worker")
+_SECONDS_KEPT = 7 * 24 * 3600
+_SECONDS_TO_MEET = 3600  # one node may have the image, and another fetch it
+_PORT = 23456  # the operator's
+_RESTARTS_OF_A_POD = 2
+"""At most, in one breakdown: with the others, and before that if it comes back while the master is still there."""
+
+
+class JobTemplate(StageConfig):
+    """What a platform decides of its training jobs. Kubernetes' own words stand below `run_policy` and `pod`."""
+
+    nodes: int = Field(ge=1)
+    """Pods that train together."""
+
+    processes_per_node: int = Field(ge=1)
+    """Training processes in each pod: one for each of its GPUs."""
+
+    max_restarts: int = Field(ge=0)
+    """Times that training may break down, on whatever node, and go on by itself."""
+
+    max_hours_waiting: float = Field(gt=0)
+    """Hours in a queue, or for nodes and images, until the job is deleted."""
+
+    max_hours_working: float = Field(gt=0)
+    """Hours with all pods at work until the job is deleted. The operator itself keeps no deadline."""
+
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the job; Kueue reads its queue from one."""
+
+    run_policy: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the job's `runPolicy` in place of ours."""
+
+    pod: dict[str, Any]
+    """Template of every pod. Its container `pytorch` has an image, but neither command nor args."""
+
+    @model_validator(mode="after")
+    def _has_one_container_to_train_in(self) -> Self:
+        found = [container for container in _containers(self.pod) if container.get("name") == CONTAINER]
+        if len(found) != 1 or not found[0].get("image"):
+            raise ValueError(f"pod.spec.containers has not one container {CONTAINER!r} with an image")
+        if taken := sorted({"command", "args"} & found[0].keys()):
+            raise ValueError(f"container {CONTAINER!r} has {' and '.join(taken)}, which we fill in; remove them")
+        return self
+
+    @property
+    def num_processes(self) -> int:
+        """Training processes of all nodes together."""
+        return self.nodes * self.processes_per_node
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a template.
+
+        Raises:
+            EnvironmentProblem: If the file cannot be read, or is no YAML.
+            ConfigError: If anything in it is wrong.
+        """
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise EnvironmentProblem(
+                f"cannot read the template of training jobs at {path}: {error}; mount the ConfigMap that holds it, "
+                f"and set {TEMPLATE_VARIABLE} to its path"
+            ) from error
+        return parse_config(cls, values, title=f"template of training jobs {path}")
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Read the template that the environment names; errors as in `read`."""
+        path = os.environ.get(TEMPLATE_VARIABLE)
+        if not path:
+            raise EnvironmentProblem(
+                f"{TEMPLATE_VARIABLE} is not set: it is the path of the platform's template of training jobs; "
+                "k8s/base/job_template.yaml is one to start from"
+            )
+        return cls.read(Path(path))
+
+
+def job_name(label: str, *ingredients: object) -> str:
+    """Make a name for a job: readable, and different if any of the ingredients is; a DNS label."""
+    readable = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+    digest = short_hash(ingredients)
+    return f"{readable[: MAX_NAME_LENGTH - len(digest) - 1].rstrip('-')}-{digest}"
+
+
+def short_hash(values: object) -> str:
+    """Hash what JSON can say to 8 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def make_pytorchjob(
+    template: JobTemplate,
+    name: str,
+    arguments: Sequence[str],
+    *,
+    labels: Mapping[str, str],
+    annotations: Mapping[str, str],
+) -> dict[str, Any]:
+    """Make the PyTorchJob that runs the worker with these arguments on every node.
+
+    Args:
+        template: What the platform decides.
+        name: The job's name, of `job_name`.
+        arguments: Of the worker.
+        labels: Labels of the job and its pods.
+        annotations: Annotations of the job.
+    """
+    pod = copy.deepcopy(template.pod)
+    metadata = pod.setdefault("metadata", {})
+    metadata["labels"] = {**metadata.get("labels", {}), **labels}
+    for container in _containers(pod):
+        if container["name"] == CONTAINER:
+            container.update(command=list(_COMMAND), args=list(arguments))
+            container["env"] = [*container.get("env", []), *_meeting_point(name)]
+    replicas = {"Master": _replicas(1, pod)}
+    if template.nodes > 1:
+        replicas["Worker"] = _replicas(template.nodes - 1, copy.deepcopy(pod))
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {"name": name, "labels": {**template.labels, **labels}, "annotations": dict(annotations)},
+        "spec": {
+            "nprocPerNode": str(template.processes_per_node),
+            "runPolicy": {**_run_policy(template), **template.run_policy},
+            "pytorchReplicaSpecs": replicas,
+        },
+    }
+
+
+def _run_policy(template: JobTemplate) -> dict[str, Any]:
+    return {
+        # The operator gives up when the restarts of all pods together reach this.
+        "backoffLimit": template.max_restarts * _RESTARTS_OF_A_POD * template.nodes + 1,
+        # The master's success is the job's; what still runs then would keep its GPUs.
+        "cleanPodPolicy": "Running",
+        "ttlSecondsAfterFinished": _SECONDS_KEPT,
+    }
+
+
+def _meeting_point(name: str) -> list[dict[str, str]]:
+    """Have torchrun's agents meet at the master by torchrun's own protocol instead of by fixed numbers.
+
+    By numbers, a worker that is started again would find the master that has not noticed yet, count itself in, and wait
+    for training processes that never come, while the next master waits for the worker.
+    """
+    values = {
+        "PET_RDZV_BACKEND": "c10d",
+        "PET_RDZV_ENDPOINT": f"{name}-master-0:{_PORT}",
+        "PET_RDZV_ID": name,
+        "PET_RDZV_CONF": f"join_timeout={_SECONDS_TO_MEET}",
+    }
+    return [{"name": variable, "value": value} for variable, value in values.items()]
+
+
+def _replicas(count: int, pod: Mapping[str, Any]) -> dict[str, Any]:
+    return {"replicas": count, "restartPolicy": "OnFailure", "template": pod}
+
+
+def _containers(pod: Mapping[str, Any]) -> list[dict[str, Any]]:
+    spec = pod.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    return [each for each in containers if isinstance(each, dict)] if isinstance(containers, list) else []

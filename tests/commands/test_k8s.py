@@ -1,0 +1,77 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.commands.k8s import RESULT_ANNOTATION, rendered_jobs
+from med42lib.commands.main import main
+from med42lib.core.errors import ConfigError
+from med42lib.spec import RunSpec, load_spec
+from med42lib.train.job import TrainingJob
+from med42lib.train.launchers.template import JobTemplate
+from tests.conftest import REPOSITORY
+
+DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
+TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+ADDRESSES = {"packed": "s3://bucket/packed", "model": "s3://bucket/model", "store": "s3://bucket/runs"}
+OPTIONS = [f"--{name}={address}" for name, address in ADDRESSES.items()]
+
+
+def template(**others: object) -> JobTemplate:
+    values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    return JobTemplate.model_validate({**values, "processes_per_node": 1, **others})
+
+
+def jobs(spec: RunSpec, **others: str) -> dict[str, Any]:
+    return dict(rendered_jobs(spec, template(), **{**ADDRESSES, **others}))
+
+
+def test_each_model_of_the_spec_becomes_a_job_that_holds_all_it_needs() -> None:
+    spec = load_spec(DEMO)
+    made = jobs(spec)
+    assert list(made) == ["full", "lora"]
+    for name, job in made.items():
+        [container] = job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"]
+        option, text = container["args"]
+        assert option == "--job-json"
+        training = TrainingJob.from_json(text)
+        assert training.config == spec.train[name]
+        assert (training.packed, training.model, training.store) == tuple(ADDRESSES.values())
+        assert job["metadata"]["annotations"][RESULT_ANNOTATION] == f"{training.upload.address}/trained"
+
+
+def test_jobs_of_equal_settings_are_equal_and_of_others_have_other_names_and_results() -> None:
+    spec = load_spec(DEMO)
+    assert jobs(spec) == jobs(spec)
+    changed = [load_spec(DEMO, ["train.full.seed=43"])]
+    others = [jobs(changed[0])["full"], jobs(spec, model="s3://bucket/another")["full"], jobs(spec)["full"]]
+    assert len({job["metadata"]["name"] for job in others}) == 3
+    assert len({job["metadata"]["annotations"][RESULT_ANNOTATION] for job in others}) == 3
+
+
+def test_the_command_writes_a_file_for_each_and_prints_where_the_result_will_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["k8s", "render", str(DEMO), "--template", str(TEMPLATE), *OPTIONS, "--output", str(tmp_path)]
+    assert main([*command, "--set", "train.full.micro_batch_size=2", "--set", "train.lora.micro_batch_size=2"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-full.yaml", "demo-lora.yaml"]
+    job = yaml.safe_load((tmp_path / "demo-lora.yaml").read_text())
+    assert job["metadata"]["annotations"][RESULT_ANNOTATION] in capsys.readouterr().out
+
+
+def test_a_batch_that_the_templates_processes_do_not_share_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["k8s", "render", str(DEMO), "--template", str(TEMPLATE), *OPTIONS, "--output", str(tmp_path)]
+    assert main(command) == ConfigError.exit_code
+    assert "train.full.global_batch_size" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_this_machine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    smoke = REPOSITORY / "pipelines/specs/smoke.yaml"
+    command = ["k8s", "render", str(smoke), "--template", str(TEMPLATE), *OPTIONS, "--packed=data/packed"]
+    fitting = [f"--set=train.{name}.{field}" for name in ("full", "lora") for field in ("global_batch_size=16",)]
+    assert main([*command, *fitting, "--output", str(tmp_path)]) == ConfigError.exit_code
+    assert "--packed: is no address that a cluster's nodes reach: data/packed" in capsys.readouterr().err

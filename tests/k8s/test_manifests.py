@@ -1,0 +1,166 @@
+"""What `kubectl apply` gets: jobs that were rendered from the specs, and the objects that they need."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.commands.main import main
+from med42lib.core.redaction import redact
+from med42lib.train.launchers.template import MAX_NAME_LENGTH, JobTemplate, make_pytorchjob
+from tests.conftest import REPOSITORY
+from tests.k8s.restricted import violations
+from tests.real_crd import CRD, MISSING, problems, read_schema
+
+K8S = REPOSITORY / "k8s"
+JOBS = sorted((K8S / "jobs").glob("*.yaml"))
+TEMPLATES = [K8S / "base/job_template.yaml", *sorted((K8S / "templates").glob("*.yaml"))]
+MANIFESTS = sorted(path for path in K8S.rglob("*.yaml") if path.name != "initContainer.yaml")
+
+
+def read(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
+
+
+def jobs() -> Iterator[Any]:
+    """The committed jobs, and a job of each template."""
+    for path in JOBS:
+        yield pytest.param(read(path), id=path.stem)
+    for path in TEMPLATES:
+        made = make_pytorchjob(JobTemplate.read(path), "a-job", ["--job", "s3://bucket/job"], labels={}, annotations={})
+        yield pytest.param(made, id=path.parent.name + "/" + path.stem)
+
+
+every_job = pytest.mark.parametrize("job", list(jobs()))
+
+
+def pods(job: Any) -> list[Any]:
+    return [replicas["template"]["spec"] for replicas in job["spec"]["pytorchReplicaSpecs"].values()]
+
+
+def test_committed_jobs_are_what_the_specs_and_templates_give(tmp_path: Path) -> None:
+    command = ["make", "--dry-run", "--always-make", "jobs", f"JOBS={tmp_path}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    lines = [line.split() for line in done.stdout.splitlines() if " k8s render " in line]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)
+        assert [main(line[1:]) for line in lines] == [0, 0]
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {p.name: p.read_text() for p in JOBS}, (
+        "run `make jobs`"
+    )
+
+
+def test_there_are_both_sizes_with_both_methods_on_the_papers_machines() -> None:
+    assert [path.stem for path in JOBS] == [
+        f"llama-2-{size}-{how}" for size in ("70b", "7b") for how in ("full", "lora")
+    ]
+    for job in map(read, JOBS):
+        replicas = job["spec"]["pytorchReplicaSpecs"]
+        assert sum(each["replicas"] for each in replicas.values()) == 8
+        assert job["spec"]["nprocPerNode"] == "16"
+        assert {pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] for pod in pods(job)} == {"16"}
+
+
+@every_job
+@pytest.mark.skipif(not CRD.is_file(), reason=MISSING)
+def test_a_job_has_no_field_that_the_operators_crd_lacks(job: Any) -> None:
+    assert list(problems(read_schema(), job)) == []
+
+
+@pytest.mark.skipif(not CRD.is_file(), reason=MISSING)
+def test_the_crd_made_strict_finds_a_misspelt_field_and_a_number_for_a_text() -> None:
+    job = read(JOBS[0])
+    job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["tolerationz"] = []
+    job["spec"]["nprocPerNode"] = 8
+    found = list(problems(read_schema(), job))
+    assert ".spec.nprocPerNode: 8 is no string" in found
+    assert ".spec.pytorchReplicaSpecs.Master.template.spec.tolerationz: is no known field" in found
+
+
+@every_job
+def test_a_jobs_pods_are_allowed_in_a_restricted_namespace_and_have_no_token(job: Any) -> None:
+    for pod in pods(job):
+        assert list(violations(pod)) == []
+        assert pod["automountServiceAccountToken"] is False
+        assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in pod["containers"])
+
+
+def test_the_check_of_restricted_finds_what_the_operators_own_init_container_lacks() -> None:
+    pod = pods(read(JOBS[0]))[0]
+    pod["initContainers"] = [{"name": "init-pytorch", "image": "alpine:3.10"}]
+    assert list(violations(pod)) == ["init-pytorch: allowPrivilegeEscalation", "init-pytorch: capabilities"]
+
+
+def test_the_init_container_that_we_give_the_operator_is_allowed() -> None:
+    text = (K8S / "training_operator/initContainer.yaml").read_text(encoding="utf-8")
+    assert "<" not in text, "the operator reads it by html/template"
+    pod = pods(read(JOBS[0]))[0]
+    pod["initContainers"] = yaml.safe_load(text.replace("{{", "").replace("}}", ""))
+    assert list(violations(pod)) == []
+
+
+@every_job
+def test_shared_memory_and_all_that_is_written_lie_on_volumes(job: Any) -> None:
+    for pod in pods(job):
+        [container] = pod["containers"]
+        places = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        volumes = {volume["name"]: volume["emptyDir"] for volume in pod["volumes"]}
+        assert volumes[places["/dev/shm"]]["medium"] == "Memory"
+        written = {each["value"] for each in container["env"] if each["name"] in ("HOME", "TMPDIR", "MED42_SCRATCH")}
+        assert written == {"/scratch"}
+        assert volumes[places["/scratch"]] == {}
+
+
+@every_job
+def test_a_jobs_name_leaves_room_for_its_pods(job: Any) -> None:
+    assert len(job["metadata"]["name"]) <= MAX_NAME_LENGTH < 54
+    assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", job["metadata"]["name"])
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_a_manifest_has_no_secret_and_no_image_that_changes(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert redact(text) == text
+    assert "kind: Secret" not in text
+    images = re.findall(r"image: (\S+)", text)
+    assert [image for image in images if image.endswith(":latest") or not re.search(r"[:@]", image)] == []
+
+
+@pytest.fixture(scope="module")
+def base() -> list[Any]:
+    """The objects of k8s/base as kubectl renders them."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which renders k8s/base, is not installed")
+    done = subprocess.run(["kubectl", "kustomize", str(K8S / "base")], capture_output=True, text=True, check=True)
+    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
+
+
+def test_the_base_has_every_object_that_a_job_names(base: list[Any]) -> None:
+    names = {(each["kind"], each["metadata"]["name"]) for each in base}
+    for pod in (pod for path in JOBS for pod in pods(read(path))):
+        assert ("ServiceAccount", pod["serviceAccountName"]) in names
+        for source in pod["containers"][0]["envFrom"]:
+            if "configMapRef" in source:
+                assert ("ConfigMap", source["configMapRef"]["name"]) in names
+            else:
+                assert source["secretRef"]["optional"] is True
+
+
+def test_the_base_carries_the_template_where_the_driver_looks_for_it(base: list[Any], tmp_path: Path) -> None:
+    maps = {each["metadata"]["name"]: each["data"] for each in base if each["kind"] == "ConfigMap"}
+    folder, _, name = maps["med42-driver"]["MED42_JOB_TEMPLATE"].rpartition("/")
+    assert folder == "/etc/med42"
+    (tmp_path / name).write_text(maps["med42-job-template"][name])
+    assert JobTemplate.read(tmp_path / name) == JobTemplate.read(TEMPLATES[0])
+
+
+def test_training_pods_are_those_that_the_network_policy_is_for(base: list[Any]) -> None:
+    [policy] = [each for each in base if each["kind"] == "NetworkPolicy"]
+    chosen = policy["spec"]["podSelector"]["matchLabels"].items()
+    for replicas in read(JOBS[0])["spec"]["pytorchReplicaSpecs"].values():
+        assert chosen <= replicas["template"]["metadata"]["labels"].items()

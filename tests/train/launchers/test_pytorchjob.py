@@ -1,0 +1,588 @@
+"""Against an API server's double over HTTP; the last tests train on two nodes, whose operator is played too."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.commands.main import main
+from med42lib.core.errors import (
+    AccessError,
+    ClusterUnavailable,
+    DivergedError,
+    EnvironmentProblem,
+    TrainingProcessError,
+)
+from med42lib.core.log import LOGGER_NAME, set_up_logging
+from med42lib.core.stop_signal import StopSignal
+from med42lib.engine.context import StageContext
+from med42lib.store.artifacts import Source, Target
+from med42lib.store.manifest import FileEntry
+from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.launchers import open_launcher, pytorchjob
+from med42lib.train.launchers.cluster import Cluster
+from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
+from med42lib.train.launchers.template import JobTemplate, job_name
+from med42lib.train.stage import train
+from tests.conftest import REPOSITORY
+from tests.processes import wait_for
+from tests.train.conftest import FULL, job_of
+from tests.train.launchers.kubernetes_api import (
+    DROPPED,
+    EVENTS,
+    GONE,
+    HALF,
+    JOBS,
+    PODS,
+    KubernetesApi,
+    kubernetes_api,
+)
+from tests.train.launchers.local_operator import LocalOperator
+
+TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+ENTRIES = (FileEntry("recipe.json", 3, "a" * 64),)
+Play = Callable[[str], None]
+
+
+def template(**others: object) -> JobTemplate:
+    values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    return JobTemplate.model_validate({**values, "nodes": 2, "processes_per_node": 1, **others})
+
+
+@pytest.fixture
+def api() -> Iterator[KubernetesApi]:
+    with kubernetes_api() as served:
+        yield served
+
+
+@pytest.fixture
+def cluster(api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setenv("KUBECONFIG", str(api.write_kubeconfig(tmp_path / "kubeconfig")))
+    connected = Cluster.connect()
+    connected._pause_seconds = 0.01
+    return connected
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> TrainingJob:
+    made = job_of(FULL, "s3://bucket/packed", "s3://bucket/model", tmp_path / "store")
+    made.write()
+    return made
+
+
+def name_of(job: TrainingJob) -> str:
+    return job_name(f"med42-{job.prefix}", job.store, job.prefix)
+
+
+def launcher(cluster: Cluster, **others: object) -> PyTorchJobLauncher:
+    return PyTorchJobLauncher(template(**others), cluster=cluster, seconds_between_looks=0.2)
+
+
+@contextmanager
+def operator(api: KubernetesApi, play: Play) -> Iterator[None]:
+    """Play the operator, in a thread, as soon as a job was created; an error in it is one of the test's."""
+    threads: list[threading.Thread] = []
+
+    def start(name: str) -> None:
+        thread = threading.Thread(target=play, args=(name,), daemon=True)
+        thread.start()
+        threads.append(thread)
+
+    api.on_create = start
+    yield
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def at_work(api: KubernetesApi, name: str) -> None:
+    for role in ("master-0", "worker-0"):
+        api.put_pod(name, role, "Running")
+    api.set_condition(name, "Running", active=2)
+
+
+def succeed(api: KubernetesApi, name: str, job: TrainingJob) -> None:
+    job.write_files(ENTRIES)
+    api.ended_logs.add(f"{name}-master-0")
+    api.set_condition(name, "Succeeded")
+
+
+def whole_training(api: KubernetesApi, job: TrainingJob) -> Play:
+    def play(name: str) -> None:
+        at_work(api, name)
+        succeed(api, name, job)
+
+    return play
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
+
+
+@pytest.fixture
+def cleaned() -> Iterator[None]:
+    """Undo what `set_up_logging` does in a test."""
+    logger, hook = logging.getLogger(LOGGER_NAME), sys.excepthook
+    propagate = logger.propagate
+    yield
+    logger.handlers, logger.propagate, sys.excepthook = [], propagate, hook
+
+
+def test_a_job_is_run_to_its_end_and_its_log_is_ours(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+) -> None:
+    set_up_logging()
+
+    def play(name: str) -> None:
+        at_work(api, name)
+        api.write_log(f"{name}-master-0", "loss 4.1", "HF_TOKEN=hunter2", "loss 0.5")
+        succeed(api, name, job)
+
+    with operator(api, play):
+        assert launcher(cluster).run(job, StopSignal()) == job
+    lines = shown(capsys).splitlines()
+    assert [line for line in lines if not line.startswith("[")] == ["loss 4.1", "HF_TOKEN=***", "loss 0.5"]
+    assert any(line.startswith(f"[train] {name_of(job)} succeeded after ") for line in lines)
+
+
+def test_the_pods_get_the_jobs_address_and_the_key_is_a_label(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_RUN", "run-7")
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    made = api.jobs[name_of(job)]
+    assert made["spec"]["nprocPerNode"] == "1"
+    assert {role: replicas["replicas"] for role, replicas in made["spec"]["pytorchReplicaSpecs"].items()} == {
+        "Master": 1,
+        "Worker": 1,
+    }
+    for replicas in made["spec"]["pytorchReplicaSpecs"].values():
+        [container] = replicas["template"]["spec"]["containers"]
+        assert container["command"] == ["python", "-m", "med42lib.train.worker"]
+        assert container["args"] == ["--job", job.address]
+        labels = replicas["template"]["metadata"]["labels"]
+        assert (labels["med42.io/key"], labels["med42.io/run"]) == ("k", "run-7")
+    assert made["metadata"]["labels"]["med42.io/run"] == "run-7"
+
+
+def test_a_driver_that_was_killed_goes_on_with_its_attempt(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, tmp_path: Path
+) -> None:
+    cluster.create(_made_by(api, cluster, job))
+    later = job_of(FULL, job.packed, job.model, job.store)
+    later.write()
+    threading.Timer(0.3, whole_training(api, job), [name_of(job)]).start()
+    assert launcher(cluster).run(later, StopSignal()) == job
+    assert api.asked("DELETE", JOBS) == 0
+
+
+def _made_by(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> dict[str, Any]:
+    """What another driver would have created."""
+    return pytorchjob._manifest(name_of(job), template(), job)
+
+
+def test_a_job_of_another_template_is_never_changed(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    cluster.create(_made_by(api, cluster, job))
+    before = api.jobs[name_of(job)]
+    with pytest.raises(EnvironmentProblem, match=r"another template.*kubectl delete pytorchjob med42-"):
+        launcher(cluster, max_restarts=9).run(job, StopSignal())
+    assert api.jobs == {name_of(job): before}
+
+
+@pytest.mark.parametrize("ended", ["Failed", "Succeeded"])
+def test_what_ended_without_a_result_is_made_again(
+    ended: str, api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    cluster.create(_made_by(api, cluster, job))
+    api.set_condition(name_of(job), ended)
+    later = job_of(FULL, job.packed, job.model, job.store)
+    later.write()
+    with operator(api, whole_training(api, later)):
+        assert launcher(cluster).run(later, StopSignal()) == later
+    assert api.asked("DELETE", JOBS) == 1
+
+
+def test_what_a_training_process_failed_of_is_the_stages_error(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        Failure.of(DivergedError("at step 3"), "").write(job.address)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
+
+    with operator(api, play), pytest.raises(DivergedError, match=r"^at step 3$"):
+        launcher(cluster).run(job, StopSignal())
+    assert api.jobs == {}, "it would fail in the same way again"
+
+
+def test_a_worker_that_is_started_again_is_told_and_no_failure(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+) -> None:
+    set_up_logging()
+
+    def play(name: str) -> None:
+        at_work(api, name)
+        Failure("killed", "process 1 was killed by SIGKILL").write(job.address)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
+        wait_for(lambda: api.asked("GET", "previous=True") > 0)
+        succeed(api, name, job)
+
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert f"{name_of(job)}-worker-0 broke down, and is started again (1)" in shown(capsys)
+
+
+def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        for role in ("master-0", "worker-0"):
+            api.earlier_logs[f"{name}-{role}"] = f"the last words of {role}\n"
+            api.put_pod(name, role, "Running", restarts=1)
+        wait_for(lambda: api.asked("GET", "/log?previous") >= 2)
+        api.warn(name, "BackoffLimitExceeded", "too many restarts")
+        api.ended_logs.add(f"{name}-master-0")
+        api.set_condition(name, "Failed", "PyTorchJob has failed because it has reached the specified backoff limit")
+
+    with operator(api, play), pytest.raises(TrainingProcessError) as caught:
+        launcher(cluster).run(job, StopSignal())
+    text = str(caught.value)
+    assert "has reached the specified backoff limit" in text
+    assert "BackoffLimitExceeded: too many restarts" in text
+    assert "worker-0:\nthe last words of worker-0" in text
+    assert "the last words of master-0" in text
+    assert "Run the same command again to go on" in text
+
+
+@pytest.mark.parametrize(
+    ("prepare", "expected"),
+    [
+        (
+            lambda api, name: api.warn(name, "FailedCreatePod", "violates PodSecurity restricted"),
+            "violates PodSecurity",
+        ),
+        (
+            lambda api, name: (
+                api.put_pod(name, "master-0", "Pending"),
+                api.warn(f"{name}-master-0", "FailedScheduling", "0/16 nodes: Insufficient nvidia.com/gpu"),
+            ),
+            "FailedScheduling: 0/16 nodes: Insufficient nvidia.com/gpu",
+        ),
+        (
+            lambda api, name: api.put_pod(
+                name, "master-0", "Pending", waits=("ErrImagePull", "not found: med42/train")
+            ),
+            "ErrImagePull: not found: med42/train",
+        ),
+        (lambda api, name: api.set_condition(name, "Suspended", active=0), "until the queue a-queue admits it"),
+    ],
+    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "Kueue"],
+)
+def test_a_job_that_waits_says_what_for(
+    prepare: Callable[[KubernetesApi, str], object],
+    expected: str,
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    capsys: pytest.CaptureFixture[str],
+    cleaned: None,
+) -> None:
+    set_up_logging()
+    told: list[str] = []
+
+    def play(name: str) -> None:
+        prepare(api, name)
+        wait_for(lambda: expected in told_so_far())
+        whole_training(api, job)(name)
+
+    def told_so_far() -> str:
+        told.append(shown(capsys))
+        return "".join(told)
+
+    with operator(api, play):
+        launcher(cluster, labels={"kueue.x-k8s.io/queue-name": "a-queue"}).run(job, StopSignal())
+    assert "".join([*told, shown(capsys)]).count(expected) == 1, "each reason is told once"
+
+
+def test_time_in_the_queue_and_at_work_have_deadlines_of_their_own(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    def waits(name: str) -> None:
+        api.warn(name, "FailedCreatePod", "exceeded quota")
+
+    def works(name: str) -> None:
+        at_work(api, name)
+
+    with operator(api, waits), pytest.raises(EnvironmentProblem, match=r"max_hours_waiting.*(\n|.)*exceeded quota"):
+        launcher(cluster, max_hours_waiting=1 / 3600).run(job, StopSignal())
+    assert api.jobs == {}
+    with operator(api, works), pytest.raises(TrainingProcessError, match="max_hours_working"):
+        launcher(cluster, max_hours_working=1 / 3600).run(job, StopSignal())
+    assert api.jobs == {}
+
+
+@pytest.mark.parametrize("code", [429, 500, 503])
+def test_a_server_that_is_ill_is_asked_again(code: int, api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    for method, part in [("POST", JOBS), ("GET", "watch"), ("GET", PODS), ("GET", "/log"), ("GET", EVENTS)]:
+        api.faults += [(method, part, code)] * 3
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    assert api.asked("POST", JOBS) == 4
+
+
+@pytest.mark.parametrize("fault", [GONE, HALF, DROPPED])
+def test_a_watch_that_breaks_is_begun_again(fault: str, api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    api.faults += [("GET", "watch", fault)] * 3
+
+    def play(name: str) -> None:
+        wait_for(lambda: api.asked("GET", "watch") >= 4)
+        whole_training(api, job)(name)
+
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+
+
+def test_a_create_whose_answer_is_lost_makes_one_job(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    cluster.create(_made_by(api, cluster, job))
+    api.faults.append(("POST", JOBS, DROPPED))
+    threading.Timer(0.3, whole_training(api, job), [name_of(job)]).start()
+    assert launcher(cluster).run(job, StopSignal()) == job
+
+
+def test_a_log_that_breaks_goes_on_behind_its_last_line_and_fails_nothing(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        api.write_log(f"{name}-master-0", "first", DROPPED)
+        wait_for(lambda: api.asked("GET", "follow") >= 2)
+        time.sleep(0.2)
+        api.write_log(f"{name}-master-0", "second")
+        succeed(api, name, job)
+
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert shown(capsys).splitlines() == ["first", DROPPED, "second"]
+
+
+def test_a_server_that_stays_away_is_told_as_such_and_the_job_goes_on(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    cluster._pause_seconds = 0.001
+    api.faults += [("POST", JOBS, 503)] * 9
+    with pytest.raises(ClusterUnavailable, match="503 made to answer 503") as caught:
+        launcher(cluster).run(job, StopSignal())
+    assert caught.value.exit_code == 173
+
+
+def test_an_outage_while_pods_are_looked_at_ends_nothing(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+) -> None:
+    set_up_logging()
+    cluster._pause_seconds = 0.001
+    api.faults += [("GET", "labelSelector", 503)] * 9
+
+    def play(name: str) -> None:
+        at_work(api, name)
+        wait_for(lambda: api.asked("GET", "labelSelector") > 9)
+        succeed(api, name, job)
+
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert "goes on unseen: the Kubernetes API server did not answer" in shown(capsys)
+
+
+def test_missing_rights_are_told_at_once(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    api.faults.append(("POST", JOBS, 403))
+    with pytest.raises(AccessError, match=r"may not create PyTorchJobs: 403 .*; k8s/base has the Role"):
+        launcher(cluster).run(job, StopSignal())
+    assert len(api.requests) == 1
+
+
+def test_rights_that_are_lost_while_a_job_is_watched_leave_it_at_work(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pytorchjob, "_SECONDS_FOR_LAST_LINES", 0.1)
+    api.faults += [("GET", "watch", 403)] * 6
+    with operator(api, lambda name: at_work(api, name)), pytest.raises(AccessError, match="may not watch"):
+        launcher(cluster).run(job, StopSignal())
+    assert list(api.jobs) == [name_of(job)]
+
+
+def test_a_cluster_without_the_operator_is_named(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    api.faults.append(("POST", JOBS, 404))
+    with pytest.raises(EnvironmentProblem, match="install the Kubeflow training operator"):
+        launcher(cluster).run(job, StopSignal())
+
+
+def test_a_job_that_the_webhook_refuses_is_told_with_its_words(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"400 admission webhook.*denied the request.*a-typo"):
+        launcher(cluster, run_policy={"a-typo": 1}).run(job, StopSignal())
+
+
+def test_a_job_that_somebody_deletes_ends_the_stage(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        api.remove_job(name)
+
+    with operator(api, play), pytest.raises(TrainingProcessError, match="somebody deleted the PyTorchJob"):
+        launcher(cluster).run(job, StopSignal())
+
+
+def test_the_role_allows_what_the_driver_asks_for_and_no_more(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, cleaned: None
+) -> None:
+    def play(name: str) -> None:
+        api.warn(name, "FailedCreatePod", "exceeded quota")
+        wait_for(lambda: api.asked("GET", EVENTS) > 0)
+        at_work(api, name)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
+        wait_for(lambda: api.asked("GET", "/log") > 0)
+        succeed(api, name, job)
+
+    cluster.create(_made_by(api, cluster, job))
+    api.set_condition(name_of(job), "Failed")
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    documents = yaml.safe_load_all((REPOSITORY / "k8s/base/rbac.yaml").read_text(encoding="utf-8"))
+    [role] = [document for document in documents if document["kind"] == "Role"]
+    allowed = {(verb, resource) for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
+    assert {asked(method, path) for method, path in api.requests} == allowed
+
+
+def asked(method: str, path: str) -> tuple[str, str]:
+    """Say in RBAC's terms what a request asks for."""
+    place, _, query = path.partition("?")
+    resource = {PODS: "pods", EVENTS: "events"}.get(place, "pods/log" if place.endswith("/log") else "pytorchjobs")
+    named = place.count("/") > JOBS.count("/") or resource == "pods/log"
+    verbs = {"POST": "create", "DELETE": "delete", "GET": "get" if named else "watch" if "watch" in query else "list"}
+    return verbs[method], resource
+
+
+def test_what_a_run_has_left_is_stopped_by_its_label_and_nothing_else(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cleaned: None,
+) -> None:
+    for run, name in (("run-7", "left"), ("run-7", "done"), ("run-8", "another")):
+        monkeypatch.setenv("MED42_RUN", run)
+        made = _made_by(api, cluster, job)
+        cluster.create({**made, "metadata": {**made["metadata"], "name": name}})
+    api.set_condition("done", "Succeeded")
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    assert set(api.jobs) == {"done", "another"}
+    assert capsys.readouterr().out == "deleted the PyTorchJob left\n"
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    assert main(["k8s", "stop", "--run", "a,b"]) == 2
+
+
+DRIVER = """
+import signal, sys
+from pathlib import Path
+from med42lib.commands.main import _on_terminate
+from med42lib.core.stop_signal import StopSignal
+from med42lib.train.job import TrainingJob
+from med42lib.train.launchers import open_launcher
+signal.signal(signal.SIGTERM, _on_terminate)
+open_launcher().run(TrainingJob.read(sys.argv[1]), StopSignal())
+"""
+
+
+def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
+    api: KubernetesApi, job: TrainingJob, tmp_path: Path
+) -> None:
+    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template().model_dump()))
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(api.write_kubeconfig(tmp_path / "kubeconfig")),
+        "MED42_LAUNCHER": "pytorchjob",
+        "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    with subprocess.Popen([sys.executable, "-c", DRIVER, job.address], env=environment) as driver:
+        wait_for(lambda: api.asked("GET", PODS) > 0)
+        at_work(api, name_of(job))
+        driver.send_signal(signal.SIGTERM)
+        asked = time.monotonic()
+        wait_for(lambda: api.jobs == {}, seconds=5)
+        assert time.monotonic() - asked < 1
+        assert driver.wait(5) == 143
+
+
+def test_the_environment_names_the_template_which_says_how_many_processes_train(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.delenv("MED42_JOB_TEMPLATE", raising=False)
+    with pytest.raises(EnvironmentProblem, match="MED42_JOB_TEMPLATE is not set"):
+        open_launcher()
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(TEMPLATE))
+    assert open_launcher().num_processes == 8
+
+
+def test_without_a_cluster_it_says_so(job: TrainingJob, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    with pytest.raises(EnvironmentProblem, match="no Kubernetes cluster is known here"):
+        PyTorchJobLauncher(template()).run(job, StopSignal())
+
+
+def train_with(launcher_name: str, packed: Path, model: Path, folder: Path) -> dict[str, str]:
+    """Run the whole stage; gives the sha256 of each file that counts."""
+    context, trained = StageContext.in_folder(folder, "train"), Target(folder / "trained")
+    trained.folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MED42_LAUNCHER", launcher_name)
+        train(FULL, packed=Source(str(packed)), model=Source(str(model)), trained=trained, context=context)
+    return {entry.path: entry.sha256 for entry in trained.files() if not entry.note}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_nodes_of_which_one_is_killed_train_the_bytes_of_one_machine(
+    api: KubernetesApi,
+    base_model: Path,
+    packed_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template().model_dump()))
+    for name, value in {
+        "KUBECONFIG": str(api.write_kubeconfig(tmp_path / "kubeconfig")),
+        "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
+        "MED42_PROCESSES_PER_NODE": "2",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for place in ("here", "there", "pods"):
+        (tmp_path / place).mkdir()
+    pods = LocalOperator(api, tmp_path / "pods")
+
+    def play(name: str) -> None:
+        threading.Thread(target=pods.run, args=(name,), daemon=True).start()
+        wait_for(lambda: len(list((tmp_path / "there").rglob("train-process-*/out"))) == 2, seconds=200)
+        pods.kill("worker-0")
+
+    with operator(api, play):
+        spread = train_with("pytorchjob", packed_data, base_model, tmp_path / "there")
+    assert set(pods.restarts) == {"master-0", "worker-0"}, "its peer fails with it"
+    assert spread == train_with("local", packed_data, base_model, tmp_path / "here")
+    assert "model/model.safetensors" in spread
