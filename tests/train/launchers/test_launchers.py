@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from med42lib.train.recipe import RECIPE_FILE, Recipe
+from med42lib.formats.recipe import RECIPE_FILE, Recipe
 
 from med42lib.catalogue import STAGES
 from med42lib.core.errors import EnvironmentProblem
