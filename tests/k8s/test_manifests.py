@@ -1,10 +1,12 @@
 """What `kubectl apply` gets: jobs that were rendered from the specs, and the objects that they need."""
 
+import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,6 +66,15 @@ def test_there_are_both_sizes_with_both_methods_on_the_papers_machines() -> None
         assert sum(each["replicas"] for each in replicas.values()) == 8
         assert job["spec"]["nprocPerNode"] == "16"
         assert {pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] for pod in pods(job)} == {"16"}
+
+
+@every_job
+def test_kubeflows_own_client_reads_a_job_whole(job: Any) -> None:
+    from kubeflow.training.api_client import ApiClient
+
+    client = ApiClient()
+    typed = client.deserialize(SimpleNamespace(data=json.dumps(job)), "KubeflowOrgV1PyTorchJob")
+    assert client.sanitize_for_serialization(typed) == job
 
 
 @every_job
