@@ -16,14 +16,14 @@ README = REPOSITORY / "README.md"
 ROOMS = ("commands", "core", "engine", "formats", "inspection", "planning", "readers", "store", "tracking")
 """Rooms that no section of a spec is called after: `report.compare` is a setting, `core.log` a module."""
 
-FOLDERS = ("components", "med42lib", "pipelines", "tests")
+FOLDERS = ("components", "med42lib", "pipelines", "k8s", "tests")
 HISTORY = "CHANGELOG.md"
 DOCUMENTS = sorted(
     path
     for path in (*REPOSITORY.glob("*.md"), *(found for name in FOLDERS for found in (REPOSITORY / name).rglob("*.md")))
     if path.name != HISTORY
 )
-MODULES = sorted(path for name in FOLDERS[:3] for path in (REPOSITORY / name).rglob("*.py"))
+MODULES = sorted(path for name in FOLDERS[:4] for path in (REPOSITORY / name).rglob("*.py"))
 
 IN_BACKTICKS = re.compile(r"`([^`\s]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)|<img src=\"([^\"]+)\"")

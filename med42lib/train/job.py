@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from med42lib.core.errors import (
+    AccessError,
     DataError,
     DivergedError,
     EnvironmentProblem,
     Med42Error,
     NoSpaceError,
     StoreError,
+    StoreUnavailable,
     TrainingProcessError,
     full_disk,
 )
@@ -45,7 +47,11 @@ STOPPED = "stopped"
 
 _FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
 _ERRORS: dict[str, type[Med42Error]] = {
-    kind.__name__: kind for kind in (DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError)
+    kind.__name__: kind
+    for kind in (
+        *(AccessError, DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError),
+        StoreUnavailable,
+    )
 }
 _LOSS_SCALE_MESSAGE = "loss scale already at minimum"  # DeepSpeed raises a bare Exception
 
@@ -155,7 +161,7 @@ class Failure:
     @property
     def is_permanent(self) -> bool:
         """Say whether it comes again when the same processes are started again."""
-        return self.kind in _ERRORS
+        return self.kind in _ERRORS and self.kind != StoreUnavailable.__name__
 
     @classmethod
     def of(cls, error: BaseException, where: object) -> Failure:
@@ -209,7 +215,7 @@ class Failure:
         Args:
             output_tail: Last lines of the processes' output, shown if the error is none of ours.
         """
-        if self.is_permanent:
+        if self.kind in _ERRORS:
             return _ERRORS[self.kind](self.message)
         return TrainingProcessError(
             f"a training process died: {self.message}\nlast lines of its output:\n{output_tail}\n"

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import DataError, DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
+from med42lib.core.errors import (
+    AccessError,
+    DataError,
+    DivergedError,
+    EnvironmentProblem,
+    NoSpaceError,
+    StoreUnavailable,
+    TrainingProcessError,
+)
 from med42lib.store.manifest import FileEntry
 from med42lib.train.config import TrainConfig
 from med42lib.train.job import Failure, TrainingJob, reported_errors
@@ -43,7 +51,7 @@ def test_files_of_a_stranger_that_lead_out_of_the_output_are_refused(job: Traini
         job.read_files()
 
 
-@pytest.mark.parametrize("kind", [DivergedError, EnvironmentProblem, NoSpaceError])
+@pytest.mark.parametrize("kind", [AccessError, DivergedError, EnvironmentProblem, NoSpaceError, StoreUnavailable])
 def test_errors_of_ours_reach_the_stage_unchanged(tmp_path: Path, kind: type[DivergedError]) -> None:
     Failure.of(kind("at step 3"), tmp_path).write(str(tmp_path))
     failure = Failure.read(str(tmp_path))
@@ -51,6 +59,7 @@ def test_errors_of_ours_reach_the_stage_unchanged(tmp_path: Path, kind: type[Div
     error = failure.to_error("tail")
     assert type(error) is kind
     assert str(error) == "at step 3"
+    assert failure.is_permanent == (kind is not StoreUnavailable)
 
 
 def test_other_errors_come_with_the_end_of_the_output(tmp_path: Path) -> None:

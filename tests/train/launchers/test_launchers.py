@@ -2,11 +2,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from med42lib.formats.recipe import RECIPE_FILE, Recipe
 
 from med42lib.catalogue import STAGES
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.engine.runner import Request, run_stage
+from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import describe_folder
 from med42lib.train import stage
