@@ -38,6 +38,7 @@ _MLFLOW_DEFAULTS = {
 }
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_IN_POD = "KUBERNETES_SERVICE_HOST"  # the kubelet sets it in every container
 _HOST_REFUSED = "Invalid Host header"
 
 
@@ -113,8 +114,9 @@ def check_tracking(store_address: str) -> None:
 
     Raises:
         TrackingError: If MLflow is a server and the store a local folder, if the server does not answer or
-            refuses its name, or if the SQLite file cannot be used.
+            refuses its name, if the SQLite file cannot be used, or if it would go with a pod that ends.
     """
+    _check_lasting(store_address)
     address = tracking_address()
     if is_server(address):
         _check_store(address, store_address)
@@ -136,6 +138,16 @@ def quiet_mlflow() -> None:
 def home_folder() -> Path:
     """Name the folder of what a user keeps on this machine, outside any store: MLflow's file, and reports."""
     return Path(os.environ.get(HOME_VARIABLE) or "runs").expanduser().absolute()
+
+
+def _check_lasting(store_address: str) -> None:
+    """Refuse to record a cluster's run on the disk of one of its pods, unless somebody says so."""
+    in_pod = _IN_POD in os.environ
+    if in_pod and store_address.startswith(S3_SCHEME) and not os.environ.get(TRACKING_VARIABLE, "").strip():
+        raise TrackingError(
+            f"{TRACKING_VARIABLE} is not set, so this run would be recorded in a SQLite file that goes with this pod; "
+            f"set it to the address of an MLflow server (or to {SQLITE_SCHEME}/path on a volume that stays)"
+        )
 
 
 def _check_store(address: str, store_address: str) -> None:

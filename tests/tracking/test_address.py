@@ -32,6 +32,18 @@ def test_without_a_home_folder_it_is_runs(tmp_path: Path, monkeypatch: pytest.Mo
     assert tracking_address() == f"sqlite:///{tmp_path}/runs/mlflow.db"
 
 
+def test_in_a_pod_nothing_is_recorded_on_its_own_disk_unless_somebody_says_so(
+    mlflow_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_tracking(S3)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    check_tracking("runs/store")
+    with pytest.raises(TrackingError, match="MLFLOW_TRACKING_URI is not set, .* goes with this pod; set it to"):
+        check_tracking(S3)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_home}/mlflow.db")
+    check_tracking(S3)
+
+
 def test_the_environment_names_another_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example/")
     assert tracking_address() == ui_command() == "https://mlflow.example"
