@@ -38,7 +38,7 @@ def test_in_a_pod_nothing_is_recorded_on_its_own_disk_unless_somebody_says_so(
     check_tracking(S3)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     check_tracking("runs/store")
-    with pytest.raises(TrackingError, match="MLFLOW_TRACKING_URI is not set, .* goes with this pod; set it to"):
+    with pytest.raises(TrackingError, match=r"MLFLOW_TRACKING_URI is not set, .* goes with this pod; set it to"):
         check_tracking(S3)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlflow_home}/mlflow.db")
     check_tracking(S3)

@@ -5,6 +5,7 @@ import pytest
 
 from med42lib.catalogue import STAGES
 from med42lib.core.errors import EnvironmentProblem
+from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.runner import Request, run_stage
 from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.store.artifacts import Source
@@ -32,7 +33,7 @@ class Earlier:
 
     num_processes = 1
 
-    def run(self, job: TrainingJob) -> TrainingJob:
+    def run(self, job: TrainingJob, _stopping: StopSignal) -> TrainingJob:
         found = replace(job, attempt="20260101T000000-00000000")
         folder = Path(found.upload.address) / OUTPUT
         folder.mkdir(parents=True)
