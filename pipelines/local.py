@@ -8,8 +8,8 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from med42lib.commands.command import Command, show
-from med42lib.core.errors import EnvironmentProblem
+from med42lib.commands.command import Command, add_overrides, show
+from med42lib.core.errors import not_installed
 from med42lib.core.hashing import content_hash
 from med42lib.core.log import log_place
 from med42lib.spec import RunSpec
@@ -37,9 +37,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
     try:
         from pipelines.host import run_on_host
     except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
-            f"{error.name} is not installed; `med42 run` needs it: pip install 'med42-suite[pipeline]'"
-        ) from error
+        raise not_installed(error, "`med42 run`", "pipeline") from error
     from pipelines.med42 import med42
 
     open_store(store).check()
@@ -51,9 +49,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE", help="may be repeated"
-    )
+    add_overrides(parser)
     parser.add_argument(
         "--store", help="folder or s3://bucket/prefix for all outputs (default: runs/<name of the run>)"
     )

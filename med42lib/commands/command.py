@@ -21,6 +21,13 @@ class Command:
     run: Callable[[Namespace], int]
 
 
+def add_overrides(parser: ArgumentParser) -> None:
+    """Add the option that changes fields of a spec."""
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE", help="may be repeated"
+    )
+
+
 def add_processes(parser: ArgumentParser, default: str) -> None:
     """Add the option that says how many processes will train, where that is another machine."""
     parser.add_argument(

@@ -6,8 +6,8 @@ import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from med42lib.commands.command import Command
-from med42lib.core.errors import ConfigError, EnvironmentProblem, Problem
+from med42lib.commands.command import Command, show
+from med42lib.core.errors import ConfigError, Problem, not_installed
 from med42lib.core.printable import printable
 from med42lib.store.artifacts import Source
 
@@ -31,15 +31,13 @@ def _run(arguments: Namespace) -> int:
         from med42lib.formats.dataset import EXAMPLES_FILE
         from med42lib.formats.messages import write_messages
     except ModuleNotFoundError as error:
-        raise EnvironmentProblem(
-            f"{error.name} is not installed; `med42 export` needs it: pip install 'med42-suite[base]'"
-        ) from error
+        raise not_installed(error, "`med42 export`", "base") from error
     if not arguments.file.parent.is_dir():
         raise ConfigError("export", [Problem(str(arguments.file), "its folder does not exist; make it first")])
     with tempfile.TemporaryDirectory(prefix="med42-export-") as cache:
         examples = Source(arguments.dataset, cache=Path(cache)).path(EXAMPLES_FILE)
         count = write_messages(examples.parent, arguments.file)
-    print(printable(f"{count:,} conversations written to {arguments.file}"))
+    show(printable(f"{count:,} conversations written to {arguments.file}"))
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from med42lib.commands.command import Command, show
-from med42lib.core.errors import EnvironmentProblem
+from med42lib.core.errors import not_installed
 
 if TYPE_CHECKING:
     from med42lib.store.artifacts import Source
@@ -56,9 +56,7 @@ def _run(arguments: Namespace) -> int:
             for line in _lines(arguments, Path(cache)):
                 show(line)
         except ModuleNotFoundError as error:
-            raise EnvironmentProblem(
-                f"{error.name} is not installed; `med42 inspect` needs it: pip install 'med42-suite[base]'"
-            ) from error
+            raise not_installed(error, "`med42 inspect`", "base") from error
     return 0
 
 

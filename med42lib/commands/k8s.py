@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from med42lib.commands.command import Command
+from med42lib.commands.command import Command, add_overrides, show
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief, printable
 from med42lib.spec import RunSpec
@@ -82,7 +82,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     render.add_argument("--template", type=Path, required=True, help="the platform's template of training jobs")
     for name, what in (("packed", "output of pack"), ("model", "output of fetch_model"), ("store", "the store")):
         render.add_argument(f"--{name}", required=True, metavar="ADDRESS", help=f"address of {what}")
-    render.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    add_overrides(render)
     render.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="folder (default: %(default)s)")
     render.set_defaults(do=_render)
     stop = kinds.add_parser("stop", help="delete a run's PyTorchJobs", description=STOP_DESCRIPTION)
@@ -101,7 +101,7 @@ def _stop(arguments: Namespace) -> int:
     cluster = Cluster.connect()
     for name in cluster.names(f"{RUN_LABEL}={arguments.run_id}"):
         cluster.delete(name)
-        print(printable(f"deleted the PyTorchJob {name}"))
+        show(printable(f"deleted the PyTorchJob {name}"))
     return 0
 
 
@@ -113,7 +113,7 @@ def _render(arguments: Namespace) -> int:
     for name, job in rendered_jobs(spec, template, **addresses):
         path = arguments.output / f"{spec.name}-{name}.yaml"
         path.write_text(yaml.safe_dump(job, sort_keys=False, width=120), encoding="utf-8")
-        print(printable(f"{path}: what is trained will be at {job['metadata']['annotations'][RESULT_ANNOTATION]}"))
+        show(printable(f"{path}: what is trained will be at {job['metadata']['annotations'][RESULT_ANNOTATION]}"))
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from med42lib.commands.command import Command, add_processes, show
+from med42lib.commands.command import Command, add_overrides, add_processes, show
 from med42lib.core.errors import DataError
 from med42lib.core.printable import printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, find_base
@@ -17,6 +17,7 @@ from med42lib.planning.training import GIBIBYTE, plan_training
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import count_steps
 
 GPU_GIBIBYTES = (16, 32, 80)
 
@@ -89,8 +90,6 @@ def _size_lines(config: TrainConfig, model: Mapping[str, Any] | None) -> Iterato
 
 
 def _step_lines(config: TrainConfig, chunks: int) -> Iterator[str]:
-    from med42lib.train.fit import count_steps  # needs numpy, which not every image has
-
     num_steps = count_steps(chunks, config)
     about = "" if num_steps == config.max_steps else "~"
     yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
@@ -100,7 +99,7 @@ def _step_lines(config: TrainConfig, chunks: int) -> Iterator[str]:
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    add_overrides(parser)
     add_processes(parser, "as many as would train here")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.catalogue import STAGES
-from med42lib.commands.command import Command, show
+from med42lib.commands.command import Command, add_overrides, show
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief
 from med42lib.engine.runner import Request, Result, run_stage
@@ -41,7 +41,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--executor-input", metavar="JSON", help="Kubeflow's executor input, or @FILE that holds it")
     parser.add_argument("--spec", type=Path, help="run specification that holds the stage's settings")
     parser.add_argument("--section", help="section of the spec (default: the stage's name; for train: train.NAME)")
-    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+    add_overrides(parser)
     parser.add_argument("--store", default="runs/store", help="address of the store (default: %(default)s)")
     parser.add_argument("--input", action="append", default=[], dest="inputs", metavar="EDGE=ADDRESS")
 

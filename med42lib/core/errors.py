@@ -128,6 +128,13 @@ _FULL_DISK_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 _FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exceeded", "database or disk is full")
 
 
+def not_installed(error: ModuleNotFoundError, needed_by: str, extra: str) -> EnvironmentProblem:
+    """Say which extra of the package has a library that is missing."""
+    return EnvironmentProblem(
+        f"{error.name} is not installed; {needed_by} needs it: pip install 'med42-suite[{extra}]'"
+    )
+
+
 def full_disk(error: BaseException, where: object) -> NoSpaceError | None:
     """Recognise a full disk, whichever library met it: each wraps the system's error in its own way.
 

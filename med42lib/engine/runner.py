@@ -21,7 +21,7 @@ from pathlib import Path
 
 from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
-from med42lib.core.errors import EnvironmentProblem, full_disk
+from med42lib.core.errors import full_disk, not_installed
 from med42lib.core.log import log, log_place
 from med42lib.engine.context import StageContext
 from med42lib.engine.key import output_key
@@ -213,9 +213,7 @@ def _missing_libraries(stage: Stage) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == __package__.partition(".")[0]:
             raise
-        raise EnvironmentProblem(
-            f"{error.name} is not installed; {stage.name} needs it: pip install 'med42-suite[{stage.runtime}]'"
-        ) from error
+        raise not_installed(error, stage.name, stage.runtime) from error
 
 
 @contextmanager

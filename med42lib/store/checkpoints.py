@@ -92,7 +92,9 @@ class Checkpoints:
 
     def complete(self) -> Iterator[Checkpoint]:
         """Give the complete ones, the newest first; one that lacks files, or has others, is named and left out."""
-        listed = self._listed()
+        return self._complete(self._listed())
+
+    def _complete(self, listed: Mapping[str, Mapping[str, StoredFile]]) -> Iterator[Checkpoint]:
         for folder in sorted(listed, reverse=True):
             content = self._store.read(f"{self._folder}/{folder}/{MANIFEST_FILE}")
             if content is not None:
@@ -135,10 +137,11 @@ class Checkpoints:
 
     def _remove_old(self) -> None:
         """Remove all but the newest, and what is younger than these: it may be in the making."""
-        kept = list(islice(self.complete(), KEEP))
+        listed = self._listed()
+        kept = list(islice(self._complete(listed), KEEP))
         newest = max((checkpoint.step for checkpoint in kept), default=0)
         addresses = {checkpoint.address for checkpoint in kept}
-        for folder in self._listed():
+        for folder in listed:
             if _step(folder) < newest and join_address(self.address, folder) not in addresses:
                 tidy(self._store, f"{self._folder}/{folder}")
 

@@ -266,6 +266,7 @@ class _Watch:
             logger.warning("%s broke down%s", pod.name, f", and is started again ({pod.restarts})" if again else "")
             failure = Failure.read(self.job.address)
             if failure is not None and failure.is_permanent:
+                self.cluster.delete(self.name)  # whatever its kind: that of a pod's rights too, unlike our own
                 raise failure.to_error("")
             self._breakdowns.add(breakdown)
 

@@ -31,6 +31,7 @@ from med42lib.train.loop import Totals
 
 T = TypeVar("T")
 
+_REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
 _TOTALS = "totals"
 _PART_OF = re.compile(r"zero_pp_rank_(\d+)_")  # DeepSpeed's files that one process alone reads
 _FOLDER, _FETCHED = "state", "fetched"
@@ -109,14 +110,14 @@ class Checkpointing:
         paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".pt" or path.name == METRICS_FILE]
         try:
             return [self._checkpoints.put(step, path.name, path) for path in paths]
-        except (AccessError, NoSpaceError, StoreError, StoreUnavailable) as error:
+        except _REFUSALS as error:
             return str(error)
 
     def _seal(self, totals: Totals, files: list[FileEntry]) -> list[str]:
         state = {_TOTALS: asdict(totals), NUM_PROCESSES: distributed.get_world_size()}
         try:
             self._checkpoints.seal(totals.num_steps, files, state)
-        except (AccessError, NoSpaceError, StoreError, StoreUnavailable) as error:
+        except _REFUSALS as error:
             return [str(error)]
         return []
 

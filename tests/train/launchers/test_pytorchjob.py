@@ -21,6 +21,7 @@ from med42lib.core.errors import (
     ClusterUnavailable,
     DivergedError,
     EnvironmentProblem,
+    Med42Error,
     TrainingProcessError,
 )
 from med42lib.core.log import LOGGER_NAME, set_up_logging
@@ -213,15 +214,16 @@ def test_what_ended_without_a_result_is_made_again(
     assert api.asked("DELETE", JOBS) == 1
 
 
+@pytest.mark.parametrize("kind", [DivergedError, AccessError])
 def test_what_a_training_process_failed_of_is_the_stages_error(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, kind: type[Med42Error]
 ) -> None:
     def play(name: str) -> None:
         at_work(api, name)
-        Failure.of(DivergedError("at step 3"), "").write(job.address)
+        Failure.of(kind("at step 3"), "").write(job.address)
         api.put_pod(name, "worker-0", "Running", restarts=1)
 
-    with operator(api, play), pytest.raises(DivergedError, match=r"^at step 3$"):
+    with operator(api, play), pytest.raises(kind, match=r"^at step 3$"):
         launcher(cluster).run(job, StopSignal())
     assert api.jobs == {}, "it would fail in the same way again"
 
