@@ -37,7 +37,7 @@ demo: $(VENV)/demo ## Run the whole job on this machine with the data the projec
 	@$(BIN)/med42 run pipelines/specs/demo.yaml
 
 test: $(VENV)/dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check
