@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check demo-s3 real bench oldest compile jobs clean
+.PHONY: help demo test check demo-s3 real bench oldest compile jobs lock images clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,16 @@ RENDER = $(BIN)/med42 k8s render pipelines/specs/med42.yaml --template k8s/templ
 jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs
 	@$(RENDER) --set name=llama-2-7b --model s3://med42/inputs/llama-2-7b
 	@$(RENDER) --set name=llama-2-70b --model s3://med42/inputs/llama-2-70b
+
+FLAVOR ?= cu130
+LOCKED = --flavor $(FLAVOR) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+lock: $(VENV)/dev ## Write what the images install, with hashes, after a change of versions (FLAVOR=cu126 TORCH_INDEX=…)
+	@$(BIN)/python -m images.lock $(LOCKED)
+
+REGISTRY ?= med42
+images: $(VENV)/demo ## Build the images (BASE=python@sha256:…), push them and write images.lock.yaml (REGISTRY=… PUSH=1)
+	@$(BIN)/python -m images.build --registry $(REGISTRY) $(LOCKED) $(if $(BASE),--base $(BASE)) \
+		$(if $(SOURCE),--source $(SOURCE)) $(if $(PUSH),--push)
 
 clean: ## Remove the virtual environment and caches; runs/ stays
 	@rm -rf $(VENV) $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -2,18 +2,18 @@
 
 from kfp import dsl
 
-from med42lib import __version__
+from components.images import image_of
 from med42lib.catalogue import STAGES
 
 
 def stage_container(stage: str) -> dsl.ContainerSpec:
-    """Describe the container that runs a stage, in the image of its runtime; whose registry is the cluster's business.
+    """Describe the container that runs a stage, in the image of its runtime.
 
     `{{$}}`, the whole executor input, is the only placeholder: every other one differs between the SDK, the
     backend and local runs.
     """
     return dsl.ContainerSpec(
-        image=f"med42/{STAGES[stage].runtime}:{__version__}",
+        image=image_of(STAGES[stage].runtime),
         command=["python", "-m", "med42lib", "stage", stage],
         args=["--executor-input", "{{$}}"],
     )

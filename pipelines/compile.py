@@ -7,6 +7,7 @@ import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
 from med42lib.planning.base_model import find_base
 from med42lib.spec_check import load_checked
@@ -16,13 +17,14 @@ COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
-def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> None:
+def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: Images | None = None) -> None:
     """Compile the pipeline with the spec's settings as the defaults of its parameters.
 
     Args:
         spec_path: The spec's file.
         output: The file to write.
         processes: Training processes on the cluster, over all machines; 1 if they are not known.
+        images: The runtimes' images; those of images/images.lock.yaml if not given.
 
     Raises:
         ConfigError: If anything is wrong with the spec, or chunks are longer than the base model's context.
@@ -38,7 +40,8 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> None:
     parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     output.parent.mkdir(parents=True, exist_ok=True)
     Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=parameters)
-    output.write_text(without_versions(output.read_text(encoding="utf-8")), encoding="utf-8")
+    compiled = without_versions(output.read_text(encoding="utf-8"))
+    output.write_text(with_images(compiled, images) if images else compiled, encoding="utf-8")
 
 
 def without_versions(text: str) -> str:
@@ -49,12 +52,16 @@ def without_versions(text: str) -> str:
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    parser.add_argument(
+        "--images", type=Path, metavar="FILE", help="lock that names the images (default: images/images.lock.yaml)"
+    )
     add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
-    compile_spec(arguments.spec, output, processes=arguments.processes or 1)
+    images = read_images(arguments.images) if arguments.images else None
+    compile_spec(arguments.spec, output, processes=arguments.processes or 1, images=images)
     show(output)
     return 0
 

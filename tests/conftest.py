@@ -29,9 +29,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def environment_as_before() -> Iterator[None]:
     """A command that a test calls in this process forbids later ones to import from the working folder.
 
-    One that failed says so in later ones' log lines.
+    One that failed says so in later ones' log lines; and it limits threads where a container has a CPU limit.
     """
-    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "MED42_LOG_PLACE")}
+    names = ("PYTHONSAFEPATH", "MED42_LOG_PLACE", "OMP_NUM_THREADS", "MED42_OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
     yield
     for name, value in before.items():
         if value is None:

@@ -16,6 +16,7 @@ from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
+from med42lib.core.environment import limit_threads
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
 from med42lib.core.log import log, safe_message, set_up_logging, tell
 from med42lib.core.process import children_import_nothing_from_here
@@ -43,6 +44,7 @@ server unreachable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
     children_import_nothing_from_here()
+    limit_threads()
     signal.signal(signal.SIGTERM, _on_terminate)
     try:
         arguments = _parser(_commands()).parse_args(argv)
