@@ -1,4 +1,4 @@
-"""What the environment says of this machine: whole numbers, cores, and whether libraries may ask a hub."""
+"""What the environment says of this machine: numbers, cores, a cluster, and whether libraries may ask a hub."""
 
 from __future__ import annotations
 
@@ -27,3 +27,8 @@ def number_from_environment(variable: str) -> int | None:
 def num_cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_pod() -> bool:
+    """Say whether this process runs in a container on Kubernetes, where the kubelet sets this variable."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
