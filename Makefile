@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check demo-s3 real bench oldest compile jobs lock images clean
+.PHONY: help demo test test-cluster check demo-s3 real bench oldest compile jobs lock images clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,10 @@ demo: $(VENV)/demo ## Run the whole job on this machine with the data the projec
 
 test: $(VENV)/dev ## Run all tests
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# Its own cluster is Linux's and root's; a cold one builds Kubernetes first. Making it is not a test's time.
+test-cluster: $(VENV)/dev ## Run the tests on a real Kubernetes cluster: KUBECONFIG's, or one of its own on this machine
+	@MED42_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster --timeout 600 -o timeout_func_only=true
 
 check: $(VENV)/dev ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check
