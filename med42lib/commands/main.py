@@ -10,14 +10,15 @@ from importlib.metadata import entry_points
 from types import FrameType
 
 from med42lib import __version__
+from med42lib.commands.check import CHECK
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
 from med42lib.commands.export import EXPORT
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
-from med42lib.core.environment import limit_threads
-from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
+from med42lib.core.environment import in_pod, limit_threads
+from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error, last_line
 from med42lib.core.log import log, safe_message, set_up_logging, tell
 from med42lib.core.process import children_import_nothing_from_here
 
@@ -59,6 +60,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return int(arguments.command.run(arguments))
     except Med42Error as error:
         tell("med42", f"\nerror: {safe_message(str(error))}", level=logging.ERROR)
+        if in_pod():
+            tell("med42", safe_message(last_line(error)), level=logging.ERROR)
         return error.exit_code
     except KeyboardInterrupt:
         tell("med42", f"\n{INTERRUPTED}", level=logging.ERROR)
@@ -74,7 +77,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, STAGE, INSPECT, EXPORT, K8S]
+    return [*added, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

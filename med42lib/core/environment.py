@@ -1,4 +1,4 @@
-"""What the environment says of this machine: whole numbers, cores, and whether libraries may ask a hub."""
+"""What the environment says of this machine: numbers, cores, a cluster, and whether libraries may ask a hub."""
 
 from __future__ import annotations
 
@@ -65,6 +65,11 @@ def threads_asked_for() -> str | None:
 
 def _visible_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_pod() -> bool:
+    """Say whether this process runs in a container on Kubernetes, where the kubelet sets this variable."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 def _words(path: Path) -> list[str]:

@@ -51,6 +51,7 @@ def run_training(job_address: str) -> None:
     ):
         set_up_logging()
         _join_processes(job.config)
+        _forget_what_was_survived(job_address)
         _train(job, scratch)
         _leave_processes()
 
@@ -68,6 +69,15 @@ def _join_processes(config: TrainConfig) -> None:
     check_precision(config.precision, _supported_formats())
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
+
+
+def _forget_what_was_survived(job_address: str) -> None:
+    """Have the next failure told instead of the one that processes were started again for."""
+    from torch import distributed
+
+    if distributed.get_rank() == 0:
+        Failure.forget(job_address)
+    distributed.barrier()  # what fails from now on is written, for there is no other
 
 
 def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:
