@@ -1,10 +1,10 @@
 """What a spec's sections say of one another, and what of it would do nothing: checked before anything works.
 
-    run, plan, compile ─► load_checked ─► every problem at once, or the spec and a warning for what may be meant
-    run                ─► check_inputs ─► all inputs that are missing; chunks longer than the base model's context
+    run, plan, compile, check ─► check_spec   ─► every problem at once, or the spec and a warning for what may be meant
+    run, check                ─► check_inputs ─► all inputs that are missing; chunks longer than the base's context
 
-On a cluster `compile` is the last to see a whole spec; there each stage checks its own section, and what it is given,
-when it starts. What needs the data themselves, such as how many chunks there are, is checked by the stages everywhere.
+`check` is the first task of a pipeline (`commands/check.py`). What needs the data themselves, such as how many chunks
+there are, is checked by the stages when they start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.pack.limits import check_context
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.report.config import ReportConfig
-from med42lib.spec import RunSpec, read_spec
+from med42lib.spec import ReadSpec, RunSpec, read_spec
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
@@ -48,7 +48,11 @@ def load_checked(path: Path, overrides: Sequence[str] = (), *, processes: int = 
     Raises:
         ConfigError: If anything is wrong: all problems at once, each with its path.
     """
-    read = read_spec(path, overrides)
+    return check_spec(read_spec(path, overrides), processes=processes)
+
+
+def check_spec(read: ReadSpec, *, processes: int) -> RunSpec:
+    """Check a spec that was read, as `load_checked` does."""
     problems = [*read.problems, *find_problems(read.sections, processes=processes)]
     if read.spec is None or problems:
         raise ConfigError(read.title, problems)

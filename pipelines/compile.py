@@ -7,22 +7,31 @@ import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
+from med42lib.core.log import log
 from med42lib.planning.base_model import find_base
 from med42lib.spec_check import load_checked
+from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
 
 COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
-def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> None:
+def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: Images | None = None) -> list[str]:
     """Compile the pipeline with the spec's settings as the defaults of its parameters.
+
+    An input in a folder of this machine gets no default, since no cluster reaches it.
 
     Args:
         spec_path: The spec's file.
         output: The file to write.
         processes: Training processes on the cluster, over all machines; 1 if they are not known.
+        images: The runtimes' images; those of images/images.lock.yaml if not given.
+
+    Returns:
+        The parameters that have no default.
 
     Raises:
         ConfigError: If anything is wrong with the spec, or chunks are longer than the base model's context.
@@ -35,34 +44,49 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> None:
     spec = load_checked(spec_path, processes=processes)
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
         find_base(spec, Path(cache))  # where it can be reached from here or is known, its context is long enough
-    parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
+    arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
+    to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=parameters)
-    output.write_text(without_versions(output.read_text(encoding="utf-8")), encoding="utf-8")
+    defaults = {name: value for name, value in arguments.items() if name not in to_fill_in}
+    Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=defaults)
+    compiled = without_chance(output.read_text(encoding="utf-8"))
+    output.write_text(with_images(compiled, images) if images else compiled, encoding="utf-8")
+    return to_fill_in
 
 
-def without_versions(text: str) -> str:
-    """Take out the patch version of the SDK, so that a compiled file changes only with the pipeline."""
-    return re.sub(r"^(sdkVersion: kfp-\d+\.\d+)\.\d+$", r"\1", text, flags=re.MULTILINE)
+def without_chance(text: str) -> str:
+    """Take out what would change a compiled file without a change of the pipeline.
+
+    That is the SDK's patch version, and the spec in a comment at the top, in any order.
+    """
+    text = re.sub(r"^(sdkVersion: kfp-\d+\.\d+)\.\d+$", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^(#    spec: dict) \[Default: .*$", r"\1", text, flags=re.MULTILINE)
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    parser.add_argument(
+        "--images", type=Path, metavar="FILE", help="lock that names the images (default: images/images.lock.yaml)"
+    )
     add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
-    compile_spec(arguments.spec, output, processes=arguments.processes or 1)
+    images = read_images(arguments.images) if arguments.images else None
+    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1, images=images)
     show(output)
+    if to_fill_in:
+        log("compile").warning("%s: folders of this machine; fill them in for each run", ", ".join(to_fill_in))
     return 0
 
 
 command = Command(
     "compile",
     "write the pipeline as YAML for the Kubeflow Pipelines UI",
-    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit. "
+    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit, and "
+    "what is in a folder of this machine here. "
     "Everything is checked that needs neither data nor the cluster: say with --processes how many will train there. Of "
     "a base model that can be reached from here, config.json is read.",
     _add_arguments,

@@ -18,6 +18,7 @@ from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address
 from med42lib.store.base import HUB_SCHEME, S3_SCHEME
 from med42lib.train.job import OUTPUT, TrainingJob
+from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
@@ -97,6 +98,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     render.set_defaults(do=_render)
     stop = kinds.add_parser("stop", help="delete a run's PyTorchJobs", description=STOP_DESCRIPTION)
     stop.add_argument("--run", required=True, dest="run_id", help="what MED42_RUN was in the run's drivers")
+    stop.add_argument("--if-launched", action="store_true", help="only where MED42_LAUNCHER=pytorchjob makes them")
     stop.set_defaults(do=_stop)
 
 
@@ -108,6 +110,9 @@ def _stop(arguments: Namespace) -> int:
     if not _LABEL_VALUE.fullmatch(arguments.run_id):
         problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
         raise ConfigError("med42 k8s stop", [problem])
+    if arguments.if_launched and launcher_name() != CLUSTER_LAUNCHER:
+        show("nothing to stop: trainings here run in their own steps")
+        return 0
     cluster = Cluster.connect()
     for name in cluster.names(f"{RUN_LABEL}={arguments.run_id}"):
         cluster.delete(name)

@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from types import FrameType
 
 from med42lib import __version__
+from med42lib.commands.check import CHECK
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
 from med42lib.commands.doctor import DOCTOR
 from med42lib.commands.export import EXPORT
@@ -17,7 +18,8 @@ from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
-from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
+from med42lib.core.environment import in_pod, limit_threads
+from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error, last_line
 from med42lib.core.log import log, safe_message, set_up_logging, tell
 from med42lib.core.process import children_import_nothing_from_here
 
@@ -45,6 +47,7 @@ server unreachable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
     children_import_nothing_from_here()
+    limit_threads()
     signal.signal(signal.SIGTERM, _on_terminate)
     try:
         arguments = _parser(_commands()).parse_args(argv)
@@ -59,6 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return int(arguments.command.run(arguments))
     except Med42Error as error:
         tell("med42", f"\nerror: {safe_message(str(error))}", level=logging.ERROR)
+        if in_pod():
+            tell("med42", safe_message(last_line(error)), level=logging.ERROR)
         return error.exit_code
     except KeyboardInterrupt:
         tell("med42", f"\n{INTERRUPTED}", level=logging.ERROR)
@@ -74,7 +79,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, STAGE, INSPECT, EXPORT, K8S, DOCTOR]
+    return [*added, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S, DOCTOR]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

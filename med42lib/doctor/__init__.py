@@ -2,6 +2,6 @@
 
 Doors, the modules that other rooms may import:
 
-    checks   all findings at once, and the cheap ones before a run
+    checks   all findings at once, and those of a training's driver before a run
     finding  what a check found
 """

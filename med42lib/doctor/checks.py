@@ -12,7 +12,7 @@ from med42lib.doctor.capacity import check_capacity
 from med42lib.doctor.cluster import Answer, check_admission, check_images, check_objects, check_operator, check_rights
 from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, unknown
 from med42lib.doctor.machine import check_machine
-from med42lib.doctor.services import check_cheaply, check_mlflow, check_store
+from med42lib.doctor.services import check_mlflow, check_store
 from med42lib.train.launchers import LAUNCHER_VARIABLE
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.template import IMAGE_VARIABLE, TEMPLATE_VARIABLE, JobTemplate
@@ -96,29 +96,22 @@ def _template(cluster: Cluster, paths: Sequence[Path]) -> JobTemplate | None:
         return JobTemplate.read(Path(folder))
 
 
-def check_before_run(store_address: str, *, registers: bool) -> None:
-    """Make sure in a few seconds that a run can begin: the store, MLflow, and what a training's driver needs.
-
-    Args:
-        store_address: The store that the run writes to.
-        registers: Whether the run registers its models.
+def check_driver() -> None:
+    """Make sure, before anything is spent, that trainings can be started as the environment says.
 
     Raises:
-        EnvironmentProblem: If it cannot; all problems are listed.
+        EnvironmentProblem: If trainings run on a cluster, and its template, rights or operator are in the way; all
+            that is found is listed.
     """
-    found = list(check_cheaply(store_address, registers=registers))
-    if os.environ.get(LAUNCHER_VARIABLE) == _ON_A_CLUSTER:
-        found += _check_driver()
-    problems = [f"{finding.about}: {finding.text}" for finding in found if finding.level == Level.PROBLEM]
-    if problems:
-        raise EnvironmentProblem("\n  ".join(["this place cannot run the pipeline:", *problems]))
+    if os.environ.get(LAUNCHER_VARIABLE) != _ON_A_CLUSTER:
+        return
 
-
-def _check_driver() -> Iterator[Finding]:
     def ask() -> Iterator[Finding]:
         JobTemplate.of_environment()
         cluster = Cluster.connect()
         yield from check_rights(cluster, None)
         yield from check_operator(cluster)
 
-    yield from findings_of("training", ask)
+    problems = [finding.text for finding in findings_of("training", ask) if finding.level == Level.PROBLEM]
+    if problems:
+        raise EnvironmentProblem("\n  ".join(["trainings cannot be started from here:", *problems]))

@@ -157,15 +157,3 @@ def _clock_finding(about: str, skew: float) -> Finding:
     if abs(skew) > _NOTABLE_SKEW:
         return warning(about, f"{text}; start a time service on the nodes")
     return ok(about, text)
-
-
-def check_cheaply(store_address: str, *, registers: bool) -> Iterator[Finding]:
-    """Look in seconds at what every run needs: the store, and MLflow if the run registers its models."""
-
-    def ask_store() -> Iterator[Finding]:
-        open_store(store_address).check()
-        yield ok("store", f"{store_address} takes a file only once")
-
-    yield from findings_of("store", ask_store)
-    if registers:
-        yield from check_mlflow(store_address)

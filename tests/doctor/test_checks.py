@@ -1,6 +1,5 @@
 """The cluster's checks against a scripted API server, through the command and the door of the pipeline's first task."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import yaml
 
 from med42lib.commands.main import main
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.doctor.checks import check_before_run
+from med42lib.doctor.checks import check_driver
 from med42lib.doctor.cluster import CONFIG_MAPS, RIGHTS
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
@@ -218,19 +217,16 @@ def test_one_machine_needs_no_cluster(doctor: Run, tmp_path: Path, monkeypatch: 
     assert "cluster" not in shown
 
 
-def test_before_a_run_all_problems_are_one_error(
-    healthy: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_before_a_run_what_is_in_the_way_of_trainings_is_one_error(
+    healthy: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
     monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    healthy.answers["/apis/kubeflow.org/v1"] = NOT_FOUND
-    with pytest.raises(EnvironmentProblem) as caught:
-        check_before_run("s3://b/runs", registers=True)
-    text = str(caught.value)
-    assert "install the Kubeflow training operator" in text
-    assert "mlflow: " in text
-    assert "store: " in text
-    healthy.answers["/apis/kubeflow.org/v1"] = (200, {"resources": [{"name": "pytorchjobs"}]})
-    check_before_run(str(tmp_path / "store"), registers=False)
-    assert json.dumps([path for path, _ in healthy.seen]).count("accessreviews") == 2 * len(RIGHTS)
+    check_driver()
+    healthy.answers |= {"/apis/kubeflow.org/v1": NOT_FOUND, REVIEW: (201, {"status": {"allowed": False}})}
+    with pytest.raises(EnvironmentProblem, match=r"may not create(.|\n)*install the Kubeflow training operator"):
+        check_driver()
+    healthy.seen.clear()
+    monkeypatch.setenv("MED42_LAUNCHER", "local")
+    check_driver()
+    assert healthy.seen == []

@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from med42lib.core.environment import THREADS_VARIABLE, num_cores
 from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem
 from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
@@ -59,9 +60,8 @@ def _join_processes(config: TrainConfig) -> None:
     """Connect the processes: NCCL between GPUs, gloo otherwise."""
     import torch
 
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        # torch reads the variable when it is imported, and a fork has torch from its parent.
-        torch.set_num_threads(int(threads))
+    # torch reads the variable when it is imported, and a fork has torch from its parent.
+    torch.set_num_threads(int(os.environ.get(THREADS_VARIABLE) or num_cores()))
     on_gpu = torch.cuda.is_available()
     # DeepSpeed and PEFT use names that torch and transformers will drop, and are told so at every call.
     warnings.simplefilter("ignore", FutureWarning)
