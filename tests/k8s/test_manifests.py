@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.images import OWN_LOCK, read_images
 from med42lib.commands.main import main
 from med42lib.core.redaction import redact
 from med42lib.train.launchers.template import MAX_NAME_LENGTH, QUEUE_LABEL, JobTemplate, make_pytorchjob
@@ -256,6 +257,22 @@ def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no
         [container] = pod["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert {"requests", "limits"} == container["resources"].keys()
+
+
+def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) -> None:
+    job = read(K8S / "doctor.yaml")
+    assert read_by_kubernetes(job) == job
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert list(violations(pod)) == []
+    assert ("ServiceAccount", pod["serviceAccountName"]) in {(e["kind"], e["metadata"]["name"]) for e in base}
+    assert {ref["name"] for each in container["envFrom"] for ref in each.values()} == {
+        *("med42-settings", "med42-driver", "med42-s3", "med42-mlflow")
+    }
+    mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounted["job-template"] == config_maps(base)["med42-driver"]["MED42_JOB_TEMPLATE"]
+    images = read_images(OWN_LOCK)
+    assert (container["image"], container["args"][-1]) == (images["base"], images["train"])
 
 
 def test_images_of_the_reference_are_pinned_in_one_place() -> None:
