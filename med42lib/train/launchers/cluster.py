@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,6 +73,7 @@ class Cluster:
 
         self.namespace = namespace
         self._pause_seconds = pause_seconds
+        self._api = api
         self._custom, self._core = client.CustomObjectsApi(api), client.CoreV1Api(api)
         self._place = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
 
@@ -97,6 +99,33 @@ class Cluster:
             raise EnvironmentProblem(
                 f"no Kubernetes cluster is known here: {error}; run in a pod with a service account, or set KUBECONFIG"
             ) from error
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Ask the server once, for whatever there is: GET, or POST where there is a body.
+
+        Returns:
+            The HTTP status and the answer, also where that is a refusal.
+
+        Raises:
+            ClusterUnavailable: If there is no answer.
+        """
+        from kubernetes.client import ApiException
+
+        try:
+            found, status, _ = self._api.call_api(
+                path,
+                "GET" if body is None else "POST",
+                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                body=body,
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _request_timeout=_REQUEST_SECONDS,
+            )
+        except ApiException as error:
+            return error.status, {"message": _message(error)}
+        except self._passing_errors() as error:
+            raise ClusterUnavailable(f"the Kubernetes API server did not answer: {_described(error)}") from error
+        return status, found or {}
 
     def create(self, job: Mapping[str, Any]) -> bool:
         """Create a job; False if there is one of its name.
@@ -294,6 +323,17 @@ class Cluster:
         from urllib3.exceptions import HTTPError
 
         return ApiException, HTTPError, OSError, ValueError
+
+
+def quantity(text: object) -> Decimal:
+    """Read an amount as Kubernetes writes it: `500m`, `480Gi`, `8`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    from kubernetes.utils import parse_quantity
+
+    return Decimal(parse_quantity(text))
 
 
 class _AlreadyThere(Exception):
