@@ -25,7 +25,7 @@ from med42lib.store.publish import Upload
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers.template import job_name
 from tests.cluster import images, node, sandbox
-from tests.cluster.conftest import QUEUE, TestedCluster
+from tests.cluster.conftest import QUEUE, ClusterUnderTest
 from tests.cluster.kubectl import Kubectl, eventually
 from tests.cluster.pytorchjobs import find, is_running, is_true, pods_of
 from tests.conftest import REPOSITORY
@@ -45,7 +45,7 @@ def template(play: str, **others: Any) -> dict[str, Any]:
     spec, [container] = values["pod"]["spec"], values["pod"]["spec"]["containers"]
     spec["nodeSelector"] = {"kubernetes.io/hostname": "node1"}
     spec["terminationGracePeriodSeconds"] = 20
-    container.update(image=images.BUSYBOX_IMAGE, resources=SMALL)
+    container.update(image=images.SHELL_IMAGE, resources=SMALL)
     container["env"].append({"name": "PLAY", "value": play})
     return values
 
@@ -74,7 +74,9 @@ class Driver:
         return self.log.read_text()
 
     def says(self, text: str, seconds: float = 120) -> None:
-        eventually(lambda: text in self.said() or self._has_ended(), f"the driver to say {text!r}", seconds)
+        until = time.monotonic() + seconds
+        while text not in self.said() and not self._has_ended() and time.monotonic() < until:
+            time.sleep(0.3)
         assert text in self.said(), self.said()
 
     def ends(self, seconds: float = 180) -> int:
@@ -180,7 +182,7 @@ def test_a_driver_that_is_asked_to_stop_deletes_the_job_and_its_pods_end_at_once
 
 
 def test_a_job_that_the_queue_holds_says_so_and_starts_when_there_is_room(
-    own_cluster: TestedCluster, namespace: Kubectl, drive: Drive
+    own_cluster: ClusterUnderTest, namespace: Kubectl, drive: Drive
 ) -> None:
     queued = template(FOR_EVER, labels={"kueue.x-k8s.io/queue-name": QUEUE})
     queued["nodes"] = 16
@@ -190,7 +192,7 @@ def test_a_job_that_the_queue_holds_says_so_and_starts_when_there_is_room(
     first.says(f"{first.name} at work on 16 nodes")
     second = drive(queued)
     second.says(f"{second.name} waits: suspended, until the queue {QUEUE} admits it")
-    namespace("annotate", "pods", f"--selector=training.kubeflow.org/job-name={first.name}", "done=yes")
+    namespace("annotate", "pod", f"{first.name}-master-0", "done=yes")
     assert first.ends() == 0, first.said()
     second.says(f"{second.name} at work on 16 nodes")
 
@@ -207,8 +209,9 @@ def test_a_job_that_fits_no_node_says_what_lacks(namespace: Kubectl, drive: Driv
     large = template(FOR_EVER)
     container_of(large)["resources"] = GPUS
     driver = drive(large)
-    driver.says(f"{driver.name} waits: FailedScheduling: ")
-    assert "nvidia.com/gpu" in driver.said()
+    driver.says("FailedScheduling: ")
+    assert f"{driver.name} waits: Unschedulable: " in driver.said()
+    assert "Insufficient nvidia.com/gpu" in driver.said()
 
 
 def test_an_image_that_cannot_be_pulled_is_what_the_job_waits_for(namespace: Kubectl, drive: Drive) -> None:
@@ -235,7 +238,7 @@ def test_an_account_without_rights_is_told_where_they_are(namespace: Kubectl, dr
 
 
 def test_without_the_operator_a_driver_says_that_its_webhook_does_not_answer(
-    own_cluster: TestedCluster, namespace: Kubectl, drive: Drive
+    own_cluster: ClusterUnderTest, namespace: Kubectl, drive: Drive
 ) -> None:
     operator = own_cluster.kubectl.within("kubeflow")
     operator("scale", "deployment/training-operator", "--replicas=0")
@@ -251,7 +254,7 @@ def test_without_the_operator_a_driver_says_that_its_webhook_does_not_answer(
 
 
 def test_a_job_outlives_an_api_server_that_is_away_for_a_minute(
-    own_cluster: TestedCluster, namespace: Kubectl, drive: Drive
+    own_cluster: ClusterUnderTest, namespace: Kubectl, drive: Drive
 ) -> None:
     driver = drive(template("sleep 40"))
     at_work(namespace, driver)
@@ -264,7 +267,9 @@ def test_a_job_outlives_an_api_server_that_is_away_for_a_minute(
     assert "the Kubernetes API server answers again" in driver.said()
 
 
-def test_a_job_outlives_a_kubelet_that_is_killed(own_cluster: TestedCluster, namespace: Kubectl, drive: Drive) -> None:
+def test_a_job_outlives_a_kubelet_that_is_killed(
+    own_cluster: ClusterUnderTest, namespace: Kubectl, drive: Drive
+) -> None:
     driver = drive(template("sleep 20"))
     at_work(namespace, driver)
     sandbox.kill("kubelet")
@@ -273,7 +278,7 @@ def test_a_job_outlives_a_kubelet_that_is_killed(own_cluster: TestedCluster, nam
 
 
 def test_a_job_outlives_an_operator_that_is_killed(
-    own_cluster: TestedCluster, namespace: Kubectl, drive: Drive
+    own_cluster: ClusterUnderTest, namespace: Kubectl, drive: Drive
 ) -> None:
     driver = drive(template("sleep 20"))
     at_work(namespace, driver)
