@@ -1,0 +1,133 @@
+"""Real trainings of a tiny model by two nodes, in the image of the runtime `train`, which must be in buildah's storage.
+
+Whatever is killed, the outcome is the one of this machine alone, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.store.address import open_store
+from tests.cluster import images
+from tests.cluster.conftest import ClusterUnderTest
+from tests.cluster.drivers import Driver
+from tests.cluster.kubectl import Kubectl, eventually
+from tests.conftest import REPOSITORY
+from tests.train.conftest import base_model, packed_data
+
+__all__ = ["base_model", "packed_data"]  # fixtures
+
+TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE_VARIABLE = "MED42_TEST_TRAIN_IMAGE"
+IMAGE = os.environ.get(IMAGE_VARIABLE, "localhost/med42/train:0.1.0")
+LONG = {"train.full.epochs": "60", "train.full.max_steps": "null"}
+KILL = """
+import os, signal
+for pid in filter(str.isdecimal, os.listdir("/proc")):
+    if b"med42lib.train.worker" in open(f"/proc/{pid}/cmdline", "rb").read() and int(pid) != os.getpid():
+        os.kill(int(pid), signal.SIGKILL)
+"""
+
+Train = Callable[..., Driver]
+
+
+@pytest.fixture(scope="session")
+def train_image(cluster: ClusterUnderTest) -> str:
+    """The image of the runtime `train`."""
+    return images.load_image(IMAGE) if cluster.is_own else IMAGE
+
+
+@pytest.fixture
+def inputs(store: str, base_model: Path, packed_data: Path) -> list[str]:
+    """The addresses of a tiny base model and of tiny packed data in the store, as options of `med42 stage`."""
+    options = []
+    for name, folder in (("model", base_model), ("packed", packed_data)):
+        address = f"{store}/inputs/{name}"
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            open_store(address).put(str(path.relative_to(folder)), path)
+        options += ["--input", f"{name}={address}"]
+    return options
+
+
+@pytest.fixture
+def train(
+    namespace: Kubectl,
+    store: str,
+    inputs: list[str],
+    train_image: str,
+    tmp_path: Path,
+    kubeconfig_of: Callable[[str], Path],
+) -> Iterator[Train]:
+    """Start the stage `train` with a launcher, in a store of its own."""
+    started: list[Driver] = []
+    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template(train_image)))
+
+    def start(launcher: str, settings: dict[str, str]) -> Driver:
+        options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
+        command = [sys.executable, "-m", "med42lib", "stage", "train", "--spec", "pipelines/specs/smoke.yaml"]
+        command += ["--section", "train.full", "--store", f"{store}/{launcher}", *inputs, *options]
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig_of("med42-driver")),
+            "MED42_LAUNCHER": launcher,
+            "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
+            "MED42_NAMESPACE": namespace.namespace,
+            "MED42_PROCESSES_PER_NODE": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        driver = Driver(command, environment, tmp_path / f"{launcher}.log")
+        driver.start()
+        started.append(driver)
+        return driver
+
+    yield start
+    for driver in started:
+        driver.kill()
+
+
+def template(image: str) -> dict[str, Any]:
+    """The platform's own template with two small nodes without GPUs."""
+    values: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    values.update(nodes=2, processes_per_node=1)
+    spec, [container] = values["pod"]["spec"], values["pod"]["spec"]["containers"]
+    spec["nodeSelector"] = {"kubernetes.io/hostname": "node1"}
+    container.update(
+        image=image, resources={"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+    )
+    container["env"].append({"name": "OMP_NUM_THREADS", "value": "1"})
+    return values
+
+
+def digest(driver: Driver) -> str:
+    """Wait for a training's end; gives the last part of its output's address, which is made of the content."""
+    assert driver.ends(900) == 0, driver.said()
+    printed = driver.said()
+    return str(json.loads(printed[printed.rindex("\n{") :])["trained"]).rpartition("/")[2]
+
+
+def job_of(namespace: Kubectl) -> str:
+    return str(eventually(lambda: namespace.get("pytorchjobs")["items"], "a PyTorchJob")[0]["metadata"]["name"])
+
+
+def in_step(driver: Driver, namespace: Kubectl) -> str:
+    """Wait until steps are made; gives the job's name."""
+    driver.says("step", seconds=400)
+    return job_of(namespace)
+
+
+def kill(namespace: Kubectl, job: str, role: str) -> None:
+    """Kill a pod's processes, as the kernel does when memory is short."""
+    namespace("exec", f"{job}-{role}", "--container=pytorch", "--", "python", "-c", KILL)
+
+
+def test_two_nodes_train_the_bytes_of_one_machine(namespace: Kubectl, train: Train) -> None:
+    spread = digest(train("pytorchjob", {}))
+    assert spread == digest(train("local", {}))
