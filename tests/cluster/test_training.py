@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 import yaml
 
 from med42lib.store.address import open_store
-from tests.cluster import images
+from med42lib.store.artifacts import Source
+from tests.cluster import images, node, sandbox
 from tests.cluster.conftest import ClusterUnderTest
 from tests.cluster.drivers import Driver
 from tests.cluster.kubectl import Kubectl, eventually
@@ -28,7 +30,8 @@ __all__ = ["base_model", "packed_data"]  # fixtures
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
 IMAGE_VARIABLE = "MED42_TEST_TRAIN_IMAGE"
 IMAGE = os.environ.get(IMAGE_VARIABLE, "localhost/med42/train:0.1.0")
-LONG = {"train.full.epochs": "60", "train.full.max_steps": "null"}
+OPERATOR = "--selector=control-plane=kubeflow-training-operator"
+LONG = {"train.full.epochs": "100", "train.full.max_steps": "null", "train.full.checkpoint_minutes": "0.05"}
 KILL = """
 import os, signal
 for pid in filter(str.isdecimal, os.listdir("/proc")):
@@ -106,11 +109,14 @@ def template(image: str) -> dict[str, Any]:
     return values
 
 
-def digest(driver: Driver) -> str:
-    """Wait for a training's end; gives the last part of its output's address, which is made of the content."""
+def trained(driver: Driver) -> dict[str, str]:
+    """Wait for a training's end; gives the sha256 of each file that counts."""
     assert driver.ends(900) == 0, driver.said()
     printed = driver.said()
-    return str(json.loads(printed[printed.rindex("\n{") :])["trained"]).rpartition("/")[2]
+    output = Source(json.loads(printed[printed.rindex("\n{") :])["trained"])
+    files = {entry.path: entry.sha256 for entry in output.files if not entry.note}
+    assert "model/model.safetensors" in files
+    return files
 
 
 def job_of(namespace: Kubectl) -> str:
@@ -118,8 +124,8 @@ def job_of(namespace: Kubectl) -> str:
 
 
 def in_step(driver: Driver, namespace: Kubectl) -> str:
-    """Wait until steps are made; gives the job's name."""
-    driver.says("step", seconds=400)
+    """Wait until there is a checkpoint to go on from; gives the job's name."""
+    driver.says("saved a checkpoint after step", seconds=400)
     return job_of(namespace)
 
 
@@ -128,6 +134,54 @@ def kill(namespace: Kubectl, job: str, role: str) -> None:
     namespace("exec", f"{job}-{role}", "--container=pytorch", "--", "python", "-c", KILL)
 
 
+@pytest.fixture(scope="module")
+def made_before() -> dict[str, str]:
+    """What one test has made for others."""
+    return {}
+
+
+@pytest.fixture
+def trained_here(train: Train, made_before: dict[str, str]) -> dict[str, str]:
+    """What this machine alone makes of `LONG`."""
+    if not made_before:
+        made_before.update(trained(train("local", LONG)))
+    return made_before
+
+
 def test_two_nodes_train_the_bytes_of_one_machine(namespace: Kubectl, train: Train) -> None:
-    spread = digest(train("pytorchjob", {}))
-    assert spread == digest(train("local", {}))
+    spread = trained(train("pytorchjob", {}))
+    assert spread == trained(train("local", {}))
+
+
+@pytest.mark.parametrize("role", ["worker-0", "master-0"])
+def test_a_training_goes_on_after_a_nodes_processes_were_killed(
+    namespace: Kubectl, train: Train, trained_here: dict[str, str], role: str
+) -> None:
+    driver = train("pytorchjob", LONG)
+    kill(namespace, in_step(driver, namespace), role)
+    assert trained(driver) == trained_here
+    assert f"{role} broke down, and is started again" in driver.said()
+
+
+def test_a_training_goes_on_after_a_nodes_pod_was_deleted(
+    namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    driver = train("pytorchjob", LONG)
+    job = in_step(driver, namespace)
+    namespace("delete", "pod", f"{job}-worker-0", "--force", "--grace-period=0")
+    assert trained(driver) == trained_here
+
+
+def test_a_training_does_not_notice_that_the_control_plane_was_away(
+    own_cluster: ClusterUnderTest, namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    driver = train("pytorchjob", LONG)
+    in_step(driver, namespace)
+    sandbox.kill("kubelet")
+    own_cluster.kubectl.within("kubeflow")("delete", "pods", OPERATOR, "--force", "--grace-period=0")
+    sandbox.kill("kube-apiserver")
+    time.sleep(60)
+    node.start_again("kube-apiserver")
+    node.start_again("kubelet")
+    assert trained(driver) == trained_here
+    assert "broke down" not in driver.said()
