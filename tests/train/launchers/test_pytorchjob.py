@@ -328,9 +328,16 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
             ),
             "ErrImagePull: not found: med42/train",
         ),
+        (
+            lambda api, name: (
+                api.warn(name, "FailedCreatePod", 'Error creating: pods "a-master-0" already exists'),
+                api.put_pod(name, "master-0", "Pending", waits=("ContainerCreating", "")),
+            ),
+            "waits: ContainerCreating\n",
+        ),
         (lambda api, name: api.set_condition(name, "Suspended", active=0), "until the queue a-queue admits it"),
     ],
-    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "Kueue"],
+    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "Kueue"],
 )
 def test_a_job_that_waits_says_what_for(
     prepare: Callable[[KubernetesApi, str], object],
