@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import uuid
+import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -56,7 +57,10 @@ def run_in_docker(pipeline: Any, arguments: Mapping[str, Any], environment: Mapp
         runner = local.DockerRunner(**POD, user=user, environment=dict(environment), labels={_RUN_LABEL: run})
         local.init(runner, pipeline_root=root, workspace_root=f"{root}/workspace")
         try:
-            pipeline(**arguments)
+            with warnings.catch_warnings():
+                # Resources are for a cluster; kfp.local says at each task that they do nothing here.
+                warnings.filterwarnings("ignore", message=".*have no effect in the current local runner")
+                pipeline(**arguments)
         except RuntimeError as error:
             print(error)
             return None

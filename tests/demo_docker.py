@@ -42,6 +42,7 @@ def main() -> int:
         if report is None:
             return 1
         conclude(report, time.monotonic() - started)
+        print("S3 and MLflow server end now")
     return 0
 
 

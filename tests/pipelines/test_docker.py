@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import pytest
 from kfp import dsl
 
@@ -121,9 +121,12 @@ def test_a_task_that_fails_ends_the_run_and_nothing_is_left_behind(
     assert filters == {"label": f"{name}={run}"}
 
 
-def test_without_docker_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
-    with pytest.raises(EnvironmentProblem, match="no Docker answers"):
+def test_without_docker_it_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> None:
+        raise docker.errors.DockerException("FileNotFoundError: docker.sock")
+
+    monkeypatch.setattr(client, "ping", nobody)
+    with pytest.raises(EnvironmentProblem, match=r"no Docker answers \(.*docker\.sock\): start its daemon"):
         check_docker(one_task)
 
 
