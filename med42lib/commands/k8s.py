@@ -27,7 +27,8 @@ DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
 RENDER_DESCRIPTION = """\
 Write one PyTorchJob for each model of the spec's section `train`. Nothing is asked of a cluster or a store.
 
-  med42 k8s render SPEC --template k8s/base/job_template.yaml --store s3://bucket/runs \\
+  med42 k8s render SPEC --template k8s/base/job_template.yaml --template k8s/components/kueue/kueue.yaml \\
+      --image REGISTRY/med42-train@sha256:... --store s3://bucket/runs \\
       --packed s3://bucket/runs/pack/KEY/ATTEMPT/packed --model s3://bucket/runs/fetch_model/KEY/ATTEMPT/model
   kubectl apply -f k8s/jobs/med42-lora.yaml
 
@@ -80,7 +81,16 @@ def _add_arguments(parser: ArgumentParser) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     render.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/med42.yaml")
-    render.add_argument("--template", type=Path, required=True, help="the platform's template of training jobs")
+    render.add_argument(
+        "--template",
+        type=Path,
+        required=True,
+        action="append",
+        dest="templates",
+        metavar="FILE",
+        help="the platform's template of training jobs; repeated, patches of it in their order; or a folder of them",
+    )
+    render.add_argument("--image", help="image to train in (default: the one that the template names)")
     for name, what in (("packed", "output of pack"), ("model", "output of fetch_model"), ("store", "the store")):
         render.add_argument(f"--{name}", required=True, metavar="ADDRESS", help=f"address of {what}")
     add_overrides(render)
@@ -111,7 +121,9 @@ def _stop(arguments: Namespace) -> int:
 
 
 def _render(arguments: Namespace) -> int:
-    template = JobTemplate.read(arguments.template)
+    template = JobTemplate.read(*arguments.templates)
+    if arguments.image:
+        template = template.with_image(arguments.image)
     spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
     addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
     arguments.output.mkdir(parents=True, exist_ok=True)

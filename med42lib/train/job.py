@@ -1,7 +1,8 @@
 """What the driver of a training tells its processes, and what they tell it: small JSON files beside the output.
 
     train/<key>/<attempt>/job/job.json         settings, and the addresses of what is read and written
-    train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once
+    train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once, and removed when all
+                                               processes have started again and go on
     train/<key>/<attempt>/job/files.json       what was trained: the files that were put, with size and sha256
     train/<key>/<attempt>/trained/...          those files
 
@@ -35,7 +36,7 @@ from med42lib.core.stop_signal import StopSignal
 from med42lib.store.address import join_address, open_store
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
-from med42lib.store.publish import Upload
+from med42lib.store.publish import Upload, tidy
 from med42lib.train.config import TrainConfig
 
 OUTPUT = "trained"
@@ -192,6 +193,16 @@ class Failure:
         """Read the failure; None if none was written."""
         content = open_store(job_address).read(_FAILURE_FILE)
         return None if content is None else cls(**json.loads(content))
+
+    @classmethod
+    def forget(cls, job_address: str) -> None:
+        """Remove the failure that training survived, so that a later one can be told. One that would come again stays.
+
+        Call it when all processes have started again: none of those that failed with it is left to write it.
+        """
+        survived = cls.read(job_address)
+        if survived is not None and not survived.is_permanent:
+            tidy(open_store(job_address), _FAILURE_FILE)
 
     def end(self, output_tail: str, stopping: StopSignal) -> NoReturn:
         """End the stage for this reason.

@@ -14,13 +14,14 @@ from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 ADDRESSES = {"packed": "s3://bucket/packed", "model": "s3://bucket/model", "store": "s3://bucket/runs"}
-OPTIONS = [f"--{name}={address}" for name, address in ADDRESSES.items()]
+OPTIONS = [f"--image={IMAGE}", *(f"--{name}={address}" for name, address in ADDRESSES.items())]
 
 
 def template(**others: object) -> JobTemplate:
     values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    return JobTemplate.model_validate({**values, "processes_per_node": 1, **others})
+    return JobTemplate.model_validate({**values, "processes_per_node": 1, **others}).with_image(IMAGE)
 
 
 def jobs(spec: RunSpec, **others: str) -> dict[str, Any]:

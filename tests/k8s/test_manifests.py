@@ -14,28 +14,42 @@ import yaml
 
 from med42lib.commands.main import main
 from med42lib.core.redaction import redact
-from med42lib.train.launchers.template import MAX_NAME_LENGTH, JobTemplate, make_pytorchjob
+from med42lib.train.launchers.template import MAX_NAME_LENGTH, QUEUE_LABEL, JobTemplate, make_pytorchjob
 from tests.conftest import REPOSITORY
 from tests.k8s.restricted import violations
 from tests.real_crd import CRD, MISSING, problems, read_schema
 
 K8S = REPOSITORY / "k8s"
 JOBS = sorted((K8S / "jobs").glob("*.yaml"))
-TEMPLATES = [K8S / "base/job_template.yaml", *sorted((K8S / "templates").glob("*.yaml"))]
+OVERLAYS = sorted((K8S / "overlays").iterdir())
+COMPONENTS = sorted((K8S / "components").iterdir())
 MANIFESTS = sorted(path for path in K8S.rglob("*.yaml") if path.name != "initContainer.yaml")
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 
 
 def read(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
+def template_files(folder: Path) -> list[Path]:
+    """The files of the ConfigMap med42-job-template that an overlay or component has: its parts', and its own."""
+    kustomization = read(folder / "kustomization.yaml")
+    parts = [*kustomization.get("resources", ()), *kustomization.get("components", ())]
+    found = [file for part in parts if (folder / part).is_dir() for file in template_files((folder / part).resolve())]
+    own = [file for each in kustomization.get("configMapGenerator", ()) for file in each["files"]]
+    return [*found, *(folder / file for file in own)]
+
+
 def jobs() -> Iterator[Any]:
-    """The committed jobs, and a job of each template."""
+    """The committed jobs, a job of each overlay's template, and of the base with each component."""
     for path in JOBS:
         yield pytest.param(read(path), id=path.stem)
-    for path in TEMPLATES:
-        made = make_pytorchjob(JobTemplate.read(path), "a-job", ["--job", "s3://bucket/job"], labels={}, annotations={})
-        yield pytest.param(made, id=path.parent.name + "/" + path.stem)
+    base = K8S / "base/job_template.yaml"
+    for folder in (K8S / "base", *OVERLAYS, *COMPONENTS):
+        files = dict.fromkeys([base, *template_files(folder)])
+        template = JobTemplate.read(*sorted(files, key=lambda file: (file != base, file.name))).with_image(IMAGE)
+        made = make_pytorchjob(template, "a-job", ["--job", "s3://bucket/job"], labels={}, annotations={})
+        yield pytest.param(made, id=f"{folder.parent.name}/{folder.name}")
 
 
 every_job = pytest.mark.parametrize("job", list(jobs()))
@@ -142,13 +156,21 @@ def test_a_manifest_has_no_secret_and_no_image_that_changes(path: Path) -> None:
     assert [image for image in images if image.endswith(":latest") or not re.search(r"[:@]", image)] == []
 
 
+def rendered(folder: Path) -> list[Any]:
+    """The objects of a folder as kubectl renders them."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which renders kustomizations, is not installed")
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
+
+
+def config_maps(objects: list[Any]) -> dict[str, Any]:
+    return {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
+
+
 @pytest.fixture(scope="module")
 def base() -> list[Any]:
-    """The objects of k8s/base as kubectl renders them."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl, which renders k8s/base, is not installed")
-    done = subprocess.run(["kubectl", "kustomize", str(K8S / "base")], capture_output=True, text=True, check=True)
-    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
+    return rendered(K8S / "base")
 
 
 def test_the_base_has_every_object_that_a_job_names(base: list[Any]) -> None:
@@ -162,16 +184,59 @@ def test_the_base_has_every_object_that_a_job_names(base: list[Any]) -> None:
                 assert source["secretRef"]["optional"] is True
 
 
-def test_the_base_carries_the_template_where_the_driver_looks_for_it(base: list[Any], tmp_path: Path) -> None:
-    maps = {each["metadata"]["name"]: each["data"] for each in base if each["kind"] == "ConfigMap"}
-    folder, _, name = maps["med42-driver"]["MED42_JOB_TEMPLATE"].rpartition("/")
-    assert folder == "/etc/med42"
-    (tmp_path / name).write_text(maps["med42-job-template"][name])
-    assert JobTemplate.read(tmp_path / name) == JobTemplate.read(TEMPLATES[0])
+@pytest.mark.parametrize("folder", [K8S / "base", *OVERLAYS], ids=lambda folder: folder.name)
+def test_an_overlay_carries_its_template_where_the_driver_looks_for_it(folder: Path, tmp_path: Path) -> None:
+    maps = config_maps(rendered(folder))
+    assert maps["med42-driver"]["MED42_JOB_TEMPLATE"] == "/etc/med42"
+    carried = {name: text.encode() for name, text in maps["med42-job-template"].items()}
+    assert carried == {file.name: file.read_bytes() for file in template_files(folder)}
+    for name, content in carried.items():
+        (tmp_path / name).write_bytes(content)
+    assert JobTemplate.read(tmp_path) == JobTemplate.read(*template_files(folder))
 
 
-def test_training_pods_are_those_that_the_network_policy_is_for(base: list[Any]) -> None:
-    [policy] = [each for each in base if each["kind"] == "NetworkPolicy"]
-    chosen = policy["spec"]["podSelector"]["matchLabels"].items()
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)
+def test_an_overlay_has_the_queue_that_its_jobs_wait_in(folder: Path) -> None:
+    queue = JobTemplate.read(*template_files(folder)).labels.get(QUEUE_LABEL)
+    queues = {each["metadata"]["name"] for each in rendered(folder) if each["kind"] == "LocalQueue"}
+    assert queues == ({queue} if queue else set())
+
+
+def test_every_component_is_of_use_to_a_template_or_brings_objects() -> None:
+    for folder in COMPONENTS:
+        kustomization = read(folder / "kustomization.yaml")
+        named = {*kustomization.get("resources", ()), *(file.name for file in template_files(folder))}
+        assert named == {path.name for path in folder.iterdir()} - {"kustomization.yaml"}
+
+
+def peers(policy: Any, direction: str) -> set[tuple[Any, ...]]:
+    """What a policy allows: to whom (none: to everybody), and at which ports (none: at all)."""
+    return {
+        (json.dumps(rule.get("from") or rule.get("to")), *sorted(port["port"] for port in rule.get("ports", ())))
+        for rule in policy["spec"].get(direction, ())
+    }
+
+
+def test_our_pods_reach_only_what_a_policy_names_and_only_training_pods_are_reached(base: list[Any]) -> None:
+    policies = {each["metadata"]["name"]: each for each in base if each["kind"] == "NetworkPolicy"}
+    deny = policies["med42-default-deny"]["spec"]
+    assert deny == {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "med42"}},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    assert {name for name, policy in policies.items() if peers(policy, "ingress")} == {"med42-training"}
+    open_to_all = {
+        name
+        for name, policy in policies.items()
+        if any(len(peer) == 1 and peer[0] == "null" for peer in peers(policy, "egress"))
+    }
+    assert open_to_all == set()
+
+
+def test_training_pods_are_those_that_the_network_policies_are_for(base: list[Any]) -> None:
+    policies = {each["metadata"]["name"]: each for each in base if each["kind"] == "NetworkPolicy"}
+    chosen = policies["med42-training"]["spec"]["podSelector"]["matchLabels"].items()
     for replicas in read(JOBS[0])["spec"]["pytorchReplicaSpecs"].values():
-        assert chosen <= replicas["template"]["metadata"]["labels"].items()
+        labels = replicas["template"]["metadata"]["labels"]
+        assert chosen <= labels.items()
+        assert labels["app.kubernetes.io/part-of"] == "med42"

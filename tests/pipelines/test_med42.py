@@ -7,7 +7,7 @@ import pytest
 import yaml
 from kfp import dsl
 
-from components.common import image
+from components.images import image_of
 from components.readme import readme
 from med42lib import __version__
 from med42lib.catalogue import COMMANDS, STAGES
@@ -50,15 +50,15 @@ def test_a_component_has_exactly_its_stages_edges_and_what_is_shown_of_it(stage:
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
 def test_a_component_runs_in_its_stages_image_of_this_version(stage: Stage) -> None:
-    assert component_of(stage.name).component_spec.implementation.container.image == image(stage.runtime)
-    assert image(stage.runtime) == f"med42/{stage.runtime}:{__version__}"
+    assert component_of(stage.name).component_spec.implementation.container.image == image_of(stage.runtime)
+    assert image_of(stage.runtime) == f"med42/{stage.runtime}:{__version__}"
 
 
 @pytest.mark.parametrize(("step", "command"), [("check", ["check"]), ("stop", ["k8s", "stop"])])
 def test_what_is_no_stage_runs_in_an_image_that_starts_quickly(step: str, command: list[str]) -> None:
     container = component_of(step).component_spec.implementation.container
     assert container.command == ["python", "-m", "med42lib", *command]
-    assert container.image == image(COMMANDS)
+    assert container.image == image_of(COMMANDS)
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)

@@ -94,6 +94,22 @@ def test_the_first_failure_stays(tmp_path: Path) -> None:
     assert Failure.read(str(tmp_path)) == Failure("DivergedError", "the reason")
 
 
+def test_a_failure_that_training_survived_is_forgotten_and_the_next_is_told(tmp_path: Path) -> None:
+    for message in ("a peer went away", "a later reason"):
+        Failure("killed", message).write(str(tmp_path))
+        told = Failure.read(str(tmp_path))
+        assert told is not None
+        assert told.message == message
+        Failure.forget(str(tmp_path))
+    assert Failure.read(str(tmp_path)) is None
+
+
+def test_a_failure_that_would_come_again_stays_for_the_driver_to_see(tmp_path: Path) -> None:
+    Failure("DivergedError", "at step 3").write(str(tmp_path))
+    Failure.forget(str(tmp_path))
+    assert Failure.read(str(tmp_path)) == Failure("DivergedError", "at step 3")
+
+
 def test_of_many_processes_that_fail_at_once_one_tells_why(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda n: Failure("DivergedError", f"{n}").write(str(tmp_path)), range(100)))

@@ -49,6 +49,21 @@ class Pod:
     waits_for: str
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An object with which those that it owns are deleted."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+    def reference(self) -> dict[str, Any]:
+        """Give the entry for `ownerReferences`; `blockOwnerDeletion` is not for everybody to set on OpenShift."""
+        names = {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid}
+        return {**names, "controller": False, "blockOwnerDeletion": False}
+
+
 class Cluster:
     """PyTorchJobs of one namespace, their pods, logs and events."""
 
@@ -158,6 +173,22 @@ class Cluster:
             except self._passing_errors() as error:
                 _refuse_for_good("watch", error, trouble.count)
                 trouble.wait(error)
+
+    def owners(self, pod: str) -> list[Owner]:
+        """List what owns a pod.
+
+        Raises:
+            AccessError: If we may not look.
+            ClusterUnavailable: If the server does not answer for minutes.
+        """
+        try:
+            found = self._answered(
+                "look up the owner of",
+                lambda: self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=_REQUEST_SECONDS),
+            )
+        except _NotThere:
+            return []
+        return [Owner(o.api_version, o.kind, o.name, o.uid) for o in found.metadata.owner_references or ()]
 
     def pods(self, job: str) -> list[Pod]:
         """List a job's pods by name."""

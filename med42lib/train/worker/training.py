@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from med42lib.core.environment import THREADS_VARIABLE, num_cores
 from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem
 from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
@@ -50,6 +51,7 @@ def run_training(job_address: str) -> None:
     ):
         set_up_logging()
         _join_processes(job.config)
+        _forget_what_was_survived(job_address)
         _train(job, scratch)
         _leave_processes()
 
@@ -58,9 +60,8 @@ def _join_processes(config: TrainConfig) -> None:
     """Connect the processes: NCCL between GPUs, gloo otherwise."""
     import torch
 
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        # torch reads the variable when it is imported, and a fork has torch from its parent.
-        torch.set_num_threads(int(threads))
+    # torch reads the variable when it is imported, and a fork has torch from its parent.
+    torch.set_num_threads(int(os.environ.get(THREADS_VARIABLE) or num_cores()))
     on_gpu = torch.cuda.is_available()
     # DeepSpeed and PEFT use names that torch and transformers will drop, and are told so at every call.
     warnings.simplefilter("ignore", FutureWarning)
@@ -68,6 +69,15 @@ def _join_processes(config: TrainConfig) -> None:
     check_precision(config.precision, _supported_formats())
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
+
+
+def _forget_what_was_survived(job_address: str) -> None:
+    """Have the next failure told instead of the one that processes were started again for."""
+    from torch import distributed
+
+    if distributed.get_rank() == 0:
+        Failure.forget(job_address)
+    distributed.barrier()  # what fails from now on is written, for there is no other
 
 
 def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:

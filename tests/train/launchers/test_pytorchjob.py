@@ -51,13 +51,14 @@ from tests.train.launchers.kubernetes_api import (
 from tests.train.launchers.local_operator import LocalOperator
 
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 ENTRIES = (FileEntry("recipe.json", 3, "a" * 64),)
 Play = Callable[[str], None]
 
 
 def template(**others: object) -> JobTemplate:
     values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    return JobTemplate.model_validate({**values, "nodes": 2, "processes_per_node": 1, **others})
+    return JobTemplate.model_validate({**values, "nodes": 2, "processes_per_node": 1, **others}).with_image(IMAGE)
 
 
 @pytest.fixture
@@ -177,6 +178,44 @@ def test_the_pods_get_the_jobs_address_and_the_key_is_a_label(
     assert made["metadata"]["labels"]["med42.io/run"] == "run-7"
 
 
+def test_a_job_is_owned_by_the_workflow_that_its_driver_is_a_pod_of(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
+    api.put_driver("a-step", [{**workflow, "kind": "Another"}, {**workflow, "controller": True}])
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    [owner] = api.jobs[name_of(job)]["metadata"]["ownerReferences"]
+    assert owner == {**workflow, "controller": False, "blockOwnerDeletion": False}
+
+
+@pytest.mark.parametrize("pod", [None, "a-step"], ids=["no pod of Kubeflow's", "one that is not there"])
+def test_a_driver_that_no_workflow_owns_makes_a_job_that_nothing_owns(
+    pod: str | None, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_POD_NAME", pod) if pod else monkeypatch.delenv("KFP_POD_NAME", raising=False)
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    assert "ownerReferences" not in api.jobs[name_of(job)]["metadata"]
+
+
+def test_a_driver_that_may_not_look_at_its_pod_says_so_and_goes_on(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cleaned: None,
+) -> None:
+    set_up_logging()
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
+    api.faults.append(("GET", f"{PODS}/a-step", 403))
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    assert "will not be deleted with its run: may not look up the owner of" in shown(capsys)
+
+
 def test_a_driver_that_was_killed_goes_on_with_its_attempt(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob, tmp_path: Path
 ) -> None:
@@ -190,7 +229,7 @@ def test_a_driver_that_was_killed_goes_on_with_its_attempt(
 
 def _made_by(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> dict[str, Any]:
     """What another driver would have created."""
-    return pytorchjob._manifest(name_of(job), template(), job)
+    return pytorchjob._manifest(name_of(job), template(), job, None)
 
 
 def test_a_job_of_another_template_is_never_changed(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
@@ -446,7 +485,7 @@ def test_a_job_that_somebody_deletes_ends_the_stage(api: KubernetesApi, cluster:
 
 
 def test_the_role_allows_what_the_driver_asks_for_and_no_more(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, cleaned: None
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch, cleaned: None
 ) -> None:
     def play(name: str) -> None:
         api.warn(name, "FailedCreatePod", "exceeded quota")
@@ -456,6 +495,7 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
         wait_for(lambda: api.asked("GET", "/log") > 0)
         succeed(api, name, job)
 
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
     cluster.create(_made_by(api, cluster, job))
     api.set_condition(name_of(job), "Failed")
     with operator(api, play):
@@ -470,8 +510,9 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
 def asked(method: str, path: str) -> tuple[str, str]:
     """Say in RBAC's terms what a request asks for."""
     place, _, query = path.partition("?")
-    resource = {PODS: "pods", EVENTS: "events"}.get(place, "pods/log" if place.endswith("/log") else "pytorchjobs")
-    named = place.count("/") > JOBS.count("/") or resource == "pods/log"
+    resource = {EVENTS: "events"}.get(place, "pods" if place.startswith(PODS) else "pytorchjobs")
+    resource += "/log" if place.endswith("/log") else ""
+    named = place not in (JOBS, PODS, EVENTS)
     verbs = {"POST": "create", "DELETE": "delete", "GET": "get" if named else "watch" if "watch" in query else "list"}
     return verbs[method], resource
 
@@ -586,5 +627,6 @@ def test_two_nodes_of_which_one_is_killed_train_the_bytes_of_one_machine(
     with operator(api, play):
         spread = train_with("pytorchjob", packed_data, base_model, tmp_path / "there")
     assert set(pods.restarts) == {"master-0", "worker-0"}, "its peer fails with it"
+    assert not list((tmp_path / "there").rglob("failure.json")), "training survived it"
     assert spread == train_with("local", packed_data, base_model, tmp_path / "here")
     assert "model/model.safetensors" in spread
