@@ -180,7 +180,7 @@ def test_a_package_of_another_image_is_missed_here_and_not_in_a_pod(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = load_checked(DEMO, ["inputs.encoder=package:of_another_image/model"])
-    with pytest.raises(DataError, match="inputs.encoder: package:of_another_image/model"):
+    with pytest.raises(DataError, match=r"inputs\.encoder: package:of_another_image/model"):
         check_inputs(spec, tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     check_inputs(spec, tmp_path)
