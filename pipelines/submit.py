@@ -19,7 +19,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.images import read_images
 from med42lib.commands.command import Command, add_overrides, add_processes, show
 from med42lib.core.errors import (
     AccessError,
@@ -37,7 +36,7 @@ from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
-from pipelines.compile import add_images, compile_pipeline
+from pipelines.compile import OfCluster, add_cluster, compile_pipeline
 
 DESCRIPTION = """\
 Compile a specification, start it as a run of Kubeflow Pipelines, and print where to see it.
@@ -215,7 +214,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     add_overrides(parser)
     add_processes(parser, "not known, so the task check holds the batch against the cluster's job template")
-    add_images(parser)
+    add_cluster(parser)
     parser.add_argument("--store", required=True, help="s3://bucket/prefix for all outputs")
     parser.add_argument(
         "--host",
@@ -234,13 +233,13 @@ def _run(arguments: Namespace) -> int:
     spec = load_checked(arguments.spec, arguments.overrides, processes=arguments.processes or 1)
     _check_reachable(spec, arguments.store, arguments.host)
     given = {**pipeline_arguments(spec), "store": arguments.store}
-    images = read_images(arguments.images) if arguments.images else None
+    cluster = OfCluster.read(arguments)
     server = Kubeflow(
         arguments.host, token=_token(arguments.token_file), namespace=arguments.namespace, authority=arguments.ca
     )
     with tempfile.TemporaryDirectory(prefix="med42-submit-") as folder:
         package = Path(folder, "med42.yaml")
-        tasks = compile_pipeline(spec, package, given, images)
+        tasks = compile_pipeline(spec, package, given, cluster)
         name = arguments.run_name or f"{spec.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         experiment = arguments.experiment or spec.register_.experiment
         run_id = server.start(package, given, name=name, experiment=experiment)
