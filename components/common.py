@@ -20,7 +20,7 @@ def command_container(*command: str, args: list[str]) -> dsl.ContainerSpec:
 def _container(runtime: Runtime, command: list[str], args: list[str]) -> dsl.ContainerSpec:
     """Describe a container.
 
-    `{{$}}`, the whole executor input, and `dsl.PIPELINE_JOB_ID_PLACEHOLDER` as a whole argument are the only
-    placeholders that stand here: every other one differs between the SDK, the backend and local runs.
+    `{{$}}`, the whole executor input, is the only placeholder: every other one differs between the SDK, the backend and
+    local runs.
     """
     return dsl.ContainerSpec(image=image_of(runtime), command=["python", "-m", "med42lib", *command], args=args)

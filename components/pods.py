@@ -71,8 +71,10 @@ def as_pod(task: dsl.PipelineTask, step: str) -> None:
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
     _give_resources(task, step)
     _give_settings(task, step)
-    if step == "train":
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "med42")  # what k8s/base has NetworkPolicies for
+    if step in ("train", "stop"):
         kubernetes.use_field_path_as_env(task, "MED42_RUN", RUN_ID)
+    if step == "train":
         task.set_env_variable("MED42_IMAGE", image_of(STAGES[step].runtime))
 
 

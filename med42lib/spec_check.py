@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from med42lib.assemble.config import SOURCES
 from med42lib.benchmarks.config import BenchmarksConfig
+from med42lib.core.environment import in_pod
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
 from med42lib.core.names import did_you_mean
@@ -28,6 +29,7 @@ from med42lib.pack.limits import check_context
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.report.config import ReportConfig
 from med42lib.spec import ReadSpec, RunSpec, read_spec
+from med42lib.store.address import names_missing_package
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
@@ -64,7 +66,8 @@ def check_spec(read: ReadSpec, *, processes: int) -> RunSpec:
 def check_inputs(spec: RunSpec, cache: Path) -> None:
     """Make sure that the inputs are there and chunks fit the base model's context, without reading data.
 
-    A hub is not asked: only fetch_model may need a token.
+    A hub is not asked: only fetch_model may need a token. Nor is, in a pod, a Python package that its image lacks: each
+    stage's image has packages of its own.
 
     Args:
         spec: Names the inputs.
@@ -78,14 +81,18 @@ def check_inputs(spec: RunSpec, cache: Path) -> None:
     missing = []
     for name, address in spec.inputs.model_dump().items():
         try:
-            if not address.startswith(HUB_SCHEME):
+            if _can_be_seen(address):
                 Source(address).sizes()
         except DataError as error:
             missing.append(f"inputs.{name}: {error}")
     if missing:
         raise DataError("\n  ".join(["not all inputs are there", *missing]))
-    if not spec.inputs.base_model.startswith(HUB_SCHEME):
+    if _can_be_seen(spec.inputs.base_model):
         _check_base(spec, cache)
+
+
+def _can_be_seen(address: str) -> bool:
+    return not address.startswith(HUB_SCHEME) and not (in_pod() and names_missing_package(address))
 
 
 def _check_base(spec: RunSpec, cache: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import tempfile
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
 from med42lib.core.log import log
 from med42lib.planning.base_model import find_base
+from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
@@ -37,21 +40,38 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: I
         ConfigError: If anything is wrong with the spec, or chunks are longer than the base model's context.
         DataError: If the base model's config.json is broken.
     """
+    spec = load_checked(spec_path, processes=processes)
+    arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
+    to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    compile_pipeline(spec, output, {name: value for name, value in arguments.items() if name not in to_fill_in})
+    compiled = without_chance(output.read_text(encoding="utf-8"))
+    output.write_text(with_images(compiled, images) if images else compiled, encoding="utf-8")
+    return to_fill_in
+
+
+def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any]) -> dict[str, str]:
+    """Compile the pipeline that trains a spec's models, with these defaults of its parameters.
+
+    Returns:
+        Its tasks: what people read, by what Kubeflow calls them.
+
+    Raises:
+        ConfigError: If chunks are longer than the base model's context, where that can be known here.
+        DataError: If the base model's config.json is broken.
+    """
     from kfp.compiler import Compiler
 
     from pipelines.med42 import med42
 
-    spec = load_checked(spec_path, processes=processes)
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
-        find_base(spec, Path(cache))  # where it can be reached from here or is known, its context is long enough
-    arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
-    to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    defaults = {name: value for name, value in arguments.items() if name not in to_fill_in}
-    Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=defaults)
-    compiled = without_chance(output.read_text(encoding="utf-8"))
-    output.write_text(with_images(compiled, images) if images else compiled, encoding="utf-8")
-    return to_fill_in
+        find_base(spec, Path(cache))
+    pipeline = med42(list(spec.train))
+    Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
+    compiled = pipeline.pipeline_spec  # type: ignore[attr-defined]
+    graphs = [compiled.root.dag, *(component.dag for component in compiled.components.values())]
+    tasks = {key: task.task_info.name for graph in graphs for key, task in graph.tasks.items()}
+    return {key: name for key, name in tasks.items() if not key.startswith("exit-handler-")}  # a group of the others
 
 
 def without_chance(text: str) -> str:

@@ -8,4 +8,4 @@ from components.common import command_container
 @dsl.container_component  # type: ignore[untyped-decorator]
 def stop() -> dsl.ContainerSpec:
     """Delete the PyTorchJobs of this run that are still there, however the run ended."""
-    return command_container("k8s", "stop", args=["--if-launched", "--run", dsl.PIPELINE_JOB_ID_PLACEHOLDER])
+    return command_container("k8s", "stop", args=["--if-launched"])

@@ -21,6 +21,8 @@ from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief
 
 TITLE = "executor input"
+KUBEFLOWS_OWN_ARTIFACT = "executor-logs"
+"""What Kubeflow prints of a container, an output that it adds and fills itself (PUBLISH_LOGS, its default)."""
 _MOUNTED = {"minio://": "/minio/", "s3://": "/s3/", "gs://": "/gcs/"}
 
 
@@ -86,7 +88,8 @@ def asked_outputs(
         ConfigError: If another output is asked for, or no place given for one.
     """
     asked = _part(executor_input, "outputs")
-    files, shown = _part(asked, "parameters"), _part(asked, "artifacts")
+    files = _part(asked, "parameters")
+    shown = {name: found for name, found in _part(asked, "artifacts").items() if name != KUBEFLOWS_OWN_ARTIFACT}
     if unknown := sorted({*files} - {*outputs} | {*shown} - {*artifacts}):
         raise ConfigError(title, [Problem(name, "is not an output of it") for name in unknown])
     return Asked(

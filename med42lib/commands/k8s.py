@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from med42lib.store.base import HUB_SCHEME, S3_SCHEME
 from med42lib.train.job import OUTPUT, TrainingJob
 from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.cluster import Cluster
-from med42lib.train.launchers.pytorchjob import RUN_LABEL
+from med42lib.train.launchers.pytorchjob import RUN_LABEL, RUN_VARIABLE
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
 
 DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
@@ -97,7 +98,9 @@ def _add_arguments(parser: ArgumentParser) -> None:
     render.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="folder (default: %(default)s)")
     render.set_defaults(do=_render)
     stop = kinds.add_parser("stop", help="delete a run's PyTorchJobs", description=STOP_DESCRIPTION)
-    stop.add_argument("--run", required=True, dest="run_id", help="what MED42_RUN was in the run's drivers")
+    stop.add_argument(
+        "--run", dest="run_id", default=os.environ.get(RUN_VARIABLE), help="default: MED42_RUN, as in the run's drivers"
+    )
     stop.add_argument("--if-launched", action="store_true", help="only where MED42_LAUNCHER=pytorchjob makes them")
     stop.set_defaults(do=_stop)
 
@@ -107,12 +110,12 @@ def _run(arguments: Namespace) -> int:
 
 
 def _stop(arguments: Namespace) -> int:
-    if not _LABEL_VALUE.fullmatch(arguments.run_id):
-        problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
-        raise ConfigError("med42 k8s stop", [problem])
     if arguments.if_launched and launcher_name() != CLUSTER_LAUNCHER:
         show("nothing to stop: trainings here run in their own steps")
         return 0
+    if not _LABEL_VALUE.fullmatch(arguments.run_id or ""):
+        problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
+        raise ConfigError("med42 k8s stop", [problem])
     cluster = Cluster.connect()
     for name in cluster.names(f"{RUN_LABEL}={arguments.run_id}"):
         cluster.delete(name)

@@ -10,6 +10,7 @@
     ├── StoreError                     8   the store or bucket does not exist or cannot hold the output
     ├── NoSpaceError                   9   no space left while writing
     ├── TrackingError                 10   MLflow refused or cannot be used with this store
+    ├── RunFailedError                11   a run that was submitted to a cluster failed, or was ended there
     ├── StoreUnavailable             172   the object store did not answer; trying again may help
     └── ClusterUnavailable           173   the Kubernetes API server did not; trying again may help
 
@@ -111,6 +112,12 @@ class TrackingError(Med42Error):
     """An MLflow server that refused, or that cannot serve this kind of store."""
 
     exit_code = 10
+
+
+class RunFailedError(Med42Error):
+    """A run on a cluster, submitted from here, that failed there or was ended."""
+
+    exit_code = 11
 
 
 class StoreUnavailable(Med42Error):

@@ -68,6 +68,12 @@ def is_folder(address: str) -> bool:
     return not address.startswith((S3_SCHEME, HUB_SCHEME, PACKAGE_SCHEME))
 
 
+def names_missing_package(address: str) -> bool:
+    """Say whether an address is inside a Python package that is not installed here."""
+    match = _PACKAGE.fullmatch(address)
+    return match is not None and _found(match[1]) is None
+
+
 def _folder(address: str) -> Path | None:
     """Read a folder's address; None if it is none."""
     folder = address.removeprefix(FILE_SCHEME)

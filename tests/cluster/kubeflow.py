@@ -27,6 +27,8 @@ LAUNCHER = Path(__file__).with_name("kubeflow_launcher.py")
 LAUNCHER_CONFIG_MAP = "kfp-test-launcher"
 STORE_SECRET = "kfp-test-store"
 BUCKET = "mlpipeline"
+LOGS = "executor-logs"
+"""An output that Kubeflow adds to every container's, for its log."""
 WRITABLE = ("/gcs", "/s3", "/minio", "/.local", "/.cache", "/.config")
 SERVICE_ACCOUNT = "pipeline-runner"
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -66,7 +68,9 @@ class Backend:
         )
         keys = {"KFP_ENDPOINT": self.endpoint, "KFP_ACCESS_KEY": self.access_key, "KFP_SECRET_KEY": self.secret_key}
         self.core.create_namespaced_secret(self.namespace, {"metadata": {"name": STORE_SECRET}, "stringData": keys})
-        self.s3.create_bucket(Bucket=BUCKET)
+        self.core.create_namespaced_service_account(self.namespace, {"metadata": {"name": SERVICE_ACCOUNT}})
+        with contextlib.suppress(self.s3.exceptions.BucketAlreadyOwnedByYou):
+            self.s3.create_bucket(Bucket=BUCKET)
 
     @property
     def s3(self) -> Any:
@@ -160,9 +164,26 @@ class _PodHandler:
         outputs["outputFile"] = f"/minio/{self._prefix()}/executor_output.json"
         for name, found in outputs.get("parameters", {}).items():
             found["outputFile"] = f"/tmp/kfp/outputs/{name}"
-        for name, found in outputs.get("artifacts", {}).items():
+        if "task_config" in remote["inputs"]["parameterValues"]:
+            remote["inputs"]["parameterValues"]["task_config"] = self._task_config()
+        artifacts = outputs.setdefault("artifacts", {})
+        for name, found in artifacts.items():
             found["artifacts"][0]["uri"] = f"minio://{self._prefix()}/{name}"
+        artifacts[LOGS] = {"artifacts": [{"name": LOGS, "uri": f"minio://{self._prefix()}/{LOGS}-0"}]}
         return remote
+
+    def _task_config(self) -> dict[str, Any]:
+        """Pass on what is set on the task, in a pod's words; all else is null, and resources an empty object."""
+        kubernetes = self._executor["kubernetes"]
+        mounts, volumes = _volumes({**kubernetes, "emptyDirMounts": []})
+        environment = [{"name": name, "value": value} for name, value in self._env.items()]
+        return {
+            **dict.fromkeys(("affinity", "nodeSelector", "tolerations")),
+            "env": [*environment, *_environment_of(kubernetes)],
+            "resources": _resources(self._executor["container"]),
+            "volumeMounts": mounts,
+            "volumes": volumes,
+        }
 
     def _fetch(self, remote: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the outputs to where `kfp.local` looks for them."""
@@ -173,7 +194,7 @@ class _PodHandler:
             Path(found["outputFile"]).write_text(value if isinstance(value, str) else json.dumps(value))
         local_output = {"parameterValues": written["parameterValues"]}
         (self._root / "executor_output.json").write_text(json.dumps(local_output), encoding="utf-8")
-        return written | {"files": {name: self._artifact(name) for name in remote["outputs"].get("artifacts", {})}}
+        return written | {"files": {name: self._artifact(name) for name in remote["outputs"]["artifacts"]}}
 
     def _artifact(self, name: str) -> bytes | None:
         try:
@@ -203,7 +224,7 @@ class _PodHandler:
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
                 "seccompProfile": {"type": "RuntimeDefault"},
-                **kubernetes.get("securityContext", {}),
+                **_security(kubernetes.get("securityContext", {})),
             },
             "volumeMounts": [
                 {"name": "kfp-launcher", "mountPath": "/kfp-launcher"},
@@ -234,6 +255,11 @@ class _PodHandler:
                 ),
             },
         }
+
+
+def _security(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate numbers, which protobuf's JSON writes as text."""
+    return {name: int(value) if isinstance(value, str) else value for name, value in given.items()}
 
 
 def _environment(pod: str, given: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ def test_json_may_come_from_a_file_and_one_that_is_no_text_is_one_problem(tmp_pa
 def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) -> None:
     parameters = {name: {"outputFile": str(tmp_path / "deep" / name)} for name in ("training", "contamination")}
     artifacts = {"overlap": {"artifacts": [{"name": "overlap", "uri": "minio://bucket/x", "type": {}}]}}
+    artifacts["executor-logs"] = {"artifacts": [{"name": "executor-logs", "uri": "minio://bucket/logs-0"}]}  # its own
     asked = asked_outputs(
         {"outputs": {"parameters": parameters, "artifacts": artifacts, "outputFile": str(tmp_path / "all/out.json")}},
         title="outputs of decontaminate",
@@ -47,6 +48,7 @@ def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) ->
     assert (tmp_path / "deep/training").read_text() == "s3://t"
     written = json.loads((tmp_path / "all/out.json").read_text())
     assert written["parameterValues"] == addresses
+    assert set(written["artifacts"]) == {"overlap"}
     [overlap] = written["artifacts"]["overlap"]["artifacts"]
     assert overlap == {"name": "overlap", "uri": "minio://bucket/x", "metadata": {"pairs": 3.0}}
 

@@ -35,6 +35,9 @@ _NUM_LAST_LINES = 15
 _MOST_CHARACTERS = 500
 _POD_LABEL = "training.kubeflow.org/job-name"
 _DENIED = "admission webhook"
+_MADE_TWICE = "already exists"
+"""What the operator, whose view of the cluster is a moment old, says of a pod that it has just made."""
+
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS)
 _NO_RIGHTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 T = TypeVar("T")
@@ -240,7 +243,7 @@ class Cluster:
                 self.namespace, field_selector=f"involvedObject.name={name}", _request_timeout=_REQUEST_SECONDS
             ),
         )
-        warnings = [event for event in listed.items if event.type == "Warning"]
+        warnings = [e for e in listed.items if e.type == "Warning" and _MADE_TWICE not in (e.message or "")]
         warnings.sort(key=lambda event: event.last_timestamp or event.event_time or datetime.min.replace(tzinfo=UTC))
         return list(dict.fromkeys(f"{event.reason}: {_line(event.message or '')}" for event in warnings))
 
@@ -420,6 +423,6 @@ def _is_finished(job: Mapping[str, Any]) -> bool:
 def _pod(pod: Any) -> Pod:
     statuses = pod.status.container_statuses or []
     waiting = (status.state.waiting for status in statuses if status.state and status.state.waiting)
-    reasons = [f"{found.reason}: {_line(found.message or '')}" for found in waiting if found.reason]
+    reasons = [": ".join(filter(None, (found.reason, _line(found.message or "")))) for found in waiting if found.reason]
     restarts = sum(status.restart_count or 0 for status in statuses)
     return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, next(iter(reasons), ""))

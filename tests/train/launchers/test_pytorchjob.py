@@ -328,9 +328,16 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
             ),
             "ErrImagePull: not found: med42/train",
         ),
+        (
+            lambda api, name: (
+                api.warn(name, "FailedCreatePod", 'Error creating: pods "a-master-0" already exists'),
+                api.put_pod(name, "master-0", "Pending", waits=("ContainerCreating", "")),
+            ),
+            "waits: ContainerCreating\n",
+        ),
         (lambda api, name: api.set_condition(name, "Suspended", active=0), "until the queue a-queue admits it"),
     ],
-    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "Kueue"],
+    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "Kueue"],
 )
 def test_a_job_that_waits_says_what_for(
     prepare: Callable[[KubernetesApi, str], object],
@@ -531,7 +538,8 @@ def test_what_a_run_has_left_is_stopped_by_its_label_and_nothing_else(
         made = _made_by(api, cluster, job)
         cluster.create({**made, "metadata": {**made["metadata"], "name": name}})
     api.set_condition("done", "Succeeded")
-    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    monkeypatch.setenv("MED42_RUN", "run-7")  # as the pod of a pipeline's exit handler has it from its label
+    assert main(["k8s", "stop"]) == 0
     assert set(api.jobs) == {"done", "another"}
     assert capsys.readouterr().out == "deleted the PyTorchJob left\n"
     assert main(["k8s", "stop", "--run", "run-7"]) == 0
