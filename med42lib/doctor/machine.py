@@ -32,8 +32,9 @@ def check_machine(*, whole_run: bool) -> Iterator[Finding]:
 
 
 def _check_libraries(*, whole_run: bool) -> Iterator[Finding]:
-    checked = selfcheck.libraries(selfcheck.WHOLE_RUN)
-    wanted = [library for library in checked if whole_run or library.found is not None]
+    runtime = None if whole_run else os.environ.get(selfcheck.RUNTIME_VARIABLE)  # which images set
+    checked = selfcheck.libraries([runtime] if runtime else selfcheck.WHOLE_RUN)
+    wanted = [library for library in checked if whole_run or runtime or library.found is not None]
     problems = [library.problem for library in wanted if library.problem]
     for text in problems:
         yield problem("libraries", f"{text}; install the versions of constraints.txt, or use the suite's images")

@@ -53,7 +53,11 @@ def test_a_container_need_not_have_the_libraries_of_stages_that_run_elsewhere(mo
         selfcheck.Library(each.name, None, each.allowed, None) if each.name == "mlflow" else each for each in found
     ]
     monkeypatch.setattr(selfcheck, "libraries", lambda extras: lacking)
+    monkeypatch.delenv("MED42_RUNTIME", raising=False)
     assert about("libraries", list(machine.check_machine(whole_run=False)))[0].level == Level.OK
     [problem] = about("libraries", list(machine.check_machine(whole_run=True)))
     assert problem.level == Level.PROBLEM
     assert "mlflow is not installed" in problem.text
+    monkeypatch.setenv("MED42_RUNTIME", "tracking")
+    [problem] = about("libraries", list(machine.check_machine(whole_run=False)))
+    assert "mlflow is not installed" in problem.text, "an image has what its runtime needs"

@@ -19,7 +19,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-from med42lib.core.errors import AccessError, ClusterUnavailable, EnvironmentProblem
+from med42lib.core.errors import AccessError, ClusterUnavailable, EnvironmentProblem, not_installed
 from med42lib.core.log import log
 from med42lib.core.printable import cut, one_line
 from med42lib.train.launchers.template import GROUP, PLURAL, VERSION
@@ -85,9 +85,12 @@ class Cluster:
         """Find the API server, as this pod's service account or by kubeconfig; asks it nothing.
 
         Raises:
-            EnvironmentProblem: If there is neither.
+            EnvironmentProblem: If there is neither, or the library for it is not installed.
         """
-        from kubernetes import client, config
+        try:
+            from kubernetes import client, config
+        except ModuleNotFoundError as error:
+            raise not_installed(error, "what asks a cluster", "train") from error
 
         given = os.environ.get(NAMESPACE_VARIABLE)
         try:

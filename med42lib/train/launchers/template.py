@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import EnvironmentProblem
+from med42lib.train.job import MAX_RESTARTS_VARIABLE
 from med42lib.train.launchers.patches import CONTAINER, TaskConfig, merged
 
 GROUP, VERSION, KIND, PLURAL = "kubeflow.org", "v1", "PyTorchJob", "pytorchjobs"
@@ -53,7 +54,7 @@ class JobTemplate(StageConfig):
     """Training processes in each pod: one for each of its GPUs."""
 
     max_restarts: int = Field(ge=0)
-    """Times that training may break down, on whatever node, and go on by itself."""
+    """Times that training may break down, on whatever node, and go on by itself; and start again from the same step."""
 
     max_hours_waiting: float = Field(gt=0)
     """Hours in a queue, or for nodes and images, until the job is deleted."""
@@ -210,7 +211,7 @@ def make_pytorchjob(
     for container in _containers(pod):
         if container.get("name") == CONTAINER:
             container.update(command=list(_COMMAND), args=list(arguments))
-            container["env"] = [*container.get("env", []), *_meeting_point(name)]
+            container["env"] = [*container.get("env", []), *_meeting_point(name), *_budget(template)]
     replicas = {"Master": _replicas(1, pod)}
     if template.nodes > 1:
         replicas["Worker"] = _replicas(template.nodes - 1, copy.deepcopy(pod))
@@ -249,6 +250,11 @@ def _meeting_point(name: str) -> list[dict[str, str]]:
         "PET_RDZV_CONF": f"join_timeout={_SECONDS_TO_MEET}",
     }
     return [{"name": variable, "value": value} for variable, value in values.items()]
+
+
+def _budget(template: JobTemplate) -> list[dict[str, str]]:
+    """Tell how often training may start from the same step: the operator forgets the restarts of pods that are gone."""
+    return [{"name": MAX_RESTARTS_VARIABLE, "value": str(template.max_restarts)}] if template.max_restarts else []
 
 
 def _replicas(count: int, pod: Mapping[str, Any]) -> dict[str, Any]:

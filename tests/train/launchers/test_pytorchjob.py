@@ -646,6 +646,24 @@ def test_without_a_cluster_it_says_so(job: TrainingJob, monkeypatch: pytest.Monk
         PyTorchJobLauncher(template()).run(job, StopSignal())
 
 
+def test_without_the_library_that_asks_a_cluster_it_says_what_to_install(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kubernetes"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_NoKubernetes(), *sys.meta_path])
+    with pytest.raises(EnvironmentProblem, match=r"kubernetes is not installed.*pip install"):
+        PyTorchJobLauncher(template()).run(job, StopSignal())
+
+
+class _NoKubernetes:
+    """Finds no such package, as where it is not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == "kubernetes":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
 def train_with(launcher_name: str, packed: Path, model: Path, folder: Path) -> dict[str, str]:
     """Run the whole stage; gives the sha256 of each file that counts."""
     context, trained = StageContext.in_folder(folder, "train"), Target(folder / "trained")

@@ -49,6 +49,14 @@ def test_each_breakdown_of_all_nodes_counts_once() -> None:
     assert made["spec"]["runPolicy"]["backoffLimit"] == 1
 
 
+def test_the_pods_know_how_often_they_may_start_from_the_same_step() -> None:
+    def told(max_restarts: int) -> list[str]:
+        made = make_pytorchjob(template(max_restarts=max_restarts), "a", [], labels={}, annotations={})
+        return [each["value"] for each in pod_of(made)["containers"][0]["env"] if each["name"] == "MED42_MAX_RESTARTS"]
+
+    assert (told(3), told(0)) == (["3"], []), "without restarts the operator itself ends the job at the first"
+
+
 def test_the_platform_may_replace_the_run_policy_and_the_template_stays_as_it_is() -> None:
     given = template(run_policy={"schedulingPolicy": {"queue": "q"}, "cleanPodPolicy": "All"})
     before = given.model_dump()
