@@ -84,7 +84,7 @@ JOBS := k8s/jobs
 TEMPLATES := k8s/base/job_template.yaml k8s/components/gpu-v100/20-gpu.yaml k8s/components/kueue/40-queue.yaml \
 	k8s/overlays/v100-8x16/90-size.yaml
 RENDER = $(BIN)/med42 k8s render pipelines/specs/med42.yaml $(TEMPLATES:%=--template %) --output $(JOBS) \
-	--image med42/train:0.1.0 \
+	--image $(shell sed -n 's/^train: //p' images/images.lock.yaml) \
 	--set train.full.precision=float16 --set train.lora.precision=float16 \
 	--store s3://med42/runs --packed s3://med42/inputs/packed
 jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs

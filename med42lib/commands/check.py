@@ -12,6 +12,7 @@ from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
 from med42lib.core.printable import brief
 from med42lib.core.whole_numbers import whole_numbers
+from med42lib.doctor.checks import check_driver
 from med42lib.formats.run_settings import put_settings
 from med42lib.planning.readiness import check_place
 from med42lib.spec import Inputs, RunSpec, parse_spec
@@ -44,6 +45,7 @@ def _run(arguments: Namespace) -> int:
     _check_kinds(given)
     spec = read_parameters(given[SPEC], {name: given[name] for name in ADDRESSES}, given[MODELS])
     store = absolute_address(given[STORE])
+    check_driver()
     check_place(spec, store)
     settings = put_settings(store, spec.model_dump(mode="json", by_alias=True))
     log("check").info("all is as it should be; the settings are at %s", settings)

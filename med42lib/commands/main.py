@@ -12,6 +12,7 @@ from types import FrameType
 from med42lib import __version__
 from med42lib.commands.check import CHECK
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
+from med42lib.commands.doctor import DOCTOR
 from med42lib.commands.export import EXPORT
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
@@ -32,6 +33,7 @@ start here:
   med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
   med42 plan SPEC                                  sizes and memory before anything is spent
+  med42 doctor --local                             what is missing here, before anything is spent
   med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
   med42 export DATASET messages.parquet            the training rows for TRL, axolotl or LLaMA-Factory
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
@@ -77,7 +79,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S]
+    return [*added, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S, DOCTOR]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +32,7 @@ from med42lib.core.errors import (
     full_disk,
 )
 from med42lib.core.log import log
+from med42lib.core.redaction import redact
 from med42lib.core.stop_signal import StopSignal
 from med42lib.store.address import join_address, open_store
 from med42lib.store.checkpoints import Checkpoints
@@ -185,8 +186,9 @@ class Failure:
         return cls(type(error).__name__, message)
 
     def write(self, job_address: str) -> None:
-        """Write the failure unless there is one already: the first to fail knows the reason."""
-        open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(self)).encode())
+        """Write the failure, without secrets, unless there is one already: the first to fail knows the reason."""
+        told = replace(self, message=redact(self.message))  # who reads the store may not know the secret
+        open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(told)).encode())
 
     @classmethod
     def read(cls, job_address: str) -> Failure | None:

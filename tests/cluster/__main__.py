@@ -21,13 +21,14 @@ def bring_up(say: Callable[[str], None]) -> None:
         BuildError: If a program cannot be built.
     """
     packages.check_machine()
-    packages.install_packages(say)
-    programs.build_all(say)
-    say("opens namespaces for it")
-    sandbox.open_sandbox()
-    node.start_node(say)
-    servers.start_servers(say)
-    operators.start_operators(say)
+    with sandbox.alone(say):
+        packages.install_packages(say)
+        programs.build_all(say)
+        say("opens namespaces for it")
+        sandbox.open_sandbox()
+        node.start_node(say)
+        servers.start_servers(say)
+        operators.start_operators(say)
     say("the cluster is up")
 
 

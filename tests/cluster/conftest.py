@@ -33,7 +33,7 @@ QUEUE = "med42"
 
 
 @dataclass(frozen=True)
-class TestedCluster:
+class ClusterUnderTest:
     """A cluster, and whether it was brought up by these tests."""
 
     kubectl: Kubectl
@@ -41,13 +41,13 @@ class TestedCluster:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Iterator[TestedCluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[ClusterUnderTest]:
     """The cluster. One of its own that is up already stays up."""
     if given := os.environ.get("KUBECONFIG"):
         found = shutil.which("kubectl")
         if found is None:
             pytest.fail("KUBECONFIG is set, but there is no kubectl")
-        yield TestedCluster(Kubectl(Path(found), Path(given)), is_own=False)
+        yield ClusterUnderTest(Kubectl(Path(found), Path(given)), is_own=False)
         return
     capture = request.config.pluginmanager.getplugin("capturemanager")
     say = command.timed(lambda text: print(text, flush=True))
@@ -56,7 +56,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[TestedCluster]:
     try:
         with capture.global_and_fixture_disabled():
             command.bring_up(say)
-        yield TestedCluster(node.kubectl(), is_own=True)
+        yield ClusterUnderTest(node.kubectl(), is_own=True)
     finally:
         if not was_up:
             with capture.global_and_fixture_disabled():
@@ -68,7 +68,7 @@ def _interrupt(number: int, _frame: object) -> None:
 
 
 @pytest.fixture
-def own_cluster(cluster: TestedCluster) -> TestedCluster:
+def own_cluster(cluster: ClusterUnderTest) -> ClusterUnderTest:
     """The cluster, for tests of what only one of our own has."""
     if not cluster.is_own:
         pytest.skip("needs a cluster of its own: its fake nodes, or the right to end its parts")
@@ -76,7 +76,7 @@ def own_cluster(cluster: TestedCluster) -> TestedCluster:
 
 
 @pytest.fixture
-def store(cluster: TestedCluster, monkeypatch: pytest.MonkeyPatch) -> str:
+def store(cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The address of a fresh bucket in a store that pods reach too, in an environment that knows it."""
     for name, value in (servers.S3_ENVIRONMENT if cluster.is_own else {}).items():
         monkeypatch.setenv(name, value)
@@ -86,7 +86,7 @@ def store(cluster: TestedCluster, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def namespace(cluster: TestedCluster, store: str) -> Iterator[Kubectl]:
+def namespace(cluster: ClusterUnderTest, store: str) -> Iterator[Kubectl]:
     """A fresh namespace as k8s/README.md has one make it: restricted, with `k8s/base`, the store's keys and a queue."""
     name = f"med42-{uuid.uuid4().hex[:8]}"
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}

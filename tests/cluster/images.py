@@ -8,6 +8,7 @@ The registry's folder stays between runs, so an image is sent once, and of a cha
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,10 +25,11 @@ REGISTRY_ADDRESS = f"{NODE_ADDRESS}:5000"
 PAUSE_IMAGE = "localhost/med42-cluster/pause:1"
 OPERATOR_IMAGE = f"localhost/med42-cluster/training-operator:{programs.TRAINING_OPERATOR.version}"
 KUEUE_IMAGE = f"localhost/med42-cluster/kueue:{programs.KUEUE.version}"
-BUSYBOX_IMAGE = "localhost/med42-cluster/busybox:3"
-"""A shell and its tools, and a `python` that runs the shell script in $PLAY in place of what it is told to."""
+SHELL_IMAGE = "localhost/med42-cluster/shell:1"
+"""A shell, its tools, the C library's getent, and a `python` that runs the script in $PLAY, whatever it is told."""
 
 _MANIFEST_TYPES = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+_GETENT = "/usr/bin/getent"
 _PLAY = '#!/bin/sh\n# What a test lets a training\'s container do.\nexec sh -c "$PLAY"\n'
 
 
@@ -70,9 +72,9 @@ def load_own_images() -> None:
     _load_made(PAUSE_IMAGE, {"pause": programs.pause()}, "/pause")
     for reference, program in operators.items():
         _load_made(reference, {"manager": program}, "/manager")
-    if not _is_there(BUSYBOX_IMAGE):
-        with _busybox_folder() as files:
-            _load_made(BUSYBOX_IMAGE, files, "/bin/sh")
+    if not _is_there(SHELL_IMAGE):
+        with _shell_files() as files:
+            _load_made(SHELL_IMAGE, files, "/bin/sh")
 
 
 def _load_made(reference: str, files: Mapping[str, Path], entry: str) -> None:
@@ -91,8 +93,9 @@ def _load_made(reference: str, files: Mapping[str, Path], entry: str) -> None:
 
 
 @contextmanager
-def _busybox_folder() -> Iterator[dict[str, Path]]:
+def _shell_files() -> Iterator[dict[str, Path]]:
     listed = subprocess.run(["/bin/busybox", "--list"], capture_output=True, text=True, check=True).stdout
+    libraries = subprocess.run(["ldd", _GETENT], capture_output=True, text=True, check=True).stdout
     with tempfile.TemporaryDirectory() as folder:
         script, files = Path(folder, "python"), {"bin/busybox": Path("/bin/busybox")}
         script.write_text(_PLAY)
@@ -101,6 +104,8 @@ def _busybox_folder() -> Iterator[dict[str, Path]]:
             if name != "busybox":
                 Path(folder, name).symlink_to("busybox")
                 files[f"bin/{name}"] = Path(folder, name)
+        for path in (_GETENT, *re.findall(r"/lib\S+", libraries)):
+            files[path.lstrip("/")] = Path(path).resolve()
         yield {**files, "bin/python": script}
 
 

@@ -164,11 +164,26 @@ class _PodHandler:
         outputs["outputFile"] = f"/minio/{self._prefix()}/executor_output.json"
         for name, found in outputs.get("parameters", {}).items():
             found["outputFile"] = f"/tmp/kfp/outputs/{name}"
+        if "task_config" in remote["inputs"]["parameterValues"]:
+            remote["inputs"]["parameterValues"]["task_config"] = self._task_config()
         artifacts = outputs.setdefault("artifacts", {})
         for name, found in artifacts.items():
             found["artifacts"][0]["uri"] = f"minio://{self._prefix()}/{name}"
         artifacts[LOGS] = {"artifacts": [{"name": LOGS, "uri": f"minio://{self._prefix()}/{LOGS}-0"}]}
         return remote
+
+    def _task_config(self) -> dict[str, Any]:
+        """Pass on what is set on the task, in a pod's words; all else is null, and resources an empty object."""
+        kubernetes = self._executor["kubernetes"]
+        mounts, volumes = _volumes({**kubernetes, "emptyDirMounts": []})
+        environment = [{"name": name, "value": value} for name, value in self._env.items()]
+        return {
+            **dict.fromkeys(("affinity", "nodeSelector", "tolerations")),
+            "env": [*environment, *_environment_of(kubernetes)],
+            "resources": _resources(self._executor["container"]),
+            "volumeMounts": mounts,
+            "volumes": volumes,
+        }
 
     def _fetch(self, remote: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the outputs to where `kfp.local` looks for them."""

@@ -71,7 +71,7 @@ def _apply(name: str, module: Module, image: str, manifests: str, say: Callable[
     shutil.copy(REPOSITORY / "k8s/training_operator/initContainer.yaml", folder)
     short, _, tag = image.rpartition(":")
     for path in ours.iterdir():
-        node.fill_in(path, folder / path.name, name=short, tag=tag, init_image=images.BUSYBOX_IMAGE)
+        node.fill_in(path, folder / path.name, name=short, tag=tag, init_image=images.SHELL_IMAGE)
     manifest = folder / "all.yaml"
     manifest.write_text(node.kubectl()("kustomize", str(folder)))
     node.kubectl()("apply", "--server-side", "--force-conflicts", "--filename", str(manifest))

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.cluster.sandbox import ClusterError
+from tests.cluster.programs import CACHE_VARIABLE, cache_folder
+from tests.cluster.sandbox import PRIVATE_FOLDERS, ClusterError
 
 _PACKAGES = {
     "buildah": "buildah",
@@ -32,12 +33,15 @@ def check_machine() -> None:
     """Say what this machine lacks.
 
     Raises:
-        ClusterError: If it is no Linux, or we are not root.
+        ClusterError: If it is no Linux, we are not root, or the cache is where the cluster would not see it.
     """
     if sys.platform != "linux":
         raise ClusterError(f"a cluster of its own needs Linux, and this is {sys.platform}: set KUBECONFIG to use yours")
     if os.geteuid() != 0:
         raise ClusterError("a cluster of its own needs root: run as root, or set KUBECONFIG to use a cluster of yours")
+    cache = cache_folder().resolve()
+    if any(cache.is_relative_to(hidden) for hidden in PRIVATE_FOLDERS):
+        raise ClusterError(f"{cache} is below {' or '.join(PRIVATE_FOLDERS)}: set {CACHE_VARIABLE} to another folder")
 
 
 def install_packages(say: Callable[[str], None]) -> None:

@@ -9,13 +9,14 @@ whatever way; what is left to undo are control groups and a few settings of the 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,7 @@ BRIDGE, CGROUP = "pods0", "/med42-test-cluster"
 _LINK = "med42cluster"
 _HOLDER = "sandbox"
 # Where containerd, kubelet and PostgreSQL write whatever they are told: their own from then on.
-_PRIVATE_FOLDERS = ("/run", "/var/log", "/var/lib")
+PRIVATE_FOLDERS = ("/run", "/var/log", "/var/lib")
 # What kubelet sets, and is of the whole machine.
 _SYSCTLS = (
     "fs/inotify/max_user_instances",
@@ -57,6 +58,19 @@ def logs() -> Path:
     return programs.cache_folder() / "logs"
 
 
+@contextmanager
+def alone(say: Callable[[str], None]) -> Iterator[None]:
+    """Keep other processes of this machine from bringing a cluster up, or taking it down, until the block ends."""
+    programs.cache_folder().mkdir(parents=True, exist_ok=True)
+    with (programs.cache_folder() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waits for another process that brings the cluster up")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def is_open() -> bool:
     """Say whether the namespaces are there."""
     return is_running(_HOLDER)
@@ -73,7 +87,7 @@ def open_sandbox() -> None:
     _save_sysctls()
     for cgroup in _cgroups():
         cgroup.mkdir(exist_ok=True)
-    mounts = " && ".join(f"mount -t tmpfs tmpfs {each}" for each in _PRIVATE_FOLDERS)
+    mounts = " && ".join(f"mount -t tmpfs tmpfs {each}" for each in PRIVATE_FOLDERS)
     _start(_HOLDER, [*_UNSHARE, "sh", "-c", f"{mounts} && mkdir /run/lock && exec {programs.pause()}"])
     _make_network()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import TestedCluster, manifest
+from tests.cluster.conftest import ClusterUnderTest, manifest
 from tests.cluster.kubectl import Kubectl, eventually
 from tests.cluster.pytorchjobs import is_true, pods_of
 from tests.conftest import REPOSITORY
@@ -25,7 +25,7 @@ def environment(pod: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("path", JOBS, ids=[path.stem for path in JOBS])
 def test_a_job_of_8_nodes_with_16_gpus_is_admitted_and_gets_its_pods(
-    own_cluster: TestedCluster, namespace: Kubectl, path: Path
+    own_cluster: ClusterUnderTest, namespace: Kubectl, path: Path
 ) -> None:
     job = apply(namespace, path)
     eventually(lambda: is_true(namespace, job, "Running"), f"{job} to be Running")
@@ -37,12 +37,13 @@ def test_a_job_of_8_nodes_with_16_gpus_is_admitted_and_gets_its_pods(
 
 
 def test_a_second_job_waits_in_the_queue_and_starts_when_the_first_has_ended(
-    own_cluster: TestedCluster, namespace: Kubectl
+    own_cluster: ClusterUnderTest, namespace: Kubectl
 ) -> None:
-    first, second = (apply(namespace, JOBS[2]), apply(namespace, JOBS[3]))
+    first = apply(namespace, JOBS[2])
     eventually(lambda: is_true(namespace, first, "Running"), f"{first} to be Running")
+    second = apply(namespace, JOBS[3])
     eventually(lambda: is_true(namespace, second, "Suspended"), f"{second} to be Suspended")
     assert pods_of(namespace, second) == []
-    namespace("annotate", "pods", f"--selector=training.kubeflow.org/job-name={first}", "done=yes")
+    namespace("annotate", "pod", f"{first}-master-0", "done=yes")
     eventually(lambda: is_true(namespace, first, "Succeeded"), f"{first} to be Succeeded")
     eventually(lambda: is_true(namespace, second, "Running"), f"{second} to be Running")

@@ -8,39 +8,29 @@ from __future__ import annotations
 
 import importlib.resources
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client, config
+from mlflow.tracking import MlflowClient
 
 from med42lib.store.address import open_store
+from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from pipelines.compile import compile_spec
 from tests.cluster import images, servers
 from tests.cluster.conftest import TestedCluster
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.kubeflow import Backend, TaskPod
+from tests.cluster.kubeflow import Backend
 from tests.conftest import REPOSITORY
 from tests.images.built import build_images
 
 TWO_NODES = REPOSITORY / "tests/cluster/files/two_nodes"
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
-STAGES = ["check", "fetch-model", "benchmarks", "assemble", "decontaminate", "pack", "train", "evaluate", "report"]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A run that ended, and where."""
-
-    succeeded: bool
-    backend: Backend
-    kubectl: Kubectl
-    store: str
-
-    def task(self, name: str) -> TaskPod:
-        """Give the task of a name."""
-        return next(task for task in self.backend.tasks if task.task == name)
+TASKS = [
+    *("check", "fetch-model", "benchmarks", "assemble", "decontaminate", "pack", "train", "train-2"),
+    *("evaluate", "evaluate-2", "evaluate-3", "report", "package-model", "register", "stop"),
+]
 
 
 def core_api(kubectl: Kubectl) -> Any:
@@ -92,3 +82,19 @@ def test_the_demo_runs_as_pods_and_its_model_is_registered(
     compile_spec(DEMO, compiled)
     succeeded = backend.run(compiled, {"store": store, "encoder": put_encoder(store)}, tmp_path / "root")
     assert succeeded, backend.tasks[-1].log
+    tasks = {task.task: task for task in backend.tasks}
+    assert sorted(tasks) == sorted(TASKS)
+
+    jobs = namespace.get("pytorchjobs", f"--selector={RUN_LABEL}={backend.run_id}")["items"]
+    assert len(jobs) == 2
+    for job in jobs:
+        replicas = job["status"]["replicaStatuses"]
+        assert {kind: found.get("succeeded") for kind, found in replicas.items()} == {"Master": 1, "Worker": 1}
+
+    page = tasks["report"].outputs["files"]["page"].decode()
+    assert "<h1" in page
+    assert "not fit for clinical use" in page.lower() or "clinical" in page.lower()
+    accuracy = tasks["evaluate"].outputs["artifacts"]
+    assert accuracy
+    versions = MlflowClient(servers.MLFLOW_URI).search_model_versions("run_id != ''")
+    assert [version for version in versions if store in version.source]

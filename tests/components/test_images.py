@@ -16,7 +16,7 @@ from components.images import (
 )
 from med42lib import __version__
 from med42lib.core.errors import ConfigError
-from pipelines.compile import compile_spec
+from pipelines.compile import OfCluster, compile_spec
 from tests.conftest import REPOSITORY
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
@@ -74,7 +74,7 @@ def test_what_is_named_by_a_tag_or_half_a_digest_is_unpinned() -> None:
 
 def test_with_a_lock_of_digests_a_compiled_pipeline_names_digests_alone(tmp_path: Path) -> None:
     output = tmp_path / "demo.yaml"
-    compile_spec(REPOSITORY / "pipelines/specs/demo.yaml", output, images=PINNED)
+    compile_spec(REPOSITORY / "pipelines/specs/demo.yaml", output, cluster=OfCluster(images=PINNED))
     text = output.read_text()
     named = [line.split("image:")[1].strip() for line in text.splitlines() if line.strip().startswith("image:")]
     assert named

@@ -1,10 +1,12 @@
 """What `kubectl apply` gets: jobs that were rendered from the specs, and the objects that they need."""
 
+import copy
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.images import OWN_LOCK, read_images
 from med42lib.commands.main import main
 from med42lib.core.redaction import redact
 from med42lib.train.launchers.template import MAX_NAME_LENGTH, QUEUE_LABEL, JobTemplate, make_pytorchjob
@@ -24,6 +27,8 @@ JOBS = sorted((K8S / "jobs").glob("*.yaml"))
 OVERLAYS = sorted((K8S / "overlays").iterdir())
 COMPONENTS = sorted((K8S / "components").iterdir())
 MANIFESTS = sorted(path for path in K8S.rglob("*.yaml") if path.name != "initContainer.yaml")
+REFERENCE = K8S / "reference"
+FOLDERS = [K8S / "base", REFERENCE, *OVERLAYS]
 IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 
 
@@ -152,10 +157,11 @@ def test_a_manifest_has_no_secret_and_no_image_that_changes(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert redact(text) == text
     assert "kind: Secret" not in text
-    images = re.findall(r"image: (\S+)", text)
+    images = re.findall(r"image: (\S+)", text) if path.parent != REFERENCE else []  # pinned in its kustomization
     assert [image for image in images if image.endswith(":latest") or not re.search(r"[:@]", image)] == []
 
 
+@cache
 def rendered(folder: Path) -> list[Any]:
     """The objects of a folder as kubectl renders them."""
     if shutil.which("kubectl") is None:
@@ -207,6 +213,88 @@ def test_every_component_is_of_use_to_a_template_or_brings_objects() -> None:
         kustomization = read(folder / "kustomization.yaml")
         named = {*kustomization.get("resources", ()), *(file.name for file in template_files(folder))}
         assert named == {path.name for path in folder.iterdir()} - {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_object_has_no_field_that_kubernetes_lacks(folder: Path) -> None:
+    for each in rendered(folder):
+        if each["apiVersion"].partition("/")[0] not in OF_OTHERS:
+            assert read_by_kubernetes(each) == each
+
+
+OF_OTHERS = ("kueue.x-k8s.io",)
+
+
+def read_by_kubernetes(each: Any) -> Any:
+    """Read an object into the client's own class and write it again, by which a field of another name is lost."""
+    from kubernetes.client import ApiClient
+
+    client = ApiClient()
+    typed = client.deserialize(SimpleNamespace(data=json.dumps(each)), f"V1{each['kind']}")
+    return client.sanitize_for_serialization(typed)
+
+
+def test_a_misspelt_field_is_found() -> None:
+    [deployment] = [each for each in rendered(REFERENCE) if each["kind"] == "Deployment"]
+    deployment = copy.deepcopy(deployment)
+    deployment["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    assert read_by_kubernetes(deployment) != deployment
+
+
+def workloads() -> list[Any]:
+    kinds = ("Deployment", "StatefulSet", "Job")
+    return [each for folder in FOLDERS for each in rendered(folder) if each["kind"] in kinds]
+
+
+def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no_token() -> None:
+    assert {each["metadata"]["name"] for each in workloads()} == {
+        *("med42-seaweedfs", "med42-postgres", "med42-mlflow", "med42-bucket")
+    }
+    for pod in (each["spec"]["template"]["spec"] for each in workloads()):
+        assert list(violations(pod)) == []
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False, "MLFLOW_PORT and its like"
+        [container] = pod["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert {"requests", "limits"} == container["resources"].keys()
+
+
+def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) -> None:
+    job = read(K8S / "doctor.yaml")
+    assert read_by_kubernetes(job) == job
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert list(violations(pod)) == []
+    assert ("ServiceAccount", pod["serviceAccountName"]) in {(e["kind"], e["metadata"]["name"]) for e in base}
+    assert {ref["name"] for each in container["envFrom"] for ref in each.values()} == {
+        *("med42-settings", "med42-driver", "med42-s3", "med42-mlflow")
+    }
+    mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounted["job-template"] == config_maps(base)["med42-driver"]["MED42_JOB_TEMPLATE"]
+    images = read_images(OWN_LOCK)
+    assert (container["image"], container["args"][-1]) == (images["base"], images["train"])
+
+
+def test_images_of_the_reference_are_pinned_in_one_place() -> None:
+    """By tag: a digest is only worth something to who has looked at the image."""
+    pinned = {each["name"]: each for each in read(REFERENCE / "kustomization.yaml")["images"]}
+    text = "".join(path.read_text() for path in REFERENCE.glob("*.yaml") if path.name != "kustomization.yaml")
+    assert set(re.findall(r"image: (\S+)", text)) == set(pinned)
+    assert all(each["newTag"] != "latest" for each in pinned.values())
+
+
+def test_the_laptops_overlay_calls_the_reference_by_names_that_it_answers_to() -> None:
+    settings = config_maps(rendered(K8S / "overlays/dev-kind"))["med42-settings"]
+    services = {
+        f"http://{each['metadata']['name']}:{each['spec']['ports'][0]['port']}"
+        for each in rendered(REFERENCE)
+        if each["kind"] == "Service"
+    }
+    assert {settings["AWS_ENDPOINT_URL"], settings["MLFLOW_TRACKING_URI"]} < services
+    [mlflow] = [each for each in workloads() if each["metadata"]["name"] == "med42-mlflow"]
+    env = {each["name"]: each.get("value") for each in mlflow["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert settings["MLFLOW_TRACKING_URI"].removeprefix("http://") in env["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert env["AWS_ENDPOINT_URL"] == settings["AWS_ENDPOINT_URL"]
 
 
 def peers(policy: Any, direction: str) -> set[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +35,9 @@ _NUM_LAST_LINES = 15
 _MOST_CHARACTERS = 500
 _POD_LABEL = "training.kubeflow.org/job-name"
 _DENIED = "admission webhook"
+_MADE_TWICE = "already exists"
+"""What the operator, whose view of the cluster is a moment old, says of a pod that it has just made."""
+
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS)
 _NO_RIGHTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 T = TypeVar("T")
@@ -72,6 +76,7 @@ class Cluster:
 
         self.namespace = namespace
         self._pause_seconds = pause_seconds
+        self._api = api
         self._custom, self._core = client.CustomObjectsApi(api), client.CoreV1Api(api)
         self._place = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
 
@@ -97,6 +102,33 @@ class Cluster:
             raise EnvironmentProblem(
                 f"no Kubernetes cluster is known here: {error}; run in a pod with a service account, or set KUBECONFIG"
             ) from error
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Ask the server once, for whatever there is: GET, or POST where there is a body.
+
+        Returns:
+            The HTTP status and the answer, also where that is a refusal.
+
+        Raises:
+            ClusterUnavailable: If there is no answer.
+        """
+        from kubernetes.client import ApiException
+
+        try:
+            found, status, _ = self._api.call_api(
+                path,
+                "GET" if body is None else "POST",
+                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                body=body,
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _request_timeout=_REQUEST_SECONDS,
+            )
+        except ApiException as error:
+            return error.status, {"message": _message(error)}
+        except self._passing_errors() as error:
+            raise ClusterUnavailable(f"the Kubernetes API server did not answer: {_described(error)}") from error
+        return status, found or {}
 
     def create(self, job: Mapping[str, Any]) -> bool:
         """Create a job; False if there is one of its name.
@@ -208,7 +240,7 @@ class Cluster:
                 self.namespace, field_selector=f"involvedObject.name={name}", _request_timeout=_REQUEST_SECONDS
             ),
         )
-        warnings = [event for event in listed.items if event.type == "Warning"]
+        warnings = [e for e in listed.items if e.type == "Warning" and _MADE_TWICE not in (e.message or "")]
         warnings.sort(key=lambda event: event.last_timestamp or event.event_time or datetime.min.replace(tzinfo=UTC))
         return list(dict.fromkeys(f"{event.reason}: {_line(event.message or '')}" for event in warnings))
 
@@ -296,6 +328,17 @@ class Cluster:
         return ApiException, HTTPError, OSError, ValueError
 
 
+def quantity(text: object) -> Decimal:
+    """Read an amount as Kubernetes writes it: `500m`, `480Gi`, `8`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    from kubernetes.utils import parse_quantity
+
+    return Decimal(parse_quantity(text))
+
+
 class _AlreadyThere(Exception):
     """409 of a create."""
 
@@ -377,6 +420,6 @@ def _is_finished(job: Mapping[str, Any]) -> bool:
 def _pod(pod: Any) -> Pod:
     statuses = pod.status.container_statuses or []
     waiting = (status.state.waiting for status in statuses if status.state and status.state.waiting)
-    reasons = [f"{found.reason}: {_line(found.message or '')}" for found in waiting if found.reason]
+    reasons = [": ".join(filter(None, (found.reason, _line(found.message or "")))) for found in waiting if found.reason]
     restarts = sum(status.restart_count or 0 for status in statuses)
     return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, next(iter(reasons), ""))

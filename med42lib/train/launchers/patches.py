@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from med42lib.core.config import StageConfig
 
@@ -82,6 +82,14 @@ class TaskConfig(StageConfig):
 
     volumeMounts: list[dict[str, Any]] = Field(default_factory=list)
     """Where the container sees them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_not_set(cls, values: Any) -> Any:
+        """Kubeflow hands over every field that it may pass on, and null for what nobody set."""
+        return (
+            {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
+        )
 
     def patch(self) -> dict[str, Any]:
         """Say the same as a patch of a template of training jobs.

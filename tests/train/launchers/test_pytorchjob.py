@@ -1,5 +1,6 @@
 """Against an API server's double over HTTP; the last tests train on two nodes, whose operator is played too."""
 
+import json
 import logging
 import os
 import signal
@@ -327,9 +328,16 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
             ),
             "ErrImagePull: not found: med42/train",
         ),
+        (
+            lambda api, name: (
+                api.warn(name, "FailedCreatePod", 'Error creating: pods "a-master-0" already exists'),
+                api.put_pod(name, "master-0", "Pending", waits=("ContainerCreating", "")),
+            ),
+            "waits: ContainerCreating\n",
+        ),
         (lambda api, name: api.set_condition(name, "Suspended", active=0), "until the queue a-queue admits it"),
     ],
-    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "Kueue"],
+    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "Kueue"],
 )
 def test_a_job_that_waits_says_what_for(
     prepare: Callable[[KubernetesApi, str], object],
@@ -542,10 +550,12 @@ DRIVER = """
 import signal, sys
 from pathlib import Path
 from med42lib.commands.main import _on_terminate
+from med42lib.core.log import set_up_logging
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
 signal.signal(signal.SIGTERM, _on_terminate)
+set_up_logging()
 open_launcher().run(TrainingJob.read(sys.argv[1]), StopSignal())
 """
 
@@ -569,6 +579,54 @@ def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
         wait_for(lambda: api.jobs == {}, seconds=5)
         assert time.monotonic() - asked < 1
         assert driver.wait(5) == 143
+
+
+PLANTED = {
+    "AWS_ACCESS_KEY_ID": "AKIAPLANTED00000001",
+    "AWS_SECRET_ACCESS_KEY": "planted-secret-key",
+    "HF_TOKEN": "hf_plantedplanted01",
+    "MLFLOW_TRACKING_PASSWORD": "planted-password",
+}
+
+
+def test_no_secret_of_the_driver_is_in_its_output_the_job_or_the_store(
+    api: KubernetesApi, job: TrainingJob, tmp_path: Path
+) -> None:
+    """Of a training that breaks down with its secrets on its lips."""
+    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template().model_dump()))
+    secret = {"name": "med42-hf", "key": "HF_TOKEN"}
+    environment = {
+        **os.environ,
+        **PLANTED,
+        "KUBECONFIG": str(api.write_kubeconfig(tmp_path / "kubeconfig")),
+        "MED42_LAUNCHER": "pytorchjob",
+        "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
+        "MED42_TASK_CONFIG": json.dumps({"env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": secret}}]}),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    words = "; ".join(f"{name}={value}" for name, value in PLANTED.items())
+    made: list[Any] = []
+
+    def play(name: str) -> None:
+        made.append(json.dumps(api.jobs[name]))
+        at_work(api, name)
+        api.write_log(f"{name}-master-0", words)
+        Failure.of(RuntimeError(words), "").write(job.address)
+        api.earlier_logs[f"{name}-worker-0"] = words
+        api.warn(name, "Failed", words)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
+        wait_for(lambda: api.asked("GET", "previous=True") > 0)
+        api.set_condition(name, "Failed", words)
+
+    with operator(api, play):
+        command = [sys.executable, "-c", DRIVER, job.address]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "TrainingProcessError" in done.stderr, done.stderr
+    assert "AWS_SECRET_ACCESS_KEY=***" in done.stdout + done.stderr
+    stored = [path.read_text() for path in Path(job.store).rglob("*") if path.is_file()]
+    assert any("RuntimeError" in text for text in stored), "the reason is kept"
+    everything = "".join([done.stdout, done.stderr, *made, *stored])
+    assert [value for value in PLANTED.values() if value in everything] == []
 
 
 def test_the_environment_names_the_template_which_says_how_many_processes_train(

@@ -141,6 +141,11 @@ def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() ->
     assert pod["containers"][0]["resources"] == before["containers"][0]["resources"]
 
 
+def test_what_nobody_set_on_the_task_comes_from_kubeflow_as_null_and_changes_nothing() -> None:
+    unset = dict.fromkeys(("affinity", "nodeSelector", "resources", "tolerations", "env", "volumeMounts", "volumes"))
+    assert pod_of(made_in({"MED42_TASK_CONFIG": json.dumps(unset)})) == pod_of(made_in({}))
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"resources": 8}'])
 def test_a_task_config_that_is_none_is_refused_with_its_variables_name(text: str) -> None:
     with pytest.raises((EnvironmentProblem, ConfigError), match="MED42_TASK_CONFIG"):

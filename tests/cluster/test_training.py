@@ -1,0 +1,187 @@
+"""Real trainings of a tiny model by two nodes, in the image of the runtime `train`, which must be in buildah's storage.
+
+Whatever is killed, the outcome is the one of this machine alone, to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.store.address import open_store
+from med42lib.store.artifacts import Source
+from tests.cluster import images, node, sandbox
+from tests.cluster.conftest import ClusterUnderTest
+from tests.cluster.drivers import Driver
+from tests.cluster.kubectl import Kubectl, eventually
+from tests.conftest import REPOSITORY
+from tests.train.conftest import base_model, packed_data
+
+__all__ = ["base_model", "packed_data"]  # fixtures
+
+TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE_VARIABLE = "MED42_TEST_TRAIN_IMAGE"
+IMAGE = os.environ.get(IMAGE_VARIABLE, "localhost/med42/train:0.1.0")
+OPERATOR = "--selector=control-plane=kubeflow-training-operator"
+LONG = {"train.full.epochs": "100", "train.full.max_steps": "null", "train.full.checkpoint_minutes": "0.05"}
+KILL = """
+import os, signal
+for pid in filter(str.isdecimal, os.listdir("/proc")):
+    if b"med42lib.train.worker" in open(f"/proc/{pid}/cmdline", "rb").read() and int(pid) != os.getpid():
+        os.kill(int(pid), signal.SIGKILL)
+"""
+
+Train = Callable[..., Driver]
+
+
+@pytest.fixture(scope="session")
+def train_image(cluster: ClusterUnderTest) -> str:
+    """The image of the runtime `train`."""
+    return images.load_image(IMAGE) if cluster.is_own else IMAGE
+
+
+@pytest.fixture
+def inputs(store: str, base_model: Path, packed_data: Path) -> list[str]:
+    """The addresses of a tiny base model and of tiny packed data in the store, as options of `med42 stage`."""
+    options = []
+    for name, folder in (("model", base_model), ("packed", packed_data)):
+        address = f"{store}/inputs/{name}"
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            open_store(address).put(str(path.relative_to(folder)), path)
+        options += ["--input", f"{name}={address}"]
+    return options
+
+
+@pytest.fixture
+def train(
+    namespace: Kubectl,
+    store: str,
+    inputs: list[str],
+    train_image: str,
+    tmp_path: Path,
+    kubeconfig_of: Callable[[str], Path],
+) -> Iterator[Train]:
+    """Start the stage `train` with a launcher, in a store of its own."""
+    started: list[Driver] = []
+    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template(train_image)))
+
+    def start(launcher: str, settings: dict[str, str]) -> Driver:
+        options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
+        command = [sys.executable, "-m", "med42lib", "stage", "train", "--spec", "pipelines/specs/smoke.yaml"]
+        command += ["--section", "train.full", "--store", f"{store}/{launcher}", *inputs, *options]
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(kubeconfig_of("med42-driver")),
+            "MED42_LAUNCHER": launcher,
+            "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
+            "MED42_NAMESPACE": namespace.namespace,
+            "MED42_PROCESSES_PER_NODE": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        driver = Driver(command, environment, tmp_path / f"{launcher}.log")
+        driver.start()
+        started.append(driver)
+        return driver
+
+    yield start
+    for driver in started:
+        driver.kill()
+
+
+def template(image: str) -> dict[str, Any]:
+    """The platform's own template with two small nodes without GPUs."""
+    values: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    values.update(nodes=2, processes_per_node=1)
+    spec, [container] = values["pod"]["spec"], values["pod"]["spec"]["containers"]
+    spec["nodeSelector"] = {"kubernetes.io/hostname": "node1"}
+    container.update(
+        image=image, resources={"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
+    )
+    container["env"].append({"name": "OMP_NUM_THREADS", "value": "1"})
+    return values
+
+
+def trained(driver: Driver) -> dict[str, str]:
+    """Wait for a training's end; gives the sha256 of each file that counts."""
+    assert driver.ends(900) == 0, driver.said()
+    printed = driver.said()
+    output = Source(json.loads(printed[printed.rindex("\n{") :])["trained"])
+    files = {entry.path: entry.sha256 for entry in output.files if not entry.note}
+    assert "model/model.safetensors" in files
+    return files
+
+
+def job_of(namespace: Kubectl) -> str:
+    return str(eventually(lambda: namespace.get("pytorchjobs")["items"], "a PyTorchJob")[0]["metadata"]["name"])
+
+
+def in_step(driver: Driver, namespace: Kubectl) -> str:
+    """Wait until there is a checkpoint to go on from; gives the job's name."""
+    driver.says("saved a checkpoint after step", seconds=400)
+    return job_of(namespace)
+
+
+def kill(namespace: Kubectl, job: str, role: str) -> None:
+    """Kill a pod's processes, as the kernel does when memory is short."""
+    namespace("exec", f"{job}-{role}", "--container=pytorch", "--", "python", "-c", KILL)
+
+
+@pytest.fixture(scope="module")
+def made_before() -> dict[str, str]:
+    """What one test has made for others."""
+    return {}
+
+
+@pytest.fixture
+def trained_here(train: Train, made_before: dict[str, str]) -> dict[str, str]:
+    """What this machine alone makes of `LONG`."""
+    if not made_before:
+        made_before.update(trained(train("local", LONG)))
+    return made_before
+
+
+def test_two_nodes_train_the_bytes_of_one_machine(namespace: Kubectl, train: Train) -> None:
+    spread = trained(train("pytorchjob", {}))
+    assert spread == trained(train("local", {}))
+
+
+@pytest.mark.parametrize("role", ["worker-0", "master-0"])
+def test_a_training_goes_on_after_a_nodes_processes_were_killed(
+    namespace: Kubectl, train: Train, trained_here: dict[str, str], role: str
+) -> None:
+    driver = train("pytorchjob", LONG)
+    kill(namespace, in_step(driver, namespace), role)
+    assert trained(driver) == trained_here
+    assert f"{role} broke down, and is started again" in driver.said()
+
+
+def test_a_training_goes_on_after_a_nodes_pod_was_deleted(
+    namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    driver = train("pytorchjob", LONG)
+    job = in_step(driver, namespace)
+    namespace("delete", "pod", f"{job}-worker-0", "--force", "--grace-period=0")
+    assert trained(driver) == trained_here
+
+
+def test_a_training_does_not_notice_that_the_control_plane_was_away(
+    own_cluster: ClusterUnderTest, namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    driver = train("pytorchjob", LONG)
+    in_step(driver, namespace)
+    sandbox.kill("kubelet")
+    own_cluster.kubectl.within("kubeflow")("delete", "pods", OPERATOR, "--force", "--grace-period=0")
+    sandbox.kill("kube-apiserver")
+    time.sleep(60)
+    node.start_again("kube-apiserver")
+    node.start_again("kubelet")
+    assert trained(driver) == trained_here
+    assert "broke down" not in driver.said()
