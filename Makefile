@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-cluster check demo-s3 real bench oldest compile jobs lock images clean
+.PHONY: help demo test test-cluster check demo-s3 real bench oldest compile jobs lock images demo-docker clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,7 +41,7 @@ test: $(VENV)/dev ## Run all tests
 
 # Its own cluster is Linux's and root's; a cold one builds Kubernetes first. Making it is not a test's time.
 test-cluster: $(VENV)/dev ## Run the tests on a real Kubernetes cluster: KUBECONFIG's, or one of its own on this machine
-	@MED42_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster --timeout 600 -o timeout_func_only=true
+	@MED42_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/images/test_built.py tests/cluster --timeout 600 -o timeout_func_only=true
 
 check: $(VENV)/dev ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check
@@ -100,6 +100,9 @@ REGISTRY ?= med42
 images: $(VENV)/demo ## Build the images (BASE=python@sha256:…), push them and write images.lock.yaml (REGISTRY=… PUSH=1)
 	@$(BIN)/python -m images.build --registry $(REGISTRY) $(LOCKED) $(if $(BASE),--base $(BASE)) \
 		$(if $(SOURCE),--source $(SOURCE)) $(if $(PUSH),--push)
+
+demo-docker: $(VENV)/dev ## Run the demo in its containers, with a real S3 and a real MLflow server (after `make images`, with docker)
+	@$(BIN)/python -m tests.demo_docker
 
 clean: ## Remove the virtual environment and caches; runs/ stays
 	@rm -rf $(VENV) $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

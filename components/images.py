@@ -19,13 +19,12 @@ Images = Mapping[Runtime, str]
 
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 _REFERENCE = re.compile(r"[a-z0-9][\w.:/-]*(@sha256:[0-9a-f]{64})?", re.ASCII)
+_PARTS = re.compile(r"(?P<name>.+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?", re.ASCII)
 _PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
 OWN_LOCK = Path(__file__).parents[1] / "images" / "images.lock.yaml"
-_HEADER = """\
-# The image of each runtime; `med42 compile` and kustomize read it. `make images PUSH=1` writes it.
-"""
+_HEADER = "# The image of each runtime: `make images PUSH=1` writes it when it has pushed one.\n"
 
 
 def image_of(runtime: Runtime) -> str:
@@ -59,6 +58,19 @@ def write_images(path: Path, images: Images) -> None:
     """Write a lock."""
     lines = [f"{runtime}: {images[runtime]}\n" for runtime in RUNTIMES]
     path.write_text(_HEADER + "".join(lines), encoding="utf-8")
+
+
+def kustomization(images: Images) -> str:
+    """Write the kustomize Component that puts these images into manifests, which call them `med42/<runtime>`."""
+    parts = {runtime: _PARTS.fullmatch(images[runtime]) for runtime in RUNTIMES}
+    entries = [
+        {"name": f"med42/{runtime}", "newName": match["name"], "newTag": match["tag"], "digest": match["digest"]}
+        for runtime, match in parts.items()
+        if match is not None
+    ]
+    given = [{key: value for key, value in entry.items() if value} for entry in entries]
+    component = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "images": given}
+    return _HEADER + yaml.safe_dump(component, sort_keys=False)
 
 
 def _problems(values: Mapping[object, object]) -> Iterator[Problem]:

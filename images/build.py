@@ -15,13 +15,14 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from components.images import OWN_LOCK, RUNTIMES, read_images, write_images
+from components.images import OWN_LOCK, RUNTIMES, kustomization, read_images, write_images
 from images.lock import PYPI_FLAVOR, REPOSITORY, REQUIREMENTS, layers_of
 from med42lib import __version__
 from med42lib.core.errors import EnvironmentProblem, Med42Error
 from med42lib.engine.runtime import Runtime
 
 BASE = "docker.io/library/python:3.11-slim-bookworm"
+KUSTOMIZATION = REPOSITORY / "k8s" / "components" / "images" / "kustomization.yaml"
 _SECRETS = {"pip.conf": ("PIP_CONFIG_FILE",), "ca.pem": ("PIP_CERT", "SSL_CERT_FILE")}
 
 
@@ -125,6 +126,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--source", help="address of the source code, for the images' labels")
     parser.add_argument("--push", action="store_true", help="push, and write the digests into the lock")
     parser.add_argument("--lock", type=Path, default=OWN_LOCK, help="default: %(default)s")
+    parser.add_argument("--kustomization", type=Path, default=KUSTOMIZATION, help="default: %(default)s")
     return parser
 
 
@@ -137,6 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             build(name, build_arguments(runtime, options))
             if options.push:
                 write_images(options.lock, {**read_images(options.lock), runtime: push(name)})
+                options.kustomization.write_text(kustomization(read_images(options.lock)), encoding="utf-8")
     except Med42Error as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

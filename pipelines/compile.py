@@ -6,8 +6,9 @@ import re
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
@@ -18,11 +19,32 @@ from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
 
+if TYPE_CHECKING:
+    from components.pods import Pod
+
 COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
-def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: Images | None = None) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class OfCluster:
+    """What a cluster has of its own: the images of runtimes, and what pods ask for; None for the project's."""
+
+    images: Images | None = None
+    pods: Mapping[str, Pod] | None = None
+
+    @classmethod
+    def read(cls, arguments: Namespace) -> OfCluster:
+        """Read the files that `add_cluster`'s options name."""
+        images = read_images(arguments.images) if arguments.images else None
+        if arguments.pods is None:
+            return cls(images)
+        from components.pods import read_pods
+
+        return cls(images, read_pods(arguments.pods))
+
+
+def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, cluster: OfCluster | None = None) -> list[str]:
     """Compile the pipeline with the spec's settings as the defaults of its parameters.
 
     An input in a folder of this machine gets no default, since no cluster reaches it.
@@ -31,7 +53,7 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: I
         spec_path: The spec's file.
         output: The file to write.
         processes: Training processes on the cluster, over all machines; 1 if they are not known.
-        images: The runtimes' images; those of images/images.lock.yaml if not given.
+        cluster: Images and pods, where they are other than the project's own.
 
     Returns:
         The parameters that have no default.
@@ -44,13 +66,12 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, images: I
     arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
     output.parent.mkdir(parents=True, exist_ok=True)
-    compile_pipeline(spec, output, {name: value for name, value in arguments.items() if name not in to_fill_in})
-    compiled = without_chance(output.read_text(encoding="utf-8"))
-    output.write_text(with_images(compiled, images) if images else compiled, encoding="utf-8")
+    defaults = {name: value for name, value in arguments.items() if name not in to_fill_in}
+    compile_pipeline(spec, output, defaults, cluster or OfCluster())
     return to_fill_in
 
 
-def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any]) -> dict[str, str]:
+def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], cluster: OfCluster) -> dict[str, str]:
     """Compile the pipeline that trains a spec's models, with these defaults of its parameters.
 
     Returns:
@@ -62,12 +83,15 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any]) -
     """
     from kfp.compiler import Compiler
 
+    from components.pods import PODS
     from pipelines.med42 import med42
 
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
         find_base(spec, Path(cache))
-    pipeline = med42(list(spec.train))
+    pipeline = med42(list(spec.train), cluster.pods or PODS)
     Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
+    text = without_chance(output.read_text(encoding="utf-8"))
+    output.write_text(with_images(text, cluster.images) if cluster.images else text, encoding="utf-8")
     compiled = pipeline.pipeline_spec  # type: ignore[attr-defined]
     graphs = [compiled.root.dag, *(component.dag for component in compiled.components.values())]
     tasks = {key: task.task_info.name for graph in graphs for key, task in graph.tasks.items()}
@@ -83,19 +107,30 @@ def without_chance(text: str) -> str:
     return re.sub(r"^(#    spec: dict) \[Default: .*$", r"\1", text, flags=re.MULTILINE)
 
 
-def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
-    parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+def add_cluster(parser: ArgumentParser) -> None:
+    """Add the options that say what is other on a cluster than in the project."""
     parser.add_argument(
         "--images", type=Path, metavar="FILE", help="lock that names the images (default: images/images.lock.yaml)"
     )
+    parser.add_argument(
+        "--pods",
+        type=Path,
+        metavar="FILE",
+        help="resources of tasks that are not those of components/pods.py, e.g. a line `evaluate: {gpus: 1}`",
+    )
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
+    parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    add_cluster(parser)
     add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
-    images = read_images(arguments.images) if arguments.images else None
-    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1, images=images)
+    cluster = OfCluster.read(arguments)
+    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1, cluster=cluster)
     show(output)
     if to_fill_in:
         log("compile").warning("%s: folders of this machine; fill them in for each run", ", ".join(to_fill_in))

@@ -5,7 +5,7 @@ from task to task is the address of an output in the store, or a mapping from mo
 task, and after one that failed or was terminated, `stop` ends the trainings that are still there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kfp import dsl
@@ -18,7 +18,7 @@ from components.evaluate.component import evaluate
 from components.fetch_model.component import fetch_model
 from components.pack.component import pack
 from components.package_model.component import package_model
-from components.pods import RUN_SECONDS, as_pod
+from components.pods import PODS, RUN_SECONDS, Pod, as_pod
 from components.register.component import register
 from components.report.component import report
 from components.stop.component import stop
@@ -38,19 +38,24 @@ Credentials and addresses of servers come from the namespace's ConfigMaps and Se
 """
 
 
-def _step(task: dsl.PipelineTask, step: str, of: str = "") -> dsl.PipelineTask:
+def _step(task: dsl.PipelineTask, step: str, pod: Pod, of: str = "") -> dsl.PipelineTask:
     """Finish a task; `of` tells apart the tasks of one stage.
 
     Kubeflow's own caching is off: it cannot see that a data folder changed. The stages reuse by content.
     """
     task.set_caching_options(False)
     task.set_display_name(f"{step.replace('_', ' ')} {of}".strip())
-    as_pod(task, step)
+    as_pod(task, step, pod)
     return task
 
 
-def med42(models: Sequence[str]) -> Callable[..., Any]:
-    """Build the pipeline that trains these models and compares them with the base; there may be none."""
+def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS) -> Callable[..., Any]:
+    """Build the pipeline that trains these models and compares them with the base; there may be none.
+
+    Args:
+        models: Their names.
+        pods: What the pod of each step asks for on a cluster.
+    """
 
     def run(
         base_model: str,
@@ -60,7 +65,7 @@ def med42(models: Sequence[str]) -> Callable[..., Any]:
         store: str,
         training_data: str,
     ) -> None:
-        with dsl.ExitHandler(_step(stop(), "stop"), name="run"):
+        with dsl.ExitHandler(_step(stop(), "stop", pods["stop"]), name="run"):
             checked = check(
                 spec=spec,
                 models=list(models),
@@ -70,13 +75,13 @@ def med42(models: Sequence[str]) -> Callable[..., Any]:
                 base_model=base_model,
                 encoder=encoder,
             )
-            settings = _step(checked, "check").outputs["settings"]
+            settings = _step(checked, "check", pods["check"]).outputs["settings"]
 
             def stage(component: Callable[..., dsl.PipelineTask], of: str = "", **inputs: Any) -> Any:
                 name = component.name.replace("-", "_")  # type: ignore[attr-defined]
                 section = f"train.{of}" if component is train else name
                 task = component(settings=settings, section=section, store=store, **inputs)
-                return _step(task, name, of).outputs
+                return _step(task, name, pods[name], of).outputs
 
             base = stage(fetch_model, weights=base_model)["model"]
             items = stage(benchmarks, data=benchmark_data)["items"]

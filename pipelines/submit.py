@@ -36,7 +36,7 @@ from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
-from pipelines.compile import compile_pipeline
+from pipelines.compile import OfCluster, add_cluster, compile_pipeline
 
 DESCRIPTION = """\
 Compile a specification, start it as a run of Kubeflow Pipelines, and print where to see it.
@@ -214,6 +214,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     add_overrides(parser)
     add_processes(parser, "not known, so the task check holds the batch against the cluster's job template")
+    add_cluster(parser)
     parser.add_argument("--store", required=True, help="s3://bucket/prefix for all outputs")
     parser.add_argument(
         "--host",
@@ -232,12 +233,13 @@ def _run(arguments: Namespace) -> int:
     spec = load_checked(arguments.spec, arguments.overrides, processes=arguments.processes or 1)
     _check_reachable(spec, arguments.store, arguments.host)
     given = {**pipeline_arguments(spec), "store": arguments.store}
+    cluster = OfCluster.read(arguments)
     server = Kubeflow(
         arguments.host, token=_token(arguments.token_file), namespace=arguments.namespace, authority=arguments.ca
     )
     with tempfile.TemporaryDirectory(prefix="med42-submit-") as folder:
         package = Path(folder, "med42.yaml")
-        tasks = compile_pipeline(spec, package, given)
+        tasks = compile_pipeline(spec, package, given, cluster)
         name = arguments.run_name or f"{spec.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
         experiment = arguments.experiment or spec.register_.experiment
         run_id = server.start(package, given, name=name, experiment=experiment)

@@ -19,7 +19,7 @@ from med42lib.store.address import open_store
 from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from pipelines.compile import compile_spec
 from tests.cluster import images, servers
-from tests.cluster.conftest import TestedCluster
+from tests.cluster.conftest import ClusterUnderTest
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.kubeflow import Backend
 from tests.conftest import REPOSITORY
@@ -39,7 +39,7 @@ def core_api(kubectl: Kubectl) -> Any:
 
 
 @pytest.fixture(scope="module")
-def own_images(cluster: TestedCluster) -> None:
+def own_images(cluster: ClusterUnderTest) -> None:
     """The project's images, built of this code and brought to the cluster."""
     if cluster.is_own:
         for reference in build_images().values():

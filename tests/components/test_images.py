@@ -1,12 +1,22 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from components import images
-from components.images import OWN_LOCK, RUNTIMES, image_of, read_images, unpinned, with_images, write_images
+from components.images import (
+    OWN_LOCK,
+    RUNTIMES,
+    image_of,
+    kustomization,
+    read_images,
+    unpinned,
+    with_images,
+    write_images,
+)
 from med42lib import __version__
 from med42lib.core.errors import ConfigError
-from pipelines.compile import compile_spec
+from pipelines.compile import OfCluster, compile_spec
 from tests.conftest import REPOSITORY
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
@@ -64,7 +74,7 @@ def test_what_is_named_by_a_tag_or_half_a_digest_is_unpinned() -> None:
 
 def test_with_a_lock_of_digests_a_compiled_pipeline_names_digests_alone(tmp_path: Path) -> None:
     output = tmp_path / "demo.yaml"
-    compile_spec(REPOSITORY / "pipelines/specs/demo.yaml", output, images=PINNED)
+    compile_spec(REPOSITORY / "pipelines/specs/demo.yaml", output, cluster=OfCluster(images=PINNED))
     text = output.read_text()
     named = [line.split("image:")[1].strip() for line in text.splitlines() if line.strip().startswith("image:")]
     assert named
@@ -85,3 +95,18 @@ def test_one_image_for_two_runtimes_cannot_become_two(monkeypatch: pytest.Monkey
     assert with_images("image: med42/all:1\n", dict.fromkeys(RUNTIMES, "other/all:2")) == "image: other/all:2\n"
     with pytest.raises(ConfigError, match=r"embed: cannot be .*: med42/all:1 is the image of two runtimes"):
         with_images("image: med42/all:1\n", PINNED)
+
+
+def test_kustomize_is_told_the_same_as_the_lock_says() -> None:
+    told = yaml.safe_load((REPOSITORY / "k8s/components/images/kustomization.yaml").read_text())
+    assert told == yaml.safe_load(kustomization(read_images(OWN_LOCK)))
+    assert told["kind"] == "Component"
+
+
+def test_kustomize_gets_a_name_and_a_digest_or_a_tag() -> None:
+    images = {**PINNED, "train": "registry.example.com:5000/team/train:1.2", "eval": "registry.example.com:5000/eval"}
+    told = {entry.pop("name"): entry for entry in yaml.safe_load(kustomization(images))["images"]}
+    assert told["med42/base"] == {"newName": "registry.example.com:5000/med42/base", "digest": DIGEST}
+    assert told["med42/train"] == {"newName": "registry.example.com:5000/team/train", "newTag": "1.2"}
+    assert told["med42/eval"] == {"newName": "registry.example.com:5000/eval"}
+    assert len(told) == len(RUNTIMES)

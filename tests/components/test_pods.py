@@ -1,10 +1,13 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from components.pods import PODS, RUN_SECONDS, TRAIN_SECONDS
+from components.pods import PODS, RUN_SECONDS, read_pods
 from med42lib.catalogue import STAGES
+from med42lib.commands.main import main
+from med42lib.core.errors import ConfigError
 from pipelines.compile import COMPILED
 from tests.conftest import REPOSITORY
 
@@ -42,7 +45,7 @@ def test_every_pod_ends_before_its_pipeline_does(executor: str) -> None:
 
 def test_a_training_may_take_as_long_as_the_job_template_lets_it_wait_and_work() -> None:
     template = yaml.safe_load((REPOSITORY / "k8s/base/job_template.yaml").read_text(encoding="utf-8"))
-    assert 3_600 * (template["max_hours_waiting"] + template["max_hours_working"]) < TRAIN_SECONDS
+    assert template["max_hours_waiting"] + template["max_hours_working"] < PODS["train"].hours
 
 
 @EVERY
@@ -56,7 +59,40 @@ def test_every_pod_says_what_it_needs_but_that_of_a_training_whose_needs_are_its
 
 
 def test_resources_are_said_of_every_step_and_of_nothing_else() -> None:
-    assert PODS.keys() == {"check", "stop", *STAGES} - {"train"}
+    assert PODS.keys() == {"check", "stop", *STAGES}
+
+
+def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(tmp_path: Path) -> None:
+    file, output = tmp_path / "pods.yaml", tmp_path / "demo.yaml"
+    file.write_text("evaluate: {gpus: 1, memory: [32Gi, 64Gi]}\ntrain: {gpus: 8, node_selector: {pool: a100}}\n")
+    demo = str(REPOSITORY / "pipelines/specs/demo.yaml")
+    assert main(["compile", demo, f"--output={output}", f"--pods={file}"]) == 0
+    pipeline, platform = yaml.safe_load_all(output.read_text(encoding="utf-8"))
+    executors, pods = (part["deploymentSpec"]["executors"] for part in (pipeline, platform["platforms"]["kubernetes"]))
+    evaluate = executors["exec-evaluate"]["container"]["resources"]
+    assert evaluate["accelerator"]["resourceType"] == "nvidia.com/gpu"
+    assert (evaluate["accelerator"]["resourceCount"], evaluate["resourceMemoryRequest"]) == ("1", "32Gi")
+    assert evaluate["resourceCpuLimit"] == PODS["evaluate"].cpu[1]  # type: ignore[index]
+    assert executors["exec-train-2"]["container"]["resources"]["accelerator"]["resourceCount"] == "8"
+    assert pods["exec-train"]["nodeSelector"]["labels"] == {"pool": "a100"}
+    [toleration] = pods["exec-train"]["tolerations"]
+    assert (toleration["key"], toleration["operator"]) == ("nvidia.com/gpu", "Exists")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("evalute: {gpus: 1}", "evalute: is no step"),
+        ("evaluate: {gpu_count: 1}", r"evaluate\.gpu_count: is not a known setting"),
+        ("evaluate: {gpus: -1}\npack: {memory: [1, 2]}", r"(?s)pack\.memory.*evaluate\.gpus"),
+        ("- evaluate", "expected lines like"),
+        ("evaluate: [", "cannot be read"),
+    ],
+)
+def test_a_file_that_says_what_there_is_not_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "pods.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        read_pods(tmp_path / "pods.yaml")
 
 
 @EVERY

@@ -7,6 +7,7 @@ so weights, optimiser, `Totals` and the metrics so far are all there is to save.
 
 from __future__ import annotations
 
+import copyreg
 import os
 import re
 import shutil
@@ -87,6 +88,7 @@ class Checkpointing:
         """Save the state after a step; False if the store does not take it from all, which is told and ends nothing."""
         started = time.monotonic()
         folder = self._scratch / "saved" / _FOLDER
+        _save_enums_by_value()
         self._engine.save_checkpoint(str(folder.parent), tag=_FOLDER, save_latest=False, exclude_frozen_parameters=True)
         if self._rank == 0:
             shutil.copyfile(self._target.folder / METRICS_FILE, folder / METRICS_FILE)
@@ -147,6 +149,13 @@ class Checkpointing:
         found = [mine] * distributed.get_world_size()
         distributed.all_gather_object(found, mine, group=self._group)
         return found
+
+
+def _save_enums_by_value() -> None:
+    """Have DeepSpeed save what `_numbers_alone` loads: Python 3.11.0 to 3.11.3 would save a `getattr`."""
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+
+    copyreg.pickle(ZeroStageEnum, lambda stage: (ZeroStageEnum, (stage.value,)))
 
 
 @contextmanager

@@ -117,6 +117,29 @@ def test_a_forged_checkpoint_runs_no_code(tmp_path: Path) -> None:
     assert "UnpicklingError: Weights only load failed" in done.stderr
 
 
+OLDER_PYTHON = """
+import sys
+import torch
+from med42lib.train.worker.checkpointing import _numbers_alone, _save_enums_by_value
+from med42lib.train.worker.training import import_deepspeed
+import_deepspeed("cpu")
+from deepspeed.runtime.zero.config import ZeroStageEnum
+ZeroStageEnum.__reduce_ex__ = lambda stage, protocol: (getattr, (type(stage), stage.name))
+_save_enums_by_value()
+torch.save({"zero_stage": ZeroStageEnum.weights}, sys.argv[1])
+with _numbers_alone():
+    print(torch.load(sys.argv[1], weights_only=False))
+"""
+
+
+@pytest.mark.slow
+def test_what_python_before_3_11_4_saves_can_be_loaded(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OLDER_PYTHON, str(tmp_path / "state.pt")], capture_output=True, text=True, check=False
+    )
+    assert "'zero_stage': <ZeroStageEnum.weights: 3>" in done.stdout, done.stderr
+
+
 class StandIn:
     """A DeepSpeed engine that saves one small file."""
 
