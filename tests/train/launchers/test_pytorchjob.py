@@ -609,12 +609,13 @@ def test_no_secret_of_the_driver_is_in_its_output_the_job_or_the_store(
 
     def play(name: str) -> None:
         made.append(json.dumps(api.jobs[name]))
-        at_work(api, name)
-        api.write_log(f"{name}-master-0", words)
         Failure.of(RuntimeError(words), "").write(job.address)
+        api.put_pod(name, "master-0", "Running")
+        api.write_log(f"{name}-master-0", words)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
         api.earlier_logs[f"{name}-worker-0"] = words
         api.warn(name, "Failed", words)
-        api.put_pod(name, "worker-0", "Running", restarts=1)
+        api.set_condition(name, "Running", active=2)  # at a change the driver looks at once
         wait_for(lambda: api.asked("GET", "previous=True") > 0)
         api.set_condition(name, "Failed", words)
 
