@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-cluster check demo-s3 real bench oldest compile jobs clean
+.PHONY: help demo test test-cluster check demo-s3 real bench oldest compile jobs lock images demo-docker clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,11 +37,11 @@ demo: $(VENV)/demo ## Run the whole job on this machine with the data the projec
 	@$(BIN)/med42 run pipelines/specs/demo.yaml
 
 test: $(VENV)/dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Its own cluster is Linux's and root's; a cold one builds Kubernetes first. Making it is not a test's time.
 test-cluster: $(VENV)/dev ## Run the tests on a real Kubernetes cluster: KUBECONFIG's, or one of its own on this machine
-	@MED42_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/cluster --timeout 600 -o timeout_func_only=true
+	@MED42_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/images/test_built.py tests/cluster --timeout 600 -o timeout_func_only=true
 
 check: $(VENV)/dev ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check
@@ -81,12 +81,28 @@ compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components'
 
 # Llama-2's sizes differ in the base model's address alone; V100 has no bfloat16.
 JOBS := k8s/jobs
-RENDER = $(BIN)/med42 k8s render pipelines/specs/med42.yaml --template k8s/templates/v100_8x16.yaml --output $(JOBS) \
+TEMPLATES := k8s/base/job_template.yaml k8s/components/gpu-v100/20-gpu.yaml k8s/components/kueue/40-queue.yaml \
+	k8s/overlays/v100-8x16/90-size.yaml
+RENDER = $(BIN)/med42 k8s render pipelines/specs/med42.yaml $(TEMPLATES:%=--template %) --output $(JOBS) \
+	--image $(shell sed -n 's/^train: //p' images/images.lock.yaml) \
 	--set train.full.precision=float16 --set train.lora.precision=float16 \
 	--store s3://med42/runs --packed s3://med42/inputs/packed
 jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs
 	@$(RENDER) --set name=llama-2-7b --model s3://med42/inputs/llama-2-7b
 	@$(RENDER) --set name=llama-2-70b --model s3://med42/inputs/llama-2-70b
+
+FLAVOR ?= cu130
+LOCKED = --flavor $(FLAVOR) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
+lock: $(VENV)/dev ## Write what the images install, with hashes, after a change of versions (FLAVOR=cu126 TORCH_INDEX=…)
+	@$(BIN)/python -m images.lock $(LOCKED)
+
+REGISTRY ?= med42
+images: $(VENV)/demo ## Build the images (BASE=python@sha256:…), push them and write images.lock.yaml (REGISTRY=… PUSH=1)
+	@$(BIN)/python -m images.build --registry $(REGISTRY) $(LOCKED) $(if $(BASE),--base $(BASE)) \
+		$(if $(SOURCE),--source $(SOURCE)) $(if $(PUSH),--push)
+
+demo-docker: $(VENV)/dev ## Run the demo in its containers, with a real S3 and a real MLflow server (after `make images`, with docker)
+	@$(BIN)/python -m tests.demo_docker
 
 clean: ## Remove the virtual environment and caches; runs/ stays
 	@rm -rf $(VENV) $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache

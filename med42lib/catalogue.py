@@ -1,6 +1,7 @@
 """Every stage, by name. The order between them is the pipeline's business (`pipelines/med42.py`)."""
 
-from med42lib.engine.stage import Stage
+from med42lib.engine.runtime import Runtime
+from med42lib.engine.stage import Shown, Stage
 
 STAGES = {
     stage.name: stage
@@ -14,19 +15,62 @@ STAGES = {
             loads=("med42lib.benchmarks.families",),
             runtime="base",
         ),
-        Stage("assemble", "med42lib.assemble", "AssembleConfig", loads=("med42lib.assemble.sources",), runtime="base"),
-        Stage("decontaminate", "med42lib.decontaminate", "DecontaminateConfig", runtime="embed"),
+        Stage(
+            "assemble",
+            "med42lib.assemble",
+            "AssembleConfig",
+            loads=("med42lib.assemble.sources",),
+            shown=(Shown("card", "markdown", "dataset", "README.md"),),
+            runtime="base",
+        ),
+        Stage(
+            "decontaminate",
+            "med42lib.decontaminate",
+            "DecontaminateConfig",
+            shown=(Shown("overlap", "metrics", "contamination"),),
+            runtime="embed",
+        ),
         Stage("pack", "med42lib.pack", "PackConfig", runtime="train"),
-        Stage("train", "med42lib.train", "TrainConfig", loads=("med42lib.train.worker",), runtime="train"),
-        Stage("evaluate", "med42lib.evaluate", "EvaluateConfig", runtime="eval"),
+        Stage(
+            "train",
+            "med42lib.train",
+            "TrainConfig",
+            loads=("med42lib.train.worker",),
+            shown=(Shown("curve", "curve", "trained", "loss"),),
+            runtime="train",
+        ),
+        Stage(
+            "evaluate",
+            "med42lib.evaluate",
+            "EvaluateConfig",
+            shown=(Shown("accuracy", "metrics", "scores", "accuracy/"),),
+            runtime="eval",
+        ),
         Stage(
             "report",
             "med42lib.report",
             "ReportConfig",
             data=("pages/templates/*.j2", "pages/templates/*.css"),
+            shown=(Shown("page", "html", "report", "report.html"),),
             runtime="base",
         ),
-        Stage("package_model", "med42lib.package_model", "PackageModelConfig", runtime="base"),
-        Stage("register", "med42lib.register", "RegisterConfig", reuse=False, runtime="tracking"),
+        Stage(
+            "package_model",
+            "med42lib.package_model",
+            "PackageModelConfig",
+            shown=(Shown("candidate", "model", "package", "package.json"),),
+            runtime="base",
+        ),
+        Stage(
+            "register",
+            "med42lib.register",
+            "RegisterConfig",
+            reuse=False,
+            shown=(Shown("version", "model", "registered", "registered.json"),),
+            runtime="tracking",
+        ),
     )
 }
+
+COMMANDS: Runtime = "base"
+"""The runtime of tasks that are no stage: they check, or stop what is left, and have to start quickly."""

@@ -1,12 +1,15 @@
 """`python -m med42lib.selfcheck` shows which versions are installed, allowed and tested.
 
-It reads what installers wrote down and imports no library, so it is quick. Its exit code is 4 if something is missing
-or outside the allowed range. A version that is allowed and not the tested one is no problem.
+It reads what installers wrote down and imports no library, so it is quick; with `--import` it imports all of them, and
+says which GPUs torch was built for. Its exit code is 4 if something is missing, outside the allowed range or cannot be
+imported. A version that is allowed and not the tested one is no problem.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
+import os
 import platform
 import sys
 from argparse import ArgumentParser
@@ -25,8 +28,13 @@ from med42lib.engine.runtime import Runtime
 
 DISTRIBUTION = "med42-suite"
 TESTED_VERSIONS = "tested_versions.txt"
+RUNTIME_VARIABLE = "MED42_RUNTIME"
+"""Set in every image."""
+
 WHOLE_RUN = (*get_args(Runtime), "pipeline")
 """The extras that a run on one machine needs."""
+
+_RUNTIME_HELP = f"one runtime alone (default: ${RUNTIME_VARIABLE}, which images set, or a whole run)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +102,19 @@ def _library(name: str, allowed: SpecifierSet) -> Library:
     return Library(name, found, allowed, tested_versions().get(name))
 
 
+def import_problem(library: Library) -> str | None:
+    """Import a library and say what went wrong, and None if nothing did."""
+    from med42lib.engine.key import DISTRIBUTIONS
+
+    packages = {canonicalize_name(distribution): package for package, distribution in DISTRIBUTIONS.items()}
+    package = packages.get(canonicalize_name(library.name), library.name.replace("-", "_"))
+    try:
+        importlib.import_module(package)
+    except (ImportError, OSError, RuntimeError) as error:
+        return f"{library.name} {library.found} cannot be imported: {error}"
+    return None
+
+
 @cache
 def tested_versions() -> dict[str, str]:
     """Read the versions that this project is tested with, by name. The file is constraints.txt of the repository."""
@@ -105,7 +126,9 @@ def tested_versions() -> dict[str, str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table of versions, and one line per problem; returns the exit code."""
     parser = ArgumentParser("python -m med42lib.selfcheck", description=__doc__)
-    parser.add_argument("--runtime", choices=get_args(Runtime), help="one runtime alone; default: a whole run")
+    runtime = os.environ.get(RUNTIME_VARIABLE)
+    parser.add_argument("--runtime", choices=get_args(Runtime), default=runtime, help=_RUNTIME_HELP)
+    parser.add_argument("--import", action="store_true", dest="importing", help="import the libraries too")
     arguments = parser.parse_args(argv)
     try:
         checked = libraries([arguments.runtime] if arguments.runtime else WHOLE_RUN)
@@ -115,9 +138,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row in [("library", "found", "allowed", "tested"), *map(_row, checked)]:
         print("{:<24}{:<16}{:<16}{}".format(*row).rstrip())
     problems = [library.problem for library in checked if library.problem]
+    if arguments.importing:
+        problems += _import(checked)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return EnvironmentProblem.exit_code if problems else 0
+
+
+def _import(checked: Sequence[Library]) -> list[str]:
+    """Import what is there, and show which GPUs torch was built for."""
+    found = [library for library in checked[1:] if library.found]
+    problems = [problem for library in found if (problem := import_problem(library))]
+    if torch := sys.modules.get("torch"):
+        print(f"torch was built for {' '.join(torch.cuda.get_arch_list()) or 'CPUs alone'}")
+    return problems
 
 
 def _row(library: Library) -> tuple[str, str, str, str]:

@@ -108,12 +108,18 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> ReadSpec:
     title = f"{path}" + (" with --set" if overrides else "")
     values = _read_yaml(path)
     problems = [problem for override in overrides if (problem := _apply(values, override))]
+    return parse_spec(values, title=title, problems=problems)
+
+
+def parse_spec(values: Mapping[str, Any], *, title: str, problems: Sequence[Problem] = ()) -> ReadSpec:
+    """Make a spec of what its file, or a pipeline's parameter, holds; problems found before are among its own."""
     try:
         spec = parse_config(RunSpec, values, title=title)
     except ConfigError as error:
         return ReadSpec(title, None, [*problems, *error.problems], _sound_sections(values))
     sections = {field.alias or name: getattr(spec, name) for name, field in RunSpec.model_fields.items()}
-    return ReadSpec(title, None if problems else spec, problems, sections | {"models": [BASE, *spec.train]})
+    found = None if problems else spec
+    return ReadSpec(title, found, list(problems), sections | {"models": [BASE, *spec.train]})
 
 
 def _sound_sections(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What a spec's sections say of one another, and what of it would do nothing: checked before anything works.
 
-    run, plan, compile ─► load_checked ─► every problem at once, or the spec and a warning for what may be meant
-    run                ─► check_inputs ─► all inputs that are missing; chunks longer than the base model's context
+    run, plan, compile, check ─► check_spec   ─► every problem at once, or the spec and a warning for what may be meant
+    run, check                ─► check_inputs ─► all inputs that are missing; chunks longer than the base's context
 
-On a cluster `compile` is the last to see a whole spec; there each stage checks its own section, and what it is given,
-when it starts. What needs the data themselves, such as how many chunks there are, is checked by the stages everywhere.
+`check` is the first task of a pipeline (`commands/check.py`). What needs the data themselves, such as how many chunks
+there are, is checked by the stages when they start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from med42lib.assemble.config import SOURCES
 from med42lib.benchmarks.config import BenchmarksConfig
+from med42lib.core.environment import in_pod
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
 from med42lib.core.names import did_you_mean
@@ -27,7 +28,8 @@ from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.pack.limits import check_context
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.report.config import ReportConfig
-from med42lib.spec import RunSpec, read_spec
+from med42lib.spec import ReadSpec, RunSpec, read_spec
+from med42lib.store.address import names_missing_package
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
@@ -48,7 +50,11 @@ def load_checked(path: Path, overrides: Sequence[str] = (), *, processes: int = 
     Raises:
         ConfigError: If anything is wrong: all problems at once, each with its path.
     """
-    read = read_spec(path, overrides)
+    return check_spec(read_spec(path, overrides), processes=processes)
+
+
+def check_spec(read: ReadSpec, *, processes: int) -> RunSpec:
+    """Check a spec that was read, as `load_checked` does."""
     problems = [*read.problems, *find_problems(read.sections, processes=processes)]
     if read.spec is None or problems:
         raise ConfigError(read.title, problems)
@@ -60,7 +66,8 @@ def load_checked(path: Path, overrides: Sequence[str] = (), *, processes: int = 
 def check_inputs(spec: RunSpec, cache: Path) -> None:
     """Make sure that the inputs are there and chunks fit the base model's context, without reading data.
 
-    A hub is not asked: only fetch_model may need a token.
+    A hub is not asked: only fetch_model may need a token. Nor is, in a pod, a Python package that its image lacks: each
+    stage's image has packages of its own.
 
     Args:
         spec: Names the inputs.
@@ -74,14 +81,18 @@ def check_inputs(spec: RunSpec, cache: Path) -> None:
     missing = []
     for name, address in spec.inputs.model_dump().items():
         try:
-            if not address.startswith(HUB_SCHEME):
+            if _can_be_seen(address):
                 Source(address).sizes()
         except DataError as error:
             missing.append(f"inputs.{name}: {error}")
     if missing:
         raise DataError("\n  ".join(["not all inputs are there", *missing]))
-    if not spec.inputs.base_model.startswith(HUB_SCHEME):
+    if _can_be_seen(spec.inputs.base_model):
         _check_base(spec, cache)
+
+
+def _can_be_seen(address: str) -> bool:
+    return not address.startswith(HUB_SCHEME) and not (in_pod() and names_missing_package(address))
 
 
 def _check_base(spec: RunSpec, cache: Path) -> None:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from med42lib.core.config import StageConfig
+from typing import Any
+
+from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.whole_numbers import whole_numbers
 from med42lib.spec import RunSpec
 
 
-def pipeline_arguments(spec: RunSpec) -> dict[str, str]:
-    """Fill every parameter of the pipeline but `store`, which is where a run happens, not what it is."""
-    configs: dict[str, StageConfig] = {
-        "fetch_model": spec.fetch_model,
-        "benchmarks": spec.benchmarks,
-        "assemble": spec.assemble,
-        "decontaminate": spec.decontaminate,
-        "pack": spec.pack,
-        **{f"train_{name}": settings for name, settings in spec.train.items()},
-        "evaluate": spec.evaluate,
-        "report": spec.report,
-        "package_model": spec.package_model,
-        "register": spec.register_,
-    }
-    addresses: dict[str, str] = spec.inputs.model_dump()
-    return addresses | {f"{name}_config": config.canonical_json() for name, config in configs.items()}
+def pipeline_arguments(spec: RunSpec) -> dict[str, Any]:
+    """Fill every parameter of the pipeline but `store`, which is where a run happens, not what it is.
+
+    Raises:
+        ConfigError: If Kubeflow would not hand the spec over as it is.
+    """
+    # What is not set stays so: a setting that is written out may be one without effect, which is refused.
+    values = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+    if RunSpec.model_validate(values) != spec:
+        problem = Problem("null", "Kubeflow takes none inside a structure; write what it stands for, or leave it out")
+        raise ConfigError("spec", [problem])
+    addresses = values.pop("inputs")
+    return {**addresses, "spec": whole_numbers(values, title="spec")}

@@ -5,64 +5,143 @@ from __future__ import annotations
 import re
 import tempfile
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
+from med42lib.core.log import log
 from med42lib.planning.base_model import find_base
+from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
+from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
+
+if TYPE_CHECKING:
+    from components.pods import Pod
 
 COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
-def compile_spec(spec_path: Path, output: Path, *, processes: int = 1) -> None:
+@dataclass(frozen=True, slots=True)
+class OfCluster:
+    """What a cluster has of its own: the images of runtimes, and what pods ask for; None for the project's."""
+
+    images: Images | None = None
+    pods: Mapping[str, Pod] | None = None
+
+    @classmethod
+    def read(cls, arguments: Namespace) -> OfCluster:
+        """Read the files that `add_cluster`'s options name."""
+        images = read_images(arguments.images) if arguments.images else None
+        if arguments.pods is None:
+            return cls(images)
+        from components.pods import read_pods
+
+        return cls(images, read_pods(arguments.pods))
+
+
+def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, cluster: OfCluster | None = None) -> list[str]:
     """Compile the pipeline with the spec's settings as the defaults of its parameters.
+
+    An input in a folder of this machine gets no default, since no cluster reaches it.
 
     Args:
         spec_path: The spec's file.
         output: The file to write.
         processes: Training processes on the cluster, over all machines; 1 if they are not known.
+        cluster: Images and pods, where they are other than the project's own.
+
+    Returns:
+        The parameters that have no default.
 
     Raises:
         ConfigError: If anything is wrong with the spec, or chunks are longer than the base model's context.
         DataError: If the base model's config.json is broken.
     """
+    spec = load_checked(spec_path, processes=processes)
+    arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
+    to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    defaults = {name: value for name, value in arguments.items() if name not in to_fill_in}
+    compile_pipeline(spec, output, defaults, cluster or OfCluster())
+    return to_fill_in
+
+
+def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], cluster: OfCluster) -> dict[str, str]:
+    """Compile the pipeline that trains a spec's models, with these defaults of its parameters.
+
+    Returns:
+        Its tasks: what people read, by what Kubeflow calls them.
+
+    Raises:
+        ConfigError: If chunks are longer than the base model's context, where that can be known here.
+        DataError: If the base model's config.json is broken.
+    """
     from kfp.compiler import Compiler
 
+    from components.pods import PODS
     from pipelines.med42 import med42
 
-    spec = load_checked(spec_path, processes=processes)
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
-        find_base(spec, Path(cache))  # where it can be reached from here or is known, its context is long enough
-    parameters = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    Compiler().compile(med42(list(spec.train)), str(output), pipeline_parameters=parameters)
-    output.write_text(without_versions(output.read_text(encoding="utf-8")), encoding="utf-8")
+        find_base(spec, Path(cache))
+    pipeline = med42(list(spec.train), cluster.pods or PODS)
+    Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
+    text = without_chance(output.read_text(encoding="utf-8"))
+    output.write_text(with_images(text, cluster.images) if cluster.images else text, encoding="utf-8")
+    compiled = pipeline.pipeline_spec  # type: ignore[attr-defined]
+    graphs = [compiled.root.dag, *(component.dag for component in compiled.components.values())]
+    tasks = {key: task.task_info.name for graph in graphs for key, task in graph.tasks.items()}
+    return {key: name for key, name in tasks.items() if not key.startswith("exit-handler-")}  # a group of the others
 
 
-def without_versions(text: str) -> str:
-    """Take out the patch version of the SDK, so that a compiled file changes only with the pipeline."""
-    return re.sub(r"^(sdkVersion: kfp-\d+\.\d+)\.\d+$", r"\1", text, flags=re.MULTILINE)
+def without_chance(text: str) -> str:
+    """Take out what would change a compiled file without a change of the pipeline.
+
+    That is the SDK's patch version, and the spec in a comment at the top, in any order.
+    """
+    text = re.sub(r"^(sdkVersion: kfp-\d+\.\d+)\.\d+$", r"\1", text, flags=re.MULTILINE)
+    return re.sub(r"^(#    spec: dict) \[Default: .*$", r"\1", text, flags=re.MULTILINE)
+
+
+def add_cluster(parser: ArgumentParser) -> None:
+    """Add the options that say what is other on a cluster than in the project."""
+    parser.add_argument(
+        "--images", type=Path, metavar="FILE", help="lock that names the images (default: images/images.lock.yaml)"
+    )
+    parser.add_argument(
+        "--pods",
+        type=Path,
+        metavar="FILE",
+        help="resources of tasks that are not those of components/pods.py, e.g. a line `evaluate: {gpus: 1}`",
+    )
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    add_cluster(parser)
     add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
-    compile_spec(arguments.spec, output, processes=arguments.processes or 1)
+    cluster = OfCluster.read(arguments)
+    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1, cluster=cluster)
     show(output)
+    if to_fill_in:
+        log("compile").warning("%s: folders of this machine; fill them in for each run", ", ".join(to_fill_in))
     return 0
 
 
 command = Command(
     "compile",
     "write the pipeline as YAML for the Kubeflow Pipelines UI",
-    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit. "
+    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit, and "
+    "what is in a folder of this machine here. "
     "Everything is checked that needs neither data nor the cluster: say with --processes how many will train there. Of "
     "a base model that can be reached from here, config.json is read.",
     _add_arguments,

@@ -1,7 +1,7 @@
 """Run Kubeflow tasks as plain processes on this machine, through `kfp.local`.
 
 `kfp.local` runs container components in Docker only. Its task handler is looked up as a module attribute, so
-putting ours there is enough: the order, the passing of outputs and the stop at a failure stay Kubeflow's.
+putting ours there is enough: the order and the passing of outputs stay Kubeflow's.
 This is private to kfp; `tests/pipelines/test_host.py` says clearly when it moves.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import subprocess
@@ -16,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,21 @@ from med42lib.store.scratch import attempt_folder, machine_scratch
 from pipelines.warm import WarmProcesses
 
 HANDLER_ATTRIBUTE = "SubprocessTaskHandler"
+_FIRST_WORD = 3  # of `python -m med42lib stage pack`
+
+
+EXIT_HANDLER = "stop"
+"""Not run here: what a pod may leave behind on a cluster, the kernel ends on one machine."""
 
 
 @dataclass
 class HostRun:
-    """One pipeline run on this machine: what has been run, and how it ended."""
+    """One pipeline run on this machine: what has been run, what came out, and how it ended."""
 
     num_tasks: int
     warm: WarmProcesses = field(default_factory=WarmProcesses)
     commands: list[list[str]] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
     exit_code: int = 0
 
     def handler(self, image: str, full_command: list[str], *_rest: Any, **_options: Any) -> HostHandler:
@@ -52,37 +60,56 @@ class HostHandler:
         self._run = run
 
     def run(self) -> status.Status:
-        """Run the command; keeps its exit code, which kfp would lose."""
-        self._run.commands.append(self._command)
-        stage = self._command[self._command.index("stage") + 1]
-        tell("run", f"\n({len(self._run.commands)}/{self._run.num_tasks}) {stage}")
-        with self._run.warm.started_if_slow(stage):
-            exit_code = self._run_warm(stage) if self._run.warm.can_run(stage) else self._run_cold()
-        # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.
-        self._run.exit_code = exit_code if exit_code >= 0 else 128 - exit_code
-        return status.Status.SUCCESS if exit_code == 0 else status.Status.FAILURE
+        """Run the command; keeps its exit code, which kfp would lose. After one that failed, nothing is run."""
+        step = step_name(self._command)
+        if step != EXIT_HANDLER and not self._run.exit_code:
+            self._run_step(step)
+        return status.Status.FAILURE if self._run.exit_code else status.Status.SUCCESS
 
-    def _run_warm(self, stage: str) -> int:
-        return self._run.warm.run(self._command[self._command.index("stage") :], os.environ)
+    def _run_step(self, step: str) -> None:
+        run = self._run
+        run.commands.append(self._command)
+        tell("run", f"\n({len(run.commands)}/{run.num_tasks}) {step}")
+        with run.warm.started_if_slow(step):
+            exit_code = self._run_warm() if run.warm.can_run(step) else self._run_cold()
+        # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.
+        run.exit_code = exit_code if exit_code >= 0 else 128 - exit_code
+        if not exit_code:
+            run.outputs |= _outputs(self._command)
+
+    def _run_warm(self) -> int:
+        return self._run.warm.run(self._command[_FIRST_WORD:], os.environ)
 
     def _run_cold(self) -> int:
         return subprocess.run(self._command, check=False, stdin=subprocess.DEVNULL).returncode
 
 
-def run_on_host(pipeline: Any, arguments: Mapping[str, str]) -> tuple[int, str | None]:
-    """Run a compiled or decorated pipeline; returns the exit code and, if all went well, the pipeline's output."""
-    run = HostRun(num_tasks=len(pipeline.pipeline_spec.root.dag.tasks))
+def step_name(command: list[str]) -> str:
+    """Name what a task's command does: `python -m med42lib stage pack --executor-input ...` is `pack`."""
+    *_, name = takewhile(lambda word: not word.startswith("-"), command[_FIRST_WORD:])
+    return name
+
+
+def _outputs(command: list[str]) -> dict[str, str]:
+    """Read the output parameters that a command has written."""
+    asked = json.loads(command[command.index("--executor-input") + 1]).get("outputs", {}).get("parameters", {})
+    return {name: Path(output["outputFile"]).read_text(encoding="utf-8") for name, output in asked.items()}
+
+
+def run_on_host(pipeline: Any, arguments: Mapping[str, Any]) -> tuple[int, dict[str, str]]:
+    """Run a pipeline; returns the exit code, and what tasks put out, by the outputs' names: of equal ones, the last."""
+    executors = pipeline.pipeline_spec.deployment_spec["executors"]
+    run = HostRun(num_tasks=sum(name != f"exec-{EXIT_HANDLER}" for name in executors))
     with _prepared(run) as root:
         # Of its own accord kfp makes a workspace in /tmp, where a killed run leaves it for good.
         workspace = str(root / "workspace")
         local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), workspace_root=workspace)
         try:
-            output = pipeline(**arguments).output
+            pipeline(**arguments)
         except RuntimeError:
             if run.exit_code == 0:
                 raise
-            return run.exit_code, None
-    return 0, output
+    return run.exit_code, run.outputs
 
 
 @contextlib.contextmanager

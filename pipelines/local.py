@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
@@ -12,11 +11,12 @@ from med42lib.commands.command import Command, add_overrides, show
 from med42lib.core.errors import not_installed
 from med42lib.core.hashing import content_hash
 from med42lib.core.log import log_place
+from med42lib.planning.readiness import check_place
 from med42lib.spec import RunSpec
-from med42lib.spec_check import check_inputs, load_checked
-from med42lib.store.address import absolute_address, open_store
+from med42lib.spec_check import load_checked
+from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source
-from med42lib.tracking.address import check_tracking, home_folder, ui_command
+from med42lib.tracking.address import home_folder, ui_command
 from pipelines.arguments import pipeline_arguments
 from pipelines.results_table import results_table
 
@@ -31,8 +31,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
 
     Raises:
         EnvironmentProblem: If kfp is not installed.
-        StoreError, AccessError: If the store cannot be used.
-        TrackingError: If MLflow cannot register models from this store.
+        Med42Error: If inputs, store or MLflow cannot be used, as `check_place` says.
     """
     try:
         from pipelines.host import run_on_host
@@ -40,11 +39,12 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
         raise not_installed(error, "`med42 run`", "pipeline") from error
     from pipelines.med42 import med42
 
-    open_store(store).check()
-    check_tracking(store)
+    check_place(spec, store)
     addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
     with log_place(run=f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"):
-        return run_on_host(med42(list(spec.train)), {**pipeline_arguments(spec), **addresses, "store": store})
+        arguments = {**pipeline_arguments(spec), **addresses, "store": store}
+        exit_code, outputs = run_on_host(med42(list(spec.train)), arguments)
+    return exit_code, None if exit_code else outputs["report"]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -60,8 +60,6 @@ def _run(arguments: Namespace) -> int:
 
     started = time.monotonic()
     spec = load_checked(arguments.spec, arguments.overrides, processes=open_launcher().num_processes)
-    with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
-        check_inputs(spec, Path(cache))
     store = absolute_address(arguments.store or f"runs/{spec.name}")
     exit_code, report = run_spec(spec, store)
     if report is not None:

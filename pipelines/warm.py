@@ -27,6 +27,9 @@ STAGES = frozenset({"decontaminate", "pack", "train", "evaluate"})
 LAST_STAGES = frozenset({"package_model", "report", "register"})
 """When these work, no stage that gains is still to come."""
 
+ALWAYS_AT_WORK = frozenset({"check"})
+"""It looks at everything each time, so its time says nothing of what is to come."""
+
 SECONDS_OF_WORK = 1.0
 """A stage that takes longer is not just reused, so the next ones will have to work too."""
 
@@ -48,7 +51,7 @@ class WarmProcesses:
         """Start the server if the body, which runs a stage, takes long; the body goes on meanwhile."""
         timer = threading.Timer(SECONDS_OF_WORK, self._start)
         timer.daemon = True
-        if stage not in LAST_STAGES and not has_accelerator() and not self._started.is_set():
+        if stage not in LAST_STAGES | ALWAYS_AT_WORK and not has_accelerator() and not self._started.is_set():
             timer.start()
         try:
             yield

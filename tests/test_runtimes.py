@@ -28,7 +28,7 @@ CORE = "core"
 ENTRIES = ("med42lib.commands.stage", "med42lib.selfcheck")
 """What any container can be asked to run."""
 
-COMES_WITH = {"botocore": "boto3", "urllib3": "kubernetes"}
+COMES_WITH = {"botocore": "boto3", "kfp_server_api": "kfp", "urllib3": "kubernetes"}
 """Distributions that another always brings in the version that it needs."""
 
 NOT_IMPORTED_BY_US = {
@@ -67,10 +67,8 @@ def test_a_runtime_has_all_that_its_stages_import(stage: Stage) -> None:
 
 
 def test_the_command_line_needs_no_more_than_the_base() -> None:
-    """But for torch, which `plan` and `run` ask for the number of GPUs where it is installed, and for what trains on a
-    cluster, which is imported when it does.
-    """
-    assert imported_in("base") - declared("base") - declared(CORE) == {"torch", "kubernetes"}
+    """But for torch, which `plan` and `run` ask for the number of GPUs where it is installed."""
+    assert imported_in("base") - declared("base") - declared(CORE) == {"torch"}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import tomllib
+import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
@@ -76,6 +77,40 @@ def test_a_runtime_does_not_ask_for_what_another_needs(install: Install, capsys:
 def test_an_extra_made_of_others_has_what_they_have(install: Install) -> None:
     install('med42-suite[embed]; extra == "train"', 'made-up-encoder; extra == "embed"')
     assert main(["--runtime", "train"]) == 4
+
+
+def test_in_an_image_its_own_runtime_is_checked(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install('made-up-loader>=2; extra == "train"', 'made-up-tracker; extra == "tracking"', made_up_loader="2.0")
+    monkeypatch.setenv("MED42_RUNTIME", "train")
+    assert main([]) == 0
+    assert "made-up-tracker" not in capsys.readouterr().out
+
+
+def test_a_library_that_is_installed_and_cannot_be_imported_is_a_problem_if_asked_for(
+    install: Install, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install("pyyaml>=6", 'made-up-loader>=2; extra == "train"', made_up_loader="2.0")
+    (tmp_path / "made_up_loader.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
+    assert main(["--runtime", "train"]) == 0
+    assert main(["--runtime", "train", "--import"]) == 4
+    assert capsys.readouterr().err == (
+        "error: made-up-loader 2.0 cannot be imported: libcudart.so.13: cannot open shared object file\n"
+    )
+
+
+def test_it_shows_which_gpus_torch_was_built_for_once_it_is_imported(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = types.ModuleType("torch")
+    torch.cuda = types.SimpleNamespace(get_arch_list=lambda: ["sm_70", "sm_80"])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    install("torch>=2.8", torch="2.9.1")
+    assert main(["--runtime", "train"]) == 0
+    assert "sm_70" not in capsys.readouterr().out
+    assert main(["--runtime", "train", "--import"]) == 0
+    assert "torch was built for sm_70 sm_80\n" in capsys.readouterr().out
 
 
 def test_without_an_installation_it_says_so(

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from med42lib.commands.main import main
-from med42lib.core.errors import ConfigError
-from med42lib.spec_check import load_checked
+from med42lib.core.errors import ConfigError, DataError
+from med42lib.spec_check import check_inputs, load_checked
 from tests.conftest import REPOSITORY
 
 SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
@@ -174,6 +174,16 @@ def test_a_spec_of_before_is_told_the_new_names(tmp_path: Path, capsys: pytest.C
         ):
             [line] = [line for line in shown.splitlines() if f"train.{model}.{before}" in line]
             assert f"it is called {now} now" in line
+
+
+def test_a_package_of_another_image_is_missed_here_and_not_in_a_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = load_checked(DEMO, ["inputs.encoder=package:of_another_image/model"])
+    with pytest.raises(DataError, match=r"inputs\.encoder: package:of_another_image/model"):
+        check_inputs(spec, tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    check_inputs(spec, tmp_path)
 
 
 def test_all_inputs_that_are_missing_are_named_before_anything_works(

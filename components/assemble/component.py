@@ -7,10 +7,12 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def assemble(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     data: str,
     dataset: dsl.OutputPath(str),  # type: ignore[valid-type]
+    card: dsl.Output[dsl.Markdown],
 ) -> dsl.ContainerSpec:
     """Turn the publishers' files into one sampled training mixture."""
     return stage_container("assemble")

@@ -7,7 +7,8 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def benchmarks(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     data: str,
     items: dsl.OutputPath(str),  # type: ignore[valid-type]

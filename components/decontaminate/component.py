@@ -7,13 +7,15 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def decontaminate(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     dataset: str,
     items: str,
     encoder: str,
     training: dsl.OutputPath(str),  # type: ignore[valid-type]
     contamination: dsl.OutputPath(str),  # type: ignore[valid-type]
+    overlap: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
     """Find the evaluation items that resemble training examples."""
     return stage_container("decontaminate")

@@ -7,12 +7,14 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def evaluate(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     items: str,
     base: str,
     model: str,
     scores: dsl.OutputPath(str),  # type: ignore[valid-type]
+    accuracy: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
     """Score a model on every evaluation item."""
     return stage_container("evaluate")

@@ -7,7 +7,8 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def fetch_model(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     weights: str,
     model: dsl.OutputPath(str),  # type: ignore[valid-type]

@@ -7,7 +7,8 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def pack(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     dataset: str,
     model: str,

@@ -7,12 +7,14 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def register(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     trained: dict,  # type: ignore[type-arg]
     package: str,
     report: str,
     registered: dsl.OutputPath(str),  # type: ignore[valid-type]
+    version: dsl.Output[dsl.Model],
 ) -> dsl.ContainerSpec:
     """Record the run in MLflow and register the chosen model."""
     return stage_container("register")

@@ -7,7 +7,8 @@ from components.common import stage_container
 
 @dsl.container_component  # type: ignore[untyped-decorator]
 def report(
-    config: str,
+    settings: str,
+    section: str,
     store: str,
     dataset: str,
     items: str,
@@ -16,6 +17,7 @@ def report(
     trained: dict,  # type: ignore[type-arg]
     scores: dict,  # type: ignore[type-arg]
     report: dsl.OutputPath(str),  # type: ignore[valid-type]
+    page: dsl.Output[dsl.HTML],
 ) -> dsl.ContainerSpec:
     """Write the tables, figures and statistics of the run."""
     return stage_container("report")

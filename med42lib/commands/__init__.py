@@ -1,4 +1,4 @@
-"""The command line: `med42 run`, `stage`, `plan`, `inspect`, `export`, `k8s`.
+"""The command line: `med42 run`, `check`, `stage`, `plan`, `inspect`, `export`, `k8s`, `doctor`.
 
 Doors, the modules that other rooms may import:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterator
@@ -18,15 +19,17 @@ from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address
 from med42lib.store.base import HUB_SCHEME, S3_SCHEME
 from med42lib.train.job import OUTPUT, TrainingJob
+from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.cluster import Cluster
-from med42lib.train.launchers.pytorchjob import RUN_LABEL
+from med42lib.train.launchers.pytorchjob import RUN_LABEL, RUN_VARIABLE
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
 
 DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
 RENDER_DESCRIPTION = """\
 Write one PyTorchJob for each model of the spec's section `train`. Nothing is asked of a cluster or a store.
 
-  med42 k8s render SPEC --template k8s/base/job_template.yaml --store s3://bucket/runs \\
+  med42 k8s render SPEC --template k8s/base/job_template.yaml --template k8s/components/kueue/kueue.yaml \\
+      --image REGISTRY/med42-train@sha256:... --store s3://bucket/runs \\
       --packed s3://bucket/runs/pack/KEY/ATTEMPT/packed --model s3://bucket/runs/fetch_model/KEY/ATTEMPT/model
   kubectl apply -f k8s/jobs/med42-lora.yaml
 
@@ -79,14 +82,26 @@ def _add_arguments(parser: ArgumentParser) -> None:
         formatter_class=RawDescriptionHelpFormatter,
     )
     render.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/med42.yaml")
-    render.add_argument("--template", type=Path, required=True, help="the platform's template of training jobs")
+    render.add_argument(
+        "--template",
+        type=Path,
+        required=True,
+        action="append",
+        dest="templates",
+        metavar="FILE",
+        help="the platform's template of training jobs; repeated, patches of it in their order; or a folder of them",
+    )
+    render.add_argument("--image", help="image to train in (default: the one that the template names)")
     for name, what in (("packed", "output of pack"), ("model", "output of fetch_model"), ("store", "the store")):
         render.add_argument(f"--{name}", required=True, metavar="ADDRESS", help=f"address of {what}")
     add_overrides(render)
     render.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, help="folder (default: %(default)s)")
     render.set_defaults(do=_render)
     stop = kinds.add_parser("stop", help="delete a run's PyTorchJobs", description=STOP_DESCRIPTION)
-    stop.add_argument("--run", required=True, dest="run_id", help="what MED42_RUN was in the run's drivers")
+    stop.add_argument(
+        "--run", dest="run_id", default=os.environ.get(RUN_VARIABLE), help="default: MED42_RUN, as in the run's drivers"
+    )
+    stop.add_argument("--if-launched", action="store_true", help="only where MED42_LAUNCHER=pytorchjob makes them")
     stop.set_defaults(do=_stop)
 
 
@@ -95,7 +110,10 @@ def _run(arguments: Namespace) -> int:
 
 
 def _stop(arguments: Namespace) -> int:
-    if not _LABEL_VALUE.fullmatch(arguments.run_id):
+    if arguments.if_launched and launcher_name() != CLUSTER_LAUNCHER:
+        show("nothing to stop: trainings here run in their own steps")
+        return 0
+    if not _LABEL_VALUE.fullmatch(arguments.run_id or ""):
         problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
         raise ConfigError("med42 k8s stop", [problem])
     cluster = Cluster.connect()
@@ -106,7 +124,9 @@ def _stop(arguments: Namespace) -> int:
 
 
 def _render(arguments: Namespace) -> int:
-    template = JobTemplate.read(arguments.template)
+    template = JobTemplate.read(*arguments.templates)
+    if arguments.image:
+        template = template.with_image(arguments.image)
     spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
     addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
     arguments.output.mkdir(parents=True, exist_ok=True)

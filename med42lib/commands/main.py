@@ -10,13 +10,16 @@ from importlib.metadata import entry_points
 from types import FrameType
 
 from med42lib import __version__
+from med42lib.commands.check import CHECK
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
+from med42lib.commands.doctor import DOCTOR
 from med42lib.commands.export import EXPORT
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
 from med42lib.commands.stage import STAGE
-from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error
+from med42lib.core.environment import in_pod, limit_threads
+from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error, last_line
 from med42lib.core.log import log, safe_message, set_up_logging, tell
 from med42lib.core.process import children_import_nothing_from_here
 
@@ -30,19 +33,21 @@ start here:
   med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
   med42 plan SPEC                                  sizes and memory before anything is spent
+  med42 doctor --local                             what is missing here, before anything is spent
   med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
   med42 export DATASET messages.parquet            the training rows for TRL, axolotl or LLaMA-Factory
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
 
 exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
-process died, 7 credentials, 8 store, 9 disk full, 10 MLflow; worth a retry: 172 object store or 173 Kubernetes API
-server unreachable
+process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 11 a submitted run failed; worth a retry: 172 object
+store or 173 Kubernetes or Kubeflow API server unreachable
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
     children_import_nothing_from_here()
+    limit_threads()
     signal.signal(signal.SIGTERM, _on_terminate)
     try:
         arguments = _parser(_commands()).parse_args(argv)
@@ -57,6 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return int(arguments.command.run(arguments))
     except Med42Error as error:
         tell("med42", f"\nerror: {safe_message(str(error))}", level=logging.ERROR)
+        if in_pod():
+            tell("med42", safe_message(last_line(error)), level=logging.ERROR)
         return error.exit_code
     except KeyboardInterrupt:
         tell("med42", f"\n{INTERRUPTED}", level=logging.ERROR)
@@ -72,7 +79,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, STAGE, INSPECT, EXPORT, K8S]
+    return [*added, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S, DOCTOR]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

@@ -5,22 +5,33 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from med42lib.catalogue import STAGES
 from med42lib.commands.command import Command, add_overrides, show
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.commands.executor import asked_outputs, load_json, parameters
+from med42lib.commands.shown import shown_artifacts
+from med42lib.core.environment import in_pod
+from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable
+from med42lib.core.log import log
 from med42lib.core.printable import brief
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
+from med42lib.formats.run_settings import read_settings
 from med42lib.store.address import absolute_address
 
 _REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 """How Kubeflow refers to another parameter of the same task."""
+
+TASK_CONFIG, TASK_CONFIG_VARIABLE = "task_config", "MED42_TASK_CONFIG"
+"""What a person set on the task of a training (GPUs, tolerations), for the launcher to give to the training's pods."""
+
+_PAUSES = (30, 60, 120, 240)
+"""Seconds, after what the clients themselves have waited."""
 
 DESCRIPTION = """\
 Run one stage. Its outputs go into the store under a name made of their content; an output that is already there is
@@ -50,30 +61,51 @@ def _run(arguments: Namespace) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the stages show their own
     stage = STAGES[arguments.name]
     if arguments.executor_input:
-        executor_input = _load_json(arguments.executor_input)
-        request, outputs = request_from_kfp(stage, executor_input), outputs_for_kfp(stage, executor_input)
-        write_kfp_outputs(outputs, run_stage(stage, request))
+        _run_for_kubeflow(stage, load_json(arguments.executor_input))
     else:
         result = run_stage(stage, _request_by_hand(stage, arguments))
         show(json.dumps(result.targets, indent=1))
     return 0
 
 
-def request_from_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> Request:
-    """Read a request from Kubeflow's executor input; unknown parameters are ignored, missing ones are listed.
+def _run_for_kubeflow(stage: Stage, executor_input: Mapping[str, Any]) -> None:
+    title = f"outputs of {stage.name}"
+    names = [shown.name for shown in stage.shown]
+    asked = asked_outputs(executor_input, title=title, outputs=stage.targets, artifacts=names)
+    given = parameters(executor_input)
+    if (task_config := given.get(TASK_CONFIG)) is not None:
+        os.environ[TASK_CONFIG_VARIABLE] = json.dumps(task_config)
+    targets = _patiently(lambda: run_stage(stage, request_from_kubeflow(stage, given))).targets
+    asked.write(targets, shown_artifacts(stage, targets, asked.artifacts))
+
+
+def _patiently(run: Callable[[], Result]) -> Result:
+    """Try again what a retry may help: Kubeflow, which makes every exit code 1, cannot know. A pod has nobody else."""
+    for seconds in _PAUSES if in_pod() else ():
+        try:
+            return run()
+        except (StoreUnavailable, ClusterUnavailable) as error:
+            log("stage").warning("%s; trying again in %d s", error, seconds)
+            time.sleep(seconds)
+    return run()
+
+
+def request_from_kubeflow(stage: Stage, given: Mapping[str, Any]) -> Request:
+    """Read a request from a task's parameters; unknown ones are ignored, missing ones are listed.
 
     Raises:
-        ConfigError: If a parameter is missing, null or not text, or what holds the parameters is no JSON object.
+        ConfigError: If a parameter is missing, null or not text, or the settings have no such section.
+        DataError: If the settings are not where they should be.
     """
-    given = _part(executor_input, "inputs", "parameterValues")
-    texts = ("config", "store", *(edge for edge in stage.sources if edge not in stage.mappings))
+    texts = ("settings", "section", "store", *(edge for edge in stage.sources if edge not in stage.mappings))
     mappings = {edge: _addresses(given, edge) for edge in stage.mappings}
     problems = [_required(given, name, "text") for name in texts if not isinstance(given.get(name), str)]
     problems += [_required(given, e, "addresses by name") for e, found in mappings.items() if found is None]
     if problems:
         raise ConfigError(f"parameters of {stage.name}", problems)
     sources = {edge: mappings.get(edge, given[edge]) for edge in stage.sources}
-    return Request(_load_json(given["config"]), absolute_address(given["store"]), _absolute(sources))
+    config = read_settings(given["settings"], given["section"])
+    return Request(config, absolute_address(given["store"]), _absolute(sources))
 
 
 def _required(given: Mapping[str, Any], name: str, form: str) -> Problem:
@@ -87,7 +119,7 @@ def _addresses(given: Mapping[str, Any], edge: str) -> dict[str, str] | None:
     Its local runner puts the addresses in their places, a cluster's may leave that to who reads them.
     """
     value = given.get(edge)
-    values = _load_json(value) if isinstance(value, str) else value
+    values = load_json(value) if isinstance(value, str) else value
     if not isinstance(values, Mapping):
         return None
     found = {name: _dereferenced(address, given) for name, address in values.items()}
@@ -106,52 +138,6 @@ def _absolute(sources: Mapping[str, Any]) -> dict[str, str | Mapping[str, str]]:
         else {name: absolute_address(address) for name, address in given.items()}
         for edge, given in sources.items()
     }
-
-
-@dataclass(frozen=True, slots=True)
-class KfpOutputs:
-    """Where Kubeflow wants to read the outputs' addresses: each in a file of its own, and all of them in one."""
-
-    each: Mapping[str, Path]
-    all: Path | None
-
-
-def outputs_for_kfp(stage: Stage, executor_input: Mapping[str, Any]) -> KfpOutputs:
-    """Read from Kubeflow's executor input where to write what.
-
-    Raises:
-        ConfigError: If an output is asked for that the stage does not have, or no file for one.
-    """
-    outputs = _part(executor_input, "outputs")
-    each = {name: _output_file(_part(outputs, "parameters", name)) for name in _part(outputs, "parameters")}
-    if unknown := sorted(each.keys() - stage.targets):
-        raise ConfigError(f"outputs of {stage.name}", [Problem(name, "is not an output of it") for name in unknown])
-    return KfpOutputs(each, _output_file(outputs) if "outputFile" in outputs else None)
-
-
-def write_kfp_outputs(outputs: KfpOutputs, result: Result) -> None:
-    """Write every declared output; the backend fails a task one of whose outputs is missing."""
-    for name, path in outputs.each.items():
-        _write(path, result.targets[name])
-    if outputs.all:
-        _write(outputs.all, json.dumps({"parameterValues": result.targets}))
-
-
-def _output_file(values: Mapping[str, Any]) -> Path:
-    path = values.get("outputFile")
-    if not isinstance(path, str):
-        raise ConfigError("executor input", [Problem("outputFile", f"is required as text (given: {brief(path)})")])
-    return Path(path)
-
-
-def _part(values: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    """Give an object inside another, empty if it is not there."""
-    for name in names:
-        part = values.get(name, {})
-        if not isinstance(part, dict):
-            raise ConfigError("executor input", [Problem(name, f"is not an object (given: {brief(part)})")])
-        values = part
-    return values
 
 
 def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
@@ -193,24 +179,6 @@ def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, A
             raise ConfigError(str(spec_path), [Problem(section, "is not a section of the spec")])
         values = values[name]
     return dict(values)
-
-
-def _load_json(text: str) -> dict[str, Any]:
-    try:
-        content = Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text
-        values = json.loads(content)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError("parameters", [Problem("JSON", f"cannot be read: {error} (given: {brief(text)})")]) from error
-    if not isinstance(values, dict):
-        raise ConfigError("parameters", [Problem("JSON", f"is not an object (given: {brief(content)})")])
-    return values
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(path)
 
 
 STAGE = Command("stage", "run one stage by hand, or inside a Kubeflow container", DESCRIPTION, _add_arguments, _run)

@@ -1,13 +1,19 @@
-"""What the environment says of this machine: whole numbers, cores, and whether libraries may ask a hub."""
+"""What the environment says of this machine: numbers, cores, a cluster, and whether libraries may ask a hub."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from med42lib.core.errors import EnvironmentProblem
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 """With these Hugging Face's libraries ask no hub. They read them once, when they are imported."""
+
+THREADS_VARIABLE = "OMP_NUM_THREADS"
+_OUR_THREADS_VARIABLE = "MED42_OMP_NUM_THREADS"
+_CGROUPS = Path("/sys/fs/cgroup")
+_UNLIMITED = ("max", "-1")
 
 
 def number_from_environment(variable: str) -> int | None:
@@ -25,5 +31,46 @@ def number_from_environment(variable: str) -> int | None:
 
 
 def num_cores() -> int:
-    """Count the cores that this process may use."""
+    """Count the cores that this process may use; a container's CPU limit is rounded down, to at least 1."""
+    limit = cpu_limit(_CGROUPS)
+    return _visible_cores() if limit is None else max(1, min(_visible_cores(), int(limit)))
+
+
+def cpu_limit(cgroups: Path) -> float | None:
+    """Read how many cores this container may keep busy; None if it has no limit. Its cores are all the node's."""
+    quota_and_period = _words(cgroups / "cpu.max") or [
+        *_words(cgroups / "cpu" / "cpu.cfs_quota_us"),  # version 1 of cgroups
+        *_words(cgroups / "cpu" / "cpu.cfs_period_us"),
+    ]
+    if len(quota_and_period) != 2 or quota_and_period[0] in _UNLIMITED:
+        return None
+    return int(quota_and_period[0]) / int(quota_and_period[1])
+
+
+def limit_threads() -> None:
+    """Have numeric libraries that are imported later keep to this container's CPU limit.
+
+    Left alone they start a thread for each core of the node. OpenMP's variable is also read by OpenBLAS, MKL and Arrow.
+    What the user has set stays.
+    """
+    if THREADS_VARIABLE not in os.environ and num_cores() < _visible_cores():
+        os.environ[THREADS_VARIABLE] = os.environ[_OUR_THREADS_VARIABLE] = str(num_cores())
+
+
+def threads_asked_for() -> str | None:
+    """Give the number of threads that the user has set, and None if it is that of `limit_threads`."""
+    threads = os.environ.get(THREADS_VARIABLE)
+    return None if threads == os.environ.get(_OUR_THREADS_VARIABLE) else threads
+
+
+def _visible_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_pod() -> bool:
+    """Say whether this process runs in a container on Kubernetes, where the kubelet sets this variable."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text(encoding="ascii").split() if path.is_file() else []

@@ -10,6 +10,7 @@
     ├── StoreError                     8   the store or bucket does not exist or cannot hold the output
     ├── NoSpaceError                   9   no space left while writing
     ├── TrackingError                 10   MLflow refused or cannot be used with this store
+    ├── RunFailedError                11   a run that was submitted to a cluster failed, or was ended there
     ├── StoreUnavailable             172   the object store did not answer; trying again may help
     └── ClusterUnavailable           173   the Kubernetes API server did not; trying again may help
 
@@ -20,6 +21,7 @@ help. 1 is a bug of ours (with a traceback), 130 is Ctrl-C, 137 a killed process
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 
 from med42lib.core.printable import cut, one_line
@@ -112,6 +114,12 @@ class TrackingError(Med42Error):
     exit_code = 10
 
 
+class RunFailedError(Med42Error):
+    """A run on a cluster, submitted from here, that failed there or was ended."""
+
+    exit_code = 11
+
+
 class StoreUnavailable(Med42Error):
     """An object store that did not answer within all its retries."""
 
@@ -154,6 +162,24 @@ def full_disk(error: BaseException, where: object) -> NoSpaceError | None:
         f"no space left while writing {where}; free some space or choose another --store, then run the same command "
         "again: finished stages are kept"
     )
+
+
+_LONG_ADDRESS = re.compile(r"(?:[\w+.-]+:/)?/\S{40,}")
+_LINE_CHARACTERS = 100
+
+
+def last_line(error: Med42Error) -> str:
+    """Say what matters of an error in about 100 characters, the reason first: Kubeflow shows a log's last line, cut.
+
+    It also loses the exit code, which is at the end. Of a long address, only the end is shown.
+    """
+    if isinstance(error, ConfigError) and error.problems:
+        more = f" (and {len(error.problems) - 1:,} more, above)" if len(error.problems) > 1 else ""
+        reason = f"{error.problems[0]}{more}"
+    else:
+        reason = str(error).partition("\n")[0]
+    reason = one_line(_LONG_ADDRESS.sub(lambda match: f"…{match[0][-30:]}", reason))
+    return f"{cut(reason, _LINE_CHARACTERS)} [exit code {error.exit_code}]"
 
 
 INTERRUPTED_EXIT_CODE = 130

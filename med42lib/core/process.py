@@ -34,6 +34,7 @@ FORK_SERVER = "med42lib.core.fork_server"
 _ACCELERATOR_DEVICES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 _PR_SET_PDEATHSIG = 1
 _SECONDS_BETWEEN_LOOKS = 0.5
+_BY_SIGNAL = 128  # exit codes above are a signal's number
 
 
 def child_environment() -> dict[str, str]:
@@ -84,6 +85,26 @@ def forks_die_with_this_process() -> None:
 def has_accelerator() -> bool:
     """Say whether this machine may have a CUDA device, without the seconds that asking torch takes."""
     return any(os.path.exists(device) for device in _ACCELERATOR_DEVICES)
+
+
+def leave_process_1_to_signals() -> None:
+    """Go on in a child if this process is a container's first, which the kernel spares every signal it does not handle.
+
+    The first process then hands SIGTERM and SIGINT on, ends with the child's exit code, 128 and more for a signal, and
+    buries what else lost its parent. In the child signals do what they do everywhere. Call it before threads start.
+    """
+    if os.getpid() != 1:
+        return
+    child = os.fork()
+    if child == 0:
+        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: os.kill(child, received))
+    while True:
+        ended, status = os.wait()
+        if ended == child:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else _BY_SIGNAL - code)
 
 
 def exit_at_once(exit_code: int) -> NoReturn:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from med42lib.core.config import StageConfig
 from med42lib.core.names import module_names
@@ -19,6 +20,20 @@ from med42lib.engine.closure import Closure, closure, module_file
 from med42lib.engine.context import StageContext
 from med42lib.engine.runtime import Runtime
 from med42lib.store.artifacts import Source, Sources, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a user interface shows beside a finished stage, under a name of its own: something of one output.
+
+    Of `html` and `markdown`, `what` is a file; of a `curve`, a metric, drawn over its steps; of `metrics`, how the
+    names of those begin that are shown, without that beginning; of a `model`, shown by its address, a JSON file.
+    """
+
+    name: str
+    kind: Literal["html", "markdown", "curve", "metrics", "model"]
+    output: str
+    what: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class Stage:
     loads: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    shown: tuple[Shown, ...] = ()
     runtime: Runtime = field(kw_only=True)
 
     @cached_property

@@ -17,6 +17,7 @@ Doors, the modules that other rooms may import:
     recipe             what was trained, in numbers
     records            a training example, a benchmark item
     rejects            records that are set aside, with the reason
+    run_settings       the checked settings of a whole run
     scores             a model's answers to benchmark items
     tokenizer_loading  loads a model's tokenizer
 """

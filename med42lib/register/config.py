@@ -37,6 +37,9 @@ class RegisterConfig(StageConfig):
     The tracking address is no setting but a fact of the place: `MLFLOW_TRACKING_URI`.
     """
 
+    enabled: bool = True
+    """`false` records and registers nothing, and asks for no MLflow: the models stay in the store."""
+
     experiment: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S(.*\S)?$"), SEEN]
     """Name of the MLflow experiment that the run is listed under; made if it does not exist."""
 

@@ -51,7 +51,7 @@ def register(
         package: What `package_model` wrote: which model is the candidate, and a loadable folder if that is none.
         report: The report. Everything it and the package were made from is the run.
         registered: Gets `registered.json`: model, alias, source and weights, but no ids. Those are MLflow's to give,
-            and are others once its database was deleted.
+            and are others once its database was deleted. Or that nothing was to be registered.
         context: Has the store, in which processes that record the same run at once agree on one.
 
     Raises:
@@ -59,6 +59,15 @@ def register(
         AccessError: If MLflow rejects the credentials.
         DataError: If an input is not the output of a stage.
     """
+    content = _register(config, trained, package, report, context) if config.enabled else {"enabled": False}
+    registered.path(REGISTERED_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    if not config.enabled:
+        log("register").info("nothing is recorded or registered, as register.enabled is false")
+
+
+def _register(
+    config: RegisterConfig, trained: Sources, package: Source, report: Source, context: StageContext
+) -> dict[str, str]:
     check_tracking(package.address)
     quiet_mlflow()
     from med42lib.tracking.client import Registry
@@ -76,9 +85,8 @@ def register(
         )
         registry.set_alias(config.model_name, version, ALIAS)
     uri = f"models:/{config.model_name}@{ALIAS}"
-    content = {"model": config.model_name, "alias": ALIAS, "uri": uri, "source": source, "weights": model.digest}
-    registered.path(REGISTERED_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     log("register").info("%s is version %s: %s. MLflow: %s", uri, version, source, ui_command())
+    return {"model": config.model_name, "alias": ALIAS, "uri": uri, "source": source, "weights": model.digest}
 
 
 def _candidate(name: str, trained: Sources) -> Source:

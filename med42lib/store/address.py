@@ -59,8 +59,19 @@ def dataset_address(name_and_revision: str) -> str:
 def absolute_address(address: str) -> str:
     """Make a folder's address independent of the working directory; others stay as they are."""
     open_store(address)  # an address that is none is told here
-    folder = None if address.startswith((S3_SCHEME, HUB_SCHEME, PACKAGE_SCHEME)) else _folder(address)
+    folder = _folder(address) if is_folder(address) else None
     return address if folder is None else str(folder.absolute())
+
+
+def is_folder(address: str) -> bool:
+    """Say whether an address is a folder of this machine, which no other one reaches by it."""
+    return not address.startswith((S3_SCHEME, HUB_SCHEME, PACKAGE_SCHEME))
+
+
+def names_missing_package(address: str) -> bool:
+    """Say whether an address is inside a Python package that is not installed here."""
+    match = _PACKAGE.fullmatch(address)
+    return match is not None and _found(match[1]) is None
 
 
 def _folder(address: str) -> Path | None:

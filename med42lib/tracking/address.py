@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from med42lib.core.environment import in_pod
 from med42lib.core.errors import TrackingError
 from med42lib.core.log import log
 from med42lib.core.redaction import redact
@@ -38,7 +39,6 @@ _MLFLOW_DEFAULTS = {
 }
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_IN_POD = "KUBERNETES_SERVICE_HOST"  # the kubelet sets it in every container
 _HOST_REFUSED = "Invalid Host header"
 
 
@@ -142,11 +142,11 @@ def home_folder() -> Path:
 
 def _check_lasting(store_address: str) -> None:
     """Refuse to record a cluster's run on the disk of one of its pods, unless somebody says so."""
-    in_pod = _IN_POD in os.environ
-    if in_pod and store_address.startswith(S3_SCHEME) and not os.environ.get(TRACKING_VARIABLE, "").strip():
+    if in_pod() and store_address.startswith(S3_SCHEME) and not os.environ.get(TRACKING_VARIABLE, "").strip():
         raise TrackingError(
             f"{TRACKING_VARIABLE} is not set, so this run would be recorded in a SQLite file that goes with this pod; "
-            f"set it to the address of an MLflow server (or to {SQLITE_SCHEME}/path on a volume that stays)"
+            f"set it to the address of an MLflow server (or to {SQLITE_SCHEME}/path on a volume that stays), or say "
+            "register.enabled: false in the spec"
         )
 
 

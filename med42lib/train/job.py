@@ -1,7 +1,9 @@
 """What the driver of a training tells its processes, and what they tell it: small JSON files beside the output.
 
     train/<key>/<attempt>/job/job.json         settings, and the addresses of what is read and written
-    train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once
+    train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once, and removed when all
+                                               processes have started again and go on
+    train/<key>/<attempt>/job/starts/000002-00000500   the third start of all processes, from step 500; empty
     train/<key>/<attempt>/job/files.json       what was trained: the files that were put, with size and sha256
     train/<key>/<attempt>/trained/...          those files
 
@@ -14,7 +16,8 @@ import json
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,11 +34,12 @@ from med42lib.core.errors import (
     full_disk,
 )
 from med42lib.core.log import log
+from med42lib.core.redaction import redact
 from med42lib.core.stop_signal import StopSignal
 from med42lib.store.address import join_address, open_store
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
-from med42lib.store.publish import Upload
+from med42lib.store.publish import Upload, tidy
 from med42lib.train.config import TrainConfig
 
 OUTPUT = "trained"
@@ -45,7 +49,14 @@ NUM_PROCESSES = "num_processes"
 STOPPED = "stopped"
 """`Failure.kind` of a training that was asked to stop."""
 
+NO_PROGRESS = "no progress"
+"""`Failure.kind` of a training that starts again and again from the same step."""
+
+MAX_RESTARTS_VARIABLE = "MED42_MAX_RESTARTS"
+"""How often a training may start again from the same step; the launcher tells its pods."""
+
 _FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
+_STARTS = "starts"
 _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind
     for kind in (
@@ -121,6 +132,16 @@ class TrainingJob:
             raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
         return cls.from_json(content)
 
+    def count_starts(self, step: int) -> int:
+        """Note that all processes start from a step; says how many starts in a row, this one too, did from there.
+
+        One process calls it, once in each start. Pods and their counts of restarts may be gone; this stays.
+        """
+        store = open_store(self.address)
+        before = [int(name.rpartition("-")[2]) for name in store.files(_STARTS)]
+        store.put_once(f"{_STARTS}/{len(before):06}-{step:08}", b"")
+        return 1 + sum(1 for _ in takewhile(lambda earlier: earlier == step, reversed(before)))
+
     def write_files(self, entries: Sequence[FileEntry]) -> None:
         """Say which files of the output were put."""
         open_store(self.address).put_once(_FILES_FILE, json.dumps([asdict(entry) for entry in entries]).encode())
@@ -161,7 +182,7 @@ class Failure:
     @property
     def is_permanent(self) -> bool:
         """Say whether it comes again when the same processes are started again."""
-        return self.kind in _ERRORS and self.kind != StoreUnavailable.__name__
+        return self.kind == NO_PROGRESS or (self.kind in _ERRORS and self.kind != StoreUnavailable.__name__)
 
     @classmethod
     def of(cls, error: BaseException, where: object) -> Failure:
@@ -184,14 +205,25 @@ class Failure:
         return cls(type(error).__name__, message)
 
     def write(self, job_address: str) -> None:
-        """Write the failure unless there is one already: the first to fail knows the reason."""
-        open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(self)).encode())
+        """Write the failure, without secrets, unless there is one already: the first to fail knows the reason."""
+        told = replace(self, message=redact(self.message))  # who reads the store may not know the secret
+        open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(told)).encode())
 
     @classmethod
     def read(cls, job_address: str) -> Failure | None:
         """Read the failure; None if none was written."""
         content = open_store(job_address).read(_FAILURE_FILE)
         return None if content is None else cls(**json.loads(content))
+
+    @classmethod
+    def forget(cls, job_address: str) -> None:
+        """Remove the failure that training survived, so that a later one can be told. One that would come again stays.
+
+        Call it when all processes have started again: none of those that failed with it is left to write it.
+        """
+        survived = cls.read(job_address)
+        if survived is not None and not survived.is_permanent:
+            tidy(open_store(job_address), _FAILURE_FILE)
 
     def end(self, output_tail: str, stopping: StopSignal) -> NoReturn:
         """End the stage for this reason.

@@ -14,13 +14,14 @@ from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 ADDRESSES = {"packed": "s3://bucket/packed", "model": "s3://bucket/model", "store": "s3://bucket/runs"}
-OPTIONS = [f"--{name}={address}" for name, address in ADDRESSES.items()]
+OPTIONS = [f"--image={IMAGE}", *(f"--{name}={address}" for name, address in ADDRESSES.items())]
 
 
 def template(**others: object) -> JobTemplate:
     values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    return JobTemplate.model_validate({**values, "processes_per_node": 1, **others})
+    return JobTemplate.model_validate({**values, "processes_per_node": 1, **others}).with_image(IMAGE)
 
 
 def jobs(spec: RunSpec, **others: str) -> dict[str, Any]:
@@ -75,3 +76,12 @@ def test_a_folder_of_this_machine_is_refused(tmp_path: Path, capsys: pytest.Capt
     fitting = [f"--set=train.{name}.{field}" for name in ("full", "lora") for field in ("global_batch_size=16",)]
     assert main([*command, *fitting, "--output", str(tmp_path)]) == ConfigError.exit_code
     assert "--packed: is no address that a cluster's nodes reach: data/packed" in capsys.readouterr().err
+
+
+def test_an_exit_handler_stops_nothing_where_no_training_was_launched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MED42_LAUNCHER", raising=False)
+    monkeypatch.setattr("med42lib.commands.k8s.Cluster.connect", lambda: pytest.fail("it asked a cluster"))
+    assert main(["k8s", "stop", "--if-launched", "--run", "abc"]) == 0
+    assert "nothing to stop" in capsys.readouterr().out

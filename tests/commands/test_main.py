@@ -49,6 +49,17 @@ def test_an_errors_message_is_made_safe(monkeypatch: pytest.MonkeyPatch, capsys:
     assert not unseen_in(shown)
 
 
+def test_in_a_pod_the_last_line_is_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub_that_raises(DataError("no rows are left; use other data\n  1 of 2\n  2 of 2"), monkeypatch)
+    assert main(["stub"]) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == "  2 of 2"
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert main(["stub"]) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == "no rows are left; use other data [exit code 3]"
+
+
 def test_a_bug_of_ours_is_a_traceback_without_secrets_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

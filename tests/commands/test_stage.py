@@ -8,9 +8,11 @@ import pytest
 
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
-from med42lib.commands.stage import outputs_for_kfp, request_from_kfp, write_kfp_outputs
-from med42lib.core.errors import ConfigError
+from med42lib.commands.stage import request_from_kubeflow
+from med42lib.core.errors import ClusterUnavailable, ConfigError, StoreUnavailable
 from med42lib.engine.runner import Result
+from med42lib.formats.run_settings import put_settings
+from med42lib.spec import load_spec
 from tests.conftest import REPOSITORY
 
 DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
@@ -18,20 +20,24 @@ PACK = STAGES["pack"]
 DATA = "package:med42lib/demo/data/training"
 
 
-def executor_input(**parameters: object) -> dict[str, object]:
-    return {"inputs": {"parameterValues": parameters}}
+@pytest.fixture
+def settings(tmp_path: Path) -> str:
+    """The address of a run's settings."""
+    return put_settings(str(tmp_path / "store"), {"pack": {"n": 1}, "train": {"lora": {"n": 2}}, "package_model": {}})
 
 
-def test_kubeflows_input_becomes_a_request_and_unknown_parameters_are_ignored() -> None:
-    asked = executor_input(config='{"n": 1}', store="s3://bucket/x", dataset="s3://data", model="s3://model", other=1.0)
-    request = request_from_kfp(PACK, asked)
+def test_a_tasks_parameters_become_a_request_and_unknown_ones_are_ignored(settings: str) -> None:
+    addresses = {"dataset": "s3://data", "model": "s3://model"}
+    given = {"settings": settings, "section": "pack", "store": "s3://bucket/x", **addresses}
+    request = request_from_kubeflow(PACK, {**given, "other": 1.0})
     assert request.config == {"n": 1}
-    assert (request.store, dict(request.sources)) == ("s3://bucket/x", {"dataset": "s3://data", "model": "s3://model"})
+    assert (request.store, dict(request.sources)) == ("s3://bucket/x", addresses)
+    assert request_from_kubeflow(PACK, {**given, "section": "train.lora"}).config == {"n": 2}
 
 
 def test_missing_and_null_parameters_are_listed_alike() -> None:
     with pytest.raises(ConfigError) as caught:
-        request_from_kfp(PACK, executor_input(config="{}", store=None, model=3.0))
+        request_from_kubeflow(PACK, {"settings": "x/y.json", "section": "pack", "store": None, "model": 3.0})
     assert [problem.where for problem in caught.value.problems] == ["store", "dataset", "model"]
 
 
@@ -39,69 +45,19 @@ REFERENCE = "{{$.inputs.parameters['pipelinechannel--train-2-trained']}}"
 
 
 @pytest.mark.parametrize("trained", [{"lora": "s3://lora"}, '{"lora": "s3://lora"}', {"lora": REFERENCE}, {}, "{}"])
-def test_addresses_by_name_come_as_an_object_as_text_or_as_references(trained: object) -> None:
-    others = {"pipelinechannel--train-2-trained": "s3://lora"}
-    asked = executor_input(config="{}", store="s3://bucket/x", base="s3://base", trained=trained, **others)
-    request = request_from_kfp(STAGES["package_model"], asked)
+def test_addresses_by_name_come_as_an_object_as_text_or_as_references(trained: object, settings: str) -> None:
+    others = {"pipelinechannel--train-2-trained": "s3://lora", "settings": settings, "section": "package_model"}
+    given = {"store": "s3://bucket/x", "base": "s3://base", "trained": trained, **others}
+    request = request_from_kubeflow(STAGES["package_model"], given)
     expected = {"trained.lora": "s3://lora"} if "lora" in str(trained) else {}
     assert dict(request.addresses()) == {"base": "s3://base", **expected}
 
 
 @pytest.mark.parametrize("trained", [None, "[1]", {"lora": 1}, {"lora": REFERENCE}, 3.0])
-def test_what_are_no_addresses_by_name_is_refused(trained: object) -> None:
+def test_what_are_no_addresses_by_name_is_refused(trained: object, settings: str) -> None:
+    given = {"settings": settings, "section": "package_model", "store": "x", "base": "y", "trained": trained}
     with pytest.raises(ConfigError):
-        request_from_kfp(STAGES["package_model"], executor_input(config="{}", store="x", base="y", trained=trained))
-
-
-def test_settings_that_are_no_json_object_are_shown() -> None:
-    for config in ("{", "[1]"):
-        with pytest.raises(ConfigError, match="JSON"):
-            request_from_kfp(PACK, executor_input(config=config, store="x", dataset="y", model="z"))
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('{"a": ' + "[" * 100_000, "cannot be read"),
-        ('{"a": ' + "1" * 5_000 + "}", "cannot be read"),
-        ("x" * 10**6, "cannot be read"),
-        ("[" + "1," * 10**6 + "1]", "is not an object"),
-        ("@/nowhere/c.json", "cannot be read"),
-        ("@/dev/null/x", "cannot be read"),
-    ],
-    ids=["depth", "digits", "length", "list", "no file", "no folder"],
-)
-def test_json_that_cannot_be_read_is_one_short_problem(
-    text: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = executor_input(config=text, store="x", dataset="y", model="z")
-    with pytest.raises(ConfigError, match=said) as caught:
-        request_from_kfp(PACK, asked)
-    assert len(str(caught.value)) < 600
-    assert main(["stage", "pack", "--executor-input", text]) == 2
-    assert said in capsys.readouterr().err
-
-
-def test_a_file_that_is_no_text_is_one_problem(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_bytes(b'{"a": "\xff"}')
-    asked = executor_input(config=f"@{tmp_path}/c.json", store="x", dataset="y", model="z")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        request_from_kfp(PACK, asked)
-
-
-def test_settings_may_come_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "c.json").write_text('{"n": 2}')
-    asked = executor_input(config=f"@{tmp_path}/c.json", store="x", dataset="y", model="z")
-    assert request_from_kfp(PACK, asked).config == {"n": 2}
-
-
-def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) -> None:
-    parameters = {name: {"outputFile": str(tmp_path / "deep" / name)} for name in ("training", "contamination")}
-    asked = {"outputs": {"parameters": parameters, "outputFile": str(tmp_path / "all/output.json")}}
-    addresses = {"training": "s3://t", "contamination": "s3://c"}
-    write_kfp_outputs(outputs_for_kfp(STAGES["decontaminate"], asked), Result(addresses, reused=True))
-    assert (tmp_path / "deep/training").read_text() == "s3://t"
-    assert json.loads((tmp_path / "all/output.json").read_text()) == {"parameterValues": addresses}
+        request_from_kubeflow(STAGES["package_model"], given)
 
 
 @pytest.mark.parametrize("odd", [None, [], "x", 1, True, [{}], "\x1b[2J" * 10_000])
@@ -110,26 +66,97 @@ def test_every_declared_output_is_written_where_kubeflow_asks(tmp_path: Path) ->
     [
         '{"inputs": ODD}',
         '{"inputs": {"parameterValues": ODD}}',
-        '{"inputs": {"parameterValues": {"config": ODD, "store": ODD, "dataset": ODD, "model": ODD}}}',
+        '{"inputs": {"parameterValues": {"settings": ODD, "section": ODD, "store": ODD, "dataset": ODD}}}',
         '{"inputs": GOOD, "outputs": ODD}',
         '{"inputs": GOOD, "outputs": {"parameters": ODD}}',
         '{"inputs": GOOD, "outputs": {"parameters": {"packed": ODD}}}',
         '{"inputs": GOOD, "outputs": {"parameters": {"unknown": {"outputFile": "/tmp/x"}}}}',
         '{"inputs": GOOD, "outputs": {"outputFile": null}}',
         '{"inputs": GOOD, "outputs": {"parameters": {"packed": {"outputFile": 5}}}}',
+        '{"inputs": GOOD, "outputs": {"artifacts": ODD}}',
+        '{"inputs": GOOD, "outputs": {"artifacts": {"unknown": {"artifacts": [{"uri": "/tmp/x"}]}}}}',
     ],
 )
 def test_an_executor_input_of_another_shape_is_a_short_error_before_anything_is_run(
-    shape: str, odd: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    shape: str, odd: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, settings: str
 ) -> None:
     monkeypatch.setattr("med42lib.commands.stage.run_stage", lambda *_: pytest.fail("it ran"))
-    good = '{"parameterValues": {"config": "{}", "store": "x", "dataset": "y", "model": "z"}}'
-    text = shape.replace("ODD", json.dumps(odd)).replace("GOOD", good)
-    assert main(["stage", "pack", "--executor-input", text]) == 2
+    good = {"settings": settings, "section": "pack", "store": "x", "dataset": "y", "model": "z"}
+    text = shape.replace("ODD", json.dumps(odd)).replace("GOOD", json.dumps({"parameterValues": good}))
+    assert main(["stage", "pack", "--executor-input", text]) in (2, 3)
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     assert "\x1b" not in shown
     assert len(shown) < 2_000
+
+
+def test_in_a_container_outputs_and_what_is_shown_of_them_go_where_kubeflow_asks(tmp_path: Path) -> None:
+    spec = load_spec(Path(DEMO)).model_dump(mode="json", by_alias=True)
+    settings = put_settings(str(tmp_path / "store"), spec)
+    uri = str(tmp_path / "root/card")
+    asked = {
+        "inputs": {
+            "parameterValues": {
+                "settings": settings,
+                "section": "assemble",
+                "store": str(tmp_path / "store"),
+                "data": DATA,
+            }
+        },
+        "outputs": {
+            "parameters": {"dataset": {"outputFile": str(tmp_path / "out/dataset")}},
+            "artifacts": {"card": {"artifacts": [{"name": "card", "uri": uri, "metadata": {}}]}},
+            "outputFile": str(tmp_path / "out/all.json"),
+        },
+    }
+    (tmp_path / "input.json").write_text(json.dumps(asked))
+    assert main(["stage", "assemble", "--executor-input", f"@{tmp_path}/input.json"]) == 0
+    address = (tmp_path / "out/dataset").read_text()
+    assert Path(uri).read_text() == (Path(address) / "README.md").read_text()
+    written = json.loads((tmp_path / "out/all.json").read_text())
+    assert written["parameterValues"] == {"dataset": address}
+    assert written["artifacts"]["card"]["artifacts"] == [{"name": "card", "uri": uri, "metadata": {}}]
+
+
+def test_what_a_person_set_on_the_task_of_a_training_reaches_the_launcher(
+    monkeypatch: pytest.MonkeyPatch, settings: str
+) -> None:
+    monkeypatch.delenv("MED42_TASK_CONFIG", raising=False)
+    seen: list[str | None] = []
+
+    def run(*_: object) -> Result:
+        seen.append(os.environ.pop("MED42_TASK_CONFIG", None))
+        return Result({"trained": "s3://t"}, reused=True)
+
+    monkeypatch.setattr("med42lib.commands.stage.run_stage", run)
+    given = {"settings": settings, "section": "train.lora", "store": "x", "packed": "y", "model": "z"}
+    for task_config in ({"resources": {"limits": {"nvidia.com/gpu": "8"}}}, None):
+        asked = {"inputs": {"parameterValues": {**given, "task_config": task_config}}}
+        assert main(["stage", "train", "--executor-input", json.dumps(asked)]) == 0
+    assert seen == ['{"resources": {"limits": {"nvidia.com/gpu": "8"}}}', None]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable, ClusterUnavailable])
+def test_in_a_pod_a_stage_waits_for_a_server_that_does_not_answer(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, settings: str
+) -> None:
+    calls: list[float] = []
+
+    def run(*_: object) -> Result:
+        calls.append(0)
+        if len(calls) < 4:
+            raise error("no answer")
+        return Result({"packed": "s3://p"}, reused=False)
+
+    monkeypatch.setattr("med42lib.commands.stage.run_stage", run)
+    monkeypatch.setattr("med42lib.commands.stage.time.sleep", calls.append)
+    given = {"settings": settings, "section": "pack", "store": "x", "dataset": "y", "model": "z"}
+    asked = json.dumps({"inputs": {"parameterValues": given}})
+    assert main(["stage", "pack", "--executor-input", asked]) == error("").exit_code  # type: ignore[attr-defined]
+    assert calls == [0]
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert main(["stage", "pack", "--executor-input", asked]) == 0
+    assert calls == [0, 0, 30, 0]
 
 
 def test_a_stage_runs_by_hand_and_prints_where_its_outputs_are(

@@ -1,7 +1,9 @@
 import re
 
+import pytest
+
 from med42lib.core import errors
-from med42lib.core.errors import Med42Error
+from med42lib.core.errors import ConfigError, DataError, Med42Error, Problem, StoreError, last_line
 from tests.conftest import REPOSITORY
 
 
@@ -30,3 +32,25 @@ def test_only_what_is_out_of_reach_asks_for_a_retry() -> None:
         "StoreUnavailable",
         "ClusterUnavailable",
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (DataError("the file is broken; fetch it again\nmore"), "the file is broken; fetch it again [exit code 3]"),
+        (
+            ConfigError("spec", [Problem("train.full.epochs", "must be above 0"), Problem("pack", "is required")]),
+            "train.full.epochs: must be above 0 (and 1 more, above) [exit code 2]",
+        ),
+        (
+            StoreError(f"s3://bucket/{'0123456789' * 9}/dataset/examples.parquet refuses it"),
+            "…56789/dataset/examples.parquet refuses it [exit code 8]",
+        ),
+    ],
+)
+def test_what_kubeflow_shows_of_a_log_begins_with_the_reason(error: Med42Error, line: str) -> None:
+    assert last_line(error) == line
+
+
+def test_a_reason_is_short_however_long_the_error_is() -> None:
+    assert len(last_line(DataError("x y" * 10_000))) < 120

@@ -41,13 +41,23 @@ def modules_by_stage(path: Path) -> dict[str, set[str]]:
 
     A stage process imports the command line first, then the stage's module.
     """
-    processes = {number: process for number, process in _read(path).items() if OF_NO_STAGE.isdisjoint(process.modules)}
+    every = _read(path)
+    processes = {number: process for number, process in every.items() if _is_of_a_stage(process, every)}
     command_line = {name for process in processes.values() for name in _before_the_stage(process)}
     found: dict[str, set[str]] = {}
     for process in processes.values():
         if stage := _stage_of(process, processes, command_line):
             found.setdefault(stage, set()).update(set(process.modules) - command_line)
     return found
+
+
+def _is_of_a_stage(process: Process, every: dict[int, Process]) -> bool:
+    """Leave out the run, the fork server, and the task `check`: what the run starts and is no stage."""
+    parent = every.get(process.parent)
+    started_by_run = parent is not None and "pipelines.med42" in parent.modules
+    if started_by_run and _STAGE_MODULES.keys().isdisjoint(process.modules):
+        return False
+    return OF_NO_STAGE.isdisjoint(process.modules)
 
 
 def _read(path: Path) -> dict[int, Process]:

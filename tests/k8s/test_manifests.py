@@ -1,10 +1,12 @@
 """What `kubectl apply` gets: jobs that were rendered from the specs, and the objects that they need."""
 
+import copy
 import json
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,30 +14,47 @@ from typing import Any
 import pytest
 import yaml
 
+from components.images import OWN_LOCK, read_images
 from med42lib.commands.main import main
 from med42lib.core.redaction import redact
-from med42lib.train.launchers.template import MAX_NAME_LENGTH, JobTemplate, make_pytorchjob
+from med42lib.train.launchers.template import MAX_NAME_LENGTH, QUEUE_LABEL, JobTemplate, make_pytorchjob
 from tests.conftest import REPOSITORY
 from tests.k8s.restricted import violations
 from tests.real_crd import CRD, MISSING, problems, read_schema
 
 K8S = REPOSITORY / "k8s"
 JOBS = sorted((K8S / "jobs").glob("*.yaml"))
-TEMPLATES = [K8S / "base/job_template.yaml", *sorted((K8S / "templates").glob("*.yaml"))]
+OVERLAYS = sorted((K8S / "overlays").iterdir())
+COMPONENTS = sorted((K8S / "components").iterdir())
 MANIFESTS = sorted(path for path in K8S.rglob("*.yaml") if path.name != "initContainer.yaml")
+REFERENCE = K8S / "reference"
+FOLDERS = [K8S / "base", REFERENCE, *OVERLAYS]
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 
 
 def read(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
+def template_files(folder: Path) -> list[Path]:
+    """The files of the ConfigMap med42-job-template that an overlay or component has: its parts', and its own."""
+    kustomization = read(folder / "kustomization.yaml")
+    parts = [*kustomization.get("resources", ()), *kustomization.get("components", ())]
+    found = [file for part in parts if (folder / part).is_dir() for file in template_files((folder / part).resolve())]
+    own = [file for each in kustomization.get("configMapGenerator", ()) for file in each["files"]]
+    return [*found, *(folder / file for file in own)]
+
+
 def jobs() -> Iterator[Any]:
-    """The committed jobs, and a job of each template."""
+    """The committed jobs, a job of each overlay's template, and of the base with each component."""
     for path in JOBS:
         yield pytest.param(read(path), id=path.stem)
-    for path in TEMPLATES:
-        made = make_pytorchjob(JobTemplate.read(path), "a-job", ["--job", "s3://bucket/job"], labels={}, annotations={})
-        yield pytest.param(made, id=path.parent.name + "/" + path.stem)
+    base = K8S / "base/job_template.yaml"
+    for folder in (K8S / "base", *OVERLAYS, *COMPONENTS):
+        files = dict.fromkeys([base, *template_files(folder)])
+        template = JobTemplate.read(*sorted(files, key=lambda file: (file != base, file.name))).with_image(IMAGE)
+        made = make_pytorchjob(template, "a-job", ["--job", "s3://bucket/job"], labels={}, annotations={})
+        yield pytest.param(made, id=f"{folder.parent.name}/{folder.name}")
 
 
 every_job = pytest.mark.parametrize("job", list(jobs()))
@@ -138,17 +157,26 @@ def test_a_manifest_has_no_secret_and_no_image_that_changes(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert redact(text) == text
     assert "kind: Secret" not in text
-    images = re.findall(r"image: (\S+)", text)
+    images = re.findall(r"image: (\S+)", text) if path.parent != REFERENCE else []  # pinned in its kustomization
     assert [image for image in images if image.endswith(":latest") or not re.search(r"[:@]", image)] == []
+
+
+@cache
+def rendered(folder: Path) -> list[Any]:
+    """The objects of a folder as kubectl renders them."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which renders kustomizations, is not installed")
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
+
+
+def config_maps(objects: list[Any]) -> dict[str, Any]:
+    return {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
 
 
 @pytest.fixture(scope="module")
 def base() -> list[Any]:
-    """The objects of k8s/base as kubectl renders them."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("kubectl, which renders k8s/base, is not installed")
-    done = subprocess.run(["kubectl", "kustomize", str(K8S / "base")], capture_output=True, text=True, check=True)
-    return list(yaml.load_all(done.stdout, yaml.CSafeLoader))
+    return rendered(K8S / "base")
 
 
 def test_the_base_has_every_object_that_a_job_names(base: list[Any]) -> None:
@@ -162,16 +190,141 @@ def test_the_base_has_every_object_that_a_job_names(base: list[Any]) -> None:
                 assert source["secretRef"]["optional"] is True
 
 
-def test_the_base_carries_the_template_where_the_driver_looks_for_it(base: list[Any], tmp_path: Path) -> None:
-    maps = {each["metadata"]["name"]: each["data"] for each in base if each["kind"] == "ConfigMap"}
-    folder, _, name = maps["med42-driver"]["MED42_JOB_TEMPLATE"].rpartition("/")
-    assert folder == "/etc/med42"
-    (tmp_path / name).write_text(maps["med42-job-template"][name])
-    assert JobTemplate.read(tmp_path / name) == JobTemplate.read(TEMPLATES[0])
+@pytest.mark.parametrize("folder", [K8S / "base", *OVERLAYS], ids=lambda folder: folder.name)
+def test_an_overlay_carries_its_template_where_the_driver_looks_for_it(folder: Path, tmp_path: Path) -> None:
+    maps = config_maps(rendered(folder))
+    assert maps["med42-driver"]["MED42_JOB_TEMPLATE"] == "/etc/med42"
+    carried = {name: text.encode() for name, text in maps["med42-job-template"].items()}
+    assert carried == {file.name: file.read_bytes() for file in template_files(folder)}
+    for name, content in carried.items():
+        (tmp_path / name).write_bytes(content)
+    assert JobTemplate.read(tmp_path) == JobTemplate.read(*template_files(folder))
 
 
-def test_training_pods_are_those_that_the_network_policy_is_for(base: list[Any]) -> None:
-    [policy] = [each for each in base if each["kind"] == "NetworkPolicy"]
-    chosen = policy["spec"]["podSelector"]["matchLabels"].items()
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)
+def test_an_overlay_has_the_queue_that_its_jobs_wait_in(folder: Path) -> None:
+    queue = JobTemplate.read(*template_files(folder)).labels.get(QUEUE_LABEL)
+    queues = {each["metadata"]["name"] for each in rendered(folder) if each["kind"] == "LocalQueue"}
+    assert queues == ({queue} if queue else set())
+
+
+def test_every_component_is_of_use_to_a_template_or_brings_objects() -> None:
+    for folder in COMPONENTS:
+        kustomization = read(folder / "kustomization.yaml")
+        named = {*kustomization.get("resources", ()), *(file.name for file in template_files(folder))}
+        assert named == {path.name for path in folder.iterdir()} - {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_an_object_has_no_field_that_kubernetes_lacks(folder: Path) -> None:
+    for each in rendered(folder):
+        if each["apiVersion"].partition("/")[0] not in OF_OTHERS:
+            assert read_by_kubernetes(each) == each
+
+
+OF_OTHERS = ("kueue.x-k8s.io",)
+
+
+def read_by_kubernetes(each: Any) -> Any:
+    """Read an object into the client's own class and write it again, by which a field of another name is lost."""
+    from kubernetes.client import ApiClient
+
+    client = ApiClient()
+    typed = client.deserialize(SimpleNamespace(data=json.dumps(each)), f"V1{each['kind']}")
+    return client.sanitize_for_serialization(typed)
+
+
+def test_a_misspelt_field_is_found() -> None:
+    [deployment] = [each for each in rendered(REFERENCE) if each["kind"] == "Deployment"]
+    deployment = copy.deepcopy(deployment)
+    deployment["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    assert read_by_kubernetes(deployment) != deployment
+
+
+def workloads() -> list[Any]:
+    kinds = ("Deployment", "StatefulSet", "Job")
+    return [each for folder in FOLDERS for each in rendered(folder) if each["kind"] in kinds]
+
+
+def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no_token() -> None:
+    assert {each["metadata"]["name"] for each in workloads()} == {
+        *("med42-seaweedfs", "med42-postgres", "med42-mlflow", "med42-bucket")
+    }
+    for pod in (each["spec"]["template"]["spec"] for each in workloads()):
+        assert list(violations(pod)) == []
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False, "MLFLOW_PORT and its like"
+        [container] = pod["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert {"requests", "limits"} == container["resources"].keys()
+
+
+def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) -> None:
+    job = read(K8S / "doctor.yaml")
+    assert read_by_kubernetes(job) == job
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert list(violations(pod)) == []
+    assert ("ServiceAccount", pod["serviceAccountName"]) in {(e["kind"], e["metadata"]["name"]) for e in base}
+    assert {ref["name"] for each in container["envFrom"] for ref in each.values()} == {
+        *("med42-settings", "med42-driver", "med42-s3", "med42-mlflow")
+    }
+    mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+    assert mounted["job-template"] == config_maps(base)["med42-driver"]["MED42_JOB_TEMPLATE"]
+    images = read_images(OWN_LOCK)
+    assert (container["image"], container["args"][-1]) == (images["base"], images["train"])
+
+
+def test_images_of_the_reference_are_pinned_in_one_place() -> None:
+    """By tag: a digest is only worth something to who has looked at the image."""
+    pinned = {each["name"]: each for each in read(REFERENCE / "kustomization.yaml")["images"]}
+    text = "".join(path.read_text() for path in REFERENCE.glob("*.yaml") if path.name != "kustomization.yaml")
+    assert set(re.findall(r"image: (\S+)", text)) == set(pinned)
+    assert all(each["newTag"] != "latest" for each in pinned.values())
+
+
+def test_the_laptops_overlay_calls_the_reference_by_names_that_it_answers_to() -> None:
+    settings = config_maps(rendered(K8S / "overlays/dev-kind"))["med42-settings"]
+    services = {
+        f"http://{each['metadata']['name']}:{each['spec']['ports'][0]['port']}"
+        for each in rendered(REFERENCE)
+        if each["kind"] == "Service"
+    }
+    assert {settings["AWS_ENDPOINT_URL"], settings["MLFLOW_TRACKING_URI"]} < services
+    [mlflow] = [each for each in workloads() if each["metadata"]["name"] == "med42-mlflow"]
+    env = {each["name"]: each.get("value") for each in mlflow["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert settings["MLFLOW_TRACKING_URI"].removeprefix("http://") in env["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")
+    assert env["AWS_ENDPOINT_URL"] == settings["AWS_ENDPOINT_URL"]
+
+
+def peers(policy: Any, direction: str) -> set[tuple[Any, ...]]:
+    """What a policy allows: to whom (none: to everybody), and at which ports (none: at all)."""
+    return {
+        (json.dumps(rule.get("from") or rule.get("to")), *sorted(port["port"] for port in rule.get("ports", ())))
+        for rule in policy["spec"].get(direction, ())
+    }
+
+
+def test_our_pods_reach_only_what_a_policy_names_and_only_training_pods_are_reached(base: list[Any]) -> None:
+    policies = {each["metadata"]["name"]: each for each in base if each["kind"] == "NetworkPolicy"}
+    deny = policies["med42-default-deny"]["spec"]
+    assert deny == {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "med42"}},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    assert {name for name, policy in policies.items() if peers(policy, "ingress")} == {"med42-training"}
+    open_to_all = {
+        name
+        for name, policy in policies.items()
+        if any(len(peer) == 1 and peer[0] == "null" for peer in peers(policy, "egress"))
+    }
+    assert open_to_all == set()
+
+
+def test_training_pods_are_those_that_the_network_policies_are_for(base: list[Any]) -> None:
+    policies = {each["metadata"]["name"]: each for each in base if each["kind"] == "NetworkPolicy"}
+    chosen = policies["med42-training"]["spec"]["podSelector"]["matchLabels"].items()
     for replicas in read(JOBS[0])["spec"]["pytorchReplicaSpecs"].values():
-        assert chosen <= replicas["template"]["metadata"]["labels"].items()
+        labels = replicas["template"]["metadata"]["labels"]
+        assert chosen <= labels.items()
+        assert labels["app.kubernetes.io/part-of"] == "med42"

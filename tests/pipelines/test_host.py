@@ -75,7 +75,7 @@ def test_kfp_still_looks_its_handler_up_where_we_put_ours() -> None:
 
 
 def test_tasks_run_as_processes_and_outputs_flow_between_them(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run_on_host(chain(shout), {"text": "hey"}) == (0, "hey!!")
+    assert run_on_host(chain(shout), {"text": "hey"}) == (0, {"out": "hey!!"})
     shown = capfd.readouterr()
     assert shown.out.count("live") == 2, "a task's own output comes through"
     assert "(2/2) shout" in shown.err
@@ -83,11 +83,33 @@ def test_tasks_run_as_processes_and_outputs_flow_between_them(capfd: pytest.Capt
 
 
 def test_a_failing_task_stops_the_run_and_its_exit_code_is_kept() -> None:
-    assert run_on_host(chain(fail), {"text": "hey"}) == (7, None)
+    exit_code, outputs = run_on_host(chain(fail), {"text": "hey"})
+    assert (exit_code, outputs) == (7, {"out": "hey!"})
+
+
+@dsl.container_component
+def stop() -> dsl.ContainerSpec:
+    return dsl.ContainerSpec(image="none", command=["python", "-m", "med42lib", "k8s", "stop"], args=["--run", "x"])
+
+
+@dsl.pipeline(name="handled")
+def handled(text: str) -> None:
+    with dsl.ExitHandler(stop()):
+        fail(text=text)
+        fail(text=text)
+
+
+def test_after_a_failure_no_task_is_run_though_it_depends_on_nothing_nor_the_exit_handler(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run_on_host(handled, {"text": "hey"}) == (7, {})
+    shown = capfd.readouterr().err
+    assert "(1/2)" in shown
+    assert "(2/2)" not in shown
 
 
 def test_a_killed_task_has_the_exit_code_a_shell_gives_it() -> None:
-    assert run_on_host(chain(killed), {"text": "x"}) == (137, None)
+    assert run_on_host(chain(killed), {"text": "x"})[0] == 137
 
 
 def test_what_a_run_changes_in_this_process_is_put_back() -> None:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +20,7 @@ from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import Input, Manifest, describe_folder
-from tests.s3_server import free_ports
+from tests.mlflow_server import MLflowServer, mlflow_server_in
 from tests.store.outputs import published
 from tests.tiny_llama import make_llama
 
@@ -279,42 +273,8 @@ def answering(code: int, body: bytes = b"") -> Iterator[str]:
             thread.join()
 
 
-@dataclass(frozen=True)
-class MLflowServer:
-    """A real MLflow server: its address, and the same under a name it was not told to answer to."""
-
-    address: str
-
-    @property
-    def under_another_name(self) -> str:
-        return self.address.replace("127.0.0.1", "localhost")
-
-
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
-    """A real MLflow server on SQLite that keeps reports itself."""
-    folder = tmp_path_factory.mktemp("mlflow_server")
-    (port,) = free_ports(1)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--allowed-hosts", f"127.0.0.1:{port}"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]
-    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-    try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
-        yield MLflowServer(f"http://127.0.0.1:{port}")
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"the MLflow server did not start:\n{log.read_text()[-2000:]}")
+    """A real MLflow server for the whole session."""
+    with mlflow_server_in(tmp_path_factory.mktemp("mlflow_server")) as server:
+        yield server

@@ -302,6 +302,15 @@ def test_registered_json_holds_no_ids_that_a_new_database_would_change(finished_
     assert content.keys() == {"model", "alias", "uri", "source", "weights"}
 
 
+def test_nothing_is_recorded_where_nothing_is_to_be_registered(
+    finished_run: FinishedRun, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    content = json.loads(call(finished_run, config=CONFIG.model_copy(update={"enabled": False})))
+    assert content == {"enabled": False}
+    assert "nothing is recorded or registered" in said.text
+
+
 def test_an_input_that_was_cleared_away_is_named_and_the_rest_recorded(
     finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
 ) -> None:

@@ -17,7 +17,8 @@ from med42lib.core.errors import (
 from med42lib.store.manifest import FileEntry
 from med42lib.train.config import TrainConfig
 from med42lib.train.job import Failure, TrainingJob, reported_errors
-from tests.train.conftest import job_of
+from med42lib.train.worker.training import check_progress
+from tests.train.conftest import FULL, job_of
 
 
 @pytest.fixture
@@ -92,6 +93,47 @@ def test_the_first_failure_stays(tmp_path: Path) -> None:
     for message in ("the reason", "a consequence"):
         Failure.of(DivergedError(message), tmp_path).write(str(tmp_path))
     assert Failure.read(str(tmp_path)) == Failure("DivergedError", "the reason")
+
+
+def test_a_failure_that_training_survived_is_forgotten_and_the_next_is_told(tmp_path: Path) -> None:
+    for message in ("a peer went away", "a later reason"):
+        Failure("killed", message).write(str(tmp_path))
+        told = Failure.read(str(tmp_path))
+        assert told is not None
+        assert told.message == message
+        Failure.forget(str(tmp_path))
+    assert Failure.read(str(tmp_path)) is None
+
+
+def test_a_failure_that_would_come_again_stays_for_the_driver_to_see(tmp_path: Path) -> None:
+    Failure("DivergedError", "at step 3").write(str(tmp_path))
+    Failure.forget(str(tmp_path))
+    assert Failure.read(str(tmp_path)) == Failure("DivergedError", "at step 3")
+
+
+def test_starts_from_the_same_step_are_counted_until_one_begins_later(tmp_path: Path) -> None:
+    job = job_of(FULL, "packed", "model", tmp_path)
+    assert [job.count_starts(step) for step in (0, 0, 0, 500, 500, 0)] == [1, 2, 3, 1, 2, 1]
+    later_driver = TrainingJob.from_json(job.to_json())
+    assert later_driver.count_starts(0) == 2
+
+
+def test_a_training_that_gets_no_further_ends_for_good_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_MAX_RESTARTS", "2")
+    job = job_of(FULL, "packed", "model", tmp_path)
+    for _ in range(3):
+        check_progress(job, 500)
+    with pytest.raises(SystemExit):
+        check_progress(job, 500)
+    failure = Failure.read(job.address)
+    assert failure is not None
+    assert failure.is_permanent
+    assert "started 4 times from step 500" in failure.message
+    Failure.forget(job.address)
+    assert Failure.read(job.address) == failure, "the driver has to see it"
+    assert type(failure.to_error("")) is TrainingProcessError
 
 
 def test_of_many_processes_that_fail_at_once_one_tells_why(tmp_path: Path) -> None:

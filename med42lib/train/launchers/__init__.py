@@ -13,6 +13,7 @@ from med42lib.train.launchers.local import LocalLauncher
 from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
 
 LAUNCHER_VARIABLE = "MED42_LAUNCHER"
+CLUSTER_LAUNCHER = "pytorchjob"
 
 
 class Launcher(Protocol):
@@ -33,7 +34,12 @@ class Launcher(Protocol):
         """
 
 
-_LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher, "pytorchjob": PyTorchJobLauncher}
+_LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher, CLUSTER_LAUNCHER: PyTorchJobLauncher}
+
+
+def launcher_name() -> str:
+    """Name the launcher that the environment asks for."""
+    return os.environ.get(LAUNCHER_VARIABLE, "local")
 
 
 def open_launcher() -> Launcher:
@@ -42,7 +48,7 @@ def open_launcher() -> Launcher:
     Raises:
         EnvironmentProblem: If there is none of that name, or the environment does not suit it.
     """
-    wanted = os.environ.get(LAUNCHER_VARIABLE, "local")
+    wanted = launcher_name()
     if wanted not in _LAUNCHERS:
         raise EnvironmentProblem(f"{LAUNCHER_VARIABLE}={wanted!r}: expected {' or '.join(_LAUNCHERS)}; or unset it")
     return _LAUNCHERS[wanted]()

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-from med42lib.core.errors import AccessError, ClusterUnavailable, EnvironmentProblem
+from med42lib.core.errors import AccessError, ClusterUnavailable, EnvironmentProblem, not_installed
 from med42lib.core.log import log
 from med42lib.core.printable import cut, one_line
 from med42lib.train.launchers.template import GROUP, PLURAL, VERSION
@@ -52,6 +53,21 @@ class Pod:
     waits_for: str
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An object with which those that it owns are deleted."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+    def reference(self) -> dict[str, Any]:
+        """Give the entry for `ownerReferences`; `blockOwnerDeletion` is not for everybody to set on OpenShift."""
+        names = {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid}
+        return {**names, "controller": False, "blockOwnerDeletion": False}
+
+
 class Cluster:
     """PyTorchJobs of one namespace, their pods, logs and events."""
 
@@ -60,6 +76,7 @@ class Cluster:
 
         self.namespace = namespace
         self._pause_seconds = pause_seconds
+        self._api = api
         self._custom, self._core = client.CustomObjectsApi(api), client.CoreV1Api(api)
         self._place = {"group": GROUP, "version": VERSION, "namespace": namespace, "plural": PLURAL}
 
@@ -68,9 +85,12 @@ class Cluster:
         """Find the API server, as this pod's service account or by kubeconfig; asks it nothing.
 
         Raises:
-            EnvironmentProblem: If there is neither.
+            EnvironmentProblem: If there is neither, or the library for it is not installed.
         """
-        from kubernetes import client, config
+        try:
+            from kubernetes import client, config
+        except ModuleNotFoundError as error:
+            raise not_installed(error, "what asks a cluster", "train") from error
 
         given = os.environ.get(NAMESPACE_VARIABLE)
         try:
@@ -85,6 +105,33 @@ class Cluster:
             raise EnvironmentProblem(
                 f"no Kubernetes cluster is known here: {error}; run in a pod with a service account, or set KUBECONFIG"
             ) from error
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Ask the server once, for whatever there is: GET, or POST where there is a body.
+
+        Returns:
+            The HTTP status and the answer, also where that is a refusal.
+
+        Raises:
+            ClusterUnavailable: If there is no answer.
+        """
+        from kubernetes.client import ApiException
+
+        try:
+            found, status, _ = self._api.call_api(
+                path,
+                "GET" if body is None else "POST",
+                header_params={"Accept": "application/json", "Content-Type": "application/json"},
+                body=body,
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _request_timeout=_REQUEST_SECONDS,
+            )
+        except ApiException as error:
+            return error.status, {"message": _message(error)}
+        except self._passing_errors() as error:
+            raise ClusterUnavailable(f"the Kubernetes API server did not answer: {_described(error)}") from error
+        return status, found or {}
 
     def create(self, job: Mapping[str, Any]) -> bool:
         """Create a job; False if there is one of its name.
@@ -161,6 +208,22 @@ class Cluster:
             except self._passing_errors() as error:
                 _refuse_for_good("watch", error, trouble.count)
                 trouble.wait(error)
+
+    def owners(self, pod: str) -> list[Owner]:
+        """List what owns a pod.
+
+        Raises:
+            AccessError: If we may not look.
+            ClusterUnavailable: If the server does not answer for minutes.
+        """
+        try:
+            found = self._answered(
+                "look up the owner of",
+                lambda: self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=_REQUEST_SECONDS),
+            )
+        except _NotThere:
+            return []
+        return [Owner(o.api_version, o.kind, o.name, o.uid) for o in found.metadata.owner_references or ()]
 
     def pods(self, job: str) -> list[Pod]:
         """List a job's pods by name."""
@@ -266,6 +329,17 @@ class Cluster:
         from urllib3.exceptions import HTTPError
 
         return ApiException, HTTPError, OSError, ValueError
+
+
+def quantity(text: object) -> Decimal:
+    """Read an amount as Kubernetes writes it: `500m`, `480Gi`, `8`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    from kubernetes.utils import parse_quantity
+
+    return Decimal(parse_quantity(text))
 
 
 class _AlreadyThere(Exception):

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-from med42lib.core.environment import num_cores, number_from_environment
+from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment, threads_asked_for
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
@@ -159,8 +159,8 @@ def _num_cuda_devices() -> int:
 
 
 def _environment(processes: int) -> dict[str, str]:
-    threads = str(threads_per_process(processes))
-    environment = {"OMP_NUM_THREADS": threads, **child_environment(), **one_machine(processes)}
+    threads = threads_asked_for() or str(threads_per_process(processes))
+    environment = {**child_environment(), THREADS_VARIABLE: threads, **one_machine(processes)}
     environment["PET_SIGNALS_TO_HANDLE"] = "SIGTERM"
     if sys.stderr.isatty():
         environment[TERMINAL_VARIABLE] = "1"

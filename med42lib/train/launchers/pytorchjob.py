@@ -14,6 +14,9 @@ The environment says where and how:
     MED42_JOB_TEMPLATE   path of the platform's template of training jobs (`JobTemplate`)
     MED42_NAMESPACE      namespace; default: this pod's, or the one of kubeconfig
     MED42_RUN            id of the run that this is part of; a label of job and pods, by which a run can be cleaned up
+    MED42_IMAGE          image of the training pods where the template names none: the driver's own
+    MED42_TASK_CONFIG    what a person gave the pipeline's task, as Kubeflow passes it on: JSON (`TaskConfig`)
+    KFP_POD_NAME         the driver's pod, as Kubeflow says: the job goes with the Workflow that owns it
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from threading import Event, Thread
 from typing import Any
 
 from med42lib.core.errors import (
+    AccessError,
     ClusterUnavailable,
     DataError,
     DivergedError,
@@ -42,11 +46,12 @@ from med42lib.core.errors import (
 from med42lib.core.log import log
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import Failure, TrainingJob
-from med42lib.train.launchers.cluster import Cluster, Pod
+from med42lib.train.launchers.cluster import Cluster, Owner, Pod
 from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate, job_name, make_pytorchjob, short_hash
 
-RUN_VARIABLE = "MED42_RUN"
+RUN_VARIABLE, POD_VARIABLE = "MED42_RUN", "KFP_POD_NAME"
+_WORKFLOW = "Workflow"
 KEY_LABEL, RUN_LABEL = "med42.io/key", "med42.io/run"
 JOB_ANNOTATION, TEMPLATE_ANNOTATION = "med42.io/job", "med42.io/template"
 _SECONDS_BETWEEN_LOOKS = 30.0
@@ -81,7 +86,7 @@ class PyTorchJobLauncher:
         cluster = self._cluster or Cluster.connect()
         name = job_name(f"med42-{job.prefix}", job.store, job.prefix)
         with _deleted_if_interrupted(cluster, name):
-            job = _submit(cluster, name, self._template, job, self._seconds)
+            job = _submit(cluster, _manifest(name, self._template, job, _workflow(cluster)), job, self._seconds)
             watch = _Watch(cluster, name, self._template, job)
             with _followed_log(cluster, f"{name}-master-0", watch.output):
                 watch.to_the_end(self._seconds)
@@ -99,13 +104,27 @@ def _deleted_if_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
         raise
 
 
-def _submit(cluster: Cluster, name: str, template: JobTemplate, job: TrainingJob, seconds: float) -> TrainingJob:
+def _workflow(cluster: Cluster) -> Owner | None:
+    """Find Kubeflow's Workflow that this driver is a pod of, so that the job is deleted with it; None if there is none.
+
+    Without it the job is only not deleted with its run, so whatever is in the way is told, and no failure.
+    """
+    pod = os.environ.get(POD_VARIABLE)
+    try:
+        owners = cluster.owners(pod) if pod else []
+    except (AccessError, EnvironmentProblem) as error:
+        logger.warning("the job will not be deleted with its run: %s", error)
+        return None
+    return next((owner for owner in owners if owner.kind == _WORKFLOW), None)
+
+
+def _submit(cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, seconds: float) -> TrainingJob:
     """Create the job or adopt the one of its name; gives what that one trains.
 
     Raises:
         EnvironmentProblem: If one of another template is at work under the name, or does not go away.
     """
-    manifest = _manifest(name, template, job)
+    name = manifest["metadata"]["name"]
     give_up = time.monotonic() + _SECONDS_UNTIL_DELETED
     while not cluster.create(manifest):
         found = cluster.get(name)
@@ -125,12 +144,15 @@ def _submit(cluster: Cluster, name: str, template: JobTemplate, job: TrainingJob
     return job
 
 
-def _manifest(name: str, template: JobTemplate, job: TrainingJob) -> dict[str, Any]:
+def _manifest(name: str, template: JobTemplate, job: TrainingJob, owner: Owner | None) -> dict[str, Any]:
     labels = {KEY_LABEL: job.prefix.rpartition("/")[2]}
     if run := os.environ.get(RUN_VARIABLE):
         labels[RUN_LABEL] = run
     annotations = {JOB_ANNOTATION: job.address, TEMPLATE_ANNOTATION: short_hash(template.model_dump())}
-    return make_pytorchjob(template, name, ["--job", job.address], labels=labels, annotations=annotations)
+    made = make_pytorchjob(template, name, ["--job", job.address], labels=labels, annotations=annotations)
+    if owner:
+        made["metadata"]["ownerReferences"] = [owner.reference()]
+    return made
 
 
 def _adopted(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> TrainingJob | None:

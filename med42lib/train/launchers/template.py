@@ -24,11 +24,13 @@ from pydantic import Field, model_validator
 
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import EnvironmentProblem
+from med42lib.train.job import MAX_RESTARTS_VARIABLE
+from med42lib.train.launchers.patches import CONTAINER, TaskConfig, merged
 
 GROUP, VERSION, KIND, PLURAL = "kubeflow.org", "v1", "PyTorchJob", "pytorchjobs"
-TEMPLATE_VARIABLE = "MED42_JOB_TEMPLATE"
-CONTAINER = "pytorch"
-"""What the training operator's webhook wants the container to be called."""
+TEMPLATE_VARIABLE, IMAGE_VARIABLE, TASK_VARIABLE = "MED42_JOB_TEMPLATE", "MED42_IMAGE", "MED42_TASK_CONFIG"
+TEMPLATE_FILE = "job_template.yaml"
+"""In a folder, the template that its other files are patches of."""
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 MAX_NAME_LENGTH = 52
@@ -52,7 +54,7 @@ class JobTemplate(StageConfig):
     """Training processes in each pod: one for each of its GPUs."""
 
     max_restarts: int = Field(ge=0)
-    """Times that training may break down, on whatever node, and go on by itself."""
+    """Times that training may break down, on whatever node, and go on by itself; and start again from the same step."""
 
     max_hours_waiting: float = Field(gt=0)
     """Hours in a queue, or for nodes and images, until the job is deleted."""
@@ -67,13 +69,14 @@ class JobTemplate(StageConfig):
     """Fields of the job's `runPolicy` in place of ours."""
 
     pod: dict[str, Any]
-    """Template of every pod. Its container `pytorch` has an image, but neither command nor args."""
+    """Template of every pod. Its container `pytorch` has neither command nor args, and an image only if it is to be
+    another than the driver's."""
 
     @model_validator(mode="after")
     def _has_one_container_to_train_in(self) -> Self:
         found = [container for container in _containers(self.pod) if container.get("name") == CONTAINER]
-        if len(found) != 1 or not found[0].get("image"):
-            raise ValueError(f"pod.spec.containers has not one container {CONTAINER!r} with an image")
+        if len(found) != 1:
+            raise ValueError(f"pod.spec.containers has not one container {CONTAINER!r}")
         if taken := sorted({"command", "args"} & found[0].keys()):
             raise ValueError(f"container {CONTAINER!r} has {' and '.join(taken)}, which we fill in; remove them")
         return self
@@ -83,33 +86,86 @@ class JobTemplate(StageConfig):
         """Training processes of all nodes together."""
         return self.nodes * self.processes_per_node
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a template.
+    @property
+    def container(self) -> dict[str, Any]:
+        """The container that trains."""
+        return next(each for each in _containers(self.pod) if each.get("name") == CONTAINER)
+
+    def patched(self, patch: Mapping[str, Any], *, title: str) -> Self:
+        """Give the template with a patch merged into it.
 
         Raises:
-            EnvironmentProblem: If the file cannot be read, or is no YAML.
+            ConfigError: If that is no template; `title` says where the patch is from.
+        """
+        return parse_config(type(self), merged(self.model_dump(), patch), title=title)
+
+    def with_image(self, image: str) -> Self:
+        """Give the template with another image."""
+        patch = {"pod": {"spec": {"containers": [{"name": CONTAINER, "image": image}]}}}
+        return self.patched(patch, title=f"image {image}")
+
+    @classmethod
+    def read(cls, *paths: Path) -> Self:
+        """Read a template, and patches of it in the order in which they are merged.
+
+        Args:
+            paths: Files, or a folder: its `job_template.yaml`, and then its other `*.yaml` by name.
+
+        Raises:
+            EnvironmentProblem: If a file cannot be read, or is no YAML.
             ConfigError: If anything in it is wrong.
         """
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise EnvironmentProblem(
-                f"cannot read the template of training jobs at {path}: {error}; mount the ConfigMap that holds it, "
-                f"and set {TEMPLATE_VARIABLE} to its path"
-            ) from error
-        return parse_config(cls, values, title=f"template of training jobs {path}")
+        files = [file for path in paths for file in _files(path)]
+        values: Any = {}
+        for file in files:
+            values = merged(values, _read_yaml(file))
+        return parse_config(cls, values, title=f"template of training jobs {', '.join(map(str, files))}")
 
     @classmethod
     def of_environment(cls) -> Self:
-        """Read the template that the environment names; errors as in `read`."""
+        """Read the template that the environment names, with what the driver's own task was given.
+
+        Raises:
+            EnvironmentProblem: If it names none, or what it names cannot be read.
+            ConfigError: If anything in it is wrong.
+        """
         path = os.environ.get(TEMPLATE_VARIABLE)
         if not path:
             raise EnvironmentProblem(
                 f"{TEMPLATE_VARIABLE} is not set: it is the path of the platform's template of training jobs; "
                 "k8s/base/job_template.yaml is one to start from"
             )
-        return cls.read(Path(path))
+        template = cls.read(Path(path))
+        if "image" not in template.container and (image := os.environ.get(IMAGE_VARIABLE)):
+            template = template.with_image(image)
+        if text := os.environ.get(TASK_VARIABLE):
+            template = template.patched(_task_config(text).patch(), title=f"{TASK_VARIABLE}, merged into {path}")
+        return template
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    first = path / TEMPLATE_FILE
+    return [first, *sorted(file for file in path.glob("*.yaml") if file != first)]
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise EnvironmentProblem(
+            f"cannot read the template of training jobs at {path}: {error}; mount the ConfigMap that holds it, "
+            f"and set {TEMPLATE_VARIABLE} to its path"
+        ) from error
+
+
+def _task_config(text: str) -> TaskConfig:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise EnvironmentProblem(f"{TASK_VARIABLE} is no JSON ({error}); unset it, or set a TaskConfig") from error
+    return parse_config(TaskConfig, values, title=TASK_VARIABLE)
 
 
 def job_name(label: str, *ingredients: object) -> str:
@@ -140,14 +196,22 @@ def make_pytorchjob(
         arguments: Of the worker.
         labels: Labels of the job and its pods.
         annotations: Annotations of the job.
+
+    Raises:
+        EnvironmentProblem: If nothing names an image.
     """
+    if "image" not in template.container:
+        raise EnvironmentProblem(
+            f"the container {CONTAINER!r} of the template of training jobs names no image; name one there, set "
+            f"{IMAGE_VARIABLE} to the driver's own, or give `med42 k8s render --image`"
+        )
     pod = copy.deepcopy(template.pod)
     metadata = pod.setdefault("metadata", {})
     metadata["labels"] = {**metadata.get("labels", {}), **labels}
     for container in _containers(pod):
-        if container["name"] == CONTAINER:
+        if container.get("name") == CONTAINER:
             container.update(command=list(_COMMAND), args=list(arguments))
-            container["env"] = [*container.get("env", []), *_meeting_point(name)]
+            container["env"] = [*container.get("env", []), *_meeting_point(name), *_budget(template)]
     replicas = {"Master": _replicas(1, pod)}
     if template.nodes > 1:
         replicas["Worker"] = _replicas(template.nodes - 1, copy.deepcopy(pod))
@@ -186,6 +250,11 @@ def _meeting_point(name: str) -> list[dict[str, str]]:
         "PET_RDZV_CONF": f"join_timeout={_SECONDS_TO_MEET}",
     }
     return [{"name": variable, "value": value} for variable, value in values.items()]
+
+
+def _budget(template: JobTemplate) -> list[dict[str, str]]:
+    """Tell how often training may start from the same step: the operator forgets the restarts of pods that are gone."""
+    return [{"name": MAX_RESTARTS_VARIABLE, "value": str(template.max_restarts)}] if template.max_restarts else []
 
 
 def _replicas(count: int, pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ With `--job-json JSON` nodes need nobody who wrote the job before: the first wri
 import argparse
 import os
 
-from med42lib.core.process import die_with_parent, exit_at_once
+from med42lib.core.process import die_with_parent, exit_at_once, leave_process_1_to_signals
 
 if __name__ == "__main__":
-    die_with_parent()  # Before our own imports: torch takes seconds.
+    # Before our own imports: torch takes seconds.
+    leave_process_1_to_signals()
+    die_with_parent()
     parser = argparse.ArgumentParser("med42lib.train.worker")
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--job", metavar="ADDRESS", help="where the stage `train` wrote the job")

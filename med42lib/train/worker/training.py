@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment
 from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem
 from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
@@ -28,7 +29,15 @@ from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
-from med42lib.train.job import OUTPUT, STOPPED, Failure, TrainingJob, reported_errors
+from med42lib.train.job import (
+    MAX_RESTARTS_VARIABLE,
+    NO_PROGRESS,
+    OUTPUT,
+    STOPPED,
+    Failure,
+    TrainingJob,
+    reported_errors,
+)
 from med42lib.train.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -50,6 +59,7 @@ def run_training(job_address: str) -> None:
     ):
         set_up_logging()
         _join_processes(job.config)
+        _forget_what_was_survived(job_address)
         _train(job, scratch)
         _leave_processes()
 
@@ -58,9 +68,8 @@ def _join_processes(config: TrainConfig) -> None:
     """Connect the processes: NCCL between GPUs, gloo otherwise."""
     import torch
 
-    if threads := os.environ.get("OMP_NUM_THREADS"):
-        # torch reads the variable when it is imported, and a fork has torch from its parent.
-        torch.set_num_threads(int(threads))
+    # torch reads the variable when it is imported, and a fork has torch from its parent.
+    torch.set_num_threads(int(os.environ.get(THREADS_VARIABLE) or num_cores()))
     on_gpu = torch.cuda.is_available()
     # DeepSpeed and PEFT use names that torch and transformers will drop, and are told so at every call.
     warnings.simplefilter("ignore", FutureWarning)
@@ -68,6 +77,15 @@ def _join_processes(config: TrainConfig) -> None:
     check_precision(config.precision, _supported_formats())
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
+
+
+def _forget_what_was_survived(job_address: str) -> None:
+    """Have the next failure told instead of the one that processes were started again for."""
+    from torch import distributed
+
+    if distributed.get_rank() == 0:
+        Failure.forget(job_address)
+    distributed.barrier()  # what fails from now on is written, for there is no other
 
 
 def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:
@@ -172,6 +190,8 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
+    if distributed.get_rank() == 0:
+        check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
     recipe = _recipe(engine.module, job.config, len(data), totals)
     _save(engine.module, job, base, target.folder)
@@ -182,6 +202,22 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         target.metric("train_seconds", before.seconds + time.monotonic() - started)
         target.metrics.close()
         _put(job, target)
+
+
+def check_progress(job: TrainingJob, step: int) -> None:
+    """End a training that has started from the same step as often as it may; on one machine nobody counts.
+
+    Raises:
+        SystemExit: If it has; the reason stands at the job's address.
+    """
+    limit = number_from_environment(MAX_RESTARTS_VARIABLE)
+    if limit is not None and (starts := job.count_starts(step)) > limit + 1:
+        Failure(
+            NO_PROGRESS,
+            f"training has now started {starts} times from step {step} and saved nothing since; see why it broke down "
+            "each time, or lower train's checkpoint_minutes, then run again",
+        ).write(job.address)
+        raise SystemExit(1)
 
 
 def _put(job: TrainingJob, target: Target) -> None:

@@ -115,6 +115,10 @@ class KubernetesApi:
         self.pods[name] = {"metadata": metadata, "status": {"phase": phase, "containerStatuses": [container]}}
         self.logs.setdefault(name, [])
 
+    def put_driver(self, name: str, owners: list[Object]) -> None:
+        """Have a pod, of no job, that objects own."""
+        self.pods[name] = {"metadata": {"name": name, "labels": {}, "ownerReferences": owners}, "status": {}}
+
     def warn(self, about: str, reason: str, message: str) -> None:
         event = {"metadata": {"name": f"{about}.{len(self.events)}"}, "type": "Warning", "lastTimestamp": now()}
         self.events.append({**event, "reason": reason, "message": message, "involvedObject": {"name": about}})
@@ -196,6 +200,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"kind": "EventList", "items": found})
         elif match := re.fullmatch(rf"{PODS}/([^/]+)/log", address.path):
             self._log(match[1], query)
+        elif address.path.startswith(f"{PODS}/"):
+            self._get(self.api.pods, address.path.removeprefix(f"{PODS}/"))
         else:
             self._fail(404, "NotFound", "the server could not find the requested resource")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from med42lib.core import environment
 from med42lib.core.errors import DivergedError, EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.stop_signal import StopSignal
@@ -137,6 +138,15 @@ def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_users_choice_of_threads_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert local._environment(2)["OMP_NUM_THREADS"] == "5"
+
+
+def test_what_a_containers_cpu_limit_allows_is_divided_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: range(64))
+    monkeypatch.setattr(environment, "cpu_limit", lambda _cgroups: 4.0)
+    environment.limit_threads()
+    assert os.environ["OMP_NUM_THREADS"] == "4"
+    assert local._environment(2)["OMP_NUM_THREADS"] == "2"
 
 
 def test_a_bar_is_drawn_only_if_someone_watches(monkeypatch: pytest.MonkeyPatch) -> None:

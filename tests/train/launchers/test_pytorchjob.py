@@ -1,5 +1,6 @@
 """Against an API server's double over HTTP; the last tests train on two nodes, whose operator is played too."""
 
+import json
 import logging
 import os
 import signal
@@ -51,13 +52,14 @@ from tests.train.launchers.kubernetes_api import (
 from tests.train.launchers.local_operator import LocalOperator
 
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 ENTRIES = (FileEntry("recipe.json", 3, "a" * 64),)
 Play = Callable[[str], None]
 
 
 def template(**others: object) -> JobTemplate:
     values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    return JobTemplate.model_validate({**values, "nodes": 2, "processes_per_node": 1, **others})
+    return JobTemplate.model_validate({**values, "nodes": 2, "processes_per_node": 1, **others}).with_image(IMAGE)
 
 
 @pytest.fixture
@@ -177,6 +179,44 @@ def test_the_pods_get_the_jobs_address_and_the_key_is_a_label(
     assert made["metadata"]["labels"]["med42.io/run"] == "run-7"
 
 
+def test_a_job_is_owned_by_the_workflow_that_its_driver_is_a_pod_of(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
+    api.put_driver("a-step", [{**workflow, "kind": "Another"}, {**workflow, "controller": True}])
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    [owner] = api.jobs[name_of(job)]["metadata"]["ownerReferences"]
+    assert owner == {**workflow, "controller": False, "blockOwnerDeletion": False}
+
+
+@pytest.mark.parametrize("pod", [None, "a-step"], ids=["no pod of Kubeflow's", "one that is not there"])
+def test_a_driver_that_no_workflow_owns_makes_a_job_that_nothing_owns(
+    pod: str | None, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_POD_NAME", pod) if pod else monkeypatch.delenv("KFP_POD_NAME", raising=False)
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    assert "ownerReferences" not in api.jobs[name_of(job)]["metadata"]
+
+
+def test_a_driver_that_may_not_look_at_its_pod_says_so_and_goes_on(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cleaned: None,
+) -> None:
+    set_up_logging()
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
+    api.faults.append(("GET", f"{PODS}/a-step", 403))
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    assert "will not be deleted with its run: may not look up the owner of" in shown(capsys)
+
+
 def test_a_driver_that_was_killed_goes_on_with_its_attempt(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob, tmp_path: Path
 ) -> None:
@@ -190,7 +230,7 @@ def test_a_driver_that_was_killed_goes_on_with_its_attempt(
 
 def _made_by(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> dict[str, Any]:
     """What another driver would have created."""
-    return pytorchjob._manifest(name_of(job), template(), job)
+    return pytorchjob._manifest(name_of(job), template(), job, None)
 
 
 def test_a_job_of_another_template_is_never_changed(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
@@ -453,7 +493,7 @@ def test_a_job_that_somebody_deletes_ends_the_stage(api: KubernetesApi, cluster:
 
 
 def test_the_role_allows_what_the_driver_asks_for_and_no_more(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, cleaned: None
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch, cleaned: None
 ) -> None:
     def play(name: str) -> None:
         api.warn(name, "FailedCreatePod", "exceeded quota")
@@ -463,6 +503,7 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
         wait_for(lambda: api.asked("GET", "/log") > 0)
         succeed(api, name, job)
 
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
     cluster.create(_made_by(api, cluster, job))
     api.set_condition(name_of(job), "Failed")
     with operator(api, play):
@@ -477,8 +518,9 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
 def asked(method: str, path: str) -> tuple[str, str]:
     """Say in RBAC's terms what a request asks for."""
     place, _, query = path.partition("?")
-    resource = {PODS: "pods", EVENTS: "events"}.get(place, "pods/log" if place.endswith("/log") else "pytorchjobs")
-    named = place.count("/") > JOBS.count("/") or resource == "pods/log"
+    resource = {EVENTS: "events"}.get(place, "pods" if place.startswith(PODS) else "pytorchjobs")
+    resource += "/log" if place.endswith("/log") else ""
+    named = place not in (JOBS, PODS, EVENTS)
     verbs = {"POST": "create", "DELETE": "delete", "GET": "get" if named else "watch" if "watch" in query else "list"}
     return verbs[method], resource
 
@@ -496,7 +538,8 @@ def test_what_a_run_has_left_is_stopped_by_its_label_and_nothing_else(
         made = _made_by(api, cluster, job)
         cluster.create({**made, "metadata": {**made["metadata"], "name": name}})
     api.set_condition("done", "Succeeded")
-    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    monkeypatch.setenv("MED42_RUN", "run-7")  # as the pod of a pipeline's exit handler has it from its label
+    assert main(["k8s", "stop"]) == 0
     assert set(api.jobs) == {"done", "another"}
     assert capsys.readouterr().out == "deleted the PyTorchJob left\n"
     assert main(["k8s", "stop", "--run", "run-7"]) == 0
@@ -507,10 +550,12 @@ DRIVER = """
 import signal, sys
 from pathlib import Path
 from med42lib.commands.main import _on_terminate
+from med42lib.core.log import set_up_logging
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
 signal.signal(signal.SIGTERM, _on_terminate)
+set_up_logging()
 open_launcher().run(TrainingJob.read(sys.argv[1]), StopSignal())
 """
 
@@ -536,6 +581,54 @@ def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
         assert driver.wait(5) == 143
 
 
+PLANTED = {
+    "AWS_ACCESS_KEY_ID": "AKIAPLANTED00000001",
+    "AWS_SECRET_ACCESS_KEY": "planted-secret-key",
+    "HF_TOKEN": "hf_plantedplanted01",
+    "MLFLOW_TRACKING_PASSWORD": "planted-password",
+}
+
+
+def test_no_secret_of_the_driver_is_in_its_output_the_job_or_the_store(
+    api: KubernetesApi, job: TrainingJob, tmp_path: Path
+) -> None:
+    """Of a training that breaks down with its secrets on its lips."""
+    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template().model_dump()))
+    secret = {"name": "med42-hf", "key": "HF_TOKEN"}
+    environment = {
+        **os.environ,
+        **PLANTED,
+        "KUBECONFIG": str(api.write_kubeconfig(tmp_path / "kubeconfig")),
+        "MED42_LAUNCHER": "pytorchjob",
+        "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
+        "MED42_TASK_CONFIG": json.dumps({"env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": secret}}]}),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    words = "; ".join(f"{name}={value}" for name, value in PLANTED.items())
+    made: list[Any] = []
+
+    def play(name: str) -> None:
+        made.append(json.dumps(api.jobs[name]))
+        at_work(api, name)
+        api.write_log(f"{name}-master-0", words)
+        Failure.of(RuntimeError(words), "").write(job.address)
+        api.earlier_logs[f"{name}-worker-0"] = words
+        api.warn(name, "Failed", words)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
+        wait_for(lambda: api.asked("GET", "previous=True") > 0)
+        api.set_condition(name, "Failed", words)
+
+    with operator(api, play):
+        command = [sys.executable, "-c", DRIVER, job.address]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "TrainingProcessError" in done.stderr, done.stderr
+    assert "AWS_SECRET_ACCESS_KEY=***" in done.stdout + done.stderr
+    stored = [path.read_text() for path in Path(job.store).rglob("*") if path.is_file()]
+    assert any("RuntimeError" in text for text in stored), "the reason is kept"
+    everything = "".join([done.stdout, done.stderr, *made, *stored])
+    assert [value for value in PLANTED.values() if value in everything] == []
+
+
 def test_the_environment_names_the_template_which_says_how_many_processes_train(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -551,6 +644,24 @@ def test_without_a_cluster_it_says_so(job: TrainingJob, monkeypatch: pytest.Monk
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
     with pytest.raises(EnvironmentProblem, match="no Kubernetes cluster is known here"):
         PyTorchJobLauncher(template()).run(job, StopSignal())
+
+
+def test_without_the_library_that_asks_a_cluster_it_says_what_to_install(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kubernetes"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_NoKubernetes(), *sys.meta_path])
+    with pytest.raises(EnvironmentProblem, match=r"kubernetes is not installed.*pip install"):
+        PyTorchJobLauncher(template()).run(job, StopSignal())
+
+
+class _NoKubernetes:
+    """Finds no such package, as where it is not installed."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name.partition(".")[0] == "kubernetes":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def train_with(launcher_name: str, packed: Path, model: Path, folder: Path) -> dict[str, str]:
@@ -593,5 +704,6 @@ def test_two_nodes_of_which_one_is_killed_train_the_bytes_of_one_machine(
     with operator(api, play):
         spread = train_with("pytorchjob", packed_data, base_model, tmp_path / "there")
     assert set(pods.restarts) == {"master-0", "worker-0"}, "its peer fails with it"
+    assert not list((tmp_path / "there").rglob("failure.json")), "training survived it"
     assert spread == train_with("local", packed_data, base_model, tmp_path / "here")
     assert "model/model.safetensors" in spread

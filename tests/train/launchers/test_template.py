@@ -1,4 +1,7 @@
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,10 +15,25 @@ from tests.train.launchers.kubernetes_api import kubernetes_api
 from tests.train.launchers.local_operator import LocalOperator
 
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 
 
 def template(**others: object) -> JobTemplate:
-    return JobTemplate.model_validate({**yaml.safe_load(TEMPLATE.read_text(encoding="utf-8")), **others})
+    return JobTemplate.model_validate({**yaml.safe_load(TEMPLATE.read_text(encoding="utf-8")), **others}).with_image(
+        IMAGE
+    )
+
+
+def made_in(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The job that a driver with these variables makes of the committed template."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"MED42_JOB_TEMPLATE": str(TEMPLATE), "MED42_IMAGE": IMAGE, **environment}.items():
+            patch.setenv(name, value)
+        return make_pytorchjob(JobTemplate.of_environment(), "a", [], labels={}, annotations={})
+
+
+def pod_of(job: Mapping[str, Any]) -> Any:
+    return job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]
 
 
 def test_one_node_is_a_master_alone_which_needs_no_init_container() -> None:
@@ -29,6 +47,14 @@ def test_each_breakdown_of_all_nodes_counts_once() -> None:
     assert made["spec"]["runPolicy"]["backoffLimit"] == 3 * 2 * 8 + 1
     made = make_pytorchjob(template(nodes=8, max_restarts=0), "a", [], labels={}, annotations={})
     assert made["spec"]["runPolicy"]["backoffLimit"] == 1
+
+
+def test_the_pods_know_how_often_they_may_start_from_the_same_step() -> None:
+    def told(max_restarts: int) -> list[str]:
+        made = make_pytorchjob(template(max_restarts=max_restarts), "a", [], labels={}, annotations={})
+        return [each["value"] for each in pod_of(made)["containers"][0]["env"] if each["name"] == "MED42_MAX_RESTARTS"]
+
+    assert (told(3), told(0)) == (["3"], []), "without restarts the operator itself ends the job at the first"
 
 
 def test_the_platform_may_replace_the_run_policy_and_the_template_stays_as_it_is() -> None:
@@ -45,7 +71,6 @@ def test_the_platform_may_replace_the_run_policy_and_the_template_stays_as_it_is
         ({"nodes": 0}, "nodes: .*greater than or equal to 1"),
         ({"pods": {}}, "pods: is not a known setting"),
         ({"pod": {"spec": {"containers": [{"name": "main", "image": "i"}]}}}, "not one container 'pytorch'"),
-        ({"pod": {"spec": {"containers": [{"name": "pytorch"}]}}}, "'pytorch' with an image"),
         (
             {"pod": {"spec": {"containers": [{"name": "pytorch", "image": "i", "args": []}]}}},
             "has args, which we fill in",
@@ -61,6 +86,78 @@ def test_a_template_that_makes_no_job_is_refused_with_its_path(
     with pytest.raises(ConfigError, match=message) as caught:
         JobTemplate.read(tmp_path / "template.yaml")
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_template_without_an_image_trains_in_the_drivers_own() -> None:
+    assert pod_of(made_in({}))["containers"][0]["image"] == IMAGE
+
+
+def test_an_image_that_the_template_names_is_not_replaced_by_the_drivers(tmp_path: Path) -> None:
+    (tmp_path / "job_template.yaml").write_text(yaml.safe_dump(template().model_dump()))
+    made = made_in({"MED42_JOB_TEMPLATE": str(tmp_path), "MED42_IMAGE": "the-drivers"})
+    assert pod_of(made)["containers"][0]["image"] == IMAGE
+
+
+def test_without_any_image_the_places_for_one_are_named() -> None:
+    with pytest.raises(EnvironmentProblem, match=r"names no image; name one there, set MED42_IMAGE .* --image"):
+        made_in({"MED42_IMAGE": ""})
+
+
+def test_files_beside_the_template_are_merged_into_it_by_name(tmp_path: Path) -> None:
+    (tmp_path / "job_template.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"))
+    (tmp_path / "10-size.yaml").write_text("nodes: 4\nlabels: {size: '10'}")
+    (tmp_path / "20-queue.yaml").write_text("labels: {size: '20', kueue.x-k8s.io/queue-name: q}")
+    read = JobTemplate.read(tmp_path)
+    assert read.nodes == 4
+    assert read.labels == {"app.kubernetes.io/part-of": "med42", "size": "20", "kueue.x-k8s.io/queue-name": "q"}
+    assert read == JobTemplate.read(TEMPLATE, tmp_path / "10-size.yaml", tmp_path / "20-queue.yaml")
+
+
+def test_a_person_who_gives_the_pipelines_task_gpus_gives_them_to_each_pod() -> None:
+    resources = {"requests": {"cpu": "4"}, "limits": {"nvidia.com/gpu": "2", "memory": "9Gi"}}
+    made = made_in({"MED42_TASK_CONFIG": json.dumps({"resources": resources})})
+    assert made["spec"]["nprocPerNode"] == "2"
+    assert pod_of(made)["containers"][0]["resources"] == {
+        "requests": {"cpu": "4", "ephemeral-storage": "400Gi"},
+        "limits": {"nvidia.com/gpu": "2", "memory": "9Gi"},
+    }, "a request that is over the new limit would be refused"
+
+
+def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() -> None:
+    secret = {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}
+    driver, pods = {"name": "MED42_LAUNCHER", "value": "pytorchjob"}, {"name": "NCCL_DEBUG", "value": "INFO"}
+    spot = {"key": "spot", "operator": "Exists"}
+    task = {
+        "env": [driver, pods, {"name": "TOKEN", "valueFrom": secret}],
+        "tolerations": [spot],
+        "nodeSelector": {"pool": "a"},
+        "affinity": {"nodeAffinity": {}},
+        "volumes": [{"name": "scratch", "persistentVolumeClaim": {"claimName": "c"}}],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "of-a-later-kubeflow": 1,
+    }
+    pod, before = pod_of(made_in({"MED42_TASK_CONFIG": json.dumps(task)})), pod_of(made_in({}))
+    env = {each["name"]: each for each in pod["containers"][0]["env"]}
+    assert env["NCCL_DEBUG"] == pods
+    assert env["TOKEN"]["valueFrom"] == secret
+    assert "MED42_LAUNCHER" not in env
+    assert env.keys() - {"TOKEN"} == {each["name"] for each in before["containers"][0]["env"]}
+    assert pod["tolerations"] == [*before["tolerations"], spot]
+    assert (pod["nodeSelector"], pod["affinity"]) == ({"pool": "a"}, {"nodeAffinity": {}})
+    assert {each["name"]: each for each in pod["volumes"]}["scratch"] == task["volumes"][0]
+    assert {"/scratch", "/dev/shm", "/data"} == {each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    assert pod["containers"][0]["resources"] == before["containers"][0]["resources"]
+
+
+def test_what_nobody_set_on_the_task_comes_from_kubeflow_as_null_and_changes_nothing() -> None:
+    unset = dict.fromkeys(("affinity", "nodeSelector", "resources", "tolerations", "env", "volumeMounts", "volumes"))
+    assert pod_of(made_in({"MED42_TASK_CONFIG": json.dumps(unset)})) == pod_of(made_in({}))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"resources": 8}'])
+def test_a_task_config_that_is_none_is_refused_with_its_variables_name(text: str) -> None:
+    with pytest.raises((EnvironmentProblem, ConfigError), match="MED42_TASK_CONFIG"):
+        made_in({"MED42_TASK_CONFIG": text})
 
 
 @pytest.mark.parametrize("text", [None, "nodes: [", "\x00"])

@@ -1,7 +1,11 @@
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from med42lib.core.process import PARENT_VARIABLE
 from tests.processes import gone, wait_for
@@ -43,3 +47,34 @@ def test_without_a_job_it_says_what_is_missing(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "--job" in done.stderr
+
+
+NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child")
+
+
+def may_make_namespaces() -> bool:
+    return shutil.which("unshare") is not None and subprocess.run([*NAMESPACE, "true"], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_make_namespaces(), reason="this machine lets nobody make a namespace of processes")
+def test_as_a_containers_first_process_it_ends_when_it_is_asked_to(tmp_path: Path) -> None:
+    """Whatever it waits for: here for a job that never comes."""
+    os.mkfifo(tmp_path / "job.json")
+    command = [*NAMESPACE, sys.executable, "-m", "med42lib.train.worker", "--job", str(tmp_path)]
+    with subprocess.Popen(command, env=environment()) as outside:
+        wait_for(lambda: is_read(tmp_path / "job.json"))
+        first = int(Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text())
+        os.kill(first, signal.SIGTERM)
+        try:
+            assert outside.wait(timeout=5) == 128 + signal.SIGTERM
+        finally:
+            outside.kill()
+
+
+def is_read(fifo: Path) -> bool:
+    """Say whether somebody waits to read from a pipe, and keep them waiting: the end to write to stays open."""
+    try:
+        os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The check of a whole run as a Kubeflow component."""

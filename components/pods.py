@@ -1,0 +1,163 @@
+"""What each task's pod gets on a cluster: resources, time, user, and the settings and credentials that are its own.
+
+The names of ConfigMaps and Secrets are fixed, since names that are parameters fail in parts of Kubeflow. All are
+optional: what is missing is told by `check`, by name, and a cluster may give its pods an identity instead of a Secret.
+GPUs, and other resources than these, are said in a file: `med42 compile --pods FILE`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from kfp import dsl, kubernetes
+from pydantic import Field
+
+from components.images import image_of
+from med42lib.catalogue import STAGES
+from med42lib.core.config import StageConfig, parse_config
+from med42lib.core.errors import ConfigError, Problem
+
+USER = 10_001
+SCRATCH = "/scratch"
+RUN_ID = "metadata.labels['pipeline/runid']"
+
+
+Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
+Memory = Annotated[str, Field(pattern=r"^\d+(Mi|Gi|Ti)$")]
+
+
+class Pod(StageConfig):
+    """What a step's pod asks for. What `train` says is given to the pods of the training's job."""
+
+    cpu: tuple[Cpu, Cpu] | None = None
+    """Cores: a request, which finds the pod a node, and a limit."""
+
+    memory: tuple[Memory, Memory] | None = None
+    """Request and limit."""
+
+    hours: float = Field(gt=0)
+    """How long it may take, the pulling of its image included."""
+
+    gpus: int = Field(default=0, ge=0)
+    """On one node. Their nodes' taint of that name is tolerated."""
+
+    gpu: str = "nvidia.com/gpu"
+    """What the cluster calls its GPUs."""
+
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels that the node must have."""
+
+
+PODS = {
+    "check": Pod(cpu=("100m", "1"), memory=("256Mi", "1Gi"), hours=0.5),
+    "stop": Pod(cpu=("100m", "1"), memory=("256Mi", "512Mi"), hours=0.2),
+    "fetch_model": Pod(cpu=("500m", "4"), memory=("2Gi", "32Gi"), hours=12),
+    "benchmarks": Pod(cpu=("250m", "2"), memory=("512Mi", "4Gi"), hours=2),
+    "assemble": Pod(cpu=("500m", "8"), memory=("1Gi", "8Gi"), hours=12),
+    "decontaminate": Pod(cpu=("500m", "16"), memory=("2Gi", "32Gi"), hours=24),
+    "pack": Pod(cpu=("500m", "8"), memory=("1Gi", "16Gi"), hours=12),
+    # Nothing but time, the job template's hours of waiting and working and a day more: resources would be its job's.
+    "train": Pod(hours=22 * 24),
+    "evaluate": Pod(cpu=("500m", "16"), memory=("2Gi", "64Gi"), hours=72),
+    "report": Pod(cpu=("250m", "2"), memory=("512Mi", "8Gi"), hours=2),
+    "package_model": Pod(cpu=("250m", "2"), memory=("512Mi", "8Gi"), hours=12),
+    "register": Pod(cpu=("250m", "2"), memory=("512Mi", "4Gi"), hours=2),
+}
+"""By step; what another file says (`read_pods`) comes on top."""
+
+RUN_SECONDS = 30 * 24 * 3_600
+"""After which a pipeline is ended, whatever it waits for."""
+
+STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
+TRACKING_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+DRIVER_SETTINGS = ("MED42_LAUNCHER", "MED42_JOB_TEMPLATE", "MED42_NAMESPACE")
+TRACKED = ("check", "register")
+LAUNCHING = ("check", "train", "stop")
+"""`check` holds batches against the job template's processes, `stop` needs to know whether there are jobs."""
+
+
+def read_pods(path: Path) -> Mapping[str, Pod]:
+    """Read what is to be other than in `PODS`: a mapping of steps to fields of `Pod`, in YAML.
+
+    Raises:
+        ConfigError: If the file cannot be read, or says what there is not; all problems are listed.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError("pods", [Problem(str(path), f"cannot be read: {error}")]) from error
+    if not isinstance(values, dict) or not all(isinstance(given, dict) for given in values.values()):
+        raise ConfigError(str(path), [Problem("pods", "expected lines like `evaluate: {gpus: 1}`")])
+    problems = [Problem(str(step), f"is no step; there are {', '.join(PODS)}") for step in values.keys() - PODS.keys()]
+    pods = {}
+    for step, pod in PODS.items():
+        try:
+            pods[step] = parse_config(Pod, pod.model_dump() | values.get(step, {}), title=str(path), prefix=step)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(str(path), problems)
+    return pods
+
+
+def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
+    """Say on a task what its pod is to get.
+
+    Args:
+        task: A task of the pipeline.
+        step: Name of its stage, `check` or `stop`.
+        pod: What it asks for.
+    """
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_non_root=True)
+    for variable in ("HOME", "TMPDIR", "MED42_SCRATCH"):
+        task.set_env_variable(variable, SCRATCH)
+    kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
+    _give_resources(task, pod)
+    _give_settings(task, step)
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "med42")  # what k8s/base has NetworkPolicies for
+    if step in ("train", "stop"):
+        kubernetes.use_field_path_as_env(task, "MED42_RUN", RUN_ID)
+    if step == "train":
+        task.set_env_variable("MED42_IMAGE", image_of(STAGES[step].runtime))
+
+
+def _give_resources(task: dsl.PipelineTask, pod: Pod) -> None:
+    kubernetes.set_timeout(task, round(pod.hours * 3_600))
+    if pod.cpu:
+        task.set_cpu_request(pod.cpu[0]).set_cpu_limit(pod.cpu[1])
+    if pod.memory:
+        task.set_memory_request(pod.memory[0]).set_memory_limit(pod.memory[1])
+    if pod.gpus:
+        task.set_accelerator_type(pod.gpu).set_accelerator_limit(pod.gpus)
+        kubernetes.add_toleration(task, key=pod.gpu, operator="Exists", effect="NoSchedule")
+    for label, value in pod.node_selector.items():
+        kubernetes.add_node_selector(task, label, value)
+
+
+def _give_settings(task: dsl.PipelineTask, step: str) -> None:
+    if step != "stop":
+        _from_config_map(task, "med42-settings", _settings(step))
+        _from_secret(task, "med42-s3", STORE_KEYS)
+    if step == "fetch_model":
+        _from_secret(task, "med42-hf", ("HF_TOKEN",))
+    if step in TRACKED:
+        _from_secret(task, "med42-mlflow", TRACKING_KEYS)
+    if step in LAUNCHING:
+        _from_config_map(task, "med42-driver", DRIVER_SETTINGS)
+        kubernetes.use_config_map_as_volume(task, "med42-job-template", "/etc/med42", optional=True)
+
+
+def _settings(step: str) -> tuple[str, ...]:
+    """Name what a step reads of the settings; `fetch_model` alone asks a hub, whatever they say."""
+    offline = () if step == "fetch_model" else ("HF_HUB_OFFLINE",)
+    return (*STORE_SETTINGS, *offline, *(("MLFLOW_TRACKING_URI",) if step in TRACKED else ()))
+
+
+def _from_config_map(task: dsl.PipelineTask, name: str, variables: Sequence[str]) -> None:
+    kubernetes.use_config_map_as_env(task, name, dict(zip(variables, variables, strict=True)), optional=True)
+
+
+def _from_secret(task: dsl.PipelineTask, name: str, variables: Sequence[str]) -> None:
+    kubernetes.use_secret_as_env(task, name, dict(zip(variables, variables, strict=True)), optional=True)

@@ -1,0 +1,1 @@
+"""A run's exit handler as a Kubeflow component."""

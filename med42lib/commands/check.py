@@ -1,0 +1,93 @@
+"""`med42 check`: the first task of a pipeline. It finds in seconds what would else fail a task hours later."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from med42lib.commands.command import Command
+from med42lib.commands.executor import asked_outputs, load_json, parameters
+from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.log import log
+from med42lib.core.printable import brief
+from med42lib.core.whole_numbers import whole_numbers
+from med42lib.doctor.checks import check_driver
+from med42lib.formats.run_settings import put_settings
+from med42lib.planning.readiness import check_place
+from med42lib.spec import Inputs, RunSpec, parse_spec
+from med42lib.spec_check import check_spec
+from med42lib.store.address import absolute_address
+from med42lib.train.launchers import open_launcher
+
+DESCRIPTION = """\
+Check a run as its pipeline was given it: the whole spec, the models that the pipeline was compiled for, the inputs, the
+store, and MLflow. Writes the checked settings into the store, where every other task reads its own.
+
+in a Kubeflow container:
+  med42 check --executor-input '{{$}}'
+"""
+SPEC, STORE, MODELS, SETTINGS = "spec", "store", "models", "settings"
+ADDRESSES = tuple(Inputs.model_fields)
+_TITLE = "the pipeline's parameters"
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--executor-input", required=True, metavar="JSON", help="Kubeflow's executor input, or @FILE that holds it"
+    )
+
+
+def _run(arguments: Namespace) -> int:
+    executor_input = load_json(arguments.executor_input)
+    asked = asked_outputs(executor_input, title="outputs of check", outputs=[SETTINGS])
+    given = parameters(executor_input)
+    _check_kinds(given)
+    spec = read_parameters(given[SPEC], {name: given[name] for name in ADDRESSES}, given[MODELS])
+    store = absolute_address(given[STORE])
+    check_driver()
+    check_place(spec, store)
+    settings = put_settings(store, spec.model_dump(mode="json", by_alias=True))
+    log("check").info("all is as it should be; the settings are at %s", settings)
+    asked.write({SETTINGS: settings})
+    return 0
+
+
+def read_parameters(values: Mapping[str, Any], addresses: Mapping[str, str], models: Sequence[str]) -> RunSpec:
+    """Make a spec of a pipeline's parameters, and check it.
+
+    Args:
+        values: The spec without its inputs, as Kubeflow hands it over.
+        addresses: Its inputs.
+        models: Names of the models that the pipeline was compiled for.
+
+    Raises:
+        ConfigError: If anything is wrong: all problems at once, each with its path.
+    """
+    values = whole_numbers(values, title=_TITLE)
+    problems = []
+    if "inputs" in values:
+        what = f"are parameters of their own: {', '.join(ADDRESSES)}; take them out of spec"
+        problems.append(Problem("inputs", what))
+    trained = values.get("train")
+    if isinstance(trained, Mapping) and set(trained) != set(models):
+        there, wanted = (", ".join(sorted(names)) or "none" for names in (trained, models))
+        what = f"names {there}, but this pipeline trains {wanted}; compile one from your spec"
+        problems.append(Problem("train", what))
+    read = parse_spec({**values, "inputs": dict(addresses)}, title=_TITLE, problems=problems)
+    return check_spec(read, processes=open_launcher().num_processes)
+
+
+def _check_kinds(given: Mapping[str, Any]) -> None:
+    kinds = {SPEC: ("an object", dict), MODELS: ("a list", list)}
+    kinds |= dict.fromkeys([STORE, *ADDRESSES], ("text", str))
+    problems = [
+        Problem(name, f"is required as {form} (given: {brief(given.get(name))})")
+        for name, (form, kind) in kinds.items()
+        if not isinstance(given.get(name), kind) or given[name] == ""
+    ]
+    if problems:
+        raise ConfigError(_TITLE, problems)
+
+
+CHECK = Command("check", "check a whole run, inside a Kubeflow container", DESCRIPTION, _add_arguments, _run)

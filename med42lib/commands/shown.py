@@ -1,0 +1,56 @@
+"""What Kubeflow's user interface shows of a finished stage: the artifacts that `Stage.shown` declares."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from med42lib.commands.curve import curve_page
+from med42lib.commands.executor import Artifact, write_whole
+from med42lib.engine.stage import Shown, Stage
+from med42lib.store.artifacts import Source
+
+
+def shown_artifacts(stage: Stage, outputs: Mapping[str, str], asked: Mapping[str, str]) -> list[Artifact]:
+    """Make what is asked for, from outputs that were made just now or long ago; pages are written as files.
+
+    Args:
+        stage: Whose outputs they are.
+        outputs: Their addresses.
+        asked: The artifacts' addresses.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="med42-shown-") as cache:
+        for shown in stage.shown:
+            if shown.name in asked:
+                source = Source(outputs[shown.output], cache=Path(cache) / shown.name)
+                artifact = Artifact(shown.name, asked[shown.name], dict(_metadata(shown, source)))
+                if shown.kind in _PAGES:
+                    write_whole(artifact.path, _PAGES[shown.kind](shown, source))
+                found.append(artifact)
+    return found
+
+
+def _metadata(shown: Shown, source: Source) -> Iterator[tuple[str, Any]]:
+    if shown.kind == "metrics":
+        for metric in source.metrics():
+            if metric["key"].startswith(shown.what):
+                yield metric["key"].removeprefix(shown.what), float(metric["value"])
+    elif shown.kind == "model":
+        yield "address", source.address
+        yield from json.loads(source.path(shown.what).read_text(encoding="utf-8")).items()
+
+
+def _file(shown: Shown, source: Source) -> str:
+    return source.path(shown.what).read_text(encoding="utf-8")
+
+
+def _curve(shown: Shown, source: Source) -> str:
+    points = [(metric["step"], metric["value"]) for metric in source.metrics() if metric["key"] == shown.what]
+    return curve_page(shown.what, points)
+
+
+_PAGES = {"html": _file, "markdown": _file, "curve": _curve}

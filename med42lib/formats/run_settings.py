@@ -1,0 +1,57 @@
+"""A run's checked settings: one JSON file in the store, named by its content, that every task reads its part of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.hashing import content_hash
+from med42lib.core.printable import brief
+from med42lib.store.address import join_address, open_store
+
+FOLDER = "settings"
+_DIGITS = 32
+_NAME = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.json")
+
+
+def put_settings(store: str, values: Mapping[str, Any]) -> str:
+    """Write settings once; gives their address, which is the same for equal ones."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    name = f"{FOLDER}/{_name(text)}"
+    open_store(store).put_once(name, text.encode())
+    return join_address(store, name)
+
+
+def read_settings(address: str, section: str) -> dict[str, Any]:
+    """Read one section, also of a section: `pack`, `train.lora`.
+
+    Raises:
+        DataError: If nothing is at the address, or other content than was put there.
+        ConfigError: If there is no such section.
+    """
+    values: Any = json.loads(_content(address))
+    for name in section.split("."):
+        if not isinstance(values, dict) or name not in values:
+            raise ConfigError(f"settings at {address}", [Problem(section, "is no section of them")])
+        values = values[name]
+    return dict(values)
+
+
+def _content(address: str) -> str:
+    folder, _, name = address.rpartition("/")
+    if not folder or not _NAME.fullmatch(name):
+        raise DataError(f"{brief(address)} is no address of settings; give what the task check put out")
+    content = open_store(folder).read(name)
+    if content is None:
+        raise DataError(f"there are no settings at {address}; run the pipeline again, from its first task on")
+    text = content.decode(errors="replace")
+    if _name(text) != name:
+        raise DataError(f"the settings at {address} were changed; delete that file and run the pipeline again")
+    return text
+
+
+def _name(text: str) -> str:
+    return f"{content_hash(text, length=_DIGITS)}.json"

@@ -1,0 +1,275 @@
+"""`med42 submit`: a specification as a run of Kubeflow Pipelines, without its user interface."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import ssl
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import warnings
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, TypeVar
+
+from med42lib.commands.command import Command, add_overrides, add_processes, show
+from med42lib.core.errors import (
+    AccessError,
+    ClusterUnavailable,
+    ConfigError,
+    EnvironmentProblem,
+    Problem,
+    RunFailedError,
+    not_installed,
+)
+from med42lib.core.log import log, tell
+from med42lib.core.printable import brief, cut, printable
+from med42lib.core.redaction import redact
+from med42lib.spec import RunSpec
+from med42lib.spec_check import load_checked
+from med42lib.store.address import is_folder
+from pipelines.arguments import pipeline_arguments
+from pipelines.compile import OfCluster, add_cluster, compile_pipeline
+
+DESCRIPTION = """\
+Compile a specification, start it as a run of Kubeflow Pipelines, and print where to see it.
+
+  kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80
+  med42 submit SPEC --store s3://bucket/prefix --host http://localhost:8080 --wait
+
+Behind a log-in, MED42_KFP_TOKEN or --token-file holds a token, and --namespace names yours. With --wait the run's tasks
+are followed to its end, and the exit code says how it ended; the run itself does not need this command any more.
+"""
+HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # the SDK's own
+TOKEN_VARIABLE = "MED42_KFP_TOKEN"
+SECONDS_BETWEEN_LOOKS = 10.0
+SECONDS_WITHOUT_ANSWER = 900.0
+_PROBE_SECONDS = 20
+_SUCCEEDED = "SUCCEEDED"
+_ENDED = (_SUCCEEDED, "SKIPPED", "FAILED", "CANCELED")
+_Answer = TypeVar("_Answer")
+
+
+class Kubeflow:
+    """A Kubeflow Pipelines server.
+
+    Args:
+        host: Its address, that of its user interface or of its API.
+        token: Bearer token; None where none is asked for.
+        namespace: The user's; None where the server knows no users.
+        authority: File of a certificate authority of one's own.
+
+    Raises:
+        EnvironmentProblem: If kfp is not installed, or something else answers.
+        AccessError: If the token is missing or not accepted.
+        ClusterUnavailable: If nothing answers.
+    """
+
+    def __init__(self, host: str, *, token: str | None, namespace: str | None, authority: str | None) -> None:
+        try:
+            from kfp.client import Client
+        except ModuleNotFoundError as error:
+            raise not_installed(error, "`med42 submit`", "pipeline") from error
+        self.host = host.rstrip("/")
+        self._namespace = namespace
+        self._probe(token, authority)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            self._client = Client(
+                host=self.host, existing_token=token, namespace=namespace or "kubeflow", ssl_ca_cert=authority
+            )
+
+    def start(self, package: Path, arguments: dict[str, Any], *, name: str, experiment: str) -> str:
+        """Start a run of a compiled pipeline; gives the run's id."""
+
+        def create() -> str:
+            result = self._client.create_run_from_pipeline_package(
+                str(package), arguments, run_name=name, experiment_name=experiment, namespace=self._namespace
+            )
+            return str(result.run_id)
+
+        return self._asked(create)
+
+    def run(self, run_id: str) -> Any:
+        """Ask how a run is doing."""
+        return self._asked(lambda: self._client.get_run(run_id))
+
+    def url(self, run_id: str) -> str:
+        """Say where a person sees a run."""
+        return f"{self.host}/#/runs/details/{run_id}"
+
+    def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
+        from kfp_server_api import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints addresses
+                return ask()
+        except ApiException as error:
+            raise self._refused(error.status, _message(error.body) or str(error.reason)) from error
+        except HTTPError as error:
+            raise self._unavailable(error) from error
+
+    def _probe(self, token: str | None, authority: str | None) -> None:
+        """Ask for the server's health: the SDK would try for half a minute, with tracebacks, and take any page."""
+        request = urllib.request.Request(f"{self.host}/apis/v2beta1/healthz")
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        try:
+            context = ssl.create_default_context(cafile=authority)
+            with urllib.request.urlopen(request, timeout=_PROBE_SECONDS, context=context) as answer:
+                json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refused(error.code, _message(error.read()) or error.reason) from error
+        except ValueError as error:
+            raise EnvironmentProblem(
+                f"what answers at {redact(self.host)} is not the API of Kubeflow Pipelines, perhaps a page to log in: "
+                f"set {TOKEN_VARIABLE}, and check --host"
+            ) from error
+        except (OSError, HTTPException) as error:
+            raise self._unavailable(error) from error
+
+    def _refused(self, status: int | None, reason: str) -> Exception:
+        text = f"Kubeflow Pipelines at {redact(self.host)} refused ({status}): {cut(redact(reason))}"
+        if status in (401, 403):
+            return AccessError(f"{text}; set {TOKEN_VARIABLE} to a token that it accepts, and check --namespace")
+        if status is None or status >= 500 or status == 429:
+            return ClusterUnavailable(text)
+        return EnvironmentProblem(text)
+
+    def _unavailable(self, error: Exception) -> ClusterUnavailable:
+        return ClusterUnavailable(
+            f"Kubeflow Pipelines does not answer at {redact(self.host)} ({cut(redact(str(error)))}); check --host, or "
+            "start kubectl port-forward again"
+        )
+
+
+def follow(server: Kubeflow, run_id: str, tasks: dict[str, str], *, seconds: float = SECONDS_BETWEEN_LOOKS) -> None:
+    """Tell what a run's tasks do until it has ended. A server that is away for minutes is waited for.
+
+    Args:
+        server: Where it runs.
+        run_id: The run.
+        tasks: What the tasks are called in the pipeline, and for people.
+        seconds: Between two looks.
+
+    Raises:
+        RunFailedError: If it did not succeed; names the tasks that failed.
+        AccessError: If the token is no longer accepted.
+        ClusterUnavailable: If the server does not answer for long.
+    """
+    told: dict[str, str] = {}
+    for run in _looks(server, run_id, seconds):
+        states = dict(_states(run, tasks))
+        for name, state in states.items():
+            if told.get(name) != state:
+                tell("submit", f"{name}: {state.lower()}")
+        told |= states
+        if run.state in _ENDED:
+            break
+    if run.state != _SUCCEEDED:
+        failed = [name for name, state in told.items() if state == "FAILED"]
+        which = f": {', '.join(failed)}" if failed else ""
+        raise RunFailedError(f"the run {run.state.lower()}{which}; its tasks' logs say why: {server.url(run_id)}")
+
+
+def _looks(server: Kubeflow, run_id: str, seconds: float) -> Iterator[Any]:
+    answered = time.monotonic()
+    while True:
+        try:
+            yield server.run(run_id)
+            answered = time.monotonic()
+        except ClusterUnavailable as error:
+            if time.monotonic() - answered > SECONDS_WITHOUT_ANSWER:
+                raise
+            log("submit").warning("%s; the run goes on", error)
+        time.sleep(seconds)
+
+
+def _states(run: Any, tasks: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Give each task's state; a backend's own nodes, drivers and groups, are left out."""
+    for task in (run.run_details.task_details if run.run_details else None) or ():
+        if task.display_name in tasks and task.state:
+            yield tasks[task.display_name], task.state
+
+
+def _message(body: str | bytes | None) -> str:
+    """Read the sentence in an error's body; empty if there is none."""
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError:
+        return ""
+    return str(found.get("error_message") or found.get("message") or "") if isinstance(found, dict) else ""
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
+    add_overrides(parser)
+    add_processes(parser, "not known, so the task check holds the batch against the cluster's job template")
+    add_cluster(parser)
+    parser.add_argument("--store", required=True, help="s3://bucket/prefix for all outputs")
+    parser.add_argument(
+        "--host",
+        default=os.environ.get(HOST_VARIABLE),
+        help=f"address of Kubeflow Pipelines (default: ${HOST_VARIABLE})",
+    )
+    parser.add_argument("--namespace", help="yours, where Kubeflow has several users")
+    parser.add_argument("--token-file", type=Path, help=f"file of a bearer token (default: ${TOKEN_VARIABLE})")
+    parser.add_argument("--ca", metavar="FILE", help="certificate authority of the host, if it is one of your own")
+    parser.add_argument("--experiment", help="in which the run is listed (default: the spec's register.experiment)")
+    parser.add_argument("--run-name", help="default: name of the spec, and the time")
+    parser.add_argument("--wait", action="store_true", help="follow the run to its end")
+
+
+def _run(arguments: Namespace) -> int:
+    spec = load_checked(arguments.spec, arguments.overrides, processes=arguments.processes or 1)
+    _check_reachable(spec, arguments.store, arguments.host)
+    given = {**pipeline_arguments(spec), "store": arguments.store}
+    cluster = OfCluster.read(arguments)
+    server = Kubeflow(
+        arguments.host, token=_token(arguments.token_file), namespace=arguments.namespace, authority=arguments.ca
+    )
+    with tempfile.TemporaryDirectory(prefix="med42-submit-") as folder:
+        package = Path(folder, "med42.yaml")
+        tasks = compile_pipeline(spec, package, given, cluster)
+        name = arguments.run_name or f"{spec.name} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        experiment = arguments.experiment or spec.register_.experiment
+        run_id = server.start(package, given, name=name, experiment=experiment)
+    show(printable(server.url(run_id)))
+    if arguments.wait:
+        follow(server, run_id, tasks)
+    return 0
+
+
+def _check_reachable(spec: RunSpec, store: str, host: str | None) -> None:
+    addresses = {"--store": store, **{f"inputs.{n}": address for n, address in spec.inputs.model_dump().items()}}
+    problems = [
+        Problem(name, f"is a folder of this machine, which no cluster reaches ({address}); give s3://bucket/prefix")
+        for name, address in addresses.items()
+        if is_folder(address)
+    ]
+    if not (host or "").startswith(("http://", "https://")):
+        what = f"is required, or {HOST_VARIABLE}: http:// or https:// of Kubeflow Pipelines (given: {brief(host)})"
+        problems.append(Problem("--host", what))
+    if problems:
+        raise ConfigError("med42 submit", problems)
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE)
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigError("med42 submit", [Problem("--token-file", f"{file} cannot be read ({error})")]) from error
+
+
+command = Command("submit", "start a specification as a run of Kubeflow Pipelines", DESCRIPTION, _add_arguments, _run)

@@ -1,0 +1,148 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format, struct_pb2
+
+from med42lib.commands.check import ADDRESSES, read_parameters
+from med42lib.commands.main import main
+from med42lib.core.errors import ConfigError
+from med42lib.formats.run_settings import read_settings
+from med42lib.spec import load_spec
+from pipelines.arguments import pipeline_arguments
+from tests.conftest import REPOSITORY
+
+SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
+DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "1")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
+    """What becomes of a structure on its way: protocol buffers know no whole numbers."""
+    message = struct_pb2.Struct()
+    message.update(values)
+    return dict(json_format.MessageToDict(message))
+
+
+def parameters(to: object, **changed: Any) -> dict[str, Any]:
+    given = pipeline_arguments(load_spec(DEMO))
+    return {**given, "spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "store": str(to), **changed}
+
+
+def check(tmp_path: Path, given: dict[str, Any]) -> int:
+    outputs = {"parameters": {"settings": {"outputFile": str(tmp_path / "out/settings")}}}
+    asked = {"inputs": {"parameterValues": given}, "outputs": outputs}
+    return main(["check", "--executor-input", json.dumps(asked)])
+
+
+@pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
+def test_a_spec_that_went_through_kubeflow_is_the_one_that_was_compiled(path: Path) -> None:
+    spec = load_spec(path)
+    given = pipeline_arguments(spec)
+    found = read_parameters(through_kubeflow(given["spec"]), {n: given[n] for n in ADDRESSES}, list(spec.train))
+    assert found == spec
+    assert found.canonical_json() == spec.canonical_json()
+
+
+def test_settings_are_put_where_the_stages_read_their_sections(tmp_path: Path) -> None:
+    assert check(tmp_path, parameters(tmp_path / "store")) == 0
+    address = (tmp_path / "out/settings").read_text()
+    assert address.startswith(f"{tmp_path}/store/settings/")
+    spec = load_spec(DEMO)
+    assert read_settings(address, "train.lora") == spec.train["lora"].model_dump(mode="json")
+    assert read_settings(address, "register") == spec.register_.model_dump(mode="json")
+    assert read_settings(address, "inputs") == spec.inputs.model_dump()
+
+
+def test_every_problem_is_listed_at_once_whoever_edited_the_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = parameters(tmp_path / "store")
+    given["spec"]["train"]["lora"]["lerning_rate"] = 1.0
+    given["spec"]["package_model"]["candidate"] = "fulll"
+    given["spec"]["evaluate"]["batch_size"] = 0.0
+    assert check(tmp_path, given) == 2
+    shown = capsys.readouterr().err
+    for part in ("train.lora.lerning_rate", "package_model.candidate", "evaluate.batch_size"):
+        assert part in shown
+    assert not (tmp_path / "store").exists()
+
+
+def refused(given: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_parameters(given["spec"], {name: given[name] for name in ADDRESSES}, given["models"])
+    return str(caught.value)
+
+
+def test_models_that_the_pipeline_was_not_compiled_for_are_refused() -> None:
+    given = parameters("s3://bucket/runs", models=["full", "lora_r64"])
+    assert "train: names full, lora, but this pipeline trains full, lora_r64" in refused(given)
+
+
+def test_inputs_inside_the_spec_would_have_no_effect_and_are_refused() -> None:
+    given = parameters("s3://bucket/runs")
+    given["spec"]["inputs"] = {"encoder": "s3://bucket/encoder"}
+    assert "inputs: are parameters of their own: training_data" in refused(given)
+
+
+def test_a_number_whose_last_digits_kubeflow_has_lost_is_refused() -> None:
+    given = parameters("s3://bucket/runs")
+    given["spec"]["pack"]["seed"] = float(2**53)
+    assert "pack.seed: Kubeflow rounds" in refused(given)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"spec": "text"}, "spec: is required as an object"),
+        ({"models": None}, "models: is required as a list"),
+        ({"store": ""}, "store: is required as text"),
+        ({"encoder": 1.0}, "encoder: is required as text"),
+    ],
+)
+def test_parameters_of_another_kind_are_named(
+    changed: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, parameters(tmp_path / "store", **changed)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_inputs_that_are_not_there_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = parameters(tmp_path / "store", training_data=f"{tmp_path}/none", encoder=f"{tmp_path}/neither")
+    assert check(tmp_path, given) == 3
+    shown = capsys.readouterr().err
+    assert "inputs.training_data" in shown
+    assert "inputs.encoder" in shown
+
+
+def test_a_batch_is_held_against_the_processes_that_will_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = REPOSITORY / "k8s/base/job_template.yaml"
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(template))
+    assert check(tmp_path, parameters(tmp_path / "store")) == 2
+    assert "train.full.global_batch_size" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_cluster_without_mlflow_is_refused_before_anything_is_spent_unless_nothing_is_registered(
+    tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    given = parameters(f"s3://{bucket}/runs")
+    assert check(tmp_path, given) == 10
+    shown = capsys.readouterr().err
+    assert "MLFLOW_TRACKING_URI is not set" in shown
+    assert shown.splitlines()[-1].startswith("MLFLOW_TRACKING_URI is not set")
+    given["spec"]["register"]["enabled"] = False
+    assert check(tmp_path, given) == 0
+    address = (tmp_path / "out/settings").read_text()
+    assert read_settings(address, "register")["enabled"] is False

@@ -1,0 +1,77 @@
+"""An HTTP server that answers as a test says: a Kubernetes API server, MLflow, or the clock of a store."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+Answer = tuple[int, Any]
+NOT_FOUND: Answer = (404, {"message": "not found"})
+
+
+@dataclass
+class Scripted:
+    """What is answered: by address without a query, to POST by what is posted."""
+
+    address: str = ""
+    answers: dict[str, Answer | Callable[[Any], Answer]] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    seen: list[tuple[str, str | None]] = field(default_factory=list)
+    """Addresses with their queries, and the header Authorization."""
+
+    def answer(self, path: str, body: Any) -> Answer:
+        found = self.answers.get(path.partition("?")[0], NOT_FOUND)
+        return found(body) if callable(found) else found
+
+    def write_kubeconfig(self, path: Path, namespace: str) -> Path:
+        user: Any = {"name": "u", "user": {"token": "a-token"}}
+        cluster = {"name": "c", "cluster": {"server": self.address}}
+        context = {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}
+        config = {"current-context": "x", "users": [user], "clusters": [cluster], "contexts": [context]}
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
+        return path
+
+
+class _Handler(BaseHTTPRequestHandler):
+    scripted: Scripted
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return self.scripted.headers.get("Date") or super().date_time_string(timestamp)
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _answer(self, body: Any) -> None:
+        self.scripted.seen.append((self.path, self.headers["Authorization"]))
+        status, values = self.scripted.answer(self.path, body)
+        content = (values if isinstance(values, str) else json.dumps(values)).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@contextmanager
+def scripted_server() -> Iterator[Scripted]:
+    scripted = Scripted()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"scripted": scripted}))
+    scripted.address = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield scripted
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

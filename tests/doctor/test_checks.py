@@ -1,0 +1,232 @@
+"""The cluster's checks against a scripted API server, through the command and the door of the pipeline's first task."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.commands.main import main
+from med42lib.core.errors import EnvironmentProblem
+from med42lib.doctor.checks import check_driver
+from med42lib.doctor.cluster import CONFIG_MAPS, RIGHTS
+from tests.conftest import REPOSITORY
+from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
+
+NAMESPACE = "training"
+PLACE = f"/api/v1/namespaces/{NAMESPACE}"
+JOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/pytorchjobs"
+QUEUE = f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{NAMESPACE}/localqueues/q"
+REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
+HIDDEN: Answer = (403, {"message": 'secrets "x" is forbidden: User "u" cannot get resource "secrets"'})
+Run = Callable[..., tuple[int, str]]
+
+
+def node(name: str, gpus: str, **others: Any) -> dict[str, Any]:
+    allocatable = {"cpu": "64", "memory": "900Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": gpus}
+    status = {"allocatable": allocatable, "images": [{"names": [IMAGE]}]}
+    return {"metadata": {"name": name, "labels": {"pool": "a"}}, "spec": others, "status": status}
+
+
+def secret(*keys: str) -> Answer:
+    return 200, {"data": dict.fromkeys(keys, "cGxhbnRlZC1zZWNyZXQ=")}
+
+
+@pytest.fixture
+def healthy(scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """A cluster in which a job of two nodes can be made."""
+    template = yaml.safe_load((REPOSITORY / "k8s/base/job_template.yaml").read_text())
+    template |= {"nodes": 2, "labels": {"kueue.x-k8s.io/queue-name": "q"}}
+    scripted.answers |= {
+        REVIEW: (201, {"status": {"allowed": True}}),
+        "/apis/kubeflow.org/v1": (200, {"resources": [{"name": "pytorchjobs"}]}),
+        **{f"{PLACE}/configmaps/{name}": (200, {}) for name in CONFIG_MAPS},
+        f"{PLACE}/configmaps/med42-job-template": (200, {"data": {"job_template.yaml": yaml.safe_dump(template)}}),
+        f"{PLACE}/serviceaccounts/med42-training": (200, {}),
+        f"{PLACE}/secrets/med42-s3": secret("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        f"{PLACE}/secrets/med42-mlflow": secret(),
+        f"{PLACE}/secrets/med42-hf": secret("HF_TOKEN"),
+        "/api/v1/nodes": (200, {"items": [node("n1", "8"), node("n2", "8")]}),
+        f"{PLACE}/resourcequotas": (200, {"items": []}),
+        f"{PLACE}/pods": lambda body: (201, body) if body else (200, {"items": []}),
+        PLACE: (200, {"metadata": {"labels": {}}}),
+        "/apis/kueue.x-k8s.io": (200, {"preferredVersion": {"version": "v1beta2"}}),
+        QUEUE: (200, {"status": {"conditions": [{"type": "Active", "status": "True"}]}}),
+        JOBS: lambda body: (201, body),
+    }
+    monkeypatch.setenv("KUBECONFIG", str(scripted.write_kubeconfig(tmp_path / "kubeconfig", NAMESPACE)))
+    for name in ("MED42_JOB_TEMPLATE", "MED42_IMAGE", "MED42_TASK_CONFIG", "MED42_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    return scripted
+
+
+@pytest.fixture
+def doctor(capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main(["doctor", "--image", IMAGE, *arguments])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_a_cluster_that_lacks_nothing_has_no_problem_and_no_secret_is_shown(healthy: Scripted, doctor: Run) -> None:
+    code, shown = doctor()
+    assert code == 0
+    assert ", 0 problem, " in shown
+    assert "planted-secret" not in shown
+    assert "cGxhbnRlZC1zZWNyZXQ" not in shown
+    dry = [path for path, _ in healthy.seen if path.startswith((JOBS, f"{PLACE}/pods?dry"))]
+    assert dry == [f"{JOBS}?dryRun=All", f"{PLACE}/pods?dryRun=All"], "nothing is made"
+
+
+WAITING = {"status": {"containerStatuses": [{"image": "i", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]}}
+ILL: Mapping[str, tuple[str, Any, str]] = {
+    "no operator": ("/apis/kubeflow.org/v1", NOT_FOUND, "install the Kubeflow training operator"),
+    "no rights": (REVIEW, (201, {"status": {"allowed": False}}), "may not create pytorchjobs, delete pytorchjobs"),
+    "no settings": (f"{PLACE}/configmaps/med42-settings", NOT_FOUND, "ConfigMap med42-settings is not in training"),
+    "no account": (f"{PLACE}/serviceaccounts/med42-training", NOT_FOUND, "ServiceAccount med42-training is not in"),
+    "wrong keys": (f"{PLACE}/secrets/med42-s3", secret("key"), "has no key AWS_ACCESS_KEY_ID and no AWS_SECRET_"),
+    "operator down": (
+        JOBS,
+        (500, {"message": "failed calling webhook"}),
+        "refuse a job of the template: failed calling",
+    ),
+    "refused pod": (
+        f"{PLACE}/pods",
+        lambda body: (403, {"message": 'pods "d" is forbidden: violates PodSecurity'}) if body else (200, {}),
+        "refuse a pod of the template: pods",
+    ),
+    "no Kueue": ("/apis/kueue.x-k8s.io", NOT_FOUND, "the cluster has no Kueue"),
+    "no queue": (QUEUE, NOT_FOUND, "there is no LocalQueue q in training"),
+    "idle queue": (
+        QUEUE,
+        (200, {"status": {"conditions": [{"type": "Active", "status": "False", "message": "no ClusterQueue"}]}}),
+        "admits nothing: no ClusterQueue",
+    ),
+    "small quota": (
+        f"{PLACE}/resourcequotas",
+        (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"requests.nvidia.com/gpu": "8"}}}]}),
+        "q allows requests.nvidia.com/gpu 8, and a job of the template needs 16",
+    ),
+    "no image": (
+        f"{PLACE}/pods",
+        lambda body: (201, {}) if body else (200, {"items": [{"metadata": {"name": "p"}, **WAITING}]}),
+        "pod p waits for i: ImagePullBackOff",
+    ),
+    "bad template": (
+        f"{PLACE}/configmaps/med42-job-template",
+        (200, {"data": {"job_template.yaml": "nodes: 0"}}),
+        "nodes: should be greater than or equal to 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ILL)
+def test_each_thing_that_is_ill_is_one_problem(what: str, healthy: Scripted, doctor: Run) -> None:
+    path, answer, expected = ILL[what]
+    healthy.answers[path] = answer
+    code, shown = doctor()
+    assert code == 4
+    problems = [line for line in shown.splitlines() if line.startswith("problem ")]
+    assert len(problems) == 1, shown
+    assert expected in problems[0]
+
+
+def test_what_the_account_may_not_see_is_said_to_be_not_checked(healthy: Scripted, doctor: Run) -> None:
+    for path in ("/api/v1/nodes", f"{PLACE}/secrets/med42-s3", f"{PLACE}/resourcequotas", f"{PLACE}/pods", PLACE):
+        healthy.answers[path] = HIDDEN
+    code, shown = doctor()
+    assert code == 0
+    hidden = [line for line in shown.splitlines() if line.startswith("not checked")]
+    for about in ("nodes", "objects", "quota", "images", "admission"):
+        assert any(line[13:].startswith(about) for line in hidden), about
+    assert "ok           nodes" not in shown
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [node("n1", "8"), node("n2", "4")],
+        [node("n1", "8"), node("n2", "8", unschedulable=True)],
+        [node("n1", "8"), node("n2", "8", taints=[{"key": "k", "effect": "NoSchedule"}])],
+    ],
+    ids=["too few GPUs", "cordoned", "tainted"],
+)
+def test_too_few_nodes_of_the_kind_are_a_warning(nodes: list[Any], healthy: Scripted, doctor: Run) -> None:
+    healthy.answers["/api/v1/nodes"] = (200, {"items": nodes})
+    _, shown = doctor()
+    [line] = [line for line in shown.splitlines() if line[13:].startswith("nodes ")]
+    assert line.startswith("warning")
+    assert "a job needs 2" in line
+
+
+def test_a_quota_that_is_in_use_makes_the_job_wait(healthy: Scripted, doctor: Run) -> None:
+    status = {"hard": {"pods": "3"}, "used": {"pods": "2"}}
+    healthy.answers[f"{PLACE}/resourcequotas"] = (200, {"items": [{"metadata": {"name": "q"}, "status": status}]})
+    code, shown = doctor()
+    assert code == 0
+    assert "q allows pods 3, and a job of the template needs 2, of which 2 is in use: the job will wait" in shown
+
+
+def test_rights_of_another_account_are_asked_for_by_its_name(healthy: Scripted, doctor: Run) -> None:
+    asked = []
+
+    def review(body: Any) -> Answer:
+        asked.append(body["spec"]["user"])
+        return 201, {"status": {"allowed": True}}
+
+    healthy.answers["/apis/authorization.k8s.io/v1/subjectaccessreviews"] = review
+    code, shown = doctor("--service-account", "med42-driver")
+    assert code == 0
+    assert set(asked) == {f"system:serviceaccount:{NAMESPACE}:med42-driver"}
+    assert "service account med42-driver may make and watch" in shown
+
+
+def test_the_rights_that_are_asked_for_are_those_of_the_role() -> None:
+    documents = yaml.safe_load_all((REPOSITORY / "k8s/base/rbac.yaml").read_text(encoding="utf-8"))
+    [role] = [document for document in documents if document["kind"] == "Role"]
+    given = {
+        (group, *f"{resource}/".split("/")[:2], verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert set(RIGHTS) == given
+
+
+def test_a_cluster_that_is_away_is_a_problem_of_each_check_and_none_is_left_out(
+    doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Scripted(address="http://127.0.0.1:9")
+    monkeypatch.setenv("KUBECONFIG", str(away.write_kubeconfig(tmp_path / "kubeconfig", NAMESPACE)))
+    code, shown = doctor("--template", str(REPOSITORY / "k8s/base/job_template.yaml"))
+    assert code == 4
+    problems = {line.split()[1] for line in shown.splitlines() if line.startswith("problem ")}
+    assert problems == {"rights", "operator", "objects", "nodes", "images", "admission"}
+
+
+def test_one_machine_needs_no_cluster(doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "nothing"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MED42_HOME", str(tmp_path))
+    code, shown = doctor("--local", "--store", str(tmp_path / "store"))
+    assert code == 0
+    assert "cluster" not in shown
+
+
+def test_before_a_run_what_is_in_the_way_of_trainings_is_one_error(
+    healthy: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
+    check_driver()
+    healthy.answers |= {"/apis/kubeflow.org/v1": NOT_FOUND, REVIEW: (201, {"status": {"allowed": False}})}
+    with pytest.raises(EnvironmentProblem, match=r"may not create(.|\n)*install the Kubeflow training operator"):
+        check_driver()
+    healthy.seen.clear()
+    monkeypatch.setenv("MED42_LAUNCHER", "local")
+    check_driver()
+    assert healthy.seen == []

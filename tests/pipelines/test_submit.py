@@ -1,0 +1,146 @@
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from med42lib.core.errors import AccessError, ClusterUnavailable, ConfigError, EnvironmentProblem, RunFailedError
+from med42lib.spec import load_spec
+from pipelines import submit
+from tests.conftest import REPOSITORY
+from tests.pipelines.kubeflow_double import KubeflowDouble, serving
+
+DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
+TOKEN = "planted-token-of-kubeflow"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(submit.time, "sleep", lambda _seconds: None)
+    monkeypatch.delenv(submit.TOKEN_VARIABLE, raising=False)
+    monkeypatch.delenv(submit.HOST_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def kubeflow() -> Iterator[KubeflowDouble]:
+    with serving(KubeflowDouble()) as double:
+        yield double
+
+
+def submitted(*options: str, spec: str = DEMO) -> int:
+    parser = ArgumentParser()
+    submit.command.add_arguments(parser)
+    return submit.command.run(parser.parse_args([spec, "--store=s3://bucket/runs", *options]))
+
+
+def test_a_spec_becomes_a_run_of_the_pipeline_compiled_for_it_and_the_address_is_printed(
+    kubeflow: KubeflowDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert submitted(f"--host={kubeflow.address}/", "--run-name=nightly", "--set=pack.seed=7") == 0
+    assert capsys.readouterr().out == f"{kubeflow.address}/#/runs/details/run-0\n"
+    [run] = kubeflow.runs
+    assert run["display_name"] == "nightly"
+    parameters = run["runtime_config"]["parameters"]
+    assert parameters["store"] == "s3://bucket/runs"
+    assert parameters["spec"]["pack"]["seed"] == 7
+    assert parameters["base_model"] == load_spec(Path(DEMO)).inputs.base_model
+    [experiment] = kubeflow.experiments
+    assert (experiment["display_name"], run["experiment_id"]) == ("med42-demo", experiment["experiment_id"])
+
+
+def test_a_second_run_goes_into_the_same_experiment_of_the_users_namespace(kubeflow: KubeflowDouble) -> None:
+    kubeflow.multi_user = True
+    for _ in range(2):
+        assert submitted(f"--host={kubeflow.address}", "--namespace=team", "--experiment=ours") == 0
+    [experiment] = kubeflow.experiments
+    assert (experiment["display_name"], experiment["namespace"]) == ("ours", "team")
+    assert [run["experiment_id"] for run in kubeflow.runs] == [experiment["experiment_id"]] * 2
+
+
+def test_a_run_that_is_followed_tells_each_change_once_and_ends_well(
+    kubeflow: KubeflowDouble, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeflow.states = [
+        ("PENDING", {}),
+        ("RUNNING", {"root": "RUNNING", "check": "RUNNING", "check-driver": "SUCCEEDED"}),
+        503,
+        ("RUNNING", {"check": "SUCCEEDED", "train-2": "RUNNING"}),
+        ("RUNNING", {"check": "SUCCEEDED", "train-2": "RUNNING"}),
+        ("SUCCEEDED", {"check": "SUCCEEDED", "train-2": "SUCCEEDED"}),
+    ]
+    assert submitted(f"--host={kubeflow.address}", "--wait") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if re.fullmatch(r"[\w -]+: [a-z]+", line)]
+    assert told == ["check: running", "check: succeeded", "train lora: running", "train lora: succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("state", "tasks", "said"),
+    [
+        ("FAILED", {"check": "FAILED", "pack": "SKIPPED"}, r"the run failed: check; .*#/runs/details/run-0"),
+        ("CANCELED", {}, "the run canceled; its tasks"),
+    ],
+)
+def test_a_run_that_fails_or_is_ended_is_an_error(
+    state: str, tasks: dict[str, str], said: str, kubeflow: KubeflowDouble
+) -> None:
+    kubeflow.states = [("RUNNING", {}), (state, tasks)]
+    with pytest.raises(RunFailedError, match=said):
+        submitted(f"--host={kubeflow.address}", "--wait")
+
+
+def test_a_server_that_is_away_for_too_long_is_an_error(
+    kubeflow: KubeflowDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubeflow.states = [503]
+    monkeypatch.setattr(submit, "SECONDS_WITHOUT_ANSWER", -1.0)
+    with pytest.raises(ClusterUnavailable, match=r"\(503\): the server is busy"):
+        submitted(f"--host={kubeflow.address}", "--wait")
+
+
+def test_a_token_comes_from_the_environment_or_a_file_and_is_shown_nowhere(
+    kubeflow: KubeflowDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubeflow.token = TOKEN
+    with pytest.raises(AccessError, match=f"set {submit.TOKEN_VARIABLE}"):
+        submitted(f"--host={kubeflow.address}")
+    monkeypatch.setenv(submit.TOKEN_VARIABLE, TOKEN)
+    assert submitted(f"--host={kubeflow.address}", "--wait") == 0
+    monkeypatch.setenv(submit.TOKEN_VARIABLE, "another")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert submitted(f"--host={kubeflow.address}", f"--token-file={tmp_path}/token") == 0
+    shown = capsys.readouterr()
+    assert TOKEN not in shown.out + shown.err
+    assert TOKEN not in str(kubeflow.runs)
+
+
+def test_nobody_at_the_address_is_one_message_at_once() -> None:
+    with pytest.raises(ClusterUnavailable, match=r"does not answer at http://127\.0\.0\.1:9 .*port-forward"):
+        submitted("--host=http://127.0.0.1:9")
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>log in</html>")
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_page_to_log_in_is_not_taken_for_the_server() -> None:
+    with HTTPServer(("127.0.0.1", 0), _Page) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(EnvironmentProblem, match="perhaps a page to log in"):
+            submitted(f"--host=http://127.0.0.1:{server.server_port}")
+
+
+def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked() -> None:
+    with pytest.raises(ConfigError) as caught:
+        submitted("--store=runs/demo", "--set=inputs.training_data=data/raw")
+    assert [problem.where for problem in caught.value.problems] == ["--store", "inputs.training_data", "--host"]

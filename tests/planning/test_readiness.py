@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from med42lib.core.errors import ConfigError, DataError, StoreError, TrackingError
+from med42lib.planning.readiness import check_place
+from med42lib.spec import load_spec
+from tests.conftest import REPOSITORY
+
+DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
+HUB_BASE = f"inputs.base_model=hub:meta-llama/Llama-2-7b-hf@{'a' * 40}"
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return str(tmp_path / "store")
+
+
+def test_the_demo_can_be_run_here(store: str) -> None:
+    check_place(load_spec(DEMO), store)
+
+
+def test_missing_inputs_are_found(store: str) -> None:
+    with pytest.raises(DataError, match=r"inputs\.training_data"):
+        check_place(load_spec(DEMO, ["inputs.training_data=/nowhere"]), store)
+
+
+def test_chunks_longer_than_the_context_of_a_known_model_on_a_hub_are_found(store: str) -> None:
+    check_place(load_spec(DEMO, [HUB_BASE]), store)
+    with pytest.raises(ConfigError, match="chunk_length"):
+        check_place(load_spec(DEMO, [HUB_BASE, "pack.chunk_length=8192"]), store)
+
+
+def test_a_place_that_cannot_hold_outputs_is_found(store: str) -> None:
+    Path(store).write_text("a file")
+    with pytest.raises(StoreError):
+        check_place(load_spec(DEMO), store)
+
+
+def test_mlflow_is_asked_unless_nothing_is_to_be_registered(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(TrackingError):
+        check_place(load_spec(DEMO), store)
+    check_place(load_spec(DEMO, ["register.enabled=false"]), store)
