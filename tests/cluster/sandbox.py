@@ -137,7 +137,7 @@ def last_lines(name: str) -> str:
     return log.read_text(errors="replace")[-2000:] if log.exists() else ""
 
 
-def wait_for(what: str, condition: Callable[[], bool], *, program: str, seconds: float = 90) -> None:
+def wait_for(what: str, condition: Callable[[], bool], *, program: str, seconds: float = 180) -> None:
     """Wait until a condition holds.
 
     Raises:
