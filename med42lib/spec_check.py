@@ -78,15 +78,15 @@ def check_inputs(spec: RunSpec, cache: Path) -> None:
         ConfigError: If chunks are longer than the base model's context.
         StoreError, AccessError, StoreUnavailable: If a bucket cannot be reached.
     """
-    missing = []
+    missing: dict[str, str] = {}
     for name, address in spec.inputs.model_dump().items():
         try:
             if _can_be_seen(address):
                 Source(address).sizes()
         except DataError as error:
-            missing.append(f"inputs.{name}: {error}")
+            missing[name] = f"inputs.{name}: {error}"
     if missing:
-        raise DataError("\n  ".join(["not all inputs are there", *missing]))
+        raise DataError("\n  ".join([f"not all inputs are there: {', '.join(missing)}", *missing.values()]))
     if _can_be_seen(spec.inputs.base_model):
         _check_base(spec, cache)
 

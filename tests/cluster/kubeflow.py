@@ -120,6 +120,13 @@ def _platform(compiled: Path) -> dict[str, Any]:
     }
 
 
+def _nothing_asked(command: list[str], platform: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the executor input of a task that does not ask for its own."""
+    executors = {name: [*each["container"]["command"], *each["container"]["args"]] for name, each in platform.items()}
+    name = next(name for name, its_command in executors.items() if its_command == command)
+    return {"inputs": {}, "outputs": {"outputFile": f"/nowhere/{name.removeprefix('exec-')}/executor_output.json"}}
+
+
 class _PodHandler:
     """Runs one task as a pod; the signature of `run` is the one that `kfp.local` calls."""
 
@@ -127,9 +134,9 @@ class _PodHandler:
         self, backend: Backend, platform: Mapping[str, Any], image: str, command: list[str], env: Mapping[str, str]
     ) -> None:
         self._backend, self._image, self._env = backend, image, env
-        self._place = next(i for i, part in enumerate(command) if part.startswith("{") and '"outputFile"' in part)
         self._command = command
-        self._local = json.loads(command[self._place])
+        self._place = next((i for i, part in enumerate(command) if '"outputFile"' in part), None)
+        self._local = json.loads(command[self._place]) if self._place is not None else _nothing_asked(command, platform)
         self._root = Path(self._local["outputs"]["outputFile"]).parent
         self._executor = platform[f"exec-{self._root.name}"]
 
@@ -138,7 +145,7 @@ class _PodHandler:
         started = time.monotonic()
         task, pod = self._root.name, f"med42-{self._root.name}-{uuid.uuid4().hex[:8]}"
         remote = self._remote_executor_input()
-        command = [*self._command[: self._place], json.dumps(remote), *self._command[self._place + 1 :]]
+        command = [json.dumps(remote) if i == self._place else part for i, part in enumerate(self._command)]
         self._backend.core.create_namespaced_pod(self._backend.namespace, self._pod(pod, remote, command))
         phase = self._wait(pod)
         log = self._backend.core.read_namespaced_pod_log(pod, self._backend.namespace, container="main")
@@ -164,8 +171,8 @@ class _PodHandler:
         outputs["outputFile"] = f"/minio/{self._prefix()}/executor_output.json"
         for name, found in outputs.get("parameters", {}).items():
             found["outputFile"] = f"/tmp/kfp/outputs/{name}"
-        if "task_config" in remote["inputs"]["parameterValues"]:
-            remote["inputs"]["parameterValues"]["task_config"] = self._task_config()
+        if "task_config" in (given := remote["inputs"].get("parameterValues", {})):
+            given["task_config"] = self._task_config()
         artifacts = outputs.setdefault("artifacts", {})
         for name, found in artifacts.items():
             found["artifacts"][0]["uri"] = f"minio://{self._prefix()}/{name}"
@@ -188,6 +195,8 @@ class _PodHandler:
     def _fetch(self, remote: Mapping[str, Any]) -> dict[str, Any]:
         """Bring the outputs to where `kfp.local` looks for them."""
         written: dict[str, Any] = json.loads(self._get(f"{self._prefix()}/executor_output.json"))
+        if self._place is None:
+            return written
         self._root.mkdir(parents=True, exist_ok=True)
         for name, found in self._local["outputs"].get("parameters", {}).items():
             value = written["parameterValues"][name]

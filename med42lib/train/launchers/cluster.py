@@ -45,12 +45,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod of a job: how often its containers were started again, and what it waits for, if anything is known."""
+    """A pod of a job: how often its containers were started again, and what it waits for and where it is, if known."""
 
     name: str
     phase: str
     restarts: int
     waits_for: str
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,4 +426,5 @@ def _pod(pod: Any) -> Pod:
     waiting = (status.state.waiting for status in statuses if status.state and status.state.waiting)
     reasons = [": ".join(filter(None, (found.reason, _line(found.message or "")))) for found in waiting if found.reason]
     restarts = sum(status.restart_count or 0 for status in statuses)
-    return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, next(iter(reasons), ""))
+    waits_for, node = next(iter(reasons), ""), pod.spec.node_name or ""
+    return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, waits_for, node)

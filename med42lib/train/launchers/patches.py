@@ -24,7 +24,8 @@ CONTAINER = "pytorch"
 _MERGED_BY_NAME = ("containers", "initContainers")
 _REPLACED_BY = {"env": "name", "volumes": "name", "imagePullSecrets": "name", "volumeMounts": "mountPath"}
 _ADDED = ("tolerations", "envFrom")
-_OF_THE_DRIVER = "MED42_"
+_OF_THE_DRIVER = ("MED42_", "med42-")
+"""Beginnings of the names of variables and volumes that the pipeline gives its tasks."""
 
 
 def merged(base: Any, patch: Any, field: str = "") -> Any:
@@ -95,20 +96,21 @@ class TaskConfig(StageConfig):
         """Say the same as a patch of a template of training jobs.
 
         Of a resource that is given, the template's request and limit are both gone. GPUs that are given are those of
-        each pod, one training process for each. Variables that tell the driver what to do are not the pods'.
+        each pod, one training process for each. Variables and volumes that tell the driver what to do are
+        not the pods'.
         """
         container = {
             "name": CONTAINER,
             "resources": self._resources(),
-            "env": [each for each in self.env if not each.get("name", "").startswith(_OF_THE_DRIVER)],
-            "volumeMounts": self.volumeMounts,
+            "env": _not_the_drivers(self.env),
+            "volumeMounts": _not_the_drivers(self.volumeMounts),
         }
         pod = {
             "containers": [{name: value for name, value in container.items() if value}],
             "tolerations": self.tolerations,
             "nodeSelector": self.nodeSelector,
             "affinity": self.affinity,
-            "volumes": self.volumes,
+            "volumes": _not_the_drivers(self.volumes),
         }
         patch: dict[str, Any] = {"pod": {"spec": {name: value for name, value in pod.items() if value}}}
         return {**patch, "processes_per_node": gpus} if (gpus := num_gpus(self.resources)) else patch
@@ -117,6 +119,10 @@ class TaskConfig(StageConfig):
         given = {name for quantities in self.resources.values() for name in quantities}
         kinds = ("requests", "limits") if given else ()
         return {kind: {**dict.fromkeys(given), **self.resources.get(kind, {})} for kind in kinds}
+
+
+def _not_the_drivers(named: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in named if not each.get("name", "").startswith(_OF_THE_DRIVER)]
 
 
 def num_gpus(resources: Mapping[str, Mapping[str, Any]]) -> int:

@@ -255,7 +255,8 @@ class _Watch:
             raise self._failure(state.message("Failed"))
         if state.num_active >= self.template.nodes and not state.is_true("Suspended"):
             self.worked += seconds
-            self._tell(f"at work on {self.template.nodes} nodes after {_spent(self.waited)} of waiting")
+            where = ", ".join(dict.fromkeys(pod.node for pod in pods if pod.node)) or "unknown nodes"
+            self._tell(f"at work on {self.template.nodes} nodes after {_spent(self.waited)} of waiting: {where}")
         else:
             self.waited += seconds
             self._tell(f"waits: {self._reason(state, pods)}")

@@ -112,7 +112,9 @@ class KubernetesApi:
             "state": state,
         }
         metadata = {"name": name, "namespace": NAMESPACE, "labels": {"training.kubeflow.org/job-name": job}}
-        self.pods[name] = {"metadata": metadata, "status": {"phase": phase, "containerStatuses": [container]}}
+        spec = {"containers": [], "nodeName": f"node-of-{role}"}
+        status = {"phase": phase, "containerStatuses": [container]}
+        self.pods[name] = {"metadata": metadata, "spec": spec, "status": status}
         self.logs.setdefault(name, [])
 
     def put_driver(self, name: str, owners: list[Object]) -> None:

@@ -133,7 +133,10 @@ def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() ->
         "nodeSelector": {"pool": "a"},
         "affinity": {"nodeAffinity": {}},
         "volumes": [{"name": "scratch", "persistentVolumeClaim": {"claimName": "c"}}],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "volumeMounts": [
+            {"name": "data", "mountPath": "/data"},
+            {"name": "med42-job-template", "mountPath": "/etc/med42"},
+        ],
         "of-a-later-kubeflow": 1,
     }
     pod, before = pod_of(made_in({"MED42_TASK_CONFIG": json.dumps(task)})), pod_of(made_in({}))
