@@ -336,10 +336,11 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
             "waits: ContainerCreating\n",
         ),
         (lambda api, name: api.set_condition(name, "Suspended", active=0), "until the queue a-queue admits it"),
+        (lambda api, name: at_work(api, name), "of waiting: node-of-master-0, node-of-worker-0\n"),
     ],
-    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "Kueue"],
+    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "Kueue", "at work"],
 )
-def test_a_job_that_waits_says_what_for(
+def test_a_job_says_what_it_waits_for_and_where_it_works(
     prepare: Callable[[KubernetesApi, str], object],
     expected: str,
     api: KubernetesApi,
