@@ -12,9 +12,7 @@ from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.conftest import REPOSITORY
 
 K8S = REPOSITORY / "k8s"
-BASE = K8S / "base/job_template.yaml"
-PATCHES = sorted({path for place in ("components", "overlays") for path in (K8S / place).rglob("[0-9][0-9]-*.yaml")})
-TEMPLATES = {"base": [BASE], **{path.parent.name: [BASE, path] for path in PATCHES}}
+SETTINGS = [K8S / "base", *sorted(path.parent for path in K8S.glob("overlays/*/kustomization.yaml"))]
 KUSTOMIZATIONS = sorted(
     path.parent for path in K8S.rglob("kustomization.yaml") if "kind: Kustomization" in path.read_text()
 )
@@ -40,9 +38,15 @@ def test_every_kustomization_passes_a_server_side_dry_run(namespace: Kubectl, fo
     namespace("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--kustomize", str(folder))
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_the_pods_of_a_template_are_admitted_where_restricted_is_enforced(namespace: Kubectl, name: str) -> None:
-    template = JobTemplate.read(*TEMPLATES[name]).with_image("med42/train:0.1.0")
+@pytest.mark.parametrize("folder", SETTINGS, ids=relative)
+def test_the_pods_of_trainings_are_admitted_where_restricted_is_enforced(
+    namespace: Kubectl, folder: Path, tmp_path: Path
+) -> None:
+    objects = yaml.safe_load_all(namespace("kustomize", str(folder)))
+    [files] = [each["data"] for each in objects if each["metadata"]["name"] == "med42-job-template"]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    template = JobTemplate.read(tmp_path).with_image("med42/train:0.1.0")
     job = make_pytorchjob(template, "a-job", ["--job", "s3://bucket/job"], labels={}, annotations={})
     pod = job["spec"]["pytorchReplicaSpecs"]["Master"]["template"]
     namespace("create", "--dry-run=server", "--filename=-", text=yaml.safe_dump(_named(pod)))
