@@ -28,8 +28,8 @@ NODE_ADDRESS, PODS, SERVICES = "10.244.0.1", "10.244.0.0/24", "10.96.0.0/16"
 BRIDGE, CGROUP = "pods0", "/med42-test-cluster"
 _LINK = "med42cluster"
 _HOLDER = "sandbox"
-# Where containerd, kubelet and PostgreSQL write whatever they are told: their own from then on.
-PRIVATE_FOLDERS = ("/run", "/var/log", "/var/lib")
+# Where containerd, kubelet, PostgreSQL and SeaweedFS write whatever they are told: their own from then on.
+PRIVATE_FOLDERS = ("/run", "/tmp", "/var/lib", "/var/log")
 # What kubelet sets, and is of the whole machine.
 _SYSCTLS = (
     "fs/inotify/max_user_instances",
