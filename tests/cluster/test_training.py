@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -170,6 +171,20 @@ def test_a_training_goes_on_after_a_nodes_pod_was_deleted(
     job = in_step(driver, namespace)
     namespace("delete", "pod", f"{job}-worker-0", "--force", "--grace-period=0")
     assert trained(driver) == trained_here
+
+
+def test_a_training_that_is_asked_to_stop_saves_and_the_next_run_goes_on(
+    namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    driver = train("pytorchjob", LONG | {"train.full.checkpoint_minutes": "60"})
+    driver.says("at work on 2 nodes", seconds=400)
+    driver.says(" steps/s", seconds=400)
+    driver.signal(signal.SIGTERM)
+    assert driver.ends(30) == 143
+    eventually(lambda: not namespace.get("pods")["items"], "the pods to end within their grace period", seconds=45)
+    driver.start()
+    assert trained(driver) == trained_here
+    assert "goes on after step" in driver.said()
 
 
 def test_a_training_does_not_notice_that_the_control_plane_was_away(
