@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from typing import Any
 import pytest
 import yaml
 
+from components.images import OWN_LOCK, read_images
 from med42lib.store.backends.s3 import make_client
 from tests.cluster import __main__ as command
-from tests.cluster import node, sandbox, servers
+from tests.cluster import images, node, sandbox, servers
 from tests.cluster.kubectl import Kubectl, eventually
 from tests.conftest import REPOSITORY
+from tests.images.built import build_images
 
 collect_ignore_glob = [] if os.environ.get("MED42_TEST_CLUSTER") else ["test_*.py"]
 
@@ -73,6 +75,14 @@ def own_cluster(cluster: ClusterUnderTest) -> ClusterUnderTest:
     if not cluster.is_own:
         pytest.skip("needs a cluster of its own: its fake nodes, or the right to end its parts")
     return cluster
+
+
+@pytest.fixture(scope="session")
+def project_images(cluster: ClusterUnderTest) -> Mapping[str, str]:
+    """The project's images by runtime: built of this code for a cluster of its own, those of the lock for another."""
+    if not cluster.is_own:
+        return dict(read_images(OWN_LOCK))
+    return {runtime: images.load_image(reference) for runtime, reference in build_images().items()}
 
 
 @pytest.fixture

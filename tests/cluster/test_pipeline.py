@@ -17,12 +17,10 @@ from mlflow.tracking import MlflowClient
 
 from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from pipelines.compile import compile_spec
-from tests.cluster import images, servers
-from tests.cluster.conftest import ClusterUnderTest
+from tests.cluster import servers
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.kubeflow import Backend, TaskPod
 from tests.conftest import REPOSITORY
-from tests.images.built import build_images
 
 TWO_NODES = REPOSITORY / "tests/cluster/files/two_nodes"
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
@@ -37,16 +35,8 @@ def core_api(kubectl: Kubectl) -> Any:
     return client.CoreV1Api(config.new_client_from_config(str(kubectl.kubeconfig)))
 
 
-@pytest.fixture(scope="module")
-def own_images(cluster: ClusterUnderTest) -> None:
-    """The project's images, built of this code and brought to the cluster."""
-    if cluster.is_own:
-        for reference in build_images().values():
-            images.load_image(reference)
-
-
 @pytest.fixture
-def backend(namespace: Kubectl, own_images: None) -> Backend:
+def backend(namespace: Kubectl, project_images: Mapping[str, str]) -> Backend:
     """Kubeflow's backend in a namespace that has what a platform applies."""
     namespace("apply", "--server-side", "--force-conflicts", "--kustomize", str(TWO_NODES))
     settings = {"MLFLOW_TRACKING_URI": servers.MLFLOW_URI, "AWS_ENDPOINT_URL": servers.S3_ENDPOINT}

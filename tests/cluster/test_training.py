@@ -1,4 +1,4 @@
-"""Real trainings of a tiny model by two nodes, in the image of the runtime `train`, which must be in buildah's storage.
+"""Real trainings of a tiny model by two nodes, in the image of the runtime `train`.
 
 Whatever is killed, the outcome is the one of this machine alone, to the byte.
 """
@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import yaml
 
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
-from tests.cluster import images, node, sandbox
+from tests.cluster import node, sandbox
 from tests.cluster.conftest import ClusterUnderTest
 from tests.cluster.drivers import Driver
 from tests.cluster.kubectl import Kubectl, eventually
@@ -29,8 +29,6 @@ from tests.train.conftest import base_model, packed_data
 __all__ = ["base_model", "packed_data"]  # fixtures
 
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
-IMAGE_VARIABLE = "MED42_TEST_TRAIN_IMAGE"
-IMAGE = os.environ.get(IMAGE_VARIABLE, "localhost/med42/train:0.1.0")
 OPERATOR = "--selector=control-plane=kubeflow-training-operator"
 LONG = {"train.full.epochs": "100", "train.full.max_steps": "null", "train.full.checkpoint_minutes": "0.05"}
 KILL = """
@@ -44,9 +42,9 @@ Train = Callable[..., Driver]
 
 
 @pytest.fixture(scope="session")
-def train_image(cluster: ClusterUnderTest) -> str:
+def train_image(project_images: Mapping[str, str]) -> str:
     """The image of the runtime `train`."""
-    return images.load_image(IMAGE) if cluster.is_own else IMAGE
+    return project_images["train"]
 
 
 @pytest.fixture
