@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 SECONDS_AFTER_SIGTERM = 0.6
 EXIT_WHEN_STOPPED = 143
@@ -45,12 +46,12 @@ def _run(command: list[str]) -> int:
     return process.wait()
 
 
-def _local_paths(outputs: dict) -> list[Path]:
+def _local_paths(outputs: dict[str, Any]) -> list[Path]:
     paths = [Path(found["outputFile"]) for found in outputs.get("parameters", {}).values()]
     return [*paths, *_artifact_paths(outputs).values(), Path(outputs["outputFile"])]
 
 
-def _artifact_paths(outputs: dict) -> dict[str, Path]:
+def _artifact_paths(outputs: dict[str, Any]) -> dict[str, Path]:
     return {name: _local(found["artifacts"][0]["uri"]) for name, found in outputs.get("artifacts", {}).items()}
 
 
@@ -59,7 +60,7 @@ def _local(uri: str) -> Path:
     return Path("/minio") / uri.removeprefix("minio://")
 
 
-def _read_outputs(outputs: dict) -> dict:
+def _read_outputs(outputs: dict[str, Any]) -> dict[str, Any]:
     """Merge what the command wrote into its files; a declared output parameter that is missing fails the task."""
     path = Path(outputs["outputFile"])
     written = json.loads(path.read_text()) if path.exists() else {}
@@ -73,7 +74,7 @@ def _read_outputs(outputs: dict) -> dict:
     return written
 
 
-def _upload(outputs: dict, written: dict) -> None:
+def _upload(outputs: dict[str, Any], written: dict[str, Any]) -> None:
     for name, artifact in outputs.get("artifacts", {}).items():
         declared = artifact["artifacts"][0]["uri"]
         for changed in written.get("artifacts", {}).get(name, {}).get("artifacts", []):
@@ -84,8 +85,8 @@ def _upload(outputs: dict, written: dict) -> None:
     _put(_output_uri(outputs), json.dumps(written).encode())
 
 
-def _output_uri(outputs: dict) -> str:
-    return "minio://" + outputs["outputFile"].removeprefix("/minio/")
+def _output_uri(outputs: dict[str, Any]) -> str:
+    return f"minio://{outputs['outputFile'].removeprefix('/minio/')}"
 
 
 def _put(uri: str, content: bytes) -> None:
