@@ -99,7 +99,9 @@ def _deleted_if_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit):
         # First of all: Kubeflow gives less than a second between asking and killing.
-        if not cluster.delete_at_once(name):
+        if cluster.delete_at_once(name):
+            logger.info("stopped: deleted the PyTorchJob %s; run again to go on from its last checkpoint", name)
+        else:
             logger.warning("the PyTorchJob %s may still be there: kubectl delete pytorchjob %s", name, name)
         raise
 

@@ -572,14 +572,17 @@ def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
         "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
         "PYTHONPATH": str(REPOSITORY),
     }
-    with subprocess.Popen([sys.executable, "-c", DRIVER, job.address], env=environment) as driver:
+    command = [sys.executable, "-c", DRIVER, job.address]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as driver:
         wait_for(lambda: api.asked("GET", PODS) > 0)
         at_work(api, name_of(job))
         driver.send_signal(signal.SIGTERM)
         asked = time.monotonic()
         wait_for(lambda: api.jobs == {}, seconds=5)
         assert time.monotonic() - asked < 1
-        assert driver.wait(5) == 143
+        _, said = driver.communicate(timeout=5)
+    assert driver.returncode == 143
+    assert "stopped: deleted the PyTorchJob" in said
 
 
 PLANTED = {
