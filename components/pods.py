@@ -20,6 +20,8 @@ from med42lib.core.errors import ConfigError, Problem
 
 USER = 10_001
 SCRATCH = "/scratch"
+"""Where the images have HOME and TMPDIR. They are not set again: a Workflow holds each variable of a task thrice."""
+
 RUN_ID = "metadata.labels['pipeline/runid']"
 
 
@@ -111,8 +113,6 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
         pod: What it asks for.
     """
     kubernetes.set_security_context(task, run_as_user=USER, run_as_non_root=True)
-    for variable in ("HOME", "TMPDIR", "MED42_SCRATCH"):
-        task.set_env_variable(variable, SCRATCH)
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
     _give_resources(task, pod)
     _give_settings(task, step)

@@ -11,7 +11,7 @@ _MOST_POINTS = 1_000
 _PAGE = """\
 <!doctype html>
 <meta charset="utf-8"><title>{name}</title>
-<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" font-family="sans-serif" font-size="12"
+<svg viewBox="0 0 {width} {height}" width="100%" style="max-width:{width}px" font-family="sans-serif" font-size="12"
  role="img" aria-label="{name}: {first:.4g} at first, {last:.4g} at last">
 <polyline points="{points}" fill="none" stroke="#1f5fa8" stroke-width="1.5"/>
 <path d="M{left},{top}V{bottom}H{width}" fill="none" stroke="#777"/>
