@@ -25,11 +25,11 @@ RIGHTS = (
 
 CONFIG_MAPS = ("med42-settings", "med42-driver", "med42-job-template")
 SECRETS = {
-    "med42-s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    "med42-mlflow": (),
-    "med42-hf": ("HF_TOKEN",),
+    "med42-s3": "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY",
+    "med42-mlflow": "",
+    "med42-hf": "HF_TOKEN",
 }
-"""Secrets by name, and the keys without which one is of no use."""
+"""Secrets by name, and the keys, in one text, without which one is of no use."""
 
 _NO_RIGHT = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _RBAC_WORDS = "cannot "  # pods is forbidden: User "x" cannot create resource "pods" ...
@@ -104,7 +104,7 @@ def check_objects(cluster: Cluster, accounts: tuple[str, ...]) -> Iterator[Findi
     for name in accounts:
         yield _object(cluster, "ServiceAccount", f"/api/v1/namespaces/{{namespace}}/serviceaccounts/{name}", name)
     for name, keys in SECRETS.items():
-        yield _secret(name, keys, Answer.of(cluster, f"/api/v1/namespaces/{{namespace}}/secrets/{name}"))
+        yield _secret(name, tuple(keys.split()), Answer.of(cluster, f"/api/v1/namespaces/{{namespace}}/secrets/{name}"))
 
 
 def _object(cluster: Cluster, kind: str, path: str, name: str) -> Finding:
