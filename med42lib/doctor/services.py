@@ -22,6 +22,7 @@ from med42lib.store.base import S3_SCHEME
 from med42lib.store.scratch import attempt_folder, machine_scratch
 from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_server, tracking_address
 
+_HEADER = "Authorization"
 _SECONDS = 5.0
 _PROBE_BYTES = 1 << 20
 _LARGE_SKEW, _NOTABLE_SKEW = 300.0, 30.0  # an S3 server refuses requests that are 15 minutes off
@@ -86,8 +87,8 @@ def check_mlflow(store_address: str) -> Iterator[Finding]:
 
 def _check_log_in(address: str) -> Finding:
     request = urllib.request.Request(f"{_without_user(address)}/api/2.0/mlflow/experiments/search?max_results=1")
-    if authorization := _authorization(address):
-        request.add_header("Authorization", authorization)
+    if log_in := _log_in(address):
+        request.add_header(*log_in)
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS):
             return ok("mlflow", f"{redact(address)} answers by this name and lets us in")
@@ -102,14 +103,14 @@ def _check_log_in(address: str) -> Finding:
         return unknown("mlflow", f"{redact(address)} could not be asked with our credentials: {error}")
 
 
-def _authorization(address: str) -> str:
-    """Log in as MLflow's own client would: by token, by name and password of the environment, or of the address."""
+def _log_in(address: str) -> tuple[str, str] | None:
+    """Give the header that MLflow's own client would log in with: a token, or a name and password, also the address's."""
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return f"Bearer {token}"
+        return _HEADER, f"Bearer {token}"
     parts = urlsplit(address)
     user = os.environ.get("MLFLOW_TRACKING_USERNAME") or parts.username
-    password = os.environ.get("MLFLOW_TRACKING_PASSWORD") or parts.password
-    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}" if user else ""
+    proof = os.environ.get("MLFLOW_TRACKING_PASSWORD") or parts.password
+    return (_HEADER, f"Basic {base64.b64encode(f'{user}:{proof}'.encode()).decode()}") if user else None
 
 
 def _without_user(address: str) -> str:
