@@ -104,7 +104,7 @@ def _check_log_in(address: str) -> Finding:
 
 
 def _log_in(address: str) -> tuple[str, str] | None:
-    """Give the header that MLflow's own client would log in with: a token, or a name and password, also the address's."""
+    """Give the header that MLflow's own client would log in with: a token, or a name and what proves it."""
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return _HEADER, f"Bearer {token}"
     parts = urlsplit(address)
