@@ -117,6 +117,9 @@ def namespace(cluster: ClusterUnderTest, store: str) -> Iterator[Kubectl]:
             }
         )
     eventually(lambda: kubectl.succeeds("get", "serviceaccount", "default"), f"the service account of {name}")
+    # A test before this one may have ended the operator.
+    a_job = ["create", "--dry-run=server", "--filename", str(REPOSITORY / "k8s/jobs/llama-2-7b-lora.yaml")]
+    eventually(lambda: kubectl.succeeds(*a_job), "the training operator's webhook to answer")
     yield kubectl
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

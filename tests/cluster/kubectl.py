@@ -62,7 +62,7 @@ class Kubectl:
         return True
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def eventually(condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
     """Wait until a condition gives something true; gives that."""
     until = time.monotonic() + seconds
     while True:
