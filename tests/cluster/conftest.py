@@ -121,6 +121,8 @@ def namespace(cluster: ClusterUnderTest, store: str) -> Iterator[Kubectl]:
     a_job = ["create", "--dry-run=server", "--filename", str(REPOSITORY / "k8s/jobs/llama-2-7b-lora.yaml")]
     eventually(lambda: kubectl.succeeds(*a_job), "the training operator's webhook to answer")
     yield kubectl
+    # Before the queue: Kueue looks for who may start when a job goes, unless the job's queue has gone first.
+    kubectl("delete", "pytorchjobs", "--all")
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
+from med42lib.core.errors import NoSpaceError
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
-from tests.cluster import node, sandbox
+from tests.cluster import node, sandbox, servers
 from tests.cluster.conftest import ClusterUnderTest
 from tests.cluster.drivers import Driver
 from tests.cluster.kubectl import Kubectl, eventually
@@ -72,10 +73,10 @@ def train(
     started: list[Driver] = []
     (tmp_path / "template.yaml").write_text(yaml.safe_dump(template(train_image)))
 
-    def start(launcher: str, settings: dict[str, str]) -> Driver:
+    def start(launcher: str, settings: dict[str, str], section: str = "train.full") -> Driver:
         options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
         command = [sys.executable, "-m", "med42lib", "stage", "train", "--spec", "pipelines/specs/smoke.yaml"]
-        command += ["--section", "train.full", "--store", f"{store}/{launcher}", *inputs, *options]
+        command += ["--section", section, "--store", f"{store}/{launcher}", *inputs, *options]
         environment = {
             **os.environ,
             "KUBECONFIG": str(kubeconfig_of("med42-driver")),
@@ -114,7 +115,7 @@ def trained(driver: Driver) -> dict[str, str]:
     printed = driver.said()
     output = Source(json.loads(printed[printed.rindex("\n{") :])["trained"])
     files = {entry.path: entry.sha256 for entry in output.files if not entry.note}
-    assert "model/model.safetensors" in files
+    assert files.keys() & {"model/model.safetensors", "peft/adapter_model.safetensors"}
     return files
 
 
@@ -147,9 +148,10 @@ def trained_here(train: Train, made_before: dict[str, str]) -> dict[str, str]:
     return made_before
 
 
-def test_two_nodes_train_the_bytes_of_one_machine(namespace: Kubectl, train: Train) -> None:
-    spread = trained(train("pytorchjob", {}))
-    assert spread == trained(train("local", {}))
+@pytest.mark.parametrize("section", ["train.full", "train.lora"])
+def test_two_nodes_train_the_bytes_of_one_machine(namespace: Kubectl, train: Train, section: str) -> None:
+    spread = trained(train("pytorchjob", {}, section))
+    assert spread == trained(train("local", {}, section))
 
 
 @pytest.mark.parametrize("role", ["worker-0", "master-0"])
@@ -198,3 +200,50 @@ def test_a_training_does_not_notice_that_the_control_plane_was_away(
     node.start_again("kubelet")
     assert trained(driver) == trained_here
     assert "broke down" not in driver.said()
+
+
+def test_a_training_goes_on_while_the_store_is_away_for_a_minute(
+    own_cluster: ClusterUnderTest, namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    driver = train("pytorchjob", LONG)
+    in_step(driver, namespace)
+    sandbox.stop("s3")
+    time.sleep(60)
+    servers.start_servers(lambda _: None)
+    assert trained(driver) == trained_here
+
+
+def test_a_volume_that_is_full_ends_the_training_with_its_own_code(
+    own_cluster: ClusterUnderTest, namespace: Kubectl, train: Train, tmp_path: Path
+) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text(yaml.safe_dump(on_volume(yaml.safe_load(path.read_text()), small_volume(namespace))))
+    driver = train("pytorchjob", {})
+    assert driver.ends(400) == NoSpaceError.exit_code, driver.said()
+    assert "no space left while writing below /scratch/" in driver.said()
+    eventually(lambda: not namespace.get("pods")["items"], "the job's pods to go")
+
+
+def small_volume(namespace: Kubectl) -> str:
+    """Make a volume that has no room for the inputs; gives the name of its claim."""
+    folder = f"/var/lib/{namespace.namespace}"
+    sandbox.run("mkdir", folder)
+    sandbox.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "tmpfs", folder)
+    name, size = {"name": namespace.namespace}, {"storage": "64Ki"}
+    shared = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    volume = {"capacity": size, "hostPath": {"path": folder}, **shared}
+    claim = {"volumeName": namespace.namespace, "resources": {"requests": size}, **shared}
+    namespace.apply(
+        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": name, "spec": volume},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": name, "spec": claim},
+    )
+    return namespace.namespace
+
+
+def on_volume(template: dict[str, Any], claim: str) -> dict[str, Any]:
+    """The template with its scratch folder on a volume."""
+    volumes = template["pod"]["spec"]["volumes"]
+    [scratch] = [volume for volume in volumes if volume["name"] == "scratch"]
+    del scratch["emptyDir"]
+    scratch["persistentVolumeClaim"] = {"claimName": claim}
+    return template
