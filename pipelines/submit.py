@@ -98,14 +98,14 @@ class Kubeflow:
         return self._asked(create)
 
     def run(self, run_id: str) -> Any:
-        """Ask how a run is doing."""
-        return self._asked(lambda: self._client.get_run(run_id))
+        """Ask how a run is doing. It was started, so who does not find it is a gateway, while the server is away."""
+        return self._asked(lambda: self._client.get_run(run_id), away=404)
 
     def url(self, run_id: str) -> str:
         """Say where a person sees a run."""
         return f"{self.host}/#/runs/details/{run_id}"
 
-    def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
+    def _asked(self, ask: Callable[[], _Answer], *, away: int | None = None) -> _Answer:
         from kfp_server_api import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -113,7 +113,7 @@ class Kubeflow:
             with contextlib.redirect_stdout(io.StringIO()):  # it prints addresses
                 return ask()
         except ApiException as error:
-            raise self._refused(error.status, _message(error.body) or str(error.reason)) from error
+            raise self._refused(error.status, _message(error.body) or str(error.reason), away=away) from error
         except HTTPError as error:
             raise self._unavailable(error) from error
 
@@ -137,11 +137,11 @@ class Kubeflow:
         except (OSError, HTTPException) as error:
             raise self._unavailable(error) from error
 
-    def _refused(self, status: int | None, reason: str) -> Exception:
+    def _refused(self, status: int | None, reason: str, *, away: int | None = None) -> Exception:
         text = f"Kubeflow Pipelines at {redact(self.host)} refused ({status}): {cut(redact(reason))}"
         if status in (401, 403):
             return AccessError(f"{text}; set {TOKEN_VARIABLE} to a token that it accepts, and check --namespace")
-        if status is None or status >= 500 or status == 429:
+        if status is None or status >= 500 or status in (429, away):
             return ClusterUnavailable(text)
         return EnvironmentProblem(text)
 

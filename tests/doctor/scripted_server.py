@@ -1,13 +1,13 @@
 """An HTTP server that answers as a test says: a Kubernetes API server, MLflow, or the clock of a store."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.http_server import QuietHandler, serving
 
 Answer = tuple[int, Any]
 NOT_FOUND: Answer = (404, {"message": "not found"})
@@ -36,11 +36,8 @@ class Scripted:
         return path
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     scripted: Scripted
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         return self.scripted.headers.get("Date") or super().date_time_string(timestamp)
@@ -54,24 +51,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: Any) -> None:
         self.scripted.seen.append((self.path, self.headers["Authorization"]))
         status, values = self.scripted.answer(self.path, body)
-        content = (values if isinstance(values, str) else json.dumps(values)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.answer(status, (values if isinstance(values, str) else json.dumps(values)).encode())
 
 
 @contextmanager
 def scripted_server() -> Iterator[Scripted]:
     scripted = Scripted()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"scripted": scripted}))
-    scripted.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with serving(type("Handler", (_Handler,), {"scripted": scripted})) as scripted.address:
         yield scripted
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

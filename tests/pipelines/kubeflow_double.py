@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests import http_server
+from tests.http_server import QuietHandler
 
 API = "/apis/v2beta1"
 
@@ -75,8 +76,8 @@ def problem(message: str) -> dict[str, Any]:
     return {"error": message, "code": 3, "message": message, "details": []}
 
 
-def _handler(double: KubeflowDouble) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(double: KubeflowDouble) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self._answer("GET")
 
@@ -91,25 +92,12 @@ def _handler(double: KubeflowDouble) -> type[BaseHTTPRequestHandler]:
             else:
                 values = json.loads(body) if body else None
                 status, answer = double.answer(method, address.path, parse_qs(address.query), values)
-            text = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, *_: Any) -> None:
-            pass
+            self.answer(status, json.dumps(answer).encode())
 
     return Handler
 
 
 @contextmanager
 def serving(double: KubeflowDouble) -> Iterator[KubeflowDouble]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(double)) as server:
-        double.address = f"http://127.0.0.1:{server.server_port}"
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with http_server.serving(_handler(double)) as double.address:
         yield double
-        server.shutdown()
-        thread.join()

@@ -1,17 +1,16 @@
 import re
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 
 from med42lib.core.errors import AccessError, ClusterUnavailable, ConfigError, EnvironmentProblem, RunFailedError
 from med42lib.spec import load_spec
 from pipelines import submit
+from tests import http_server
 from tests.conftest import REPOSITORY
+from tests.http_server import QuietHandler
 from tests.pipelines.kubeflow_double import KubeflowDouble, serving
 
 DEMO = str(REPOSITORY / "pipelines/specs/demo.yaml")
@@ -69,6 +68,7 @@ def test_a_run_that_is_followed_tells_each_change_once_and_ends_well(
         ("PENDING", {}),
         ("RUNNING", {"root": "RUNNING", "check": "RUNNING", "check-driver": "SUCCEEDED"}),
         503,
+        404,  # of a gateway whose server is away
         ("RUNNING", {"check": "SUCCEEDED", "train-2": "RUNNING"}),
         ("RUNNING", {"check": "SUCCEEDED", "train-2": "RUNNING"}),
         ("SUCCEEDED", {"check": "SUCCEEDED", "train-2": "SUCCEEDED"}),
@@ -93,12 +93,13 @@ def test_a_run_that_fails_or_is_ended_is_an_error(
         submitted(f"--host={kubeflow.address}", "--wait")
 
 
+@pytest.mark.parametrize("status", [404, 503])
 def test_a_server_that_is_away_for_too_long_is_an_error(
-    kubeflow: KubeflowDouble, monkeypatch: pytest.MonkeyPatch
+    kubeflow: KubeflowDouble, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    kubeflow.states = [503]
+    kubeflow.states = [status]
     monkeypatch.setattr(submit, "SECONDS_WITHOUT_ANSWER", -1.0)
-    with pytest.raises(ClusterUnavailable, match=r"\(503\): the server is busy"):
+    with pytest.raises(ClusterUnavailable, match=rf"\({status}\): the server is busy"):
         submitted(f"--host={kubeflow.address}", "--wait")
 
 
@@ -123,21 +124,14 @@ def test_nobody_at_the_address_is_one_message_at_once() -> None:
         submitted("--host=http://127.0.0.1:9")
 
 
-class _Page(BaseHTTPRequestHandler):
+class _Page(QuietHandler):
     def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"<html>log in</html>")
-
-    def log_message(self, *_: Any) -> None:
-        pass
+        self.answer(200, b"<html>log in</html>", "text/html")
 
 
 def test_a_page_to_log_in_is_not_taken_for_the_server() -> None:
-    with HTTPServer(("127.0.0.1", 0), _Page) as server:
-        Thread(target=server.handle_request, daemon=True).start()
-        with pytest.raises(EnvironmentProblem, match="perhaps a page to log in"):
-            submitted(f"--host=http://127.0.0.1:{server.server_port}")
+    with http_server.serving(_Page) as address, pytest.raises(EnvironmentProblem, match="perhaps a page to log in"):
+        submitted(f"--host={address}")
 
 
 def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked() -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import Input, Manifest, describe_folder
+from tests.http_server import QuietHandler, serving
 from tests.mlflow_server import MLflowServer, mlflow_server_in
 from tests.store.outputs import published
 from tests.tiny_llama import make_llama
@@ -254,23 +253,12 @@ def at_once(work: Callable[[], object]) -> None:
 def answering(code: int, body: bytes = b"") -> Iterator[str]:
     """A web server that gives everyone the same answer."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(code, body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

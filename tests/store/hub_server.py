@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from tests import http_server
+from tests.http_server import QuietHandler
 
 REPO = "some-lab/tiny-llama"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -33,16 +34,8 @@ class Hub:
 @contextmanager
 def serving(hub: Hub) -> Iterator[Hub]:
     """Serve the hub while the block runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub))
-    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with http_server.serving(_handler(hub)) as hub.endpoint:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def point_client_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,16 +50,13 @@ def point_client_at(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(hub: Hub) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         def do_HEAD(self) -> None:
             self._answer(with_body=False)
 
         def do_GET(self) -> None:
             self._answer(with_body=True)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
 
         def _answer(self, *, with_body: bool) -> None:
             path = self.path.partition("?")[0]

@@ -1,8 +1,6 @@
 """Which error each answer of an S3 server becomes; `test_s3.py` asks a real one."""
 
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreErr
 from med42lib.store.address import open_store
 from med42lib.store.backends import s3 as module
 from med42lib.store.backends.s3 import translated
+from tests.http_server import QuietHandler, serving
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_an_answer_of_the_server_becomes_an_error_with_its_exit_code(
     assert (type(caught.value), caught.value.exit_code) == (kind, exit_code)
 
 
-class Failing(BaseHTTPRequestHandler):
+class Failing(QuietHandler):
     """Answers everything with one status and one error code; or, without a code, with half of what it announces."""
 
     status = 200
@@ -60,9 +59,6 @@ class Failing(BaseHTTPRequestHandler):
 
     do_HEAD = do_PUT = do_GET
 
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Failing]]:
@@ -71,11 +67,9 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Failing]]:
     monkeypatch.setattr(module, "make_client", lambda max_attempts=1: client(max_attempts=1))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    with serving(handler) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         yield handler
-        server.shutdown()
 
 
 OPERATIONS: dict[str, Callable[[Path], object]] = {

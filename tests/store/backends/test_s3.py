@@ -1,8 +1,6 @@
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -12,6 +10,7 @@ from med42lib.core.errors import AccessError, DataError, StoreError, StoreUnavai
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.backends import s3 as module
+from tests.http_server import QuietHandler, serving
 from tests.s3_server import S3Server
 from tests.store.outputs import filled, manifest_of, published
 
@@ -93,43 +92,32 @@ def test_what_is_below_a_name_is_deleted_and_its_neighbours_stay(bucket: str, tm
     assert list(store.files()) == ["ab"]
 
 
-class Answering(BaseHTTPRequestHandler):
+class Answering(QuietHandler):
     """A made-up S3 server, for what a real one does not do on demand: it has one object, and takes every PUT."""
 
     key = ""
     put_status = 200
 
     def do_HEAD(self) -> None:
-        self._answer(200)
+        self.answer(200)
 
     def do_GET(self) -> None:
         entry = f"<Key>{escape(self.key)}</Key><Size>4</Size><ETag>x</ETag>"
         listed = f"<Contents>{entry}<LastModified>2026-01-01T00:00:00Z</LastModified></Contents>"
         is_list = "list-type=2" in self.path
         status = 404 if self.path.endswith("manifest.json") else 200
-        self._answer(status, f"<ListBucketResult>{listed}</ListBucketResult>".encode() if is_list else b"evil")
+        self.answer(status, f"<ListBucketResult>{listed}</ListBucketResult>".encode() if is_list else b"evil")
 
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._answer(self.put_status)
-
-    def _answer(self, status: int, body: bytes = b"") -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        self.answer(self.put_status)
 
 
 @contextmanager
 def answering(monkeypatch: pytest.MonkeyPatch, **values: object) -> Iterator[None]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Answering,), values)) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    with serving(type("Handler", (Answering,), values)) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         yield
-        server.shutdown()
 
 
 @pytest.mark.parametrize("key", ["../../x.pth", "/etc/passwd", "a/./b", "..", "a\\b", "a/../../x.pth"])

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.http_server import QuietHandler, serving
 from tests.real_crd import CRD, problems, read_schema
 
 NAMESPACE = "training"
@@ -134,12 +134,9 @@ class KubernetesApi:
         return sum(1 for used, path in list(self.requests) if used == method and part in path)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     api: KubernetesApi
-
-    def log_message(self, format: str, *args: Any) -> None:
-        return
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -238,10 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
         if pod not in api.pods:
             self._fail(404, "NotFound", f'pods "{pod}" not found')
         elif query.get("previous") == "True":
-            self._text(api.earlier_logs.get(pod, ""))
+            self.answer(200, api.earlier_logs.get(pod, "").encode(), "text/plain")
         elif query.get("follow") != "True":
             lines = [line.partition(" ")[2] for line in api.logs[pod]]
-            self._text("".join(lines[-int(query.get("tailLines", 1000)) :]))
+            tail = "".join(lines[-int(query.get("tailLines", 1000)) :])
+            self.answer(200, tail.encode(), "text/plain")
         else:
             self._follow(pod, query)
 
@@ -296,15 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(code, {**status, "message": message, "reason": reason, "code": code})
 
     def _answer(self, code: int, body: Object) -> None:
-        self._text(json.dumps(body), code, "application/json")
-
-    def _text(self, text: str, code: int = 200, kind: str = "text/plain") -> None:
-        content = text.encode()
-        self.send_response(code)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.answer(code, json.dumps(body).encode())
 
     def _start_chunks(self, kind: str) -> None:
         self.send_response(200)
@@ -328,15 +318,5 @@ class _Handler(BaseHTTPRequestHandler):
 def kubernetes_api() -> Iterator[KubernetesApi]:
     """Serve until the block ends."""
     api = KubernetesApi()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": api}))
-    server.daemon_threads = True
-    server.block_on_close = False
-    api.address = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with serving(type("Handler", (_Handler,), {"api": api})) as api.address:
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
