@@ -59,6 +59,7 @@ real: $(VENV)/real ## Run on the publishers' own data (DATA=folder) with SmolLM2
 bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FULL=1: up to 2,120,139 rows)
 	@$(PIP) --editable ".[bench]"
 	@$(BIN)/python tests/bench/bench_packing.py
+	@$(BIN)/python tests/bench/bench_launcher.py
 	@$(BIN)/python tests/bench/bench_assembly.py $(if $(FULL),--full)
 
 # No constraints here but the lowest versions: whatever else they bring comes in its newest version.

