@@ -1,5 +1,4 @@
 import io
-import json
 import re
 import shutil
 import sys
@@ -10,8 +9,9 @@ import numpy as np
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.decontaminate.embed import batches, embed
+from med42lib.decontaminate.embedding.encoder import batches, embed
 from med42lib.store.artifacts import Source
+from tests.decontaminate.embedding.conftest import MODULES, write
 from tests.json_files import edit
 
 
@@ -92,40 +92,12 @@ def test_an_encoder_with_weights_cut_short_is_refused(minilm: Path, tmp_path: Pa
         embed(broken, ["fever"])
 
 
-MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-]
-
 ENDLESS = {
     "type": "Split",
     "pattern": {"Regex": r"(?:.|..){0,18}(?<=\x00)"},
     "behavior": "Isolated",
     "invert": False,
 }
-
-
-@pytest.fixture
-def encoder(tmp_path: Path) -> Path:
-    """A tiny encoder of random weights, in the layout of published ones."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path / "encoder"
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "fever": 2}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    BertModel(BertConfig(vocab_size=3, max_position_embeddings=16, **sizes)).save_pretrained(folder)
-    write(folder / "modules.json", MODULES)
-    write(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": False})
-    write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True})
-    return folder
-
-
-def write(path: Path, content: object) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content))
 
 
 def test_a_tiny_encoder_embeds(encoder: Path) -> None:
