@@ -42,7 +42,7 @@ def embed(encoder: Path, texts: Sequence[str], *, shard: int = 1, shards: int = 
 
     Texts are embedded in the parts that `share_of` gives, and these in batches of about equal work, each from the
     longest to the shortest: the first batch shows whether memory suffices, and little is padding. A text is in the same
-    batch whatever the number of shards, so on machines of one kind equal texts give equal vectors, run after run.
+    batch whatever the number of shards, so on machines of one kind, cores included, it gets the same vector.
 
     Args:
         encoder: Folder of a SentenceTransformers model, with safetensors weights.

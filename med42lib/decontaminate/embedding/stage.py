@@ -19,7 +19,7 @@ def embed_questions(
 
     A pipeline has this task only where `decontaminate.shards` is more than 1, and then that many times. Shards need
     nothing of one another, run in any order and are reused one by one. What decontaminate finds is the same to the byte
-    for every number of them on machines of one kind: a GPU, or another sort of processor, rounds differently.
+    for every number of them on machines of one kind; a GPU, or another sort or number of cores, may round differently.
 
     Args:
         config: Which share.
