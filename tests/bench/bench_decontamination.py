@@ -29,10 +29,10 @@ from med42lib.formats.dataset import write_examples  # noqa: E402
 from med42lib.formats.records import BenchmarkItem, Example, Exchange, Origin, write_items  # noqa: E402
 from med42lib.store.artifacts import Source  # noqa: E402
 
-WORDS = (
-    "patient acute pain fever what is the most likely diagnosis treatment of in a 45 year old man woman presents with "
-    "history heart liver kidney disease cough therapy drug dose risk factor which nerve artery vitamin enzyme causes"
-).split()
+WORDS = """
+patient acute pain fever what is the most likely diagnosis treatment of in a 45 year old man woman presents with history
+heart liver kidney disease cough therapy drug dose risk factor which nerve artery vitamin enzyme causes
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ def parse_options() -> argparse.Namespace:
 
 def write_data(folder: Path, num_questions: int, num_items: int) -> dict[str, str]:
     """Write made-up questions, as long as real ones (27 tokens on average); every tenth item changes one's word."""
-    dice = random.Random(0)
-    asked = [" ".join(dice.choices(WORDS, k=3 + int(dice.lognormvariate(2.8, 0.8)))) for _ in range(num_questions)]
-    fresh = (" ".join(dice.choices(WORDS, k=20)) for _ in range(num_items))
+    dice, words = random.Random(0), WORDS.split()
+    asked = [" ".join(dice.choices(words, k=3 + int(dice.lognormvariate(2.8, 0.8)))) for _ in range(num_questions)]
+    fresh = (" ".join(dice.choices(words, k=20)) for _ in range(num_items))
     evaluated = [f"{dice.choice(asked)} why" if number % 10 == 0 else text for number, text in enumerate(fresh)]
     for name in ("dataset", "items"):
         (folder / name).mkdir()

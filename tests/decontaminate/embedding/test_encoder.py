@@ -1,4 +1,5 @@
 import io
+import random
 import re
 import shutil
 import sys
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.decontaminate.embedding import shards
 from med42lib.decontaminate.embedding.encoder import batches, embed
+from med42lib.decontaminate.embedding.shards import rows_of, share_of
 from med42lib.store.artifacts import Source
 from tests.decontaminate.embedding.conftest import MODULES, write
 from tests.json_files import edit
@@ -74,6 +77,22 @@ def test_two_runs_give_the_same_bytes(minilm: Path) -> None:
     texts = [f"What is disease number {number}, " + "and why " * number + "?" for number in range(20)]
 
     assert embed(minilm, texts).vectors_TD.tobytes() == embed(minilm, texts).vectors_TD.tobytes()
+
+
+@pytest.mark.slow
+def test_a_shards_vectors_are_to_the_bit_those_that_it_would_have_made_alone(
+    minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "PART_CHARACTERS", 2_000)
+    dice = random.Random(0)
+    words = ["fever", "and", "why", "cough", "is", "a"]
+    texts = [" ".join(dice.choices(words, k=dice.randint(1, 60))) for _ in range(80)]
+
+    alone = embed(minilm, texts).vectors_TD
+
+    for number in (1, 2):
+        rows = rows_of(share_of(texts, shard=number, shards=2))
+        assert embed(minilm, texts, shard=number, shards=2).vectors_TD.tobytes() == alone[rows].tobytes()
 
 
 def test_a_folder_that_is_no_sentence_encoder_is_refused(tmp_path: Path) -> None:
