@@ -57,6 +57,7 @@ PODS = {
     "fetch_model": Pod(cpu=("250m", "4"), memory=("2Gi", "32Gi"), hours=12),
     "benchmarks": Pod(cpu=("250m", "2"), memory=("512Mi", "4Gi"), hours=2),
     "assemble": Pod(cpu=("250m", "8"), memory=("1Gi", "8Gi"), hours=12),
+    "embed_questions": Pod(cpu=("250m", "16"), memory=("2Gi", "16Gi"), hours=24),
     "decontaminate": Pod(cpu=("250m", "16"), memory=("2Gi", "32Gi"), hours=24),
     "pack": Pod(cpu=("250m", "8"), memory=("1Gi", "16Gi"), hours=12),
     # Nothing but time, the job template's hours of waiting and working and a day more: resources would be its job's.

@@ -48,7 +48,7 @@ def readme(stage: Stage) -> str:
 
 
 def _kind(stage: Stage, edge: str) -> str:
-    return "addresses by the models' names, as JSON" if edge in stage.mappings else "address"
+    return "addresses by name, as JSON" if edge in stage.mappings else "address"
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -23,6 +23,8 @@ STAGES = {
             shown=(Shown("card", "markdown", "dataset", "README.md"),),
             runtime="base",
         ),
+        # Not in every pipeline: shards of decontaminate's work.
+        Stage("embed_questions", "med42lib.decontaminate.embedding", "EmbedQuestionsConfig", runtime="embed"),
         Stage(
             "decontaminate",
             "med42lib.decontaminate",

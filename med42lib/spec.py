@@ -71,6 +71,11 @@ class RunSpec(StageConfig):
     package_model: PackageModelConfig
     register_: RegisterConfig = Field(alias="register")
 
+    def sections(self) -> dict[str, Any]:
+        """Write the settings of all tasks: the spec's sections, and one for each shard of the embedding."""
+        shards = {shard: config.model_dump(mode="json") for shard, config in self.decontaminate.embedding().items()}
+        return self.model_dump(mode="json", by_alias=True) | {"embed_questions": shards}
+
 
 @dataclass(frozen=True, slots=True)
 class ReadSpec:

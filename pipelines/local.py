@@ -43,7 +43,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
     addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
     with log_place(run=f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"):
         arguments = {**pipeline_arguments(spec), **addresses, "store": store}
-        exit_code, outputs = run_on_host(med42(list(spec.train)), arguments)
+        exit_code, outputs = run_on_host(med42(list(spec.train), shards=spec.decontaminate.shards), arguments)
     return exit_code, None if exit_code else outputs["report"]
 
 

@@ -14,6 +14,7 @@ from components.assemble.component import assemble
 from components.benchmarks.component import benchmarks
 from components.check.component import check
 from components.decontaminate.component import decontaminate
+from components.embed_questions.component import embed_questions
 from components.evaluate.component import evaluate
 from components.fetch_model.component import fetch_model
 from components.pack.component import pack
@@ -23,6 +24,7 @@ from components.register.component import register
 from components.report.component import report
 from components.stop.component import stop
 from components.train.component import train
+from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.formats.models import BASE
 
 DESCRIPTION = """\
@@ -31,7 +33,7 @@ Fine-tune a medical language model, and compare each model with the base.
 base_model, benchmark_data, encoder, training_data: where the inputs are: s3://bucket/prefix, hub:owner/name@revision \
 or package:name/path.
 spec: all settings, as in pipelines/specs/*.yaml but without `inputs`. The models of `train` are those that this \
-pipeline was compiled for: {models}.
+pipeline was compiled for: {models}; `decontaminate.shards` is {shards}.
 store: s3://bucket/prefix for all outputs. What is there already is not made again.
 
 Credentials and addresses of servers come from the namespace's ConfigMaps and Secrets med42-*, never from here.
@@ -49,12 +51,13 @@ def _step(task: dsl.PipelineTask, step: str, pod: Pod, of: str = "") -> dsl.Pipe
     return task
 
 
-def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS) -> Callable[..., Any]:
+def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS, *, shards: int = 1) -> Callable[..., Any]:
     """Build the pipeline that trains these models and compares them with the base; there may be none.
 
     Args:
         models: Their names.
         pods: What the pod of each step asks for on a cluster.
+        shards: Tasks that embed for decontaminate, side by side; 1: it does that itself.
     """
 
     def run(
@@ -69,6 +72,7 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS) -> Callable[...
             checked = check(
                 spec=spec,
                 models=list(models),
+                shards=shards,
                 store=store,
                 training_data=training_data,
                 benchmark_data=benchmark_data,
@@ -79,7 +83,7 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS) -> Callable[...
 
             def stage(component: Callable[..., dsl.PipelineTask], of: str = "", **inputs: Any) -> Any:
                 name = component.name.replace("-", "_")  # type: ignore[attr-defined]
-                section = f"train.{of}" if component is train else name
+                section = f"{name}.{of}" if component in (embed_questions, train) else name
                 task = component(settings=settings, section=section, store=store, **inputs)
                 return _step(task, name, pods[name], of).outputs
 
@@ -87,7 +91,10 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS) -> Callable[...
             items = stage(benchmarks, data=benchmark_data)["items"]
             dataset = stage(assemble, data=training_data)["dataset"]
 
-            decontaminated = stage(decontaminate, dataset=dataset, items=items, encoder=encoder)
+            asked = {"dataset": dataset, "items": items, "encoder": encoder}
+            numbers = DecontaminateConfig(shards=shards).embedding()
+            embedded = {number: stage(embed_questions, number, **asked)["embedded"] for number in numbers}
+            decontaminated = stage(decontaminate, **asked, embedded=embedded)
             packed = stage(pack, dataset=decontaminated["training"], model=base)["packed"]
 
             trained = {name: stage(train, name, packed=packed, model=base)["trained"] for name in models}
@@ -111,7 +118,7 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS) -> Callable[...
     pipeline: Callable[..., Any] = dsl.pipeline(
         run,
         name="med42",
-        description=DESCRIPTION.format(models=", ".join(models) or "none"),
+        description=DESCRIPTION.format(models=", ".join(models) or "none", shards=shards),
         pipeline_config=dsl.PipelineConfig(active_deadline_seconds=RUN_SECONDS),
     )
     return pipeline

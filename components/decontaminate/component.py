@@ -13,6 +13,7 @@ def decontaminate(
     dataset: str,
     items: str,
     encoder: str,
+    embedded: dict,  # type: ignore[type-arg]
     training: dsl.OutputPath(str),  # type: ignore[valid-type]
     contamination: dsl.OutputPath(str),  # type: ignore[valid-type]
     overlap: dsl.Output[dsl.Metrics],

@@ -27,7 +27,7 @@ store, and MLflow. Writes the checked settings into the store, where every other
 in a Kubeflow container:
   med42 check --executor-input '{{$}}'
 """
-SPEC, STORE, MODELS, SETTINGS = "spec", "store", "models", "settings"
+SPEC, STORE, MODELS, SHARDS, SETTINGS = "spec", "store", "models", "shards", "settings"
 ADDRESSES = tuple(Inputs.model_fields)
 _TITLE = "the pipeline's parameters"
 
@@ -43,23 +43,27 @@ def _run(arguments: Namespace) -> int:
     asked = asked_outputs(executor_input, title="outputs of check", outputs=[SETTINGS])
     given = parameters(executor_input)
     _check_kinds(given)
-    spec = read_parameters(given[SPEC], {name: given[name] for name in ADDRESSES}, given[MODELS])
+    addresses = {name: given[name] for name in ADDRESSES}
+    spec = read_parameters(given[SPEC], addresses, models=given[MODELS], shards=given[SHARDS])
     store = absolute_address(given[STORE])
     check_driver()
     check_place(spec, store)
-    settings = put_settings(store, spec.model_dump(mode="json", by_alias=True))
+    settings = put_settings(store, spec.sections())
     log("check").info("all is as it should be; the settings are at %s", settings)
     asked.write({SETTINGS: settings})
     return 0
 
 
-def read_parameters(values: Mapping[str, Any], addresses: Mapping[str, str], models: Sequence[str]) -> RunSpec:
+def read_parameters(
+    values: Mapping[str, Any], addresses: Mapping[str, str], *, models: Sequence[str], shards: float
+) -> RunSpec:
     """Make a spec of a pipeline's parameters, and check it.
 
     Args:
         values: The spec without its inputs, as Kubeflow hands it over.
         addresses: Its inputs.
         models: Names of the models that the pipeline was compiled for.
+        shards: The number of shards that it was compiled for.
 
     Raises:
         ConfigError: If anything is wrong: all problems at once, each with its path.
@@ -74,12 +78,24 @@ def read_parameters(values: Mapping[str, Any], addresses: Mapping[str, str], mod
         there, wanted = (", ".join(sorted(names)) or "none" for names in (trained, models))
         what = f"names {there}, but this pipeline trains {wanted}; compile one from your spec"
         problems.append(Problem("train", what))
+    if (problem := _other_shards(values.get("decontaminate"), shards)) is not None:
+        problems.append(problem)
     read = parse_spec({**values, "inputs": dict(addresses)}, title=_TITLE, problems=problems)
     return check_spec(read, processes=open_launcher().num_processes)
 
 
+def _other_shards(settings: object, compiled: float) -> Problem | None:
+    """Say that the settings ask for another number of shards than the pipeline has."""
+    asked = settings.get("shards", 1) if isinstance(settings, Mapping) else compiled
+    if asked == compiled:
+        return None
+    what = f"is {brief(asked)}, but this pipeline has {compiled:g}; compile one from your spec"
+    return Problem("decontaminate.shards", what)
+
+
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    kinds = {SPEC: ("an object", dict), MODELS: ("a list", list)}
+    kinds: dict[str, tuple[str, Any]] = {SPEC: ("an object", dict), MODELS: ("a list", list)}
+    kinds[SHARDS] = ("a number", (int, float))
     kinds |= dict.fromkeys([STORE, *ADDRESSES], ("text", str))
     problems = [
         Problem(name, f"is required as {form} (given: {brief(given.get(name))})")

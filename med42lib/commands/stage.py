@@ -173,7 +173,7 @@ def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], li
 def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, Any]:
     from med42lib.spec import load_spec
 
-    values: Any = load_spec(spec_path, overrides).model_dump(mode="json", by_alias=True)
+    values: Any = load_spec(spec_path, overrides).sections()
     for name in section.split("."):
         if not isinstance(values, dict) or name not in values:
             raise ConfigError(str(spec_path), [Problem(section, "is not a section of the spec")])

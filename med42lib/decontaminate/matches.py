@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from med42lib.core.json_file import write_json, write_json_lines
-from med42lib.decontaminate.questions import Questions
+from med42lib.decontaminate.embedding.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.contamination import (
     CONTAMINATED_FILE,

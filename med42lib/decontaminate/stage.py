@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from med42lib.core.config import SPEED_ONLY
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.decontaminate.config import DecontaminateConfig
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Sources, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from med42lib.decontaminate.embedding.questions import Questions
+    from med42lib.decontaminate.embedding.vectors import Embeddings
     from med42lib.decontaminate.matches import Matches
     from med42lib.decontaminate.similarity import Comparison
 
@@ -25,6 +28,7 @@ def decontaminate(
     dataset: Source,
     items: Source,
     encoder: Source,
+    embedded: Annotated[Sources, SPEED_ONLY],
     training: Target,
     contamination: Target,
 ) -> None:
@@ -37,24 +41,20 @@ def decontaminate(
         dataset: `examples.parquet` from assemble.
         items: `items.jsonl` from benchmarks.
         encoder: Folder of a SentenceTransformers model.
+        embedded: What each shard has embedded; with none the questions are embedded here.
         training: Receives `examples.parquet`: all examples, or those in no pair.
         contamination: Receives the flagged items, all pairs with both texts, every item's nearest example and
             a summary.
 
     Raises:
-        DataError: If there are no examples or no items, the encoder cannot be loaded, or nothing is left.
+        DataError: If there are no examples or no items, the encoder cannot be loaded, shards are of other data, or
+            nothing is left.
     """
+    from med42lib.decontaminate.embedding.questions import read_questions
     from med42lib.decontaminate.matches import find_matches, summarise, write_matches
-    from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
-    from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
-    from med42lib.formats.records import ITEMS_FILE, read_items
 
-    trained = read_columns(dataset.path(EXAMPLES_FILE).parent, EXAMPLE_COLUMNS[config.text])
-    rows = (row for table in trained for row in table.to_pylist())
-    examples = questions_of_examples(rows, text=config.text, where=f"{dataset.address}/{EXAMPLES_FILE}")
-    evaluated = read_items(items.path(ITEMS_FILE).parent)
-    asked = questions_of_items(evaluated, text=config.text, where=f"{items.address}/{ITEMS_FILE}")
-    found = find_matches(examples, asked, _compare(config, examples.texts, asked.texts, encoder, contamination))
+    examples, asked = read_questions(dataset, items, text=config.text)
+    found = find_matches(examples, asked, _compare(config, examples, asked, encoder, embedded, contamination))
     summary = summarise(found, examples, asked)
     write_matches(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)
@@ -65,17 +65,22 @@ def decontaminate(
 
 
 def _compare(
-    config: DecontaminateConfig, train_texts: list[str], item_texts: list[str], encoder: Source, metrics: Target
+    config: DecontaminateConfig,
+    examples: Questions,
+    items: Questions,
+    encoder: Source,
+    embedded: Sources,
+    metrics: Target,
 ) -> Comparison:
-    from med42lib.decontaminate.embed import embed
+    from med42lib.decontaminate.embedding.questions import different_texts
     from med42lib.decontaminate.similarity import compare
 
-    rows = {text: row for row, text in enumerate(dict.fromkeys([*train_texts, *item_texts]))}
+    rows = different_texts(examples, items)
     log("decontaminate").info(
-        "embedding %s different questions: %s in training, %s in evaluation",
-        *(f"{len(texts):,}" for texts in (rows, train_texts, item_texts)),
+        "%s different questions: %s in training, %s in evaluation",
+        *(f"{len(texts):,}" for texts in (rows, examples.texts, items.texts)),
     )
-    embeddings = embed(encoder.path(), list(rows))
+    embeddings = _embeddings(list(rows), encoder, embedded)
     metrics.metric("embedded_texts", len(rows))
     metrics.metric("cut_texts", embeddings.num_cut)
     if embeddings.num_cut:
@@ -86,11 +91,19 @@ def _compare(
         )
     vectors_TD = embeddings.vectors_TD
     return compare(
-        vectors_TD[: len(train_texts)],
-        vectors_TD[[rows[text] for text in item_texts]],
+        vectors_TD[: len(examples.texts)],
+        vectors_TD[[rows[text] for text in items.texts]],
         threshold=config.threshold,
         rows_per_block=config.rows_per_block,
     )
+
+
+def _embeddings(texts: list[str], encoder: Source, embedded: Sources) -> Embeddings:
+    """Take what shards have embedded, or embed here where there are none."""
+    from med42lib.decontaminate.embedding.encoder import embed
+    from med42lib.decontaminate.embedding.vectors import gather
+
+    return gather(texts, embedded, encoder=encoder.digest) if embedded else embed(encoder.path(), texts)
 
 
 def _write_training(config: DecontaminateConfig, dataset: Source, found: Matches, training: Target) -> None:

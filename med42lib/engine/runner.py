@@ -120,7 +120,8 @@ def _find_or_run(stage: Stage, request: Request) -> Result:
         hashes = HashCache(store)
         places = {name: inside(scratch / "in", name) for name, _ in request.addresses()}
         sources = {n: Source(address, cache=places[n], hashes=hashes) for n, address in request.addresses()}
-        key = output_key(stage, config, {name: source.digest for name, source in sources.items()})
+        deciding = {n: source.digest for n, source in sources.items() if n.partition(".")[0] not in stage.speed_only}
+        key = output_key(stage, config, deciding)
         hashes.save(scratch)
         call = _Call(stage, config, sources, key, store, scratch)
         with log_place(key=key):

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args, get_origin
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import SPEED_ONLY, StageConfig
 from med42lib.core.names import module_names
 from med42lib.engine.closure import Closure, closure, module_file
 from med42lib.engine.context import StageContext
@@ -81,6 +81,11 @@ class Stage:
         return self._edges(Sources)
 
     @cached_property
+    def speed_only(self) -> tuple[str, ...]:
+        """Names of those inputs that only spare work and change no result (`Annotated[Sources, SPEED_ONLY]`)."""
+        return tuple(p.name for p in self._parameters if SPEED_ONLY in getattr(p.annotation, "__metadata__", ()))
+
+    @cached_property
     def targets(self) -> tuple[str, ...]:
         """Names of its outputs, in the signature's order."""
         return self._edges(Target)
@@ -110,9 +115,17 @@ class Stage:
         return {path.relative_to(folder).as_posix(): path for path in paths if not path.name.startswith(".")}
 
     def _edges(self, *kinds: object) -> tuple[str, ...]:
+        return tuple(p.name for p in self._parameters if _kind(p.annotation) in kinds)
+
+    @cached_property
+    def _parameters(self) -> tuple[inspect.Parameter, ...]:
         parameters = inspect.signature(self.function, eval_str=True).parameters.values()
-        edges = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-        return tuple(p.name for p in edges if p.annotation in kinds)
+        return tuple(p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
+def _kind(annotation: object) -> object:
+    """Take the mark off an annotation, if it has one."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _folder(package: str) -> Path:

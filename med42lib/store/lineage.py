@@ -55,9 +55,12 @@ class Lineage:
 
         Args:
             edges: Names by address: the edge through which the report read an output tells apart the calls of a stage
-                that ran more than once (`scores.lora` says `lora`). Where it read none of a call's, the key does.
+                that ran more than once (`scores.lora` says `lora`). Where it read none of a call's, that through which
+                another stage read it as one of several does, or the key.
         """
         runs = self.stage_runs()
+        inputs = (item for output in self.outputs for item in output.manifest.inputs.items())
+        edges = {entry.address: edge for edge, entry in inputs if "." in edge} | dict(edges)
         calls = Counter(run[0].manifest.stage for run in runs)
         return [_name(run, edges, several=calls[run[0].manifest.stage] > 1) for run in runs]
 

@@ -33,7 +33,8 @@ def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
 
 def parameters(to: object, **changed: Any) -> dict[str, Any]:
     given = pipeline_arguments(load_spec(DEMO))
-    return {**given, "spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "store": str(to), **changed}
+    given |= {"spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "shards": 1, "store": str(to)}
+    return {**given, **changed}
 
 
 def check(tmp_path: Path, given: dict[str, Any]) -> int:
@@ -46,7 +47,8 @@ def check(tmp_path: Path, given: dict[str, Any]) -> int:
 def test_a_spec_that_went_through_kubeflow_is_the_one_that_was_compiled(path: Path) -> None:
     spec = load_spec(path)
     given = pipeline_arguments(spec)
-    found = read_parameters(through_kubeflow(given["spec"]), {n: given[n] for n in ADDRESSES}, list(spec.train))
+    addresses = {name: given[name] for name in ADDRESSES}
+    found = read_parameters(through_kubeflow(given["spec"]), addresses, models=list(spec.train), shards=1)
     assert found == spec
     assert found.canonical_json() == spec.canonical_json()
 
@@ -76,14 +78,30 @@ def test_every_problem_is_listed_at_once_whoever_edited_the_form(
 
 
 def refused(given: dict[str, Any]) -> str:
+    addresses = {name: given[name] for name in ADDRESSES}
     with pytest.raises(ConfigError) as caught:
-        read_parameters(given["spec"], {name: given[name] for name in ADDRESSES}, given["models"])
+        read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])
     return str(caught.value)
 
 
 def test_models_that_the_pipeline_was_not_compiled_for_are_refused() -> None:
     given = parameters("s3://bucket/runs", models=["full", "lora_r64"])
     assert "train: names full, lora, but this pipeline trains full, lora_r64" in refused(given)
+
+
+def test_shards_that_the_pipeline_was_not_compiled_for_are_refused() -> None:
+    given = parameters("s3://bucket/runs")
+    given["spec"]["decontaminate"]["shards"] = 8.0
+    assert "decontaminate.shards: is 8, but this pipeline has 1" in refused(given)
+    assert "decontaminate.shards: is 1, but this pipeline has 4" in refused(parameters("s3://bucket/runs", shards=4.0))
+
+
+def test_each_shard_has_a_section_of_its_own(tmp_path: Path) -> None:
+    given = parameters(tmp_path / "store", shards=2.0)
+    given["spec"]["decontaminate"] |= {"shards": 2.0, "text": "request"}
+    assert check(tmp_path, given) == 0
+    address = (tmp_path / "out/settings").read_text()
+    assert read_settings(address, "embed_questions.2") == {"text": "request", "shard": 2, "shards": 2}
 
 
 def test_inputs_inside_the_spec_would_have_no_effect_and_are_refused() -> None:
@@ -103,6 +121,7 @@ def test_a_number_whose_last_digits_kubeflow_has_lost_is_refused() -> None:
     [
         ({"spec": "text"}, "spec: is required as an object"),
         ({"models": None}, "models: is required as a list"),
+        ({"shards": "4"}, "shards: is required as a number"),
         ({"store": ""}, "store: is required as text"),
         ({"encoder": 1.0}, "encoder: is required as text"),
     ],

@@ -57,6 +57,7 @@ class Workbench:
             dataset=Source(str(folders["dataset"])),
             items=Source(str(folders["items"])),
             encoder=Source(ENCODER),
+            embedded={},
             training=Target(folders["training"]),
             contamination=Target(folders["contamination"]),
         )

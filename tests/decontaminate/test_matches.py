@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from med42lib.decontaminate.embedding.questions import Questions, questions_of_examples, questions_of_items
 from med42lib.decontaminate.matches import Matches, find_matches, summarise, write_matches
-from med42lib.decontaminate.questions import Questions, questions_of_examples, questions_of_items
 from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.dataset import row_of
 from med42lib.formats.records import BenchmarkItem, Example

@@ -130,7 +130,9 @@ def all_modules() -> list[str]:
         ("med42lib.train.loop", {"train"}),
         ("med42lib.evaluate.harness", {"evaluate"}),
         ("med42lib.formats.packed", {"pack", "train", "report"}),
-        ("med42lib.formats.prompt", {"assemble", "decontaminate", "pack", "evaluate"}),
+        ("med42lib.formats.prompt", {"assemble", "embed_questions", "decontaminate", "pack", "evaluate"}),
+        ("med42lib.decontaminate.embedding.encoder", {"embed_questions", "decontaminate"}),
+        ("med42lib.decontaminate.similarity", {"decontaminate"}),
         ("med42lib.assemble.sources.cord19", {"assemble"}),
         ("med42lib.benchmarks.families.usmle", {"benchmarks"}),
         ("med42lib.readers.publishers.usmle", {"benchmarks"}),
@@ -161,8 +163,8 @@ def test_a_new_version_of_the_suite_makes_nothing_again(monkeypatch: pytest.Monk
         ("lm-eval", "0.4.99", {"evaluate"}),
         ("lm-eval", None, {"evaluate"}),
         ("deepspeed", "0.99.0", {"train"}),
-        ("torch", "9.0.0+cu999", {"fetch_model", "decontaminate", "train", "evaluate"}),
-        ("tokenizers", "0.99.0", {"fetch_model", "decontaminate", "pack", "train", "evaluate"}),
+        ("torch", "9.0.0+cu999", {"fetch_model", "embed_questions", "decontaminate", "train", "evaluate"}),
+        ("tokenizers", "0.99.0", {"fetch_model", "embed_questions", "decontaminate", "pack", "train", "evaluate"}),
         ("gguf", None, {"fetch_model"}),
         ("pydantic", "99.0", set()),
         ("boto3", "99.0", set()),
@@ -224,7 +226,7 @@ def test_a_file_that_a_stage_reads_beside_its_code_is_in_its_key(
 
 def test_no_file_that_a_stage_brings_is_forgotten() -> None:
     for stage in STAGES.values():
-        folder = LIBRARY / stage.name
+        [folder] = {path.parent for path in map(module_file, stage.modules[:1]) if path}
         files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
         others = [path for path in files if path.suffix not in (".py", ".pyc", ".md")]
         assert set(others) == set(stage.data_files.values()), stage.name

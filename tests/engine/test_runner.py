@@ -8,11 +8,13 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import SPEED_ONLY, StageConfig
 from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, NoSpaceError
 from med42lib.engine.context import StageContext
 from med42lib.engine.runner import Request, Result, run_stage
@@ -378,3 +380,25 @@ def test_a_members_name_leaves_no_folder(install: Callable[..., Stage], parts: d
     given = {"../../../x": parts["one"]}
     with pytest.raises(DataError, match="parts"):
         run_stage(install(add), Request({"factor": 1}, str(tmp_path / "store"), {"parts": given}))
+
+
+def test_an_input_that_only_spares_work_makes_nothing_again_and_is_recorded(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    def spared(config: DoubleConfig, *, numbers: Source, ready: Annotated[Sources, SPEED_ONLY], out: Target) -> None:
+        calls.append(len(ready))
+        out.path("out.txt").write_text(numbers.path("n.txt").read_text())
+
+    stage = install(spared)
+    (tmp_path / "ready").mkdir()
+    (tmp_path / "ready/r.txt").write_text("0")
+    request = request_for()
+    helped = replace(request, sources={**request.sources, "ready": {"1": str(tmp_path / "ready")}})
+
+    made = run_stage(stage, helped)
+
+    assert run_stage(stage, request) == Result(made.targets, reused=True)
+    assert calls == [1]
+    manifest = Source(made.targets["out"]).manifest
+    assert manifest is not None
+    assert set(manifest.inputs) == {"numbers", "ready.1"}

@@ -15,7 +15,7 @@ def test_every_stage_of_the_catalogue_can_be_loaded(stage: Stage) -> None:
 
 def test_edges_are_read_off_the_signature() -> None:
     stage = STAGES["decontaminate"]
-    assert stage.sources == ("dataset", "items", "encoder")
+    assert stage.sources == ("dataset", "items", "encoder", "embedded")
     assert stage.targets == ("training", "contamination")
 
 
@@ -23,3 +23,10 @@ def test_an_input_of_many_addresses_is_an_edge_too_and_known_as_such() -> None:
     assert STAGES["report"].sources == ("dataset", "items", "contamination", "packed", "trained", "scores")
     assert STAGES["report"].mappings == ("trained", "scores")
     assert STAGES["pack"].mappings == ()
+
+
+def test_an_input_that_only_spares_work_is_an_edge_like_the_others_and_known_as_such() -> None:
+    assert STAGES["decontaminate"].mappings == ("embedded",)
+    assert {name: stage.speed_only for name, stage in STAGES.items() if stage.speed_only} == {
+        "decontaminate": ("embedded",)
+    }

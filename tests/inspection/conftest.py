@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 from med42lib import demo
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
-from med42lib.decontaminate import embed
+from med42lib.decontaminate.embedding import encoder
+from med42lib.decontaminate.embedding.vectors import Embeddings
 from med42lib.engine.runner import Request, run_stage
 from med42lib.formats.dataset import EXAMPLES_FILE, read_examples
 from med42lib.formats.records import BenchmarkItem, Example, Origin, write_items
@@ -87,7 +88,7 @@ def decontaminated(
     """The same, decontaminated with given settings by an encoder to which only equal questions are alike."""
 
     def start(*overrides: str, store: str = "") -> DataRun:
-        monkeypatch.setattr(embed, "embed", _only_equal_texts_are_alike)
+        monkeypatch.setattr(encoder, "embed", _only_equal_texts_are_alike)
         run = assembled(store)
         items = tmp_path / "items"
         items.mkdir()
@@ -136,8 +137,8 @@ def model_folder(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def _only_equal_texts_are_alike(_encoder: Path, texts: list[str]) -> embed.Embeddings:
-    return embed.Embeddings(np.eye(len(texts), dtype=np.float32), num_cut=0, max_tokens=256)
+def _only_equal_texts_are_alike(_encoder: Path, texts: list[str]) -> Embeddings:
+    return Embeddings(np.eye(len(texts), dtype=np.float32), num_cut=0, max_tokens=256)
 
 
 def _item(name: str, question: str) -> BenchmarkItem:

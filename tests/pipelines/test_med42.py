@@ -64,13 +64,13 @@ def test_a_components_readme_is_what_its_stage_says(stage: Stage) -> None:
     assert written == readme(stage), "run `make compile`"
 
 
-def tasks_of(models: list[str]) -> Any:
+def tasks_of(models: list[str], shards: int = 1) -> Any:
     """The tasks inside the exit handler."""
-    return med42(models).pipeline_spec.components["comp-exit-handler-1"].dag.tasks
+    return med42(models, shards=shards).pipeline_spec.components["comp-exit-handler-1"].dag.tasks
 
 
 def test_the_pipeline_runs_every_stage_of_the_catalogue_after_one_check_and_inside_the_exit_handler() -> None:
-    tasks = tasks_of(["full"])
+    tasks = tasks_of(["full"], shards=2)
     used = {tasks[name].component_ref.name.removeprefix("comp-").rstrip("-0123456789") for name in tasks}
     assert used == {"check", *(name.replace("_", "-") for name in STAGES)}
     for name in tasks:
@@ -102,6 +102,23 @@ def test_each_model_is_trained_with_its_own_settings_and_scored_beside_the_base(
         assert model.task_output_parameter.producer_task == named[f"train {name}"]
     assert set(constant(tasks["report"], "scores").struct_value.fields) == {"base", *models}
     assert [value.string_value for value in constant(tasks["check"], "models").list_value.values] == models
+
+
+def test_each_shard_embeds_by_its_own_section_and_decontaminate_gets_them_all() -> None:
+    tasks = tasks_of(["full"], shards=3)
+    shards = {tasks[task].task_info.name: task for task in tasks if task.startswith("embed-questions")}
+    assert set(shards) == {"embed questions 1", "embed questions 2", "embed questions 3"}
+    for name, task in shards.items():
+        assert constant(tasks[task], "section").string_value == f"embed_questions.{name[-1]}"
+        assert task in tasks["decontaminate"].dependent_tasks
+    assert set(constant(tasks["decontaminate"], "embedded").struct_value.fields) == {"1", "2", "3"}
+    assert constant(tasks["check"], "shards").number_value == 3
+
+
+def test_with_one_shard_decontaminate_embeds_by_itself() -> None:
+    tasks = tasks_of(["full"])
+    assert not [task for task in tasks if task.startswith("embed-questions")]
+    assert not constant(tasks["decontaminate"], "embedded").struct_value.fields
 
 
 def constant(task: Any, parameter: str) -> Any:

@@ -20,10 +20,15 @@ class Store:
         self.root = root
 
     def publish(self, stage: str, *inputs: Path, target: str = "out", key: str = "k", content: str = "") -> Path:
+        return self.publish_of(stage, {f"edge{n}": path for n, path in enumerate(inputs)}, target, key, content)
+
+    def publish_of(
+        self, stage: str, inputs: dict[str, Path], target: str = "out", key: str = "k", content: str = ""
+    ) -> Path:
         folder = self.root / "made" / f"{stage}-{target}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "file").write_text(content or f"{stage} {target} {key}")
-        sources = {f"edge{number}": Source(str(path)) for number, path in enumerate(inputs)}
+        sources = {edge: Source(str(path)) for edge, path in inputs.items()}
         recorded = {edge: Input(source.digest, source.address) for edge, source in sources.items()}
         files = describe_folder(folder)
         manifest = Manifest(stage, target, key, {}, recorded, files, None, "2026-01-01T00:00:00+00:00", 1.0)
@@ -76,6 +81,12 @@ def test_calls_of_one_stage_are_told_apart_by_the_edge_that_read_them_or_else_by
     lineage = walk(tmp_path, store.publish("report", *scores.values()))
     edges = {str(scores["k1"]): "scores.lora", str(scores["k3"]): "trained.full", str(model): "base"}
     assert lineage.names(edges) == ["model", "evaluate[lora]", "evaluate[k2]", "evaluate[full]", "report"]
+
+
+def test_calls_that_a_stage_read_as_one_of_several_are_called_as_it_called_them(store: Store, tmp_path: Path) -> None:
+    shards = {f"embedded.{number}": store.publish("embed", key=f"k{number}") for number in (1, 2)}
+    lineage = walk(tmp_path, store.publish_of("compare", shards))
+    assert lineage.names({}) == ["embed[1]", "embed[2]", "compare"]
 
 
 def test_a_folder_of_the_users_ends_the_walk(store: Store, tmp_path: Path) -> None:

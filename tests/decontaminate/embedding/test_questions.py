@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.decontaminate.config import TextKind
-from med42lib.decontaminate.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
+from med42lib.decontaminate.embedding.config import TextKind
+from med42lib.decontaminate.embedding.questions import EXAMPLE_COLUMNS, questions_of_examples, questions_of_items
 from med42lib.formats.dataset import row_of
 from med42lib.formats.records import BenchmarkItem, Example, Exchange
 

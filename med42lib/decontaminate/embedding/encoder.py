@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json, read_json_list
 from med42lib.core.library_errors import library_errors
 from med42lib.core.progress import progress
+from med42lib.decontaminate.embedding.shards import rows_of, share_of
+from med42lib.decontaminate.embedding.vectors import Embeddings
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.model_folder import TOKENIZER_FILE
 from med42lib.formats.tokenizer_loading import check_speed, check_tokenizer_files
@@ -32,52 +33,58 @@ _LOADING_ARGUMENTS = (
     "config_kwargs",
 )
 _PICKLE, _SAFE = "pytorch_model.bin", "model.safetensors"
-_TEXTS_PER_TOKENISER_CALL = 10_000
 # Tokens per forward pass, padding included. On CPU larger batches fall out of the cache; a GPU needs them to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 
 
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """Unit-length vectors of T texts, shape (T, D).
+def embed(encoder: Path, texts: Sequence[str], *, shard: int = 1, shards: int = 1) -> Embeddings:
+    """Embed one shard's share of texts on the GPU if there is one, on the CPU otherwise.
 
-    `num_cut` of the texts are longer than the encoder's `max_tokens` (256 for MiniLM): only their beginning
-    was read.
-    """
-
-    vectors_TD: NDArray[np.float32]
-    num_cut: int
-    max_tokens: int
-
-
-def embed(encoder: Path, texts: Sequence[str]) -> Embeddings:
-    """Embed texts on the GPU if there is one, on the CPU otherwise.
-
-    Texts are embedded from the longest to the shortest, in batches of about equal work: the first batch shows
-    whether memory suffices, and little is padding. On one machine equal texts give equal vectors, run after run.
+    Texts are embedded in the parts that `share_of` gives, and these in batches of about equal work, each from the
+    longest to the shortest: the first batch shows whether memory suffices, and little is padding. A text is in the same
+    batch whatever the number of shards, so on machines of one kind, cores included, it gets the same vector.
 
     Args:
         encoder: Folder of a SentenceTransformers model, with safetensors weights.
-        texts: What to embed; repeated texts are embedded as often as they come.
+        texts: What all shards together embed; repeated texts are embedded as often as they come.
+        shard: Which shard this is, from 1.
+        shards: How many there are.
+
+    Returns:
+        Embeddings of the texts in the share, in the order of `texts`.
 
     Raises:
         DataError: If the folder holds no such model, or it cannot be loaded.
     """
     model = _load(encoder)
+    longest, num_dimensions = _measure(model, encoder)
+    parts = share_of(texts, shard=shard, shards=shards)
+    vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
+    num_cut = 0
+    with progress("embed", sum(map(len, parts)), unit="questions") as bar:
+        for rows in parts:
+            part = [texts[row] for row in rows]
+            with library_errors(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
+                num_tokens = _count_tokens(model, part)
+            vectors_TD[rows] = _embed_part(model, part, np.minimum(num_tokens, longest))
+            num_cut += int((num_tokens > longest).sum())
+            bar.advance(len(part))
+    return Embeddings(vectors_TD[rows_of(parts)], num_cut, longest)
+
+
+def _measure(model: Any, encoder: Path) -> tuple[int, int]:
+    """Give the most tokens that the encoder reads of a text, and the size of its vectors."""
     with library_errors(f"the sentence encoder in {encoder}", _ADVICE):
-        longest = int(model.max_seq_length)
         if model.tokenizer.is_fast:
             check_speed(model.tokenizer.backend_tokenizer, encoder)
-        num_dimensions = _encode(model, ["one text"]).shape[1]  # what the settings say of it may be wrong
-    with library_errors(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
-        num_tokens = _count_tokens(model, texts)
-    vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
-    lengths = np.minimum(num_tokens, longest)
-    with progress("embed", len(texts), unit="questions") as bar:
-        for batch in batches(lengths, tokens_per_batch=_TOKENS_PER_BATCH[model.device.type]):
-            vectors_TD[batch] = _encode(model, [texts[row] for row in batch])
-            bar.advance(len(batch))
-    return Embeddings(vectors_TD, int((num_tokens > longest).sum()), longest)
+        # What its settings say of the size may be wrong.
+        return int(model.max_seq_length), _encode(model, ["one text"]).shape[1]
+
+
+def _embed_part(model: Any, texts: list[str], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    found = list(batches(lengths, tokens_per_batch=_TOKENS_PER_BATCH[model.device.type]))
+    vectors = [_encode(model, [texts[row] for row in rows]) for rows in found]
+    return np.concatenate(vectors)[np.argsort(np.concatenate(found))]
 
 
 def batches(lengths: NDArray[np.int64], *, tokens_per_batch: int) -> Iterator[NDArray[np.intp]]:
@@ -135,12 +142,9 @@ def _check_module(encoder: Path, module: dict[str, Any]) -> None:
         raise DataError(f"{folder} holds its weights only as a pickle ({_PICKLE}), which can run code; {_ADVICE}")
 
 
-def _count_tokens(model: Any, texts: Sequence[str]) -> NDArray[np.int64]:
-    counts: list[int] = []
-    for start in range(0, len(texts), _TEXTS_PER_TOKENISER_CALL):
-        part = list(texts[start : start + _TEXTS_PER_TOKENISER_CALL])
-        counts += (len(tokens) for tokens in model.tokenizer(part, truncation=False, verbose=False)["input_ids"])
-    return np.array(counts, np.int64)
+def _count_tokens(model: Any, texts: list[str]) -> NDArray[np.int64]:
+    found = model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    return np.array([len(tokens) for tokens in found], np.int64)
 
 
 def _encode(model: Any, texts: list[str]) -> NDArray[np.float32]:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from med42lib.core.errors import DataError
-from med42lib.decontaminate.config import TextKind
+from med42lib.decontaminate.embedding.config import TextKind
+from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
 from med42lib.formats.prompt import multiple_choice
-from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
+from med42lib.store.artifacts import Source
 
 EXAMPLE_COLUMNS: Mapping[TextKind, tuple[str, ...]] = {
     "question": ("id", "source", "question"),
@@ -46,6 +48,24 @@ class Questions:
             if row in records:
                 records[row].append(record)
         return records
+
+
+def read_questions(dataset: Source, items: Source, *, text: TextKind) -> tuple[Questions, Questions]:
+    """Read what the training examples of a data set and the evaluation items ask.
+
+    Raises:
+        DataError: If there are no examples or no items, or a question is blank.
+    """
+    trained = read_columns(dataset.path(EXAMPLES_FILE).parent, EXAMPLE_COLUMNS[text])
+    rows = (row for table in trained for row in table.to_pylist())
+    examples = questions_of_examples(rows, text=text, where=f"{dataset.address}/{EXAMPLES_FILE}")
+    evaluated = read_items(items.path(ITEMS_FILE).parent)
+    return examples, questions_of_items(evaluated, text=text, where=f"{items.address}/{ITEMS_FILE}")
+
+
+def different_texts(examples: Questions, items: Questions) -> dict[str, int]:
+    """Number the texts of both, each once, in the order of first use."""
+    return {text: row for row, text in enumerate(dict.fromkeys([*examples.texts, *items.texts]))}
 
 
 def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, where: str) -> Questions:

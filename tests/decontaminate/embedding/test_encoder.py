@@ -1,5 +1,5 @@
 import io
-import json
+import random
 import re
 import shutil
 import sys
@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.decontaminate.embed import batches, embed
+from med42lib.decontaminate.embedding import shards
+from med42lib.decontaminate.embedding.encoder import batches, embed
+from med42lib.decontaminate.embedding.shards import rows_of, share_of
 from med42lib.store.artifacts import Source
+from tests.decontaminate.embedding.conftest import MODULES, write
 from tests.json_files import edit
 
 
@@ -76,6 +79,22 @@ def test_two_runs_give_the_same_bytes(minilm: Path) -> None:
     assert embed(minilm, texts).vectors_TD.tobytes() == embed(minilm, texts).vectors_TD.tobytes()
 
 
+@pytest.mark.slow
+def test_a_shards_vectors_are_to_the_bit_those_that_it_would_have_made_alone(
+    minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "PART_CHARACTERS", 2_000)
+    dice = random.Random(0)
+    words = ["fever", "and", "why", "cough", "is", "a"]
+    texts = [" ".join(dice.choices(words, k=dice.randint(1, 60))) for _ in range(80)]
+
+    alone = embed(minilm, texts).vectors_TD
+
+    for number in (1, 2):
+        rows = rows_of(share_of(texts, shard=number, shards=2))
+        assert embed(minilm, texts, shard=number, shards=2).vectors_TD.tobytes() == alone[rows].tobytes()
+
+
 def test_a_folder_that_is_no_sentence_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no modules\.json; name the folder that holds one"):
         embed(tmp_path, ["fever"])
@@ -92,40 +111,12 @@ def test_an_encoder_with_weights_cut_short_is_refused(minilm: Path, tmp_path: Pa
         embed(broken, ["fever"])
 
 
-MODULES = [
-    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
-    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
-]
-
 ENDLESS = {
     "type": "Split",
     "pattern": {"Regex": r"(?:.|..){0,18}(?<=\x00)"},
     "behavior": "Isolated",
     "invert": False,
 }
-
-
-@pytest.fixture
-def encoder(tmp_path: Path) -> Path:
-    """A tiny encoder of random weights, in the layout of published ones."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
-
-    folder = tmp_path / "encoder"
-    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "fever": 2}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    BertModel(BertConfig(vocab_size=3, max_position_embeddings=16, **sizes)).save_pretrained(folder)
-    write(folder / "modules.json", MODULES)
-    write(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": False})
-    write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True})
-    return folder
-
-
-def write(path: Path, content: object) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content))
 
 
 def test_a_tiny_encoder_embeds(encoder: Path) -> None:

@@ -1,0 +1,1 @@
+"""The stage `embed_questions` as a Kubeflow component."""

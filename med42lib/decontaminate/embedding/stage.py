@@ -1,0 +1,45 @@
+"""embed_questions: one shard's share of the embeddings that decontaminate compares."""
+
+from __future__ import annotations
+
+from med42lib.core.log import log
+from med42lib.decontaminate.embedding.config import EmbedQuestionsConfig
+from med42lib.store.artifacts import Source, Target
+
+
+def embed_questions(
+    config: EmbedQuestionsConfig,
+    *,
+    dataset: Source,
+    items: Source,
+    encoder: Source,
+    embedded: Target,
+) -> None:
+    """Embed one shard's share of all questions, for decontaminate to compare.
+
+    A pipeline has this task only where `decontaminate.shards` is more than 1, and then that many times. Shards need
+    nothing of one another, run in any order and are reused one by one. What decontaminate finds is the same to the byte
+    for every number of them on machines of one kind; a GPU, or another sort or number of cores, may round differently.
+
+    Args:
+        config: Which share.
+        dataset: `examples.parquet` from assemble.
+        items: `items.jsonl` from benchmarks.
+        encoder: Folder of a SentenceTransformers model.
+        embedded: Receives the vectors.
+
+    Raises:
+        DataError: If there are no examples or no items, or the encoder cannot be loaded.
+    """
+    from med42lib.decontaminate.embedding.encoder import embed
+    from med42lib.decontaminate.embedding.questions import different_texts, read_questions
+    from med42lib.decontaminate.embedding.vectors import write_shard
+
+    texts = list(different_texts(*read_questions(dataset, items, text=config.text)))
+    which = {"shard": config.shard, "shards": config.shards}
+    own = embed(encoder.path(), texts, **which)
+    log("embed_questions").info("embedded %s of %s different questions", f"{len(own.vectors_TD):,}", f"{len(texts):,}")
+    write_shard(embedded.folder, own, texts, **which, encoder=encoder.digest)
+    embedded.rows = len(own.vectors_TD)
+    embedded.metric("embedded_texts", len(own.vectors_TD))
+    embedded.metric("cut_texts", own.num_cut)

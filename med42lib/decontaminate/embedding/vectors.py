@@ -1,0 +1,88 @@
+"""The vectors of texts, and the files in which a shard hands its own over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from med42lib.core.errors import DataError
+from med42lib.core.hashing import content_hash
+from med42lib.core.json_file import read_json, write_json
+from med42lib.decontaminate.embedding.shards import Rows, rows_of, share_of
+from med42lib.store.artifacts import Source, Sources
+
+SHARD_FILE, VECTORS_FILE = "shard.json", "vectors.npy"
+_ADVICE = "give an output of embed_questions"
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Unit-length vectors of T texts, shape (T, D).
+
+    `num_cut` of the texts are longer than the encoder's `max_tokens` (256 for MiniLM): only their beginning
+    was read.
+    """
+
+    vectors_TD: NDArray[np.float32]
+    num_cut: int
+    max_tokens: int
+
+
+def write_shard(folder: Path, own: Embeddings, texts: Sequence[str], *, shard: int, shards: int, encoder: str) -> None:
+    """Write one shard's vectors, and what they are of.
+
+    Args:
+        folder: Receives the files.
+        own: Of its share, in the order of `texts`.
+        texts: Those of all shards.
+        shard: Which shard it is, from 1.
+        shards: How many there are.
+        encoder: Digest of the encoder.
+    """
+    rows = rows_of(share_of(texts, shard=shard, shards=shards))
+    of = _name(texts, rows, encoder)
+    np.save(folder / VECTORS_FILE, own.vectors_TD, allow_pickle=False)
+    counts = {"num_cut": own.num_cut, "max_tokens": own.max_tokens}
+    write_json(folder / SHARD_FILE, {"shard": shard, "shards": shards, "of": of, **counts})
+
+
+def gather(texts: Sequence[str], shards: Sources, *, encoder: str) -> Embeddings:
+    """Put together what shards have embedded, in the order of `texts`.
+
+    Args:
+        texts: Those of all shards.
+        shards: The shards' outputs.
+        encoder: Digest of the encoder.
+
+    Raises:
+        DataError: If a shard embedded other texts or with another encoder, or they are not all there, each once.
+    """
+    found = [_read_shard(source, texts, encoder) for source in shards.values()]
+    rows_T = np.concatenate([rows for rows, _ in found])
+    if not np.array_equal(np.sort(rows_T), np.arange(len(texts))):
+        raise DataError(
+            f"{len(shards)} shards hold {len(rows_T):,} vectors of {len(texts):,} questions; give each shard's once"
+        )
+    vectors_TD = np.empty((len(texts), found[0][1].vectors_TD.shape[1]), np.float32)
+    for rows, own in found:
+        vectors_TD[rows] = own.vectors_TD
+    return Embeddings(vectors_TD, sum(own.num_cut for _, own in found), found[0][1].max_tokens)
+
+
+def _read_shard(source: Source, texts: Sequence[str], encoder: str) -> tuple[Rows, Embeddings]:
+    record = read_json(source.path(SHARD_FILE), _ADVICE)
+    rows = rows_of(share_of(texts, shard=record["shard"], shards=record["shards"]))
+    if record["of"] != _name(texts, rows, encoder):
+        raise DataError(
+            f"{source.address} holds vectors of other questions, or of another encoder; embed with the same inputs"
+        )
+    vectors_TD = np.load(source.path(VECTORS_FILE), mmap_mode="r")
+    return rows, Embeddings(vectors_TD, record["num_cut"], record["max_tokens"])
+
+
+def _name(texts: Sequence[str], rows: Rows, encoder: str) -> str:
+    return content_hash(encoder, *(texts[row] for row in rows))
