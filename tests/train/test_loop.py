@@ -88,6 +88,18 @@ def test_the_loss_is_a_mean_per_response_token(base_model: Path, packed_data: Pa
     assert first.loss == pytest.approx(4.16, abs=0.2)  # an untrained model: about the logarithm of 64
 
 
+def test_a_step_says_what_its_parts_took_and_what_attention_joined(
+    base_model: Path, packed_data: Path, config: TrainConfig
+) -> None:
+    results = run(base_model, packed_data, config)
+    assert sum(result.num_pairs for result in results) == 2 * 9 * (8**2 + 14**2)  # two samples to each of nine chunks
+    for result in results:
+        assert result.part_seconds.keys() == {"data", "wait", "forward", "backward", "optimizer"}
+        assert 0.5 * result.seconds < sum(result.part_seconds.values()) <= result.seconds
+        assert result.peak_memory_bytes > 10 << 20
+        assert result.loss_scale is None
+
+
 def test_rates_follow_the_schedule(base_model: Path, packed_data: Path, config: TrainConfig) -> None:
     rates = [result.learning_rate for result in run(base_model, packed_data, config)]
     assert rates[0] == config.learning_rate

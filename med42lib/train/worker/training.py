@@ -43,6 +43,7 @@ from med42lib.train.schedule import Schedule
 if TYPE_CHECKING:
     from med42lib.train.loop import StepResult, Totals
     from med42lib.train.worker.checkpointing import Checkpointing
+    from med42lib.train.worker.step_metrics import StepMetrics
 
 MAX_FETCH_TIME = timedelta(hours=6)
 """How long processes wait for others that fetch or put what is large."""
@@ -262,8 +263,10 @@ def _run_steps(
     from torch import distributed
 
     from med42lib.train.loop import Wishes, train_steps
+    from med42lib.train.worker.step_metrics import CHECKPOINT_SECONDS, StepMetrics
 
     config, first = job.config, totals.num_steps
+    metrics, is_first = StepMetrics.of_training(engine.module, config), distributed.get_rank() == 0
     num_steps = count_steps(len(data), config)
     schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.min_lr_ratio)
     with StopSignal() as stopping:
@@ -276,10 +279,13 @@ def _run_steps(
             first=first,
             wishes=lambda: Wishes(save=checkpointing.due(), stop=stopping.is_set()),
         )
-        for result in _reported(training, target, first, num_steps) if distributed.get_rank() == 0 else training:
+        for result in _reported(training, target, metrics, first, num_steps) if is_first else training:
             totals = totals.after(result)
             if totals.num_steps < num_steps and (result.wishes.save or result.wishes.stop):
+                started = time.monotonic()
                 saved = checkpointing.save(totals)
+                if is_first:
+                    target.metric(CHECKPOINT_SECONDS, time.monotonic() - started, step=totals.num_steps)
                 if result.wishes.stop:
                     _stop(job, totals.num_steps, num_steps, saved=saved)
     return totals
@@ -312,17 +318,16 @@ def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) ->
     )
 
 
-def _reported(results: Iterator[StepResult], target: Target, first: int, num_steps: int) -> Iterator[StepResult]:
+def _reported(
+    results: Iterator[StepResult], target: Target, metrics: StepMetrics, first: int, num_steps: int
+) -> Iterator[StepResult]:
     """Pass the steps' results on, showing and recording each."""
     with progress("train", num_steps, unit="steps") as bar:
         bar.advance(first)
         for number, result in enumerate(results, start=first + 1):
-            speed = result.num_tokens / result.seconds
-            target.metric("loss", result.loss, step=number)
-            target.metric("learning_rate", result.learning_rate, step=number)
-            target.metric("grad_norm", result.grad_norm, step=number)
-            target.metric("tokens_per_second", speed, step=number)
-            bar.advance(note=f"loss {result.loss:.3f}, {speed:,.0f} tokens/s")
+            values = metrics.of_step(result)
+            target.log_metrics(values, step=number)
+            bar.advance(note=f"loss {result.loss:.3f}, {values['tokens_per_second']:,.0f} tokens/s")
             yield result
 
 
