@@ -37,6 +37,7 @@ STAGES = {
             "TrainConfig",
             loads=("med42lib.train.worker",),
             shown=(Shown("curve", "curve", "trained", "loss"),),
+            live=True,
             runtime="train",
         ),
         Stage(

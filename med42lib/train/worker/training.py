@@ -25,6 +25,7 @@ from med42lib.formats.recipe import Recipe
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.identity import HashCache
+from med42lib.store.metrics import MetricSink
 from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
@@ -185,7 +186,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
 
     started = time.monotonic()
     packed, base = _fetch(job, scratch)
-    data, target = PackedDataset(packed), Target(scratch / "out")
+    data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
     engine = _engine(job.config, base)
     minutes = job.config.checkpoint_minutes
@@ -203,6 +204,19 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         target.metric("train_seconds", before.seconds + time.monotonic() - started)
         target.metrics.close()
         _put(job, target)
+
+
+def _watchers(job: TrainingJob) -> list[MetricSink]:
+    """Give who shows the metrics while training goes on: the first process tells MLflow, if there is a server."""
+    from torch import distributed
+
+    if job.tracked is None or distributed.get_rank() != 0:
+        return []
+    from med42lib.tracking.live import live_run
+
+    stage, _, key = job.prefix.partition("/")
+    run = live_run(job.tracked, stage=stage, key=key, settings=job.config.model_dump(mode="json"), store=job.store)
+    return [] if run is None else [run]
 
 
 def check_progress(job: TrainingJob, step: int) -> None:
