@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -75,6 +75,11 @@ class Metrics:
             stream.write("".join(f"{point.to_json()}\n" for point in points))
         for feeder in self._feeders:
             feeder.wake()
+
+    def points(self) -> Iterator[MetricPoint]:
+        """Read what is in the file, in order."""
+        if self._path.exists():
+            yield from map(MetricPoint.from_json, self._path.read_text(encoding="utf-8").splitlines())
 
     def close(self, seconds: float = 10.0) -> None:
         """Give the sinks some time, all together, for what they have not taken yet, and leave them.

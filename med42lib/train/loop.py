@@ -40,6 +40,9 @@ class Engine(Protocol):
     def step(self) -> None:
         """Update the weights if this was the step's last forward pass."""
 
+    def train(self, mode: bool) -> object:
+        """Switch what is for training alone, such as dropout, on or off."""
+
     def get_global_grad_norm(self) -> float | Tensor | None:
         """Give the norm of the last update's gradients, over all parameters, before clipping."""
 

@@ -278,11 +278,14 @@ def _run_steps(
 
     from med42lib.train.loop import Wishes, train_steps
     from med42lib.train.worker.step_metrics import CHECKPOINT_SECONDS, StepMetrics
+    from med42lib.train.worker.validating import Validating
 
     config, first = job.config, totals.num_steps
     metrics, is_first = StepMetrics.of_training(engine.module, config), distributed.get_rank() == 0
     num_steps = count_steps(len(data), config)
     schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.min_lr_ratio)
+    validating = Validating(engine, data, config, target)
+    validating.after(first)
     with StopSignal() as stopping:
         training = train_steps(
             engine,
@@ -295,6 +298,8 @@ def _run_steps(
         )
         for result in _reported(training, target, metrics, first, num_steps) if is_first else training:
             totals = totals.after(result)
+            if not result.wishes.stop:
+                validating.after(totals.num_steps)
             if totals.num_steps < num_steps and (result.wishes.save or result.wishes.stop):
                 started = time.monotonic()
                 saved = checkpointing.save(totals)
