@@ -39,6 +39,7 @@ STAGES = {
             "TrainConfig",
             loads=("med42lib.train.worker",),
             shown=(Shown("curve", "curve", "trained", "loss"),),
+            live=True,
             runtime="train",
         ),
         Stage(

@@ -25,6 +25,7 @@ from med42lib.evaluate.config import BenchmarkScoring, EvaluateConfig
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.pack.config import PackConfig
 from med42lib.pack.limits import check_context
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.report.config import ReportConfig
@@ -111,6 +112,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
     facts = {**sections, "processes": processes}
     for check in (
         _trainings,
+        _validation_without_effect,
         _same_trainings,
         _compared_models,
         _candidate,
@@ -142,6 +144,13 @@ def _trainings(train: Mapping[str, TrainConfig], processes: int) -> Iterator[Pro
     for name, settings in train.items():
         yield from _name_problems(name, settings)
         yield from _training_problems(name, settings, processes)
+
+
+def _validation_without_effect(train: Mapping[str, TrainConfig], pack: PackConfig) -> Iterator[Problem]:
+    for name, settings in train.items():
+        if settings.validation_steps is not None and not pack.validation_share:
+            what = "does nothing, since pack.validation_share is 0; remove it, or hold out a share, such as 0.01"
+            yield Problem(f"train.{name}.validation_steps", what)
 
 
 def _same_trainings(train: Mapping[str, TrainConfig]) -> Iterator[Problem]:

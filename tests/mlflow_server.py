@@ -30,9 +30,9 @@ class MLflowServer:
 
 
 @contextmanager
-def mlflow_server_in(folder: Path) -> Iterator[MLflowServer]:
-    """Run a server until the block ends, with its database, files and log in a folder."""
-    (port,) = free_ports(1)
+def mlflow_server_in(folder: Path, port: int | None = None) -> Iterator[MLflowServer]:
+    """Run a server until the block ends, and kill it then; its database, files and log are in a folder."""
+    port = port or free_ports(1)[0]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--allowed-hosts", f"127.0.0.1:{port}"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "kept")]

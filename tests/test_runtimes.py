@@ -28,7 +28,7 @@ CORE = "core"
 ENTRIES = ("med42lib.commands.stage", "med42lib.selfcheck")
 """What any container can be asked to run."""
 
-COMES_WITH = {"botocore": "boto3", "kfp_server_api": "kfp", "urllib3": "kubernetes"}
+COMES_WITH = {"botocore": "boto3", "kfp_server_api": "kfp", "requests": "kubernetes", "urllib3": "kubernetes"}
 """Distributions that another always brings in the version that it needs."""
 
 NOT_IMPORTED_BY_US = {

@@ -37,6 +37,11 @@ def test_nothing_is_wrong_or_doubtful_in_a_spec_that_is_shipped(path: Path, capl
     [
         (["train.full.global_batch_size=12"], "train.full.global_batch_size", "must be a multiple of 16: 2 training"),
         (["train.lora.max_steps=10"], "train.lora.warmup_steps", "must be less than the 10 steps"),
+        (
+            ["train.full.validation_steps=50"],
+            "train.full.validation_steps",
+            "does nothing, since pack.validation_share",
+        ),
         (["train.full.lora.rank=64"], "train.full.lora", "does nothing with method full"),
         (["train.full.method=lora"], "train.full.method", "is lora, but the model is called full"),
         (["package_model.candidate=lora_r64"], "package_model.candidate", "did you mean 'lora'?"),

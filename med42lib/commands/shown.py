@@ -49,8 +49,12 @@ def _file(shown: Shown, source: Source) -> str:
 
 
 def _curve(shown: Shown, source: Source) -> str:
-    points = [(metric["step"], metric["value"]) for metric in source.metrics() if metric["key"] == shown.what]
-    return curve_page(shown.what, points)
+    names = (shown.what, f"validation_{shown.what}")
+    curves: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
+    for metric in source.metrics():
+        if metric["key"] in curves:
+            curves[metric["key"]].append((metric["step"], metric["value"]))
+    return curve_page(shown.what, *curves.values())
 
 
 _PAGES = {"html": _file, "markdown": _file, "curve": _curve}

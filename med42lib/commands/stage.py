@@ -15,13 +15,16 @@ from med42lib.catalogue import STAGES
 from med42lib.commands.command import Command, add_overrides, show
 from med42lib.commands.executor import asked_outputs, load_json, parameters
 from med42lib.commands.shown import shown_artifacts
+from med42lib.core.config import parse_config
 from med42lib.core.environment import in_pod
 from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable
 from med42lib.core.log import log
 from med42lib.core.printable import brief
+from med42lib.engine.context import TrackedAs
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
-from med42lib.formats.run_settings import read_settings
+from med42lib.formats.run_settings import digest_in_address, read_settings, settings_digest
+from med42lib.register.config import RegisterConfig
 from med42lib.store.address import absolute_address
 
 _REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
@@ -104,8 +107,19 @@ def request_from_kubeflow(stage: Stage, given: Mapping[str, Any]) -> Request:
     if problems:
         raise ConfigError(f"parameters of {stage.name}", problems)
     sources = {edge: mappings.get(edge, given[edge]) for edge in stage.sources}
-    config = read_settings(given["settings"], given["section"])
-    return Request(config, absolute_address(given["store"]), _absolute(sources))
+    settings, section = given["settings"], given["section"]
+    config = read_settings(settings, section)
+    tracked = _tracked(stage, lambda: read_settings(settings, "register"), digest_in_address(settings), section)
+    return Request(config, absolute_address(given["store"]), _absolute(sources), tracked)
+
+
+def _tracked(stage: Stage, read_register: Callable[[], Mapping[str, Any]], run: str, section: str) -> TrackedAs | None:
+    """Say what a stage is called in MLflow while it works; None if nobody watches, or nothing is to be registered."""
+    if not stage.live:
+        return None
+    register = parse_config(RegisterConfig, dict(read_register()), title="settings of register")
+    name = section.removeprefix(f"{stage.name}.")
+    return TrackedAs(register.experiment, run, f"{stage.name}[{name}]") if register.enabled else None
 
 
 def _required(given: Mapping[str, Any], name: str, form: str) -> Problem:
@@ -150,9 +164,13 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
         problems.append(Problem("--spec", "is required unless --executor-input is given"))
     if problems:
         raise ConfigError(f"med42 stage {stage.name}", sorted(problems, key=str))
+    from med42lib.spec import load_spec
+
     section = arguments.section or stage.name
-    config = _section(arguments.spec, arguments.overrides, section)
-    return Request(config, absolute_address(arguments.store), _absolute(sources))
+    spec = load_spec(arguments.spec, arguments.overrides).sections()
+    config = _section(spec, section, title=str(arguments.spec))
+    tracked = _tracked(stage, lambda: _section(spec, "register", title=""), settings_digest(spec), section)
+    return Request(config, absolute_address(arguments.store), _absolute(sources), tracked)
 
 
 def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -170,13 +188,11 @@ def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], li
     return sources, unknown
 
 
-def _section(spec_path: Path, overrides: list[str], section: str) -> dict[str, Any]:
-    from med42lib.spec import load_spec
-
-    values: Any = load_spec(spec_path, overrides).sections()
+def _section(spec: Mapping[str, Any], section: str, *, title: str) -> dict[str, Any]:
+    values: Any = spec
     for name in section.split("."):
         if not isinstance(values, dict) or name not in values:
-            raise ConfigError(str(spec_path), [Problem(section, "is not a section of the spec")])
+            raise ConfigError(title, [Problem(section, "is not a section of the spec")])
         values = values[name]
     return dict(values)
 

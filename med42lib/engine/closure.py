@@ -35,6 +35,7 @@ OUTSIDE = (
     "med42lib.core.redaction",
     "med42lib.core.names",
     "med42lib.core.stop_signal",
+    "med42lib.tracking",
     "med42lib.train.launchers",
 )
 """Rooms and modules that carry, check and report, and cannot change a result unseen: files arrive with their sha256,

@@ -17,19 +17,32 @@ from med42lib.store.publish import Upload
 
 
 @dataclass(frozen=True, slots=True)
+class TrackedAs:
+    """What the work is called where people watch it while it goes on.
+
+    `run` names the whole run, the same for each of its stages and when it is run again after a failure.
+    """
+
+    experiment: str
+    run: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class StageContext:
     """One call of a stage.
 
     `upload` is the attempt: other processes, on this machine or another, put files of its outputs with it, and
     `Target.received` takes them into account. `cache` keeps work between runs. `checkpoints` keep what is not finished,
-    also for other attempts at this key; the runner removes them when the output is sealed. `stopping` tells a stage
-    that looks at it to save and leave.
+    also for other attempts at this key; the runner removes them when the output is sealed. `tracked` is None where
+    nobody is to watch. `stopping` tells a stage that looks at it to save and leave.
     """
 
     key: str
     store: str
     upload: Upload
     cache: StageCache
+    tracked: TrackedAs | None = None
     stopping: StopSignal = field(default_factory=StopSignal)
 
     @property

@@ -23,7 +23,7 @@ from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import full_disk, not_installed
 from med42lib.core.log import log, log_place
-from med42lib.engine.context import StageContext
+from med42lib.engine.context import StageContext, TrackedAs
 from med42lib.engine.key import output_key
 from med42lib.engine.stage import Stage
 from med42lib.store.address import open_store
@@ -51,12 +51,13 @@ RECORDED_PACKAGES = (
 class Request:
     """What a stage is asked to do: its settings, where its outputs go, and where its inputs are.
 
-    The addresses of an input that is `Sources` are a mapping from names.
+    The addresses of an input that is `Sources` are a mapping from names. `tracked` is None where nobody is to watch.
     """
 
     config: Mapping[str, object]
     store: str
     sources: Mapping[str, str | Mapping[str, str]]
+    tracked: TrackedAs | None = None
 
     def addresses(self) -> Iterator[tuple[str, str]]:
         """Give each input's address by its edge, that of a member by edge and name: `trained.lora`."""
@@ -85,6 +86,7 @@ class _Call:
     key: str
     store: Store
     scratch: Path
+    tracked: TrackedAs | None
 
     @property
     def prefix(self) -> str:
@@ -123,7 +125,7 @@ def _find_or_run(stage: Stage, request: Request) -> Result:
         deciding = {n: source.digest for n, source in sources.items() if n.partition(".")[0] not in stage.speed_only}
         key = output_key(stage, config, deciding)
         hashes.save(scratch)
-        call = _Call(stage, config, sources, key, store, scratch)
+        call = _Call(stage, config, sources, key, store, scratch, request.tracked)
         with log_place(key=key):
             if stage.reuse and (sealed := find_sealed(store, call.prefix, stage.targets)):
                 log(stage.name).info("reused %s", sealed.address)
@@ -146,7 +148,7 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
 def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:
     stage, scratch = call.stage, call.scratch
     cache = StageCache(call.store.address, stage.name, scratch / "cache")
-    context = StageContext(call.key, call.store.address, upload, cache)
+    context = StageContext(call.key, call.store.address, upload, cache, call.tracked)
     targets = {name: Target(scratch / "out" / name) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)

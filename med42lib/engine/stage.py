@@ -45,6 +45,7 @@ class Stage:
 
     What its imports do not show is declared: `loads` are packages whose modules it imports by names made up at run
     time, `libraries` those that another library imports for it, `data` patterns of files that it reads beside its code.
+    Of a `live` one people watch the metrics while it works.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Stage:
     libraries: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
     shown: tuple[Shown, ...] = ()
+    live: bool = False
     runtime: Runtime = field(kw_only=True)
 
     @cached_property

@@ -20,4 +20,5 @@ Doors, the modules that other rooms may import:
     run_settings       the checked settings of a whole run
     scores             a model's answers to benchmark items
     tokenizer_loading  loads a model's tokenizer
+    validation         the loss on held-out examples, and whether it rises
 """

@@ -27,7 +27,7 @@ The files of a folder:
     samples.npy      int64, (S + 1,)          where each sample starts in tokens.bin, and N
     sample_ids.txt   S lines                  the example each sample was made of
     pieces.npy       int64, (P, 3)            sample, first token taken from it, number of tokens taken
-    chunks.npy       int64, (C + 1,)          each chunk's first piece, and P
+    chunks.npy       int64, (C + 1,)          each chunk's first piece, and P; those of validation are the last
 
 **What a model must be given** so that samples in a `best_fit` chunk do not see one another (transformers 5,
 attention `sdpa` or `eager`):
@@ -77,7 +77,7 @@ class PackInfo:
     chunk_length: int
     """Slots of every chunk, padding included."""
     num_examples: int
-    """Examples that were read; `num_dropped` of them are not in the chunks."""
+    """Examples that were read; `num_dropped` of them, and those of validation, are not in the chunks."""
     num_chunks: int
     num_tokens: int
     """Slots that hold a token, over all chunks; the others are padding."""
@@ -90,6 +90,10 @@ class PackInfo:
     eos_token_id: int
     pad_token_id: int
     vocabulary_size: int
+    num_validation_examples: int = 0
+    """Examples held out of the chunks counted above, for chunks that are never trained on."""
+    num_validation_chunks: int = 0
+    num_validation_response_tokens: int = 0
 
     @property
     def efficiency(self) -> float:
@@ -170,15 +174,20 @@ class PackedDataset:
         self._check_lengths()
 
     def __len__(self) -> int:
-        """Count the chunks."""
+        """Count the chunks to train on."""
         return self.info.num_chunks
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Go through all chunks."""
+        """Go through the chunks to train on."""
         return (self[number] for number in range(len(self)))
 
+    @property
+    def validation_chunks(self) -> range:
+        """The numbers of the chunks that are held out of training, behind those to train on; often none."""
+        return range(len(self), len(self) + self.info.num_validation_chunks)
+
     def __getitem__(self, number: int) -> Chunk:
-        """Put one chunk together from its pieces; raises IndexError outside `[0, len)`."""
+        """Put one chunk together from its pieces; raises IndexError where there is none."""
         length = self.info.chunk_length
         input_ids_L = np.full(length, self.info.pad_token_id, np.int64)
         labels_L = np.full(length, IGNORED_LABEL, np.int64)
@@ -211,18 +220,19 @@ class PackedDataset:
         return (self._folder / SAMPLE_IDS_FILE).read_text(encoding="utf-8").split("\n")[:-1]
 
     def _pieces_of(self, number: int) -> list[list[int]]:
-        if not 0 <= number < len(self):
-            raise IndexError(f"chunk {number} of {len(self)}")
+        if not 0 <= number < self.validation_chunks.stop:
+            raise IndexError(f"chunk {number} of {self.validation_chunks.stop}")
         pieces: list[list[int]] = self._pieces[self._chunk_starts[number] : self._chunk_starts[number + 1]].tolist()
         return pieces
 
     def _check_lengths(self) -> None:
         num_tokens = int(self._sample_starts[-1])
+        num_chunks = self.validation_chunks.stop
         found = (len(self._tokens_N), len(self._responses_N), len(self._chunk_starts) - 1)
-        if found != (num_tokens, num_tokens, self.info.num_chunks):
+        if found != (num_tokens, num_tokens, num_chunks):
             raise DataError(
                 f"{self._folder} holds {found[0]:,} tokens, {found[1]:,} response marks and {found[2]:,} chunks, not "
-                f"{num_tokens:,}, {num_tokens:,} and {self.info.num_chunks:,}; delete that folder and run pack again"
+                f"{num_tokens:,}, {num_tokens:,} and {num_chunks:,}; delete that folder and run pack again"
             )
 
 

@@ -19,10 +19,19 @@ _NAME = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.json")
 
 def put_settings(store: str, values: Mapping[str, Any]) -> str:
     """Write settings once; gives their address, which is the same for equal ones."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    name = f"{FOLDER}/{_name(text)}"
-    open_store(store).put_once(name, text.encode())
+    name = f"{FOLDER}/{settings_digest(values)}.json"
+    open_store(store).put_once(name, _text(values).encode())
     return join_address(store, name)
+
+
+def settings_digest(values: Mapping[str, Any]) -> str:
+    """Name settings by their content."""
+    return content_hash(_text(values), length=_DIGITS)
+
+
+def digest_in_address(address: str) -> str:
+    """Give the digest of the settings that are at an address."""
+    return address.rpartition("/")[2].removesuffix(".json")
 
 
 def read_settings(address: str, section: str) -> dict[str, Any]:
@@ -51,6 +60,10 @@ def _content(address: str) -> str:
     if _name(text) != name:
         raise DataError(f"the settings at {address} were changed; delete that file and run the pipeline again")
     return text
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
 def _name(text: str) -> str:

@@ -21,6 +21,7 @@ from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Lineage, Output
 
 _INCOMPLETE = "\ufffd"
+_HELD_OUT = "held out of training, which measures its loss on it (validation_share)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Piece:
 class Packed:
     """Where a row's tokens lie, in the order of the chunks; no pieces if it was dropped.
 
-    `rule` says by which rule it was dropped or cut; empty if neither. `note` says what could not be found out.
+    `rule` says by which rule it was dropped, held out or cut; empty if by none. `note` says what could not be found.
     """
 
     address: str
@@ -86,8 +87,9 @@ def packed_row(id: str, output: Output, lineage: Lineage, cache: Path) -> Packed
     if not rule:
         tokenizer, note = _tokenizer(output, cache)
         pieces = pieces_of(packed, id, tokenizer)
-        rule = _why_cut(pieces, output.manifest.setting("too_long"), packed.info)
-    return Packed(output.source.address, config, len(packed), pieces, rule, note)
+        held_out = any(piece.chunk in packed.validation_chunks for piece in pieces)
+        rule = _HELD_OUT if held_out else _why_cut(pieces, output.manifest.setting("too_long"), packed.info)
+    return Packed(output.source.address, config, packed.validation_chunks.stop, pieces, rule, note)
 
 
 def _tokenizer(output: Output, cache: Path) -> tuple[Tokenizer | None, str]:
@@ -145,7 +147,7 @@ def pieces_of(packed: PackedDataset, example_id: str, tokenizer: Tokenizer | Non
             placed.offset,
             tokens_of(packed, number, slice(placed.start, placed.stop), tokenizer),
         )
-        for number in range(len(packed))
+        for number in range(packed.validation_chunks.stop)
         for placed in packed.samples(number)
         if placed.example_id == example_id
     )

@@ -28,6 +28,11 @@ class PackConfig(StageConfig):
     seed: int = Field(ge=0, lt=1 << 32)
     """Seed of the order in which training meets the samples."""
 
+    validation_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the questions that are held out of training, so that `train` can measure its loss on them; which ones,
+    the text of the question alone decides, so that the same question stays on one side. Paper: none. 0.01 shows
+    whether three or eight epochs are too many."""
+
     @field_validator("too_long")
     @classmethod
     def _fits_policy(cls, value: str | None, info: ValidationInfo) -> str | None:

@@ -12,6 +12,7 @@ Memory: a few integers per sample, whatever its length.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,33 @@ class Layout:
 
     pieces: Integers
     chunk_starts: Integers
+
+
+LayOut = Callable[[Integers, int, int], Layout]
+"""A policy: lengths, chunk length and seed to chunks."""
+
+
+def lay_out_some(lay_out: LayOut, lengths: Integers, samples: Integers, chunk_length: int, seed: int) -> Layout:
+    """Lay out some of the samples, as if there were no others.
+
+    Args:
+        lay_out: The policy.
+        lengths: Tokens of every sample, shape (S,).
+        samples: Numbers of those to lay out; there may be none.
+        chunk_length: Slots of a chunk.
+        seed: Seed of the order.
+    """
+    if not len(samples):
+        return Layout(np.empty((0, 3), np.int64), np.zeros(1, np.int64))
+    layout = lay_out(lengths[samples], chunk_length, seed)
+    number, *others = layout.pieces.T
+    return Layout(np.stack([samples[number], *others], axis=1), layout.chunk_starts)
+
+
+def joined(first: Layout, second: Layout) -> Layout:
+    """Put the chunks of one layout behind those of another."""
+    starts = np.append(first.chunk_starts, second.chunk_starts[1:] + len(first.pieces))
+    return Layout(np.concatenate([first.pieces, second.pieces]), starts)
 
 
 def shuffled(count: int, seed: int) -> Integers:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from med42lib.core.hashing import content_hash
 from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Example
@@ -14,6 +16,7 @@ from med42lib.pack.config import PackConfig
 from med42lib.pack.tokenise import SampleTokenizer, TokenisedSample
 
 EXAMPLES_PER_BATCH = 1024
+_WORD, _DIGITS = re.compile(r"\w+"), 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Sample:
     example_id: str
     tokens: TokenisedSample
     truncated: bool
+    held_out: bool
+    """True means for validation alone."""
 
 
 def tokenised_samples(
@@ -40,14 +45,25 @@ def tokenised_samples(
 
 
 def _sample(example: Example, tokens: TokenisedSample, config: PackConfig) -> Sample:
+    held_out = is_held_out(example, config.validation_share)
     if not example.exchanges:
         raise BadRecord("has no exchange, so there is no response to learn from")
     if config.policy == "concatenate" or len(tokens) <= config.chunk_length:
-        return Sample(example.id, tokens, truncated=False)
+        return Sample(example.id, tokens, truncated=False, held_out=held_out)
     detail = f"{len(tokens):,} tokens, chunk_length {config.chunk_length:,}"
     if config.too_long == "drop":
         raise ExcludedRecord("longer than chunk_length", detail)
     beginning = tokens.cut(config.chunk_length)
     if not beginning.response_T.any():
         raise ExcludedRecord("its prompt alone fills chunk_length", detail)
-    return Sample(example.id, beginning, truncated=True)
+    return Sample(example.id, beginning, truncated=True, held_out=held_out)
+
+
+def is_held_out(example: Example, share: float) -> bool:
+    """Draw by the words of the question, whatever their case and signs: one asked twice is on one side.
+
+    A larger share holds out what a smaller one does, and more.
+    """
+    words = _WORD.findall(example.question.casefold()) or [example.id]
+    drawn = int(content_hash("validation", *words, length=_DIGITS), 16)
+    return drawn < share * (1 << 4 * _DIGITS)

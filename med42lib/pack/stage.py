@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.progress import track
 from med42lib.formats.model_config import CONFIG_FILE
@@ -15,7 +18,7 @@ from med42lib.formats.packed import PackInfo
 from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.pack.config import PackConfig
 from med42lib.pack.limits import check_limits
-from med42lib.pack.packing import best_fit, concatenate
+from med42lib.pack.packing import best_fit, concatenate, joined, lay_out_some
 from med42lib.pack.writer import PackedWriter
 from med42lib.store.artifacts import Source, Target
 
@@ -77,7 +80,7 @@ def _write(samples: Iterable[Sample], writer: PackedWriter) -> int:
     """Write the samples; returns how many of them were truncated."""
     num_truncated = 0
     for sample in samples:
-        writer.add(sample.example_id, sample.tokens.ids_T, sample.tokens.response_T)
+        writer.add(sample.example_id, sample.tokens.ids_T, sample.tokens.response_T, held_out=sample.held_out)
         num_truncated += sample.truncated
     return num_truncated
 
@@ -85,21 +88,31 @@ def _write(samples: Iterable[Sample], writer: PackedWriter) -> int:
 def _lay_out(
     config: PackConfig, tally: Tally, num_truncated: int, tokenizer: SampleTokenizer, writer: PackedWriter
 ) -> PackInfo:
-    layout = _LAYOUTS[config.policy](writer.lengths, config.chunk_length, config.seed)
+    training, validation = (
+        lay_out_some(_LAYOUTS[config.policy], writer.lengths, np.flatnonzero(chosen), config.chunk_length, config.seed)
+        for chosen in (~writer.held_out, writer.held_out)
+    )
+    if not len(training.pieces):
+        raise DataError(
+            f"validation_share = {config.validation_share:g} holds out all {len(writer.lengths)} examples; lower it"
+        )
     info = PackInfo(
         policy=config.policy,
         chunk_length=config.chunk_length,
         num_examples=tally.num_read,
-        num_chunks=len(layout.chunk_starts) - 1,
-        num_tokens=int(writer.lengths.sum()),
-        num_response_tokens=writer.count_labels(layout),
+        num_chunks=len(training.chunk_starts) - 1,
+        num_tokens=int(training.pieces[:, 2].sum()),
+        num_response_tokens=writer.count_labels(training),
         num_dropped=tally.num_read - tally.num_kept,
         num_truncated=num_truncated,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         vocabulary_size=tokenizer.vocabulary_size,
+        num_validation_examples=int(writer.held_out.sum()),
+        num_validation_chunks=len(validation.chunk_starts) - 1,
+        num_validation_response_tokens=writer.count_labels(validation),
     )
-    writer.finish(layout, info)
+    writer.finish(joined(training, validation), info)
     return info
 
 
@@ -114,11 +127,13 @@ def _report(info: PackInfo, packed: Target, *, seconds: float) -> None:
         "truncated": info.num_truncated,
         "tokens_per_second": info.num_tokens / seconds,
     }
-    for key, value in metrics.items():
-        packed.metric(key, value)
+    if info.num_validation_examples:
+        metrics["validation_examples"] = info.num_validation_examples
+        metrics["validation_response_tokens"] = info.num_validation_response_tokens
+    packed.log_metrics(metrics, step=0)
     log("pack").info(
         f"{info.num_examples:,} examples in {info.num_chunks:,} chunks of {info.chunk_length:,} tokens "
         f"({info.policy}): {info.efficiency:.1%} of the slots filled, loss on "
         f"{info.num_response_tokens / info.num_tokens:.1%} of the tokens; {info.num_dropped:,} dropped, "
-        f"{info.num_truncated:,} truncated"
+        f"{info.num_truncated:,} truncated, {info.num_validation_examples:,} held out for validation"
     )

@@ -18,7 +18,7 @@ from med42lib.pack.packing import Layout
 class PackedWriter:
     """Writes first every sample, with `add`, then the chunks, with `finish`; a context manager.
 
-    In memory: the number of tokens of each sample.
+    In memory: a few numbers of each sample.
     """
 
     def __init__(self, folder: Path, vocabulary_size: int) -> None:
@@ -27,8 +27,9 @@ class PackedWriter:
         self._tokens = (folder / packed.TOKENS_FILE).open("wb")
         self._responses = (folder / packed.RESPONSES_FILE).open("wb")
         self._ids = (folder / packed.SAMPLE_IDS_FILE).open("w", encoding="utf-8", newline="\n")
-        self._num_response_tokens = 0
         self._lengths: list[int] = []
+        self._num_responses: list[int] = []
+        self._held_out: list[bool] = []
 
     def __enter__(self) -> PackedWriter:
         """Start writing."""
@@ -46,20 +47,29 @@ class PackedWriter:
         """Tokens of each sample so far, shape (S,)."""
         return np.array(self._lengths, np.int64)
 
-    def add(self, example_id: str, ids_T: NDArray[np.int64], response_T: NDArray[np.bool_]) -> None:
+    @property
+    def held_out(self) -> NDArray[np.bool_]:
+        """Which samples so far are for validation, shape (S,)."""
+        return np.array(self._held_out, np.bool_)
+
+    def add(
+        self, example_id: str, ids_T: NDArray[np.int64], response_T: NDArray[np.bool_], *, held_out: bool = False
+    ) -> None:
         """Append one sample; `response_T` is True where the token belongs to a response."""
         self._tokens.write(ids_T.astype(self._dtype).tobytes())
         self._responses.write(response_T.astype(np.uint8).tobytes())
         self._ids.write(f"{example_id}\n")
-        self._num_response_tokens += int(response_T.sum())
         self._lengths.append(len(ids_T))
+        self._num_responses.append(int(response_T.sum()))
+        self._held_out.append(held_out)
 
     def count_labels(self, layout: Layout) -> int:
-        """Count the labels that are not -100: the response tokens, without those that begin a chunk."""
+        """Count the labels of whole samples that are not -100: response tokens, without those that begin a chunk."""
         self._responses.flush()
         sample, offset = layout.pieces[layout.chunk_starts[:-1], :2].T
         responses_N = np.memmap(self._folder / packed.RESPONSES_FILE, np.uint8, mode="r")
-        return self._num_response_tokens - int(responses_N[self._sample_starts()[sample] + offset].sum())
+        num_responses = np.array(self._num_responses, np.int64)[np.unique(layout.pieces[:, 0])].sum()
+        return int(num_responses) - int(responses_N[self._sample_starts()[sample] + offset].sum())
 
     def finish(self, layout: Layout, info: PackInfo) -> None:
         """Write where every sample starts, which pieces make up which chunk, and `packed.json`."""

@@ -19,7 +19,7 @@ from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
 from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
-from med42lib.tracking.replay import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, stage_records
+from med42lib.tracking.replay import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, run_name, stage_records
 
 if TYPE_CHECKING:
     from med42lib.tracking.client import Registry
@@ -102,7 +102,7 @@ def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, re
     return registry.record_run(
         registry.experiment(config.experiment),
         digest=lineage.digest,
-        name=f"{config.experiment} {lineage.digest[:8]}",
+        name=run_name(config.experiment, lineage.digest),
         tags=config.tags | ({NOTE_TAG: config.description} if config.description else {}),
         records=stage_records(lineage, output.manifest),
         report=StageRecord("report", (output,)),

@@ -12,6 +12,7 @@ Doors, the modules that other rooms may import:
     identity     the hash of a file, looked up if it was read before
     lineage      all outputs behind an output
     manifest     what is recorded of an output: files, settings, inputs, versions
+    metrics      numbers over time, and who shows them meanwhile
     names        file names that come from elsewhere, checked
     publish      puts the files of an output and seals it; finds sealed outputs
     scratch      folders for an attempt, removed with it

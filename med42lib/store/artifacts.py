@@ -284,7 +284,11 @@ class Target:
 
     def metric(self, key: str, value: float, *, step: int = 0) -> None:
         """Record a number for MLflow and the report; kept in the store, replayed to MLflow by `register`."""
-        self.metrics.log(key, value, step=step)
+        self.log_metrics({key: value}, step=step)
+
+    def log_metrics(self, values: Mapping[str, float], *, step: int) -> None:
+        """Record several numbers of one step at once."""
+        self.metrics.log(values, step=step)
 
     @property
     def written(self) -> bool:

@@ -1,6 +1,6 @@
 """Numbers over time: written to a file first, and from there to whoever shows them while the work goes on.
 
-    Metrics.log ─► metrics.jsonl ─► a thread for each sink ─► MetricSink.write        an MLflow server, say
+    Metrics.log ─► metrics.jsonl ─► a thread for each sink ─► MetricSink.write        MLflow's server: `tracking.live`
 
 The file is the queue: it goes into the output and into checkpoints, so nothing is lost with a sink that is away, and
 work waits for none.
@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from med42lib.core.log import log
+
+SECONDS_BETWEEN_WRITES = 2.0
+"""To a sink that takes them: several quick steps are one call."""
 
 SECONDS_BETWEEN_TRIES = 10.0
 
@@ -33,7 +36,7 @@ class MetricPoint:
 
     def to_json(self) -> str:
         """Write it as one line, without its end."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})  # `asdict` takes ten times as long
 
     @classmethod
     def from_json(cls, line: str | bytes) -> MetricPoint:
@@ -64,13 +67,19 @@ class Metrics:
         self._path = path
         self._feeders = [_Feeder(path, sink) for sink in sinks]
 
-    def log(self, key: str, value: float, *, step: int = 0) -> None:
-        """Write a number to the file; sinks get it soon after."""
-        point = MetricPoint(key, float(value), step, int(time.time() * 1000))
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        """Write numbers of one step to the file; sinks get them soon after."""
+        now_ms = int(time.time() * 1000)
+        points = [MetricPoint(key, float(value), step, now_ms) for key, value in values.items()]
         with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(point.to_json() + "\n")
+            stream.write("".join(f"{point.to_json()}\n" for point in points))
         for feeder in self._feeders:
             feeder.wake()
+
+    def points(self) -> Iterator[MetricPoint]:
+        """Read what is in the file, in order."""
+        if self._path.exists():
+            yield from map(MetricPoint.from_json, self._path.read_text(encoding="utf-8").splitlines())
 
     def close(self, seconds: float = 10.0) -> None:
         """Give the sinks some time, all together, for what they have not taken yet, and leave them.
@@ -113,8 +122,8 @@ class _Feeder:
             taken = self._feed()
             if closing:
                 return
+            self._closing.wait(SECONDS_BETWEEN_WRITES if taken else SECONDS_BETWEEN_TRIES)
             if not taken:
-                self._closing.wait(SECONDS_BETWEEN_TRIES)
                 self._news.set()
 
     def _feed(self) -> bool:

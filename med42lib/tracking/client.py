@@ -18,9 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
@@ -32,20 +30,27 @@ from med42lib.core.redaction import redact
 from med42lib.store.agreement import agree
 from med42lib.store.base import Store
 from med42lib.store.manifest import METRICS_FILE
+from med42lib.store.metrics import MetricPoint
 from med42lib.store.scratch import attempt_folder
 from med42lib.tracking.address import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
 from med42lib.tracking.data_inputs import DataInput
-from med42lib.tracking.replay import KEY_TAG, RUN_TAG, WEIGHTS_TAG, MetricPoint, StageRecord
+from med42lib.tracking.replay import (
+    KEY_TAG,
+    METRICS_PER_CALL,
+    PARAMS_PER_CALL,
+    PARENT_TAG,
+    PIPELINE_TAG,
+    RUN_NAME_TAG,
+    RUN_TAG,
+    WEIGHTS_TAG,
+    StageRecord,
+    batches,
+    run_agreement,
+)
 
-PARENT_TAG = "mlflow.parentRunId"
 _SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
-METRICS_PER_CALL = 1000
-# A call may hold 1 MB, and a value 6,000 characters of up to 6 bytes in JSON.
-PARAMS_PER_CALL = 20
 _DIGEST_CHARACTERS = 32
 _MAX_CHILDREN = 1000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,10 @@ class Registry:
     ) -> str:
         """Make sure that a run is recorded: a parent with the report, and a child per stage.
 
+        Those that were made while stages worked (`tracking.live`) are completed; what they have is not written again.
+
+        Those that were made while stages worked (`tracking.live`) are completed; what they have is not written again.
+
         Args:
             experiment_id: The experiment it belongs to.
             digest: What identifies the run.
@@ -118,6 +127,8 @@ class Registry:
             The parent's run id.
         """
         with self._translated():
+            self._adopt(experiment_id, digest, records)
+            self._adopt(experiment_id, digest, records)
             start_ms, end_ms = min(r.start_ms for r in records), max(r.end_ms for r in records)
             wanted = NewRun(name, start_ms, {RUN_TAG: digest})
             (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])
@@ -169,6 +180,42 @@ class Registry:
             if str(self._client.get_registered_model(model).aliases.get(alias)) != version:
                 self._client.set_registered_model_alias(model, alias, version)
 
+    def _adopt(self, experiment_id: str, digest: str, records: Sequence[StageRecord]) -> None:
+        """Have what was made while these stages worked found as this run's, below one parent.
+
+        There are several parents where a spec was edited between attempts: the oldest is taken, and what is left empty
+        deleted. What belongs to none of the stages was given up.
+        """
+        if self._client.search_runs([experiment_id], f"tags.`{RUN_TAG}` = '{digest}'", max_results=1):
+            return
+        keys = {record.manifest.key for record in records}
+        unfinished = self._unfinished(experiment_id)
+        waiting = {
+            run.info.run_id for run in unfinished if {PIPELINE_TAG, RUN_TAG} & run.data.tags.keys() == {PIPELINE_TAG}
+        }
+        live = [run for run in unfinished if run.data.tags.get(PARENT_TAG) in waiting]
+        ours = [run for run in live if run.data.tags.get(KEY_TAG) in keys]
+        if not ours:
+            return
+        parent, *others = dict.fromkeys(run.data.tags[PARENT_TAG] for run in ours)
+        for run in live:
+            if run in ours:
+                self._client.set_tag(run.info.run_id, PARENT_TAG, parent)
+            elif run.data.tags[PARENT_TAG] == parent:
+                self._client.set_terminated(run.info.run_id, "KILLED")
+        kept = {run.data.tags[PARENT_TAG] for run in live if run not in ours}
+        for emptied in set(others) - kept:
+            self._client.delete_run(emptied)
+        self._client.set_tag(parent, RUN_TAG, digest)  # last: from now on it is found
+
+    def _unfinished(self, experiment_id: str) -> list[Run]:
+        """List the runs that go on, the oldest first."""
+        order = ["attributes.start_time", "attributes.run_id"]
+        found = self._client.search_runs(
+            [experiment_id], "attributes.status = 'RUNNING'", max_results=_MAX_CHILDREN, order_by=order
+        )
+        return list(found)
+
     def _runs(self, experiment_id: str, among: str, tag: str, wanted: Sequence[NewRun]) -> list[Run]:
         """Find runs, and make those that are missing.
 
@@ -189,7 +236,7 @@ class Registry:
             if _finished(run):
                 return run
         own = found[0] if found else self._create(experiment_id, new)
-        name = f"mlflow-run/{new.tags.get(PARENT_TAG, experiment_id)}/{value}"
+        name = run_agreement(new.tags.get(PARENT_TAG, experiment_id), value)
         agreed = agree(self._store, name, own.info.run_id, self._run_exists)
         if agreed == own.info.run_id:
             return own
@@ -224,10 +271,13 @@ class Registry:
                 self._record_stage(child, record)
 
     def _record_stage(self, child: Run, record: StageRecord) -> None:
-        """Fill a child run and close it. MLflow keeps one of two equal points, so a second attempt doubles none."""
+        """Fill a child run with what it does not have yet, and close it."""
         run_id = child.info.run_id
-        for params in _batches(record.params().items(), PARAMS_PER_CALL):
-            _write(partial(self._client.log_batch, run_id, params=[Param(key, value) for key, value in params]))
+        # A value that is there cannot be changed; it may be of an attempt before, in what decides speed alone.
+        params = {name: value for name, value in record.params().items() if name not in child.data.params}
+        for batch in batches(params.items(), PARAMS_PER_CALL):
+            _write(partial(self._client.log_batch, run_id, params=[Param(key, value) for key, value in batch]))
+        self._set_tags(child, {**record.tags(), RUN_NAME_TAG: record.name})
         self._log_metrics(child, record.metrics())
         if data := record.data():
             _write(partial(self._client.log_inputs, run_id, [_dataset_input(entry) for entry in data]))
@@ -236,9 +286,13 @@ class Registry:
         self._client.set_terminated(run_id, "FINISHED", record.end_ms)
 
     def _log_metrics(self, run: Run, points: Iterable[MetricPoint]) -> None:
-        for batch in _batches(points, METRICS_PER_CALL):
-            metrics = [Metric(p.name, p.value, p.timestamp_ms, p.step) for p in batch]
-            _write(partial(self._client.log_batch, run.info.run_id, metrics=metrics))
+        """Write the points of steps that a run does not have; one of a killed attempt may have another time."""
+        run_id = run.info.run_id
+        there = {(key, p.step) for key in run.data.metrics for p in self._client.get_metric_history(run_id, key)}
+        missing = (point for point in points if (point.key, point.step) not in there)
+        for batch in batches(missing, METRICS_PER_CALL):
+            metrics = [Metric(p.key, p.value, p.timestamp_ms, p.step) for p in batch]
+            _write(partial(self._client.log_batch, run_id, metrics=metrics))
 
     def _log_files(self, run: Run, record: StageRecord) -> None:
         for source in record.sources:
@@ -336,9 +390,3 @@ def _dataset_input(data: DataInput) -> DatasetInput:
 
 def _finished(run: Run) -> bool:
     return str(run.info.status) == "FINISHED"
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

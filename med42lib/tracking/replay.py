@@ -5,34 +5,36 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import TypeVar
 
 from med42lib.store.artifacts import Source
 from med42lib.store.lineage import Lineage, Output
 from med42lib.store.manifest import Manifest
+from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.data_inputs import DataInput, data_inputs, mixtures_behind
 
+PARENT_TAG = "mlflow.parentRunId"
+RUN_NAME_TAG = "mlflow.runName"
 RUN_TAG = "med42.run"
+PIPELINE_TAG = "med42.pipeline"
+"""On the parent of a run that goes on: the digest of its settings. What it is to be named by is not known yet."""
+
 KEY_TAG = "med42.key"
 WEIGHTS_TAG = "med42.weights"
 NOTE_TAG = "mlflow.note.content"
 # Limits of MLflow 3.17 (mlflow/utils/validation.py).
 MAX_NAME_CHARACTERS = 250
 MAX_PARAM_CHARACTERS = 6000
+METRICS_PER_CALL = 1000
+# A call may hold 1 MB, and a value 6,000 characters of up to 6 bytes in JSON.
+PARAMS_PER_CALL = 20
+T = TypeVar("T")
 _FORBIDDEN = re.compile(r"[^\w.\-:/ ]")
 _CUT = " … (cut; whole in the manifest among the artifacts)"
-
-
-@dataclass(frozen=True, slots=True)
-class MetricPoint:
-    """One number, when it was measured and at which step."""
-
-    name: str
-    value: float
-    timestamp_ms: int
-    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class StageRecord:
         """Read the numbers that the stage recorded, fetching them from the store if need be."""
         for source in self.sources:
             for row in source.metrics():
-                yield MetricPoint(mlflow_name(row["key"]), row["value"], row["timestamp_ms"], row["step"])
+                yield MetricPoint(mlflow_name(row["key"]), row["value"], row["step"], row["timestamp_ms"])
 
 
 def stage_records(lineage: Lineage, report: Manifest) -> list[StageRecord]:
@@ -100,6 +102,28 @@ def stage_records(lineage: Lineage, report: Manifest) -> list[StageRecord]:
     assembled = mixtures_behind(lineage.outputs)
     named = zip(names, lineage.stage_runs(), strict=True)
     return [StageRecord(name, outputs, assembled.get(outputs[0].source.address)) for name, outputs in named]
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Cut items into lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def run_name(experiment: str, digest: str) -> str:
+    """Name the run of a whole pipeline, which a digest tells from others."""
+    return f"{experiment} {digest[:8]}"
+
+
+def run_agreement(parent: str, value: str) -> str:
+    """Name what those agree on, in the store, who make the same run.
+
+    Args:
+        parent: Id of the run that it is below, or of the experiment.
+        value: Of the tag that tells it from others there.
+    """
+    return f"mlflow-run/{parent}/{value}"
 
 
 def flatten(settings: Mapping[str, object]) -> dict[str, str]:

@@ -88,5 +88,9 @@ class TrainConfig(StageConfig):
     """Minutes between two checkpoints, from which a killed training goes on; 0 saves after every step. Least time is
     lost with the square root of 2 * (minutes that saving takes) * (minutes between two failures): Young (1974)."""
 
+    validation_steps: Annotated[int | None, SPEED_ONLY] = Field(default=None, ge=1)
+    """Optimiser steps between two measurements of the loss on what `pack.validation_share` holds out; null measures
+    after every epoch. Before the first step and after the last one it is measured always."""
+
     gradient_checkpointing: Annotated[bool, SPEED_ONLY] = False
     """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower."""

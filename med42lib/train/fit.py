@@ -14,6 +14,12 @@ def count_steps(num_chunks: int, config: TrainConfig) -> int:
     return num_steps if config.max_steps is None else min(num_steps, config.max_steps)
 
 
+def is_validated(step: int, num_chunks: int, config: TrainConfig) -> bool:
+    """Say whether the loss on held-out chunks is measured after so many steps."""
+    per_epoch = -(-num_chunks // config.global_batch_size)
+    return step % (config.validation_steps or per_epoch) == 0 or step == count_steps(num_chunks, config)
+
+
 def fit_problems(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:
     """List what does not fit.
 

@@ -36,6 +36,7 @@ from med42lib.core.errors import (
 from med42lib.core.log import log
 from med42lib.core.redaction import redact
 from med42lib.core.stop_signal import StopSignal
+from med42lib.engine.context import TrackedAs
 from med42lib.store.address import join_address, open_store
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
@@ -84,6 +85,8 @@ class TrainingJob:
     """Stage and key of the output."""
     attempt: str
     """Name of the attempt at it."""
+    tracked: TrackedAs | None = None
+    """What it is called in MLflow while it goes on; None if it is not to be seen there."""
 
     @property
     def address(self) -> str:
@@ -108,13 +111,15 @@ class TrainingJob:
 
     def to_json(self) -> str:
         """Write the job as one line."""
-        return json.dumps({**asdict(self), "config": self.config.model_dump()})
+        values = {**asdict(self), "config": self.config.model_dump()}
+        return json.dumps({name: value for name, value in values.items() if value is not None})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> TrainingJob:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return cls(config=TrainConfig.model_validate(values.pop("config")), **values)
+        config, tracked = TrainConfig.model_validate(values.pop("config")), values.pop("tracked", None)
+        return cls(config=config, tracked=tracked and TrackedAs(**tracked), **values)
 
     def write(self) -> None:
         """Write the job to its address; one that is there already is left."""

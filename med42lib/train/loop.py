@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import resource
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from med42lib.train.batches import share
 from med42lib.train.config import TrainConfig
 from med42lib.train.loss import ChunkBatch, make_batch, response_loss
 from med42lib.train.schedule import Schedule
+from med42lib.train.timing import Part, StepTimer
 
 
 class Engine(Protocol):
@@ -38,6 +40,9 @@ class Engine(Protocol):
     def step(self) -> None:
         """Update the weights if this was the step's last forward pass."""
 
+    def train(self, mode: bool) -> object:
+        """Switch what is for training alone, such as dropout, on or off."""
+
     def get_global_grad_norm(self) -> float | Tensor | None:
         """Give the norm of the last update's gradients, over all parameters, before clipping."""
 
@@ -52,16 +57,35 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """Loss, gradient norm, tokens and time of one optimiser step, over all processes."""
+    """What one optimiser step did, over all processes but where it says otherwise."""
 
     loss: float
     """Mean cross entropy per response token, in nats, before the update."""
     learning_rate: float
     grad_norm: float
     """Norm of the whole gradient, before clipping."""
+    loss_scale: float | None
+    """What float16 losses were multiplied by, so that small gradients do not vanish; None in other formats."""
     num_tokens: int
     num_response_tokens: int
+    num_pairs: int
+    """Pairs of tokens of one sample."""
     seconds: float
+    part_seconds: Mapping[Part, float]
+    """Of `seconds`, what each part took in this process."""
+    peak_memory_bytes: int
+    """Most memory in use in this process: on its GPU, during this step; without a GPU, on the host, so far."""
+    wishes: Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """What is known of a step's update over all processes."""
+
+    loss: float
+    num_tokens: int
+    num_response_tokens: int
+    num_pairs: int
     wishes: Wishes
 
 
@@ -122,7 +146,8 @@ def train_steps(
         DivergedError: If loss or gradient is no longer a finite number; raised on every process.
     """
     for number, step in islice(enumerate(steps), first, None):
-        started = time.monotonic()
+        started, timer = time.monotonic(), StepTimer(engine.device)
+        _forget_peak_memory(engine.device)
         torch.manual_seed(draw_seed(config.seed, number, distributed.get_rank()))
         rate = schedule.rate(number)
         for group in engine.optimizer.param_groups:
@@ -134,10 +159,23 @@ def train_steps(
             micro_batch_size=config.micro_batch_size,
         )
         batches = [make_batch(data, row.tolist(), engine.device) for row in mine]
-        loss, num_tokens, num_responses, wanted = _update(engine, batches, wishes)
+        timer.end("data")
+        update = _update(engine, batches, wishes, timer)
         norm = float(engine.get_global_grad_norm() or 0.0)
-        _check_finite(number, loss, norm, rate, config)
-        yield StepResult(loss, rate, norm, num_tokens, num_responses, time.monotonic() - started, wanted)
+        _check_finite(number, update.loss, norm, rate, config)
+        yield StepResult(
+            loss=update.loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            loss_scale=float(engine.optimizer.loss_scale) if config.precision == "float16" else None,
+            num_tokens=update.num_tokens,
+            num_response_tokens=update.num_response_tokens,
+            num_pairs=update.num_pairs,
+            seconds=time.monotonic() - started,
+            part_seconds=timer.seconds(),
+            peak_memory_bytes=_peak_memory(engine.device),
+            wishes=update.wishes,
+        )
 
 
 def draw_seed(seed: int, step: int, process: int) -> int:
@@ -145,25 +183,41 @@ def draw_seed(seed: int, step: int, process: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{step}/{process}".encode(), digest_size=7).digest())
 
 
-def _update(engine: Engine, batches: list[ChunkBatch], wishes: Callable[[], Wishes]) -> tuple[float, int, int, Wishes]:
-    """Make one optimiser step; returns its loss, tokens, response tokens and wishes, over all processes."""
-    counts = torch.tensor([[batch.num_tokens, batch.num_response_tokens] for batch in batches])
-    num_tokens, num_responses = _sum_over_processes(counts.sum(dim=0).to(engine.device)).tolist()
+def _update(engine: Engine, batches: list[ChunkBatch], wishes: Callable[[], Wishes], timer: StepTimer) -> _Update:
+    """Make one optimiser step."""
+    counts = torch.tensor([[batch.num_tokens, batch.num_response_tokens, batch.num_pairs] for batch in batches])
+    num_tokens, num_responses, num_pairs = _sum_over_processes(counts.sum(dim=0).to(engine.device)).tolist()
     num_terms = max(num_responses, 1)
     # DeepSpeed averages gradients over processes; times their number makes that a sum.
     weight = distributed.get_world_size() / num_terms
     losses = []
+    timer.end("wait")
     for batch in batches:
         loss = response_loss(engine, batch)
+        timer.end("forward")
         engine.backward(loss * weight, scale_wrt_gas=False)
+        timer.end("backward")
         engine.step()
+        timer.end("optimizer")
         losses.append(loss.detach())
     mine = wishes()
     # One exchange for all three, so that agreeing costs no step anything.
     wanted = torch.tensor([mine.save, mine.stop], dtype=torch.float64, device=engine.device)
     sums = _sum_over_processes(torch.cat([torch.stack(losses).sum().double()[None], wanted]))
     loss, save, stop = sums.tolist()
-    return loss / num_terms, num_tokens, num_responses, Wishes(save=save > 0, stop=stop > 0)
+    wishes_of_all = Wishes(save=save > 0, stop=stop > 0)
+    return _Update(loss / num_terms, num_tokens, num_responses, num_pairs, wishes_of_all)
+
+
+def _forget_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
 
 
 def _sum_over_processes(tensor: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class ChunkBatch:
     position_ids_BL: Tensor
     num_tokens: int
     """Slots that hold a token."""
+    num_pairs: int
+    """Pairs of tokens of one sample: the sum of the samples' squared lengths, which attention's work grows with."""
 
     @property
     def num_response_tokens(self) -> int:
@@ -46,6 +48,7 @@ def make_batch(data: PackedDataset, chunk_numbers: list[int], device: torch.devi
         torch.from_numpy(np.stack([chunk.labels_L for chunk in chunks])).to(device),
         torch.from_numpy(np.stack([chunk.position_ids_L for chunk in chunks])).to(device),
         sum(chunk.num_tokens for chunk in chunks),
+        sum(map(_count_pairs, chunks)),
     )
 
 
@@ -66,6 +69,11 @@ def response_loss(model: Callable[..., Any], batch: ChunkBatch) -> Tensor:
         use_cache=False,
     ).logits
     return functional.cross_entropy(logits_RV.float(), targets_BL[kept_BL], reduction="sum")
+
+
+def _count_pairs(chunk: Chunk) -> int:
+    starts = np.flatnonzero(chunk.position_ids_L[: chunk.num_tokens] == 0)
+    return int((np.diff(starts, append=chunk.num_tokens) ** 2).sum())
 
 
 def _blank(data: PackedDataset) -> Chunk:

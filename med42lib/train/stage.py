@@ -24,7 +24,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         packed: Output of `pack`.
         model: Output of `fetch_model`.
         trained: Gets a whole model (`model/`, loadable by mlflow) or an adapter (`peft/`), `recipe.json`, and the
-            metrics loss, learning_rate, grad_norm and tokens_per_second of every step.
+            metrics of every step (`worker/step_metrics.py`).
         context: The attempt, which the training processes put those files into, and the checkpoints, from which they
             go on where a killed attempt was. Asked to stop, they save one more and end.
 
@@ -58,6 +58,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         store=context.store,
         prefix=context.upload.prefix,
         attempt=context.upload.attempt,
+        tracked=context.tracked,
     )
     job.write()
     job = launcher.run(job, context.stopping)

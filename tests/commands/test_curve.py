@@ -22,3 +22,11 @@ def test_what_has_no_course_is_a_page_all_the_same() -> None:
     assert "no steps" in curve_page("loss", [])
     assert "<polyline" in curve_page("loss", [(1, 2.0)])
     assert "&lt;b&gt;" in curve_page("<b>", [(1, 2.0)])
+
+
+def test_the_course_on_held_out_data_is_drawn_on_the_same_scale() -> None:
+    page = curve_page("loss", [(1, 4.0), (2, 3.0), (5, 2.0)], [(0, 5.0), (5, 3.0)])
+    loss, validation = (points.split(" ") for points in re.findall(r'points="([^"]+)"', page))
+    assert loss[-1].split(",")[0] == validation[-1].split(",")[0]
+    assert float(loss[-1].split(",")[1]) > float(validation[-1].split(",")[1]), "down the page is a lower loss"
+    assert "held out of training: 5 at first, 3 at the lowest, 3 at last" in page

@@ -10,6 +10,7 @@ from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
 from med42lib.commands.stage import request_from_kubeflow
 from med42lib.core.errors import ClusterUnavailable, ConfigError, StoreUnavailable
+from med42lib.engine.context import TrackedAs
 from med42lib.engine.runner import Result
 from med42lib.formats.run_settings import put_settings
 from med42lib.spec import load_spec
@@ -23,7 +24,8 @@ DATA = "package:med42lib/demo/data/training"
 @pytest.fixture
 def settings(tmp_path: Path) -> str:
     """The address of a run's settings."""
-    return put_settings(str(tmp_path / "store"), {"pack": {"n": 1}, "train": {"lora": {"n": 2}}, "package_model": {}})
+    sections = {"pack": {"n": 1}, "train": {"lora": {"n": 2}}, "package_model": {}}
+    return put_settings(str(tmp_path / "store"), {**sections, "register": {"experiment": "e", "model_name": "m"}})
 
 
 def test_a_tasks_parameters_become_a_request_and_unknown_ones_are_ignored(settings: str) -> None:
@@ -33,6 +35,16 @@ def test_a_tasks_parameters_become_a_request_and_unknown_ones_are_ignored(settin
     assert request.config == {"n": 1}
     assert (request.store, dict(request.sources)) == ("s3://bucket/x", addresses)
     assert request_from_kubeflow(PACK, {**given, "section": "train.lora"}).config == {"n": 2}
+
+
+def test_a_training_is_told_what_it_is_called_in_mlflow_unless_nothing_is_to_be_registered(tmp_path: Path) -> None:
+    register = {"experiment": "e", "model_name": "m"}
+    given = {"section": "train.lora", "store": "x", "packed": "y", "model": "z"}
+    for enabled in (True, False):
+        values = {"train": {"lora": {}}, "register": {**register, "enabled": enabled}}
+        settings = put_settings(str(tmp_path), values)
+        tracked = request_from_kubeflow(STAGES["train"], {**given, "settings": settings}).tracked
+        assert tracked == (TrackedAs("e", Path(settings).stem, "train[lora]") if enabled else None)
 
 
 def test_missing_and_null_parameters_are_listed_alike() -> None:

@@ -161,3 +161,53 @@ def test_real_samples_pack_almost_without_gaps(run_pack_bytes: RunPack, real_dat
     assert info.efficiency > 0.95
     assert info.num_examples == len(made)
     assert np.dtype(info.token_dtype) == np.uint16
+
+
+@pytest.mark.parametrize("settings", [BEST_FIT, CONCATENATE], ids=lambda settings: settings["policy"])
+def test_what_is_held_out_is_in_chunks_of_its_own_and_everything_is_in_one_or_the_other(
+    run_pack: RunPack, examples: list[Example], settings: dict[str, Any]
+) -> None:
+    data = PackedDataset(run_pack(examples, **settings, validation_share=0.3))
+    training, validation = (
+        {sample.example_id for number in numbers for sample in data.samples(number)}
+        for numbers in (range(len(data)), data.validation_chunks)
+    )
+    assert training | validation == {example.id for example in examples}
+    assert training & validation == set()
+    assert 2 <= len(validation) == data.info.num_validation_examples <= 10
+    for numbers, expected in (
+        (range(len(data)), data.info.num_response_tokens),
+        (data.validation_chunks, data.info.num_validation_response_tokens),
+    ):
+        assert sum(int((data[number].labels_L != -100).sum()) for number in numbers) == expected
+    assert data.info.num_tokens == sum(chunk.num_tokens for chunk in data)
+
+
+def held_out(folder: Path) -> set[str]:
+    data = PackedDataset(folder)
+    return {sample.example_id for number in data.validation_chunks for sample in data.samples(number)}
+
+
+def test_the_same_question_stays_on_one_side_however_it_is_written(
+    run_pack_bytes: RunPack, make_example: Callable[..., Example]
+) -> None:
+    asked = [make_example(n, (f"What helps against the {n}th cough?", f"Rest {n}.")) for n in range(40)]
+    again = [make_example(100 + n, (f"what HELPS against the {n}th cough", f"Honey {n}.")) for n in range(40)]
+    chosen = held_out(run_pack_bytes([*asked, *again], **BEST_FIT, validation_share=0.25))
+    assert 0 < len(chosen) < 80
+    assert [example.id in chosen for example in asked] == [example.id in chosen for example in again]
+
+
+def test_which_are_held_out_depends_on_no_seed_and_more_of_them_include_the_fewer(
+    run_pack_bytes: RunPack, examples: list[Example]
+) -> None:
+    few, same, more = (
+        held_out(run_pack_bytes(examples, **BEST_FIT, seed=seed, validation_share=share))
+        for seed, share in ((1, 0.2), (2, 0.2), (1, 0.5))
+    )
+    assert few == same < more
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(run_pack_bytes: RunPack, examples: list[Example]) -> None:
+    with pytest.raises(DataError, match=r"validation_share = 0\.9999 holds out all 3 examples; lower it"):
+        run_pack_bytes(examples[:3], **BEST_FIT, validation_share=0.9999)

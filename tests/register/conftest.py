@@ -250,11 +250,13 @@ def at_once(work: Callable[[], object]) -> None:
 
 
 @contextmanager
-def answering(code: int, body: bytes = b"") -> Iterator[str]:
-    """A web server that gives everyone the same answer."""
+def answering(code: int, body: bytes = b"", *, seen: list[str | None] | None = None) -> Iterator[str]:
+    """A web server that gives everyone the same answer; `seen` gets each request's credentials."""
 
     class Handler(QuietHandler):
         def do_GET(self) -> None:
+            if seen is not None:
+                seen.append(self.headers["Authorization"])
             self.answer(code, body)
 
     with serving(Handler) as address:

@@ -303,6 +303,19 @@ def test_an_adapter_under_any_name_is_never_called_full(run: Any) -> None:
         assert "The recipe, beside the paper" not in text, "the paper's view is of a full fine-tune and a LoRA"
 
 
+def test_a_validation_loss_that_rises_is_drawn_tabulated_and_told(run: Any) -> None:
+    assert "Validation loss" not in (run.make_report() / "report.html").read_text()
+    losses = {0: 3.0, 50: 2.0, 100: 2.25, 150: 2.5}
+    rows = [{"key": "validation_loss", "value": v, "step": step, "timestamp_ms": 0} for step, v in losses.items()]
+    run.rewrite("trained.full/metrics.jsonl", lambda before: [*before, *rows])
+    folder = run.make_report()
+    told = "Full: the validation loss was lowest after step 50 (2.000) and ended at 2.500."
+    for name in ("report.html", "report.md"):
+        assert told in (folder / name).read_text()
+    assert "| Validation loss, lowest | 2.000 | not recorded |" in (folder / "report.md").read_text()
+    assert 'class="curve held-out model-1"' in (folder / "report.html").read_text()
+
+
 def test_one_model_alone_can_be_reported(run: Any) -> None:
     run.forget_model("full")
     folder = run.make_report()

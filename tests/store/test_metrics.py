@@ -39,7 +39,8 @@ def sink() -> Iterator[Kept]:
 
 @pytest.fixture(autouse=True)
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_TRIES", 0.01)
+    for name in ("SECONDS_BETWEEN_WRITES", "SECONDS_BETWEEN_TRIES"):
+        monkeypatch.setattr(module, name, 0.01)
 
 
 def test_a_number_is_in_the_file_at_once_and_in_the_sink_soon(tmp_path: Path, sink: Kept) -> None:
@@ -58,9 +59,9 @@ def test_a_sink_that_fails_gets_everything_once_it_works_again(
 ) -> None:
     metrics = Metrics(tmp_path / "metrics.jsonl", [sink])
     sink.fails = True
-    metrics.log("loss", 1.0, step=1)
+    metrics.log({"loss": 1.0}, step=1)
     wait_for(lambda: "Kept takes no metrics for now (the server is away); work goes on" in caplog.text)
-    metrics.log("loss", 0.5, step=2)
+    metrics.log({"loss": 0.5}, step=2)
     sink.fails = False
     wait_for(lambda: sink.steps == [1, 2])
     metrics.close()
@@ -74,7 +75,7 @@ def test_a_sink_that_blocks_holds_up_neither_work_nor_other_sinks_nor_the_end(
     metrics = Metrics(tmp_path / "metrics.jsonl", [sink, other])
     sink.may_go.clear()
     for step in range(3):
-        metrics.log("loss", 1.0, step=step)
+        metrics.log({"loss": 1.0}, step=step)
     wait_for(lambda: other.steps == [0, 1, 2])
     metrics.close(seconds=0.1)
     assert sink.steps == []
@@ -82,9 +83,9 @@ def test_a_sink_that_blocks_holds_up_neither_work_nor_other_sinks_nor_the_end(
 
 
 def test_what_an_earlier_attempt_wrote_goes_to_the_sink_too(tmp_path: Path, sink: Kept) -> None:
-    Metrics(tmp_path / "metrics.jsonl").log("loss", 1.0, step=1)
+    Metrics(tmp_path / "metrics.jsonl").log({"loss": 1.0}, step=1)
     resumed = Metrics(tmp_path / "metrics.jsonl", [sink])
-    resumed.log("loss", 0.5, step=2)
+    resumed.log({"loss": 0.5}, step=2)
     resumed.close()
     assert sink.steps == [1, 2]
 

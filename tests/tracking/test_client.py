@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from med42lib.core.errors import AccessError, TrackingError
+from med42lib.engine.context import TrackedAs
 from med42lib.store.address import open_store
 from med42lib.store.lineage import trace
+from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.address import quiet_mlflow
-from med42lib.tracking.replay import WEIGHTS_TAG, StageRecord, stage_records
+from med42lib.tracking.live import LiveRun, Server
+from med42lib.tracking.replay import PARENT_TAG, WEIGHTS_TAG, StageRecord, stage_records
 from tests.register.conftest import FinishedRun, MLflowServer, answering, at_once
 from tests.s3_server import free_ports
 
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from med42lib.tracking.client import Registry
-
-PARENT_TAG = "mlflow.parentRunId"
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,22 @@ class Recorded:
         tags = {WEIGHTS_TAG: "sha256:0"}
         registry.register_version(self._name, source="s3://b/model", run_id=run_id, tags=tags, description="")
 
+    def live(self, model: str, *, pipeline: str = "p", settings: dict[str, object] | None = None) -> LiveRun:
+        """What the first process of a model's training has."""
+        return LiveRun(
+            Server(self._address),
+            TrackedAs(self._name, pipeline, f"train[{model}]"),
+            stage="train",
+            key=f"{model}-key",
+            settings=settings or {},
+            store=self._store.address,
+        )
+
+    def losses(self, model: str, first: int, stop: int) -> list[MetricPoint]:
+        """What a model's training has measured by then."""
+        [record] = [record for record in self.records if record.name == f"train[{model}]"]
+        return list(record.metrics())[first:stop]
+
     def runs(self) -> "list[Run]":
         experiment = self.client.get_experiment_by_name(self._name)
         return list(self.client.search_runs([experiment.experiment_id]))
@@ -156,8 +173,37 @@ def test_a_run_that_somebody_deleted_on_a_server_is_recorded_again(recorded: Rec
     assert recorded.parent().info.run_id != first
 
 
-def test_a_batch_is_never_larger_than_its_limit() -> None:
-    from med42lib.tracking.client import _batches
+@pytest.mark.slow
+def test_runs_that_were_made_while_models_trained_are_completed_and_nothing_is_doubled(
+    recorded: Recorded,
+) -> None:
+    live = recorded.live("full", settings={"method": "full", "recipe": {"epochs": 1}})
+    live.write([*recorded.losses("full", 1, 400), MetricPoint("loss", 1 / 401, 400, 7)])  # of a killed attempt
+    recorded.live("lora").write(recorded.losses("lora", 0, 10))
+    before = {run.info.run_id for run in recorded.runs()}
+    recorded.record()
+    assert before <= {run.info.run_id for run in recorded.runs()}
+    children = {run.info.run_name: run for run in recorded.runs()}
+    for name in ("train[full]", "train[lora]"):
+        history = recorded.client.get_metric_history(children[name].info.run_id, "loss")
+        assert sorted(point.step for point in history) == [*range(1500)]
+        assert children[name].data.tags["med42.digest.trained"]
+        assert children[name].inputs.dataset_inputs
+    assert children["train[full]"].data.params["recipe.epochs"] == "1"  # of the attempt that was killed
+    assert children["train[full]"].data.params["recipe.betas"] == "[0.9, 0.95]"
+    assert recorded.parent().info.run_id in before
+    recorded.record()
+    recorded.parent()
 
-    assert list(_batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
-    assert list(_batches([], 2)) == []
+
+@pytest.mark.slow
+def test_trainings_of_a_spec_that_was_edited_between_come_below_one_parent(recorded: Recorded) -> None:
+    recorded.live("full", pipeline="before").write(recorded.losses("full", 0, 3))
+    recorded.live("lora", pipeline="after").write(recorded.losses("lora", 0, 3))
+    abandoned = recorded.live("other", pipeline="before")
+    abandoned.write(recorded.losses("full", 0, 3))
+    recorded.record()
+    runs = {run.info.run_name: run for run in recorded.runs()}
+    assert runs.pop("train[other]").info.status == "KILLED"
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert len([run for run in runs.values() if PARENT_TAG not in run.data.tags]) == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.store.lineage import trace
-from med42lib.tracking.replay import StageRecord, flatten, mlflow_name, stage_records
+from med42lib.tracking.replay import StageRecord, batches, flatten, mlflow_name, stage_records
 from tests.register.conftest import FinishedRun
 
 
@@ -108,6 +108,11 @@ def test_training_and_evaluation_data_are_told_apart(records: dict[str, StageRec
 def test_metrics_keep_their_steps_and_times(records: dict[str, StageRecord], finished_run: FinishedRun) -> None:
     points = list(records["train[lora]"].metrics())
     rows = [json.loads(line) for line in finished_run.source("lora").path("metrics.jsonl").read_text().splitlines()]
-    assert [(p.name, p.value, p.step, p.timestamp_ms) for p in points] == [
+    assert [(p.key, p.value, p.step, p.timestamp_ms) for p in points] == [
         (row["key"], row["value"], row["step"], row["timestamp_ms"]) for row in rows
     ]
+
+
+def test_a_batch_is_never_larger_than_its_limit() -> None:
+    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
+    assert list(batches([], 2)) == []

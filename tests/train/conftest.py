@@ -145,10 +145,18 @@ def packed_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_packed(folder: Path, *, num_chunks: int, chunk_length: int = 24) -> None:
+@pytest.fixture(scope="session")
+def packed_with_validation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same nine chunks, and three that are held out."""
+    folder = tmp_path_factory.mktemp("packed")
+    write_packed(folder, num_chunks=9, num_validation_chunks=3)
+    return folder
+
+
+def write_packed(folder: Path, *, num_chunks: int, chunk_length: int = 24, num_validation_chunks: int = 0) -> None:
     """Two samples to a chunk, the second longer; a sample's second half, the response, repeats its first."""
     generator = np.random.default_rng(3)
-    halves = [4, 7] * num_chunks
+    halves = [4, 7] * (num_chunks + num_validation_chunks)
     questions = [generator.integers(3, VOCABULARY, half) for half in halves]
     responses = [np.arange(2 * half) >= half for half in halves]
     responses[0][:] = responses[1][:] = False  # nothing to learn from the first chunk
@@ -164,12 +172,15 @@ def write_packed(folder: Path, *, num_chunks: int, chunk_length: int = 24) -> No
         chunk_length=chunk_length,
         num_examples=len(halves),
         num_chunks=num_chunks,
-        num_tokens=int(starts[-1]),
-        num_response_tokens=int(np.concatenate(responses).sum()),
+        num_tokens=int(starts[2 * num_chunks]),
+        num_response_tokens=int(np.concatenate(responses[: 2 * num_chunks]).sum()),
         num_dropped=0,
         num_truncated=0,
         eos_token_id=EOS,
         pad_token_id=EOS,
         vocabulary_size=VOCABULARY,
+        num_validation_examples=2 * num_validation_chunks,
+        num_validation_chunks=num_validation_chunks,
+        num_validation_response_tokens=11 * num_validation_chunks,
     )
     (folder / INFO_FILE).write_text(json.dumps(asdict(info)))

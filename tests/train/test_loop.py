@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 from med42lib.core.errors import DivergedError
 from med42lib.formats.packed import PackedDataset
@@ -15,36 +13,7 @@ from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.loop import StepResult, train_steps
 from med42lib.train.schedule import Schedule
-
-
-class PlainEngine:
-    """Accumulates gradients over a step's forward passes, then updates, as a DeepSpeed engine does."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, model: Any, passes_per_step: int) -> None:
-        self.model = model
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-        self._passes_per_step = passes_per_step
-        self._passes = 0
-        self._norm = 0.0
-
-    def __call__(self, **inputs: object) -> Any:
-        return self.model(**inputs)
-
-    def backward(self, loss: Tensor, *, scale_wrt_gas: bool) -> None:
-        assert not scale_wrt_gas
-        loss.backward()  # type: ignore[no-untyped-call]
-
-    def step(self) -> None:
-        self._passes += 1
-        if self._passes % self._passes_per_step == 0:
-            self._norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0))
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-
-    def get_global_grad_norm(self) -> float:
-        return self._norm
+from tests.train.plain_engine import PlainEngine
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +55,18 @@ def test_how_chunks_meet_in_forward_passes_does_not_change_the_result(
 def test_the_loss_is_a_mean_per_response_token(base_model: Path, packed_data: Path, config: TrainConfig) -> None:
     first = run(base_model, packed_data, config)[0]
     assert first.loss == pytest.approx(4.16, abs=0.2)  # an untrained model: about the logarithm of 64
+
+
+def test_a_step_says_what_its_parts_took_and_what_attention_joined(
+    base_model: Path, packed_data: Path, config: TrainConfig
+) -> None:
+    results = run(base_model, packed_data, config)
+    assert sum(result.num_pairs for result in results) == 2 * 9 * (8**2 + 14**2)  # two samples to each of nine chunks
+    for result in results:
+        assert result.part_seconds.keys() == {"data", "wait", "forward", "backward", "optimizer"}
+        assert 0.5 * result.seconds < sum(result.part_seconds.values()) <= result.seconds
+        assert result.peak_memory_bytes > 10 << 20
+        assert result.loss_scale is None
 
 
 def test_rates_follow_the_schedule(base_model: Path, packed_data: Path, config: TrainConfig) -> None:

@@ -23,6 +23,8 @@ _AXIS = 34
 _CHARACTER = 7.0
 _LONGEST_LABEL = 16
 
+Losses = Mapping[Model, Sequence[tuple[int, float]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -86,7 +88,7 @@ class LossCurve:
 
 @dataclass(frozen=True, slots=True)
 class LossPlot:
-    """Training loss by optimiser step."""
+    """Loss by optimiser step: on the chunks of each step, and on those held out, whose lines have no name."""
 
     width: int
     height: int
@@ -97,6 +99,7 @@ class LossPlot:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     lines: tuple[LossCurve, ...]
+    validation_lines: tuple[LossCurve, ...]
 
 
 def forest_plot(results: Results, chances: Mapping[str, float], *, subset: str, width: int) -> ForestPlot:
@@ -159,32 +162,49 @@ def _forest_group(
     )
 
 
-def loss_plot(losses: Mapping[Model, Sequence[tuple[int, float]]], *, width: int) -> LossPlot | None:
+def loss_plot(losses: Losses, *, width: int, validation: Losses | None = None) -> LossPlot | None:
     """Lay out loss curves by step; None if no loss was recorded.
 
     Args:
         losses: (step, loss) in the order of steps, by model.
         width: Pixels. Curves with more points than pixels are averaged over neighbouring steps.
+        validation: The same of the loss on held-out chunks.
     """
-    curves = {model: thinned(curve, limit=width) for model, curve in losses.items() if curve}
+    curves, held_out = (
+        {model: thinned(curve, limit=width) for model, curve in given.items() if curve}
+        for given in (losses, validation or {})
+    )
     if not curves:
         return None
+    drawn = [*curves.values(), *held_out.values()]
     height, left, right, top = 240, 44.0, width - 30.0 - _label_width(curves), 14.0
     bottom = height - _AXIS
-    x_scale = _Scale.around([step for curve in curves.values() for step, _ in curve], left, right)
-    y_scale = _Scale.around([loss for curve in curves.values() for _, loss in curve], bottom, top)
-    lines = [
-        LossCurve(
-            model=model,
-            label=_label(model),
-            points=" ".join(f"{x_scale.at(step):.1f},{y_scale.at(loss):.1f}" for step, loss in curve),
-            label_x=x_scale.at(curve[-1][0]) + 7,
-            label_y=y_scale.at(curve[-1][1]),
-        )
-        for model, curve in curves.items()
-    ]
+    x_scale = _Scale.around([step for curve in drawn for step, _ in curve], left, right)
+    y_scale = _Scale.around([loss for curve in drawn for _, loss in curve], bottom, top)
+    lines, validation_lines = (
+        [_loss_curve(model, curve, x_scale, y_scale) for model, curve in given.items()] for given in (curves, held_out)
+    )
     return LossPlot(
-        width, height, left, right, top, bottom, x_scale.ticks(), y_scale.ticks(), _apart(lines, distance=15)
+        width=width,
+        height=height,
+        left=left,
+        right=right,
+        top=top,
+        bottom=bottom,
+        x_ticks=x_scale.ticks(),
+        y_ticks=y_scale.ticks(),
+        lines=_apart(lines, distance=15),
+        validation_lines=tuple(validation_lines),
+    )
+
+
+def _loss_curve(model: Model, curve: Sequence[tuple[float, float]], x_scale: _Scale, y_scale: _Scale) -> LossCurve:
+    return LossCurve(
+        model=model,
+        label=_label(model),
+        points=" ".join(f"{x_scale.at(step):.1f},{y_scale.at(loss):.1f}" for step, loss in curve),
+        label_x=x_scale.at(curve[-1][0]) + 7,
+        label_y=y_scale.at(curve[-1][1]),
     )
 
 

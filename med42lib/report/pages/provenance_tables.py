@@ -49,6 +49,8 @@ def packing_table(info: PackInfo) -> Table:
         "Tokens with loss (responses)": f"{integer(info.num_response_tokens)} ({percent(loss_share)} %)",
         "Examples left out / cut off": f"{integer(info.num_dropped)} / {integer(info.num_truncated)}",
     }
+    if info.num_validation_examples:
+        facts["Examples held out for validation"] = integer(info.num_validation_examples)
     return _fact_table("Packing", facts)
 
 
@@ -64,10 +66,24 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
         "Processes": [_recorded(recipe.world_size if recipe else None) for recipe in recipes],
         "Loss, first step": [_loss(record.first_loss) for record in records],
         "Loss, last tenth": [_loss(record.final_loss) for record in records],
+        **_validation_lines(records),
         "Tokens per second, median": [_recorded(record.tokens_per_second) for record in records],
         "Time": [_time(record.train_seconds) for record in records],
     }
     return _table_by_model("Training", models, lines)
+
+
+def _validation_lines(records: Sequence[TrainingRecord]) -> dict[str, list[str]]:
+    """Say how low the loss on held-out examples was, and when; nothing where none were held out."""
+    curves = [record.validation_losses for record in records]
+    if not any(curves):
+        return {}
+    lowest = [min(curve, key=lambda point: point[1], default=None) for curve in curves]
+    return {
+        "Validation loss, lowest": [_loss(point and point[1]) for point in lowest],
+        "after step": [_recorded(point and point[0]) for point in lowest],
+        "Validation loss, last": [_loss(curve[-1][1] if curve else None) for curve in curves],
+    }
 
 
 def settings_table(models: Sequence[Model], training: Mapping[str, TrainingRecord]) -> Table:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from med42lib.formats.contamination import Pair
 from med42lib.formats.models import BASE
+from med42lib.formats.validation import find_rise
 from med42lib.report.config import ReportConfig
-from med42lib.report.pages.figures import NARROW_PIXELS, WIDE_PIXELS, ForestPlot, LossPlot, forest_plot, loss_plot
+from med42lib.report.pages.figures import (
+    NARROW_PIXELS,
+    WIDE_PIXELS,
+    ForestPlot,
+    Losses,
+    LossPlot,
+    forest_plot,
+    loss_plot,
+)
 from med42lib.report.pages.paper_mixture import paper_mixture_table
 from med42lib.report.pages.provenance_tables import (
     packing_table,
@@ -70,6 +79,7 @@ class View:
     tables: Mapping[str, Table]
     forests: tuple[ForestPlot, ForestPlot]
     losses: tuple[LossPlot | None, LossPlot | None]
+    rises: tuple[str, ...]
     pairs: tuple[ShownPair, ...]
 
     @property
@@ -103,11 +113,13 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
     """Lay out tables, figures and sentences."""
     chances = {key: baseline.chance for key, baseline in evidence.baselines.items()}
     training = evidence.provenance.training
-    losses = {model: training[model.name].losses for model in evidence.results.models if model.name in training}
+    records = {model: training[model.name] for model in evidence.results.models if model.name in training}
+    losses = {model: record.losses for model, record in records.items()}
+    validation = {model: record.validation_losses for model, record in records.items()}
     wide, narrow = (
         (
             forest_plot(evidence.results, chances, subset=evidence.results.main_subset, width=width),
-            loss_plot(losses, width=width),
+            loss_plot(losses, width=width, validation=validation),
         )
         for width in (WIDE_PIXELS, NARROW_PIXELS)
     )
@@ -119,8 +131,20 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),
         losses=(wide[1], narrow[1]),
+        rises=tuple(_rises(validation)),
         pairs=tuple(_shown(pair, evidence.provenance) for pair in evidence.contamination.shown),
     )
+
+
+def _rises(validation: Losses) -> Iterator[str]:
+    """Say of which models the loss on held-out examples rose."""
+    for model, curve in validation.items():
+        if rise := find_rise(curve):
+            low = f"lowest after step {rise.lowest_step:,} ({rise.lowest:.3f})"
+            yield (
+                f"{model.title}: the validation loss was {low} and ended at {rise.newest:.3f}. Later steps taught the "
+                "training data by heart; fewer epochs may be better."
+            )
 
 
 def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]:

@@ -15,6 +15,7 @@ from med42lib.formats.models import BASE
 from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.formats.recipe import ADVICE, RECIPE_FILE, Recipe
 from med42lib.formats.scores import SCORES_SUMMARY_FILE
+from med42lib.formats.validation import VALIDATION_LOSS
 from med42lib.report.formatting import display_name
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import PACKAGE_SCHEME
@@ -27,14 +28,15 @@ Curve = tuple[tuple[int, float], ...]
 class TrainingRecord:
     """What one fine-tune recorded of itself; None where it did not.
 
-    `losses` holds (step, loss). `tokens_per_second` is the median over steps, `final_loss` the mean over the
-    last tenth of the steps.
+    `losses` and `validation_losses` hold (step, loss). `tokens_per_second` is the median over steps, `final_loss` the
+    mean over the last tenth of the steps.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
     recipe: Recipe | None = None
     adapted_layers: frozenset[str] = frozenset()
     losses: Curve = ()
+    validation_losses: Curve = ()
     tokens_per_second: float | None = None
     train_seconds: float | None = None
 
@@ -141,6 +143,7 @@ def read_training(source: Source) -> TrainingRecord:
         recipe=Recipe.read(source.path(RECIPE_FILE)) if source.has(RECIPE_FILE) else None,
         adapted_layers=_adapted_layers(source),
         losses=tuple(sorted(series.get("loss", {}).items())),
+        validation_losses=tuple(sorted(series.get(VALIDATION_LOSS, {}).items())),
         tokens_per_second=median(rates) if rates else None,
         train_seconds=_last(series, "train_seconds"),
     )

@@ -25,6 +25,7 @@ from med42lib.formats.recipe import Recipe
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.identity import HashCache
+from med42lib.store.metrics import MetricSink
 from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
@@ -43,6 +44,7 @@ from med42lib.train.schedule import Schedule
 if TYPE_CHECKING:
     from med42lib.train.loop import StepResult, Totals
     from med42lib.train.worker.checkpointing import Checkpointing
+    from med42lib.train.worker.step_metrics import StepMetrics
 
 MAX_FETCH_TIME = timedelta(hours=6)
 """How long processes wait for others that fetch or put what is large."""
@@ -184,7 +186,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
 
     started = time.monotonic()
     packed, base = _fetch(job, scratch)
-    data, target = PackedDataset(packed), Target(scratch / "out")
+    data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
     engine = _engine(job.config, base)
     minutes = job.config.checkpoint_minutes
@@ -202,6 +204,19 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         target.metric("train_seconds", before.seconds + time.monotonic() - started)
         target.metrics.close()
         _put(job, target)
+
+
+def _watchers(job: TrainingJob) -> list[MetricSink]:
+    """Give who shows the metrics while training goes on: the first process tells MLflow, if there is a server."""
+    from torch import distributed
+
+    if job.tracked is None or distributed.get_rank() != 0:
+        return []
+    from med42lib.tracking.live import live_run
+
+    stage, _, key = job.prefix.partition("/")
+    run = live_run(job.tracked, stage=stage, key=key, settings=job.config.model_dump(mode="json"), store=job.store)
+    return [] if run is None else [run]
 
 
 def check_progress(job: TrainingJob, step: int) -> None:
@@ -262,10 +277,15 @@ def _run_steps(
     from torch import distributed
 
     from med42lib.train.loop import Wishes, train_steps
+    from med42lib.train.worker.step_metrics import CHECKPOINT_SECONDS, StepMetrics
+    from med42lib.train.worker.validating import Validating
 
     config, first = job.config, totals.num_steps
+    metrics, is_first = StepMetrics.of_training(engine.module, config), distributed.get_rank() == 0
     num_steps = count_steps(len(data), config)
     schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.min_lr_ratio)
+    validating = Validating(engine, data, config, target)
+    validating.after(first)
     with StopSignal() as stopping:
         training = train_steps(
             engine,
@@ -276,10 +296,15 @@ def _run_steps(
             first=first,
             wishes=lambda: Wishes(save=checkpointing.due(), stop=stopping.is_set()),
         )
-        for result in _reported(training, target, first, num_steps) if distributed.get_rank() == 0 else training:
+        for result in _reported(training, target, metrics, first, num_steps) if is_first else training:
             totals = totals.after(result)
+            if not result.wishes.stop:
+                validating.after(totals.num_steps)
             if totals.num_steps < num_steps and (result.wishes.save or result.wishes.stop):
+                started = time.monotonic()
                 saved = checkpointing.save(totals)
+                if is_first:
+                    target.metric(CHECKPOINT_SECONDS, time.monotonic() - started, step=totals.num_steps)
                 if result.wishes.stop:
                     _stop(job, totals.num_steps, num_steps, saved=saved)
     return totals
@@ -312,17 +337,16 @@ def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) ->
     )
 
 
-def _reported(results: Iterator[StepResult], target: Target, first: int, num_steps: int) -> Iterator[StepResult]:
+def _reported(
+    results: Iterator[StepResult], target: Target, metrics: StepMetrics, first: int, num_steps: int
+) -> Iterator[StepResult]:
     """Pass the steps' results on, showing and recording each."""
     with progress("train", num_steps, unit="steps") as bar:
         bar.advance(first)
         for number, result in enumerate(results, start=first + 1):
-            speed = result.num_tokens / result.seconds
-            target.metric("loss", result.loss, step=number)
-            target.metric("learning_rate", result.learning_rate, step=number)
-            target.metric("grad_norm", result.grad_norm, step=number)
-            target.metric("tokens_per_second", speed, step=number)
-            bar.advance(note=f"loss {result.loss:.3f}, {speed:,.0f} tokens/s")
+            values = metrics.of_step(result)
+            target.log_metrics(values, step=number)
+            bar.advance(note=f"loss {result.loss:.3f}, {values['tokens_per_second']:,.0f} tokens/s")
             yield result
 
 

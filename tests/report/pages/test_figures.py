@@ -110,3 +110,11 @@ def test_a_long_title_has_room_beside_its_marks(results: Results) -> None:
     )
     assert plain.left < long.left < NARROW_PIXELS / 2
     assert max(len(mark.label) for mark in long.groups[0].marks) == 16
+
+
+def test_the_loss_on_held_out_examples_is_drawn_on_the_same_scale() -> None:
+    plot = loss_plot({FULL: [(0, 4.0), (10, 1.0)]}, validation={FULL: [(0, 5.0), (10, 1.0)], LORA: []}, width=800)
+    assert plot is not None
+    (line,), (held_out,) = plot.lines, plot.validation_lines
+    assert line.points.split()[-1] == held_out.points.split()[-1]
+    assert float(held_out.points.split()[0].split(",")[1]) < float(line.points.split()[0].split(",")[1])
