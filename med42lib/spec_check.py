@@ -1,7 +1,7 @@
 """What a spec's sections say of one another, and what of it would do nothing: checked before anything works.
 
     run, plan, compile, check ─► check_spec   ─► every problem at once, or the spec and a warning for what may be meant
-    run, check                ─► check_inputs ─► all inputs that are missing; chunks longer than the base's context
+    run, check                ─► check_inputs ─► all inputs that are missing
 
 `check` is the first task of a pipeline (`commands/check.py`). What needs the data themselves, such as how many chunks
 there are, is checked by the stages when they start.
@@ -10,7 +10,7 @@ there are, is checked by the stages when they start.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
@@ -22,11 +22,9 @@ from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
 from med42lib.core.names import did_you_mean
 from med42lib.evaluate.config import BenchmarkScoring, EvaluateConfig
-from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.pack.config import PackConfig
-from med42lib.pack.limits import check_context
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.report.config import ReportConfig
 from med42lib.spec import ReadSpec, RunSpec, read_spec
@@ -36,7 +34,6 @@ from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
 
-_ADVICE = "name a folder with a whole model as inputs.base_model"
 METHODS: tuple[str, ...] = get_args(TrainConfig.model_fields["method"].annotation)
 
 
@@ -54,9 +51,9 @@ def load_checked(path: Path, overrides: Sequence[str] = (), *, processes: int = 
     return check_spec(read_spec(path, overrides), processes=processes)
 
 
-def check_spec(read: ReadSpec, *, processes: int) -> RunSpec:
-    """Check a spec that was read, as `load_checked` does."""
-    problems = [*read.problems, *find_problems(read.sections, processes=processes)]
+def check_spec(read: ReadSpec, *, processes: int, more: Iterable[Problem] = ()) -> RunSpec:
+    """Check a spec that was read, as `load_checked` does; `more` are problems that were found elsewhere."""
+    problems = [*read.problems, *find_problems(read.sections, processes=processes), *more]
     if read.spec is None or problems:
         raise ConfigError(read.title, problems)
     for doubt in find_doubts(read.spec):
@@ -64,44 +61,33 @@ def check_spec(read: ReadSpec, *, processes: int) -> RunSpec:
     return read.spec
 
 
-def check_inputs(spec: RunSpec, cache: Path) -> None:
-    """Make sure that the inputs are there and chunks fit the base model's context, without reading data.
+def check_inputs(spec: RunSpec) -> None:
+    """Make sure that the inputs are there, without reading data.
 
-    A hub is not asked: only fetch_model may need a token. Nor is, in a pod, a Python package that its image lacks: each
-    stage's image has packages of its own.
-
-    Args:
-        spec: Names the inputs.
-        cache: A folder for the config.json of a remote model; nothing else is fetched.
+    Those that cannot be seen from here are left out.
 
     Raises:
-        DataError: If any is not there, of which all are named; or the base model's config.json is broken.
-        ConfigError: If chunks are longer than the base model's context.
+        DataError: If any is not there, of which all are named.
         StoreError, AccessError, StoreUnavailable: If a bucket cannot be reached.
     """
     missing: dict[str, str] = {}
     for name, address in spec.inputs.model_dump().items():
         try:
-            if _can_be_seen(address):
+            if can_be_seen(address):
                 Source(address).sizes()
         except DataError as error:
             missing[name] = f"inputs.{name}: {error}"
     if missing:
         raise DataError("\n  ".join([f"not all inputs are there: {', '.join(missing)}", *missing.values()]))
-    if _can_be_seen(spec.inputs.base_model):
-        _check_base(spec, cache)
 
 
-def _can_be_seen(address: str) -> bool:
+def can_be_seen(address: str) -> bool:
+    """Say whether an input can be looked for from here.
+
+    A hub is not asked: only fetch_model may need a token. Nor is, in a pod, a Python package that its image lacks: each
+    stage's image has packages of its own.
+    """
     return not address.startswith(HUB_SCHEME) and not (in_pod() and names_missing_package(address))
-
-
-def _check_base(spec: RunSpec, cache: Path) -> None:
-    if spec.fetch_model.format != "huggingface":
-        return
-    path = Source(spec.inputs.base_model, cache=cache).reach(CONFIG_FILE)
-    num_positions = read_config(path.parent, _ADVICE).num_positions
-    check_context(num_positions, spec.inputs.base_model, chunk_length=spec.pack.chunk_length)
 
 
 def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Problem]:

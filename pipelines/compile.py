@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_processes, show
 from med42lib.core.log import log
-from med42lib.planning.base_model import find_base
+from med42lib.planning.base_model import check_base
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
@@ -59,7 +59,7 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, cluster: 
         The parameters that have no default.
 
     Raises:
-        ConfigError: If anything is wrong with the spec, or chunks are longer than the base model's context.
+        ConfigError: If anything is wrong with the spec, or it does not fit the base model.
         DataError: If the base model's config.json is broken.
     """
     spec = load_checked(spec_path, processes=processes)
@@ -78,7 +78,7 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], c
         Its tasks: what people read, by what Kubeflow calls them.
 
     Raises:
-        ConfigError: If chunks are longer than the base model's context, where that can be known here.
+        ConfigError: If the spec does not fit the base model, where that can be known here.
         DataError: If the base model's config.json is broken.
     """
     from kfp.compiler import Compiler
@@ -87,7 +87,7 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], c
     from pipelines.med42 import med42
 
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
-        find_base(spec, Path(cache))
+        check_base(spec, Path(cache))
     pipeline = med42(list(spec.train), cluster.pods or PODS, shards=spec.decontaminate.shards)
     Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
     text = without_chance(output.read_text(encoding="utf-8"))

@@ -181,14 +181,12 @@ def test_a_spec_of_before_is_told_the_new_names(tmp_path: Path, capsys: pytest.C
             assert f"it is called {now} now" in line
 
 
-def test_a_package_of_another_image_is_missed_here_and_not_in_a_pod(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_of_another_image_is_missed_here_and_not_in_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = load_checked(DEMO, ["inputs.encoder=package:of_another_image/model"])
     with pytest.raises(DataError, match=r"inputs\.encoder: package:of_another_image/model"):
-        check_inputs(spec, tmp_path)
+        check_inputs(spec)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    check_inputs(spec, tmp_path)
+    check_inputs(spec)
 
 
 def test_all_inputs_that_are_missing_are_named_before_anything_works(

@@ -1,118 +1,173 @@
-"""`med42 plan SPEC`: rows, tokens, parameters, memory and steps, before anything is downloaded or spent."""
+"""`med42 plan SPEC --on CLUSTER`: rows, tokens, memory, hours and money of a run, before anything is spent."""
 
 from __future__ import annotations
 
 import tempfile
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from med42lib.commands.command import Command, add_overrides, add_processes, show
-from med42lib.core.errors import DataError
+from med42lib.commands.plan_text import Asked, Training, cluster_lines, mixture_lines, training_lines
+from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.printable import printable
-from med42lib.planning.base_model import KNOWN_CONFIGS, find_base
-from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, plan_sources
-from med42lib.planning.training import GIBIBYTE, plan_training
-from med42lib.spec import RunSpec
-from med42lib.spec_check import load_checked
-from med42lib.train.config import TrainConfig
-from med42lib.train.fit import count_steps
-
-GPU_GIBIBYTES = (16, 32, 80)
+from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_problems, find_base
+from med42lib.planning.duration import MFU_SOURCE
+from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
+from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, missing_sources, plan_sources
+from med42lib.planning.shapes import Shapes
+from med42lib.planning.training import cluster_problems, workload
+from med42lib.spec import RunSpec, read_spec
+from med42lib.spec_check import check_spec
 
 DESCRIPTION = f"""\
-Say what a run will take: rows and tokens of the training data, chunks, parameters, memory of the training states,
-optimiser steps. Nothing is run or written, and neither data nor weights need to be here: rows come from the targets,
-tokens per row from a table of the sources. Of sources that are here, the first rows are read and counted.
+Say what a run will take: rows and tokens of the training data, chunks, parameters, steps, the smallest cluster that
+each training fits and, with --on, memory of each GPU and node, hours, GPU-hours and money on that cluster. Nothing is
+run or written, and neither data nor weights need to be here: rows come from the targets, tokens per row from a table of
+the sources. Of sources that are here, the first rows are read and counted.
+
+  med42 plan SPEC --on v100-16x8                16 nodes of 8 V100s
+  med42 plan SPEC --on h100-4x8 --price 2.5     and what it costs at 2.5 for each GPU and hour
+
+GPUs, of which v100, a100 and h100 are the larger ones:
+  {", ".join(f"{gpu.name} ({gpu.gibibytes:g} GiB)" for gpu in GPUS.values())}
 
 Of a base model that is not here, the shapes are known by its name:
   {", ".join(KNOWN_CONFIGS)}
-for instance --set inputs.base_model=llama-2-7b. Of one on a hub or in a bucket, config.json alone is fetched.
+for instance --set inputs.base_model=llama-2-70b. Of one on a hub or in a bucket, config.json alone is fetched.
 
-Numbers marked ~ are estimates, the others counted. Activations, time and checkpoints are not covered yet.
+Numbers marked ~ are estimates, the others counted. Hours are as good as --mfu, the share of the GPUs' arithmetic that
+does what the model needs. Without it: {MFU_SOURCE}.
+
+The exit code is 0 unless something is wrong. What is wrong is listed at the end, all at once: settings, a source whose
+files are missing where others' are, chunks or adapters that do not fit the base model, a number format that the GPUs do
+not have, and what does not fit their memory.
 """
 
 
-def plan_lines(spec: RunSpec, cache: Path) -> Iterator[str]:
-    """Describe a run, line by line.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a spec asks for, and what was found out of it."""
 
-    Raises:
-        ConfigError: If chunks are longer than the model's context.
-        DataError: If the base model's config.json is broken.
-        AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
-    """
-    base = find_base(spec, cache)
-    sources = list(plan_sources(spec.assemble, spec.inputs.training_data, cache))
-    chunks = count_chunks(sources, spec.pack.chunk_length)
-    yield f"run              {spec.name}"
-    yield from _mixture_lines(spec, sources)
-    yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
-    yield f"base model       {base.found}"
+    spec: RunSpec
+    base: BaseModel
+    shapes: Shapes | None
+    """None where the base model is not known, or its config.json says no such sizes; `unknown` then says why."""
+    unknown: str
+    sources: Sequence[SourcePlan]
+    asked: Asked
+
+    @classmethod
+    def make(cls, spec: RunSpec, cache: Path, asked: Asked) -> Plan:
+        """Look at data and base model, as far as they are here.
+
+        Raises:
+            DataError: If the base model's config.json is broken.
+            AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
+        """
+        base = find_base(spec, cache)
+        sources = list(plan_sources(spec.assemble, spec.inputs.training_data, cache))
+        shapes, unknown = _shapes(base)
+        return cls(spec, base, shapes, unknown, sources, asked)
+
+    @property
+    def trainings(self) -> list[Training]:
+        """The spec's models, each with all that decides what it takes."""
+        return [
+            Training(name, workload(config, self.spec.pack), self.shapes, self.sources)
+            for name, config in self.spec.train.items()
+        ]
+
+    def problems(self) -> Iterator[Problem]:
+        """List what is wrong, but for what the spec alone shows."""
+        yield from missing_sources(self.sources)
+        yield from base_problems(self.spec, self.base)
+        if self.asked.cluster is not None and self.shapes is not None:
+            for training in self.trainings:
+                yield from cluster_problems(training.name, self.shapes, training.work, self.asked.cluster)
+
+    def lines(self) -> Iterator[str]:
+        """Describe it, line by line."""
+        yield f"run              {self.spec.name}"
+        yield from mixture_lines(self.spec, self.sources)
+        yield f"base model       {self.base.found}"
+        if self.unknown:
+            yield f"  size           unknown: {self.unknown}"
+        for training in self.trainings:
+            yield from training_lines(training, self.asked)
+        yield from cluster_lines(self.trainings, self.asked)
+        yield "~ is an estimate. Rows: of the target, or of the paper's Table A1 if that is `all`. Tokens: of a table"
+        yield f"of sources or, where measured, of the rows that are here, at {BYTES_PER_TOKEN} bytes per token."
+
+
+def _shapes(base: BaseModel) -> tuple[Shapes | None, str]:
     if base.config is None:
-        yield "  size           unknown; name a folder with a config.json, or one of " + ", ".join(KNOWN_CONFIGS)
-    for name, config in spec.train.items():
-        yield f"train {name:<10} {config.method}"
-        yield from _size_lines(config, base.config)
-        yield from _step_lines(config, chunks)
-    yield "~ is an estimate. Rows: of the target, or of the paper's Table A1 if that is `all`. Tokens: of a table of"
-    yield f"sources or, where measured, of the rows that are here, at {BYTES_PER_TOKEN} bytes per token."
-
-
-def _mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]:
-    rows, tokens = sum(source.rows for source in sources), sum(source.tokens for source in sources)
-    about = "" if all(source.rows_counted for source in sources) else "~"
-    remarks = {source.remark for source in sources}
-    common = remarks.pop() if len(remarks) == 1 else ""
-    yield f"training data    {common or spec.inputs.training_data}"
-    yield f"  mixture        {about}{rows:,} rows, ~{tokens:,.0f} tokens, {len(sources)} sources:"
-    width = max(len(source.name) for source in sources)
-    for source in sources:
-        number = f"{'' if source.rows_counted else '~'}{source.rows:,}"
-        each = f"~{source.tokens_per_row:,.0f} tokens each{', measured' if source.tokens_measured else ''}"
-        remark = f"; {source.remark}" if source.remark != common else ""
-        yield f"    {source.name:<{width}} {number:>10} rows, {each}{remark}"
-
-
-def _size_lines(config: TrainConfig, model: Mapping[str, Any] | None) -> Iterator[str]:
-    if model is None:
-        return
+        return None, "name a folder with a config.json, or one of " + ", ".join(KNOWN_CONFIGS)
     try:
-        plan = plan_training(config, model)
+        return Shapes.read(base.config), ""
     except DataError as error:
-        yield f"  size           unknown: {error}"
-        return
-    share = plan.num_trained_parameters / plan.num_parameters
-    gpus = ", ".join(f"{plan.min_gpus(size)} of {size} GiB" for size in GPU_GIBIBYTES)
-    yield f"  parameters     {plan.num_trained_parameters:,} of {plan.num_parameters:,} ({share:.2%})"
-    yield f"  states         {plan.state_bytes / GIBIBYTE:,.2f} GiB over all processes"
-    yield f"  GPUs           at least {gpus} (ZeRO-3, states only)"
+        return None, str(error)
 
 
-def _step_lines(config: TrainConfig, chunks: int) -> Iterator[str]:
-    num_steps = count_steps(chunks, config)
-    about = "" if num_steps == config.max_steps else "~"
-    yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
-    if config.warmup_steps >= num_steps:
-        yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
+def _cluster(text: str) -> Cluster:
+    try:
+        return parse_cluster(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _share(text: str) -> float:
+    value = _positive(text)
+    if value > 1:
+        raise ArgumentTypeError(f"must be at most 1, as 0.4 for 40 % (given: {text!r})")
+    return value
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"must be a number above 0 (given: {text!r})")
+    return value
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     add_overrides(parser)
-    add_processes(parser, "as many as would train here")
+    place: Any = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--on", type=_cluster, metavar="KIND-NODESxGPUS", help="cluster that will train, e.g. v100-16x8 or h200-1x8"
+    )
+    add_processes(place, "as many as would train here")
+    parser.add_argument("--price", type=_positive, metavar="AMOUNT", help="of one GPU for an hour, in any currency")
+    parser.add_argument("--mfu", type=_share, metavar="SHARE", help="of the GPUs' arithmetic, above 0 and at most 1")
 
 
 def _run(arguments: Namespace) -> int:
+    read = read_spec(arguments.spec, arguments.overrides)
+    asked = Asked(arguments.on, arguments.price, arguments.mfu)
+    processes = _processes(arguments)
+    if read.spec is None:
+        check_spec(read, processes=processes)
+        raise ConfigError(read.title, read.problems)
+    with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
+        plan = Plan.make(read.spec, Path(cache), asked)
+    for line in plan.lines():
+        show(printable(line))
+    check_spec(read, processes=processes, more=plan.problems())
+    return 0
+
+
+def _processes(arguments: Namespace) -> int:
     from med42lib.train.launchers import open_launcher
 
-    spec = load_checked(
-        arguments.spec, arguments.overrides, processes=arguments.processes or open_launcher().num_processes
-    )
-    with tempfile.TemporaryDirectory(prefix="med42-plan-") as cache:
-        for line in plan_lines(spec, Path(cache)):
-            show(printable(line))
-    return 0
+    if arguments.on is not None:
+        return int(arguments.on.num_gpus)
+    return int(arguments.processes or open_launcher().num_processes)
 
 
 PLAN = Command("plan", "say what a run will take, before anything is spent", DESCRIPTION, _add_arguments, _run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, Problem
@@ -30,6 +31,12 @@ def check_context(num_positions: int | None, place: object, *, chunk_length: int
     Raises:
         ConfigError: If they are.
     """
+    if problems := list(context_problems(num_positions, place, chunk_length=chunk_length)):
+        raise ConfigError("settings of pack", problems)
+
+
+def context_problems(num_positions: int | None, place: object, *, chunk_length: int) -> Iterator[Problem]:
+    """Say that chunks are longer than the context of the model at a place, if they are."""
     if num_positions is not None and chunk_length > num_positions:
-        problem = f"must be at most {num_positions:,}, the context of the model in {place} (given: {chunk_length:,})"
-        raise ConfigError("settings of pack", [Problem("pack.chunk_length", problem)])
+        what = f"must be at most {num_positions:,}, the context of the model in {place} (given: {chunk_length:,})"
+        yield Problem("pack.chunk_length", what)

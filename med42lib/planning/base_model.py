@@ -1,17 +1,30 @@
-"""The base model's config.json: at its address, or known by the model's name, so that no weights need to be here."""
+"""The base model's config.json: at its address, or known by the model's name, so that no weights need to be here.
+
+It is read here alone before a stage works, and all that a spec asks of it is looked at together.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.core.errors import AccessError, DataError, EnvironmentProblem, StoreError, StoreUnavailable
+from med42lib.core.errors import (
+    AccessError,
+    ConfigError,
+    DataError,
+    EnvironmentProblem,
+    Problem,
+    StoreError,
+    StoreUnavailable,
+)
 from med42lib.core.json_file import read_json
 from med42lib.formats.model_config import CONFIG_FILE, read_config
-from med42lib.pack.limits import check_context
+from med42lib.pack.limits import context_problems
+from med42lib.planning.shapes import Shapes
 from med42lib.spec import RunSpec
 from med42lib.store.artifacts import Source
 
@@ -44,31 +57,64 @@ KNOWN_CONFIGS: Mapping[str, Mapping[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """The content of a base model's config.json, None if neither file nor name is known, and where that was found."""
+    """The content of a base model's config.json, None if neither file nor name is known, and where that was found.
+
+    `why_not` says why there is no file; it is empty if there is one.
+    """
 
     config: Mapping[str, Any] | None
-    found: str
+    place: str
+    why_not: str = ""
+
+    @property
+    def found(self) -> str:
+        """Tell people where it was found, or why not."""
+        if self.config is None:
+            return self.why_not
+        return f"{self.place}, whose shapes are known ({self.why_not})" if self.why_not else self.place
+
+
+def check_base(spec: RunSpec, cache: Path) -> BaseModel:
+    """Find the base model's config.json, and make sure that the spec fits it.
+
+    Raises:
+        ConfigError: If it does not; all problems at once.
+        DataError: If the file is broken, or no later stage would take it.
+    """
+    base = find_base(spec, cache)
+    if problems := list(base_problems(spec, base)):
+        raise ConfigError("the spec and its base model", problems)
+    return base
 
 
 def find_base(spec: RunSpec, cache: Path) -> BaseModel:
     """Find the base model's config.json; only that file is fetched from a remote place.
 
     Raises:
-        ConfigError: If chunks are longer than the model's context.
         DataError: If the file is broken, or no later stage would take it.
     """
     address = spec.inputs.base_model
     path, why_not = _reach(spec, cache)
     if path is not None:
-        num_positions = read_config(path.parent, _ADVICE).num_positions
-        check_context(num_positions, address, chunk_length=spec.pack.chunk_length)
+        read_config(path.parent, _ADVICE)
         return BaseModel(read_json(path, _ADVICE), address)
     name = known_name(address)
-    if name is None:
-        return BaseModel(None, why_not)
-    config = KNOWN_CONFIGS[name]
-    check_context(config["max_position_embeddings"], name, chunk_length=spec.pack.chunk_length)
-    return BaseModel(config, f"{name}, whose shapes are known ({why_not})")
+    return BaseModel(None, address, why_not) if name is None else BaseModel(KNOWN_CONFIGS[name], name, why_not)
+
+
+def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
+    """List what the spec asks for and the base model has not: a longer context, layers for adapters of such a rank."""
+    if base.config is None:
+        return
+    yield from context_problems(
+        base.config.get("max_position_embeddings"), base.place, chunk_length=spec.pack.chunk_length
+    )
+    with suppress(DataError):  # of a kind whose sizes have other names
+        largest = Shapes.read(base.config).largest_rank
+        for name, config in spec.train.items():
+            if config.method == "lora" and config.lora.rank > largest:
+                what = f"must be at most {largest:,}, the smallest size of a linear layer of {base.place}"
+                yield Problem(f"train.{name}.lora.rank", f"{what} (given: {config.lora.rank:,})")
 
 
 def known_name(address: str) -> str | None:

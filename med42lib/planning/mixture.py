@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.source import load_source
-from med42lib.core.errors import DataError
+from med42lib.core.errors import DataError, Problem
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Tally
@@ -48,6 +48,8 @@ class SourcePlan:
     rows_counted: bool
     tokens_measured: bool
     remark: str
+    is_there: bool | None = None
+    """None where nobody looked: on a hub."""
 
     @property
     def tokens(self) -> float:
@@ -64,6 +66,15 @@ class _Sample:
     whole: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen of a source: rows, why there are none or not all, and whether its files are there."""
+
+    sample: _Sample | None
+    remark: str
+    is_there: bool | None
+
+
 def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[SourcePlan]:
     """Plan each source of the mixture, by name.
 
@@ -77,13 +88,20 @@ def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[
     """
     data, why_not = _listed(address)
     for name in sorted(config.sources):
-        sample, remark = (None, why_not) if data is None else _sample(config, name, data, cache)
-        yield _planned(config, name, sample, remark)
+        yield _planned(config, name, _Look(None, why_not, False) if data is None else _look(config, name, data, cache))
 
 
 def count_chunks(sources: Sequence[SourcePlan], chunk_length: int) -> int:
     """Count the chunks that hold all tokens if no slot stays empty; at least 1."""
     return max(1, math.ceil(sum(source.tokens for source in sources) / chunk_length))
+
+
+def missing_sources(sources: Sequence[SourcePlan]) -> Iterator[Problem]:
+    """List the sources whose files are missing where others' are; with none there, the data are yet to come."""
+    if any(source.is_there for source in sources):
+        for source in sources:
+            if source.is_there is False:
+                yield Problem(f"assemble.sources.{source.name}", f"{source.remark}; add its files, or take it out")
 
 
 def _listed(address: str) -> tuple[Source | None, str]:
@@ -98,27 +116,28 @@ def _listed(address: str) -> tuple[Source | None, str]:
     return Source(address, files=tuple(FileEntry(name, size, "") for name, size in sizes.items())), ""
 
 
-def _sample(config: AssembleConfig, name: str, data: Source, cache: Path) -> tuple[_Sample | None, str]:
-    """Read a source's first rows; None, and why, if they are not on this machine or cannot be read."""
+def _look(config: AssembleConfig, name: str, data: Source, cache: Path) -> _Look:
+    """Read a source's first rows, if they are on this machine and can be read."""
     if config.sources[name].hub is not None:
-        return None, "on the hub, which was not asked"
+        return _Look(None, "on the hub, which was not asked", None)
     try:
         from med42lib.assemble.reading.read_source import is_there, reading_of
 
         reading = reading_of(config, name, data, cache)
         if not is_there(reading):
-            return None, f"missing: {data.address} has no {reading.path!r}"
+            return _Look(None, f"missing: {data.address} has no {reading.path!r}", False)
         if open_store(data.address).local_path("") is None:
-            return None, "not on this machine, so not read"
+            return _Look(None, "not on this machine, so not read", True)
         sizes = list(islice(_row_bytes(reading), MOST_READ + 1))
     except DataError as error:
-        return None, f"cannot be read: {error}"
+        return _Look(None, f"cannot be read: {error}", True)
     except ModuleNotFoundError as error:
-        return None, f"not read, since {error.name} is not installed"
+        return _Look(None, f"not read, since {error.name} is not installed", None)
     if not sizes:
-        return None, f"{reading.path!r} holds no usable rows"
+        return _Look(None, f"{reading.path!r} holds no usable rows", True)
     whole = len(sizes) <= MOST_READ
-    return _Sample(len(sizes), sum(sizes) / len(sizes), whole), "" if whole else f"has more than {MOST_READ:,} rows"
+    sample = _Sample(len(sizes), sum(sizes) / len(sizes), whole)
+    return _Look(sample, "" if whole else f"has more than {MOST_READ:,} rows", True)
 
 
 def _row_bytes(reading: Reading) -> Iterator[int]:
@@ -137,8 +156,8 @@ def _nowhere(_line: str) -> None:
     """Write no rejects."""
 
 
-def _planned(config: AssembleConfig, name: str, sample: _Sample | None, remark: str) -> SourcePlan:
-    settings, source = config.sources[name], load_source(name)
+def _planned(config: AssembleConfig, name: str, look: _Look) -> SourcePlan:
+    settings, source, sample = config.sources[name], load_source(name), look.sample
     whole = sample is not None and sample.whole
     available = sample.rows if sample and whole else source.num_paper
     wanted = settings.wanted(available=available, total=config.total)
@@ -149,5 +168,6 @@ def _planned(config: AssembleConfig, name: str, sample: _Sample | None, remark: 
         tokens_per_row=sample.bytes_per_row / BYTES_PER_TOKEN if sample else source.tokens_per_row,
         rows_counted=whole or there,
         tokens_measured=sample is not None,
-        remark="" if whole or there else remark,
+        remark="" if whole or there else look.remark,
+        is_there=look.is_there,
     )

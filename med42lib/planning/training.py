@@ -1,123 +1,89 @@
-"""What a training will take, worked out before anything is spent: parameters and memory.
-
-Pure arithmetic on a Llama-style `config.json`; nothing is loaded.
-"""
+"""Whether a training fits a cluster, the smallest that it fits, and what stands in its way: all problems at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
 
-from med42lib.core.errors import DataError
+from med42lib.core.errors import Problem
+from med42lib.pack.config import PackConfig
+from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu, cluster_sizes
+from med42lib.planning.memory import Workload, gpu_memory
+from med42lib.planning.shapes import Shapes
 from med42lib.train.config import TrainConfig
+from med42lib.train.fit import fit_problems
 
-GIBIBYTE = 1 << 30
-BYTES_PER_TRAINED_PARAMETER = 16
-"""Mixed precision with Adam: weight 2, gradient 2, and in float32 weight, mean and mean of squares 4 each
-(Rajbhandari et al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 3.1).
-Pure float32 comes to the same: 4 each for weight, gradient, mean and mean of squares."""
-_BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
+_STAGES = (1, 2, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """The sizes in a Llama-style config.json that decide how many parameters there are."""
-
-    vocabulary: int
-    hidden: int
-    intermediate: int
-    layers: int
-    query: int
-    """Output size of the query projection: heads times head size."""
-    key_value: int
-    """Output size of the key projection, and of the value projection: smaller under grouped-query attention."""
-    tied: bool
-    """True means the output layer is the embedding."""
-
-    @classmethod
-    def read(cls, config: Mapping[str, object]) -> Shapes:
-        """Read the sizes from the content of a config.json.
-
-        Raises:
-            DataError: If a size is missing or is not a whole number.
-        """
-        heads = _size(config, "num_attention_heads")
-        hidden = _size(config, "hidden_size")
-        head_size = _size(config, "head_dim", hidden // heads)
-        return cls(
-            vocabulary=_size(config, "vocab_size"),
-            hidden=hidden,
-            intermediate=_size(config, "intermediate_size"),
-            layers=_size(config, "num_hidden_layers"),
-            query=heads * head_size,
-            key_value=_size(config, "num_key_value_heads", heads) * head_size,
-            tied=config.get("tie_word_embeddings", False) is True,
-        )
-
-    @property
-    def linear_layers(self) -> tuple[tuple[int, int], ...]:
-        """Input and output size of q, k, v, o, gate, up and down: what LoRA adapts in each layer."""
-        return (
-            (self.hidden, self.query),
-            (self.hidden, self.key_value),
-            (self.hidden, self.key_value),
-            (self.query, self.hidden),
-            (self.hidden, self.intermediate),
-            (self.hidden, self.intermediate),
-            (self.intermediate, self.hidden),
-        )
+def workload(config: TrainConfig, pack: PackConfig) -> Workload:
+    """Put together what decides a training's memory."""
+    return Workload(config, pack.chunk_length, pack.policy)
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """What one training will take."""
-
-    num_parameters: int
-    """Parameters of the base model."""
-    num_trained_parameters: int
-    """Parameters that the method trains: all of them, or the adapter's."""
-    state_bytes: int
-    """Memory for weights, gradients and optimiser states, over all processes; activations come on top."""
-
-    def min_gpus(self, gpu_gibibytes: float) -> int:
-        """Count the GPUs of this size that hold the states under ZeRO-3, without room for activations."""
-        return int(-(-self.state_bytes // int(gpu_gibibytes * GIBIBYTE)))
+def variants(work: Workload) -> Iterator[Workload]:
+    """Give the same training with each ZeRO stage, with and without gradient checkpointing."""
+    for stage in _STAGES:
+        for checkpointing in (False, True):
+            settings: Mapping[str, Any] = {"zero_stage": stage, "gradient_checkpointing": checkpointing}
+            yield Workload(work.config.model_copy(update=settings), work.chunk_length, work.policy)
 
 
-def plan_training(config: TrainConfig, model: Mapping[str, object]) -> TrainingPlan:
-    """Work out what a training will take.
+def fits(shapes: Shapes, work: Workload, gpu: Gpu, num_gpus: int) -> bool:
+    """Say whether a training can be done on so many GPUs of a kind."""
+    return (
+        gpu.computes(work.config.precision)
+        and not any(fit_problems(work.config, processes=num_gpus, num_steps=None))
+        and gpu_memory(shapes, work, num_gpus).total <= gpu.usable_bytes
+    )
+
+
+def smallest_cluster(shapes: Shapes, work: Workload, gpu: Gpu) -> Cluster | None:
+    """Find the fewest GPUs of a kind, in nodes of 8, that a training fits; None if more of them do not help."""
+    sizes = (size for size in cluster_sizes() if fits(shapes, work, gpu, size))
+    return next((Cluster.of_size(gpu, size) for size in sizes), None)
+
+
+def cluster_problems(name: str, shapes: Shapes, work: Workload, cluster: Cluster) -> Iterator[Problem]:
+    """List why one of a spec's trainings cannot be done on a cluster, but for its batch, which a spec's check looks at.
 
     Args:
-        config: How to train.
-        model: Content of the base model's config.json.
-
-    Raises:
-        DataError: If the config.json does not say how large the model is.
+        name: The model's, in `train`.
+        shapes: Of the base model.
+        work: The training.
+        cluster: What it is to run on.
     """
-    shapes = Shapes.read(model)
-    total = count_parameters(shapes)
-    trained = total if config.method == "full" else count_lora_parameters(shapes, rank=config.lora.rank)
-    frozen_bytes = 0 if config.method == "full" else total * _BYTES_PER_NUMBER[config.precision]
-    state_bytes = frozen_bytes + trained * BYTES_PER_TRAINED_PARAMETER
-    return TrainingPlan(total, trained, state_bytes)
+    gpu = cluster.gpu
+    if not gpu.computes(work.config.precision):
+        what = f"is {work.config.precision}, which {gpu.name} does not compute; set float16"
+        yield Problem(f"train.{name}.precision", what)
+    needed = gpu_memory(shapes, work, cluster.num_gpus).total
+    if needed > gpu.usable_bytes:
+        yield Problem(f"train.{name}", _too_large(shapes, work, cluster, needed))
 
 
-def count_parameters(shapes: Shapes) -> int:
-    """Count a Llama model's parameters: embedding, layers of linear layers and two norms, last norm, output layer."""
-    per_layer = sum(inputs * outputs for inputs, outputs in shapes.linear_layers) + 2 * shapes.hidden
-    embeddings = shapes.vocabulary * shapes.hidden * (1 if shapes.tied else 2)
-    return embeddings + shapes.layers * per_layer + shapes.hidden
+def _too_large(shapes: Shapes, work: Workload, cluster: Cluster, needed: float) -> str:
+    there = cluster.gpu.usable_bytes / GIBIBYTE
+    ways = " or ".join(_ways(shapes, work, cluster)) or "none that is known here"
+    return (
+        f"needs {needed / GIBIBYTE:,.1f} GiB of each GPU on {cluster}, which has {there:,.1f} for it, with "
+        f"{_memory_settings(work)}; it fits with {ways}"
+    )
 
 
-def count_lora_parameters(shapes: Shapes, *, rank: int) -> int:
-    """Count an adapter's parameters: each linear layer gets a matrix (rank, inputs) and one (outputs, rank)."""
-    return shapes.layers * sum(rank * (inputs + outputs) for inputs, outputs in shapes.linear_layers)
+def _ways(shapes: Shapes, work: Workload, cluster: Cluster) -> list[str]:
+    """Name what would fit: other settings on this cluster, the smallest cluster of this kind, or else of others."""
+    others = (other for other in variants(work) if fits(shapes, other, cluster.gpu, cluster.num_gpus))
+    ways = [_memory_settings(other) for other in islice(others, 1)]
+    if (same_kind := smallest_cluster(shapes, work, cluster.gpu)) is not None:
+        ways.append(f"the cluster {same_kind}")
+    if not ways:
+        found = (smallest_cluster(shapes, work, gpu) for gpu in GPUS.values())
+        ways = [f"the cluster {other}" for other in found if other is not None]
+    return ways
 
 
-def _size(config: Mapping[str, object], name: str, default: int | None = None) -> int:
-    value = config.get(name)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, int) or value < 1:
-        raise DataError(f"the base model's config.json says {name}: {value!r}; expected a whole number above 0")
-    return value
+def _memory_settings(work: Workload) -> str:
+    checkpointing = str(work.config.gradient_checkpointing).lower()
+    return f"zero_stage: {work.config.zero_stage} and gradient_checkpointing: {checkpointing}"

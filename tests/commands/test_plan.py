@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from med42lib.commands.main import main
-from med42lib.commands.plan import plan_lines
+from med42lib.commands.plan import Plan
+from med42lib.commands.plan_text import Asked
 from med42lib.core.errors import DataError
 from med42lib.spec import RunSpec, load_spec
 from tests.conftest import REPOSITORY
@@ -14,7 +15,13 @@ MODEL = REPOSITORY / "med42lib/demo/model"
 
 
 def plan_of(spec: RunSpec, cache: Path) -> str:
-    return "\n".join(plan_lines(spec, cache))
+    return "\n".join(Plan.make(spec, cache, Asked()).lines())
+
+
+def row(shown: str, label: str) -> list[str]:
+    """The cells of a table's line."""
+    [line] = [line for line in shown.splitlines() if line.strip().startswith(label)]
+    return line.partition(label)[2].split()
 
 
 def test_the_papers_run_is_planned_without_its_data_and_its_model(
@@ -86,7 +93,7 @@ def test_broken_settings_of_a_model_are_named(tmp_path: Path) -> None:
 
 
 def test_a_warm_up_that_is_likely_too_long_is_said(tmp_path: Path) -> None:
-    lines = plan_lines(load_spec(DEMO, ["train.lora.warmup_steps=50"]), tmp_path)
+    lines = plan_of(load_spec(DEMO, ["train.lora.warmup_steps=50"]), tmp_path).splitlines()
     assert [line for line in lines if "too short" in line] == [
         "  too short      for a warm-up of 50 steps, which train will refuse"
     ]
@@ -103,3 +110,84 @@ def test_a_launcher_that_is_none_is_told_before_anything_is_planned(
     monkeypatch.setenv("MED42_LAUNCHER", "elsewhere")
     assert main(["plan", str(DEMO)]) != 0
     assert "MED42_LAUNCHER='elsewhere': expected local" in capsys.readouterr().err
+
+
+def test_memory_hours_and_money_of_full_and_lora_stand_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["plan", str(PAPER), "--on", "h100-4x8", "--price", "2", "--mfu", "0.4"]) == 0
+    shown = capsys.readouterr().out
+    assert row(shown, "on 4 nodes of 8 h100-80") == ["full", "lora"]
+    full, lora = (float(cell.strip("~").replace(",", "")) for cell in row(shown, "GPU-hours"))
+    money = [float(cell.strip("~").replace(",", "")) for cell in row(shown, "money, at 2 a GPU-hour")]
+    assert money == pytest.approx([2 * full, 2 * lora], abs=1)
+    assert row(shown, "MFU")[:2] == ["0.40", "0.40"]
+    assert row(shown, "checkpoint, GB") == ["80.9", "0.2"]
+    assert shown.count("* ZeRO-3, checkpointing") == 2
+    for stage in (1, 2, 3):
+        assert shown.count(f"  ZeRO-{stage} ") == 2
+
+
+def test_the_smallest_cluster_of_each_kind_is_named_without_one(tmp_path: Path) -> None:
+    shown = plan_of(load_spec(PAPER, ["inputs.base_model=llama-2-70b"]), tmp_path)
+    full, lora = (line for line in shown.splitlines() if line.startswith("  smallest"))
+    assert "h200-1x" in lora
+    assert "h200-2x8" in full
+    assert "v100" not in full  # bfloat16
+
+
+def test_without_a_price_no_money_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(DEMO), "--on", "h200-1x1"]) == 0
+    shown = capsys.readouterr().out
+    assert "money" not in shown
+    assert "MFU: measured with this project on one H200" in shown
+
+
+def test_all_that_is_wrong_is_told_at_once_after_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [
+        "assemble.sources.medqa={target: 70}",
+        "pack.chunk_length=100000",
+        "train.lora.lora.rank=4000",
+        "train.full.global_batch_size=12",
+        "train.full.precision=bfloat16",
+        "package_model.candidate=nobody",
+    ]
+    options = [option for setting in settings for option in ("--set", setting)]
+    assert main(["plan", str(DEMO), "--on", "v100-16-1x8", *options]) == 2
+    shown = capsys.readouterr()
+    assert "steps " in shown.out
+    for where in (
+        "assemble.sources.medqa: missing: package:med42lib/demo/data/training has no 'medqa/questions/US/4_options'",
+        "pack.chunk_length: must be at most",
+        "train.lora.lora.rank: must be at most 128",
+        "train.full.global_batch_size: must be a multiple of 64",
+        "train.full.precision: is bfloat16, which v100-16 does not compute",
+        "train.full: needs",
+        "package_model.candidate",
+    ):
+        assert where in shown.err
+
+
+def test_a_data_folder_that_is_empty_is_planned_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").mkdir()
+    assert main(["plan", str(PAPER), "--set", f"inputs.training_data={tmp_path}/data"]) == 0
+    assert "~706,713 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--on", "dgx"], "expected KIND-NODESxGPUS, such as v100-16x8"),
+        (["--on", "h200-1x1", "--processes", "2"], "not allowed with argument"),
+        (["--mfu", "40"], "must be at most 1, as 0.4 for 40 %"),
+        (["--price", "free"], "must be a number above 0"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(
+    option: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(DEMO), *option])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

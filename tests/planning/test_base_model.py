@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import ConfigError
-from med42lib.planning.base_model import KNOWN_CONFIGS, find_base, known_name
-from med42lib.planning.training import Shapes, count_parameters
+from med42lib.planning.base_model import KNOWN_CONFIGS, check_base, find_base, known_name
+from med42lib.planning.shapes import Shapes, count_parameters
 from med42lib.spec import load_spec
 from tests.conftest import REPOSITORY
 
@@ -66,7 +66,25 @@ def test_a_hub_that_gives_no_access_leaves_the_name(tmp_path: Path, monkeypatch:
 
 def test_chunks_are_held_against_a_known_context(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the context of the model in llama-3-8b"):
-        find_base(load_spec(DEMO, ["inputs.base_model=llama-3-8b", "pack.chunk_length=8193"]), tmp_path)
+        check_base(load_spec(DEMO, ["inputs.base_model=llama-3-8b", "pack.chunk_length=8193"]), tmp_path)
+
+
+def test_an_adapter_larger_than_a_layer_is_refused_together_with_chunks_that_are_too_long(tmp_path: Path) -> None:
+    spec = load_spec(DEMO, ["inputs.base_model=llama-3-8b", "pack.chunk_length=8193", "train.lora.lora.rank=1025"])
+    with pytest.raises(ConfigError) as caught:
+        check_base(spec, tmp_path)
+    assert [problem.where for problem in caught.value.problems] == ["pack.chunk_length", "train.lora.lora.rank"]
+    assert "must be at most 1,024, the smallest size of a linear layer of llama-3-8b" in str(caught.value)
+    check_base(load_spec(DEMO, ["inputs.base_model=llama-3-8b", "train.lora.lora.rank=1024"]), tmp_path)
+
+
+def test_the_settings_of_the_base_are_read_in_one_place() -> None:
+    readers = [
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "med42lib").glob("**/*.py")
+        if "CONFIG_FILE" in path.read_text() and path.parent.name in ("planning", "med42lib", "commands")
+    ]
+    assert readers == ["med42lib/planning/base_model.py"]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Exchange
 from med42lib.planning import mixture
-from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, plan_sources
+from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, missing_sources, plan_sources
 from med42lib.store.backends.local import LocalStore
 from tests.assemble.small_sources import settings, write_advice, write_cards
 
@@ -113,3 +113,19 @@ def test_chunks_hold_all_tokens() -> None:
     source = SourcePlan("x", 10, 12.9, True, True, "")
     assert count_chunks([source, source], 128) == 3
     assert count_chunks([], 128) == 1
+
+
+def test_a_source_without_files_where_others_have_theirs_is_a_problem(data: Path, tmp_path: Path) -> None:
+    config = settings({CARDS: {"target": "all"}, "medqa": {"target": 5}, "mmlu": {"target": 5}})
+    found = list(missing_sources(list(plan_sources(config, str(data), tmp_path / "cache"))))
+    assert [problem.where for problem in found] == ["assemble.sources.medqa", "assemble.sources.mmlu"]
+    assert "add its files, or take it out" in found[0].what
+
+
+def test_data_of_which_nothing_is_there_are_yet_to_come(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "gone"):
+        plans = list(
+            plan_sources(settings({CARDS: {"target": 5}, "medqa": {"target": 5}}), f"{tmp_path}/{place}", tmp_path)
+        )
+        assert list(missing_sources(plans)) == []

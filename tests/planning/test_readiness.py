@@ -15,7 +15,7 @@ HUB_BASE = f"inputs.base_model=hub:meta-llama/Llama-2-7b-hf@{'a' * 40}"
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # its variable counts at import only
     return str(tmp_path / "store")
 
 
@@ -45,3 +45,15 @@ def test_mlflow_is_asked_unless_nothing_is_to_be_registered(store: str, monkeypa
     with pytest.raises(TrackingError):
         check_place(load_spec(DEMO), store)
     check_place(load_spec(DEMO, ["register.enabled=false"]), store)
+
+
+def test_a_base_model_without_settings_is_found(store: str, tmp_path: Path) -> None:
+    (tmp_path / "Llama-2-7b-hf").mkdir()
+    (tmp_path / "Llama-2-7b-hf" / "model.safetensors").write_bytes(b"weights")
+    with pytest.raises(DataError, match=r"has no file config\.json"):
+        check_place(load_spec(DEMO, [f"inputs.base_model={tmp_path}/Llama-2-7b-hf"]), store)
+
+
+def test_an_adapter_larger_than_a_layer_is_found(store: str) -> None:
+    with pytest.raises(ConfigError, match=r"train\.lora\.lora\.rank: must be at most 128"):
+        check_place(load_spec(DEMO, ["train.lora.lora.rank=129"]), store)

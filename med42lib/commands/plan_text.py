@@ -1,0 +1,184 @@
+"""What `med42 plan` prints: of the mixture, of each training, and of all trainings side by side on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+from med42lib.planning.duration import MFU_SOURCE, Duration, default_mfu, plan_duration
+from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster
+from med42lib.planning.memory import GpuMemory, Workload, count_trained, gpu_memory
+from med42lib.planning.mixture import SourcePlan, count_chunks
+from med42lib.planning.room import checkpoint_bytes, plan_room
+from med42lib.planning.shapes import Shapes, count_parameters
+from med42lib.planning.training import fits, smallest_cluster, variants
+from med42lib.spec import RunSpec
+from med42lib.train.fit import count_steps
+
+_GIGABYTE = 1e9
+_HEADINGS = {"optimizer": "optimiser"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user said of hardware; None where nothing was."""
+
+    cluster: Cluster | None = None
+    price: float | None = None
+    mfu: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One of a spec's trainings; `shapes` are None where the base model is not known."""
+
+    name: str
+    work: Workload
+    shapes: Shapes | None
+    sources: Sequence[SourcePlan]
+
+    @property
+    def tokens(self) -> float:
+        """Tokens of the packed data."""
+        return sum(source.tokens for source in self.sources)
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of the packed data, none with an empty slot."""
+        return count_chunks(self.sources, self.work.chunk_length)
+
+    @property
+    def span(self) -> float:
+        """Positions that attention may go back: a chunk's, or a sample's where samples are apart."""
+        if self.work.policy == "concatenate":
+            return float(self.work.chunk_length)
+        return self.tokens / max(1, sum(source.rows for source in self.sources))
+
+    def duration(self, shapes: Shapes, cluster: Cluster, mfu: float | None) -> Duration:
+        """Work out how long it takes on a cluster."""
+        return plan_duration(
+            shapes,
+            self.work,
+            cluster,
+            chunks=self.chunks,
+            tokens=self.tokens,
+            span=self.span,
+            mfu=mfu or default_mfu(self.work.config),
+        )
+
+
+def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]:
+    """Describe the mixture and its sources."""
+    rows, tokens = sum(source.rows for source in sources), sum(source.tokens for source in sources)
+    about = "" if all(source.rows_counted for source in sources) else "~"
+    remarks = {source.remark for source in sources}
+    common = remarks.pop() if len(remarks) == 1 else ""
+    yield f"training data    {common or spec.inputs.training_data}"
+    yield f"  mixture        {about}{rows:,} rows, ~{tokens:,.0f} tokens, {len(sources)} sources:"
+    width = max(len(source.name) for source in sources)
+    for source in sources:
+        number = f"{'' if source.rows_counted else '~'}{source.rows:,}"
+        each = f"~{source.tokens_per_row:,.0f} tokens each{', measured' if source.tokens_measured else ''}"
+        remark = f"; {source.remark}" if source.remark != common else ""
+        yield f"    {source.name:<{width}} {number:>10} rows, {each}{remark}"
+    chunks = count_chunks(sources, spec.pack.chunk_length)
+    yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
+
+
+def training_lines(training: Training, asked: Asked) -> Iterator[str]:
+    """Describe one training: its size, its steps, and its memory on a cluster if one was named."""
+    config, shapes = training.work.config, training.shapes
+    yield f"train {training.name:<10} {config.method}"
+    if shapes is not None:
+        trained, total = count_trained(shapes, config), count_parameters(shapes)
+        yield f"  parameters     {trained:,} of {total:,} ({trained / total:.2%})"
+        yield f"  checkpoint     {checkpoint_bytes(shapes, training.work) / _GIGABYTE:,.2f} GB"
+    num_steps = count_steps(training.chunks, config)
+    about = "" if num_steps == config.max_steps else "~"
+    yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
+    if config.warmup_steps >= num_steps:
+        yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
+    if shapes is not None:
+        found = [str(cluster) for gpu in GPUS.values() if (cluster := smallest_cluster(shapes, training.work, gpu))]
+        yield f"  smallest       {', '.join(found) or 'none: it fits no number of the GPUs that are known here'}"
+        if asked.cluster is not None:
+            yield from _memory_lines(shapes, training.work, asked.cluster)
+
+
+def _memory_lines(shapes: Shapes, work: Workload, cluster: Cluster) -> Iterator[str]:
+    """Tabulate memory of each GPU by part, for each ZeRO stage, with and without gradient checkpointing."""
+    parts = [field.name for field in fields(GpuMemory)]
+    num_gpus = cluster.num_gpus
+    yield f"  memory, GiB    of each of {num_gpus} GPUs; * as the spec says"
+    rows = [["", *(_HEADINGS.get(part, part) for part in parts), "total", f"fits, of {num_gpus} GPUs"]]
+    for variant in variants(work):
+        memory = gpu_memory(shapes, variant, num_gpus)
+        kinds = [gpu.name for gpu in GPUS.values() if fits(shapes, variant, gpu, num_gpus)]
+        sizes = [*(getattr(memory, part) for part in parts), memory.total]
+        rows.append(
+            [_variant(variant, work), *(f"{size / GIBIBYTE:,.2f}" for size in sizes), " ".join(kinds) or "none"]
+        )
+    yield from (f"    {line}" for line in _aligned(rows))
+
+
+def _variant(variant: Workload, work: Workload) -> str:
+    config = variant.config
+    chosen = "*" if config == work.config else " "
+    return f"{chosen} ZeRO-{config.zero_stage}{', checkpointing' if config.gradient_checkpointing else ''}"
+
+
+def cluster_lines(trainings: Sequence[Training], asked: Asked) -> Iterator[str]:
+    """Tabulate what all trainings take of a cluster, side by side; of none, say how to name one."""
+    if asked.cluster is None:
+        yield "memory, hours    with --on KIND-NODESxGPUS, such as --on v100-16x8"
+        return
+    columns = [
+        [training.name, *_column(training, training.shapes, asked.cluster, asked)]
+        for training in trainings
+        if training.shapes is not None
+    ]
+    if columns:
+        cluster = asked.cluster
+        labels = [f"on {cluster.nodes} nodes of {cluster.gpus_per_node} {cluster.gpu.name}", *_labels(asked)]
+        yield from _aligned([list(row) for row in zip(labels, *columns, strict=True)])
+        if asked.mfu is None:
+            yield f"MFU: {MFU_SOURCE}; --mfu says another."
+
+
+def _labels(asked: Asked) -> list[str]:
+    labels = ["  tokens trained on", "  FLOPs", "  MFU", "  hours", "  GPU-hours"]
+    labels += [f"  money, at {asked.price:g} a GPU-hour"] if asked.price else []
+    return [
+        *labels,
+        "  GPU memory, GiB of each",
+        "  main memory, GB a node",
+        "  /dev/shm, GB a node",
+        "  scratch, GB a node",
+        "  checkpoint, GB",
+        "  object storage, GB",
+    ]
+
+
+def _column(training: Training, shapes: Shapes, cluster: Cluster, asked: Asked) -> list[str]:
+    took = training.duration(shapes, cluster, asked.mfu)
+    room = plan_room(shapes, training.work, cluster, training.tokens)
+    memory = gpu_memory(shapes, training.work, cluster.num_gpus)
+    gigabytes = (room.host_memory, room.shared_memory, room.scratch, room.checkpoint, room.storage)
+    return [
+        f"~{took.tokens:,.0f}",
+        f"~{took.flops:.2e}",
+        f"{asked.mfu or default_mfu(training.work.config):.2f}",
+        f"~{took.hours:,.1f}",
+        f"~{took.gpu_hours:,.0f}",
+        *([f"~{took.gpu_hours * asked.price:,.0f}"] if asked.price else []),
+        f"{memory.total / GIBIBYTE:,.1f} of {cluster.gpu.usable_bytes / GIBIBYTE:,.1f}",
+        *(f"{size / _GIGABYTE:,.1f}" for size in gigabytes),
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Put cells into columns, the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *others in rows:
+        cells = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([f"{first:<{widths[0]}}", *cells])

@@ -1,0 +1,152 @@
+"""The memory that a training takes on each GPU, by what takes it.
+
+    weights, gradients, optimiser    there all the time; what of them ZeRO splits is divided by the number of GPUs
+    activations                      what the forward pass keeps for the backward pass, and one layer's backward pass
+    logits                           of the output layer, with the loss and its gradient
+    buffers                          DeepSpeed's, and the optimiser's while it makes a step
+
+Worked out from what transformers' Llama keeps (5.21 to 5.23, attention `sdpa`) and from DeepSpeed's defaults (0.18 and
+0.19), neither of which this project changes; tests count both on models that exist. `b` below is the bytes of a number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+from med42lib.planning.shapes import Shapes, count_lora_parameters, count_parameters
+from med42lib.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from med42lib.formats.packed import Policy
+
+BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
+OPTIMIZER_BYTES = 12
+"""Of a trained parameter, in float32: its own copy, Adam's mean of gradients, and its mean of squares (Rajbhandari et
+al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 3.1)."""
+
+_STEP_BYTES = 8
+"""Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares."""
+
+_BUCKET = 500_000_000
+"""DeepSpeed's `reduce_bucket_size`: parameters whose gradients are exchanged together."""
+
+_MOST_AT_ONCE = 1_000_000_000
+"""DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters that are whole, or updated, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What decides a training's memory beside the model: its settings, and how its chunks are."""
+
+    config: TrainConfig
+    chunk_length: int
+    policy: Policy
+
+    @property
+    def tokens(self) -> int:
+        """Slots in a process's forward pass."""
+        return self.config.micro_batch_size * self.chunk_length
+
+    @property
+    def number(self) -> int:
+        """Bytes of a weight, a gradient and an activation."""
+        return BYTES_PER_NUMBER[self.config.precision]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether all parameters are trained."""
+        return self.config.method == "full"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """Bytes that one GPU needs at a step's peak."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+    buffers: float
+
+    @property
+    def states(self) -> float:
+        """Bytes that are there all the time."""
+        return self.weights + self.gradients + self.optimizer
+
+    @property
+    def total(self) -> float:
+        """Bytes at the peak."""
+        return float(sum(astuple(self)))
+
+
+def count_trained(shapes: Shapes, config: TrainConfig) -> int:
+    """Count the parameters that a method trains: all of them, or the adapter's."""
+    return count_parameters(shapes) if config.method == "full" else count_lora_parameters(shapes, rank=config.lora.rank)
+
+
+def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
+    """Work out what each of so many GPUs needs, one training process on each.
+
+    A chunk that is all response is assumed, which has the most logits.
+    """
+    stage, trained = work.config.zero_stage, count_trained(shapes, work.config)
+    held = count_parameters(shapes) + (0 if work.is_full else trained)
+    kept, logits, layer = _kept(shapes, work), _logits(shapes, work), _layer_backward(shapes, work)
+    states = {
+        "weights": work.number * held / (num_gpus if stage == 3 else 1),
+        "gradients": work.number * trained / (num_gpus if stage >= 2 else 1),
+        "optimizer": OPTIMIZER_BYTES * trained / num_gpus,
+    }
+    buckets = _buckets(held, trained, work)
+    updated = trained / num_gpus
+    step = _STEP_BYTES * (min(updated, _MOST_AT_ONCE) if stage == 3 else updated)
+    passes = kept + max(logits, layer)
+    return GpuMemory(
+        **states,
+        # No layer's backward pass is under way while there are logits, and neither is while the optimiser steps.
+        activations=kept + max(0.0, layer - logits),
+        logits=logits,
+        buffers=buckets + max(0.0, step - passes),
+    )
+
+
+def _buckets(held: int, trained: int, work: Workload) -> float:
+    """Add up DeepSpeed's bucket of gradients and, with ZeRO-3, the weights that are whole at a time."""
+    whole = min(held, _MOST_AT_ONCE) if work.config.zero_stage == 3 else 0
+    return float(work.number * (_BUCKET + whole))
+
+
+def layer_bytes(shapes: Shapes, work: Workload) -> float:
+    """Add up what one layer keeps of a forward pass for its backward pass."""
+    number, trains_norms = work.number, work.is_full
+    norms = 2 * (shapes.hidden * (4 + number * trains_norms) + 4)  # in float32, and for the norm's weight once more
+    inputs = number * (2 * shapes.hidden + shapes.query)  # of q, k, v together, of gate and up together, of o
+    mlp = 4 * number * shapes.intermediate  # gate, its SiLU, up, and their product
+    isolated = work.policy == "best_fit"
+    # transformers repeats keys and values for every head where there is a mask.
+    key_value = shapes.query if isolated else shapes.key_value
+    attention = number * (shapes.query + 2 * key_value) + 4 * shapes.heads
+    mask = number * work.chunk_length if isolated else 0  # as an addend, anew in every layer
+    adapter = 0 if trains_norms else 7 * number * work.config.lora.rank
+    return float(work.tokens * (norms + inputs + mlp + attention + mask + adapter))
+
+
+def _kept(shapes: Shapes, work: Workload) -> float:
+    """Add up what all layers keep of a forward pass, or their inputs alone; and the mask."""
+    between = work.tokens * shapes.hidden * work.number
+    layers = shapes.layers * (between if work.config.gradient_checkpointing else layer_bytes(shapes, work))
+    return float(layers + (work.tokens * work.chunk_length if work.policy == "best_fit" else 0))
+
+
+def _layer_backward(shapes: Shapes, work: Workload) -> float:
+    """Add up what the backward pass of one layer has beside what was kept: gradients, and what it makes again."""
+    gradients = work.tokens * (2 * work.number * shapes.intermediate + 4 * shapes.hidden)
+    return gradients + (layer_bytes(shapes, work) if work.config.gradient_checkpointing else 0)
+
+
+def _logits(shapes: Shapes, work: Workload) -> float:
+    """Add up the loss's logarithms, their gradient and the logits', all in float32; and what the last norm keeps."""
+    norm = shapes.hidden * (4 + 2 * work.number * work.is_full)
+    return float(work.tokens * (12 * shapes.vocabulary + norm))

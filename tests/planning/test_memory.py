@@ -1,0 +1,149 @@
+"""Against what torch and DeepSpeed take of models that exist, and against DeepSpeed's own estimators."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from med42lib.planning.base_model import KNOWN_CONFIGS
+from med42lib.planning.hardware import GIBIBYTE
+from med42lib.planning.memory import GpuMemory, Workload, gpu_memory
+from med42lib.planning.shapes import Shapes
+from med42lib.train.config import TrainConfig
+from med42lib.train.loss import ChunkBatch, response_loss
+from tests.tiny_llama import make_llama
+
+LENGTH, VOCABULARY = 256, 500
+BASE: dict[str, Any] = {"learning_rate": 1e-4, "warmup_steps": 0, "epochs": 1, "global_batch_size": 128, "seed": 1}
+LLAMA_2_70B = Shapes.read(KNOWN_CONFIGS["llama-2-70b"])
+
+
+def work_of(*, policy: Any = "concatenate", chunk_length: int = 4096, **settings: Any) -> Workload:
+    config = TrainConfig(**{**BASE, "method": "full", "precision": "bfloat16", **settings})
+    return Workload(config, chunk_length, policy)
+
+
+class PeakOfTensors(TorchDispatchMode):
+    """Counts the bytes of tensors that are made while it is on and not yet gone, and the most there ever were."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        there_before = itertools.chain(model.parameters(), model.buffers(), gradients)
+        self._before = {tensor.untyped_storage()._cdata for tensor in there_before}
+        self._sizes: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._count(tensor.untyped_storage())
+        self.peak = max(self.peak, sum(self._sizes.values()))
+        return made
+
+    def _count(self, storage: Any) -> None:
+        key = storage._cdata
+        if key not in self._before and key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            weakref.finalize(storage, self._sizes.pop, key, None)
+
+
+def adapted(model: Any, rank: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    settings = LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(model, settings, autocast_adapter_dtype=False)
+
+
+def measured_passes(work: Workload) -> tuple[int, GpuMemory]:
+    """Bytes that a second forward and backward pass really has beside weights and gradients, and what was planned."""
+    sizes = {"hidden_size": 128, "intermediate_size": 344, "num_attention_heads": 4, "num_key_value_heads": 2}
+    model = make_llama(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=LENGTH, **sizes)
+    shapes = Shapes.read(model.config.to_dict())
+    model = model.to(getattr(torch, work.config.precision))
+    if work.config.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model = model if work.is_full else adapted(model, work.config.lora.rank)
+    batch = whole_response(work)
+    response_loss(model.train(), batch).backward()
+    gc.collect()
+    with PeakOfTensors(model) as tensors:
+        response_loss(model, batch).backward()
+    return tensors.peak, gpu_memory(shapes, work, 1)
+
+
+def whole_response(work: Workload) -> ChunkBatch:
+    ids = torch.ones(work.config.micro_batch_size, LENGTH, dtype=torch.int64)
+    samples = 1 if work.policy == "concatenate" else 4
+    positions = torch.arange(LENGTH).remainder(LENGTH // samples).expand_as(ids)
+    return ChunkBatch(ids, ids, positions, ids.numel())
+
+
+@pytest.mark.parametrize("policy", ["concatenate", "best_fit"])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_activations_and_logits_are_those_of_a_model_that_exists(
+    precision: str, method: str, checkpointing: bool, policy: str
+) -> None:
+    work = work_of(
+        precision=precision, method=method, gradient_checkpointing=checkpointing, policy=policy, chunk_length=LENGTH
+    )
+    peak, planned = measured_passes(work)
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+def test_two_chunks_in_a_forward_pass_take_twice_the_memory_of_one() -> None:
+    peak, planned = measured_passes(work_of(micro_batch_size=2, chunk_length=LENGTH))
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("num_gpus", [8, 64, 128])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_states_agree_with_deepspeeds_own_estimators(stage: int, num_gpus: int) -> None:
+    from med42lib.train.worker.training import import_deepspeed
+
+    import_deepspeed("cpu")
+    from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
+    from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs
+
+    total, largest = 68_976_648_192, LLAMA_2_70B.output_layer
+    if stage == 2:
+        _, expected = estimate_zero2_model_states_mem_needs(total, num_gpus, 1, cpu_offload=False)
+    else:
+        _, expected, _ = estimate_zero3_model_states_mem_needs(total, largest, num_gpus, 1, cpu_offload=False)
+    planned = gpu_memory(LLAMA_2_70B, work_of(zero_stage=stage), num_gpus)
+    gradient_in_float32 = 4 * min(total / num_gpus, 1e9 if stage == 3 else total)
+    assert planned.states + gradient_in_float32 == pytest.approx(expected, rel=0.1)
+
+
+def test_a_peak_on_a_gpu_is_met() -> None:
+    """Measured on one H200: a plain loop, fused AdamW, 3.2B, bfloat16, chunks of 4,096 without a mask, took 61 GiB."""
+    sizes = {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "vocab_size": 32_000}
+    shapes = Shapes.read({**sizes, "num_attention_heads": 24, "num_key_value_heads": 8})
+    planned = gpu_memory(shapes, work_of(zero_stage=1), 1)
+    assert (planned.states + planned.activations) / GIBIBYTE == pytest.approx(61, rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_each_zero_stage_splits_one_thing_more(method: str) -> None:
+    one, two, three = (gpu_memory(LLAMA_2_70B, work_of(method=method, zero_stage=stage), 16) for stage in (1, 2, 3))
+    assert one.weights == two.weights == pytest.approx(16 * three.weights)
+    assert one.gradients == pytest.approx(16 * two.gradients)
+    assert two.gradients == three.gradients
+    assert one.optimizer == two.optimizer == three.optimizer
+
+
+def test_states_of_a_full_training_are_16_bytes_a_parameter_and_of_lora_those_of_the_adapter() -> None:
+    full = gpu_memory(LLAMA_2_70B, work_of(), 1)
+    assert full.states == 16 * 68_976_648_192
+    lora = gpu_memory(LLAMA_2_70B, work_of(method="lora"), 1)
+    assert lora.states == 2 * 68_976_648_192 + 16 * 103_546_880

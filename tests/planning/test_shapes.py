@@ -1,0 +1,73 @@
+from collections.abc import Mapping
+
+import pytest
+
+from med42lib.core.errors import DataError
+from med42lib.planning.base_model import KNOWN_CONFIGS
+from med42lib.planning.shapes import Shapes, count_lora_parameters, count_parameters, flops_per_token
+from tests.tiny_llama import make_llama
+
+LLAMA_2_7B, LLAMA_2_70B = KNOWN_CONFIGS["llama-2-7b"], KNOWN_CONFIGS["llama-2-70b"]
+
+
+@pytest.mark.parametrize(
+    ("model", "full", "lora"),
+    [(LLAMA_2_7B, 6_738_415_616, 19_988_480), (LLAMA_2_70B, 68_976_648_192, 103_546_880)],
+    ids=["7B", "70B"],
+)
+def test_parameters_of_the_papers_models(model: Mapping[str, object], full: int, lora: int) -> None:
+    shapes = Shapes.read(model)
+    assert count_parameters(shapes) == full
+    assert count_lora_parameters(shapes, rank=8) == lora
+
+
+def test_ignoring_grouped_query_attention_would_overcount() -> None:
+    ungrouped = Shapes.read({**LLAMA_2_70B, "num_key_value_heads": 64})
+    assert count_lora_parameters(ungrouped, rank=8) == 112_721_920
+
+
+def test_counts_agree_with_a_model_that_exists() -> None:
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+
+    model = make_llama(vocab_size=64, intermediate_size=48, num_key_value_heads=2)
+    shapes = Shapes.read(model.config.to_dict())
+    assert count_parameters(shapes) == model.num_parameters()
+    adapted = get_peft_model(model, PeftLoraConfig(r=3, target_modules="all-linear", task_type="CAUSAL_LM"))
+    assert count_lora_parameters(shapes, rank=3) == adapted.get_nb_trainable_parameters()[0]
+
+
+def test_tied_embeddings_count_once() -> None:
+    tied = Shapes.read({**LLAMA_2_7B, "tie_word_embeddings": True})
+    assert count_parameters(tied) == 6_738_415_616 - 32000 * 4096
+
+
+@pytest.mark.parametrize("value", [None, "4096", 0, 4096.5])
+def test_a_config_without_sizes_is_refused(value: object) -> None:
+    with pytest.raises(DataError, match="hidden_size"):
+        Shapes.read({**LLAMA_2_7B, "hidden_size": value})
+
+
+def test_no_adapter_can_be_larger_than_the_smallest_side_of_a_layer() -> None:
+    assert Shapes.read(LLAMA_2_70B).largest_rank == 1024  # keys and values of 8 heads of 128
+
+
+@pytest.mark.parametrize("rank", [None, 4], ids=["full", "lora"])
+def test_arithmetic_agrees_with_what_torch_counts_in_a_training_step(rank: int | None) -> None:
+    import torch
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = make_llama(
+        vocab_size=512, hidden_size=64, intermediate_size=160, num_hidden_layers=8, attn_implementation="eager"
+    )
+    shapes, length = Shapes.read(model.config.to_dict()), 32
+    if rank is not None:
+        model = get_peft_model(model, PeftLoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
+    ids = torch.ones(1, length, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    # torch counts every pair of positions, also of those that are masked.
+    expected = flops_per_token(shapes, lora_rank=rank, span=2 * length)
+    assert counter.get_total_flops() / length == pytest.approx(expected, rel=0.05)
