@@ -44,8 +44,9 @@ class DecontaminateConfig(StageConfig):
     """Tasks that embed the questions side by side, each its share, before they are compared. The result is the same for
     every number; with 1 there is no such task, and decontaminate embeds them itself.
 
-    Two cores embed about 160 questions a second: the paper's 706,713 examples take them 75 minutes, 16 shards on as
-    many nodes 5. One GPU is faster than that. On one machine, which runs one task after the other, 1 is best.
+    Two cores embed about 160 questions a second: the paper's 706,713 examples take them 75 minutes, and 16 shards on as
+    many nodes about 5. A shard of less than 10,000 questions is not worth its pod's start. On one machine, which runs
+    one task after the other and embeds with all cores, 1 is best.
     """
 
     def embedding(self) -> dict[str, EmbedQuestionsConfig]:

@@ -56,8 +56,9 @@ def main() -> None:
     options = parse_options()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        inputs = {**write_data(folder, options.questions, options.items), "encoder": options.encoder}
-        decontaminate(folder / "warm-up", inputs, shards=1)
+        few = {**write_data(folder / "few", 20, 10), "encoder": options.encoder}
+        decontaminate(folder / "imports", few, shards=1)  # what is imported then takes no time later
+        inputs = {**write_data(folder / "all", options.questions, options.items), "encoder": options.encoder}
         outcomes = {number: decontaminate(folder / str(number), inputs, shards=number) for number in options.shards}
     if len({outcome.digests for outcome in outcomes.values()}) > 1:
         sys.exit("the number of shards changed what was found")
@@ -80,7 +81,7 @@ def write_data(folder: Path, num_questions: int, num_items: int) -> dict[str, st
     fresh = (" ".join(dice.choices(words, k=20)) for _ in range(num_items))
     evaluated = [f"{dice.choice(asked)} why" if number % 10 == 0 else text for number, text in enumerate(fresh)]
     for name in ("dataset", "items"):
-        (folder / name).mkdir()
+        (folder / name).mkdir(parents=True)
     write_examples(folder / "dataset", [example(number, f"{text}? {number}") for number, text in enumerate(asked)])
     write_items(folder / "items", [item(number, f"{text}?") for number, text in enumerate(evaluated)])
     return {name: str(folder / name) for name in ("dataset", "items")}

@@ -78,6 +78,9 @@ def _before_the_stage(process: Process) -> Iterator[str]:
 def _stage_of(process: Process, processes: dict[int, Process], command_line: set[str]) -> str | None:
     """Tell a stage by its own modules, which only its processes import, or by the process that started this one."""
     for name in process.modules:
+        if name in _STAGE_MODULES:
+            return _STAGE_MODULES[name]
+    for name in process.modules:
         package = name.split(".")[1]
         if name not in command_line and package in STAGES:
             return package

@@ -23,7 +23,7 @@ from tests.s3_server import S3Server
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NUM_TASKS = 13
-NUM_SHARDS = 3
+NUM_SHARDS = 2
 """Of the reference alone; all others embed in one."""
 # The others are over in a few hundredths of a second, and are killed only if the test is quick enough.
 CERTAINLY_KILLED = {"fetch_model", "assemble", "decontaminate", "pack", "train", "evaluate", "report", "register"}
