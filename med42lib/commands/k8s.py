@@ -49,7 +49,8 @@ DEFAULT_OUTPUT = Path("k8s/jobs")
 PYTORCHJOB, TRAINJOB = "pytorchjob", "trainjob"
 TRAINJOB_HEADER = """\
 # Experimental: a TrainJob for Kubeflow Trainer 2.0 to 2.3 (alpha, with JobSet), and the runtime that it names; see
-# k8s/trainjob.md. The supported kind is PyTorchJob: leave out `--as trainjob`.
+# k8s/trainjob.md. The supported kind is PyTorchJob: leave out `--as trainjob`. If Trainer has not seen the runtime yet
+# ("must be created before the TrainJob"), apply the file again.
 """
 PREFIX, ATTEMPT = "by_hand", "job"
 RESULT_ANNOTATION = "med42.io/result"
