@@ -1,4 +1,4 @@
-"""`med42 k8s`: a spec's fine-tunes as PyTorchJobs that `kubectl apply` runs, and the end of those that a run left."""
+"""`med42 k8s`: a spec's fine-tunes as jobs that `kubectl apply` runs, and the end of those that a run left."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.pytorchjob import RUN_LABEL, RUN_VARIABLE
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
+from med42lib.train.launchers.trainjob import make_trainjob
 
 DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
 RENDER_DESCRIPTION = """\
@@ -36,12 +37,21 @@ Write one PyTorchJob for each model of the spec's section `train`. Nothing is as
 The job holds its settings and addresses, so nothing else has to run. What was trained is at the address that is
 printed, also an annotation of the job; give it to `med42 stage`. It is complete when the job has succeeded, and has no
 manifest: the stage `train` with MED42_LAUNCHER=pytorchjob seals its output, watches, and keeps deadlines.
+
+Experimental: with `--as trainjob`, a TrainJob of Kubeflow Trainer 2 in its place, which trains to the same address;
+k8s/trainjob.md says what is different then.
 """
 STOP_DESCRIPTION = """\
 Delete the PyTorchJobs of a run that are not finished: for a pipeline's exit handler, since a step that is terminated
 may not have had the time. No such job is no error.
 """
 DEFAULT_OUTPUT = Path("k8s/jobs")
+PYTORCHJOB, TRAINJOB = "pytorchjob", "trainjob"
+TRAINJOB_HEADER = """\
+# Experimental: a TrainJob for Kubeflow Trainer 2.0 to 2.3 (alpha, with JobSet), and the runtime that it names; see
+# k8s/trainjob.md. The supported kind is PyTorchJob: leave out `--as trainjob`. If Trainer has not seen the runtime yet
+# ("must be created before the TrainJob"), apply the file again.
+"""
 PREFIX, ATTEMPT = "by_hand", "job"
 RESULT_ANNOTATION = "med42.io/result"
 _REMOTE = (S3_SCHEME, HUB_SCHEME)
@@ -49,9 +59,9 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def rendered_jobs(
-    spec: RunSpec, template: JobTemplate, *, packed: str, model: str, store: str
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Make the PyTorchJob of each of the spec's models.
+    spec: RunSpec, template: JobTemplate, *, packed: str, model: str, store: str, kind: str = PYTORCHJOB
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Make the job of each of the spec's models.
 
     Args:
         spec: Names the models.
@@ -59,9 +69,10 @@ def rendered_jobs(
         packed: Address of an output of `pack`.
         model: Address of an output of `fetch_model`.
         store: Address of the store that what is trained goes to.
+        kind: PYTORCHJOB or TRAINJOB; both have the same name, and train the same to the same address.
 
     Yields:
-        The model's name and its job. Equal arguments give equal jobs, and others another name.
+        The model's name and its objects, the job last. Equal arguments give equal jobs, and others another name.
     """
     for name, config in spec.train.items():
         label = f"{spec.name}-{name}"
@@ -70,14 +81,22 @@ def rendered_jobs(
         job = TrainingJob(config, packed, model, model, store, f"{PREFIX}/{unique}", ATTEMPT)
         annotations = {RESULT_ANNOTATION: f"{job.upload.address}/{OUTPUT}"}
         arguments = ["--job-json", job.to_json()]
-        yield name, make_pytorchjob(template, unique, arguments, labels={}, annotations=annotations)
+        yield name, _objects(kind, template, unique, arguments, annotations)
+
+
+def _objects(
+    kind: str, template: JobTemplate, name: str, arguments: list[str], annotations: dict[str, str]
+) -> list[dict[str, Any]]:
+    if kind == TRAINJOB:
+        return make_trainjob(template, name, arguments, labels={}, annotations=annotations)
+    return [make_pytorchjob(template, name, arguments, labels={}, annotations=annotations)]
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     kinds = parser.add_subparsers(title="what to do", metavar="WHAT", required=True)
     render = kinds.add_parser(
         "render",
-        help="write PyTorchJobs",
+        help="write a job for each model",
         description=RENDER_DESCRIPTION,
         formatter_class=RawDescriptionHelpFormatter,
     )
@@ -90,6 +109,13 @@ def _add_arguments(parser: ArgumentParser) -> None:
         dest="templates",
         metavar="FILE",
         help="the platform's template of training jobs; repeated, patches of it in their order; or a folder of them",
+    )
+    render.add_argument(
+        "--as",
+        dest="kind",
+        choices=(PYTORCHJOB, TRAINJOB),
+        default=PYTORCHJOB,
+        help="kind of job (default: %(default)s); trainjob is experimental",
     )
     render.add_argument("--image", help="image to train in (default: the one that the template names)")
     for name, what in (("packed", "output of pack"), ("model", "output of fetch_model"), ("store", "the store")):
@@ -130,10 +156,12 @@ def _render(arguments: Namespace) -> int:
     spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
     addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
     arguments.output.mkdir(parents=True, exist_ok=True)
-    for name, job in rendered_jobs(spec, template, **addresses):
+    header = TRAINJOB_HEADER if arguments.kind == TRAINJOB else ""
+    for name, objects in rendered_jobs(spec, template, **addresses, kind=arguments.kind):
         path = arguments.output / f"{spec.name}-{name}.yaml"
-        path.write_text(yaml.safe_dump(job, sort_keys=False, width=120), encoding="utf-8")
-        show(printable(f"{path}: what is trained will be at {job['metadata']['annotations'][RESULT_ANNOTATION]}"))
+        path.write_text(header + yaml.safe_dump_all(objects, sort_keys=False, width=120), encoding="utf-8")
+        result = objects[-1]["metadata"]["annotations"][RESULT_ANNOTATION]
+        show(printable(f"{path}: what is trained will be at {result}"))
     return 0
 
 

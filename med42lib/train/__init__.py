@@ -9,5 +9,6 @@ Doors, the modules that other rooms may import:
     launchers.cluster      the cluster's API server
     launchers.pytorchjob   labels of a training's PyTorchJob
     launchers.template     the platform's template, and a PyTorchJob made of it
+    launchers.trainjob     a TrainJob made of it
     stage                  the stage as a function, for the demo
 """

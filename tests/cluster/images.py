@@ -25,6 +25,8 @@ REGISTRY_ADDRESS = f"{NODE_ADDRESS}:5000"
 PAUSE_IMAGE = "localhost/med42-cluster/pause:1"
 OPERATOR_IMAGE = f"localhost/med42-cluster/training-operator:{programs.TRAINING_OPERATOR.version}"
 KUEUE_IMAGE = f"localhost/med42-cluster/kueue:{programs.KUEUE.version}"
+JOBSET_IMAGE = f"localhost/med42-cluster/jobset:{programs.JOBSET.version}"
+TRAINER_IMAGE = f"localhost/med42-cluster/trainer:{programs.TRAINER.version}"
 SHELL_IMAGE = "localhost/med42-cluster/shell:1"
 """A shell, its tools, the C library's getent, and a `python` that runs the script in $PLAY, whatever it is told."""
 
@@ -65,16 +67,17 @@ def load_image(reference: str) -> str:
 
 def load_own_images() -> None:
     """Bring the images of pause, of the operators and of the tests' shell, each made of one file."""
-    operators = {
-        OPERATOR_IMAGE: programs.program(programs.TRAINING_OPERATOR, "training-operator.v1"),
-        KUEUE_IMAGE: programs.program(programs.KUEUE, "kueue"),
-    }
     _load_made(PAUSE_IMAGE, {"pause": programs.pause()}, "/pause")
-    for reference, program in operators.items():
-        _load_made(reference, {"manager": program}, "/manager")
+    load_operator(OPERATOR_IMAGE, programs.program(programs.TRAINING_OPERATOR, "training-operator.v1"))
+    load_operator(KUEUE_IMAGE, programs.program(programs.KUEUE, "kueue"))
     if not _is_there(SHELL_IMAGE):
         with _shell_files() as files:
             _load_made(SHELL_IMAGE, files, "/bin/sh")
+
+
+def load_operator(reference: str, program: Path) -> None:
+    """Bring the image of an operator, which is one program, unless it is there."""
+    _load_made(reference, {"manager": program}, "/manager")
 
 
 def _load_made(reference: str, files: Mapping[str, Path], entry: str) -> None:

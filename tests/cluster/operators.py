@@ -1,4 +1,7 @@
-"""What a training cluster runs of others: the training operator, Kueue, and KWOK, which plays nodes with GPUs."""
+"""What a training cluster runs of others: the training operator, Kueue, and KWOK, which plays nodes with GPUs.
+
+On demand JobSet and Kubeflow Trainer, of which TrainJobs are.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 from tests.cluster import images, node
 from tests.cluster.kubectl import eventually
 from tests.cluster.node import Daemon
-from tests.cluster.programs import KUEUE, KWOK, TRAINING_OPERATOR, Module, files, program
+from tests.cluster.programs import JOBSET, KUEUE, KWOK, TRAINER, TRAINING_OPERATOR, Module, files, program
 from tests.conftest import REPOSITORY
 
 V100, A100 = "Tesla-V100-SXM3-32GB", "NVIDIA-A100-SXM4-80GB"
@@ -26,12 +29,21 @@ def start_operators(say: Callable[[str], None]) -> None:
     _start_kwok(say)
     kubectl.apply(*fake_nodes())
     for what, namespace in (("training-operator", "kubeflow"), ("kueue-controller-manager", "kueue-system")):
-        say(f"waits for {what} to be available")
-        kubectl.within(namespace)("wait", "--for=condition=Available", f"deployment/{what}", "--timeout=180s")
+        _wait_for(what, namespace, say)
     say("waits for Kueue's webhook to take a queue")
     eventually(lambda: kubectl.succeeds("apply", "--filename", str(node.FILES / "queue.yaml")), "Kueue took no queue")
     say("waits for the fake nodes to be Ready")
     kubectl("wait", "--for=condition=Ready", "node", f"--selector={FAKE_NODE_LABEL}", "--timeout=120s")
+
+
+def start_trainer(say: Callable[[str], None]) -> None:
+    """Start JobSet and Trainer, whose programs are built, and wait until both answer."""
+    images.load_operator(images.JOBSET_IMAGE, program(JOBSET, "jobset"))
+    images.load_operator(images.TRAINER_IMAGE, program(TRAINER, "trainer-controller-manager"))
+    _apply("jobset", JOBSET, images.JOBSET_IMAGE, "config", say)
+    _wait_for("jobset-controller-manager", "jobset-system", say)
+    _apply("trainer", TRAINER, images.TRAINER_IMAGE, "manifests", say)
+    _wait_for("kubeflow-trainer-controller-manager", "kubeflow-system", say)
 
 
 def fake_nodes() -> list[dict[str, Any]]:
@@ -61,6 +73,12 @@ def _start_kwok(say: Callable[[str], None]) -> None:
     stages = [files(KWOK, "kustomize") / "stage" / f"{stage}.yaml" for stage in (*_STAGES, *_POD_STAGES)]
     configs = [f"--config={path}" for path in (config, *stages)]
     node.start(Daemon("kwok", [program(KWOK, "kwok"), f"--kubeconfig={node.kubeconfig()}", *configs]), say)
+
+
+def _wait_for(deployment: str, namespace: str, say: Callable[[str], None]) -> None:
+    say(f"waits for {deployment} to be available")
+    kubectl = node.kubectl().within(namespace)
+    kubectl("wait", "--for=condition=Available", f"deployment/{deployment}", "--timeout=180s")
 
 
 def _apply(name: str, module: Module, image: str, manifests: str, say: Callable[[str], None]) -> None:

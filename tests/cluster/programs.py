@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,13 @@ TRAINING_OPERATOR = Module(
 KUEUE = Module("kueue", "sigs.k8s.io/kueue", "v0.17.0", ("cmd/kueue",), files=("config",))
 KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.8.0", ("cmd/kwok",), files=("kustomize",))
 REGISTRY = Module("registry", "github.com/distribution/distribution/v3", "v3.0.0", ("cmd/registry",))
+JOBSET = Module("jobset", "sigs.k8s.io/jobset", "v0.11.1", ("",), files=("config",))
+TRAINER = Module(
+    "trainer", "github.com/kubeflow/trainer/v2", "v2.2.0", ("cmd/trainer-controller-manager",), files=("manifests",)
+)
 MODULES = (KUBERNETES, ETCD, COREDNS, TRAINING_OPERATOR, KUEUE, KWOK, REGISTRY)
+TRAINER_MODULES = (JOBSET, TRAINER)
+"""What tests of TrainJobs need besides, if they are asked for."""
 
 
 def cache_folder() -> Path:
@@ -91,13 +97,13 @@ def pause() -> Path:
     return cache_folder() / "programs" / "pause" / "pause"
 
 
-def build_all(say: Callable[[str], None]) -> None:
+def build_all(say: Callable[[str], None], modules: Sequence[Module] = MODULES) -> None:
     """Build what is not in the cache yet.
 
     Raises:
         BuildError: With the compiler's last lines.
     """
-    missing = [module for module in MODULES if not _folder(module).is_dir()]
+    missing = [module for module in modules if not _folder(module).is_dir()]
     try:
         for module in missing:
             _build(module, say)

@@ -25,7 +25,7 @@ def template(**others: object) -> JobTemplate:
 
 
 def jobs(spec: RunSpec, **others: str) -> dict[str, Any]:
-    return dict(rendered_jobs(spec, template(), **{**ADDRESSES, **others}))
+    return {name: job for name, [job] in rendered_jobs(spec, template(), **{**ADDRESSES, **others})}
 
 
 def test_each_model_of_the_spec_becomes_a_job_that_holds_all_it_needs() -> None:
@@ -59,6 +59,25 @@ def test_the_command_writes_a_file_for_each_and_prints_where_the_result_will_be(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-full.yaml", "demo-lora.yaml"]
     job = yaml.safe_load((tmp_path / "demo-lora.yaml").read_text())
     assert job["metadata"]["annotations"][RESULT_ANNOTATION] in capsys.readouterr().out
+
+
+def test_as_a_trainjob_the_same_is_trained_to_the_same_address_and_the_file_says_that_it_is_experimental(
+    tmp_path: Path,
+) -> None:
+    command = ["k8s", "render", str(DEMO), "--template", str(TEMPLATE), *OPTIONS, "--output"]
+    fitting = [f"--set=train.{name}.micro_batch_size=2" for name in ("full", "lora")]
+    assert main([*command, str(tmp_path / "2"), "--as", "trainjob", *fitting]) == 0
+    assert main([*command, str(tmp_path / "1"), *fitting]) == 0
+    text = (tmp_path / "2/demo-lora.yaml").read_text()
+    assert text.startswith("# Experimental")
+    runtime, job = yaml.safe_load_all(text)
+    other = yaml.safe_load((tmp_path / "1/demo-lora.yaml").read_text())
+    assert (runtime["kind"], job["kind"], other["kind"]) == ("TrainingRuntime", "TrainJob", "PyTorchJob")
+    assert job["metadata"] == other["metadata"]
+    [pods] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    [container] = pods["template"]["spec"]["template"]["spec"]["containers"]
+    [same] = other["spec"]["pytorchReplicaSpecs"]["Master"]["template"]["spec"]["containers"]
+    assert (container["command"], container["args"]) == (same["command"], same["args"])
 
 
 def test_a_batch_that_the_templates_processes_do_not_share_is_refused(

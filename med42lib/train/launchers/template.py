@@ -33,12 +33,14 @@ TEMPLATE_FILE = "job_template.yaml"
 """In a folder, the template that its other files are patches of."""
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
-MAX_NAME_LENGTH = 52
-"""The operator calls Services and pods `<name>-worker-<number>`, which may have 63 characters; nothing refuses more."""
+MAX_NAME_LENGTH = 46
+"""Names may have 63 characters. The operator's Services are `<name>-worker-<number>`, and nothing refuses longer ones;
+JobSet's pods, of a TrainJob, `<name>-node-0-<number>-<five letters>`."""
+SECONDS_TO_MEET = 3600
+"""One node may have the image, and another fetch it."""
 
 _COMMAND = ("python", "-m", "med42lib.train.worker")
 _SECONDS_KEPT = 7 * 24 * 3600
-_SECONDS_TO_MEET = 3600  # one node may have the image, and another fetch it
 _PORT = 23456  # the operator's
 _RESTARTS_OF_A_POD = 2
 """At most, in one breakdown: with the others, and before that if it comes back while the master is still there."""
@@ -180,6 +182,36 @@ def short_hash(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def training_pod(
+    template: JobTemplate, arguments: Sequence[str], *, labels: Mapping[str, str], meeting: Mapping[str, str]
+) -> dict[str, Any]:
+    """Make the template of the pods that run the worker with these arguments, one on every node.
+
+    Args:
+        template: What the platform decides.
+        arguments: Of the worker.
+        labels: Labels besides those of the template.
+        meeting: Variables by which torchrun's agents find each other, besides those that an operator injects.
+
+    Raises:
+        EnvironmentProblem: If nothing names an image.
+    """
+    if "image" not in template.container:
+        raise EnvironmentProblem(
+            f"the container {CONTAINER!r} of the template of training jobs names no image; name one there, set "
+            f"{IMAGE_VARIABLE} to the driver's own, or give `med42 k8s render --image`"
+        )
+    pod = copy.deepcopy(template.pod)
+    metadata = pod.setdefault("metadata", {})
+    metadata["labels"] = {**metadata.get("labels", {}), **labels}
+    variables = [{"name": name, "value": value} for name, value in {**meeting, **_budget(template)}.items()]
+    for container in _containers(pod):
+        if container.get("name") == CONTAINER:
+            container.update(command=list(_COMMAND), args=list(arguments))
+            container["env"] = [*container.get("env", []), *variables]
+    return pod
+
+
 def make_pytorchjob(
     template: JobTemplate,
     name: str,
@@ -200,18 +232,7 @@ def make_pytorchjob(
     Raises:
         EnvironmentProblem: If nothing names an image.
     """
-    if "image" not in template.container:
-        raise EnvironmentProblem(
-            f"the container {CONTAINER!r} of the template of training jobs names no image; name one there, set "
-            f"{IMAGE_VARIABLE} to the driver's own, or give `med42 k8s render --image`"
-        )
-    pod = copy.deepcopy(template.pod)
-    metadata = pod.setdefault("metadata", {})
-    metadata["labels"] = {**metadata.get("labels", {}), **labels}
-    for container in _containers(pod):
-        if container.get("name") == CONTAINER:
-            container.update(command=list(_COMMAND), args=list(arguments))
-            container["env"] = [*container.get("env", []), *_meeting_point(name), *_budget(template)]
+    pod = training_pod(template, arguments, labels=labels, meeting=_meeting_point(name))
     replicas = {"Master": _replicas(1, pod)}
     if template.nodes > 1:
         replicas["Worker"] = _replicas(template.nodes - 1, copy.deepcopy(pod))
@@ -237,24 +258,23 @@ def _run_policy(template: JobTemplate) -> dict[str, Any]:
     }
 
 
-def _meeting_point(name: str) -> list[dict[str, str]]:
+def _meeting_point(name: str) -> dict[str, str]:
     """Have torchrun's agents meet at the master by torchrun's own protocol instead of by fixed numbers.
 
     By numbers, a worker that is started again would find the master that has not noticed yet, count itself in, and wait
     for training processes that never come, while the next master waits for the worker.
     """
-    values = {
+    return {
         "PET_RDZV_BACKEND": "c10d",
         "PET_RDZV_ENDPOINT": f"{name}-master-0:{_PORT}",
         "PET_RDZV_ID": name,
-        "PET_RDZV_CONF": f"join_timeout={_SECONDS_TO_MEET}",
+        "PET_RDZV_CONF": f"join_timeout={SECONDS_TO_MEET}",
     }
-    return [{"name": variable, "value": value} for variable, value in values.items()]
 
 
-def _budget(template: JobTemplate) -> list[dict[str, str]]:
+def _budget(template: JobTemplate) -> dict[str, str]:
     """Tell how often training may start from the same step: the operator forgets the restarts of pods that are gone."""
-    return [{"name": MAX_RESTARTS_VARIABLE, "value": str(template.max_restarts)}] if template.max_restarts else []
+    return {MAX_RESTARTS_VARIABLE: str(template.max_restarts)} if template.max_restarts else {}
 
 
 def _replicas(count: int, pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def test_a_rendered_job_that_is_applied_needs_nothing_else_to_train(
     settings = ["global_batch_size=4", "micro_batch_size=4", "warmup_steps=1", "epochs=1"]
     spec = load_spec(REPOSITORY / "pipelines/specs/demo.yaml", [f"train.full.{each}" for each in settings])
     here = {"packed": str(packed_data), "model": str(base_model), "store": str(tmp_path / "store")}
-    job = dict(rendered_jobs(spec, template(processes_per_node=1), **here))["full"]
+    [job] = dict(rendered_jobs(spec, template(processes_per_node=1), **here))["full"]
     (tmp_path / "pods").mkdir()
     with kubernetes_api() as api:
         api.put_job(job)
