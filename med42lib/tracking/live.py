@@ -65,6 +65,8 @@ def live_run(tracked: TrackedAs, *, stage: str, key: str, settings: Mapping[str,
 class LiveRun:
     """A `MetricSink` that writes to one run, which it finds or makes."""
 
+    name = "MLflow"
+
     def __init__(
         self, server: Server, tracked: TrackedAs, stage: str, key: str, settings: Mapping[str, object], store: str
     ) -> None:
