@@ -22,7 +22,7 @@ from med42lib.store.address import open_store
 from med42lib.store.agreement import agree
 from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.address import TRACKING_VARIABLE, is_server
-from med42lib.tracking.replay import (
+from med42lib.tracking.names import (
     KEY_TAG,
     METRICS_PER_CALL,
     PARAMS_PER_CALL,
