@@ -19,7 +19,8 @@ from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.lineage import Lineage, trace
 from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
-from med42lib.tracking.replay import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, StageRecord, run_name, stage_records
+from med42lib.tracking.names import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, run_name
+from med42lib.tracking.replay import StageRecord, stage_records
 
 if TYPE_CHECKING:
     from med42lib.tracking.client import Registry

@@ -47,6 +47,10 @@ class MetricPoint:
 class MetricSink(Protocol):
     """Shows metrics while work goes on."""
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
     def write(self, points: Sequence[MetricPoint]) -> None:
         """Take points, in the order they were logged, from a thread of its own.
 
@@ -112,7 +116,7 @@ class _Feeder:
             self._news.set()
             self._thread.join(max(0.0, until - time.monotonic()))
             if self._thread.is_alive() or self._path.stat().st_size > self._position:
-                log("metrics").warning("%s did not take all metrics; they are in the output", _name(self._sink))
+                log("metrics").warning("%s did not take all metrics; they are in the output", self._sink.name)
 
     def _run(self) -> None:
         while True:
@@ -134,12 +138,8 @@ class _Feeder:
             self._sink.write([MetricPoint.from_json(line) for line in lines])
         except Exception as error:  # noqa: BLE001 (a library's; no work ends for want of watchers)
             if not self._has_failed:
-                log("metrics").warning("%s takes no metrics for now (%s); work goes on", _name(self._sink), error)
+                log("metrics").warning("%s takes no metrics for now (%s); work goes on", self._sink.name, error)
             self._has_failed = True
             return False
         self._position += sum(map(len, lines))
         return True
-
-
-def _name(sink: MetricSink) -> str:
-    return type(sink).__name__

@@ -5,5 +5,6 @@ Doors, the modules that other rooms may import:
     address  where MLflow is, and whether it can be used
     client   experiments, runs and models of a registry; imports mlflow
     live     the run of a stage that works
+    names    runs' names and tags, and MLflow's limits
     replay   the stages of a finished run as MLflow's runs
 """

@@ -34,7 +34,7 @@ from med42lib.store.metrics import MetricPoint
 from med42lib.store.scratch import attempt_folder
 from med42lib.tracking.address import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
 from med42lib.tracking.data_inputs import DataInput
-from med42lib.tracking.replay import (
+from med42lib.tracking.names import (
     KEY_TAG,
     METRICS_PER_CALL,
     PARAMS_PER_CALL,
@@ -43,10 +43,10 @@ from med42lib.tracking.replay import (
     RUN_NAME_TAG,
     RUN_TAG,
     WEIGHTS_TAG,
-    StageRecord,
     batches,
     run_agreement,
 )
+from med42lib.tracking.replay import StageRecord
 
 _SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
 _DIGEST_CHARACTERS = 32

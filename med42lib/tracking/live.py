@@ -22,7 +22,7 @@ from med42lib.store.address import open_store
 from med42lib.store.agreement import agree
 from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.address import TRACKING_VARIABLE, is_server
-from med42lib.tracking.replay import (
+from med42lib.tracking.names import (
     KEY_TAG,
     METRICS_PER_CALL,
     PARAMS_PER_CALL,
@@ -64,6 +64,8 @@ def live_run(tracked: TrackedAs, *, stage: str, key: str, settings: Mapping[str,
 
 class LiveRun:
     """A `MetricSink` that writes to one run, which it finds or makes."""
+
+    name = "MLflow"
 
     def __init__(
         self, server: Server, tracked: TrackedAs, stage: str, key: str, settings: Mapping[str, object], store: str

@@ -160,6 +160,7 @@ def train_steps(
         )
         batches = [make_batch(data, row.tolist(), engine.device) for row in mine]
         timer.end("data")
+        scale = float(engine.optimizer.loss_scale) if config.precision == "float16" else None
         update = _update(engine, batches, wishes, timer)
         norm = float(engine.get_global_grad_norm() or 0.0)
         _check_finite(number, update.loss, norm, rate, config)
@@ -167,7 +168,7 @@ def train_steps(
             loss=update.loss,
             learning_rate=rate,
             grad_norm=norm,
-            loss_scale=float(engine.optimizer.loss_scale) if config.precision == "float16" else None,
+            loss_scale=scale,
             num_tokens=update.num_tokens,
             num_response_tokens=update.num_response_tokens,
             num_pairs=update.num_pairs,

@@ -321,6 +321,15 @@ def test_our_pods_reach_only_what_a_policy_names_and_only_training_pods_are_reac
     assert open_to_all == set()
 
 
+def test_training_pods_can_show_their_metrics_in_mlflow(base: list[Any]) -> None:
+    for pod in (pod for path in JOBS for pod in pods(read(path))):
+        given = {source["name"] for each in pod["containers"][0]["envFrom"] for source in each.values()}
+        assert given == {"med42-settings", "med42-s3", "med42-mlflow"}
+    [policy] = [each for each in base if each["metadata"]["name"] == "med42-tracking"]
+    assert policy["spec"]["podSelector"] == {"matchLabels": {"app.kubernetes.io/part-of": "med42"}}
+    assert peers(policy, "egress") == {("null", 5000)}
+
+
 def test_training_pods_are_those_that_the_network_policies_are_for(base: list[Any]) -> None:
     policies = {each["metadata"]["name"]: each for each in base if each["kind"] == "NetworkPolicy"}
     chosen = policies["med42-training"]["spec"]["podSelector"]["matchLabels"].items()

@@ -13,6 +13,8 @@ from tests.processes import wait_for
 class Kept:
     """Keeps what it is given; fails as long as it is told to, and waits until it is let go."""
 
+    name = "Kept"
+
     def __init__(self) -> None:
         self.points: list[MetricPoint] = []
         self.fails = False

@@ -11,7 +11,8 @@ from med42lib.store.lineage import trace
 from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.address import quiet_mlflow
 from med42lib.tracking.live import LiveRun, Server
-from med42lib.tracking.replay import PARENT_TAG, WEIGHTS_TAG, StageRecord, stage_records
+from med42lib.tracking.names import PARENT_TAG, WEIGHTS_TAG
+from med42lib.tracking.replay import StageRecord, stage_records
 from tests.register.conftest import FinishedRun, MLflowServer, answering, at_once
 from tests.s3_server import free_ports
 

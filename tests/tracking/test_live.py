@@ -8,7 +8,7 @@ import pytest
 from med42lib.engine.context import TrackedAs
 from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.live import LiveRun, live_run
-from med42lib.tracking.replay import KEY_TAG, PARENT_TAG, PIPELINE_TAG
+from med42lib.tracking.names import KEY_TAG, PARENT_TAG, PIPELINE_TAG
 from tests.register.conftest import MLflowServer, answering, at_once
 
 if TYPE_CHECKING:

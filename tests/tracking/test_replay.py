@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.store.lineage import trace
-from med42lib.tracking.replay import StageRecord, batches, flatten, mlflow_name, stage_records
+from med42lib.tracking.replay import StageRecord, stage_records
 from tests.register.conftest import FinishedRun
 
 
@@ -14,50 +14,6 @@ def records(finished_run: FinishedRun, tmp_path: Path) -> dict[str, StageRecord]
     lineage = trace(package, report, cache=tmp_path / "cache")
     manifest = lineage.at(report.address).manifest
     return {record.name: record for record in stage_records(lineage, manifest)}
-
-
-def test_settings_are_flattened_as_the_docstring_shows() -> None:
-    settings = {"recipe": {"epochs": 2}, "sources": [{"name": "a"}], "betas": [0.9, 0.95]}
-    assert flatten(settings) == {"recipe.epochs": "2", "sources.0.name": "a", "betas": "[0.9, 0.95]"}
-
-
-def test_empty_and_missing_settings_are_kept_visible() -> None:
-    assert flatten({"tags": {}, "limit": None, "on": True, "names": []}) == {
-        "tags": "{}",
-        "limit": "null",
-        "on": "true",
-        "names": "[]",
-    }
-
-
-def test_a_value_too_long_for_mlflow_says_where_the_whole_is() -> None:
-    (value,) = flatten({"prompt": "x" * 7000}).values()
-    assert len(value) == 6000
-    assert value.endswith("whole in the manifest among the artifacts)")
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("loss", "loss"),
-        ("accuracy/medqa", "accuracy/medqa"),
-        ("acc,none", "acc_none"),
-        ("a[b]@c", "a_b__c"),
-        ("Médecine", "Médecine"),
-        ("/absolute", "_absolute"),
-        ("a//b", "a__b"),
-        ("../up", "_up"),
-        ("..", "_"),
-        ("n" * 300, "n" * 250),
-    ],
-)
-def test_names_keep_what_mlflow_allows(name: str, expected: str) -> None:
-    from mlflow.entities import Metric
-    from mlflow.utils.validation import _validate_metric
-
-    assert mlflow_name(name) == expected
-    metric = Metric(expected, 1.0, 0, 0)
-    _validate_metric(metric.key, metric.value, metric.timestamp, metric.step)
 
 
 def test_each_call_of_a_stage_has_a_name_of_its_own(records: dict[str, StageRecord]) -> None:
@@ -111,8 +67,3 @@ def test_metrics_keep_their_steps_and_times(records: dict[str, StageRecord], fin
     assert [(p.key, p.value, p.step, p.timestamp_ms) for p in points] == [
         (row["key"], row["value"], row["step"], row["timestamp_ms"]) for row in rows
     ]
-
-
-def test_a_batch_is_never_larger_than_its_limit() -> None:
-    assert list(batches(range(5), 2)) == [[0, 1], [2, 3], [4]]
-    assert list(batches([], 2)) == []

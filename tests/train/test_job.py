@@ -1,6 +1,7 @@
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from med42lib.core.errors import (
     StoreUnavailable,
     TrainingProcessError,
 )
+from med42lib.engine.context import TrackedAs
 from med42lib.store.manifest import FileEntry
 from med42lib.train.config import TrainConfig
 from med42lib.train.job import Failure, TrainingJob, reported_errors
@@ -31,6 +33,8 @@ def job(tmp_path: Path, config: TrainConfig) -> TrainingJob:
 
 def test_a_job_is_read_back_by_its_address_alone(job: TrainingJob) -> None:
     assert TrainingJob.read(job.address) == job
+    tracked = replace(job, tracked=TrackedAs("e", "r", "train[lora]"))
+    assert TrainingJob.from_json(tracked.to_json()) == tracked
 
 
 def test_an_address_without_a_job_is_named(tmp_path: Path) -> None:
