@@ -68,15 +68,23 @@ def kill_one(run: subprocess.Popen[bytes]) -> str:
     try:
         root = psutil.Process(run.pid)
         chosen = random.choice([root, *root.children(recursive=True)])
-        place = "/".join(each.name() for each in reversed([chosen, *chosen.parents()]) if _is_below(each, root))
+        depth = chosen.parents().index(root) + 1 if chosen != root else 0
+        command = " ".join(chosen.cmdline())
         chosen.send_signal(signal.SIGKILL)
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError):
         return "gone already"
-    return f"{place.count('/')} below the driver" if place else "the driver"
+    kinds = {"tracker": "resource_tracker", "fork": "forkserver", "stage": "med42lib stage", "training": "train.worker"}
+    return f"{depth} below the driver: {next((kind for kind, word in kinds.items() if word in command), 'other')}"
 
 
-def _is_below(process: psutil.Process, root: psutil.Process) -> bool:
-    return process == root or root in process.parents()
+def tree(run: subprocess.Popen[bytes]) -> str:
+    """Show which processes of a run are left, and what they wait for."""
+    left = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+    return "\n".join(
+        f"{each.pid} of {each.ppid()}: {each.status()} in {Path(f'/proc/{each.pid}/wchan').read_text()}: "
+        f"{' '.join(each.cmdline())[:300]}"
+        for each in left
+    )
 
 
 def torment(run: Run, most_seconds: float, killed: Counter[tuple[str, str]]) -> list[str]:
@@ -86,14 +94,16 @@ def torment(run: Run, most_seconds: float, killed: Counter[tuple[str, str]]) -> 
         try:
             code = process.wait(timeout=random.uniform(0.5, most_seconds))
         except subprocess.TimeoutExpired:
-            killed[run.stage(), kill_one(process)] += 1
+            victim = run.stage(), kill_one(process)
+            killed[victim] += 1
             try:
                 code = process.wait(timeout=SECONDS_TO_END)
             except subprocess.TimeoutExpired:
+                left = tree(process)
                 process.kill()
-                return [f"it hung after a kill in {run.stage()}: {run.log.read_text(errors='replace')[-3000:]}"]
+                return [f"it hung after {victim}: {run.log.read_text(errors='replace')[-1000:]}\n{left}"]
             if code == 1:
-                return [f"a kill in {run.stage()} became a bug of ours: {run.log.read_text(errors='replace')[-3000:]}"]
+                return [f"{victim} became a bug of ours: {run.log.read_text(errors='replace')[-3000:]}"]
         else:
             if code != 0:
                 return [f"unharmed, it ended with {code}: {run.log.read_text(errors='replace')[-3000:]}"]

@@ -34,6 +34,7 @@ from med42lib.core.log import log
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoint, Checkpoints
 from med42lib.store.manifest import METRICS_FILE, FileEntry
+from med42lib.store.scratch import SCRATCH_VARIABLE
 from med42lib.train.loop import Totals
 from med42lib.train.worker.fragments import Layout, TrainedState, read_layout, write_layout
 
@@ -194,6 +195,7 @@ class Checkpointing:
     def _write(self, snapshot: _Snapshot, folder: Path) -> Iterator[Path]:
         """Write one file after the other, for each to be put before the next needs space."""
         fragments = folder / list(self._layout)[self._rank]
+        _check_space(folder, sum(tensor.nbytes for tensor in snapshot.tensors.values()))
         save_file(dict(snapshot.tensors), fragments)
         yield fragments
         if self._rank == 0:
@@ -238,3 +240,17 @@ class Checkpointing:
         found = [mine] * distributed.get_world_size()
         distributed.all_gather_object(found, mine, group=self._group)
         return found
+
+
+def _check_space(folder: Path, num_bytes: int) -> None:
+    """Leave a disk alone that a checkpoint would fill: the metrics of the training itself are on it.
+
+    Raises:
+        NoSpaceError: If it would.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise NoSpaceError(
+            f"no space left for {num_bytes:,} bytes in {folder}, where {free:,} are free; free some space, or set "
+            f"{SCRATCH_VARIABLE} to another disk"
+        )
