@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         folder = Path(scratch)
         data = make_inputs(folder, options)
-        engine = training._engine(config, folder / "base")
+        engine = training._engine(config, folder / "base/model")
         run = Steps(engine, data, config)
         run.seconds(2)  # AdamW makes its state in the first
         num_bytes = compare_saving(engine, folder, options.repeats)
