@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,7 +70,10 @@ class WarmProcesses:
             Its exit code, or minus the number of the signal that ended it.
         """
         process = _CONTEXT.Process(target=_med42, args=(list(arguments), dict(environment)))
-        process.start()
+        try:
+            process.start()
+        except (EOFError, ConnectionError):  # the server was killed, and its forks with it
+            return -signal.SIGKILL
         try:
             process.join()
         finally:

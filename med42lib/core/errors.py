@@ -11,6 +11,7 @@
     ├── NoSpaceError                   9   no space left while writing
     ├── TrackingError                 10   MLflow refused or cannot be used with this store
     ├── RunFailedError                11   a run that was submitted to a cluster failed, or was ended there
+    ├── NoProgressError               12   training started again and again from the same step
     ├── StoreUnavailable             172   the object store did not answer; trying again may help
     └── ClusterUnavailable           173   the Kubernetes API server did not; trying again may help
 
@@ -118,6 +119,12 @@ class RunFailedError(Med42Error):
     """A run on a cluster, submitted from here, that failed there or was ended."""
 
     exit_code = 11
+
+
+class NoProgressError(Med42Error):
+    """Training that breaks down each time before it has saved anything."""
+
+    exit_code = 12
 
 
 class StoreUnavailable(Med42Error):

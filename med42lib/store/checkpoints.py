@@ -1,10 +1,12 @@
 """Checkpoints of an output that is not finished: another attempt at the same key goes on where one was killed.
 
-    train/<key>/checkpoints/00000500-<attempt>/zero_pp_rank_0.pt    files, put by several processes
-    train/<key>/checkpoints/00000500-<attempt>/manifest.json        put once, last: only now it is a checkpoint
+    train/<key>/checkpoints/00000500-<attempt>/rank-00003.safetensors    files, put by several processes
+    train/<key>/checkpoints/00000500-<attempt>/manifest.json    put once, last: only now it is a checkpoint
+    train/<key>/checkpoints/starts/000002-00000500-<attempt>    the third start of this work, from step 500; empty
 
 Two attempts that work at once do not meet, and each may go on from what the other saved: the key says that it is the
-same work. Nothing here is an output; it goes when the output is sealed, or a day later (`publish.find_sealed`).
+same work. Nothing here is an output; it goes when the output is sealed, or a day later (`publish.find_sealed`). Of a
+key that is never finished, because the settings were changed, it stays: delete the folder `checkpoints`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,9 @@ CHECKPOINTS_FOLDER = "checkpoints"
 KEEP = 2
 """Checkpoints that are kept: the newest, and one to fall back to if it is damaged."""
 
-_CHECKPOINT = "checkpoint"
+_CHECKPOINT, _STARTS = "checkpoint", "starts"
 _NAME = re.compile(r"(\d{8,})-[^/]+")
+_START = re.compile(r"/\d{6,}-(\d{8,})-[^/]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,20 @@ class Checkpoints:
     def newest(self) -> Checkpoint | None:
         """Give the newest complete one; None if there is none."""
         return next(self.complete(), None)
+
+    def count_starts(self, step: int) -> int:
+        """Note that work begins at a step; says how many starts in a row, this one too, did there.
+
+        One process calls it, once in each start of all. Pods, drivers and machines may be gone; this stays.
+        """
+        folder = f"{self._folder}/{_STARTS}"
+        before = [int(found[1]) for name in self._store.files(folder) if (found := _START.search(name))]
+        self._store.put_once(f"{folder}/{len(before):06}-{step:08}-{self._attempt}", b"")
+        return 1 + sum(1 for _ in takewhile(lambda earlier: earlier == step, reversed(before)))
+
+    def forget_starts(self) -> None:
+        """Begin to count anew."""
+        tidy(self._store, f"{self._folder}/{_STARTS}")
 
     def remove(self) -> None:
         """Remove all of them: the output is finished."""

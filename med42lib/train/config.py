@@ -86,7 +86,8 @@ class TrainConfig(StageConfig):
 
     checkpoint_minutes: Annotated[float, SPEED_ONLY] = Field(default=30, ge=0)
     """Minutes between two checkpoints, from which a killed training goes on; 0 saves after every step. Least time is
-    lost with the square root of 2 * (minutes that saving takes) * (minutes between two failures): Young (1974)."""
+    lost with the square root of 2 * (minutes that training waits for one) * (minutes between two failures): Young
+    (1974). 30 is that of a second, for 6 GiB per process, and of 16 days: Llama 3's failures, on 128 GPUs."""
 
     validation_steps: Annotated[int | None, SPEED_ONLY] = Field(default=None, ge=1)
     """Optimiser steps between two measurements of the loss on what `pack.validation_share` holds out; null measures

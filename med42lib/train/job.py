@@ -3,7 +3,6 @@
     train/<key>/<attempt>/job/job.json         settings, and the addresses of what is read and written
     train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once, and removed when all
                                                processes have started again and go on
-    train/<key>/<attempt>/job/starts/000002-00000500   the third start of all processes, from step 500; empty
     train/<key>/<attempt>/job/files.json       what was trained: the files that were put, with size and sha256
     train/<key>/<attempt>/trained/...          those files
 
@@ -17,7 +16,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +25,7 @@ from med42lib.core.errors import (
     DivergedError,
     EnvironmentProblem,
     Med42Error,
+    NoProgressError,
     NoSpaceError,
     StoreError,
     StoreUnavailable,
@@ -44,24 +43,17 @@ from med42lib.store.publish import Upload, tidy
 from med42lib.train.config import TrainConfig
 
 OUTPUT = "trained"
-NUM_PROCESSES = "num_processes"
-"""In a checkpoint's state: how many processes its parts are of."""
-
 STOPPED = "stopped"
 """`Failure.kind` of a training that was asked to stop."""
-
-NO_PROGRESS = "no progress"
-"""`Failure.kind` of a training that starts again and again from the same step."""
 
 MAX_RESTARTS_VARIABLE = "MED42_MAX_RESTARTS"
 """How often a training may start again from the same step; the launcher tells its pods."""
 
 _FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
-_STARTS = "starts"
 _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind
     for kind in (
-        *(AccessError, DataError, DivergedError, EnvironmentProblem, NoSpaceError, StoreError),
+        *(AccessError, DataError, DivergedError, EnvironmentProblem, NoProgressError, NoSpaceError, StoreError),
         StoreUnavailable,
     )
 }
@@ -137,16 +129,6 @@ class TrainingJob:
             raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
         return cls.from_json(content)
 
-    def count_starts(self, step: int) -> int:
-        """Note that all processes start from a step; says how many starts in a row, this one too, did from there.
-
-        One process calls it, once in each start. Pods and their counts of restarts may be gone; this stays.
-        """
-        store = open_store(self.address)
-        before = [int(name.rpartition("-")[2]) for name in store.files(_STARTS)]
-        store.put_once(f"{_STARTS}/{len(before):06}-{step:08}", b"")
-        return 1 + sum(1 for _ in takewhile(lambda earlier: earlier == step, reversed(before)))
-
     def write_files(self, entries: Sequence[FileEntry]) -> None:
         """Say which files of the output were put."""
         open_store(self.address).put_once(_FILES_FILE, json.dumps([asdict(entry) for entry in entries]).encode())
@@ -187,7 +169,7 @@ class Failure:
     @property
     def is_permanent(self) -> bool:
         """Say whether it comes again when the same processes are started again."""
-        return self.kind == NO_PROGRESS or (self.kind in _ERRORS and self.kind != StoreUnavailable.__name__)
+        return self.kind in _ERRORS and self.kind != StoreUnavailable.__name__
 
     @classmethod
     def of(cls, error: BaseException, where: object) -> Failure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from med42lib.core.errors import ConfigError, EnvironmentProblem
+from med42lib.core.errors import ConfigError, DivergedError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
@@ -12,7 +12,7 @@ from med42lib.store.artifacts import Source, Target
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps, fit_problems
-from med42lib.train.job import NUM_PROCESSES, TrainingJob
+from med42lib.train.job import TrainingJob
 from med42lib.train.launchers import open_launcher
 
 
@@ -30,16 +30,15 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
 
     Raises:
         ConfigError: If the settings do not fit the data or the number of processes.
-        EnvironmentProblem: If this machine or cluster lacks what the settings ask for, or a checkpoint is not of as
-            many processes.
+        EnvironmentProblem: If this machine or cluster lacks what the settings ask for.
         ClusterUnavailable: If the cluster that trains is out of reach.
-        DivergedError: If the loss is no longer a number.
+        DivergedError: If the loss is no longer a number; the last checkpoint before that is named.
+        NoProgressError: If training started from the same step several times.
         TrainingProcessError: If a training process died.
         NoSpaceError: If the disk is full.
         SystemExit: If training was asked to stop.
     """
     launcher = open_launcher()
-    check_processes(context.checkpoints, launcher.num_processes)
     info = PackInfo.read(packed.path(INFO_FILE).parent)
     check_fit(config, info.num_chunks, launcher.num_processes)
     log("train").info(
@@ -61,7 +60,10 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         tracked=context.tracked,
     )
     job.write()
-    job = launcher.run(job, context.stopping)
+    try:
+        job = launcher.run(job, context.stopping)
+    except DivergedError as error:
+        raise DivergedError(f"{error}. {_last_checkpoint(context.checkpoints)}") from error
     context.upload.go_on_as(job.attempt)
     trained.received(job.read_files())
     _summarise(trained, Recipe.from_json(job.read_output(RECIPE_FILE)))
@@ -78,19 +80,11 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
         raise ConfigError(f"settings of train, for {num_chunks} chunks", problems)
 
 
-def check_processes(checkpoints: Checkpoints, processes: int) -> None:
-    """Make sure that as many processes train as saved the newest checkpoint, whose parts are theirs.
-
-    Raises:
-        EnvironmentProblem: If there are more or fewer.
-    """
+def _last_checkpoint(checkpoints: Checkpoints) -> str:
     newest = checkpoints.newest()
-    if newest is not None and newest.state[NUM_PROCESSES] != processes:
-        raise EnvironmentProblem(
-            f"the checkpoint {newest.address} was saved by {newest.state[NUM_PROCESSES]} training processes, but there "
-            f"are {processes} now; go on with as many (MED42_PROCESSES_PER_NODE), or delete {checkpoints.address} to "
-            f"train from the start"
-        )
+    if newest is None:
+        return "There is no checkpoint of before"
+    return f"The last checkpoint of before is that of step {newest.step}: {newest.address}"
 
 
 def _summarise(trained: Target, recipe: Recipe) -> None:

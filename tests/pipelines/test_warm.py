@@ -138,3 +138,29 @@ def wait_for_a_grandchild(pid: int) -> list[int]:
             if child.children():
                 return [process.pid for process in psutil.Process(pid).children(recursive=True)]
         time.sleep(0.02)
+
+
+SERVER_KILLED = """
+import os, signal, threading, time
+from multiprocessing import forkserver
+from med42lib.core.process import children_die_with_this_process
+from pipelines import warm
+warm._IMPORTS = "hanging"
+warm.SECONDS_OF_WORK = 0.05
+processes = warm.WarmProcesses()
+with children_die_with_this_process():
+    with processes.started_if_slow("assemble"):
+        time.sleep(0.5)
+    threading.Timer(0.5, lambda: os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)).start()
+    print(processes.run(["stage", "pack"], os.environ))
+"""
+
+
+def test_a_server_that_is_killed_before_it_has_started_a_stage_has_that_end_as_one_that_was_killed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", SERVER_KILLED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{-signal.SIGKILL}\n", done.stderr

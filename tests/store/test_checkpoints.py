@@ -118,3 +118,20 @@ def test_they_are_no_output_and_go_when_they_are_removed(address: str, tmp_path:
     checkpoints_of(address).remove()
     assert folders(address) == set()
     assert open_store(address).files("pack"), "nothing else is touched"
+
+
+def test_starts_from_the_same_step_are_counted_over_all_attempts_until_one_begins_later(address: str) -> None:
+    counts = [checkpoints_of(address, f"{n}").count_starts(step) for n, step in enumerate((0, 0, 0, 500, 500, 0))]
+    assert counts == [1, 2, 3, 1, 2, 1]
+    checkpoints_of(address).forget_starts()
+    assert checkpoints_of(address).count_starts(0) == 1
+
+
+def test_starts_are_no_checkpoints_and_stay_when_old_ones_go(address: str, tmp_path: Path) -> None:
+    checkpoints_of(address).count_starts(0)
+    for step in (1, 2, 3):
+        save(address, step, tmp_path)
+    assert steps(address) == [3, 2]
+    assert checkpoints_of(address).count_starts(0) == 2
+    checkpoints_of(address).remove()
+    assert folders(address) == set()

@@ -11,6 +11,7 @@ from med42lib.core.errors import (
     DataError,
     DivergedError,
     EnvironmentProblem,
+    NoProgressError,
     NoSpaceError,
     StoreUnavailable,
     TrainingProcessError,
@@ -115,29 +116,31 @@ def test_a_failure_that_would_come_again_stays_for_the_driver_to_see(tmp_path: P
     assert Failure.read(str(tmp_path)) == Failure("DivergedError", "at step 3")
 
 
-def test_starts_from_the_same_step_are_counted_until_one_begins_later(tmp_path: Path) -> None:
-    job = job_of(FULL, "packed", "model", tmp_path)
-    assert [job.count_starts(step) for step in (0, 0, 0, 500, 500, 0)] == [1, 2, 3, 1, 2, 1]
-    later_driver = TrainingJob.from_json(job.to_json())
-    assert later_driver.count_starts(0) == 2
-
-
-def test_a_training_that_gets_no_further_ends_for_good_with_what_to_do(
+def test_a_training_that_gets_no_further_ends_for_good_over_all_attempts_and_may_be_tried_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MED42_MAX_RESTARTS", "2")
-    job = job_of(FULL, "packed", "model", tmp_path)
     for _ in range(3):
-        check_progress(job, 500)
-    with pytest.raises(SystemExit):
+        check_progress(job_of(FULL, "packed", "model", tmp_path), 500)
+    job = job_of(FULL, "packed", "model", tmp_path)
+    with pytest.raises(SystemExit), reported_errors(job.address, tmp_path):
         check_progress(job, 500)
     failure = Failure.read(job.address)
     assert failure is not None
     assert failure.is_permanent
-    assert "started 4 times from step 500" in failure.message
     Failure.forget(job.address)
     assert Failure.read(job.address) == failure, "the driver has to see it"
-    assert type(failure.to_error("")) is TrainingProcessError
+    error = failure.to_error("")
+    assert error.exit_code == 12
+    assert "started 4 times from step 500" in str(error)
+    check_progress(job_of(FULL, "packed", "model", tmp_path), 500)
+
+
+def test_where_no_launcher_sets_a_limit_there_is_one(tmp_path: Path) -> None:
+    for _ in range(6):
+        check_progress(job_of(FULL, "packed", "model", tmp_path), 0)
+    with pytest.raises(NoProgressError):
+        check_progress(job_of(FULL, "packed", "model", tmp_path), 0)
 
 
 def test_of_many_processes_that_fail_at_once_one_tells_why(tmp_path: Path) -> None:

@@ -1,25 +1,30 @@
-"""A training that is killed, or asked to stop, and run again: real torchrun, two processes, a folder and S3."""
+"""A training that is killed, stopped or hindered, and run again: real torchrun and DeepSpeed, a folder and S3."""
 
 import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
-from med42lib.core.errors import EnvironmentProblem
 from med42lib.store.address import open_store
 from med42lib.store.checkpoints import Checkpoints
-from med42lib.train.stage import check_processes
 from tests.conftest import REPOSITORY
 from tests.processes import wait_for
-from tests.train.conftest import FULL
+from tests.s3_server import S3Server
+from tests.train.conftest import FULL, read_metric
+from tests.unsteady_store import UnsteadyWay, unsteady_way
 
 LONG = FULL.model_copy(update={"epochs": 60})
 NUM_STEPS = 180
+OTHER_NUMBERS = LONG.model_copy(update={"global_batch_size": 6, "epochs": 40})
 PROGRAM = """
+import os
 import sys
 from pathlib import Path
 from med42lib.core.log import set_up_logging
@@ -31,6 +36,10 @@ from med42lib.store.manifest import files_digest
 from med42lib.store.publish import Upload
 from med42lib.train.config import TrainConfig
 from med42lib.train.stage import train
+if os.environ["MED42_START_METHOD"] == "fork":
+    from med42lib.train.worker.training import import_deepspeed
+    import transformers.models.llama.modeling_llama
+    import_deepspeed("cpu")
 packed, model, store, scratch, config = sys.argv[1:]
 set_up_logging()
 context = StageContext("k", store, Upload(open_store(store), "train/k"), StageCache(store, "train", Path(scratch)))
@@ -49,37 +58,62 @@ class Attempts:
     model: Path
     store: str
     folder: Path
-    processes: "list[subprocess.Popen[str]]" = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     @property
     def checkpoints(self) -> Checkpoints:
         return Checkpoints(open_store(self.store), "train/k", "")
 
-    def start(self, **settings: object) -> "subprocess.Popen[str]":
-        config = LONG.model_copy(update=settings).model_dump_json()
-        own = {"MED42_PROCESSES_PER_NODE": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
-        command = [
-            sys.executable,
-            "-c",
-            PROGRAM,
-            str(self.packed),
-            str(self.model),
-            self.store,
-            str(self.folder),
-            config,
-        ]
-        process = subprocess.Popen(
-            command, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        self.processes.append(process)
-        return process
+    def start(
+        self,
+        *,
+        processes: int = 2,
+        method: str = "fork",
+        config: object = LONG,
+        within: tuple[str, ...] = (),
+        **settings: object,
+    ) -> "subprocess.Popen[str]":
+        """Start an attempt.
 
-    def finish(self) -> tuple[str, str]:
+        Args:
+            processes: Training processes.
+            method: How they are started; forks begin to train in half the time.
+            config: How to train.
+            within: A command that runs the attempt.
+            settings: What else the configuration says.
+        """
+        config = getattr(config, "model_copy")(update=settings).model_dump_json()  # noqa: B009
+        own = {"MED42_PROCESSES_PER_NODE": str(processes), "MED42_START_METHOD": method, "CUDA_VISIBLE_DEVICES": ""}
+        places = [str(self.packed), str(self.model), self.store, str(self.folder)]
+        attempt = subprocess.Popen(
+            [*within, sys.executable, "-c", PROGRAM, *places, config],
+            env={**os.environ, **own, **self.environment, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(attempt)
+        return attempt
+
+    def finish(self, **how: object) -> tuple[str, str]:
         """Run an attempt to its end; returns its output's digest and what it said."""
-        process = self.start()
-        digest, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        return digest, said
+        return finished(self.start(**how))  # type: ignore[arg-type]
+
+    def saved_after(self, step: int) -> Callable[[], bool]:
+        """Make the question whether there is a checkpoint of a later step."""
+        return lambda: (newest := self.checkpoints.newest()) is not None and newest.step > step
+
+
+def finished(attempt: "subprocess.Popen[str]") -> tuple[str, str]:
+    digest, said = attempt.communicate(timeout=300)
+    assert attempt.returncode == 0, said
+    return digest, said
+
+
+def kill(attempt: "subprocess.Popen[str]") -> None:
+    attempt.kill()
+    attempt.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +124,18 @@ def undisturbed(base_model: Path, packed_data: Path, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture(params=["folder", "s3"])
-def attempts(request: pytest.FixtureRequest, base_model: Path, packed_data: Path, tmp_path: Path) -> Attempts:
+def attempts(request: pytest.FixtureRequest, base_model: Path, packed_data: Path, tmp_path: Path) -> Iterator[Attempts]:
     """Attempts at one training, on a store of their own."""
     in_folder = request.param == "folder"
     store = str(tmp_path / "store") if in_folder else f"s3://{request.getfixturevalue('bucket')}/runs"
-    return Attempts(packed_data, base_model, store, tmp_path)
+    found = Attempts(packed_data, base_model, store, tmp_path)
+    yield found
+    for attempt in found.started:
+        kill(attempt)
+
+
+in_a_folder = pytest.mark.parametrize("attempts", ["folder"], indirect=True)
+on_s3 = pytest.mark.parametrize("attempts", ["s3"], indirect=True)
 
 
 def damage(store: str, name: str, folder: Path) -> None:
@@ -106,44 +147,153 @@ def damage(store: str, name: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["spawn"])
 def test_a_killed_training_goes_on_before_a_damaged_checkpoint_and_gives_what_an_undisturbed_one_gives(
-    attempts: Attempts, undisturbed: str
+    attempts: Attempts, undisturbed: str, method: str
 ) -> None:
-    killed = attempts.start(checkpoint_minutes=0)
+    killed = attempts.start(checkpoint_minutes=0, method=method)
     wait_for(lambda: len(list(attempts.checkpoints.complete())) >= 2, seconds=120)
-    killed.kill()
-    killed.communicate()
+    kill(killed)
     newest, before = list(attempts.checkpoints.complete())[:2]
-    name = f"{newest.address.removeprefix(f'{attempts.store}/')}/zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    name = f"{newest.address.removeprefix(f'{attempts.store}/')}/rank-00001.safetensors"
     damage(attempts.store, name, attempts.folder)
     digest, said = attempts.finish()
     assert digest == undisturbed
-    assert f"goes on after step {before.step}, from {before.address}" in said
+    assert f"goes on after step {before.step}, from {before.address}, which 2 processes saved" in said
     assert f"a checkpoint cannot be used: {attempts.store}/{name} differs from its manifest" in said
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attempts", ["folder"], indirect=True)
-def test_a_training_that_is_asked_to_stop_saves_once_more_and_goes_on_there(
+@on_s3
+def test_a_training_whose_agent_and_then_whose_worker_is_killed_gives_what_an_undisturbed_one_gives(
     attempts: Attempts, undisturbed: str
 ) -> None:
+    step = 0
+    for victim in ("agent", "worker"):
+        attempt = attempts.start(checkpoint_minutes=0)
+        wait_for(attempts.saved_after(step), seconds=120)
+        [agent] = psutil.Process(attempt.pid).children()
+        (agent if victim == "agent" else agent.children()[-1]).kill()
+        _, said = attempt.communicate(timeout=60)
+        assert attempt.returncode == 1, said
+        assert "TrainingProcessError: a training process died" in said
+        newest = attempts.checkpoints.newest()
+        assert newest is not None
+        step = newest.step
+    digest, said = attempts.finish()
+    assert f"goes on after step {step}," in said
+    assert digest == undisturbed
+
+
+@pytest.mark.slow
+@in_a_folder
+def test_a_training_goes_on_with_any_number_of_processes_and_differs_by_rounding_alone(attempts: Attempts) -> None:
+    step = 0
+    for processes in (2, 3, 1):
+        killed = attempts.start(processes=processes, config=OTHER_NUMBERS, checkpoint_minutes=0)
+        wait_for(attempts.saved_after(step), seconds=120)
+        kill(killed)
+        newest = attempts.checkpoints.newest()
+        assert newest is not None
+        step = newest.step
+    _, said = attempts.finish(processes=2, config=OTHER_NUMBERS)
+    assert f"goes on after step {step}, from {newest.address}, which 1 processes saved" in said
+    losses = losses_of(attempts)
+    with_two = Attempts(attempts.packed, attempts.model, str(attempts.folder / "other"), attempts.folder / "scratch")
+    with_two.folder.mkdir()
+    with_two.finish(processes=2, config=OTHER_NUMBERS)
+    assert losses == pytest.approx(losses_of(with_two), rel=1e-4)
+
+
+def losses_of(attempts: Attempts) -> list[float]:
+    [metrics] = Path(attempts.store).glob("train/k/*/trained/metrics.jsonl")
+    return read_metric(metrics.parent, "loss")
+
+
+@pytest.fixture
+def way(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnsteadyWay]:
+    """A way to the store that may be slow, or away."""
+    with unsteady_way(s3.endpoint) as found:
+        yield found
+
+
+@pytest.mark.slow
+@on_s3
+def test_a_store_that_is_away_for_a_while_costs_a_training_nothing(
+    attempts: Attempts, undisturbed: str, way: UnsteadyWay
+) -> None:
+    attempts.environment["AWS_ENDPOINT_URL"] = way.endpoint
+    attempt = attempts.start(checkpoint_minutes=0.01)
+    wait_for(attempts.saved_after(0), seconds=120)
+    away(way)
+    newest = attempts.checkpoints.newest()
+    assert newest is not None
+    wait_for(attempts.saved_after(newest.step), seconds=60)
+    kill(attempt)
+    way.go_away()
+    again = attempts.start()
+    time.sleep(3)
+    way.come_back()
+    digest, said = finished(again)
+    assert digest == undisturbed
+    assert "goes on after step" in said
+
+
+def away(way: UnsteadyWay) -> None:
+    way.go_away()
+    time.sleep(2)
+    way.come_back()
+
+
+@pytest.mark.slow
+@on_s3
+def test_a_training_that_is_asked_to_stop_saves_once_more_to_a_slow_store_and_goes_on_there(
+    attempts: Attempts, undisturbed: str, way: UnsteadyWay
+) -> None:
+    attempts.environment |= {"AWS_ENDPOINT_URL": way.endpoint, "MED42_SCRATCH": str(attempts.folder)}
     stopped = attempts.start()
-    wait_for(lambda: bool(list(attempts.folder.glob("store/.scratch-*/*/out/metrics.jsonl"))), seconds=120)
+    wait_for(lambda: bool(list(attempts.folder.glob("med42-*/*/out/metrics.jsonl"))), seconds=120)
+    way.bytes_per_second, passed = 200_000, way.bytes_passed
     stopped.terminate()
     _, said = stopped.communicate(timeout=60)
     assert stopped.returncode == 143
     told = re.search(rf"asked to stop: it did after step (\d+) of {NUM_STEPS}, and saved its state", said)
     assert told, said
     assert "Traceback" not in said
+    assert way.bytes_passed - passed > 200_000, "it took a second at least"
+    way.bytes_per_second = 0
     digest, said = attempts.finish()
     assert digest == undisturbed
     assert f"goes on after step {told[1]}," in said
 
 
-def test_a_checkpoint_of_another_number_of_processes_is_refused_with_both_ways_out(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(open_store(str(tmp_path)), "train/k", "a")
-    check_processes(checkpoints, 2)
-    checkpoints.seal(7, [], {"num_processes": 4})
-    check_processes(checkpoints, 4)
-    with pytest.raises(EnvironmentProblem, match=r"saved by 4 training processes, but there are 2 now; .*or delete"):
-        check_processes(checkpoints, 2)
+@pytest.mark.slow
+@on_s3
+def test_a_disk_without_space_for_a_checkpoint_costs_the_checkpoints_alone(attempts: Attempts) -> None:
+    small_disk = ("unshare", "--user", "--map-root-user", "--mount")
+    if subprocess.run([*small_disk, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives no file system of one's own")
+    folder = attempts.model / "model"
+    output = sum(path.stat().st_size for path in folder.iterdir())  # a process's state is three times its weights
+    disk = attempts.folder / "disk"
+    disk.mkdir()
+    mount = f'mount -t tmpfs -o size={2 * output} tmpfs {disk} && exec "$@"'
+    attempts.environment |= {"MED42_SCRATCH": str(disk), "TMPDIR": str(attempts.folder)}
+    within = (*small_disk, "sh", "-c", mount, "sh")
+    _, said = attempts.finish(within=within, processes=1, config=FULL, checkpoint_minutes=0)
+    for step in range(1, 6):
+        assert re.search(rf"could not save a checkpoint after step {step}: no space left for [\d,]+ bytes in", said)
+    assert "saved a checkpoint" not in said
+
+
+@pytest.mark.slow
+@in_a_folder
+def test_a_training_that_broke_down_from_the_same_step_again_and_again_ends_with_a_code_of_its_own(
+    attempts: Attempts,
+) -> None:
+    for number in range(6):
+        Checkpoints(open_store(attempts.store), "train/k", f"{number}").count_starts(0)
+    attempt = attempts.start()
+    _, said = attempt.communicate(timeout=120)
+    assert attempt.returncode != 0
+    assert "NoProgressError: training has now started 7 times from step 0" in said

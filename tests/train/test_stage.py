@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from med42lib.core.errors import ConfigError, DataError, DivergedError
+from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.formats.packed import PackedDataset
@@ -22,6 +23,7 @@ from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.batches import BLANK, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
+from med42lib.train.job import TrainingJob
 from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
 from med42lib.train.stage import check_fit, train
@@ -32,6 +34,7 @@ LORA = FULL.model_copy(update={"method": "lora"})
 KILLED = """
 import sys
 from pathlib import Path
+from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 from med42lib.train.config import TrainConfig
@@ -249,3 +252,36 @@ def test_settings_that_do_not_fit_are_all_listed() -> None:
 
 def test_settings_that_fit_pass() -> None:
     check_fit(FULL, num_chunks=9, processes=2)
+
+
+class Diverging:
+    """A launcher of a training that diverges."""
+
+    num_processes = 1
+
+    def run(self, _job: TrainingJob, _stopping: StopSignal) -> TrainingJob:
+        raise DivergedError("training diverged at step 9")
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        ((), "There is no checkpoint of before"),
+        ((3, 7), "The last checkpoint of before is that of step 7: {place}/00000007-"),
+    ],
+)
+def test_a_divergence_names_the_last_checkpoint(
+    packed_data: Path,
+    base_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    saved: tuple[int, ...],
+    told: str,
+) -> None:
+    monkeypatch.setattr("med42lib.train.stage.open_launcher", Diverging)
+    checkpoints = StageContext.in_folder(tmp_path, "train").checkpoints
+    for step in saved:
+        checkpoints.seal(step, [], {})
+    with pytest.raises(DivergedError) as caught:
+        run_stage(FULL, packed_data, base_model, tmp_path)
+    assert str(caught.value).startswith(f"training diverged at step 9. {told.format(place=checkpoints.address)}")

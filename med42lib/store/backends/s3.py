@@ -97,6 +97,10 @@ def shared_client(*_connection: str | None) -> S3Client:
     return make_client()
 
 
+# A fork has its parent's connections. Two processes that write to one get each other's answers, or wait for a minute.
+os.register_at_fork(after_in_child=shared_client.cache_clear)
+
+
 class S3Store:
     """Files below `s3://bucket/prefix`."""
 

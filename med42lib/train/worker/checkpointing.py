@@ -1,41 +1,61 @@
 """Saving the state of a training while it goes on, and going on from what was saved.
 
-Every process saves its own part to its disk and puts it into the store; when all have, the first one seals. The order
-of the chunks, the learning rate and what is drawn follow from seed and step (`batches`, `schedule`, `loop.draw_seed`),
-so weights, optimiser, `Totals` and the metrics so far are all there is to save. Of LoRA the adapter alone is saved.
+    training   ... step 500 ── copy into main memory ── step 501, 502, ...      all that training waits for
+    a thread                            └─► write ─► put ─► all have? ─► the first process seals
+
+Each process saves its fragments (`fragments`). The order of the chunks, the learning rate and what is drawn follow from
+seed and step (`batches`, `schedule`, `loop.draw_seed`), so these, `Totals` and the metrics so far are all there is to
+save. A checkpoint holds
+
+    rank-00003.safetensors    the fragments of process 3, float32; of LoRA the adapter's alone
+    fragments.json            which process has which piece of which parameter
+    metrics.jsonl
+
+and is read by any number of processes, of which each fetches the files that hold its own fragments.
 """
 
 from __future__ import annotations
 
-import copyreg
-import os
-import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
-from torch import distributed
+from safetensors.torch import save_file
+from torch import Tensor, distributed
 
-from med42lib.core.errors import AccessError, DataError, NoSpaceError, StoreError, StoreUnavailable
+from med42lib.core.errors import AccessError, DataError, NoSpaceError, StoreError, StoreUnavailable, full_disk
 from med42lib.core.log import log
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoint, Checkpoints
 from med42lib.store.manifest import METRICS_FILE, FileEntry
-from med42lib.train.job import NUM_PROCESSES
+from med42lib.store.scratch import SCRATCH_VARIABLE
 from med42lib.train.loop import Totals
+from med42lib.train.worker.fragments import Layout, TrainedState, read_layout, write_layout
 
 T = TypeVar("T")
 
+LAYOUT_FILE = "fragments.json"
 _REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
-_TOTALS = "totals"
-_PART_OF = re.compile(r"zero_pp_rank_(\d+)_")  # DeepSpeed's files that one process alone reads
-_FOLDER, _FETCHED = "state", "fetched"
+_TOTALS, _NUMBERS = "totals", "numbers"
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The state after a step, as far as it is this process's to save."""
+
+    totals: Totals
+    numbers: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    metrics_bytes: int
+    began: float
+    seconds_copying: float
 
 
 class Checkpointing:
@@ -58,91 +78,162 @@ class Checkpointing:
             checkpoints: Where to save, and where from to go on.
             target: Where the first process writes the metrics.
             scratch: A folder of this process's own.
-            minutes: Between two checkpoints.
+            minutes: Between two checkpoints; 0 saves after every step, and waits for the one before.
             timeout: How long a process waits for the others to put or fetch their parts.
         """
-        self._engine, self._checkpoints, self._target, self._scratch = engine, checkpoints, target, scratch
+        self.seconds_saving = 0.0
+        """How long training has waited for its state to be saved."""
+        self._state = TrainedState(engine)
+        self._checkpoints, self._target, self._scratch = checkpoints, target, scratch
         self._seconds, self._saved_at = 60 * minutes, time.monotonic()
         self._rank = distributed.get_rank()
-        # Not over NCCL, whose watchdog ends what waits for minutes.
+        # Not over NCCL, whose watchdog ends what waits for minutes. While a checkpoint is saved it is the thread's.
         self._group = distributed.new_group(backend="gloo", timeout=timeout)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._saving: Future[bool] | None = None
+        self._saving_step = 0
+        self._layout: Layout = dict(self._gather((f"rank-{self._rank:05}.safetensors", self._state.extents)))
 
     def due(self) -> bool:
-        """Say whether it is time to save; the first process decides for all."""
-        return self._rank == 0 and time.monotonic() - self._saved_at >= self._seconds
+        """Say whether it is time to save; the first process decides for all. One that is still under way is awaited."""
+        if self._rank != 0 or time.monotonic() - self._saved_at < self._seconds:
+            return False
+        if self._seconds and self._saving is not None and not self._saving.done():
+            log("train").warning(
+                "it is time for a checkpoint, but the one after step %d is not stored yet: this one is left out; "
+                "checkpoint_minutes = %g is too short for this store",
+                self._saving_step,
+                self._seconds / 60,
+            )
+            self._saved_at = time.monotonic()
+            return False
+        return True
 
     def resume(self) -> Totals:
         """Load the newest checkpoint that every process finds whole; returns what was done until then."""
         found = self._gather(list(self._checkpoints.complete()) if self._rank == 0 else [])[0]
         for checkpoint in found:
-            folder = self._fetched(checkpoint)
-            if all(self._gather(folder is not None)) and folder is not None:
-                self._load(folder)
-                shutil.rmtree(self._scratch / _FETCHED, ignore_errors=True)
-                if self._rank == 0:
-                    log("train").info("goes on after step %d, from %s", checkpoint.step, checkpoint.address)
+            files = self._fetched(checkpoint)
+            if all(self._gather(files is not None)) and files is not None:
+                self._load(checkpoint, files)
+                shutil.rmtree(self._scratch / "fetched", ignore_errors=True)
                 return Totals(**checkpoint.state[_TOTALS])
         return Totals()
 
-    def save(self, totals: Totals) -> bool:
-        """Save the state after a step; False if the store does not take it from all, which is told and ends nothing."""
-        started = time.monotonic()
-        folder = self._scratch / "saved" / _FOLDER
-        _save_enums_by_value()
-        self._engine.save_checkpoint(str(folder.parent), tag=_FOLDER, save_latest=False, exclude_frozen_parameters=True)
-        if self._rank == 0:
-            shutil.copyfile(self._target.folder / METRICS_FILE, folder / METRICS_FILE)
-        parts = self._gather(self._put(totals.num_steps, folder))
-        shutil.rmtree(folder.parent)
+    def save(self, totals: Totals) -> None:
+        """Begin to save the state after a step, when the one before is saved; training may go on meanwhile.
+
+        That the store does not take it is told, and ends nothing.
+        """
+        self.finish()
+        with self._counted():
+            began = time.monotonic()
+            metrics_bytes = (self._target.folder / METRICS_FILE).stat().st_size if self._rank == 0 else 0
+            tensors, numbers = self._state.copy(), self._state.numbers()
+            copied = time.monotonic() - began
+            snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied)
+            self._saving, self._saving_step = self._thread.submit(self._store, snapshot), totals.num_steps
+            self._saved_at = began
+
+    def finish(self) -> bool:
+        """Wait for what is being saved; False if the store did not take it from all."""
+        if self._saving is None:
+            return True
+        with self._counted():
+            return self._saving.result()
+
+    def save_now(self, totals: Totals) -> bool:
+        """Save the state after a step, and wait until it is stored; False if the store did not take it."""
+        self.finish()
+        if self._saving is None or self._saving_step != totals.num_steps:
+            self.save(totals)
+        return self.finish()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds_saving += time.monotonic() - began
+
+    def _store(self, snapshot: _Snapshot) -> bool:
+        """Put a checkpoint, in the thread."""
+        step, mine = snapshot.totals.num_steps, self._put(snapshot)
+        parts = self._gather(mine if isinstance(mine, list) else str(mine))
         problems = [part for part in parts if isinstance(part, str)]
+        files = [entry for part in parts if not isinstance(part, str) for entry in part]
         if self._rank == 0 and not problems:
-            files = [entry for part in parts for entry in part if isinstance(entry, FileEntry)]
-            problems = self._seal(totals, files)
+            problems = self._seal(snapshot, files)
         [problems, *_] = self._gather(problems)
-        self._saved_at = time.monotonic()
-        seconds = self._saved_at - started
         if problems and self._rank == 0:
-            log("train").warning("could not save a checkpoint after step %d: %s", totals.num_steps, problems[0])
+            log("train").warning("could not save a checkpoint after step %d: %s", step, problems[0])
         elif self._rank == 0:
-            log("train").info("saved a checkpoint after step %d in %.1f s", totals.num_steps, seconds)
+            log("train").info(
+                "saved a checkpoint after step %d: %.2f GiB in %.1f s, for which training waited %.2f s",
+                step,
+                sum(entry.bytes for entry in files) / _GIB,
+                time.monotonic() - snapshot.began,
+                snapshot.seconds_copying,
+            )
+        if isinstance(mine, Exception) and not isinstance(mine, _REFUSALS):
+            raise mine
         return not problems
 
-    def _put(self, step: int, folder: Path) -> list[FileEntry] | str:
-        """Put this process's files; returns them, or what went wrong."""
-        paths = [path for path in sorted(folder.iterdir()) if path.suffix == ".pt" or path.name == METRICS_FILE]
+    def _put(self, snapshot: _Snapshot) -> list[FileEntry] | Exception:
+        """Write and put this process's files; returns them, or why that failed, for all to hear of it."""
+        folder = self._scratch / "saved"
         try:
-            return [self._checkpoints.put(step, path.name, path) for path in paths]
-        except _REFUSALS as error:
-            return str(error)
+            folder.mkdir()
+            step = snapshot.totals.num_steps
+            return [self._checkpoints.put(step, path.name, path) for path in self._write(snapshot, folder)]
+        except Exception as error:  # noqa: BLE001 (told and, if it is no refusal, raised when all have been told)
+            return full_disk(error, folder) or error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _seal(self, totals: Totals, files: list[FileEntry]) -> list[str]:
-        state = {_TOTALS: asdict(totals), NUM_PROCESSES: distributed.get_world_size()}
+    def _write(self, snapshot: _Snapshot, folder: Path) -> Iterator[Path]:
+        """Write one file after the other, for each to be put before the next needs space."""
+        fragments = folder / list(self._layout)[self._rank]
+        _check_space(folder, sum(tensor.nbytes for tensor in snapshot.tensors.values()))
+        save_file(dict(snapshot.tensors), fragments)
+        yield fragments
+        if self._rank == 0:
+            write_layout(self._layout, folder / LAYOUT_FILE)
+            yield folder / LAYOUT_FILE
+            with (self._target.folder / METRICS_FILE).open("rb") as stream:
+                (folder / METRICS_FILE).write_bytes(stream.read(snapshot.metrics_bytes))
+            yield folder / METRICS_FILE
+
+    def _seal(self, snapshot: _Snapshot, files: list[FileEntry]) -> list[str]:
+        state = {_TOTALS: asdict(snapshot.totals), _NUMBERS: snapshot.numbers}
         try:
-            self._checkpoints.seal(totals.num_steps, files, state)
+            self._checkpoints.seal(snapshot.totals.num_steps, files, state)
         except _REFUSALS as error:
             return [str(error)]
         return []
 
-    def _fetched(self, checkpoint: Checkpoint) -> Path | None:
-        """Give the folder with what this process needs of a checkpoint; None if something there is damaged."""
-        source = checkpoint.source(self._scratch / _FETCHED / f"{checkpoint.step}")
-        paths = []
+    def _fetched(self, checkpoint: Checkpoint) -> dict[str, Path] | None:
+        """Give what this process needs of a checkpoint, by name; None if something there is damaged."""
+        source = checkpoint.source(self._scratch / "fetched" / f"{checkpoint.step}")
         try:
-            for name in source.sizes():
-                part = _PART_OF.search(name)
-                if part is None or int(part[1]) == self._rank:
-                    paths.append(source.path(name))
+            needed = self._state.files_needed(read_layout(source.path(LAYOUT_FILE)))
+            return {name: source.path(name) for name in (LAYOUT_FILE, METRICS_FILE, *needed)}
         except DataError as error:
             log("train").warning("a checkpoint cannot be used: %s", error)
             return None
-        return paths[0].parent
 
-    def _load(self, folder: Path) -> None:
-        with _numbers_alone():
-            # Frozen weights are not in it: the base model has them.
-            self._engine.load_checkpoint(str(folder.parent), tag=folder.name, load_module_strict=False)
+    def _load(self, checkpoint: Checkpoint, files: dict[str, Path]) -> None:
+        layout, metrics = read_layout(files.pop(LAYOUT_FILE)), files.pop(METRICS_FILE)
+        self._state.load(layout, files, checkpoint.state[_NUMBERS])
         if self._rank == 0:
-            shutil.copyfile(folder / METRICS_FILE, self._target.path(METRICS_FILE, note=True))
+            shutil.copyfile(metrics, self._target.path(METRICS_FILE, note=True))
+            log("train").info(
+                "goes on after step %d, from %s, which %d processes saved",
+                checkpoint.step,
+                checkpoint.address,
+                len(layout),
+            )
 
     def _gather(self, mine: T) -> list[T]:
         """Give what each process has, in the order of the processes."""
@@ -151,20 +242,15 @@ class Checkpointing:
         return found
 
 
-def _save_enums_by_value() -> None:
-    """Have DeepSpeed save what `_numbers_alone` loads: Python 3.11.0 to 3.11.3 would save a `getattr`."""
-    from deepspeed.runtime.zero.config import ZeroStageEnum
+def _check_space(folder: Path, num_bytes: int) -> None:
+    """Leave a disk alone that a checkpoint would fill: the metrics of the training itself are on it.
 
-    copyreg.pickle(ZeroStageEnum, lambda stage: (ZeroStageEnum, (stage.value,)))
-
-
-@contextmanager
-def _numbers_alone() -> Iterator[None]:
-    """Have torch load tensors, plain values and what DeepSpeed adds, and nothing else: a file could bring code."""
-    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
-    from deepspeed.runtime.zero.config import ZeroStageEnum
-    from deepspeed.utils.tensor_fragment import fragment_address
-
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # as DeepSpeed asks for all; it may stay
-    with torch.serialization.safe_globals([DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address]):
-        yield
+    Raises:
+        NoSpaceError: If it would.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes:
+        raise NoSpaceError(
+            f"no space left for {num_bytes:,} bytes in {folder}, where {free:,} are free; free some space, or set "
+            f"{SCRATCH_VARIABLE} to another disk"
+        )

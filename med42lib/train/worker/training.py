@@ -1,4 +1,4 @@
-"""What each training process does under torchrun. It owns DeepSpeed; `checkpointing` knows what DeepSpeed's files hold.
+"""What each training process does under torchrun. It owns DeepSpeed; `fragments` knows where its engine keeps what.
 
 read the job ─► join the others ─► node's first process fetches data and base ─► train ─► first of all puts the output
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment
-from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem
+from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem, NoProgressError
 from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
@@ -32,7 +32,6 @@ from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.job import (
     MAX_RESTARTS_VARIABLE,
-    NO_PROGRESS,
     OUTPUT,
     STOPPED,
     Failure,
@@ -45,6 +44,9 @@ if TYPE_CHECKING:
     from med42lib.train.loop import StepResult, Totals
     from med42lib.train.worker.checkpointing import Checkpointing
     from med42lib.train.worker.step_metrics import StepMetrics
+
+MAX_RESTARTS = 5
+"""How often a training may start again from the same step where the launcher sets no limit."""
 
 MAX_FETCH_TIME = timedelta(hours=6)
 """How long processes wait for others that fetch or put what is large."""
@@ -202,6 +204,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         target.metric("trainable_parameters", recipe.trainable_parameters)
         target.metric("total_parameters", recipe.total_parameters)
         target.metric("train_seconds", before.seconds + time.monotonic() - started)
+        target.metric("seconds_saving", checkpointing.seconds_saving)
         target.metrics.close()
         _put(job, target)
 
@@ -220,19 +223,21 @@ def _watchers(job: TrainingJob) -> list[MetricSink]:
 
 
 def check_progress(job: TrainingJob, step: int) -> None:
-    """End a training that has started from the same step as often as it may; on one machine nobody counts.
+    """Count a start, over pods, drivers and machines, and end what has started from the same step as often as it may.
+
+    Then the count begins anew: whoever runs again has seen the error.
 
     Raises:
-        SystemExit: If it has; the reason stands at the job's address.
+        NoProgressError: If it has.
     """
-    limit = number_from_environment(MAX_RESTARTS_VARIABLE)
-    if limit is not None and (starts := job.count_starts(step)) > limit + 1:
-        Failure(
-            NO_PROGRESS,
+    limit = number_from_environment(MAX_RESTARTS_VARIABLE) or MAX_RESTARTS
+    checkpoints = job.checkpoints
+    if (starts := checkpoints.count_starts(step)) > limit + 1:
+        checkpoints.forget_starts()
+        raise NoProgressError(
             f"training has now started {starts} times from step {step} and saved nothing since; see why it broke down "
-            "each time, or lower train's checkpoint_minutes, then run again",
-        ).write(job.address)
-        raise SystemExit(1)
+            "each time, or lower train's checkpoint_minutes, then run again"
+        )
 
 
 def _put(job: TrainingJob, target: Target) -> None:
@@ -301,12 +306,13 @@ def _run_steps(
             if not result.wishes.stop:
                 validating.after(totals.num_steps)
             if totals.num_steps < num_steps and (result.wishes.save or result.wishes.stop):
-                started = time.monotonic()
-                saved = checkpointing.save(totals)
-                if is_first:
-                    target.metric(CHECKPOINT_SECONDS, time.monotonic() - started, step=totals.num_steps)
                 if result.wishes.stop:
-                    _stop(job, totals.num_steps, num_steps, saved=saved)
+                    _stop(job, totals.num_steps, num_steps, saved=checkpointing.save_now(totals))
+                waited = checkpointing.seconds_saving
+                checkpointing.save(totals)
+                if is_first:
+                    target.metric(CHECKPOINT_SECONDS, checkpointing.seconds_saving - waited, step=totals.num_steps)
+    checkpointing.finish()
     return totals
 
 

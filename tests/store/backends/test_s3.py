@@ -1,7 +1,9 @@
+import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
@@ -230,3 +232,25 @@ def test_an_object_that_is_also_a_folder_is_told_by_its_name(bucket: str, tmp_pa
         module.make_client().put_object(Bucket=bucket, Key=key, Body=b"x")
     with pytest.raises(DataError, match=r"the listing of s3://.* names 'a' as a file and as a folder"):
         Source(f"s3://{bucket}/data", cache=tmp_path / "cache").path()
+
+
+def _reads_its_own(address: str, name: str, together: Any) -> None:
+    store = open_store(address)
+    together.wait()
+    assert all(store.read(name) == name.encode() * 10_000 for _ in range(20))
+
+
+def test_forks_that_read_at_once_get_their_own_answers(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/runs")
+    names = ["one", "second", "the third"]
+    for name in names:
+        store.put_once(name, name.encode() * 10_000)
+    context = multiprocessing.get_context("fork")
+    together = context.Barrier(len(names))
+    forks = [context.Process(target=_reads_its_own, args=(store.address, name, together)) for name in names]
+    for fork in forks:
+        fork.start()
+    for fork in forks:
+        fork.join(30)
+        fork.kill()
+    assert [fork.exitcode for fork in forks] == [0, 0, 0]

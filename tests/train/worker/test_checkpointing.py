@@ -1,23 +1,28 @@
 """Saving and going on with a real DeepSpeed engine, in one process."""
 
-import subprocess
-import sys
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import distributed
 
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoints
-from med42lib.store.manifest import METRICS_FILE, describe_folder
+from med42lib.store.manifest import METRICS_FILE, FileEntry, describe_folder
 from med42lib.train.config import LoraConfig
 from med42lib.train.job import TrainingJob
 from med42lib.train.loop import Totals
 from med42lib.train.worker.checkpointing import Checkpointing
 from tests.train.conftest import FULL, job_of, output_of, read_metric, train_alone
+from tests.train.worker.stand_in_engine import StandInEngine
 
 VARIANTS: dict[str, dict[str, object]] = {
     "zero 1": {"zero_stage": 1, "precision": "float16"},
@@ -26,11 +31,13 @@ VARIANTS: dict[str, dict[str, object]] = {
     "lora zero 1": {"method": "lora", "zero_stage": 1},
     "lora zero 3": {"method": "lora", "lora": LoraConfig(dropout=0.5)},
 }
+OTHER_STAGES = {"zero 2": 3, "lora zero 3": 1}
+"""The stage of ZeRO under which a third attempt goes on; a stage is in the key, so this is a test of the format."""
 
 
 def checkpoints_of(job: TrainingJob) -> list[Path]:
     """List the folders of the checkpoints of a job in a local store, the oldest first."""
-    return sorted(Path(job.checkpoints.address).iterdir())
+    return sorted(Path(job.checkpoints.address).glob("0*"))
 
 
 def damage(checkpoint: Path) -> None:
@@ -45,22 +52,26 @@ def damage(checkpoint: Path) -> None:
 def trained(base_model: Path, packed_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     """The outputs of two attempts at each variant: one undisturbed, the other from the first one's fourth step on.
 
-    The first saves after every step. Its newest checkpoint, of the fifth, is damaged before the second begins.
+    The first saves after every step. Its newest checkpoint, of the fifth, is damaged before the second begins. Of the
+    `OTHER_STAGES` there is a third attempt, from the second one's fifth step on.
     """
     folder = tmp_path_factory.mktemp("resumed")
     jobs: dict[str, list[TrainingJob]] = {}
     for name, settings in VARIANTS.items():
         config = FULL.model_copy(update={"checkpoint_minutes": 0, **settings})
         jobs[name] = [job_of(config, packed_data, base_model, folder / "store", key=name) for _ in range(2)]
+        if name in OTHER_STAGES:
+            other = config.model_copy(update={"zero_stage": OTHER_STAGES[name]})
+            jobs[name].append(job_of(other, packed_data, base_model, folder / "store", key=name))
         for job in jobs[name]:
             job.write()
-    train_alone([first for first, _ in jobs.values()], folder)
-    for first, _ in jobs.values():
+    train_alone([attempts[0] for attempts in jobs.values()], folder)
+    for first, *_ in jobs.values():
         fourth, fifth = checkpoints_of(first)
         assert (fourth.name[:8], fifth.name[:8]) == ("00000004", "00000005")
         damage(fifth)
-    train_alone([second for _, second in jobs.values()], folder)
-    return {name: [output_of(job) for job in both] for name, both in jobs.items()}
+    train_alone([attempt for _, *later in jobs.values() for attempt in later], folder)
+    return {name: [output_of(job) for job in attempts] for name, attempts in jobs.items()}
 
 
 @pytest.mark.slow
@@ -68,7 +79,7 @@ def trained(base_model: Path, packed_data: Path, tmp_path_factory: pytest.TempPa
 def test_a_training_that_goes_on_writes_the_same_bytes_as_an_undisturbed_one(
     trained: dict[str, list[Path]], name: str
 ) -> None:
-    first, second = (describe_folder(output, {METRICS_FILE}) for output in trained[name])
+    first, second = (describe_folder(output, {METRICS_FILE}) for output in trained[name][:2])
     assert [entry for entry in first if not entry.note] == [entry for entry in second if not entry.note]
 
 
@@ -77,77 +88,38 @@ def test_a_training_that_goes_on_writes_the_same_bytes_as_an_undisturbed_one(
 def test_it_has_each_steps_metrics_once_and_went_on_from_the_checkpoint_before_the_damaged_one(
     trained: dict[str, list[Path]], name: str
 ) -> None:
-    undisturbed, resumed = trained[name]
+    undisturbed, resumed, *_ = trained[name]
     assert read_metric(resumed, "loss") == read_metric(undisturbed, "loss")
-    speeds = [read_metric(output, "tokens_per_second") for output in trained[name]]
+    speeds = [read_metric(output, "tokens_per_second") for output in (undisturbed, resumed)]
     assert [one == other for one, other in zip(*speeds, strict=True)] == [True, True, True, True, False, False]
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_an_adapter_holds_no_weight_of_the_base(trained: dict[str, list[Path]]) -> None:
-    import torch
-
-    for name in ("lora zero 1", "lora zero 3"):
-        checkpoint = next((trained[name][0].parents[1] / "checkpoints").iterdir())
-        [path] = checkpoint.glob("*model_states.pt")
-        assert all("lora_" in weight for weight in torch.load(path, weights_only=True)["module"])
-
-
-FORGED = """
-import sys
-import torch
-from med42lib.train.worker.checkpointing import _numbers_alone
-from med42lib.train.worker.training import import_deepspeed
-import_deepspeed("cpu")
-class Code:
-    def __reduce__(self):
-        return print, ("the file's own code runs",)
-torch.save({"optimizer_state_dict": Code()}, sys.argv[1])
-with _numbers_alone():
-    torch.load(sys.argv[1], weights_only=False)
-"""
+def test_a_checkpoint_holds_three_tensors_of_each_trained_parameter_and_nothing_that_could_run(
+    trained: dict[str, list[Path]],
+) -> None:
+    for name in VARIANTS:
+        checkpoint = next((trained[name][0].parents[1] / "checkpoints").glob("0*"))
+        files = {"rank-00000.safetensors", "fragments.json", "metrics.jsonl", "manifest.json"}
+        assert {path.name for path in checkpoint.iterdir()} == files
+        with safe_open(checkpoint / "rank-00000.safetensors", "pt") as tensors:
+            parts = Counter(key.partition("/")[0] for key in tensors.keys())  # noqa: SIM118 (no mapping)
+            assert set(parts) == {"weight", "exp_avg", "exp_avg_sq"}
+            assert len(set(parts.values())) == 1
+            if "lora" in name:
+                assert all("lora_" in key for key in tensors.keys())  # noqa: SIM118
 
 
 @pytest.mark.slow
-def test_a_forged_checkpoint_runs_no_code(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FORGED, str(tmp_path / "state.pt")], capture_output=True, text=True, check=False
-    )
-    assert "code runs" not in done.stdout
-    assert "UnpicklingError: Weights only load failed" in done.stderr
-
-
-OLDER_PYTHON = """
-import sys
-import torch
-from med42lib.train.worker.checkpointing import _numbers_alone, _save_enums_by_value
-from med42lib.train.worker.training import import_deepspeed
-import_deepspeed("cpu")
-from deepspeed.runtime.zero.config import ZeroStageEnum
-ZeroStageEnum.__reduce_ex__ = lambda stage, protocol: (getattr, (type(stage), stage.name))
-_save_enums_by_value()
-torch.save({"zero_stage": ZeroStageEnum.weights}, sys.argv[1])
-with _numbers_alone():
-    print(torch.load(sys.argv[1], weights_only=False))
-"""
-
-
-@pytest.mark.slow
-def test_what_python_before_3_11_4_saves_can_be_loaded(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", OLDER_PYTHON, str(tmp_path / "state.pt")], capture_output=True, text=True, check=False
-    )
-    assert "'zero_stage': <ZeroStageEnum.weights: 3>" in done.stdout, done.stderr
-
-
-class StandIn:
-    """A DeepSpeed engine that saves one small file."""
-
-    def save_checkpoint(self, folder: str, *, tag: str, save_latest: bool, exclude_frozen_parameters: bool) -> None:
-        path = Path(folder, tag)
-        path.mkdir(parents=True)
-        (path / "zero_pp_rank_0_mp_rank_00_optim_states.pt").write_text("state")
-        (path / "zero_to_fp32.py").write_text("a script")
+@pytest.mark.parametrize("name", OTHER_STAGES)
+def test_another_stage_of_zero_goes_on_from_what_one_saved(trained: dict[str, list[Path]], name: str) -> None:
+    undisturbed, _, other = trained[name]
+    before, after = read_metric(undisturbed, "loss"), read_metric(other, "loss")
+    assert after[:5] == before[:5]
+    assert after[5] == pytest.approx(before[5], rel=1e-6)
+    [weights] = {path.relative_to(undisturbed) for path in undisturbed.rglob("*model.safetensors")}
+    was, found = load_file(undisturbed / weights), load_file(other / weights)
+    assert all(torch.allclose(found[key], was[key], rtol=1e-4, atol=1e-6) for key in was)
 
 
 @pytest.fixture
@@ -157,20 +129,78 @@ def _one_process() -> Iterator[None]:
     distributed.destroy_process_group()
 
 
-def checkpointing(store: Path, folder: Path, *, minutes: float = 0) -> Checkpointing:
+class SlowCheckpoints(Checkpoints):
+    """Checkpoints in a store that takes nothing until it is told to."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__(open_store(str(store)), "train/k", "a")
+        self.opened = threading.Event()
+
+    def put(self, step: int, name: str, path: Path) -> FileEntry:
+        assert self.opened.wait(60)
+        return super().put(step, name, path)
+
+
+def an_engine(value: float = 1.0) -> StandInEngine:
+    return StandInEngine({"matrix": torch.full((3, 5), value), "vector": torch.full((4,), value)})
+
+
+def checkpointing(
+    store: Path | Checkpoints, folder: Path, *, minutes: float = 0, engine: StandInEngine | None = None
+) -> Checkpointing:
     target = Target(folder / "out")
     target.folder.mkdir(exist_ok=True)
     target.metric("loss", 1.0, step=1)
-    checkpoints = Checkpoints(open_store(str(store)), "train/k", "a")
-    return Checkpointing(StandIn(), checkpoints, target, folder, minutes=minutes, timeout=timedelta(minutes=1))
+    checkpoints = store if isinstance(store, Checkpoints) else Checkpoints(open_store(str(store)), "train/k", "a")
+    timeout = timedelta(minutes=1)
+    return Checkpointing(engine or an_engine(), checkpoints, target, folder, minutes=minutes, timeout=timeout)
 
 
 @pytest.mark.usefixtures("_one_process")
-def test_what_is_saved_are_the_states_and_the_metrics_and_no_script(tmp_path: Path) -> None:
-    assert checkpointing(tmp_path / "store", tmp_path).save(Totals(num_steps=1))
-    names = {path.name for path in tmp_path.glob("store/train/k/checkpoints/00000001-a/*")}
-    assert names == {"manifest.json", "metrics.jsonl", "zero_pp_rank_0_mp_rank_00_optim_states.pt"}
+def test_training_goes_on_while_what_it_was_is_stored(tmp_path: Path) -> None:
+    store, engine = SlowCheckpoints(tmp_path / "store"), an_engine()
+    saving = checkpointing(store, tmp_path, engine=engine)
+    saving.save(Totals(num_steps=1))
+    engine.step()
+    Target(tmp_path / "out").metric("loss", 0.5, step=2)
+    assert store.newest() is None
+    store.opened.set()
+    assert saving.finish()
+    resumed = an_engine(7.0)
+    again = checkpointing(tmp_path / "store", tmp_path / "out", engine=resumed)
+    assert again.resume().num_steps == 1
+    assert torch.equal(resumed.module["matrix"], torch.ones(3, 5))
+    assert read_metric(tmp_path / "out/out", "loss") == [1.0]
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_one_that_is_due_while_another_is_stored_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SlowCheckpoints(tmp_path / "store")
+    saving = checkpointing(store, tmp_path, minutes=1)
+    saving.save(Totals(num_steps=5))
+    now = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert not saving.due()
+    assert not saving.due()
+    assert caplog.text.count("the one after step 5 is not stored yet: this one is left out") == 1
+    store.opened.set()
+    assert saving.finish()
+    now += 61
+    assert saving.due()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_one_that_is_asked_for_at_once_is_stored_once_and_counted_as_time_of_the_training(tmp_path: Path) -> None:
+    store = SlowCheckpoints(tmp_path / "store")
+    saving = checkpointing(store, tmp_path)
+    threading.Timer(0.2, store.opened.set).start()
+    assert saving.save_now(Totals(num_steps=3))
+    assert saving.save_now(Totals(num_steps=3))
+    assert [checkpoint.step for checkpoint in store.complete()] == [3]
+    assert 0.1 < saving.seconds_saving < 30
 
 
 @pytest.mark.usefixtures("_one_process")
@@ -179,9 +209,18 @@ def test_a_store_that_takes_no_checkpoint_does_not_end_the_training(
 ) -> None:
     (tmp_path / "store").write_text("a file, where a folder should be")
     with caplog.at_level("INFO"):
-        assert not checkpointing(tmp_path / "store", tmp_path).save(Totals(num_steps=3))
+        assert not checkpointing(tmp_path / "store", tmp_path).save_now(Totals(num_steps=3))
     assert "could not save a checkpoint after step 3: cannot write" in caplog.text
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_what_is_no_refusal_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saving = checkpointing(tmp_path / "store", tmp_path)
+    monkeypatch.setattr(Checkpoints, "put", lambda *_: 1 / 0)
+    saving.save(Totals(num_steps=3))
+    with pytest.raises(ZeroDivisionError):
+        saving.finish()
 
 
 @pytest.mark.usefixtures("_one_process")
