@@ -82,17 +82,17 @@ compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components'
 	@$(BIN)/python -m med42lib.assemble.documents.sources_table med42lib/assemble/sources/README.md
 	@$(BIN)/python -m components.readme
 
-# Llama-2's sizes differ in the base model's address alone; V100 has no bfloat16.
+# V100 has no bfloat16.
 JOBS := k8s/jobs
 TEMPLATES := k8s/base/job_template.yaml k8s/components/gpu-v100/20-gpu.yaml k8s/components/kueue/40-queue.yaml \
 	k8s/overlays/v100-8x16/90-size.yaml
-RENDER = $(BIN)/med42 k8s render pipelines/specs/med42.yaml $(TEMPLATES:%=--template %) --output $(JOBS) \
+RENDER = $(BIN)/med42 k8s render $(TEMPLATES:%=--template %) --output $(JOBS) \
 	--image $(shell sed -n 's/^train: //p' images/images.lock.yaml) \
 	--set train.full.precision=float16 --set train.lora.precision=float16 \
 	--store s3://med42/runs --packed s3://med42/inputs/packed
 jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs
-	@$(RENDER) --set name=llama-2-7b --model s3://med42/inputs/llama-2-7b
-	@$(RENDER) --set name=llama-2-70b --model s3://med42/inputs/llama-2-70b
+	@$(RENDER) pipelines/specs/med42.yaml --set name=llama-2-7b --model s3://med42/inputs/llama-2-7b
+	@$(RENDER) pipelines/specs/med42_70b.yaml --set name=llama-2-70b --model s3://med42/inputs/llama-2-70b
 
 FLAVOR ?= cu130
 LOCKED = --flavor $(FLAVOR) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))

@@ -1,44 +1,115 @@
-"""`med42 export DATASET FILE`: a data set in the form that other trainers read."""
+"""`med42 export ADDRESS PLACE`: a data set in the form that other trainers read, or a model as servers load it."""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from med42lib.commands.command import Command, show
-from med42lib.core.errors import ConfigError, Problem, not_installed
+from med42lib.core.errors import ConfigError, DataError, Problem, not_installed
+from med42lib.core.json_file import read_json
 from med42lib.core.printable import printable
+from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE, ADAPTER_FOLDER, MODEL_FOLDER
 from med42lib.store.artifacts import Source
+from med42lib.store.disk import write_errors
 
 DESCRIPTION = """\
-Write the rows of a data set in the form that TRL, axolotl and LLaMA-Factory train on: a Parquet file with a column
-`messages`, the turns of a conversation as {"role": ..., "content": ...} with the roles system, user and assistant, and
-each row's id, source and licence.
+Write an output in the form that other programs read.
+
+Of a data set, its rows as TRL, axolotl and LLaMA-Factory train on them: a Parquet file with a column `messages`, the
+turns of a conversation as {"role": ..., "content": ...} with the roles system, user and assistant, and each row's id,
+source and licence.
 
   med42 export runs/demo/assemble/KEY/ATTEMPT/dataset messages.parquet
   med42 export s3://bucket/prefix/decontaminate/KEY/ATTEMPT/training messages.parquet
+
+Of a model, a plain Hugging Face folder of safetensors, settings and tokenizer, which vLLM and TGI load: an adapter is
+merged into its base. No GPU is needed, and memory for one file of the base's weights.
+
+  med42 export runs/demo/package_model/KEY/ATTEMPT/package med42-merged
+  med42 export runs/demo/train/KEY/ATTEMPT/trained med42-merged --base runs/demo/fetch_model/KEY/ATTEMPT/model
 """
+_SHA256 = "sha256:"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("dataset", help="address of an output of assemble or of decontaminate")
-    parser.add_argument("file", type=Path, help="file to write; one that is there is replaced")
+    parser.add_argument("address", help="address of an output of assemble, decontaminate, train or package_model")
+    parser.add_argument("place", type=Path, help="file to write, which is replaced; of a model, a new folder")
+    parser.add_argument("--base", metavar="ADDRESS", help="output of fetch_model that an adapter of train is for")
 
 
 def _run(arguments: Namespace) -> int:
+    if not arguments.place.parent.is_dir():
+        raise ConfigError("export", [Problem(str(arguments.place), "its folder does not exist; make it first")])
+    with tempfile.TemporaryDirectory(prefix="med42-export-") as cache:
+        source = Source(arguments.address, cache=Path(cache) / "output")
+        inside = {name.partition("/")[0] for name in source.sizes()}
+        if inside & {MODEL_FOLDER, ADAPTER_FOLDER}:
+            base = Source(arguments.base, cache=Path(cache) / "base") if arguments.base else None
+            said = _export_model(source, inside, base, arguments.place)
+        else:
+            said = _export_messages(source, arguments.place)
+    show(printable(said))
+    return 0
+
+
+def _export_messages(dataset: Source, file: Path) -> str:
     try:
         from med42lib.formats.dataset import EXAMPLES_FILE
         from med42lib.formats.messages import write_messages
     except ModuleNotFoundError as error:
-        raise not_installed(error, "`med42 export`", "base") from error
-    if not arguments.file.parent.is_dir():
-        raise ConfigError("export", [Problem(str(arguments.file), "its folder does not exist; make it first")])
-    with tempfile.TemporaryDirectory(prefix="med42-export-") as cache:
-        examples = Source(arguments.dataset, cache=Path(cache)).path(EXAMPLES_FILE)
-        count = write_messages(examples.parent, arguments.file)
-    show(printable(f"{count:,} conversations written to {arguments.file}"))
-    return 0
+        raise not_installed(error, "`med42 export` of a data set", "base") from error
+    return f"{write_messages(dataset.path(EXAMPLES_FILE).parent, file):,} conversations written to {file}"
 
 
-EXPORT = Command("export", "write a data set in the form that other trainers read", DESCRIPTION, _add_arguments, _run)
+def _export_model(source: Source, inside: set[str], base: Source | None, folder: Path) -> str:
+    if folder.exists():
+        raise ConfigError("export", [Problem(str(folder), "is there already; name a new folder")])
+    if ADAPTER_FOLDER not in inside:
+        with write_errors(folder), _whole_or_nothing(folder):
+            shutil.copytree(source.path(MODEL_FOLDER), folder, dirs_exist_ok=True)
+        return f"the model was written to {folder}"
+    try:
+        from med42lib.formats.merging import merge_adapter
+    except ModuleNotFoundError as error:
+        raise not_installed(error, "`med42 export` of an adapter", "train") from error
+    adapter, model = source.path(ADAPTER_FOLDER), _base_of(source, inside, base)
+    with write_errors(folder), _whole_or_nothing(folder):
+        count = merge_adapter(model, adapter, folder)
+    return f"the model, with {count} matrices of an adapter merged into it, was written to {folder}"
+
+
+@contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[None]:
+    """Make a folder for what the block writes, and remove it again if the block fails."""
+    folder.mkdir()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _base_of(source: Source, inside: set[str], base: Source | None) -> Path:
+    """Give the folder of the base: the package's own, or the one that was named, which must be what was trained on.
+
+    Raises:
+        ConfigError: If none was named.
+        DataError: If the adapter was trained on another.
+    """
+    if MODEL_FOLDER in inside:
+        return source.path(MODEL_FOLDER)
+    if base is None:
+        raise ConfigError("export", [Problem("--base", "is required: this output is an adapter without its base")])
+    settings = source.path(f"{ADAPTER_FOLDER}/{ADAPTER_CONFIG_FILE}")
+    wanted = read_json(settings, "export an output of train").get("base_model_name_or_path")
+    if str(wanted).startswith(_SHA256) and wanted != f"{_SHA256}{base.digest}":
+        raise DataError(f"{source.address} was trained on {wanted}, but {base.address} is {_SHA256}{base.digest}")
+    return base.path(MODEL_FOLDER)
+
+
+EXPORT = Command("export", "write a data set or a model as other programs read it", DESCRIPTION, _add_arguments, _run)

@@ -84,9 +84,8 @@ class Plan:
         """List what is wrong, but for what the spec alone shows."""
         yield from missing_sources(self.sources)
         yield from base_problems(self.spec, self.base)
-        if self.asked.cluster is not None and self.shapes is not None:
-            for training in self.trainings:
-                yield from cluster_problems(training.name, self.shapes, training.work, self.asked.cluster)
+        if self.asked.cluster is not None:
+            yield from cluster_problems(self.spec, self.base, self.asked.cluster)
 
     def lines(self) -> Iterator[str]:
         """Describe it, line by line."""

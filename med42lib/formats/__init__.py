@@ -5,6 +5,7 @@ Doors, the modules that other rooms may import:
     contamination      matches of benchmark items in the training data
     dataset            training examples in Parquet
     item_limit         how many items of a benchmark are kept or scored, and which
+    merging            merges an adapter into its base; imports torch
     messages           examples in the form that other trainers read
     mixture_table      counts of each source, beside the paper's Table A1
     model_config       a model's config.json

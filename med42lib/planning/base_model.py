@@ -74,7 +74,7 @@ class BaseModel:
         return f"{self.place}, whose shapes are known ({self.why_not})" if self.why_not else self.place
 
 
-def check_base(spec: RunSpec, cache: Path) -> BaseModel:
+def check_base(spec: RunSpec, cache: Path) -> None:
     """Find the base model's config.json, and make sure that the spec fits it.
 
     Raises:
@@ -84,7 +84,6 @@ def check_base(spec: RunSpec, cache: Path) -> BaseModel:
     base = find_base(spec, cache)
     if problems := list(base_problems(spec, base)):
         raise ConfigError("the spec and its base model", problems)
-    return base
 
 
 def find_base(spec: RunSpec, cache: Path) -> BaseModel:

@@ -6,7 +6,7 @@
     buffers                          DeepSpeed's, and the optimiser's while it makes a step
 
 Worked out from what transformers' Llama keeps (5.21 to 5.23, attention `sdpa`) and from DeepSpeed's defaults (0.18 and
-0.19), neither of which this project changes; tests count both on models that exist. `b` below is the bytes of a number.
+0.19), neither of which this project changes; tests count both on models that exist.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ OPTIMIZER_BYTES = 12
 al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 3.1)."""
 
 _STEP_BYTES = 8
-"""Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares."""
+"""Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares. ZeRO-1 and 2 have
+a copy of its gradient beside them."""
 
 _BUCKET = 500_000_000
 """DeepSpeed's `reduce_bucket_size`: parameters whose gradients are exchanged together."""
@@ -94,28 +95,47 @@ def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
     stage, trained = work.config.zero_stage, count_trained(shapes, work.config)
     held = count_parameters(shapes) + (0 if work.is_full else trained)
     kept, logits, layer = _kept(shapes, work), _logits(shapes, work), _layer_backward(shapes, work)
-    states = {
-        "weights": work.number * held / (num_gpus if stage == 3 else 1),
-        "gradients": work.number * trained / (num_gpus if stage >= 2 else 1),
-        "optimizer": OPTIMIZER_BYTES * trained / num_gpus,
-    }
-    buckets = _buckets(held, trained, work)
-    updated = trained / num_gpus
-    step = _STEP_BYTES * (min(updated, _MOST_AT_ONCE) if stage == 3 else updated)
+    gathered = _gathered(held, work, num_gpus)
     passes = kept + max(logits, layer)
+    exchange, step = _exchange(trained, work, num_gpus), _step(trained, work, num_gpus)
+    # Of these only the largest is there at a time: the passes, the exchange of gradients, the optimiser's step.
+    if stage == 3:  # which exchanges gradients all through the backward pass
+        passes += exchange
+    peak = max(passes, exchange, step)
     return GpuMemory(
-        **states,
-        # No layer's backward pass is under way while there are logits, and neither is while the optimiser steps.
+        weights=work.number * held / (num_gpus if stage == 3 else 1),
+        gradients=work.number * trained / (num_gpus if stage >= 2 else 1),
+        optimizer=OPTIMIZER_BYTES * trained / num_gpus,
         activations=kept + max(0.0, layer - logits),
         logits=logits,
-        buffers=buckets + max(0.0, step - passes),
+        buffers=work.number * _BUCKET + gathered + peak - kept - max(logits, layer),
     )
 
 
-def _buckets(held: int, trained: int, work: Workload) -> float:
-    """Add up DeepSpeed's bucket of gradients and, with ZeRO-3, the weights that are whole at a time."""
-    whole = min(held, _MOST_AT_ONCE) if work.config.zero_stage == 3 else 0
-    return float(work.number * (_BUCKET + whole))
+def _gathered(held: int, work: Workload, num_gpus: int) -> float:
+    """Size the weights of other processes that ZeRO-3 has here at a time."""
+    of_others = min(held, _MOST_AT_ONCE) * (1 - 1 / num_gpus) if work.config.zero_stage == 3 else 0
+    return work.number * of_others
+
+
+def _exchange(trained: int, work: Workload, num_gpus: int) -> float:
+    """Size the copies of gradients that are there when they are added up over processes."""
+    match work.config.zero_stage:
+        case 1:
+            copied = trained + trained / num_gpus
+        case 2:
+            copied = 2 * trained / num_gpus
+        case 3:
+            copied = 2 * min(_BUCKET, trained)
+    return float(work.number * copied)
+
+
+def _step(trained: int, work: Workload, num_gpus: int) -> float:
+    """Size what the optimiser has beside its states while it updates them; with ZeRO-3, a part at a time."""
+    updated = trained / num_gpus
+    if work.config.zero_stage == 3:
+        return _STEP_BYTES * min(updated, _MOST_AT_ONCE)
+    return (_STEP_BYTES + work.number) * updated
 
 
 def layer_bytes(shapes: Shapes, work: Workload) -> float:

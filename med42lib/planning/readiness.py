@@ -5,26 +5,36 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from med42lib.core.errors import DataError
-from med42lib.planning.base_model import check_base
+from med42lib.core.errors import ConfigError, DataError
+from med42lib.planning.base_model import base_problems, find_base
+from med42lib.planning.training import cluster_of, cluster_problems
 from med42lib.spec import RunSpec
 from med42lib.spec_check import can_be_seen, check_inputs
 from med42lib.store.address import open_store
 from med42lib.tracking.address import check_tracking
+from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
+from med42lib.train.launchers.template import JobTemplate
 
 
 def check_place(spec: RunSpec, store: str) -> None:
-    """Make sure that the inputs are there, the spec fits the base model, and store and MLflow can be used.
+    """Make sure that inputs are there, the spec fits base model and GPUs, and store and MLflow can be used.
+
+    Of the GPUs, the template of training jobs is asked, where one is.
 
     Raises:
-        ConfigError: If chunks are longer than the base model's context, or an adapter larger than its layers.
+        ConfigError: If chunks are longer than the base model's context, an adapter is larger than its layers, or a
+            training does not fit the GPUs; all problems at once.
         DataError: If inputs are missing, all of which are named, or the base model's config.json is, or is broken.
         StoreError, AccessError, StoreUnavailable: If the store, or the place of an input, cannot be used.
         TrackingError: If models of this store cannot be registered, and the spec asks for it.
     """
     check_inputs(spec)
     with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
-        base = check_base(spec, Path(cache))
+        base = find_base(spec, Path(cache))
+    cluster = cluster_of(JobTemplate.of_environment()) if launcher_name() == CLUSTER_LAUNCHER else None
+    hardware = [] if cluster is None else cluster_problems(spec, base, cluster)
+    if problems := [*base_problems(spec, base), *hardware]:
+        raise ConfigError("the spec, its base model and the machines that train", problems)
     if base.why_not and spec.fetch_model.format == "huggingface" and can_be_seen(spec.inputs.base_model):
         raise DataError(base.why_not)
     open_store(store).check()

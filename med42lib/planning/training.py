@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
-from med42lib.core.errors import Problem
+from med42lib.core.errors import DataError, Problem
 from med42lib.pack.config import PackConfig
-from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu, cluster_sizes
+from med42lib.planning.base_model import BaseModel
+from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu, cluster_sizes, gpu_of_product
 from med42lib.planning.memory import Workload, gpu_memory
 from med42lib.planning.shapes import Shapes
+from med42lib.spec import RunSpec
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
+from med42lib.train.launchers.template import JobTemplate
 
 _STAGES = (1, 2, 3)
+_PRODUCT_LABEL = "nvidia.com/gpu.product"
 
 
 def workload(config: TrainConfig, pack: PackConfig) -> Workload:
@@ -45,22 +50,25 @@ def smallest_cluster(shapes: Shapes, work: Workload, gpu: Gpu) -> Cluster | None
     return next((Cluster.of_size(gpu, size) for size in sizes), None)
 
 
-def cluster_problems(name: str, shapes: Shapes, work: Workload, cluster: Cluster) -> Iterator[Problem]:
-    """List why one of a spec's trainings cannot be done on a cluster, but for its batch, which a spec's check looks at.
+def cluster_of(template: JobTemplate) -> Cluster | None:
+    """Tell which cluster a template of training jobs asks for; None if it names no GPU that is known here."""
+    gpu = gpu_of_product(str(template.pod["spec"].get("nodeSelector", {}).get(_PRODUCT_LABEL)))
+    return None if gpu is None else Cluster(gpu, template.nodes, template.processes_per_node)
 
-    Args:
-        name: The model's, in `train`.
-        shapes: Of the base model.
-        work: The training.
-        cluster: What it is to run on.
-    """
-    gpu = cluster.gpu
-    if not gpu.computes(work.config.precision):
-        what = f"is {work.config.precision}, which {gpu.name} does not compute; set float16"
-        yield Problem(f"train.{name}.precision", what)
-    needed = gpu_memory(shapes, work, cluster.num_gpus).total
-    if needed > gpu.usable_bytes:
-        yield Problem(f"train.{name}", _too_large(shapes, work, cluster, needed))
+
+def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterator[Problem]:
+    """List why a spec's trainings cannot be done on a cluster, but for batches, which the spec's own check looks at."""
+    for name, config in spec.train.items():
+        if not cluster.gpu.computes(config.precision):
+            what = f"is {config.precision}, which {cluster.gpu.name} does not compute; set float16"
+            yield Problem(f"train.{name}.precision", what)
+    with suppress(DataError):  # of a kind whose sizes have other names
+        shapes = Shapes.read(base.config or {})
+        for name, config in spec.train.items():
+            work = workload(config, spec.pack)
+            needed = gpu_memory(shapes, work, cluster.num_gpus).total
+            if needed > cluster.gpu.usable_bytes:
+                yield Problem(f"train.{name}", _too_large(shapes, work, cluster, needed))
 
 
 def _too_large(shapes: Shapes, work: Workload, cluster: Cluster, needed: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from med42lib.core.errors import ConfigError, DivergedError
+from med42lib.core.errors import ConfigError, DataError, DivergedError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
@@ -30,6 +30,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
 
     Raises:
         ConfigError: If the settings do not fit the data or the number of processes.
+        DataError: If no token of the data has a loss.
         EnvironmentProblem: If this machine or cluster lacks what the settings ask for.
         ClusterUnavailable: If the cluster that trains is out of reach.
         DivergedError: If the loss is no longer a number; the last checkpoint before that is named.
@@ -41,6 +42,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
     launcher = open_launcher()
     info = PackInfo.read(packed.path(INFO_FILE).parent)
     check_fit(config, info.num_chunks, launcher.num_processes)
+    check_responses(info, packed.address)
     log("train").info(
         "%s: %d steps of %d chunks of %s tokens; %d training processes",
         config.method,
@@ -78,6 +80,16 @@ def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
     problems = list(fit_problems(config, processes=processes, num_steps=count_steps(num_chunks, config)))
     if problems:
         raise ConfigError(f"settings of train, for {num_chunks} chunks", problems)
+
+
+def check_responses(info: PackInfo, address: str) -> None:
+    """Make sure that the data have a token to learn.
+
+    Raises:
+        DataError: If no token has a loss.
+    """
+    if not info.num_response_tokens:
+        raise DataError(f"none of the {info.num_tokens:,} tokens in {address} belongs to a response; run pack again")
 
 
 def _last_checkpoint(checkpoints: Checkpoints) -> str:

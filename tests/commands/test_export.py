@@ -1,12 +1,18 @@
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from med42lib.commands.main import main
 from med42lib.core.errors import ConfigError, DataError
 from med42lib.formats.dataset import write_examples
 from med42lib.formats.records import Example, Exchange, Origin
+from med42lib.store.artifacts import Source
+from tests.tiny_llama import make_llama
 
 
 @pytest.fixture
@@ -39,3 +45,106 @@ def test_a_folder_that_is_not_there_is_a_wrong_setting(
 ) -> None:
     assert main(["export", str(dataset), str(tmp_path / "no" / "messages.parquet")]) == ConfigError.exit_code
     assert "its folder does not exist" in capsys.readouterr().err
+
+
+@pytest.fixture
+def fine_tune(tmp_path: Path) -> dict[str, Any]:
+    """What fetch_model and train leave of a LoRA fine-tune: a base in several files, an adapter, and its logits."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model = make_llama(vocab_size=64, num_key_value_heads=2)
+    base, trained = tmp_path / "base", tmp_path / "trained"
+    model.save_pretrained(base / "model", max_shard_size="20KB")
+    (base / "model/tokenizer.json").write_text("{}")
+    adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    adapted.peft_config["default"].base_model_name_or_path = f"sha256:{Source(str(base)).digest}"
+    adapted.save_pretrained(trained / "peft")
+    return {"base": base, "trained": trained, "logits": logits_of(adapted)}
+
+
+def logits_of(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        logits: torch.Tensor = model.eval()(input_ids=torch.arange(20)[None]).logits
+    return logits
+
+
+def assert_merged(folder: Path, logits: torch.Tensor) -> None:
+    from transformers import AutoModelForCausalLM
+
+    merged = AutoModelForCausalLM.from_pretrained(folder)
+    assert type(merged).__name__ == "LlamaForCausalLM"
+    torch.testing.assert_close(logits_of(merged), logits, rtol=0, atol=1e-5)
+
+
+def test_a_merged_adapter_gives_the_logits_of_base_and_adapter(
+    fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(fine_tune["trained"]), str(out), "--base", str(fine_tune["base"])]) == 0
+    assert "14 matrices of an adapter merged" in capsys.readouterr().out
+    assert_merged(out, fine_tune["logits"])
+    names = {path.name for path in out.iterdir()}
+    assert names == {path.name for path in (fine_tune["base"] / "model").iterdir()}
+    assert len([name for name in names if name.endswith(".safetensors")]) > 2
+    assert {"config.json", "tokenizer.json", "model.safetensors.index.json"} <= names
+
+
+def test_a_package_holds_its_base_itself(fine_tune: dict[str, Any], tmp_path: Path) -> None:
+    package = tmp_path / "package"
+    shutil.copytree(fine_tune["base"] / "model", package / "model")
+    shutil.copytree(fine_tune["trained"] / "peft", package / "peft")
+    assert main(["export", str(package), str(tmp_path / "out")]) == 0
+    assert_merged(tmp_path / "out", fine_tune["logits"])
+
+
+def test_a_full_fine_tune_is_written_as_it_is(fine_tune: dict[str, Any], tmp_path: Path) -> None:
+    assert main(["export", str(fine_tune["base"]), str(tmp_path / "out")]) == 0
+    written, there = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (tmp_path / "out", fine_tune["base"] / "model")
+    )
+    assert written == there
+
+
+def test_another_base_than_the_adapters_is_refused_and_nothing_is_left(
+    fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fine_tune["base"] / "model/tokenizer.json").write_text("another")
+    out = tmp_path / "out"
+    assert main(["export", str(fine_tune["trained"]), str(out), "--base", str(fine_tune["base"])]) == 3
+    assert "was trained on sha256:" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_an_adapter_of_layers_that_the_base_has_not_is_refused_and_nothing_is_left(
+    fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "package"
+    make_llama(vocab_size=64, num_key_value_heads=2, num_hidden_layers=1).save_pretrained(package / "model")
+    shutil.copytree(fine_tune["trained"] / "peft", package / "peft")
+    assert main(["export", str(package), str(tmp_path / "out")]) == 3
+    assert "changes 7 weights that the base" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_of_other_arithmetic_is_refused(
+    fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = fine_tune["trained"] / "peft/adapter_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "use_rslora": True}))
+    assert main(["export", str(fine_tune["trained"]), f"{tmp_path}/out", "--base", str(fine_tune["base"])]) == 3
+    assert "sets use_rslora; only plain LoRA is merged" in capsys.readouterr().err
+
+
+def test_an_adapter_needs_its_base_named_and_a_folder_that_is_there_is_kept(
+    fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(fine_tune["trained"]), str(tmp_path / "out")]) == 2
+    assert "--base: is required" in capsys.readouterr().err
+    assert main(["export", str(fine_tune["base"]), str(fine_tune["trained"])]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert (fine_tune["trained"] / "peft").is_dir()

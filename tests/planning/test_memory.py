@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
-import itertools
+import json
+import os
+import subprocess
+import sys
 import weakref
 from typing import Any
 
@@ -18,10 +21,13 @@ from med42lib.planning.memory import GpuMemory, Workload, gpu_memory
 from med42lib.planning.shapes import Shapes
 from med42lib.train.config import TrainConfig
 from med42lib.train.loss import ChunkBatch, response_loss
+from med42lib.train.model import parameter_groups
 from tests.tiny_llama import make_llama
 
-LENGTH, VOCABULARY = 256, 500
+LENGTH, VOCABULARY, BUCKET = 256, 500, 1_000_000
 BASE: dict[str, Any] = {"learning_rate": 1e-4, "warmup_steps": 0, "epochs": 1, "global_batch_size": 128, "seed": 1}
+CASES = [(1, 64), (3, 64), (2, 1024), (3, 1024)]
+"""ZeRO stage and chunk length: of short chunks the optimiser's step has the peak, of long ones the activations."""
 LLAMA_2_70B = Shapes.read(KNOWN_CONFIGS["llama-2-70b"])
 
 
@@ -30,13 +36,22 @@ def work_of(*, policy: Any = "concatenate", chunk_length: int = 4096, **settings
     return Workload(config, chunk_length, policy)
 
 
+MEASURE_DEEPSPEED = """
+import json, sys
+from tests.planning.test_memory import peak_of_deepspeed
+from med42lib.train.worker import training
+from med42lib.train.config import TrainConfig
+cases = json.loads(sys.argv[1])
+training._join_processes(TrainConfig(**cases[0][0]))
+print(json.dumps([peak_of_deepspeed(TrainConfig(**config), length) for config, length in cases]))
+"""
+
+
 class PeakOfTensors(TorchDispatchMode):
     """Counts the bytes of tensors that are made while it is on and not yet gone, and the most there ever were."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, *there_before: torch.Tensor) -> None:
         super().__init__()
-        gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        there_before = itertools.chain(model.parameters(), model.buffers(), gradients)
         self._before = {tensor.untyped_storage()._cdata for tensor in there_before}
         self._sizes: dict[int, int] = {}
         self.peak = 0
@@ -75,15 +90,16 @@ def measured_passes(work: Workload) -> tuple[int, GpuMemory]:
     batch = whole_response(work)
     response_loss(model.train(), batch).backward()
     gc.collect()
-    with PeakOfTensors(model) as tensors:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    with PeakOfTensors(*model.parameters(), *model.buffers(), *gradients) as tensors:
         response_loss(model, batch).backward()
     return tensors.peak, gpu_memory(shapes, work, 1)
 
 
 def whole_response(work: Workload) -> ChunkBatch:
-    ids = torch.ones(work.config.micro_batch_size, LENGTH, dtype=torch.int64)
+    ids = torch.ones(work.config.micro_batch_size, work.chunk_length, dtype=torch.int64)
     samples = 1 if work.policy == "concatenate" else 4
-    positions = torch.arange(LENGTH).remainder(LENGTH // samples).expand_as(ids)
+    positions = torch.arange(work.chunk_length).remainder(work.chunk_length // samples).expand_as(ids)
     return ChunkBatch(ids, ids, positions, ids.numel())
 
 
@@ -104,6 +120,53 @@ def test_activations_and_logits_are_those_of_a_model_that_exists(
 def test_two_chunks_in_a_forward_pass_take_twice_the_memory_of_one() -> None:
     peak, planned = measured_passes(work_of(micro_batch_size=2, chunk_length=LENGTH))
     assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+def llama_for_deepspeed() -> Any:
+    sizes = {"hidden_size": 256, "intermediate_size": 688, "num_attention_heads": 8}
+    return make_llama(vocab_size=1000, num_hidden_layers=4, max_position_embeddings=2048, **sizes)
+
+
+def peak_of_deepspeed(config: TrainConfig, length: int) -> int:
+    """Bytes that two steps of two passes really have at their peak, all states included, in one process."""
+    import deepspeed
+
+    from med42lib.train.worker.training import deepspeed_config
+
+    settings = deepspeed_config(config, 1)
+    settings["zero_optimization"]["reduce_bucket_size"] = BUCKET
+    batch = whole_response(Workload(config, length, "concatenate"))
+    with PeakOfTensors() as tensors:
+        model = llama_for_deepspeed().to(getattr(torch, config.precision)).train()
+        optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), foreach=True)  # as on a GPU, unasked
+        engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings, dist_init_required=False)
+        del model, optimizer
+        gc.collect()
+        tensors.peak = 0
+        for _ in range(4):
+            engine.backward(response_loss(engine, batch), scale_wrt_gas=False)
+            engine.step()
+    engine.destroy()
+    return tensors.peak
+
+
+@pytest.mark.slow
+def test_a_peak_is_that_of_deepspeed_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("med42lib.planning.memory._BUCKET", BUCKET)
+    cases = [(work_of(zero_stage=stage, global_batch_size=2), length) for stage, length in CASES]
+    settings = [(work.config.model_dump(), length) for work, length in cases]
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE_DEEPSPEED, json.dumps(settings)],
+        env={**os.environ, **alone, "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    shapes = Shapes.read(llama_for_deepspeed().config.to_dict())
+    peaks = json.loads(done.stdout.splitlines()[-1])
+    planned = [gpu_memory(shapes, Workload(work.config, length, work.policy), 1).total for work, length in cases]
+    assert planned == pytest.approx(peaks, rel=0.1)
 
 
 @pytest.mark.parametrize("num_gpus", [8, 64, 128])

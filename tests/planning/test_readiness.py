@@ -5,8 +5,10 @@ import pytest
 from med42lib.core.errors import ConfigError, DataError, StoreError, TrackingError
 from med42lib.planning.readiness import check_place
 from med42lib.spec import load_spec
+from med42lib.train.launchers.template import JobTemplate
 from tests.conftest import REPOSITORY
 
+V100 = "k8s/components/gpu-v100/20-gpu.yaml"
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
 HUB_BASE = f"inputs.base_model=hub:meta-llama/Llama-2-7b-hf@{'a' * 40}"
 
@@ -57,3 +59,14 @@ def test_a_base_model_without_settings_is_found(store: str, tmp_path: Path) -> N
 def test_an_adapter_larger_than_a_layer_is_found(store: str) -> None:
     with pytest.raises(ConfigError, match=r"train\.lora\.lora\.rank: must be at most 128"):
         check_place(load_spec(DEMO, ["train.lora.lora.rank=129"]), store)
+
+
+def test_gpus_that_the_template_names_are_held_against_the_spec(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    bfloat16 = load_spec(DEMO, ["train.full.precision=bfloat16", "train.lora.lora.rank=129"])
+    template = JobTemplate.read(REPOSITORY / "k8s/base/job_template.yaml", REPOSITORY / V100)
+    monkeypatch.setattr(JobTemplate, "of_environment", lambda: template)
+    with pytest.raises(ConfigError) as caught:
+        check_place(bfloat16, store)
+    assert [problem.where for problem in caught.value.problems] == ["train.lora.lora.rank", "train.full.precision"]
+    check_place(load_spec(DEMO), store)

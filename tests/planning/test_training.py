@@ -2,13 +2,17 @@ from typing import Any
 
 import pytest
 
-from med42lib.planning.base_model import KNOWN_CONFIGS
+from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel
 from med42lib.planning.hardware import GPUS, parse_cluster
 from med42lib.planning.memory import Workload, gpu_memory
 from med42lib.planning.shapes import Shapes
-from med42lib.planning.training import cluster_problems, fits, smallest_cluster
+from med42lib.planning.training import cluster_of, cluster_problems, fits, smallest_cluster
+from med42lib.spec import load_spec
 from med42lib.train.config import TrainConfig
+from med42lib.train.launchers.template import JobTemplate
+from tests.conftest import REPOSITORY
 
+DEMO = load_spec(REPOSITORY / "pipelines/specs/demo.yaml", ["pack={policy: concatenate, chunk_length: 4096, seed: 1}"])
 LLAMA_2_7B, LLAMA_2_70B = (Shapes.read(KNOWN_CONFIGS[name]) for name in ("llama-2-7b", "llama-2-70b"))
 BASE: dict[str, Any] = {"learning_rate": 1e-4, "warmup_steps": 0, "epochs": 1, "global_batch_size": 128, "seed": 1}
 
@@ -18,15 +22,17 @@ def work_of(method: str, precision: str = "float16", **settings: Any) -> Workloa
     return Workload(TrainConfig(**values), 4096, "concatenate")
 
 
-def problems(work: Workload, shapes: Shapes, cluster: str) -> list[str]:
-    return [str(problem) for problem in cluster_problems("m", shapes, work, parse_cluster(cluster))]
+def problems(work: Workload, base: str, cluster: str) -> list[str]:
+    spec = DEMO.model_copy(update={"train": {"m": work.config}})
+    found = cluster_problems(spec, BaseModel(KNOWN_CONFIGS[base], base), parse_cluster(cluster))
+    return [str(problem) for problem in found]
 
 
-@pytest.mark.parametrize("shapes", [LLAMA_2_7B, LLAMA_2_70B], ids=["7B", "70B"])
+@pytest.mark.parametrize("base", ["llama-2-7b", "llama-2-70b"])
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("cluster", ["v100-8x16", "v100-16x8"])
-def test_the_papers_runs_fit_the_papers_machines(method: str, shapes: Shapes, cluster: str) -> None:
-    assert problems(work_of(method), shapes, cluster) == []
+def test_the_papers_runs_fit_the_papers_machines(method: str, base: str, cluster: str) -> None:
+    assert problems(work_of(method), base, cluster) == []
 
 
 def test_the_smallest_cluster_is_the_first_that_fits_and_needs_at_least_the_states() -> None:
@@ -43,16 +49,16 @@ def test_a_batch_that_does_not_divide_is_not_called_fitting() -> None:
 
 
 def test_what_does_not_fit_is_told_with_what_would() -> None:
-    [problem] = problems(work_of("full", zero_stage=1), LLAMA_2_70B, "v100-8x16")
-    assert problem.startswith("train.m: needs 2")
+    [problem] = problems(work_of("full", zero_stage=1), "llama-2-70b", "v100-8x16")
+    assert problem.startswith("train.m: needs 3")
     assert "GiB of each GPU on v100-32-8x16, which has 29.2 for it, with zero_stage: 1" in problem
     assert "it fits with zero_stage: 3 and gradient_checkpointing: true" in problem
-    [problem] = problems(work_of("full"), LLAMA_2_70B, "v100-1x8")
+    [problem] = problems(work_of("full"), "llama-2-70b", "v100-1x8")
     assert "it fits with the cluster v100-32-" in problem
 
 
 def test_bfloat16_is_refused_on_v100s_together_with_what_does_not_fit() -> None:
-    found = problems(work_of("full", "bfloat16"), LLAMA_2_70B, "v100-1x8")
+    found = problems(work_of("full", "bfloat16"), "llama-2-70b", "v100-1x8")
     assert [problem.partition(":")[0] for problem in found] == ["train.m.precision", "train.m"]
     assert "set float16" in found[0]
 
@@ -61,3 +67,12 @@ def test_weights_whole_on_every_gpu_fit_no_number_of_them() -> None:
     work = work_of("full", zero_stage=2)
     assert smallest_cluster(LLAMA_2_70B, work, GPUS["h200"]) is None
     assert gpu_memory(LLAMA_2_70B, work, 1024).weights > GPUS["h100-80"].usable_bytes
+
+
+def test_a_template_says_by_its_label_which_cluster_it_asks_for() -> None:
+    base = REPOSITORY / "k8s/base/job_template.yaml"
+    assert cluster_of(JobTemplate.read(base)) is None
+    parts = [
+        REPOSITORY / "k8s" / part for part in ("components/gpu-v100/20-gpu.yaml", "overlays/v100-8x16/90-size.yaml")
+    ]
+    assert str(cluster_of(JobTemplate.read(base, *parts))) == "v100-32-8x16"

@@ -17,7 +17,7 @@ from med42lib.core.errors import ConfigError, DataError, DivergedError
 from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
-from med42lib.formats.packed import PackedDataset
+from med42lib.formats.packed import INFO_FILE, PackedDataset
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.batches import BLANK, steps
@@ -28,7 +28,7 @@ from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
 from med42lib.train.stage import check_fit, train
 from tests.processes import gone, wait_for
-from tests.train.conftest import FULL, read_metric
+from tests.train.conftest import FULL, read_metric, write_packed
 
 LORA = FULL.model_copy(update={"method": "lora"})
 KILLED = """
@@ -285,3 +285,12 @@ def test_a_divergence_names_the_last_checkpoint(
     with pytest.raises(DivergedError) as caught:
         run_stage(FULL, packed_data, base_model, tmp_path)
     assert str(caught.value).startswith(f"training diverged at step 9. {told.format(place=checkpoints.address)}")
+
+
+def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_path: Path) -> None:
+    (tmp_path / "packed").mkdir()
+    write_packed(tmp_path / "packed", num_chunks=2)
+    info = tmp_path / "packed" / INFO_FILE
+    info.write_text(json.dumps({**json.loads(info.read_text()), "num_response_tokens": 0}))
+    with pytest.raises(DataError, match=r"none of the 44 tokens in .*/packed belongs to a response"):
+        run_stage(FULL, tmp_path / "packed", tmp_path / "no_model", tmp_path)
