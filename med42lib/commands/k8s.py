@@ -14,6 +14,8 @@ import yaml
 from med42lib.commands.command import Command, add_overrides, show
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief, printable
+from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, known_name
+from med42lib.planning.training import cluster_of, cluster_problems
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address
@@ -154,6 +156,7 @@ def _render(arguments: Namespace) -> int:
     if arguments.image:
         template = template.with_image(arguments.image)
     spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
+    _check_machines(spec, template)
     addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
     arguments.output.mkdir(parents=True, exist_ok=True)
     header = TRAINJOB_HEADER if arguments.kind == TRAINJOB else ""
@@ -163,6 +166,18 @@ def _render(arguments: Namespace) -> int:
         result = objects[-1]["metadata"]["annotations"][RESULT_ANNOTATION]
         show(printable(f"{path}: what is trained will be at {result}"))
     return 0
+
+
+def _check_machines(spec: RunSpec, template: JobTemplate) -> None:
+    """Make sure that the GPUs which the template names compute and hold what the spec trains, as far as names tell.
+
+    Raises:
+        ConfigError: If they do not; all problems at once.
+    """
+    cluster, known = cluster_of(template), known_name(spec.inputs.base_model)
+    base = BaseModel(KNOWN_CONFIGS[known] if known else None, spec.inputs.base_model)
+    if cluster is not None and (problems := list(cluster_problems(spec, base, cluster))):
+        raise ConfigError("the spec and the GPUs that the template names", problems)
 
 
 def _reachable(name: str, address: str) -> str:

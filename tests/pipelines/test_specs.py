@@ -88,3 +88,15 @@ def test_each_run_renders_as_a_job_of_the_papers_machines(
         arguments = json.loads(replicas["Master"]["template"]["spec"]["containers"][0]["args"][1])
         assert arguments["config"]["method"] == model.rpartition("-")[2]
         assert arguments["model"].endswith(SIZES[name])
+
+
+def test_a_job_is_not_rendered_for_gpus_that_cannot_compute_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    templates = [option for template in TEMPLATES for option in ("--template", template)]
+    addresses = ["--store", "s3://bucket/runs", "--packed", "s3://bucket/packed", "--model", "s3://bucket/model"]
+    command = ["k8s", "render", str(path_of("med42")), *templates, *addresses, "--image", "r/train@sha256:0"]
+    assert main([*command, "--output", str(tmp_path)]) == 2
+    assert "train.full.precision: is bfloat16, which v100-32 does not compute" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

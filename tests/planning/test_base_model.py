@@ -78,15 +78,6 @@ def test_an_adapter_larger_than_a_layer_is_refused_together_with_chunks_that_are
     check_base(load_spec(DEMO, ["inputs.base_model=llama-3-8b", "train.lora.lora.rank=1024"]), tmp_path)
 
 
-def test_the_settings_of_the_base_are_read_in_one_place() -> None:
-    readers = [
-        path.relative_to(REPOSITORY).as_posix()
-        for path in (REPOSITORY / "med42lib").glob("**/*.py")
-        if "CONFIG_FILE" in path.read_text() and path.parent.name in ("planning", "med42lib", "commands")
-    ]
-    assert readers == ["med42lib/planning/base_model.py"]
-
-
 @pytest.mark.slow
 def test_of_a_remote_model_only_its_settings_are_fetched(bucket: str, tmp_path: Path) -> None:
     from med42lib.store.backends.s3 import make_client

@@ -5,6 +5,7 @@ import pytest
 from med42lib.core.errors import ConfigError, DataError, StoreError, TrackingError
 from med42lib.planning.readiness import check_place
 from med42lib.spec import load_spec
+from med42lib.store.artifacts import Source
 from med42lib.train.launchers.template import JobTemplate
 from tests.conftest import REPOSITORY
 
@@ -70,3 +71,16 @@ def test_gpus_that_the_template_names_are_held_against_the_spec(store: str, monk
         check_place(bfloat16, store)
     assert [problem.where for problem in caught.value.problems] == ["train.lora.lora.rank", "train.full.precision"]
     check_place(load_spec(DEMO), store)
+
+
+def test_the_base_models_settings_are_fetched_once(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    reach = Source.reach
+
+    def recording(source: Source, name: str) -> Path:
+        fetched.append(name)
+        return reach(source, name)
+
+    monkeypatch.setattr(Source, "reach", recording)
+    check_place(load_spec(DEMO), store)
+    assert fetched == ["config.json"]
