@@ -53,8 +53,10 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
     base, packed = _STORED_BYTES * count_parameters(shapes), packed_bytes(tokens, shapes.vocabulary)
     trained = work.number * count_trained(shapes, work.config)
     checkpoint = checkpoint_bytes(shapes, work)
+    # A process that saves has a copy of its part in main memory, but not while it loads.
+    process = _LIBRARIES_BYTES + max(_loading(shapes, work), checkpoint / cluster.num_gpus)
     return Room(
-        host_memory=cluster.gpus_per_node * (_LIBRARIES_BYTES + _loading(shapes, work)) + _SHARD_BYTES,
+        host_memory=cluster.gpus_per_node * process + _SHARD_BYTES,
         shared_memory=cluster.gpus_per_node * _NCCL_BYTES,
         scratch=packed + base + checkpoint / cluster.nodes + trained,
         checkpoint=checkpoint,
@@ -63,9 +65,8 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
 
 
 def checkpoint_bytes(shapes: Shapes, work: Workload) -> float:
-    """Size a checkpoint: the optimiser's states, and the weights unless ZeRO-3 makes them of these."""
-    weights = 0 if work.config.zero_stage == 3 else work.number
-    return float((OPTIMIZER_BYTES + weights) * count_trained(shapes, work.config))
+    """Size a checkpoint: the optimiser's states, of which the weights are made."""
+    return float(OPTIMIZER_BYTES * count_trained(shapes, work.config))
 
 
 def packed_bytes(tokens: float, vocabulary: int) -> float:
