@@ -125,6 +125,7 @@ class Checkpointing:
 
         That the store does not take it is told, and ends nothing.
         """
+        waited_before = self.seconds_saving
         self.finish()
         with self._counted():
             began = time.monotonic()
@@ -134,6 +135,8 @@ class Checkpointing:
             snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied)
             self._saving, self._saving_step = self._thread.submit(self._store, snapshot), totals.num_steps
             self._saved_at = began
+        if self._rank == 0:
+            self._target.metric("checkpoint_seconds", self.seconds_saving - waited_before, step=totals.num_steps)
 
     def finish(self) -> bool:
         """Wait for what is being saved; False if the store did not take it from all."""

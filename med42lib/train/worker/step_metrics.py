@@ -22,7 +22,6 @@ from med42lib.train.flops import ModelFlops, model_flops, peak_flops
 from med42lib.train.loop import StepResult
 from med42lib.train.weights import count_elements
 
-CHECKPOINT_SECONDS = "checkpoint_seconds"
 _GIBIBYTE = 1 << 30
 
 

@@ -204,7 +204,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         target.metric("trainable_parameters", recipe.trainable_parameters)
         target.metric("total_parameters", recipe.total_parameters)
         target.metric("train_seconds", before.seconds + time.monotonic() - started)
-        target.metric("seconds_saving", checkpointing.seconds_saving)
+        target.metric("checkpoint_seconds_total", checkpointing.seconds_saving)
         target.metrics.close()
         _put(job, target)
 
@@ -282,7 +282,7 @@ def _run_steps(
     from torch import distributed
 
     from med42lib.train.loop import Wishes, train_steps
-    from med42lib.train.worker.step_metrics import CHECKPOINT_SECONDS, StepMetrics
+    from med42lib.train.worker.step_metrics import StepMetrics
     from med42lib.train.worker.validating import Validating
 
     config, first = job.config, totals.num_steps
@@ -305,13 +305,10 @@ def _run_steps(
             totals = totals.after(result)
             if not result.wishes.stop:
                 validating.after(totals.num_steps)
-            if totals.num_steps < num_steps and (result.wishes.save or result.wishes.stop):
-                if result.wishes.stop:
-                    _stop(job, totals.num_steps, num_steps, saved=checkpointing.save_now(totals))
-                waited = checkpointing.seconds_saving
+            if totals.num_steps < num_steps and result.wishes.stop:
+                _stop(job, totals.num_steps, num_steps, saved=checkpointing.save_now(totals))
+            if totals.num_steps < num_steps and result.wishes.save:
                 checkpointing.save(totals)
-                if is_first:
-                    target.metric(CHECKPOINT_SECONDS, checkpointing.seconds_saving - waited, step=totals.num_steps)
     checkpointing.finish()
     return totals
 
