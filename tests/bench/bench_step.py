@@ -46,6 +46,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 3,
         "tie_word_embeddings": True,
     },
+    "llama-3.2b": {
+        "vocab_size": 32_000,
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 8,
+    },
     "small": {
         "vocab_size": 8192,
         "hidden_size": 256,
@@ -81,33 +89,55 @@ class Variant:
 
 
 VARIANTS = [
-    Variant("med42", "med42", settings={"zero_stage": 1}),
+    Variant("med42, ZeRO-1", "med42", settings={"zero_stage": 1}),
     Variant("med42, ZeRO-3", "med42", settings={"zero_stage": 3}),
-    Variant("med42, 2 processes", "med42", 2),
+    Variant("med42, 2 processes", "med42", 2, {"zero_stage": 1}),
     Variant("plain loop", "plain"),
     Variant("Trainer", "trainer", settings={"attention": "sdpa"}),
     Variant("TRL", "trl", settings={"attention": "sdpa"}),
 ]
 
+SDPA, CHECKPOINTING = {"attention": "sdpa"}, {"gradient_checkpointing": True}
+GPU_VARIANTS = [
+    Variant("med42, ZeRO-1", "med42", settings={"zero_stage": 1}),
+    Variant("  with a mask", "med42", settings={"zero_stage": 1, **SDPA}),
+    Variant("  checkpointing", "med42", settings={"zero_stage": 1, **CHECKPOINTING}),
+    Variant("med42, ZeRO-3", "med42", settings={"zero_stage": 3}),
+    Variant("med42, LoRA, ZeRO-1", "med42", settings={"method": "lora", "zero_stage": 1}),
+    Variant("plain loop", "plain"),
+    Variant("Trainer, checkpointing", "trainer", settings={**SDPA, **CHECKPOINTING}),
+]
+GPU_DEFAULTS = {"model": "llama-3.2b", "precision": "bfloat16", "chunk_length": 4096, "batch": 8, "limit": 55}
+"""With these limits seven trainers take less than eight minutes."""
+
 
 def main() -> None:
     options = parse_options()
-    variants = [variant for variant in VARIANTS if not options.only or variant.name in options.only]
-    if importlib.util.find_spec("trl") is None:
+    if options.gpu and not has_gpu():
+        print("bench of a step on a GPU: there is none here, so its numbers stay open")
+        return
+    every = GPU_VARIANTS if options.gpu else VARIANTS
+    variants = [variant for variant in every if not options.only or variant.name in options.only]
+    if importlib.util.find_spec("trl") is None and not options.gpu:
         print("TRL is left out: it is not installed")
         variants = [variant for variant in variants if variant.trainer != "trl"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        make_model(folder / "model", SHAPES[options.model], options.chunk_length)
+        make_model(folder / "model", options)
         info = make_packed(folder / "packed", options)
         runs = [{variant.name: run(variant, folder, options) for variant in variants} for _ in range(options.rounds)]
-    check_losses(runs, TOLERANCE[options.precision])
+    problems = [f"{name} {outcome}" for run in runs for name, outcome in run.items() if isinstance(outcome, str)]
+    done = [{name: outcome for name, outcome in run.items() if not isinstance(outcome, str)} for run in runs]
+    for outcomes in done:
+        check_losses(outcomes, TOLERANCE[options.precision])
     print(
         f"{options.model}, {options.method}, {options.precision}, {options.batch} chunks of {options.chunk_length:,} "
         f"tokens per step, {info.num_response_tokens / info.num_tokens:.0%} responses, {options.threads} threads, "
         f"load {os.getloadavg()[0]:.1f}"
     )
-    report(runs, info.num_tokens / info.num_chunks * options.batch)
+    report([variant.name for variant in variants], done, info.num_tokens / info.num_chunks * options.batch)
+    if problems:
+        sys.exit("\n".join(problems))
 
 
 def parse_options() -> argparse.Namespace:
@@ -122,11 +152,20 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--response-share", type=float, default=0.3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="over all processes")
     parser.add_argument("--limit", type=int, default=600, help="seconds that a trainer may take (default: 600)")
+    parser.add_argument("--gpu", action="store_true", help="on one GPU: a model of 3.2 billion weights, in bfloat16")
     parser.add_argument("--only", action="append", metavar="NAME", help="this trainer; may be given several times")
+    if "--gpu" in sys.argv:
+        parser.set_defaults(**GPU_DEFAULTS)
     return parser.parse_args()
 
 
-def make_model(folder: Path, shape: dict[str, Any], context: int) -> None:
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def make_model(folder: Path, options: argparse.Namespace) -> None:
     import torch
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
@@ -135,7 +174,11 @@ def make_model(folder: Path, shape: dict[str, Any], context: int) -> None:
     from tests.tiny_llama import make_llama
 
     torch.manual_seed(0)
-    make_llama(**shape, max_position_embeddings=context, bos_token_id=0, eos_token_id=1).save_pretrained(folder)
+    with torch.device("cuda" if options.gpu else "cpu"):
+        llama = make_llama(
+            **SHAPES[options.model], max_position_embeddings=options.chunk_length, bos_token_id=0, eos_token_id=1
+        )
+    llama.to(getattr(torch, options.precision)).save_pretrained(folder)
     words = Tokenizer(WordLevel({"w0": 0, "w1": 1, "w2": 2}, unk_token="w2"))
     PreTrainedTokenizerFast(tokenizer_object=words, eos_token="w1", unk_token="w2").save_pretrained(folder)
 
@@ -170,7 +213,8 @@ def make_packed(folder: Path, options: argparse.Namespace) -> PackInfo:
     return info
 
 
-def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str, Any] | str:
+    """Run a trainer; returns its outcome, or why there is none."""
     config = TrainConfig(
         method=options.method,
         learning_rate=3e-4,
@@ -194,28 +238,43 @@ def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str
         )
     )
     threads = str(max(1, options.threads // variant.processes))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MED42_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        variant.command(training), env=environment, capture_output=True, text=True, check=False, timeout=options.limit
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": "0" if options.gpu else ""}
+    try:
+        done = subprocess.run(
+            variant.command(training),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=options.limit,
+        )
+    except subprocess.TimeoutExpired:
+        return f"not done in {options.limit} seconds"
     if done.returncode:
-        sys.exit(f"{variant.name} failed:\n{done.stderr[-4000:]}")
-    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return f"failed: {done.stderr[-4000:]}"
+    outcome: dict[str, Any] = {"method": settings["method"], **json.loads(done.stdout.splitlines()[-1])}
     return outcome
 
 
-def check_losses(runs: list[dict[str, Any]], tolerance: float) -> None:
-    """Make sure that all trainers did the same work."""
-    first, *others = runs[0].items()
-    for name, outcome in others:
-        if not np.allclose(outcome["losses"], first[1]["losses"], rtol=tolerance):
-            sys.exit(f"the losses of {name}, {outcome['losses']}, are not those of {first[0]}, {first[1]['losses']}")
+def check_losses(outcomes: dict[str, dict[str, Any]], tolerance: float) -> None:
+    """Make sure that all trainers of a method did the same work.
+
+    Raises:
+        SystemExit: If they did not.
+    """
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, outcome in outcomes.items():
+        other, expected = first.setdefault(outcome["method"], (name, outcome))
+        if not np.allclose(outcome["losses"], expected["losses"], rtol=tolerance):
+            sys.exit(f"the losses of {name}, {outcome['losses']}, are not those of {other}, {expected['losses']}")
 
 
-def report(runs: list[dict[str, Any]], tokens_per_step: float) -> None:
+def report(names: list[str], runs: list[dict[str, dict[str, Any]]], tokens_per_step: float) -> None:
     print(f"{'':24}{'tokens/s':>10}{'CPU s/step':>12}{'GiB':>7}")
-    for name in runs[0]:
-        outcomes = [run[name] for run in runs]
+    for name in names:
+        outcomes = [run[name] for run in runs if name in run]
+        if not outcomes:
+            continue
         seconds = min(second for outcome in outcomes for second in outcome["seconds"])
         cpu_seconds = min(second for outcome in outcomes for second in outcome["cpu_seconds"])
         peak = max(outcome["peak_bytes"] for outcome in outcomes) / GIBIBYTE
