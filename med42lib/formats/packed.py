@@ -38,6 +38,7 @@ without an `attention_mask`: where positions restart, transformers then builds t
 (`masking_utils.find_packed_sequence_indices`). Any attention mask, and any cache (`use_cache` is on by default!),
 switches that off silently, and samples leak into each other. The same call is right for `concatenate`, where
 positions never restart and attention is shared. `tests/pack/test_attention.py` shows all of this on a real model.
+`train` computes the same without a mask (`med42lib.train.attention`).
 With `flash_attention_2` it holds for one chunk per call only (`modeling_flash_attention_utils._is_packed_sequence`).
 """
 

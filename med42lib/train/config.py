@@ -81,6 +81,10 @@ class TrainConfig(StageConfig):
     precision: Precision = "float32"
     """Number format of weights and arithmetic; the optimiser's copy is float32 always. V100s lack bfloat16."""
 
+    attention: Literal["auto", "sdpa"] = "auto"
+    """`auto` computes attention inside samples alone where model and hardware allow it (`med42lib.train.attention`),
+    else as `sdpa` does: over whole chunks, what is across samples masked. Decides speed, and the result by rounding."""
+
     zero_stage: Literal[1, 2, 3] = 3
     """DeepSpeed ZeRO: what is split between processes; 1 optimiser states, 2 gradients too, 3 weights too."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from med42lib.formats.model_loading import load_weights
+from med42lib.train.attention import SAMPLE_ATTENTION, can_attend
 from med42lib.train.config import TrainConfig
 
 
@@ -22,6 +23,8 @@ def load_model(folder: Path, config: TrainConfig) -> Any:
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
     model = load_weights(folder, config.precision, attn_implementation="sdpa")
+    if config.attention == "auto" and can_attend(model.config, config.precision):
+        model.set_attn_implementation(SAMPLE_ATTENTION)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if config.method == "lora":

@@ -8,7 +8,9 @@ from torch.nn import functional
 
 from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import BLANK
+from med42lib.train.config import TrainConfig
 from med42lib.train.loss import make_batch, response_loss
+from med42lib.train.model import load_model
 
 CPU = torch.device("cpu")
 
@@ -18,11 +20,9 @@ def data(packed_data: Path) -> PackedDataset:
     return PackedDataset(packed_data)
 
 
-@pytest.fixture
-def model(base_model: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(base_model / "model")
+@pytest.fixture(params=["auto", "sdpa"])
+def model(base_model: Path, config: TrainConfig, request: pytest.FixtureRequest) -> Any:
+    return load_model(base_model / "model", config.model_copy(update={"attention": request.param}))
 
 
 def test_the_loss_is_the_sum_over_response_tokens_alone(model: Any, data: PackedDataset) -> None:

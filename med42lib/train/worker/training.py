@@ -174,7 +174,8 @@ def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": config.micro_batch_size,
         "gradient_accumulation_steps": config.global_batch_size // per_forward,
         "gradient_clipping": config.max_grad_norm,
-        "zero_optimization": {"stage": config.zero_stage},
+        # ZeRO-1 would copy gradients that it does not split, and hold them twice.
+        "zero_optimization": {"stage": config.zero_stage, "contiguous_gradients": config.zero_stage != 1},
         "bf16": {"enabled": config.precision == "bfloat16"},
         "fp16": {"enabled": config.precision == "float16"},
         "steps_per_print": sys.maxsize,
@@ -265,6 +266,7 @@ def _engine(config: TrainConfig, base: Path) -> Any:
         lr=config.learning_rate,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
+        fused=True,
     )
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings, dist_init_required=False)
     del announcement
