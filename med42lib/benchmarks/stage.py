@@ -105,6 +105,7 @@ def _take(
     counts = {
         "items": len(chosen),
         "items_by_num_options": _by_num_options(chosen),
+        "right_option_twice": sum(len(item.right) > 1 for item in chosen),
         "usable": len(usable),
         "limit": settings.limit,
         "hub": settings.hub,
@@ -131,7 +132,9 @@ def _sentence(counts: dict[str, Any]) -> str:
         for kind in ("excluded", "rejected")
         for reason, number in counts[f"{kind}_by_reason"].items()
     ]
-    return "; ".join([f"{counts['items']:,} items of {counts['read']:,} questions", *aside])
+    tied = counts["right_option_twice"]
+    twice = [f"{tied:,} with the right option twice, where either is right"] if tied else []
+    return "; ".join([f"{counts['items']:,} items of {counts['read']:,} questions", *twice, *aside])
 
 
 def _note_shared(items: Sequence[BenchmarkItem], summary: dict[str, Any]) -> None:
