@@ -96,10 +96,13 @@ def _take(
     from med42lib.core.progress import track
     from med42lib.formats.item_limit import limited
     from med42lib.formats.rejects import Tally
+    from med42lib.readers.unread import UnreadFields
 
     settings = config.include[family.name]
-    tally = Tally(benchmark, write_reject)
-    usable = list(track(tally.keep(as_items(benchmark, questions)), f"reading {benchmark}", unit="items"))
+    tally, unread = Tally(benchmark, write_reject), UnreadFields()
+    usable = list(
+        track(tally.keep(as_items(benchmark, unread.counted(questions))), f"reading {benchmark}", unit="items")
+    )
     tally.check(config.max_rejected_share)
     chosen = limited(usable, settings.limit, seed=config.seed)
     counts = {
@@ -110,6 +113,7 @@ def _take(
         "limit": settings.limit,
         "hub": settings.hub,
         **tally.counts(),
+        "unread_fields": unread.counts(),
     }
     log("benchmarks").info("%s: %s", benchmark, _sentence(counts))
     return chosen, {**_facts(family), **counts}

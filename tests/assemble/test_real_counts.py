@@ -57,7 +57,7 @@ EXPECTED = {
     "medical_flashcards": [1, 0, 0, 0, 1],
     # Two training sets and the validation set; 1,207 answers are rated as wrong or only related.
     "mediqa": [1935, 0, 1207, 4, 724],
-    # The development set in another cut: its questions are the last sentences only.
+    # The development set as MediQ hands it out.
     "medqa": [1272, 0, 0, 0, 1272],
     # The development questions of 13 subjects, five each; no validation files are here.
     "mmlu": [65, 0, 0, 0, 65],

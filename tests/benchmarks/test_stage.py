@@ -59,6 +59,13 @@ def test_questions_whose_right_option_stands_twice_are_asked_and_counted(
     assert "medqa: 3 items of 3 questions; 1 with the right option twice, where either is right" in caplog.messages
 
 
+def test_fields_with_text_that_nobody_read_are_in_the_summary(run: Any, write: Any, medqa: Any) -> None:
+    write(
+        "medqa.jsonl", [medqa(1, meta_info="step1"), medqa(2, meta_info="step2", metamap_phrases=["a man"]), medqa(3)]
+    )
+    assert summary(run(MEDQA))["medqa"]["unread_fields"] == {"meta_info": 2, "metamap_phrases": 1}
+
+
 def test_a_limit_keeps_so_many_of_every_topic(run: Any, write: Any) -> None:
     rows = "".join(f"Question {n}?,a,b,c,d,A\n" for n in range(30))
     for topic in ("anatomy", "virology"):

@@ -89,6 +89,8 @@ def test_the_real_test_split_is_refused(real_data: Path, real_conversations: Any
 
 
 def test_the_real_dev_split_as_another_project_cut_it_is_read_whole(real_data: Path, real_conversations: Any) -> None:
-    """1,272 records; their questions are the last sentences alone, so this proves the format, not the texts."""
+    """1,272 records, of which three have no vignette, as general knowledge is asked."""
     found = real_conversations("medqa", real_data / "raw" / "medqa", path="mediq_all_dev_good.jsonl")
     assert len(found) == sum(isinstance(conversation, Conversation) for conversation in found) == 1_272
+    assert "A 5-year-old girl is brought to the emergency department" in found[1].question
+    assert found[1].question.endswith("Which of the following is the most likely diagnosis?")

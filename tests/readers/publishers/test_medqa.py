@@ -43,6 +43,27 @@ def test_a_broken_question_is_a_reject_and_the_rest_goes_on(make: Any, outcome: 
     assert isinstance(second, Question)
 
 
+def test_mediqs_vignette_which_stands_apart_comes_before_the_question(make: Any, outcome: Any) -> None:
+    apart = [row(context=["A man coughs.", " He smokes. "]), row(context="A man coughs."), row(context=[])]
+    assert [question.text for question in outcome(read_medqa(make("dev.jsonl", apart)))] == [
+        "A man coughs. He smokes. Which?",
+        "A man coughs. Which?",
+        "Which?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("context", "reason"),
+    [
+        ([1], "context is not text"),
+        (["A man.", ""], "context is blank"),
+        ({"a": "b"}, "context is neither text nor a list of sentences"),
+    ],
+)
+def test_a_vignette_that_is_not_sentences_is_a_reject(make: Any, outcome: Any, context: Any, reason: str) -> None:
+    assert outcome(read_medqa(make("dev.jsonl", [row(context=context)]))) == [("rejected", reason)]
+
+
 def endings(**changes: Any) -> dict[str, Any]:
     texts = {"ending0": "one", "ending1": "two", "ending2": "three", "ending3": "four"}
     return {"id": "train-00000", "sent1": "Which?", "sent2": "", **texts, "label": 1, **changes}
