@@ -59,6 +59,20 @@ def test_questions_whose_right_option_stands_twice_are_asked_and_counted(
     assert "medqa: 3 items of 3 questions; 1 with the right option twice, where either is right" in caplog.messages
 
 
+def test_questions_that_cannot_be_asked_are_excluded_and_counted(run: Any, write: Any, medqa: Any) -> None:
+    figure = medqa(1, question="Which marker shows it?", options={"A": "A", "B": "B"}, answer="B")
+    stub = medqa(2, question="What ails this patient?")
+    write("medqa.jsonl", [figure, stub, medqa(3)])
+    counts = summary(run(MEDQA))["medqa"]
+    assert (counts["items"], counts["excluded_by_reason"]) == (
+        1,
+        {
+            "the question is about a figure that is not there": 1,
+            "the question is about a patient who is not described": 1,
+        },
+    )
+
+
 def test_fields_with_text_that_nobody_read_are_in_the_summary(run: Any, write: Any, medqa: Any) -> None:
     write(
         "medqa.jsonl", [medqa(1, meta_info="step1"), medqa(2, meta_info="step2", metamap_phrases=["a man"]), medqa(3)]

@@ -28,6 +28,7 @@ from med42lib.readers.publishers.question import (
     gold_of_class_label,
     gold_of_letter,
     lettered,
+    option_text,
 )
 
 FACTS = PublisherFacts(
@@ -79,7 +80,7 @@ def _sentence_and_endings(row: Mapping[str, Any]) -> Question:
 def _question(row: Mapping[str, Any], by_letter: Mapping[str, Any]) -> Question:
     options = checked_options(lettered(by_letter))
     gold = gold_of_letter(row.get("answer_idx"), len(options), field="answer_idx")
-    if text_field(row, "answer") != options[gold]:
+    if option_text(text_field(row, "answer")) != options[gold]:
         raise BadRecord("answer and answer_idx disagree", f"{row['answer']!r} is not option {row['answer_idx']}")
     return Question("", _whole_question(row), options, gold)
 

@@ -48,6 +48,12 @@ def test_a_question_whose_right_option_stands_twice_is_not_taught(again: str, wr
         choice_conversation(twice, ReadOptions(written))
 
 
+def test_a_question_about_a_figure_that_is_not_there_is_not_taught() -> None:
+    figure = replace(QUESTION, text="Which marker shows it?", options=("A", "B"))
+    with pytest.raises(ExcludedRecord, match="about a figure that is not there"):
+        choice_conversation(figure, ReadOptions("letters"))
+
+
 @pytest.mark.parametrize("options", [("Bb", "BB", "bb"), ("Zinc", "Iron", "Zinc")])
 def test_options_that_differ_in_case_or_are_wrong_twice_are_taught(options: tuple[str, ...]) -> None:
     taught = choice_conversation(replace(QUESTION, options=options), ReadOptions("letters", explanations=False))
