@@ -1,8 +1,9 @@
-"""MedQA (Jin et al. 2021): US medical licensing questions, with four or five options, in four layouts.
+"""MedQA (Jin et al. 2021): US medical licensing questions, with four or five options, in five layouts.
 
     publisher    JSON lines
         {"question": ..., "options": {"A": ..., "B": ..., ...}, "answer_idx": "B", "answer": "<text of B>", ...}
     hub          the same columns; where a table holds rows of five options too, those of four have a null E
+    bigbio       the same columns; "options": [{"key": "A", "value": ...}, ...]
     MediQ        (Li et al. 2024) the same columns, but `question` is the last sentence alone, and before it comes
         "context": ["A 21-year-old ...", "A culture of ...", ...]
     hub, "-hf"   {"id": ..., "sent1": <question>, "sent2": "", "ending0": ..., ..., "ending3": ..., "label": 1}
@@ -57,17 +58,28 @@ def medqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
 
 def _published(value: Any) -> Question:
     row = mapping(value)
-    return _question(row, mapping(row.get("options")))
+    return _question(row, _by_letter(row.get("options")))
 
 
 def _on_hub(value: Any) -> Question:
     row = mapping(value)
     if "sent1" in row:
         return _sentence_and_endings(row)
-    options = mapping(row.get("options"))
+    options = _by_letter(row.get("options"))
     if options.get("E", "") is None:
         options = {letter: option for letter, option in options.items() if letter != "E"}
     return _question(row, options)
+
+
+def _by_letter(options: object) -> Mapping[str, Any]:
+    """Take options under their letters, or as bigbio's list of keys and values."""
+    if isinstance(options, list) and all(isinstance(option, dict) and "key" in option for option in options):
+        letters = [text_value(option["key"], "an option's key") for option in options]
+        if len(set(letters)) == len(letters):
+            options = {letter: option.get("value") for letter, option in zip(letters, options, strict=True)}
+    if not isinstance(options, dict):
+        raise BadRecord("options are neither under their letters nor a list of key and value", repr(options))
+    return options
 
 
 def _sentence_and_endings(row: Mapping[str, Any]) -> Question:
