@@ -26,6 +26,7 @@ def mixture_row(name: str, sampled: int | None = None, **changes: Any) -> dict[s
         "excluded": 4,
         "excluded_by_reason": {"it is a test question": 4},
         "unread_fields": {},
+        "notes": [],
         "too_short": 0,
         "too_long": 0,
         "duplicates": 0,

@@ -127,7 +127,7 @@ ANSWERS_BROKEN: list[tuple[str, LayoutName, dict[str, Any], str]] = [
     ("stackexchange", "huggingface", {"answers": []}, "the question has no list of answers"),
     ("stackexchange", "huggingface", {"answers": "two"}, "the question has no list of answers"),
     ("stackexchange", "huggingface", {"answers": [{"text": "x"}]}, "an answer has no selected, pm_score and answer_id"),
-    ("niv2", "publisher", {"output": []}, "output is not a list of answers"),
+    ("niv2", "publisher", {"output": []}, "output is neither an answer nor a list of answers"),
     ("niv2", "publisher", {"output": ["x", None]}, "output is missing"),
     ("niv2", "huggingface", {"id": "2", "targets": None}, "output is missing"),
     ("opengpt", "publisher", {"text": f"{TURNS[:-8]}<|ai|> Z. <|eos|>"}, "the turns do not alternate from user to ai"),

@@ -152,7 +152,12 @@ def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int)
             advance(len(conversations))
     tally.check(reading.max_rejected_share)
     writer.close()
-    summary = {"files": _files(reading.data, data.opened), **tally.counts(), "unread_fields": unread.counts()}
+    summary = {
+        "files": _files(reading.data, data.opened),
+        **tally.counts(),
+        "unread_fields": unread.counts(),
+        "notes": data.notes,
+    }
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, ensure_ascii=False), encoding="utf-8")
 
 
