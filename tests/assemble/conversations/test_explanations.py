@@ -230,7 +230,7 @@ def test_whatever_is_shown_is_stable(explanation: str, gold: int, letters_shown:
 
 
 def test_what_becomes_of_the_2206_real_explanations_of_medmcqas_validation_split(real_data: Path) -> None:
-    """1,085 open with the right letter; 39 of the rest refer to options by letter or number, which nobody sees as texts.
+    """1,085 open with the right letter; 39 of the rest refer to options by letter or number, unseen as texts.
 
     Six have HTML, five of them an unfinished link.
 
