@@ -73,8 +73,12 @@ def each(records: Iterable[Record[A] | Reject], build: Callable[[A], B]) -> Iter
             yield Record(record.file, record.line, value, unread)
 
 
-def json_document(file: DataFile) -> Any:
+def json_document(file: DataFile, *, expected: str = "one JSON document") -> Any:
     """Read a file that is one JSON document.
+
+    Args:
+        file: The file.
+        expected: What is to be in it, for messages.
 
     Raises:
         DataError: With line and column, if it is not; also if an object has the same key twice, since one of the
@@ -84,6 +88,11 @@ def json_document(file: DataFile) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and error.lineno > 1:
+            raise DataError(
+                f"{file.name} is JSON lines, a value on each line, but expected is {expected}; if these are rows as "
+                "the hub has them, say `layout: huggingface`"
+            ) from None
         raise DataError(
             f"{file.name} is not a whole JSON document: {error}; it has {len(text):,} characters and may have been "
             "cut: copy it again"
@@ -94,13 +103,18 @@ def json_lines(file: DataFile) -> Iterator[Record[Any] | Reject]:
     """Read a file of one JSON value per line; blank lines are passed over.
 
     Raises:
-        DataError: If the file is not text at all.
+        DataError: If the file is not text at all, or plainly one JSON document.
     """
     import orjson
 
     for number, line in enumerate(file.lines(), start=1):
         if number == 1 and (line.startswith(SIGNATURES) or b"\0" in line[:_BINARY_TEST_BYTES]):
             raise DataError(f"{file.name} is not a file of JSON lines: {advice(line)}")
+        if number == 1 and line.strip() in (b"[", b"{"):
+            raise DataError(
+                f"{file.name} is one JSON document over several lines, but expected are JSON lines, an object on each "
+                "line; `jq -c '.[]'` writes a list so"
+            )
         if not line.strip():
             continue
         if len(line) == MAX_LINE_BYTES:

@@ -82,7 +82,7 @@ def _task_records(file: DataFile) -> Iterator[Record[Any]]:
 
 
 def _document(file: DataFile) -> dict[str, Any]:
-    document = json_document(file)
+    document = json_document(file, expected="a task of Super-NaturalInstructions")
     if not isinstance(document, dict) or not isinstance(document.get("Instances"), list):
         raise DataError(f"{file.name} has no list of Instances: not a task of Super-NaturalInstructions")
     return document

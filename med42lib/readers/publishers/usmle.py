@@ -48,7 +48,7 @@ def read_usmle_step(
     Raises:
         DataError: If the file is not a JSON document of this layout.
     """
-    rows = json_document(file)
+    rows = json_document(file, expected="medAlpaca's list of USMLE questions")
     if not isinstance(rows, list):
         raise DataError(f"{file.name} is not a list of questions: not medAlpaca's layout of the USMLE")
     records = (Record(file.name, line, row) for line, row in enumerate(rows, start=1))
