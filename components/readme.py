@@ -63,13 +63,21 @@ def _settings(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for name, field in schema.get("properties", {}).items():
         required = name in schema.get("required", [])
         default = "required" if required else f"`{json.dumps(field.get('default'), ensure_ascii=False)}`"
-        inner = definitions.get(field.get("$ref", "").rpartition("/")[2])
-        if inner:
-            yield from _settings({**inner, "$defs": definitions}, f"{prefix}{name}.")
-        else:
+        if "$ref" not in field:
             note = SPEED_ONLY_NOTE if field.get("speed_only") else ""
             text = " ".join((field.get("description", "") + note).split()).replace("|", "\\|")
             yield f"| `{prefix}{name}` | {_type(field, definitions)} | {default} | {text} |"
+        for place, inner in _nested(field, definitions):
+            yield from _settings({**inner, "$defs": definitions}, f"{prefix}{name}.{place}")
+
+
+def _nested(field: dict[str, Any], definitions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give the classes of settings inside a field, with what stands before their names: a key of the user's."""
+    options = [("", option) for option in [field, *field.get("anyOf", [])]]
+    for place, option in [*options, ("NAME.", field.get("additionalProperties") or {})]:
+        name = option.get("$ref", "").rpartition("/")[2] if isinstance(option, dict) else ""
+        if "properties" in definitions.get(name, {}):
+            yield place, definitions[name]
 
 
 def _type(field: dict[str, Any], definitions: dict[str, Any]) -> str:

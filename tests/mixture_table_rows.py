@@ -25,6 +25,8 @@ def mixture_row(name: str, sampled: int | None = None, **changes: Any) -> dict[s
         "rejected_by_reason": {"it has no answer": 1, "it has two answers": 2},
         "excluded": 4,
         "excluded_by_reason": {"it is a test question": 4},
+        "unread_fields": {},
+        "notes": [],
         "too_short": 0,
         "too_long": 0,
         "duplicates": 0,

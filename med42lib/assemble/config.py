@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from med42lib.core.config import StageConfig, is_count_or_all
 from med42lib.core.names import NamedModules
 from med42lib.formats.prompt import MultipleChoice
-from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
+from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, PathInData, check_settings
 
 SOURCES = NamedModules("med42lib.assemble.sources", kind="source", variable="SOURCE")
 SourceName = Annotated[str, AfterValidator(SOURCES.known)]
@@ -38,7 +38,7 @@ class SourceConfig(DataLayoutConfig):
     """How many times each example taken stands in the mixture. Small sources are sometimes repeated; nothing is unless
     this says so, and the mixture's table counts it."""
 
-    path: str | None = Field(default=None, min_length=1)
+    path: PathInData | None = None
     """Where the source lies inside the data folder: a file, a folder, or a pattern such as `x/**/*.parquet`. Left out:
     where that layout usually has it, as `med42lib/assemble/sources/README.md` says."""
 

@@ -87,6 +87,10 @@ def _summarise(rows: Sequence[dict[str, Any]], dataset: Target) -> None:
     for row in rows:
         dataset.metric(f"examples/{row['source']}", row["sampled"])
         lines.info(_sentence(row))
+        for note in row["notes"]:
+            lines.warning("%s: %s", row["source"], note)
+        if row["unread_fields"]:
+            lines.info("%s: fields with text that is not used: %s", row["source"], ", ".join(row["unread_fields"]))
         if row["short_by"]:
             lines.warning("%s: %s examples short of its target", row["source"], f"{row['short_by']:,}")
     lines.info("%s examples from %d sources", f"{dataset.rows:,}", len(rows))

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator
 from med42lib.core.config import CountOrAll, StageConfig
 from med42lib.core.names import NamedModules
 from med42lib.core.sampling import DEFAULT_SEED
-from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, check_settings
+from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, PathInData, check_settings
 
 FAMILIES = NamedModules("med42lib.benchmarks.families", kind="benchmark", variable="FAMILY")
 FamilyName = Annotated[str, AfterValidator(FAMILIES.known)]
@@ -18,7 +18,7 @@ FamilyName = Annotated[str, AfterValidator(FAMILIES.known)]
 class BenchmarkConfig(DataLayoutConfig):
     """Settings of one benchmark."""
 
-    path: str = Field(min_length=1)
+    path: PathInData
     """Where the benchmark lies inside the data folder. In the publisher's layout a file; for MMLU a folder of
     `<topic>_test.csv`, for USMLE one with the folders `sample_exam` and `self_assessment`. In the hub's layout a file,
     a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read; USMLE has no such

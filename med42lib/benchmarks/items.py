@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator
 from med42lib.core.hashing import content_hash
 from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.formats.rejects import BadRecord, Reject
-from med42lib.readers.parsers import Record
-from med42lib.readers.publishers.question import Question
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.question import Question, check_can_be_asked
 
 
 def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> Iterator[BenchmarkItem | Reject]:
-    """Name every question and make it an item.
+    """Name every question that can be asked and make it an item.
 
     The publisher's id, where there is one, becomes `headqa/<id>`; one that comes twice is refused, since nobody could
     say which of the two a score belongs to. Elsewhere the id is a hash of question, context and options,
     `medqa/<hash>`; an exact repeat gets `-2`, `-3`, ... after it.
     """
     seen: Counter[str] = Counter()
-    for record in questions:
+    for record in each(questions, _askable):
         if isinstance(record, Reject):
             yield record
             continue
@@ -31,6 +31,11 @@ def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> 
             yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, question)
         else:
             yield _item(benchmark, name if seen[name] == 1 else f"{name}-{seen[name]}", record)
+
+
+def _askable(question: Question) -> Question:
+    check_can_be_asked(question)
+    return question
 
 
 def asked_elsewhere(items: Iterable[BenchmarkItem]) -> Counter[str]:

@@ -96,19 +96,24 @@ def _take(
     from med42lib.core.progress import track
     from med42lib.formats.item_limit import limited
     from med42lib.formats.rejects import Tally
+    from med42lib.readers.unread import UnreadFields
 
     settings = config.include[family.name]
-    tally = Tally(benchmark, write_reject)
-    usable = list(track(tally.keep(as_items(benchmark, questions)), f"reading {benchmark}", unit="items"))
+    tally, unread = Tally(benchmark, write_reject), UnreadFields()
+    usable = list(
+        track(tally.keep(as_items(benchmark, unread.counted(questions))), f"reading {benchmark}", unit="items")
+    )
     tally.check(config.max_rejected_share)
     chosen = limited(usable, settings.limit, seed=config.seed)
     counts = {
         "items": len(chosen),
         "items_by_num_options": _by_num_options(chosen),
+        "right_option_twice": sum(len(item.right) > 1 for item in chosen),
         "usable": len(usable),
         "limit": settings.limit,
         "hub": settings.hub,
         **tally.counts(),
+        "unread_fields": unread.counts(),
     }
     log("benchmarks").info("%s: %s", benchmark, _sentence(counts))
     return chosen, {**_facts(family), **counts}
@@ -131,7 +136,9 @@ def _sentence(counts: dict[str, Any]) -> str:
         for kind in ("excluded", "rejected")
         for reason, number in counts[f"{kind}_by_reason"].items()
     ]
-    return "; ".join([f"{counts['items']:,} items of {counts['read']:,} questions", *aside])
+    tied = counts["right_option_twice"]
+    twice = [f"{tied:,} with the right option twice, where either is right"] if tied else []
+    return "; ".join([f"{counts['items']:,} items of {counts['read']:,} questions", *twice, *aside])
 
 
 def _note_shared(items: Sequence[BenchmarkItem], summary: dict[str, Any]) -> None:

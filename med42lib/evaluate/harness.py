@@ -109,7 +109,7 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
 
 
 def _document(item: BenchmarkItem, question: PromptedItem) -> dict[str, Any]:
-    return {"id": item.id, "context": question.context, "answers": list(question.answers), "gold": item.gold}
+    return {"id": item.id, "context": question.context, "answers": list(question.answers), "gold": list(item.right)}
 
 
 TokenisedRequest = tuple[tuple[str, str], list[int], list[int]]

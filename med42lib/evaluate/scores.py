@@ -28,6 +28,8 @@ def score_item(
 ) -> Score:
     """Predict the option with the highest normalised log-likelihood; ties go to the earlier option.
 
+    Right is any option that says the same as the right one: no model could tell which of the two is meant.
+
     Raises:
         DataError: If a log-likelihood is not a finite number.
     """
@@ -42,7 +44,7 @@ def score_item(
         benchmark=item.benchmark,
         gold=item.gold,
         prediction=prediction,
-        correct=prediction == item.gold,
+        correct=prediction in item.right,
         loglikelihoods=tuple(loglikelihoods),
         truncated=truncated,
     )

@@ -6,7 +6,8 @@ Both know where they came from: publisher's id, file and line.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ class Example:
         return f"{self.source}/{content_hash(*spoken)}"
 
 
+def right_positions(options: Sequence[str], gold: int) -> tuple[int, ...]:
+    """List the 0-based positions of the options that say the same as the right one, which is among them.
+
+    White space, a full stop at the end and Unicode's form make no other answer; case does, as "Bb" and "bb" are
+    different genotypes.
+    """
+    said = [unicodedata.normalize("NFC", " ".join(option.split())).removesuffix(".") for option in options]
+    return tuple([position for position, text in enumerate(said) if text == said[gold]])
+
+
 @dataclass(frozen=True, slots=True)
 class BenchmarkItem:
     """One multiple-choice evaluation question.
@@ -72,6 +83,11 @@ class BenchmarkItem:
     options: tuple[str, ...]
     gold: int
     origin: Origin
+
+    @property
+    def right(self) -> tuple[int, ...]:
+        """The positions of all options that are right: more than one where the right one stands twice."""
+        return right_positions(self.options, self.gold)
 
     def to_json(self) -> str:
         """Write the item as one JSON line."""

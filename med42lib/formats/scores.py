@@ -21,7 +21,8 @@ class Score:
     """A model's answer to one item.
 
     `gold` and `prediction` are 0-based positions in the item's options; `loglikelihoods` are natural logarithms,
-    one per option, not normalised. `truncated` says that the question's beginning did not fit the model.
+    one per option, not normalised. `correct` holds for any option that says the same as `gold`. `truncated` says that
+    the question's beginning did not fit the model.
     """
 
     item_id: str

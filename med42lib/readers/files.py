@@ -148,11 +148,12 @@ def _skip_rest_of_line(stream: IO[bytes], line: bytes) -> None:
 
 
 class DataFolder:
-    """A data folder of the user's that remembers which of its files were opened."""
+    """A data folder of the user's that remembers which of its files were opened, and what is to be said of them."""
 
     def __init__(self, data: Source) -> None:
         self._data = data
         self.opened: list[str] = []
+        self.notes: list[str] = []
 
     @property
     def address(self) -> str:

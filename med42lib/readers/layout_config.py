@@ -20,6 +20,19 @@ OF_SOME: Any = Field(json_schema_extra=_OF_SOME)
 """Marks a setting that only those data sets have that declare it, `DataSet.settings`; elsewhere it is refused."""
 
 
+def _inside_the_data_folder(path: str) -> str:
+    if path.startswith("/") or "://" in path or ".." in path.split("/"):
+        raise ValueError(
+            "must lie inside the data folder, and is written from there, such as medqa/test.jsonl; the folder itself "
+            "is named in `inputs`"
+        )
+    return path
+
+
+PathInData = Annotated[str, Field(min_length=1), AfterValidator(_inside_the_data_folder)]
+"""A file, folder or pattern of a data folder, relative to it."""
+
+
 def _openable(hub: str) -> str:
     """Take the name of a data set on the hub, if the store of that address would."""
     try:

@@ -18,12 +18,13 @@ import json
 import xml.etree.ElementTree as ET
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
 
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
+from med42lib.readers.unread import Row
 
 MAX_LINES_PER_ROW = 1000
 """More lines in one row of CSV are no text, but what follows a stray quote."""
@@ -36,31 +37,48 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, slots=True)
 class Record(Generic[A]):
-    """One record and where it stands: `line` is 1-based, or the record's number in formats without lines."""
+    """One record and where it stands: `line` is 1-based, or the record's number in formats without lines.
+
+    `unread` names the publisher's fields with text that went into none of it: see `unread`.
+    """
 
     file: str
     line: int
     value: A
+    unread: tuple[str, ...] = field(default=(), compare=False)
+
+    def with_value(self, value: B) -> Record[B]:
+        """Give what was made of the record."""
+        return Record(self.file, self.line, value, self.unread)
 
 
 def each(records: Iterable[Record[A] | Reject], build: Callable[[A], B]) -> Iterator[Record[B] | Reject]:
-    """Turn every record into another; one that `build` refuses with `BadRecord` becomes a `Reject`."""
+    """Turn every record into another; one that `build` refuses with `BadRecord` becomes a `Reject`.
+
+    So does one whose text `build` would drop although the question needs it: see `unread`.
+    """
     for record in records:
         if isinstance(record, Reject):
             yield record
             continue
+        row = Row(record.value) if isinstance(record.value, dict) else None
         try:
-            value = build(record.value)
+            value = build(record.value if row is None else cast(A, row))
+            unread = record.unread if row is None else row.unread()
         except BadRecord as error:
             yield error.at(record.file, record.line, record.value)
         except RecursionError:
             yield BadRecord("the record is nested too deeply").at(record.file, record.line, record.value)
         else:
-            yield Record(record.file, record.line, value)
+            yield Record(record.file, record.line, value, unread)
 
 
-def json_document(file: DataFile) -> Any:
+def json_document(file: DataFile, *, expected: str = "one JSON document") -> Any:
     """Read a file that is one JSON document.
+
+    Args:
+        file: The file.
+        expected: What is to be in it, for messages.
 
     Raises:
         DataError: With line and column, if it is not; also if an object has the same key twice, since one of the
@@ -70,6 +88,11 @@ def json_document(file: DataFile) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data" and error.lineno > 1:
+            raise DataError(
+                f"{file.name} is JSON lines, a value on each line, but expected is {expected}; if these are rows as "
+                "the hub has them, say `layout: huggingface`"
+            ) from None
         raise DataError(
             f"{file.name} is not a whole JSON document: {error}; it has {len(text):,} characters and may have been "
             "cut: copy it again"
@@ -80,13 +103,18 @@ def json_lines(file: DataFile) -> Iterator[Record[Any] | Reject]:
     """Read a file of one JSON value per line; blank lines are passed over.
 
     Raises:
-        DataError: If the file is not text at all.
+        DataError: If the file is not text at all, or plainly one JSON document.
     """
     import orjson
 
     for number, line in enumerate(file.lines(), start=1):
         if number == 1 and (line.startswith(SIGNATURES) or b"\0" in line[:_BINARY_TEST_BYTES]):
             raise DataError(f"{file.name} is not a file of JSON lines: {advice(line)}")
+        if number == 1 and line.strip() in (b"[", b"{"):
+            raise DataError(
+                f"{file.name} is one JSON document over several lines, but expected are JSON lines, an object on each "
+                "line; `jq -c '.[]'` writes a list so"
+            )
         if not line.strip():
             continue
         if len(line) == MAX_LINE_BYTES:

@@ -77,6 +77,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     from med42lib.report.provenance.models import make_models, pairs_to_compare
     from med42lib.report.provenance.record import read_provenance
     from med42lib.report.results.baselines import make_baselines
+    from med42lib.report.results.cautions import make_cautions
     from med42lib.report.results.contamination import read_contamination, sweep_thresholds
     from med42lib.report.results.scores import join_answers
     from med42lib.report.results.table import analyse
@@ -95,6 +96,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
         contamination=contamination,
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
         baselines=make_baselines(answers, items, results.groups, results.main_subset),
+        cautions=make_cautions(answers, items),
         provenance=provenance,
         recipe=compare_with_paper(RecordedRun.from_provenance(provenance)) if has_papers_models(models) else (),
     )

@@ -49,6 +49,16 @@ def test_a_good_row_gives_one_conversation(write: Any, conversations: Any, key: 
     assert isinstance(conversation, Conversation)
 
 
+WITH_NAMED_FIELDS = [key for key in [*HAS_TYPES, *CSV] if key != ("mmlu", "publisher")]
+
+
+@pytest.mark.parametrize("key", WITH_NAMED_FIELDS, ids="-".join)
+def test_a_row_whose_passage_the_reader_would_drop_is_set_aside(write: Any, conversations: Any, key: Key) -> None:
+    good = GOOD[key]
+    found = read_text(write, conversations, key, good.write([{**good.row, "passage": "A man."}]))
+    assert found == [("rejected", "this source's reader would drop the text in 'passage'")]
+
+
 @pytest.mark.parametrize("value", [None, "", " \n", "\u200b", "\x7f"], ids=ascii)
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
 def test_a_null_blank_or_invisible_question_is_set_aside_and_the_rest_goes_on(
@@ -117,7 +127,7 @@ ANSWERS_BROKEN: list[tuple[str, LayoutName, dict[str, Any], str]] = [
     ("stackexchange", "huggingface", {"answers": []}, "the question has no list of answers"),
     ("stackexchange", "huggingface", {"answers": "two"}, "the question has no list of answers"),
     ("stackexchange", "huggingface", {"answers": [{"text": "x"}]}, "an answer has no selected, pm_score and answer_id"),
-    ("niv2", "publisher", {"output": []}, "output is not a list of answers"),
+    ("niv2", "publisher", {"output": []}, "output is neither an answer nor a list of answers"),
     ("niv2", "publisher", {"output": ["x", None]}, "output is missing"),
     ("niv2", "huggingface", {"id": "2", "targets": None}, "output is missing"),
     ("opengpt", "publisher", {"text": f"{TURNS[:-8]}<|ai|> Z. <|eos|>"}, "the turns do not alternate from user to ai"),

@@ -46,6 +46,40 @@ def test_broken_and_excluded_records_are_counted_and_written(run: Any, write: An
     assert reject["reason"] == "the answer is outside the options"
 
 
+def test_questions_whose_right_option_stands_twice_are_asked_and_counted(
+    run: Any, write: Any, medqa: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    twice = medqa(1, options={"A": "no", "B": "yes 1", "C": "yes 1."})
+    wrong_twice = medqa(2, options={"A": "no", "B": "yes 2", "C": "no"})
+    write("medqa.jsonl", [twice, wrong_twice, medqa(3)])
+    with caplog.at_level("INFO", logger="med42"):
+        out = run(MEDQA)
+    assert [item.right for item in read_items(out)] == [(1, 2), (1,), (1,)]
+    assert summary(out)["medqa"]["right_option_twice"] == 1
+    assert "medqa: 3 items of 3 questions; 1 with the right option twice, where either is right" in caplog.messages
+
+
+def test_questions_that_cannot_be_asked_are_excluded_and_counted(run: Any, write: Any, medqa: Any) -> None:
+    figure = medqa(1, question="Which marker shows it?", options={"A": "A", "B": "B"}, answer="B")
+    stub = medqa(2, question="What ails this patient?")
+    write("medqa.jsonl", [figure, stub, medqa(3)])
+    counts = summary(run(MEDQA))["medqa"]
+    assert (counts["items"], counts["excluded_by_reason"]) == (
+        1,
+        {
+            "the question is about a figure that is not there": 1,
+            "the question is about a patient who is not described": 1,
+        },
+    )
+
+
+def test_fields_with_text_that_nobody_read_are_in_the_summary(run: Any, write: Any, medqa: Any) -> None:
+    write(
+        "medqa.jsonl", [medqa(1, meta_info="step1"), medqa(2, meta_info="step2", metamap_phrases=["a man"]), medqa(3)]
+    )
+    assert summary(run(MEDQA))["medqa"]["unread_fields"] == {"meta_info": 2, "metamap_phrases": 1}
+
+
 def test_a_limit_keeps_so_many_of_every_topic(run: Any, write: Any) -> None:
     rows = "".join(f"Question {n}?,a,b,c,d,A\n" for n in range(30))
     for topic in ("anatomy", "virology"):

@@ -118,6 +118,19 @@ def test_the_same_option_twice_has_the_same_loglikelihood(
     assert first == second
 
 
+@pytest.mark.parametrize("scoring", ["letters", "texts"])
+def test_a_right_option_that_stands_twice_is_right_in_both_places_and_lm_eval_agrees(
+    base: Path, load: Load, make_item: Callable[..., BenchmarkItem], settings: Settings, scoring: str
+) -> None:
+    model, tokenizer = load(base)
+    asked = [make_item("medmcqa", number, "Name it.", ("Zinc", "Zinc"), number) for number in (0, 1)]
+    scores = score_items(
+        [*asked, make_item("medmcqa", 2, "Name it.", ("A", "B"), 0)], model, tokenizer, settings(scoring=scoring)
+    )
+    assert [score.correct for score in scores[:2]] == [True, True]
+    assert scores[2].correct == (scores[2].prediction == 0)
+
+
 def test_the_batch_size_changes_rounding_only(
     base: Path, load: Load, items: list[BenchmarkItem], settings: Settings
 ) -> None:

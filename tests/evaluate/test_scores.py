@@ -42,6 +42,29 @@ def test_ties_go_to_the_earlier_option(short_and_long: BenchmarkItem) -> None:
     assert scored(short_and_long, [-3.0, -1.0, -1.0]).prediction == 1
 
 
+@pytest.mark.parametrize(
+    "options", [("Folate", "Zinc", "Zinc"), ("Zinc", "Folate", "Zinc."), ("Zinc ", "Folate", "Zinc")]
+)
+@pytest.mark.parametrize("normalise", ["none", "bytes"])
+def test_an_option_that_says_the_same_as_the_right_one_is_right(
+    make_item: Callable[..., BenchmarkItem], options: tuple[str, ...], normalise: Normalise
+) -> None:
+    item = make_item("medmcqa", 1, "Which?", options, 2)
+    folate = options.index("Folate")
+    for position in range(3):
+        loglikelihoods = [-9.0, -9.0, -9.0]
+        loglikelihoods[position] = -1.0
+        assert scored(item, loglikelihoods, normalise).correct == (position != folate)
+
+
+def test_options_that_differ_in_case_alone_are_different_answers(make_item: Callable[..., BenchmarkItem]) -> None:
+    genotypes = make_item("mmlu_medical_genetics", 1, "Which genotype?", ("BB", "Bb", "bb"), 1)
+    assert [scored(genotypes, loglikelihoods).correct for loglikelihoods in ([-1, -2, -3], [-2, -1, -3])] == [
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_a_loglikelihood_that_is_no_number_is_an_error_and_never_a_score(
     short_and_long: BenchmarkItem, broken: float

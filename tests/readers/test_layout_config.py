@@ -3,6 +3,8 @@ from typing import Annotated
 
 import pytest
 
+from med42lib.assemble.config import AssembleConfig
+from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.core.config import parse_config
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.names import NamedModules
@@ -86,3 +88,13 @@ def test_all_that_a_data_set_lacks_is_said_at_once(cards: NamedModules) -> None:
     check_settings({"many": hub}, cards)
     with pytest.raises(ValueError, match=r"parts is for.*; local has the layout publisher.*; the hub lacks a file"):
         check_settings({"local": hub, "many": hub}, cards)
+
+
+@pytest.mark.parametrize("path", ["/data/medqa.jsonl", "s3://bucket/medqa", "../medqa.jsonl", "a/../../b"])
+def test_a_path_that_leaves_the_data_folder_is_a_problem_that_says_so(path: str) -> None:
+    for section, values in (
+        (BenchmarksConfig, {"include": {"medqa": {"path": path}}}),
+        (AssembleConfig, {"sources": {"medqa": {"target": 1, "path": path}}, "multiple_choice": "letters", "seed": 1}),
+    ):
+        with pytest.raises(ValueError, match="must lie inside the data folder"):
+            section.model_validate(values)

@@ -108,6 +108,13 @@ class TestJsonDocument:
         with pytest.raises(DataError, match="the key '123' stands twice"):
             json_document(make("a.json", '{"123": "yes", "123": "no"}'))
 
+    @pytest.mark.parametrize("text", ['{"a": 1}\n{"a": 2}\n', "\n[1]\n\n[2]", '{}\r\n{"cut'])
+    def test_json_lines_are_told_from_a_document_that_was_cut(self, make: Make, text: str) -> None:
+        with pytest.raises(
+            DataError, match=r"a.json is JSON lines, .* but expected is a task; .*`layout: huggingface`"
+        ):
+            json_document(make("a.json", text), expected="a task")
+
     def test_nesting_too_deep_and_numbers_too_long_fail_cleanly(self, make: Make) -> None:
         for text in ("[" * 100_000, "1" * 5_000):
             with pytest.raises(DataError, match="not a whole JSON document"):
@@ -124,6 +131,11 @@ class TestJsonLines:
             (5, [3]),
             (6, "the line is not valid JSON"),
         ]
+
+    @pytest.mark.parametrize("text", ['[\n {"n": 1}\n]', '{\n "n": 1\n}'])
+    def test_a_document_over_several_lines_is_refused_as_such(self, make: Make, text: str) -> None:
+        with pytest.raises(DataError, match=r"a.jsonl is one JSON document over several lines, .*jq -c"):
+            list(json_lines(make("a.jsonl", text)))
 
     def test_a_line_separator_inside_a_text_does_not_end_the_line(self, make: Make) -> None:
         assert shapes(json_lines(make("a.jsonl", '{"t": "a\u2028b"}\n'))) == [(1, {"t": "a\u2028b"})]

@@ -359,3 +359,37 @@ def test_a_model_without_scores_is_refused(run: Any) -> None:
     shutil.rmtree(run.folder / "scores.lora")
     with pytest.raises(DataError, match="the models are base, full, lora, but scores were given of base, full"):
         run.make_report()
+
+
+def test_questions_that_were_cut_and_right_options_that_stand_twice_are_counted_where_the_score_stands(
+    run: Any,
+) -> None:
+    def cut(rows: list[dict[str, Any]], num: int) -> list[dict[str, Any]]:
+        """Of MedQA's questions, which come last."""
+        return [*rows[:-num], *({**row, "truncated": True} for row in rows[-num:])]
+
+    def twice(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        options = ["ulnar nerve", "ulnar nerve", "radial nerve", "radial nerve"]
+        return [{**rows[0], "options": options}, *rows[1:]]
+
+    run.rewrite("items/items.jsonl", twice)
+    for model, num in (("base", 3), ("full", 3), ("lora", 2)):
+        run.rewrite(f"scores.{model}/scores.jsonl", lambda rows, num=num: cut(rows, num))
+    folder = run.make_report()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["truncated"] == {"medqa": {"base": 3, "full": 3, "lora": 2}}
+    assert summary["right_option_twice"] == {"mmlu_anatomy": 1}
+    for name in ("report.md", "report.html"):
+        text = (folder / name).read_text()
+        accuracy = text.partition("Accuracy in percent, zero-shot")[2].partition("Differences in percentage points")[0]
+        assert "scored without their beginning: MedQA 3 (Base), 3 (Full), 2 (LoRA)." in " ".join(accuracy.split())
+        assert "so that either is right: MMLU anatomy 1." in " ".join(accuracy.split())
+
+
+def test_a_number_of_cut_questions_that_all_models_share_stands_once_and_none_is_not_mentioned(
+    run: Any, finished: Path
+) -> None:
+    for model in ("base", "full", "lora"):
+        run.rewrite(f"scores.{model}/scores.jsonl", lambda rows: [{**rows[0], "truncated": True}, *rows[1:]])
+    assert "scored without their beginning: MMLU anatomy 1." in (run.make_report() / "report.md").read_text()
+    assert "without their beginning" not in (finished / "report.md").read_text()

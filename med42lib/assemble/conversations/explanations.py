@@ -1,4 +1,4 @@
-r"""Explanations that name the right answer by its letter.
+r"""Explanations as they can be shown: without HTML, and with no letter that the question does not show.
 
 Publishers' explanations often open with the letter, in dozens of spellings. What is made of it:
 
@@ -8,6 +8,7 @@ Publishers' explanations often open with the letter, in dozens of spellings. Wha
     "Answer- C"                       dropped: it says no more      dropped
     "Ans: A. Niacin", B is right      dropped: it contradicts       dropped
     "Option A: too much iron. ..."    kept                          dropped: no options are shown
+    "So a, b and d are ruled out."    kept                          dropped, and so is "Option 1: ..."
     "Vitamin B is ..."                kept                          kept
 
 A letter that only stands in a list of the explanation's own ("(a) fever, (b) rash") is left alone: nothing tells it
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from html import unescape
 from string import ascii_uppercase
 
 _QUOTES = r"[\"'`‘’“”(\[]*"
@@ -40,6 +42,11 @@ _THAT_IS = rf"i\.?\s?e\b{_THEN}"
 _OPENING = re.compile(
     rf"[\W_]*(?:(?i:so|hence|thus|therefore)[\s,]+)?(?i:the\s+)?{_NAMING}{_LETTER}{_THEN}(?:{_THAT_IS})*"
 )
+# The letter must stand by itself: in "Sol. C. difficile" it does not.
+_SOLUTION = re.compile(
+    rf"[\W_]*(?i:sol(?:ution|n)?|key|correct|right)\W{{1,4}}{_LETTER}"
+    rf"(?:(?<=[)\]\"'’”])|(?=\s*(?:[,:;)\n]|\.(?!\s?[a-z])|[-–—]\s|i\.?\s?e\b|$))){_THEN}(?:{_THAT_IS})*"
+)
 _RUN_TOGETHER = re.compile(rf"[\W_]*{_NAMING}(?P<letter>[A-E])(?=[A-Z])")
 _BARE_OPENING = re.compile(rf"{_LETTER}{_THEN}(?P<that_is>{_THAT_IS})*")
 _SEVERAL = re.compile(
@@ -56,7 +63,33 @@ _REFERENCE = re.compile(
     rf"(?<!\w)(?i:options?|choices?)[\s:\-–]*(?:{_QUOTES}[A-Eb-e](?!\w)|{_QUOTES}a(?=\s*(?:[^\sa-zA-Z]|(?:is|are|and|or)\b)))"
 )
 
+_VERDICT = r"(?i:(?:ruled\s+out|excluded|(?:in)?correct|right|wrong|true|false)\b)"
+_OF_OPTIONS_UNSEEN = re.compile(
+    # "Option 1: ..."
+    r"(?<!\w)(?i:options?\s+(?:no\.?\s*)?)\(?[1-5]\)?(?=\s*(?:[:,\-–]|\.(?!\d)|\)|(?:is|are|and|or)\b))"
+    # "a, b and d are ruled out"
+    rf"|(?<![\w'’.\-])[A-Ea-e](?:\s*(?:,|&|,?\s*and|,?\s*or)\s*[A-Ea-e]){{1,4}}\s+(?i:(?:is|are|were)\s+)?(?:not\s+)?{_VERDICT}"
+    # "(c) is correct", and at the beginning of a sentence without brackets
+    rf"|(?:(?:^|[.;:\n]\s*)[A-Ea-e]|[(\[\"'‘“][A-Ea-e][)\]\"'’”])\s+(?:is|was)\s+(?:the\s+)?(?:not\s+)?{_VERDICT}"
+    # "Hence c."
+    rf"|(?<!\w)(?i:so|hence|thus|therefore)[\s,:]+{_QUOTES}[A-Ea-e]{_CLOSED}[\s.]*$"
+)
+_NAMES_STATEMENTS = re.compile(r"(?<!\w)[A-Ea-e]\s*(?:,|&|\band\b)\s*[A-Ea-e](?!\w)|^[a-e]{1,5}$")
+"""An option such as "a, b are true", whose letters are those of statements in the question."""
+
 _SAME_OPENING = 12
+
+_TAGS = r"a|b|br|center|div|em|font|h[1-6]|i|img|li|ol|p|span|strong|sub|sup|table|tbody|td|th|tr|u|ul"
+_ATTRIBUTE = r"\s+[\w-]+\s*=\s*(?:\"[^\"<>]*\"|'[^'<>]*'|[^\s\"'<>]+)"
+_MARKUP = re.compile(
+    rf"<(?P<end>/?)(?P<tag>{_TAGS})(?:{_ATTRIBUTE}){{0,8}}\s*/?>"
+    r"|<(?:a|img|font|span)\s+[\w-]+\s*=\s*[\"']?\s?"  # cut in an attribute: what follows is text
+    r"|\bhref\s*=\s*\"[^\"<>]*\"\s*>",
+    re.IGNORECASE,
+)
+_ENTITY = re.compile(r"&(?:amp|lt|gt|nbsp|quot|apos|#\d{1,5});")
+_ON_A_LINE = frozenset({"br", "div", "li", "ol", "p", "table", "tr", "ul", "h1", "h2", "h3", "h4", "h5", "h6"})
+_NOTHING_CITED = re.compile(r"[\s(]*(?:\bref|Ref)(?:erence)?s?\b[\s.:\-–]*$")
 
 
 def told_explanation(explanation: str, options: Sequence[str], gold: int, *, letters_shown: bool) -> str:
@@ -71,20 +104,41 @@ def told_explanation(explanation: str, options: Sequence[str], gold: int, *, let
     Returns:
         The explanation to show; empty where none can be shown.
     """
-    rest = explanation
+    explanation = rest = without_markup(explanation)
     while naming := _opening(rest, options, gold):
         several = naming.re is _RUN_TOGETHER or _SEVERAL.match(rest, naming.end("letter"))
         if several or _position(naming) != gold:
             return ""
         rest = rest[naming.end() :]
+    if not letters_shown and _speaks_of_unseen_options(rest, options):
+        return ""
     told = _named_inside(rest, options, gold, letters_shown=letters_shown)
     is_opened = len(rest) < len(explanation)
     return _with_letter(told, gold) if told and is_opened and letters_shown else told
 
 
+def without_markup(text: str) -> str:
+    """Take HTML tags, whole or cut, out of a text that is not HTML: a "<" that begins no tag stays."""
+    if "<" in text or "href" in text:
+        plain = _MARKUP.sub(_in_place_of_tag, text)
+        text = text if plain == text else _NOTHING_CITED.sub("", plain).strip()
+    return _ENTITY.sub(lambda entity: unescape(entity[0]), text) if "&" in text else text
+
+
+def _in_place_of_tag(markup: re.Match[str]) -> str:
+    tag = (markup["tag"] or "").lower()
+    if tag == "sup" and not markup["end"]:
+        return "^"
+    return "\n" if tag in _ON_A_LINE else ""
+
+
+def _speaks_of_unseen_options(text: str, options: Sequence[str]) -> bool:
+    return not any(map(_NAMES_STATEMENTS.search, options)) and _OF_OPTIONS_UNSEEN.search(text) is not None
+
+
 def _opening(explanation: str, options: Sequence[str], gold: int) -> re.Match[str] | None:
     """Find a beginning that names the answer by its letter."""
-    naming = _OPENING.match(explanation) or _RUN_TOGETHER.match(explanation)
+    naming = _OPENING.match(explanation) or _SOLUTION.match(explanation) or _RUN_TOGETHER.match(explanation)
     if naming is None:
         naming = _BARE_OPENING.match(explanation)
         if naming is None or not (naming["that_is"] or _says_letter_and_text(naming, options[gold], gold)):

@@ -75,7 +75,7 @@ def without_contradictions(records: Iterable[Record[Labelled] | Reject]) -> Iter
             continue
         found = labels[_normal(record.value.sentence)]
         if len(found) == 1:
-            yield Record(record.file, record.line, record.value.conversation)
+            yield record.with_value(record.value.conversation)
         else:
             contradiction = ExcludedRecord("the sentence has different labels", ", ".join(sorted(found)))
             yield contradiction.at(record.file, record.line, record.value.sentence)

@@ -9,8 +9,9 @@ from med42lib.assemble.conversations.explanations import told_explanation
 from med42lib.assemble.source import Conversation, ReadOptions
 from med42lib.core.hashing import content_hash
 from med42lib.formats.prompt import multiple_choice, open_question
-from med42lib.formats.records import Exchange
-from med42lib.readers.publishers.question import Question
+from med42lib.formats.records import Exchange, right_positions
+from med42lib.formats.rejects import ExcludedRecord
+from med42lib.readers.publishers.question import Question, check_can_be_asked
 
 
 def choice_conversation(question: Question, read_options: ReadOptions) -> Conversation:
@@ -21,7 +22,14 @@ def choice_conversation(question: Question, read_options: ReadOptions) -> Conver
 
     The options keep the publisher's order. The publisher's explanation follows the answer, as far as what it says
     about the answer's letter is true and can be understood: see `explanations`.
+
+    Raises:
+        ExcludedRecord: If the question cannot be asked, or its right option stands twice: one of two equally right
+            answers would be taught as wrong.
     """
+    check_can_be_asked(question)
+    if len(right_positions(question.options, question.gold)) > 1:
+        raise ExcludedRecord("the right option stands twice", repr(question.options))
     right = question.options[question.gold]
     letters_shown = read_options.multiple_choice == "letters"
     if letters_shown:

@@ -46,6 +46,8 @@ def mixture_markdown(rows: Sequence[MixtureRow], near_duplicates: str = "") -> s
         counts_table(rows),
         _COUNTS_NOTE,
         *_reasons(rows),
+        *_notes(rows),
+        *_unread_fields(rows),
         "## Near-duplicates",
         near_duplicates or NOT_COMPARED,
         *_origins(table),
@@ -112,6 +114,22 @@ def _reasons(rows: Sequence[MixtureRow]) -> list[str]:
         for reason, count in _commonest(row[f"{kind}_by_reason"])
     ]
     return ["## Why records were set aside", "\n".join(lines)] if lines else []
+
+
+def _notes(rows: Sequence[MixtureRow]) -> list[str]:
+    """Say what the sources' readers found missing."""
+    lines = [f"- {escape_markdown(row['title'])}: {escape_markdown(note)}" for row in rows for note in row["notes"]]
+    return ["## What is missing", "\n".join(lines)] if lines else []
+
+
+def _unread_fields(rows: Sequence[MixtureRow]) -> list[str]:
+    """List the publishers' fields of which nothing is taught."""
+    lines = [
+        f"- {escape_markdown(row['title'])}: {', '.join(map(escape_markdown, row['unread_fields']))}"
+        for row in rows
+        if row["unread_fields"]
+    ]
+    return ["## Fields with text that is not used", "\n".join(lines)] if lines else []
 
 
 def _commonest(counts: Mapping[str, int]) -> list[tuple[str, int]]:

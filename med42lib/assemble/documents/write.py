@@ -62,8 +62,8 @@ def _sentence(found: Mapping[str, Any]) -> str:
     if not found["pairs"]:
         return f"{compared}; no two are {measure}."
     return (
-        f"{compared}; {'' if found['complete'] else 'at least '}{found['pairs']:,} pairs are {measure}, "
-        f"{found['pairs_within_sources']:,} of them within a source and {found['pairs_across_sources']:,} across "
-        f"sources. {found['rows_with_near_duplicates']:,} rows are in such a pair; the largest cluster has "
+        f"{compared}. Pairs that are {measure}: {'' if found['complete'] else 'at least '}{found['pairs']:,}, "
+        f"{found['pairs_within_sources']:,} within a source and {found['pairs_across_sources']:,} across sources. Rows "
+        f"in such a pair: {found['rows_with_near_duplicates']:,}; in the largest cluster: "
         f"{found['largest_clusters'][0]['rows']:,}. All stay in the mixture; `{NEAR_DUPLICATES_FILE}` says more."
     )

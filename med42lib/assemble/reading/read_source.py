@@ -21,6 +21,7 @@ from med42lib.engine.closure import closure
 from med42lib.engine.key import code_digest
 from med42lib.formats.rejects import REJECTS_FILE, Tally
 from med42lib.readers.files import DataFolder
+from med42lib.readers.unread import UnreadFields
 from med42lib.store.address import dataset_address
 from med42lib.store.artifacts import Source, listing
 from med42lib.store.cache import StageCache
@@ -144,13 +145,19 @@ def read_source(reading: Reading, folder: Path, advance: Advance, **limits: int)
     layout = source.layout(reading.settings.layout)
     writer = RunWriter(folder, reading.seed, **limits)
     with (folder / REJECTS_FILE).open("w", encoding="utf-8") as rejects:
-        tally = Tally(source.name, rejects.write)
-        for conversations in batches(tally.keep(layout.read(data, reading.path, reading.read_options))):
+        tally, unread = Tally(source.name, rejects.write), UnreadFields()
+        found = unread.counted(layout.read(data, reading.path, reading.read_options))
+        for conversations in batches(tally.keep(found)):
             writer.add(examples(conversations, source, reading.settings.licence))
             advance(len(conversations))
     tally.check(reading.max_rejected_share)
     writer.close()
-    summary = {"files": _files(reading.data, data.opened), **tally.counts()}
+    summary = {
+        "files": _files(reading.data, data.opened),
+        **tally.counts(),
+        "unread_fields": unread.counts(),
+        "notes": data.notes,
+    }
     (folder / SUMMARY_FILE).write_text(json.dumps(summary, ensure_ascii=False), encoding="utf-8")
 
 

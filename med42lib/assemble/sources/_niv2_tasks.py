@@ -105,17 +105,22 @@ class Choice:
             return task in self.named
         return task in _TASKS or bool(benchmark_of(task))
 
-    def check_found(self, found: Collection[str]) -> None:
+    def check_found(self, found: Collection[str]) -> list[str]:
         """Make sure that every task named in the settings was there.
 
+        Returns:
+            What to say of the usual tasks that were not.
+
         Raises:
-            DataError: With those that were not.
+            DataError: With those named that were not.
         """
         missing = sorted(self.named.difference(found))
         if missing:
             raise DataError(
                 f"niv2: no such task among the files: {', '.join(missing)}; check the names in `include` and the path"
             )
+        absent = [] if self.named else sorted(_TASKS.difference(found))
+        return [f"{len(absent)} of its {len(TASKS)} tasks are not here: {', '.join(absent)}"] if absent else []
 
 
 _TASKS = frozenset(TASKS)

@@ -93,6 +93,9 @@ def _of_columns(collection: Collection, file: DataFile, read_options: ReadOption
     for batch in parquet_batches(file):
         plain, rest = split_plain(batch, collection, others=_others(collection), unwanted=unwanted)
         odd = list(_of_rows(collection, rest.records(), read_options))
+        if not len(plain):
+            yield from odd
+            continue
         yield from (found for found in odd if isinstance(found, Reject))
         yield in_order_of_lines(plain, [found for found in odd if isinstance(found, Record)])
 

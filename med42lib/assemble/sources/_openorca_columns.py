@@ -34,7 +34,8 @@ def split_plain(
     Returns:
         The plain rows (`CONVERSATIONS`), and the rows that are left.
     """
-    if not all(_is_text(batch.rows.schema, name) for name in _TEXTS):
+    schema = batch.rows.schema
+    if not all(_is_text(schema, name) for name in _TEXTS) or len(schema) > len(_TEXTS):
         return pa.RecordBatch.from_pylist([], CONVERSATIONS), batch
     of_others = _matches(batch.rows["id"], rf"\A({_any_of(others)})")
     batch = batch.filter(pc.invert(of_others))

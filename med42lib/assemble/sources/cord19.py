@@ -5,6 +5,7 @@
                 ug7v899j,...,PMC,Clinical features of ...,...,no-cc,OBJECTIVE: This ...
     hub         medAlpaca's copy: {"instruction": ..., "input": <abstract>, "output": <title>}
 
+The first releases of March 2020 have no `cord_uid`; there a paper's id is its `sha`, which papers without a text lack.
 Many papers have no abstract; those are excluded. A `cord_uid` can stand in several rows, one per version of the paper;
 rows that say the same are duplicates like any others. Each row has a licence of its own, which goes with the example.
 The hub's instruction is misspelt ("summerize") and the same in every row, so both layouts are asked in our wordings.
@@ -19,7 +20,7 @@ from med42lib.assemble.source import Conversation, ReadOptions, SourceLayout, Tr
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import ExcludedRecord, Reject
 from med42lib.readers.data_set import PublisherFacts
-from med42lib.readers.fields import text_field
+from med42lib.readers.fields import optional_text, text_field
 from med42lib.readers.files import DataFolder
 from med42lib.readers.parsers import Record, csv_records, each
 from med42lib.readers.publishers.medalpaca import read_medalpaca
@@ -31,7 +32,7 @@ WORDINGS = (
     "Summarize the following abstract in one line that could be the paper's title.\n",
     "What might be the title of the paper with the following abstract?\n",
 )
-_COLUMNS = ("cord_uid", "title", "abstract", "license")
+_COLUMNS = ("title", "abstract", "license")
 
 
 def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
@@ -52,7 +53,7 @@ def _paper(row: dict[str, str]) -> Conversation:
     return _conversation(
         text_field(row, "title"),
         text_field(row, "abstract"),
-        publisher_id=text_field(row, "cord_uid"),
+        publisher_id=text_field(row, "cord_uid") if "cord_uid" in row else optional_text(row, "sha"),
         licence=f"{licence}; {LICENCE}" if licence else "",
     )
 

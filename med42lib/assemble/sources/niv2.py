@@ -12,6 +12,8 @@ is the collection's own held-out tasks and is not read, so that some of the 47 t
     {"task_name": "task591_...", "id": "task591-...", "definition": "Given ...", "inputs": "What ...?",
      "targets": "atoms"}
 
+Older releases have one reference as text instead of a list.
+
 Both give the same conversations: the first definition, the input, and of several references the one that the input's
 hash chooses. Each instance has the licence of its task.
 
@@ -50,7 +52,7 @@ def read(folder: DataFolder, path: str, read_options: ReadOptions) -> Records:
     choice = choose(read_options)
     names = [path] if folder.has_file(path) else folder.names(path)
     found = [(match[1], name) for name in names if (match := _TASK_FILE.fullmatch(name)) and choice.reads(match[1])]
-    choice.check_found({task for task, _ in found})
+    folder.notes += choice.check_found({task for task, _ in found})
     for task, name in found:
         yield from _task(folder.file(name), task, choice)
 
@@ -62,7 +64,7 @@ def read_hub(folder: DataFolder, path: str, read_options: ReadOptions) -> Record
     for file in _hub_files(folder, path, choice):
         chosen = (row for row in table_rows(folder, file) if _is_chosen(row, choice, found))
         yield from each(_instances(chosen), partial(_hub_conversation, choice))
-    choice.check_found(found)
+    folder.notes += choice.check_found(found)
 
 
 def _task(file: DataFile, task: str, choice: Choice) -> Records:
@@ -80,7 +82,7 @@ def _task_records(file: DataFile) -> Iterator[Record[Any]]:
 
 
 def _document(file: DataFile) -> dict[str, Any]:
-    document = json_document(file)
+    document = json_document(file, expected="a task of Super-NaturalInstructions")
     if not isinstance(document, dict) or not isinstance(document.get("Instances"), list):
         raise DataError(f"{file.name} has no list of Instances: not a task of Super-NaturalInstructions")
     return document
@@ -114,8 +116,10 @@ def _conversation(choice: Choice, task: str, definition: str, licence: str, valu
 
 
 def _reference(output: Any, given: str) -> str:
+    if isinstance(output, str):
+        output = [output]
     if not isinstance(output, list) or not output:
-        raise BadRecord("output is not a list of answers", repr(output))
+        raise BadRecord("output is neither an answer nor a list of answers", repr(output))
     answers = [text_field({"output": answer}, "output") for answer in output]
     return answers[0] if len(answers) == 1 else choose_wording(answers, "reference", given)
 

@@ -1,4 +1,8 @@
-"""MedMCQA: the 4,183 questions of the validation split. The official test has no answers; papers score this one."""
+"""MedMCQA: the 4,183 questions of the validation split. The official test has no answers; papers score this one.
+
+27 of them are about figures that are not there, and in one all options say the same; in three others the right option
+stands twice.
+"""
 
 from __future__ import annotations
 

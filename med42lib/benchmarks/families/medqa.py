@@ -1,4 +1,4 @@
-"""MedQA: the 1,273 US test questions, in four or in five options; `path` says which.
+"""MedQA: the 1,273 US test questions, 10 of them about figures, in four or in five options; `path` says which.
 
 The publisher ships both, `US/4_options/phrases_no_exclude_test.jsonl` and `US/test.jsonl`. An item's id is a hash of
 the question with its options, so the two give different ids: guessing scores 25 % in one and 20 % in the other, and

@@ -57,7 +57,7 @@ def headqa_records(file: DataFile) -> Iterator[Record[Any]]:
 
 
 def _exams(file: DataFile) -> Iterator[tuple[str, list[Any]]]:
-    document = json_document(file)
+    document = json_document(file, expected='HEAD-QA\'s document, {"exams": {...}}')
     try:
         exams = [(name, exam["data"]) for name, exam in document["exams"].items()]
     except (KeyError, TypeError, AttributeError):

@@ -83,7 +83,7 @@ def official_ids_name_of_hub(folder: DataFolder, path: str) -> str:
 
 
 def _by_pmid(file: DataFile) -> dict[str, Any]:
-    document = json_document(file)
+    document = json_document(file, expected="PubMedQA's document, an object of questions by PMID")
     if not isinstance(document, dict):
         raise DataError(f"{file.name} is not an object of questions by PMID: not the layout of PubMedQA")
     return document

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from med42lib.formats.rejects import BadRecord
+from med42lib.formats.records import right_positions
+from med42lib.formats.rejects import BadRecord, ExcludedRecord
 from med42lib.readers.fields import text_field, text_value, written_number
+
+_LINE_END = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
+_LAST_SENTENCE = re.compile(r"(?<=[.?!:])\s+(?=\S)")
+
+_MARK = re.compile(r"(?:(?i:point|structure|label|curve|arrow|figure|region|area|letter|marker)\s+)?[A-I]\W?")
+_LETTERED_THING = re.compile(
+    r"\b(?:clusters?|personality|vitamins?|hepatitis|influenza|flu|blood|ha?emophilia|botulin\w*|immunoglobulins?|strepto\w*"
+    r"|chromosomes?|genotypes?|alleles?|bases?|nucleotides?|virus(?:es)?|lipoproteins?|apo\w*|proteins?|factors?|statements?)\b",
+    re.IGNORECASE,
+)
+_PICTURE = r"(?:figures?|fig|images?|pictures?|photographs?|diagrams?|illustrations?|exhibits?|colou?r\s+plates?)"
+_SCAN = r"(?:radiographs?|x[ -]?rays?|ct|cect|mri|scans?|graphs?|curves?|ecg|ekg|slides?|videos?|audiograms?)"
+_PART = r"(?:structures?|nerves?|muscles?|arter(?:y|ies)|areas?|regions?|parts?|arrows?|points?|zones?|layers?|cells?)"
+_FIGURE = re.compile(
+    rf"\b(?:marked|labell?ed|indicated)\s+(?:with|by|as|in)\s+(?:(?:the|an?|which)\s+)?(?:\w+\s+)?"
+    rf"(?:arrows?|circle|number|letter|asterisk|star|box|line|{_PICTURE})\b"
+    rf"|\b(?:marked|arrowed)\s+{_PART}\b"
+    rf"|\b(?:shown|depicted|illustrated|pictured|given|seen)\s+(?:below\s+)?in\s+(?:(?:the|this|an?)\s+)?(?:following\s+)?{_PICTURE}\b"
+    rf"|\b(?:{_PICTURE}|{_SCAN})\s+(?:\w+\s+)?(?:shown|given|depicted|attached)?\s*(?:below|above)\b"
+    rf"|\bgiven\s+(?:below\s+)?(?:{_PICTURE}|{_SCAN})\b|\bslides?\s+shown\b"
+    rf"|\b(?:given\s+below|below\s+given)\s+(?:devices?|instruments?|{_PICTURE})\b"
+    rf"|\b(?:case|condition|instrument|device|procedure|lesion|flow\s*cha(?:rt)?)\s+(?:is\s+)?shown(?:\s+below|\s*[?:.]|$)"
+    rf"|(?<!which of )\bthe\s+following\s+"
+    rf"(?:figure|image|picture|photograph|diagram|curve|graph|ecg|ekg|radiograph|x[ -]?ray)\b"
+    rf"|\b{_PICTURE}\s+(?:was|is)\s+not\s+provided\b|^\W*{_PICTURE}\s+(?:depicts|shows)\b"
+    rf"|\bin\s+this\s+(?:graph|diagram|photograph|radiograph)\b",
+    re.IGNORECASE,
+)
+_PERSON = r"(?:patient|man|woman|boy|girl|child|infant|newborn|neonate|individual|person)"
+_THIS_PATIENT = re.compile(rf"\b(?:this|the\s+above)\s+{_PERSON}\b", re.IGNORECASE)
+_A_PATIENT = re.compile(rf"\b(?:an?|any|each|every)\s+(?:[\w-]+\s+){{0,5}}{_PERSON}\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +118,14 @@ def gold_of_letter(answer: object, num_options: int, *, field: str) -> int:
 
 
 def checked_options(options: Sequence[object]) -> tuple[str, ...]:
-    """Take options without white space around them.
+    """Take options as one line each.
 
     Raises:
         BadRecord: If there are fewer than 2 or more than 26, or one is missing, blank or not text.
     """
     if not 2 <= len(options) <= len(ascii_uppercase):
         raise BadRecord("a question needs 2 to 26 options", f"it has {len(options)}")
-    return tuple([text_value(option, "an option") for option in options])
+    return tuple(map(option_text, options))
 
 
 def lettered(options: Mapping[str, Any]) -> list[Any]:
@@ -105,3 +138,41 @@ def lettered(options: Mapping[str, Any]) -> list[Any]:
     if set(options) != set(letters):
         raise BadRecord("the options are not lettered A, B, C, …", repr(list(options)))
     return [options[letter] for letter in letters]
+
+
+def option_text(value: object) -> str:
+    r"""Take an option as one line, without a last line that is nothing but a quote which opens nowhere.
+
+    MedQA has "Pulmonary embolism\n\"" and many like it; broken lines would break the lettered list.
+
+    Raises:
+        BadRecord: If it is missing, blank or not text.
+    """
+    text = text_value(value, "an option")
+    lines = [line for line in map(str.strip, _LINE_END.split(text)) if line]
+    if len(lines) > 1 and lines[-1] == '"' and text.count('"') % 2:
+        lines.pop()
+    return " ".join(lines) if len(lines) != 1 else lines[0]
+
+
+def check_can_be_asked(question: Question) -> None:
+    """Make sure that a question has in it what its answer needs.
+
+    A question about a figure is known by options that are the figure's marks ("A", "B", "C", "D"), or by asking for
+    what is marked or shown in it. One that describes a patient and shows a figure besides is asked, as everyone does.
+
+    Raises:
+        ExcludedRecord: If a figure or a patient is missing, or all options say the same.
+    """
+    asked = _LAST_SENTENCE.split(question.text.strip())
+    if len(right_positions(question.options, question.gold)) == len(question.options):
+        raise ExcludedRecord("all options say the same", repr(question.options))
+    if _are_marks(question) or _FIGURE.search(asked[-1]):
+        raise ExcludedRecord("the question is about a figure that is not there", asked[-1])
+    if not question.context and len(asked) == 1 and _THIS_PATIENT.search(asked[0]) and not _A_PATIENT.search(asked[0]):
+        raise ExcludedRecord("the question is about a patient who is not described", asked[0])
+
+
+def _are_marks(question: Question) -> bool:
+    """Tell marks in a figure from things that have letters for names: "Which cluster ...?", "Hepatitis ...?"."""
+    return all(map(_MARK.fullmatch, question.options)) and not _LETTERED_THING.search(question.text)

@@ -16,7 +16,7 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
-from med42lib.readers.fields import mapping, text_field, written_number
+from med42lib.readers.fields import mapping, optional_text, text_field, written_number
 from med42lib.readers.files import DataFile
 from med42lib.readers.parsers import Record, each, json_document, json_lines
 from med42lib.readers.publishers.question import Question, checked_options, gold_of_letter, lettered
@@ -48,7 +48,7 @@ def read_usmle_step(
     Raises:
         DataError: If the file is not a JSON document of this layout.
     """
-    rows = json_document(file)
+    rows = json_document(file, expected="medAlpaca's list of USMLE questions")
     if not isinstance(rows, list):
         raise DataError(f"{file.name} is not a list of questions: not medAlpaca's layout of the USMLE")
     records = (Record(file.name, line, row) for line, row in enumerate(rows, start=1))
@@ -94,7 +94,8 @@ def _step_question(row: Mapping[str, Any], step: str, solutions: Mapping[str, ob
 def _question(publisher_id: str, row: Mapping[str, Any], answer: object) -> Question:
     text = text_field(row, "question")
     options = _options(row.get("options"))
-    return Question(publisher_id, text, options, gold_of_letter(_letter(answer), len(options), field="answer"))
+    gold = gold_of_letter(_letter(answer), len(options), field="answer")
+    return Question(publisher_id, text, options, gold, explanation=optional_text(row, "explanation"))
 
 
 def _options(options: object) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
         "difference": _by_group(results, _differences),
         "change_without_contaminated": _by_group(results, _changes),
         "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
+        "truncated": {name: dict(counts) for name, counts in evidence.cautions.truncated.items()},
+        "right_option_twice": dict(evidence.cautions.right_option_twice),
         "contamination": _contamination(evidence.contamination, evidence.thresholds),
         "recipe": [
             {"setting": c.label, "method": c.method, "paper": c.paper, "here": c.here, "departs": c.departs}

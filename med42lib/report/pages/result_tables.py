@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import (
@@ -18,11 +18,12 @@ from med42lib.report.formatting import (
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.models import Pair
 from med42lib.report.provenance.record import Provenance
+from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
 from med42lib.report.results.table import Accuracy, Difference, Group, Results
 
 
-def accuracy_table(results: Results, *, confidence: float, subsets: Sequence[str]) -> Table:
+def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, subsets: Sequence[str]) -> Table:
     """Tabulate accuracy by benchmark and model, with Wilson's interval, one block of columns per subset."""
     columns = [*text_columns("Benchmark")]
     for subset in subsets:
@@ -31,7 +32,13 @@ def accuracy_table(results: Results, *, confidence: float, subsets: Sequence[str
         caption="Accuracy in percent, zero-shot",
         columns=tuple(columns),
         rows=tuple(_accuracy_row(results, group, subsets) for group in results.groups),
-        note=f"In brackets: Wilson's {percent_of(confidence)} interval. n: questions. {_averages_note(results)}",
+        note=" ".join(
+            [
+                f"In brackets: Wilson's {percent_of(confidence)} interval. n: questions.",
+                *_averages_note(results),
+                *_cautions_note(results, cautions),
+            ]
+        ),
     )
 
 
@@ -111,12 +118,34 @@ def comparison_label(results: Results, pair: Pair) -> str:
     return " − ".join(results.model(name).title for name in pair)
 
 
-def _averages_note(results: Results) -> str:
+def _averages_note(results: Results) -> list[str]:
     averages = [display_name(group.key) for group in results.groups if group.average]
     if averages:
         weigh = "weighs its parts" if len(averages) == 1 else "weigh their parts"
-        return f"{' and '.join(averages)} {weigh} equally, as the paper does; the last line pools all questions."
-    return "The last line pools all questions." if len(results.groups) > 2 else ""
+        return [f"{' and '.join(averages)} {weigh} equally, as the paper does; the last line pools all questions."]
+    return ["The last line pools all questions."] if len(results.groups) > 2 else []
+
+
+def _cautions_note(results: Results, cautions: Cautions) -> list[str]:
+    """Name the scored questions that were cut, and those with two right options."""
+    note = []
+    if cautions.truncated:
+        cut = ", ".join(
+            f"{display_name(name)} {_by_model(results, counts)}" for name, counts in cautions.truncated.items()
+        )
+        note.append(f"Questions too long for the model, scored without their beginning: {cut}.")
+    if cautions.right_option_twice:
+        twice = ", ".join(f"{display_name(name)} {integer(n)}" for name, n in cautions.right_option_twice.items())
+        note.append(f"Questions whose right option stands twice, so that either is right: {twice}.")
+    return note
+
+
+def _by_model(results: Results, counts: Mapping[str, int]) -> str:
+    """Write a number once if it is the same for all models: "3", else "3 (Base), 0 (LoRA)"."""
+    numbers = [counts.get(model.name, 0) for model in results.models]
+    if len(set(numbers)) == 1:
+        return integer(numbers[0])
+    return ", ".join(f"{integer(n)} ({model.title})" for n, model in zip(numbers, results.models, strict=True))
 
 
 def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> TableRow:

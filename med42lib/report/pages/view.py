@@ -40,6 +40,7 @@ from med42lib.report.pages.result_tables import (
 from med42lib.report.pages.tables import Table
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.baselines import Baseline
+from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
 from med42lib.report.results.headline import Answer, make_answers
 from med42lib.report.results.overlap import Segment, shared_segments
@@ -54,6 +55,7 @@ class Evidence:
     contamination: Contamination
     thresholds: tuple[ThresholdRow, ...]
     baselines: Mapping[str, Baseline]
+    cautions: Cautions
     provenance: Provenance
     recipe: tuple[SettingComparison, ...]
 
@@ -152,7 +154,7 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     any_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n > 0
     subsets = ("all", "clean") if results.main_subset == "clean" else ("all",)
     tables = {
-        "accuracy": accuracy_table(results, confidence=config.confidence, subsets=subsets),
+        "accuracy": accuracy_table(results, evidence.cautions, confidence=config.confidence, subsets=subsets),
     }
     if results.comparisons:
         tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)

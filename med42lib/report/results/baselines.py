@@ -47,6 +47,6 @@ def _chosen(
 def _baseline(items: list[BenchmarkItem]) -> Baseline | None:
     if not items:
         return None
-    chance = sum(1 / len(item.options) for item in items) / len(items)
-    most_common = Counter(item.gold for item in items).most_common(1)[0][1]
+    chance = sum(len(item.right) / len(item.options) for item in items) / len(items)
+    most_common = Counter(position for item in items for position in item.right).most_common(1)[0][1]
     return Baseline(chance, most_common / len(items))

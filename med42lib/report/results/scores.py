@@ -7,7 +7,7 @@ Shape key:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,16 @@ SUBSETS = ("all", "clean", "contaminated")
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Which of N items each model answered right, and which items have a close match in the training mixture."""
+    """Which of N items each model answered right, and which items have a close match in the training mixture.
+
+    `truncated` says which items' beginning a model did not read.
+    """
 
     item_ids: tuple[str, ...]
     benchmark: NDArray[np.str_]
     contaminated: NDArray[np.bool_]
     correct: Mapping[str, NDArray[np.bool_]]
+    truncated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
@@ -67,6 +71,7 @@ def join_answers(
         benchmark=np.array([row.benchmark for row in reference], dtype=np.str_),
         contaminated=np.array([row.item_id in contaminated for row in reference], dtype=np.bool_),
         correct={model: np.array([row.correct for row in found], dtype=np.bool_) for model, found in rows.items()},
+        truncated={model: np.array([row.truncated for row in found], dtype=np.bool_) for model, found in rows.items()},
     )
 
 

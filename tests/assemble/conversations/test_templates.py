@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import pytest
+
 from med42lib.assemble.conversations.templates import choice_conversation, choose_wording, question_conversation
 from med42lib.assemble.source import Conversation, ReadOptions
-from med42lib.formats.prompt import multiple_choice, open_question
+from med42lib.formats.prompt import MultipleChoice, multiple_choice, open_question
 from med42lib.formats.records import Exchange
+from med42lib.formats.rejects import ExcludedRecord
 from med42lib.readers.publishers.question import Question
 
 QUESTION = Question("7", "Which vitamin?", ("Vitamin A", "Vitamin C"), 1, "Scurvy.", "Ans. is 'b' i.e., since ...")
@@ -35,6 +38,26 @@ def test_an_explanation_that_names_the_letter_is_rewritten_or_left_out() -> None
     )
     contradicting = replace(QUESTION, gold=0)
     assert choice_conversation(contradicting, ReadOptions("letters")).exchanges[0].assistant == "A. Vitamin A"
+
+
+@pytest.mark.parametrize("written", ["letters", "texts"])
+@pytest.mark.parametrize("again", ["Vitamin C", "Vitamin  C.", "Vitamin\nC"])
+def test_a_question_whose_right_option_stands_twice_is_not_taught(again: str, written: MultipleChoice) -> None:
+    twice = replace(QUESTION, options=("Vitamin A", "Vitamin C", again))
+    with pytest.raises(ExcludedRecord, match="the right option stands twice"):
+        choice_conversation(twice, ReadOptions(written))
+
+
+def test_a_question_about_a_figure_that_is_not_there_is_not_taught() -> None:
+    figure = replace(QUESTION, text="Which marker shows it?", options=("A", "B"))
+    with pytest.raises(ExcludedRecord, match="about a figure that is not there"):
+        choice_conversation(figure, ReadOptions("letters"))
+
+
+@pytest.mark.parametrize("options", [("Bb", "BB", "bb"), ("Zinc", "Iron", "Zinc")])
+def test_options_that_differ_in_case_or_are_wrong_twice_are_taught(options: tuple[str, ...]) -> None:
+    taught = choice_conversation(replace(QUESTION, options=options), ReadOptions("letters", explanations=False))
+    assert taught.exchanges[0].assistant == f"B. {options[1]}"
 
 
 def test_the_prompt_is_the_one_that_benchmarks_use() -> None:

@@ -34,6 +34,14 @@ def test_another_mixture_has_the_papers_counts_for_orientation_alone() -> None:
     assert "How the paper" not in text
 
 
+def test_fields_with_text_that_is_not_used_are_named_by_source() -> None:
+    rows = [row | {"unread_fields": {"topic_name": 3, "a|b": 1}} for row in demo_rows()[:1]]
+    text = mixture_markdown([*rows, *demo_rows()[1:]])
+    listed = text.partition("## Fields with text that is not used\n\n")[2].partition("\n\n")[0]
+    assert listed == "- HeadQA (English): topic\\_name, a\\|b"
+    assert "not used" not in mixture_markdown(demo_rows())
+
+
 def test_what_became_of_the_records_is_counted_without_columns_of_zeros() -> None:
     text = mixture_markdown(demo_rows())
     assert "| Source | Read | Rejected | Excluded | Usable | Target | Taken |" in text

@@ -66,6 +66,16 @@ def test_near_duplicates_that_were_found_are_told(documents: Write) -> None:
     assert sentence in (folder / "mixture.md").read_text()
 
 
+def test_one_pair_is_told_as_one(documents: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"threshold": 0.8, "similarity": "Jaccard", "rows": 12, "rows_compared": 12, "complete": True, "pairs": 1}
+    found |= {"pairs_within_sources": 1, "pairs_across_sources": 0, "rows_with_near_duplicates": 2}
+    found |= {"largest_clusters": [{"rows": 2}]}
+    monkeypatch.setattr("med42lib.assemble.near_duplicates.search.find_near_duplicates", lambda *_: found)
+    text = (documents(near_duplicates={}) / "mixture.md").read_text()
+    assert "12 of 12 rows were compared. Pairs that are similar by 0.8 or more (Jaccard): 1, 1 within a source" in text
+    assert "Rows in such a pair: 2; in the largest cluster: 2." in text
+
+
 def test_datasets_opens_the_folder_by_its_card(
     documents: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

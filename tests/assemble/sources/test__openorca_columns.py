@@ -17,6 +17,7 @@ from med42lib.core.errors import DataError
 from med42lib.formats.rejects import Reject, Tally
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import ParquetBatch
+from med42lib.readers.parsers import Record
 from med42lib.store.artifacts import Source
 from tests.assemble.small_sources import one_by_one
 
@@ -46,6 +47,13 @@ def batch(*rows: tuple[Any, ...], kind: Any = TEXT) -> ParquetBatch:
 def apart(*rows: tuple[Any, ...], kind: Any = TEXT, unwanted: tuple[str, ...] = ()) -> tuple[list[int], list[int]]:
     plain, rest = split_plain(batch(*rows, kind=kind), "t0.", others=OTHERS, unwanted=unwanted)
     return plain["line"].to_pylist(), rest.numbers.to_pylist()
+
+
+def test_rows_of_a_table_with_further_columns_are_looked_at_one_by_one() -> None:
+    plain = batch(("t0.1", "", "Why?", "So."))
+    wider = ParquetBatch(plain.file, plain.numbers, plain.rows.append_column("context", pa.array(["A man."])))
+    made, rest = split_plain(wider, "t0.", others=OTHERS, unwanted=())
+    assert (len(made), rest.numbers.to_pylist()) == (0, [1])
 
 
 def read(rows: list[tuple[Any, ...]], kind: Any, *, benchmark_tasks: bool) -> tuple[list[Any], dict[str, Any]]:
@@ -85,10 +93,13 @@ def test_a_column_that_is_there_twice_is_a_fault_of_the_file(tmp_path: Path, twi
     assert_refused(tmp_path, doubled, "has a column that cannot be read")
 
 
-def test_a_column_that_arrow_cannot_take_from_is_a_fault_of_the_file(tmp_path: Path) -> None:
+def test_a_further_column_that_arrow_cannot_take_from_keeps_no_row_from_being_read(tmp_path: Path) -> None:
     one = batch(("t0.1", "a", "b", "c"), ("niv.2", "a", "b", "c")).rows
     other = pa.array(["x", "a view of more than twelve bytes"], pa.string_view())
-    assert_refused(tmp_path, pa.Table.from_batches([one]).append_column("other", other), "is not a whole Parquet file")
+    pq.write_table(pa.Table.from_batches([one]).append_column("other", other), tmp_path / "x.parquet")
+    (record,) = one_by_one(read_file(tmp_path))
+    assert isinstance(record, Record)
+    assert record.unread == ("other",)
 
 
 def test_broken_text_of_another_collection_is_nobodys_fault_and_of_this_one_the_files(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def test_papers_without_title_or_abstract_are_excluded_and_broken_rows_rejected(
     assert stray == ("rejected", "the row is not valid CSV")
 
 
+@pytest.mark.parametrize("sha", ["d1aafb70c066a2068b02786f8929fd9c900897fb", ""])
+def test_a_release_before_cord_uid_is_read_with_the_papers_sha(write: Any, conversations: Any, sha: str) -> None:
+    write(PATH, f"sha,source_x,title,doi,license,abstract\n{sha},PMC,A title,10.1/1,cc-by,An abstract.\n")
+    (conversation,) = conversations("cord19")
+    assert (conversation.publisher_id, conversation.exchanges[0].assistant) == (sha, "A title")
+
+
 def test_a_missing_column_fails(write: Any, conversations: Any) -> None:
     write(PATH, table(header=["cord_uid", "title", "abstract"]))
     with pytest.raises(DataError, match="has no column license"):

@@ -89,6 +89,10 @@ def test_the_real_test_split_is_refused(real_data: Path, real_conversations: Any
 
 
 def test_the_real_dev_split_as_another_project_cut_it_is_read_whole(real_data: Path, real_conversations: Any) -> None:
-    """1,272 records; their questions are the last sentences alone, so this proves the format, not the texts."""
+    """1,272 records: three have no vignette, as general knowledge is asked, and three ask about a figure."""
     found = real_conversations("medqa", real_data / "raw" / "medqa", path="mediq_all_dev_good.jsonl")
-    assert len(found) == sum(isinstance(conversation, Conversation) for conversation in found) == 1_272
+    assert len(found) == 1_272
+    excluded = [conversation for conversation in found if not isinstance(conversation, Conversation)]
+    assert excluded == [("excluded", "the question is about a figure that is not there")] * 3
+    assert "A 5-year-old girl is brought to the emergency department" in found[1].question
+    assert found[1].question.endswith("Which of the following is the most likely diagnosis?")

@@ -38,6 +38,26 @@ def test_an_instance_becomes_a_conversation_under_its_tasks_licence(write: Any, 
     assert conversations("niv2")[0].licence == ""
 
 
+def test_one_reference_as_text_is_as_good_as_a_list_of_one(write: Any, conversations: Any) -> None:
+    write(f"niv2/tasks/{SCIQ}.json", task({**instance(), "output": "atoms"}, instance()))
+    as_text, as_list = conversations("niv2")
+    assert as_text == as_list
+
+
+@pytest.mark.parametrize("layout", ["publisher", "huggingface"])
+def test_the_usual_tasks_that_are_absent_are_named(write: Any, data: Path, layout: Any) -> None:
+    write(f"niv2/tasks/{SCIQ}.json", task(instance()))
+    write(HUB, [hub_row()])
+    folder = DataFolder(Source(str(data)))
+    path = {"publisher": "niv2/tasks", "huggingface": "niv2/train"}[layout]
+    for include, notes in (((), 1), ((SCIQ,), 0)):
+        folder.notes.clear()
+        assert len(list(SOURCE.layout(layout).read(folder, path, ReadOptions("letters", include=include)))) == 1
+        assert len(folder.notes) == notes
+        assert all(note.startswith("46 of its 47 tasks are not here: task041_qasc") for note in folder.notes)
+        assert not any(SCIQ in note for note in folder.notes)
+
+
 def test_of_several_references_the_input_chooses_and_all_are_used(write: Any, conversations: Any) -> None:
     write(f"niv2/tasks/{SCIQ}.json", task(*(instance(n, ("one", "two", "three")) for n in range(40))))
     chosen = [conversation.exchanges[0].assistant for conversation in conversations("niv2")]
@@ -110,10 +130,10 @@ def test_named_tasks_alone_are_read_and_a_missing_one_fails(
         (instance(input=None), "input is missing"),
         (instance(input=" "), "input is blank"),
         (instance(input=["What?"]), "input is not text"),
-        (instance(output=()), "output is not a list of answers"),
+        (instance(output=()), "output is neither an answer nor a list of answers"),
         (instance(output=("atoms", "")), "output is blank"),
         (instance(output=(3,)), "output is not text"),
-        ({"id": "task591-1", "input": "What?"}, "output is not a list of answers"),
+        ({"id": "task591-1", "input": "What?"}, "output is neither an answer nor a list of answers"),
         ("What?", "the record is not a JSON object"),
     ],
 )

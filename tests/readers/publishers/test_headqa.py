@@ -89,3 +89,8 @@ def test_a_row_with_a_picture_is_excluded(rows: Any, outcome: Any, image: Any) -
 )
 def test_a_broken_row_of_the_hub_is_a_reject(rows: Any, outcome: Any, broken: Any, reason: str) -> None:
     assert outcome(headqa_rows_of_hub(rows(broken))) == [("rejected", reason)]
+
+
+def test_lines_of_questions_are_no_document_and_the_message_says_what_is(make: Any) -> None:
+    with pytest.raises(DataError, match=r"headqa.json is JSON lines.*HEAD-QA's document, \{\"exams\": \{...\}\}"):
+        list(read_headqa(make("headqa.json", '{"qtext": "Which?"}\n{"qtext": "What?"}\n')))

@@ -2,8 +2,10 @@ from typing import Any
 
 import pytest
 
-from med42lib.formats.rejects import BadRecord
+from med42lib.formats.rejects import BadRecord, ExcludedRecord
 from med42lib.readers.publishers.question import (
+    Question,
+    check_can_be_asked,
     checked_options,
     gold_of_class_label,
     gold_of_letter,
@@ -95,3 +97,91 @@ def test_options_under_other_letters_are_refused_with_what_they_are(letters: Any
     with pytest.raises(BadRecord, match="not lettered A, B, C") as error:
         lettered(dict.fromkeys(letters, "x"))
     assert error.value.detail == repr(list(letters))
+
+
+@pytest.mark.parametrize(
+    ("written", "option"),
+    [
+        ('Pulmonary embolism\n"', "Pulmonary embolism"),
+        ("Pulmonary\r\n embolism", "Pulmonary embolism"),
+        ("Pulmonary\u2028embolism\v", "Pulmonary embolism"),
+        ('"Have you\nslept?"', '"Have you slept?"'),
+        ('He said\n"No"\n"', 'He said "No"'),
+        ('5"', '5"'),
+    ],
+)
+def test_an_option_is_one_line_without_a_quote_that_opens_nowhere(written: str, option: str) -> None:
+    assert checked_options([written, "x"]) == (option, "x")
+
+
+def question(text: str, *options: str, context: str = "") -> Question:
+    return Question("", text, options or ("Zinc", "Iron", "Lead", "Gold"), 1, context)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        question("Which marker shows a holocrine gland?", "A", "B", "C", "D"),
+        question("Most probable chance of caries is at:", "Point A", "Point B", "Point C", "Point D"),
+        question("A man is pale. Which region of the slide is meant?", "B", "C", "E", "D."),
+        question("Name the structure marked with arrow"),
+        question("A man coughs.\nThe inclusions indicated by the arrows consist of which of these?"),
+        question("Which muscle is not supplied by the nerve marked in the diagram?"),
+        question("Figure depicts:"),
+        question("The instrument shown in fig is used for"),
+        question("What is the best management of the case shown?"),
+        question("Diagnosis of the following ECG-"),
+        question("The B pattern belongs to (Figure was not provided in the exam):"),
+        question("What is the diagnosis based on the CT scan given below?"),
+    ],
+)
+def test_a_question_about_a_figure_that_is_not_there_is_excluded(asked: Question) -> None:
+    with pytest.raises(ExcludedRecord, match="the question is about a figure that is not there"):
+        check_can_be_asked(asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        question("Histrionic personality comes under which cluster?", "A", "B", "C", "D"),
+        question("Which hepatitis virus is a DNA virus?", "A", "B", "C", "D"),
+        question("Which orbital penetrates most?", "p.", "d.", "s.", "F."),
+        question("A photograph of the rash is shown. What is the most likely diagnosis?"),
+        question("The most probable origin of the pathology of this picture?"),
+        question("Which of the following figures for albumin defines microalbuminuria?"),
+        question("What is true of nodal metastasis that is not seen on CT scan?"),
+        question("Urea marked with 13C in exhaled air serves to identify:"),
+        question("Which of the drugs listed below is safe?"),
+        question("Which of the following changes is seen in this patient's labs, if a patient has fever?"),
+    ],
+)
+def test_things_with_letters_for_names_and_vignettes_with_a_figure_besides_are_asked(asked: Question) -> None:
+    check_can_be_asked(asked)
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        "Which of the following would have prevented this patient's condition?",
+        "What is the most likely diagnosis in this newborn?",
+        "Which drug should the above patient take",
+    ],
+)
+def test_a_question_about_a_patient_who_is_not_described_is_excluded(stub: str) -> None:
+    with pytest.raises(ExcludedRecord, match="the question is about a patient who is not described"):
+        check_can_be_asked(question(stub))
+    check_can_be_asked(question(f"A 30-year-old man coughs. {stub}"))
+    check_can_be_asked(question(stub, context="A 30-year-old man coughs."))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["What should be given to a patient with scurvy, if this patient is pregnant?", "When does the patient relapse?"],
+)
+def test_a_patient_described_in_the_question_itself_is_enough(text: str) -> None:
+    check_can_be_asked(question(text))
+
+
+def test_a_question_whose_options_all_say_the_same_is_excluded() -> None:
+    with pytest.raises(ExcludedRecord, match="all options say the same"):
+        check_can_be_asked(question("Which?", "Zinc", "Zinc.", "Zinc "))

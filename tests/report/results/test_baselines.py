@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 
 from med42lib.formats.records import BenchmarkItem, Origin
@@ -42,6 +44,15 @@ def test_chance_of_the_usmle_average_weighs_both_sets_of_four_to_nine_options_eq
     found = make_baselines(answers, {i.id: i for i in items}, make_groups(answers.benchmarks), "all")
     assert found["usmle_sample_exam"].chance == sum(1 / k for k in range(4, 10)) / 6
     assert found["usmle_average"].chance == (found["usmle_sample_exam"].chance + 1 / 5) / 2
+
+
+def test_a_guess_is_right_more_often_where_the_right_option_stands_twice() -> None:
+    twice = replace(make_item("a", "medmcqa", 4, 1), options=("Iron", "Zinc", "Lead", "Zinc"))
+    items = [twice, make_item("b", "medmcqa", 4, 3)]
+    answers = answers_of(items)
+    found = make_baselines(answers, {i.id: i for i in items}, make_groups(answers.benchmarks), "all")["medmcqa"]
+    assert found.chance == (2 / 4 + 1 / 4) / 2
+    assert found.constant == 1.0  # always D
 
 
 def test_groups_without_items_are_left_out() -> None:
