@@ -26,8 +26,8 @@ OPTIMIZER_BYTES = 12
 al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 3.1)."""
 
 _STEP_BYTES = 8
-"""Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares. ZeRO-1 and 2 have
-a copy of its gradient beside them."""
+"""Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares. ZeRO-2 has a copy
+of its gradient beside them."""
 
 _BUCKET = 500_000_000
 """DeepSpeed's `reduce_bucket_size`: parameters whose gradients are exchanged together."""
@@ -135,7 +135,7 @@ def _step(trained: int, work: Workload, num_gpus: int) -> float:
     updated = trained / num_gpus
     if work.config.zero_stage == 3:
         return _STEP_BYTES * min(updated, _MOST_AT_ONCE)
-    return (_STEP_BYTES + work.number) * updated
+    return (_STEP_BYTES + (work.number if work.config.zero_stage == 2 else 0)) * updated
 
 
 def layer_bytes(shapes: Shapes, work: Workload) -> float:

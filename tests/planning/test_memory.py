@@ -100,7 +100,7 @@ def whole_response(work: Workload) -> ChunkBatch:
     ids = torch.ones(work.config.micro_batch_size, work.chunk_length, dtype=torch.int64)
     samples = 1 if work.policy == "concatenate" else 4
     positions = torch.arange(work.chunk_length).remainder(work.chunk_length // samples).expand_as(ids)
-    return ChunkBatch(ids, ids, positions, ids.numel())
+    return ChunkBatch(ids, ids, positions, num_tokens=ids.numel(), num_pairs=0)
 
 
 @pytest.mark.parametrize("policy", ["concatenate", "best_fit"])
@@ -138,7 +138,7 @@ def peak_of_deepspeed(config: TrainConfig, length: int) -> int:
     batch = whole_response(Workload(config, length, "concatenate"))
     with PeakOfTensors() as tensors:
         model = llama_for_deepspeed().to(getattr(torch, config.precision)).train()
-        optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), foreach=True)  # as on a GPU, unasked
+        optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), fused=True)
         engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings, dist_init_required=False)
         del model, optimizer
         gc.collect()
