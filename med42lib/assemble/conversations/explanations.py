@@ -89,7 +89,7 @@ _MARKUP = re.compile(
 )
 _ENTITY = re.compile(r"&(?:amp|lt|gt|nbsp|quot|apos|#\d{1,5});")
 _ON_A_LINE = frozenset({"br", "div", "li", "ol", "p", "table", "tr", "ul", "h1", "h2", "h3", "h4", "h5", "h6"})
-_NOTHING_CITED = re.compile(r"[\s(]*(?:\bref|Ref)(?:erence)?s?\b[\s.:\-–]*$")
+_NOTHING_CITED = re.compile(r"(?:\bref|Ref)(?:erence)?s?\b[\s.:\-–]*$")
 
 
 def told_explanation(explanation: str, options: Sequence[str], gold: int, *, letters_shown: bool) -> str:
@@ -121,8 +121,13 @@ def without_markup(text: str) -> str:
     """Take HTML tags, whole or cut, out of a text that is not HTML: a "<" that begins no tag stays."""
     if "<" in text or "href" in text:
         plain = _MARKUP.sub(_in_place_of_tag, text)
-        text = text if plain == text else _NOTHING_CITED.sub("", plain).strip()
+        text = text if plain == text else _without_empty_reference(plain.strip())
     return _ENTITY.sub(lambda entity: unescape(entity[0]), text) if "&" in text else text
+
+
+def _without_empty_reference(text: str) -> str:
+    nothing = _NOTHING_CITED.search(text)
+    return text[: nothing.start()].rstrip(" \t\n(") if nothing else text
 
 
 def _in_place_of_tag(markup: re.Match[str]) -> str:
