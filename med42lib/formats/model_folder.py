@@ -27,6 +27,9 @@ ADAPTER_CONFIG_FILE = "adapter_config.json"
 ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 """With any other name, peft would look for pickles."""
 
+ADAPTER_BASE = "base_model"
+"""Entry of those weights' metadata that says which model they are for: `sha256:` and the digest of its output."""
+
 TOKENIZER_FOLDER = "components/tokenizer"
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from med42lib.formats.model_folder import (
+    ADAPTER_BASE,
     ADAPTER_FOLDER,
     ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
@@ -33,7 +34,15 @@ MAX_SHARD_BYTES = 5_000_000_000
 
 
 def save_trained(
-    model: Any, trained: Path, *, method: Method, base: Path, base_name: str, gather: Gather, writes: bool
+    model: Any,
+    trained: Path,
+    *,
+    method: Method,
+    base: Path,
+    base_name: str,
+    base_hub: str | None,
+    gather: Gather,
+    writes: bool,
 ) -> None:
     """Save what was trained, with its tokenizer, in the layout of `formats/model_folder.py`; called by every process.
 
@@ -42,7 +51,8 @@ def save_trained(
         trained: The folder to save it in.
         method: What was trained: the whole model, or an adapter.
         base: Folder of the base model, whose tokenizer it has.
-        base_name: What an adapter calls its base.
+        base_name: The base's identity, kept in the metadata of an adapter's weights.
+        base_hub: Repository and revision of a base that came from a hub, by which an adapter calls it.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -52,7 +62,7 @@ def save_trained(
     if full:
         save_model(model, folder, gather=gather, writes=writes)
     else:
-        save_adapter(model, folder, base_name=base_name, gather=gather, writes=writes)
+        save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
         copy_tokenizer(base, folder)
     if writes and full:
@@ -91,13 +101,19 @@ def save_model(
         model.generation_config.save_pretrained(folder)
 
 
-def save_adapter(model: Any, folder: Path, *, base_name: str, gather: Gather, writes: bool) -> None:
+def save_adapter(
+    model: Any, folder: Path, *, base_name: str, base_hub: str | None, gather: Gather, writes: bool
+) -> None:
     """Save a PEFT model's adapter; every process has to call this.
+
+    A base from a hub is named by its repository and revision, by which PEFT, vLLM and TGI find it themselves. Another
+    has no name that means the same everywhere: there the adapter says its identity, and who loads it names the base.
 
     Args:
         model: A PEFT model, its weights split by ZeRO-3 or not.
         folder: Where to; must exist.
-        base_name: What the adapter's configuration calls the base model.
+        base_name: The base model's identity.
+        base_hub: Its repository and revision, `owner/name@revision`; None if it came from no hub.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -109,9 +125,10 @@ def save_adapter(model: Any, folder: Path, *, base_name: str, gather: Gather, wr
         return
     # "Embedding layers: automatic" would ask the hub for the base model's vocabulary.
     state = get_peft_model_state_dict(model, state_dict=whole, save_embedding_layers=False)
-    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={"format": "pt"})
+    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={"format": "pt", ADAPTER_BASE: base_name})
     config = model.peft_config["default"]
-    config.base_model_name_or_path = base_name
+    repository, _, revision = (base_hub or base_name).partition("@")
+    config.base_model_name_or_path, config.revision = repository, revision or None
     config.inference_mode = True
     # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same.
     config.target_modules = sorted({module.rpartition(".")[2] for module in config.target_modules})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.formats.packed import INFO_FILE, PackedDataset
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.manifest import METRICS_FILE, describe_folder
+from med42lib.store.manifest import METRICS_FILE, Input, describe_folder
 from med42lib.train.batches import BLANK, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.job import TrainingJob
 from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
-from med42lib.train.stage import check_fit, train
+from med42lib.train.stage import check_fit, hub_origin, train
 from tests.processes import gone, wait_for
+from tests.store.outputs import filled, manifest_of, published
 from tests.train.conftest import FULL, read_metric, write_packed
 
 LORA = FULL.model_copy(update={"method": "lora"})
@@ -44,6 +46,24 @@ config = TrainConfig.model_validate_json(config)
 context = StageContext.in_folder(Path(folder), "train")
 train(config, packed=Source(packed), model=Source(model), trained=Target(Path(folder, "trained")), context=context)
 """
+
+
+@pytest.mark.parametrize(
+    ("address", "format_", "origin"),
+    [
+        (f"hub:some/model@{40 * '0'}", "huggingface", f"some/model@{40 * '0'}"),
+        (f"hub:some/model@{40 * '0'}", "gguf", None),
+        ("s3://bucket/model", "huggingface", None),
+    ],
+)
+def test_a_base_is_called_by_the_repository_that_it_is_a_copy_of(
+    tmp_path: Path, address: str, format_: str, origin: str | None
+) -> None:
+    folder = filled(tmp_path / "files", {"model/config.json": "{}"})
+    made = manifest_of(folder, stage="fetch_model", target="model", weights=Input("digest", address))
+    published_at = published(str(tmp_path / "store"), folder, replace(made, config={"format": format_}))
+    assert hub_origin(Source(published_at)) == origin
+    assert hub_origin(Source(str(folder))) is None
 
 
 @pytest.fixture(scope="module")

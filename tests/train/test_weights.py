@@ -1,14 +1,17 @@
 """Saving without ZeRO; the round trip with it is in test_stage.py."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, PeftConfig, get_peft_model
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from med42lib.train.weights import count_elements, save_model
+from med42lib.train.weights import count_elements, save_adapter, save_model
 from tests.tiny_llama import make_llama
 
 
@@ -53,3 +56,21 @@ def test_split_weights_are_counted_whole(tied_model: Any) -> None:
         parameter.ds_numel = parameter.numel()
         parameter.data = torch.empty(0)
     assert count_elements(tied_model.parameters()) == whole > 0
+
+
+@pytest.mark.parametrize(
+    ("base_hub", "name", "revision"),
+    [(f"some/model@{40 * '0'}", "some/model", 40 * "0"), (None, "sha256:abc", None)],
+    ids=["from a hub", "from a folder"],
+)
+def test_an_adapter_names_a_base_that_can_be_had_and_keeps_its_identity(
+    tied_model: Any, tmp_path: Path, base_hub: str | None, name: str, revision: str | None
+) -> None:
+    adapted = get_peft_model(tied_model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    gather = lambda weights: nullcontext()  # noqa: E731
+    save_adapter(adapted, tmp_path, base_name="sha256:abc", base_hub=base_hub, gather=gather, writes=True)
+    read = PeftConfig.from_pretrained(str(tmp_path))
+    assert (read.base_model_name_or_path, read.revision) == (name, revision)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["revision"] == revision
+    with safe_open(tmp_path / "adapter_model.safetensors", framework="pt") as file:
+        assert file.metadata()["base_model"] == "sha256:abc"

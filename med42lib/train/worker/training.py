@@ -368,6 +368,7 @@ def _save(model: Any, job: TrainingJob, base: Path, folder: Path) -> None:
         method=job.config.method,
         base=base,
         base_name=job.base_name,
+        base_hub=job.base_hub,
         gather=deepspeed.zero.GatheredParameters,
         writes=distributed.get_rank() == 0,
     )
