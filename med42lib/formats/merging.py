@@ -20,7 +20,12 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_folder import ADAPTER_BASE, ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
+from med42lib.formats.model_folder import (
+    ADAPTER_BASE,
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_WEIGHTS_FILE,
+    put_trained_settings,
+)
 
 _ADVICE = "export an output of train or package_model that is whole"
 _PREFIX, _A, _B, _WEIGHT = "base_model.model.", ".lora_A.weight", ".lora_B.weight", ".weight"
@@ -57,6 +62,7 @@ def merge_adapter(base: Path, adapter: Path, folder: Path) -> int:
             f"{min(waiting)}; name the base that it was trained on"
         )
     copy_settings(base, folder)
+    put_trained_settings(adapter, folder)
     return num_adapted
 
 

@@ -23,6 +23,7 @@ from med42lib.formats.model_folder import (
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
     copy_tokenizer,
+    write_generation_settings,
     write_mlmodel,
 )
 from med42lib.train.config import Method
@@ -41,6 +42,7 @@ def save_trained(
     base: Path,
     base_name: str,
     base_hub: str | None,
+    end_token_id: int,
     gather: Gather,
     writes: bool,
 ) -> None:
@@ -53,6 +55,7 @@ def save_trained(
         base: Folder of the base model, whose tokenizer it has.
         base_name: The base's identity, kept in the metadata of an adapter's weights.
         base_hub: Repository and revision of a base that came from a hub, by which an adapter calls it.
+        end_token_id: What the training data end an answer with.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -65,6 +68,7 @@ def save_trained(
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
         copy_tokenizer(base, folder)
+        write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
         copy_tokenizer(base, trained / TOKENIZER_FOLDER)
         write_mlmodel(trained, adapter=False)
@@ -98,7 +102,6 @@ def save_model(
             index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
             (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
         model.config.save_pretrained(folder)
-        model.generation_config.save_pretrained(folder)
 
 
 def save_adapter(

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM
 
-from med42lib.train.weights import count_elements, save_adapter, save_model
+from med42lib.formats.model_folder import put_trained_settings, write_generation_settings
+from med42lib.train.config import Method
+from med42lib.train.weights import count_elements, save_adapter, save_model, save_trained
 from tests.tiny_llama import make_llama
 
 
@@ -74,3 +76,67 @@ def test_an_adapter_names_a_base_that_can_be_had_and_keeps_its_identity(
     assert json.loads((tmp_path / "adapter_config.json").read_text())["revision"] == revision
     with safe_open(tmp_path / "adapter_model.safetensors", framework="pt") as file:
         assert file.metadata()["base_model"] == "sha256:abc"
+
+
+QUESTION, ANSWER, END = [5, 6], 9, 1
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    ("stated", "ends"),
+    [
+        ({"eos_token_id": 2, "temperature": 0.6}, [1, 2]),
+        ({"eos_token_id": [2, 3]}, [1, 2, 3]),
+        ({"eos_token_id": 1}, 1),
+    ],
+    ids=["another token", "several others", "the same"],
+)
+def test_a_fine_tune_stops_where_training_taught_it_to(
+    tmp_path: Path, method: Method, stated: dict[str, Any], ends: int | list[int]
+) -> None:
+    base = write_base(tmp_path / "base", stated)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if method == "lora":
+        torch.manual_seed(0)
+        model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    teach(model)
+    gather = lambda weights: nullcontext()  # noqa: E731
+    names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": END}
+    save_trained(model, tmp_path / "out", method=method, base=base, gather=gather, writes=True, **names)
+    again = load_again(base, tmp_path / "out", method)
+    assert again.generation_config.eos_token_id == ends
+    said = again.generate(torch.tensor([QUESTION]), max_new_tokens=8, do_sample=False, pad_token_id=0)
+    assert said[0].tolist() == [*QUESTION, ANSWER, END]
+
+
+def test_a_base_without_settings_of_generation_gets_the_tokens_of_its_configuration(tmp_path: Path) -> None:
+    base = write_base(tmp_path, None)
+    write_generation_settings(base, tmp_path, end_token_id=END)
+    assert json.loads((tmp_path / "generation_config.json").read_text()) == {"bos_token_id": 0, "eos_token_id": [1, 2]}
+
+
+def write_base(folder: Path, stated: dict[str, Any] | None) -> Path:
+    torch.manual_seed(0)
+    make_llama(vocab_size=32, bos_token_id=0, eos_token_id=2).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "generation_config.json").unlink()
+    if stated is not None:
+        (folder / "generation_config.json").write_text(json.dumps(stated))
+    return folder
+
+
+def teach(model: Any) -> None:
+    """Have it answer the question with one word and the end token."""
+    sample = torch.tensor([[*QUESTION, ANSWER, END]])
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    for _ in range(30):
+        optimizer.zero_grad()
+        model(sample, labels=sample).loss.backward()
+        optimizer.step()
+
+
+def load_again(base: Path, out: Path, method: Method) -> Any:
+    if method == "full":
+        return AutoModelForCausalLM.from_pretrained(out / "model")
+    put_trained_settings(out / "peft", base)
+    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), out / "peft")

@@ -198,7 +198,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
     recipe = _recipe(engine.module, job.config, len(data), totals)
-    _save(engine.module, job, base, target.folder)
+    _save(engine.module, job, base, target.folder, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
         target.metric("trainable_parameters", recipe.trainable_parameters)
@@ -356,7 +356,7 @@ def _reported(
             yield result
 
 
-def _save(model: Any, job: TrainingJob, base: Path, folder: Path) -> None:
+def _save(model: Any, job: TrainingJob, base: Path, folder: Path, *, end_token_id: int) -> None:
     import deepspeed
     from torch import distributed
 
@@ -369,6 +369,7 @@ def _save(model: Any, job: TrainingJob, base: Path, folder: Path) -> None:
         base=base,
         base_name=job.base_name,
         base_hub=job.base_hub,
+        end_token_id=end_token_id,
         gather=deepspeed.zero.GatheredParameters,
         writes=distributed.get_rank() == 0,
     )
