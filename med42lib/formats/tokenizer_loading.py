@@ -53,6 +53,12 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
     return tokenizer
 
 
+def control_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """List the texts that a `transformers` tokenizer reads as control tokens wherever they stand, sorted."""
+    marked = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return tuple(sorted(marked.union(tokenizer.all_special_tokens)))
+
+
 def check_tokenizer_files(folder: Path, advice: str) -> None:
     """Read a tokenizer's JSON files before any library does, for messages that name the file.
 
