@@ -16,13 +16,13 @@ from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from torch import Tensor
 
+from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.model_folder import (
     ADAPTER_BASE,
     ADAPTER_FOLDER,
     ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
-    copy_tokenizer,
     write_generation_settings,
     write_mlmodel,
 )
@@ -67,10 +67,10 @@ def save_trained(
     else:
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
-        copy_tokenizer(base, folder)
+        save_tokenizer(base, folder)
         write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
-        copy_tokenizer(base, trained / TOKENIZER_FOLDER)
+        save_tokenizer(base, trained / TOKENIZER_FOLDER)
         write_mlmodel(trained, adapter=False)
 
 

@@ -9,12 +9,19 @@ import pytest
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from med42lib.formats.model_folder import put_trained_settings, write_generation_settings
+from med42lib.formats.prompt import render
+from med42lib.formats.records import Exchange
+from med42lib.pack.tokenise import load_tokenizer
+from med42lib.package_model.config import PackageModelConfig
+from med42lib.package_model.stage import package_model
+from med42lib.store.artifacts import Source, Target
 from med42lib.train.config import Method
 from med42lib.train.weights import count_elements, save_adapter, save_model, save_trained
 from tests.tiny_llama import make_llama
+from tests.tiny_tokenizer import byte_level
 
 
 def save(model: Any, folder: Path, **options: Any) -> None:
@@ -99,7 +106,7 @@ def test_a_fine_tune_stops_where_training_taught_it_to(
     if method == "lora":
         torch.manual_seed(0)
         model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
-    teach(model)
+    teach(model, [*QUESTION, ANSWER, END])
     gather = lambda weights: nullcontext()  # noqa: E731
     names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": END}
     save_trained(model, tmp_path / "out", method=method, base=base, gather=gather, writes=True, **names)
@@ -115,23 +122,60 @@ def test_a_base_without_settings_of_generation_gets_the_tokens_of_its_configurat
     assert json.loads((tmp_path / "generation_config.json").read_text()) == {"bos_token_id": 0, "eos_token_id": [1, 2]}
 
 
-def write_base(folder: Path, stated: dict[str, Any] | None) -> Path:
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_mlflow_answers_messages_in_the_format_that_was_taught(tmp_path: Path, method: Method) -> None:
+    import mlflow.transformers
+
+    base = Path(write_base(tmp_path / "base/model", {"eos_token_id": 1}, vocab_size=400))
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if method == "lora":
+        torch.manual_seed(0)
+        model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    said = [Exchange("Fever?", "Yes."), Exchange("Cough?", "No.")]
+    packing = load_tokenizer(base)
+    (sample,) = packing.encode([render("Be kind.", said, control_tokens=packing.control_tokens, end_token="</s>")])
+    teach(model, sample.ids_T.tolist(), sample.response_T.tolist(), steps=80)
+    gather = lambda weights: nullcontext()  # noqa: E731
+    names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": packing.eos_token_id}
+    save_trained(model, tmp_path / "out", method=method, base=base, gather=gather, writes=True, **names)
+    sources = {"base": Source(str(tmp_path / "base")), "it": Source(str(tmp_path / "out"))}
+    (tmp_path / "package").mkdir()
+    package_model(
+        PackageModelConfig(candidate="it"),
+        base=sources["base"],
+        trained={"it": sources["it"]},
+        package=Target(tmp_path / "package"),
+    )
+    served = mlflow.transformers.load_model(str(tmp_path / ("out" if method == "full" else "package")))
+    conversation = [{"role": "system", "content": "Be kind."}, *spoken(said)]
+    for number in (2, 4):
+        answered = served(conversation[:number], max_new_tokens=20, do_sample=False)[0]["generated_text"]
+        assert answered[-1]["content"].strip() == conversation[number]["content"]
+
+
+def spoken(said: list[Exchange]) -> list[dict[str, str]]:
+    turns = (({"user": exchange.prompter}, {"assistant": exchange.assistant}) for exchange in said)
+    return [{"role": role, "content": text} for pair in turns for turn in pair for role, text in turn.items()]
+
+
+def write_base(folder: Path, stated: dict[str, Any] | None, *, vocab_size: int = 32) -> Path:
     torch.manual_seed(0)
-    make_llama(vocab_size=32, bos_token_id=0, eos_token_id=2).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text("{}")
+    make_llama(vocab_size=vocab_size, bos_token_id=0, eos_token_id=2).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=byte_level(["fever"]), eos_token="</s>").save_pretrained(folder)
     (folder / "generation_config.json").unlink()
     if stated is not None:
         (folder / "generation_config.json").write_text(json.dumps(stated))
     return folder
 
 
-def teach(model: Any) -> None:
-    """Have it answer the question with one word and the end token."""
-    sample = torch.tensor([[*QUESTION, ANSWER, END]])
+def teach(model: Any, ids: list[int], learnt: list[bool] | None = None, *, steps: int = 30) -> None:
+    """Have it say this, or what is marked in it."""
+    sample = torch.tensor([ids])
+    labels = sample if learnt is None else sample.masked_fill(~torch.tensor([learnt]), -100)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
-    for _ in range(30):
+    for _ in range(steps):
         optimizer.zero_grad()
-        model(sample, labels=sample).loss.backward()
+        model(sample, labels=labels).loss.backward()
         optimizer.step()
 
 
