@@ -314,3 +314,20 @@ def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_p
     info.write_text(json.dumps({**json.loads(info.read_text()), "num_response_tokens": 0}))
     with pytest.raises(DataError, match=r"none of the 44 tokens in .*/packed belongs to a response"):
         run_stage(FULL, tmp_path / "packed", tmp_path / "no_model", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_base_that_reads_one_sample_into_the_next_is_refused_before_training(
+    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 48, "num_hidden_layers": 1}
+    opt = OPTConfig(**sizes, num_attention_heads=4, vocab_size=64, max_position_embeddings=64)
+    shutil.copytree(base_model, tmp_path / "opt")
+    (tmp_path / "opt/model/generation_config.json").unlink()
+    OPTForCausalLM(opt).save_pretrained(tmp_path / "opt/model")
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DataError, match="OPTForCausalLM reads one sample of a chunk into the next"):
+        run_stage(FULL, packed_data, tmp_path / "opt", tmp_path)

@@ -191,6 +191,8 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
     engine = _engine(job.config, base)
+    if data.info.policy == "best_fit":
+        _check_isolation(engine, data.info.vocabulary_size)
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
@@ -269,6 +271,15 @@ def _engine(config: TrainConfig, base: Path) -> Any:
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings, dist_init_required=False)
     del announcement
     return engine
+
+
+def _check_isolation(engine: Any, num_tokens: int) -> None:
+    from med42lib.train.isolation import check_isolation
+
+    engine.train(mode=False)
+    name = str((engine.module.config.architectures or [engine.module.config.model_type])[0])
+    check_isolation(engine, num_tokens=num_tokens, name=name, device=engine.device)
+    engine.train(mode=True)
 
 
 def _run_steps(
