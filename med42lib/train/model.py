@@ -21,7 +21,7 @@ def load_model(folder: Path, config: TrainConfig) -> Any:
         DataError: If `folder` is not a whole Hugging Face model.
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
-    model = load_weights(folder, config.precision, attn_implementation="sdpa")
+    model = load_weights(folder, config.precision)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if config.method == "lora":
