@@ -11,9 +11,8 @@ from pathlib import Path
 
 from med42lib.commands.command import Command, show
 from med42lib.core.errors import ConfigError, DataError, Problem, not_installed
-from med42lib.core.json_file import read_json
 from med42lib.core.printable import printable
-from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE, ADAPTER_FOLDER, MODEL_FOLDER
+from med42lib.formats.model_folder import ADAPTER_FOLDER, ADAPTER_WEIGHTS_FILE, MODEL_FOLDER
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
 
@@ -105,9 +104,10 @@ def _base_of(source: Source, inside: set[str], base: Source | None) -> Path:
         return source.path(MODEL_FOLDER)
     if base is None:
         raise ConfigError("export", [Problem("--base", "is required: this output is an adapter without its base")])
-    settings = source.path(f"{ADAPTER_FOLDER}/{ADAPTER_CONFIG_FILE}")
-    wanted = read_json(settings, "export an output of train").get("base_model_name_or_path")
-    if str(wanted).startswith(_SHA256) and wanted != f"{_SHA256}{base.digest}":
+    from med42lib.formats.merging import base_of_adapter
+
+    wanted = base_of_adapter(source.path(f"{ADAPTER_FOLDER}/{ADAPTER_WEIGHTS_FILE}"))
+    if wanted is not None and wanted != f"{_SHA256}{base.digest}":
         raise DataError(f"{source.address} was trained on {wanted}, but {base.address} is {_SHA256}{base.digest}")
     return base.path(MODEL_FOLDER)
 

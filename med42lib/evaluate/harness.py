@@ -12,6 +12,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -24,8 +25,10 @@ from med42lib.core.progress import Progress, progress
 from med42lib.evaluate.config import EvaluateConfig, Normalise
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
 from med42lib.evaluate.scores import score_item
+from med42lib.formats.prompt import as_text
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import Score
+from med42lib.formats.tokenizer_loading import control_tokens
 
 LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 
@@ -51,7 +54,8 @@ def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, conf
     for item in items:
         groups[item.benchmark].append(item)
     lm = ScoringModel(model, tokenizer, config.batch_size)
-    tasks = {benchmark: BenchmarkTask(benchmark, group, config) for benchmark, group in groups.items()}
+    tokens = control_tokens(tokenizer)
+    tasks = {benchmark: BenchmarkTask(benchmark, group, config, tokens) for benchmark, group in groups.items()}
     results = run_lm_eval(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)
     scores = dict(_read_samples(results["samples"], {item.id: item for item in items}, lm, config))
     return [scores[item.id] for item in items]
@@ -81,9 +85,12 @@ def _read_samples(
 class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyped
     """One benchmark as an lm-eval task, its questions already written out."""
 
-    def __init__(self, benchmark: str, items: Sequence[BenchmarkItem], config: EvaluateConfig) -> None:
-        how = config.scoring_of(benchmark)
-        asked = [make_prompt(item, prompt=config.prompt, scoring=how.scoring, system=config.system) for item in items]
+    def __init__(
+        self, benchmark: str, items: Sequence[BenchmarkItem], config: EvaluateConfig, tokens: tuple[str, ...]
+    ) -> None:
+        how, system = config.scoring_of(benchmark), as_text(config.system, tokens)
+        said = [_as_text(item, tokens) for item in items]
+        asked = [make_prompt(item, prompt=config.prompt, scoring=how.scoring, system=system) for item in said]
         rows = [_document(item, question) for item, question in zip(items, asked, strict=True)]
         super().__init__(
             config={
@@ -106,6 +113,14 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
         """Build the requests without lm-eval's bar, which comes and goes in milliseconds."""
         with redirect_stderr(io.StringIO()):
             super().build_all_requests(**options)
+
+
+def _as_text(item: BenchmarkItem, tokens: tuple[str, ...]) -> BenchmarkItem:
+    """Break what the model would read as a control token, or as a turn of its own, in an item's texts."""
+    options = tuple(as_text(option, tokens) for option in item.options)
+    return replace(
+        item, question=as_text(item.question, tokens), context=as_text(item.context, tokens), options=options
+    )
 
 
 def _document(item: BenchmarkItem, question: PromptedItem) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
-from med42lib.fetch_model.files import ADVICE, GENERATION_FILE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
+from med42lib.fetch_model.files import ADVICE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
 from med42lib.fetch_model.weight_shapes import Tensor, check_weight_shapes
 from med42lib.formats.model_config import check_vocabulary, read_config
+from med42lib.formats.model_folder import GENERATION_FILE
 from med42lib.formats.model_loading import load_description
 from med42lib.formats.tokenizer_loading import load_fast_tokenizer
 

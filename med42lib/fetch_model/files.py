@@ -8,13 +8,12 @@ from pathlib import Path, PurePosixPath
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.model_folder import GENERATION_FILE, TOKENIZER_FILE, TOKENIZER_FILES
 from med42lib.store.artifacts import Source
 from med42lib.store.names import checked_name
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-GENERATION_FILE = "generation_config.json"
 ADVICE = "fetch it again"
 _COMPANIONS = (*TOKENIZER_FILES, GENERATION_FILE)
 _TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")

@@ -2,6 +2,7 @@
 
 Doors, the modules that other rooms may import:
 
+    chat_template      the prompt format as a chat template, beside a trained tokenizer
     contamination      matches of benchmark items in the training data
     dataset            training examples in Parquet
     item_limit         how many items of a benchmark are kept or scored, and which

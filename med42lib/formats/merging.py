@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,7 +20,12 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
+from med42lib.formats.model_folder import (
+    ADAPTER_BASE,
+    ADAPTER_CONFIG_FILE,
+    ADAPTER_WEIGHTS_FILE,
+    put_trained_settings,
+)
 
 _ADVICE = "export an output of train or package_model that is whole"
 _PREFIX, _A, _B, _WEIGHT = "base_model.model.", ".lora_A.weight", ".lora_B.weight", ".weight"
@@ -56,7 +62,15 @@ def merge_adapter(base: Path, adapter: Path, folder: Path) -> int:
             f"{min(waiting)}; name the base that it was trained on"
         )
     copy_settings(base, folder)
+    put_trained_settings(adapter, folder)
     return num_adapted
+
+
+def base_of_adapter(weights: Path) -> str | None:
+    """Read the identity of an adapter's base off its weights' metadata; None if another program wrote them."""
+    with library_errors(weights, _ADVICE), safe_open(weights, framework="pt") as file:
+        identity: str | None = (file.metadata() or {}).get(ADAPTER_BASE)
+        return identity
 
 
 def copy_settings(model: Path, folder: Path) -> None:

@@ -33,6 +33,7 @@ Another attention or experts implementation is the name of a kernel, to be downl
 """
 _QUANTISED = ("quantization_config", "compression_config")
 _COUNTED = ("layer", "expert", "label")
+_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 _MOST_COUNTED = 10_000
 
 
@@ -40,7 +41,7 @@ _MOST_COUNTED = 10_000
 class ModelConfig:
     """The entries of a config.json that are used here; None where it has none.
 
-    `num_positions` is `max_position_embeddings`, `architecture` the first one.
+    `num_positions` is `max_position_embeddings` or what older architectures call it, `architecture` the first one.
     """
 
     path: Path
@@ -70,7 +71,7 @@ def read_config(folder: Path, advice: str) -> ModelConfig:
         model_type=_text(path, stated, "model_type"),
         architecture=_first_architecture(path, stated),
         vocab_size=_size(path, stated, "vocab_size"),
-        num_positions=_size(path, stated, "max_position_embeddings"),
+        num_positions=next((size for name in _POSITIONS if (size := _size(path, stated, name))), None),
     )
 
 

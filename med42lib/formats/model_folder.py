@@ -12,13 +12,16 @@ mlflow 3.17.
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from med42lib.core.errors import DataError
-from med42lib.formats.model_config import read_config
+from med42lib.core.json_file import read_json
+from med42lib.formats.model_config import CONFIG_FILE, read_config
 
 MLMODEL_FILE = "MLmodel"
 MODEL_FOLDER = "model"
@@ -26,6 +29,9 @@ ADAPTER_FOLDER = "peft"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
 ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 """With any other name, peft would look for pickles."""
+
+ADAPTER_BASE = "base_model"
+"""Entry of those weights' metadata that says which model they are for: `sha256:` and the digest of its output."""
 
 TOKENIZER_FOLDER = "components/tokenizer"
 TOKENIZER_FILE = "tokenizer.json"
@@ -42,6 +48,8 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 """All that a tokenizer may consist of; a model has some of these files."""
+GENERATION_FILE = "generation_config.json"
+_NAMED_IN_CONFIG = ("bos_token_id", "eos_token_id", "pad_token_id")
 _ADVICE = "fetch the base model again"
 
 
@@ -83,6 +91,48 @@ def copy_tokenizer(model: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in found:
         shutil.copyfile(model / name, folder / name)
+
+
+def write_generation_settings(base: Path, folder: Path, *, end_token_id: int) -> None:
+    """Write the base's settings of generation, with the end token of training among those that end it.
+
+    A base that has none is generated from with the tokens that its config.json names, and so is what was trained.
+
+    Args:
+        base: The base model's folder.
+        folder: Receives generation_config.json.
+        end_token_id: What the model has learned to end an answer with.
+
+    Raises:
+        DataError: If the base's settings cannot be read.
+    """
+    if (base / GENERATION_FILE).is_file():
+        settings = read_json(base / GENERATION_FILE, _ADVICE)
+    else:
+        stated = read_json(base / CONFIG_FILE, _ADVICE)
+        settings = {name: stated[name] for name in _NAMED_IN_CONFIG if stated.get(name) is not None}
+    ends = dict.fromkeys([end_token_id, *_as_list(settings.get("eos_token_id"))])
+    settings["eos_token_id"] = end_token_id if len(ends) == 1 else list(ends)
+    (folder / GENERATION_FILE).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def put_trained_settings(adapter: Path, model: Path) -> None:
+    """Give a copy of the base the tokenizer and the settings of generation that lie beside an adapter.
+
+    Files are replaced and not written to, since they may be links to the base's.
+    """
+    has_tokenizer = (adapter / TOKENIZER_FILE).is_file()
+    for name in (*TOKENIZER_FILES, GENERATION_FILE):
+        if (adapter / name).is_file() or (has_tokenizer and name in TOKENIZER_FILES):
+            (model / name).unlink(missing_ok=True)
+        if (adapter / name).is_file():
+            shutil.copyfile(adapter / name, model / name)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _architecture(model: Path) -> str:

@@ -10,7 +10,12 @@ A conversation is written as
     <|prompter|>: What is ...?
     <|assistant|>: It is ...
 
-and a benchmark question ends at `<|assistant|>:`, so that the answer, with its leading space, follows just as
+Each answer ends with the tokenizer's end token, so that a model stops after every turn; `render` writes those between
+turns, and `pack` the last. What is said is text: where it holds a keyword or one of the tokenizer's control tokens, a
+space goes behind its first character (`< |assistant|>:`, `< /s>`), in training, in benchmarks and in the chat template
+that is shipped with the model.
+
+A benchmark question ends at `<|assistant|>:`, so that the answer, with its leading space, follows just as
 it does in training. A sample's tokens are those of the whole text tokenised at once; a token belongs to the
 response if its first character does.
 """
@@ -19,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from string import ascii_uppercase
 from typing import Literal
 
@@ -27,6 +33,7 @@ from med42lib.formats.records import Exchange
 MultipleChoice = Literal["letters", "texts"]
 """How options are taught and scored: shown with letters, of which one is the answer, or hidden, the text is it."""
 
+KEYWORDS = ("<|system|>", "<|prompter|>", "<|assistant|>")
 DEFAULT_SYSTEM = "You are a helpful medical assistant."
 
 
@@ -38,19 +45,42 @@ class Rendered:
     responses: tuple[tuple[int, int], ...]
 
 
-def render(system: str, exchanges: Sequence[Exchange]) -> Rendered:
+@cache
+def reserved(control_tokens: tuple[str, ...]) -> tuple[str, ...]:
+    """List what no text may hold, the longest first: a shorter one may be part of it."""
+    return tuple(sorted({*KEYWORDS, *control_tokens}, key=lambda token: (-len(token), token)))
+
+
+def as_text(text: str, control_tokens: tuple[str, ...] = ()) -> str:
+    """Break what would be read as a keyword of the format or as a control token: `</s>` becomes `< /s>`."""
+    for token in reserved(control_tokens):
+        if token in text:
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+    return text
+
+
+def render(
+    system: str, exchanges: Sequence[Exchange], *, control_tokens: tuple[str, ...] = (), end_token: str = ""
+) -> Rendered:
     r"""Write a conversation in the prompt format.
 
     Without a system text the first line is left out. A response's span starts at the space before its first
     character: `<|assistant|>:` belongs to the prompt, ` It is ...` to the response. The newline between two
     exchanges is prompt.
+
+    Args:
+        system: The system text, or none.
+        exchanges: What was asked and answered.
+        control_tokens: The tokenizer's, which the texts must not hold.
+        end_token: Written behind every answer but the last, as part of it.
     """
-    parts: list[str] = [f"<|system|>: {system}\n"] if system else []
+    parts: list[str] = [f"<|system|>: {as_text(system, control_tokens)}\n"] if system else []
     responses: list[tuple[int, int]] = []
     length = len(parts[0]) if parts else 0
     for number, exchange in enumerate(exchanges):
-        prompt = ("\n" if number else "") + f"<|prompter|>: {exchange.prompter}\n<|assistant|>:"
-        response = f" {exchange.assistant}"
+        asked, answered = as_text(exchange.prompter, control_tokens), as_text(exchange.assistant, control_tokens)
+        prompt = ("\n" if number else "") + f"<|prompter|>: {asked}\n<|assistant|>:"
+        response = f" {answered}" + (end_token if number < len(exchanges) - 1 else "")
         start = length + len(prompt)
         length = start + len(response)
         parts += [prompt, response]

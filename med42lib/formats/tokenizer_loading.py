@@ -28,7 +28,7 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         advice: What to do if it cannot be used, as the end of a sentence: "fetch the model again".
 
     Returns:
-        A `PreTrainedTokenizerFast`.
+        A `PreTrainedTokenizerFast` that makes the tokens which tokenizer.json says.
 
     Raises:
         DataError: If a file is missing or broken, the tokenizer is not a fast one, or it would lengthen texts beyond
@@ -37,6 +37,7 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         EnvironmentProblem: If it needs a library that is not installed.
     """
     check_tokenizer_files(folder, advice)
+    from tokenizers import Tokenizer
     from transformers import AutoTokenizer
 
     with library_errors(f"the tokenizer in {folder}", advice):
@@ -47,10 +48,52 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
             "offsets, and the loss mask needs them; use a model with a fast tokenizer"
         )
     with library_errors(f"the tokenizer in {folder}", advice):
-        check_speed(tokenizer.backend_tokenizer, folder)
+        described = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        for each in (tokenizer.backend_tokenizer, described):
+            check_speed(each, folder)
+        tokenizer = _as_described(tokenizer, described, folder)
         num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
     check_num_tokens(num_tokens, _SAMPLE, folder)
     return tokenizer
+
+
+def _as_described(tokenizer: Any, described: Any, folder: Path) -> Any:
+    """Give the tokenizer that tokenizer.json describes, where transformers has built another one of its vocabulary.
+
+    The class that tokenizer_config.json names may bring rules of its own: GPT-2's splits no digits, whatever the file
+    says.
+
+    Raises:
+        ValueError: If transformers cannot be made to follow the file.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    if _differ(tokenizer, described) is None:
+        return tokenizer
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, **tokenizer.special_tokens_map
+    )
+    if text := _differ(tokenizer, described):
+        raise ValueError(f"transformers makes other tokens of {text!r} than its {TOKENIZER_FILE} says")
+    return tokenizer
+
+
+def _differ(tokenizer: Any, described: Any) -> str | None:
+    """Find a text of which the two make different tokens."""
+    for each in (tokenizer.backend_tokenizer, described):
+        each.no_padding()
+        each.no_truncation()
+    pairs = (
+        (each.encode(text, add_special_tokens=False).ids for each in (tokenizer.backend_tokenizer, described))
+        for text in _PROBES
+    )
+    return next((text for text, (one, other) in zip(_PROBES, pairs, strict=True) if one != other), None)
+
+
+def control_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """List the texts that a `transformers` tokenizer reads as control tokens wherever they stand, sorted."""
+    marked = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return tuple(sorted(marked.union(tokenizer.all_special_tokens)))
 
 
 def check_tokenizer_files(folder: Path, advice: str) -> None:
@@ -112,5 +155,25 @@ def check_speed(tokenizer: Any, folder: object) -> None:
 
 
 _MOST_SECONDS = 0.25
+_PROBES = (
+    *(
+        "In 2024, 1,250.75 mg of 12345678 mg",
+        "12",
+        "  two   spaces\tand a tab ",
+        "line\nends\n\n\nhere\r\n",
+        " fever",
+        "fever",
+    ),
+    *(
+        "naïve Ünusual e\u0301 café ﬁ ½",
+        "👍🏽 👩‍⚕️",
+        "发热和咳嗽",
+        "It's WE'LL don't",
+        "a_b-c/d(e)[f]{g}<h>",
+        "<|assistant|>: A.",
+    ),
+)
+"""Digits, spaces, line ends, accents, emoji, Chinese, signs: where the rules of tokenizers differ."""
+
 _PROSE = f"{'a' * 16} A man of 61 with fever and cough (38.5 °C) asks:\n\n" * 8 + f"{' ' * 100}{'1' * 100}{'-' * 100}"
 _SAMPLE = " ".join(map(chr, [*range(0x20, 0x7F), *range(0xA1, 0x180), 0x3042, 0x4E2D, 0xFDFA, 0x1F44D]))

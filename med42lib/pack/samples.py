@@ -9,7 +9,7 @@ from itertools import islice
 
 from med42lib.core.hashing import content_hash
 from med42lib.formats.dataset import EXAMPLES_FILE
-from med42lib.formats.prompt import render
+from med42lib.formats.prompt import Rendered, render
 from med42lib.formats.records import Example
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.pack.config import PackConfig
@@ -36,12 +36,21 @@ def tokenised_samples(
     """Tokenise examples in their order, holding `EXAMPLES_PER_BATCH` of them in memory."""
     rows = enumerate(examples, start=1)
     while batch := list(islice(rows, EXAMPLES_PER_BATCH)):
-        tokenised = tokenizer.encode([render(example.system, example.exchanges) for _, example in batch])
+        tokenised = tokenizer.encode([_rendered(example, tokenizer) for _, example in batch])
         for (row, example), tokens in zip(batch, tokenised, strict=True):
             try:
                 yield _sample(example, tokens, config)
             except BadRecord as bad:
                 yield bad.at(EXAMPLES_FILE, row, example)
+
+
+def _rendered(example: Example, tokenizer: SampleTokenizer) -> Rendered:
+    return render(
+        example.system,
+        example.exchanges,
+        control_tokens=tokenizer.control_tokens,
+        end_token=tokenizer.end_token,
+    )
 
 
 def _sample(example: Example, tokens: TokenisedSample, config: PackConfig) -> Sample:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from med42lib.core.errors import DataError
 from med42lib.core.library_errors import library_errors
 from med42lib.formats.prompt import Rendered
-from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
+from med42lib.formats.tokenizer_loading import check_num_tokens, control_tokens, load_fast_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class SampleTokenizer:
 
     A sample's whole text is tokenised at once, as lm-eval does with a question and its answer, so that training and
     evaluation agree on the tokens where the two meet. A token belongs to the response if its first character does.
-    The sample ends with the tokenizer's end-of-text token, which is response too: the model learns to stop.
+    Each of its answers ends with the tokenizer's end-of-text token, which is response too: the model learns to stop
+    after every turn.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -52,6 +53,8 @@ class SampleTokenizer:
         # A tokenizer.json may carry its last caller's settings, and would cut samples silently
         self._backend.no_truncation()
         self._backend.no_padding()
+        self.control_tokens: tuple[str, ...] = control_tokens(tokenizer)
+        self.end_token: str = tokenizer.eos_token
         self.eos_token_id: int = tokenizer.eos_token_id
         self.pad_token_id: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.vocabulary_size: int = 1 + max(tokenizer.get_vocab().values())

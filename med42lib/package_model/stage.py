@@ -15,6 +15,7 @@ from med42lib.formats.model_folder import (
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
     copy_tokenizer,
+    put_trained_settings,
     write_mlmodel,
 )
 from med42lib.formats.models import BASE
@@ -71,6 +72,7 @@ def _put_together(base: Source, chosen: Source, package: Target) -> None:
     adapter = chosen is not base
     if adapter:
         _link_folder(chosen.path(ADAPTER_FOLDER), package.folder / ADAPTER_FOLDER)
+        put_trained_settings(package.folder / ADAPTER_FOLDER, package.folder / MODEL_FOLDER)
     copy_tokenizer(package.folder / (ADAPTER_FOLDER if adapter else MODEL_FOLDER), package.folder / TOKENIZER_FOLDER)
     write_mlmodel(package.folder, adapter=adapter)
 

@@ -70,7 +70,7 @@ class TrainingJob:
     model: str
     """Address of the base model."""
     base_name: str
-    """What the adapter calls its base model: a name that means the same on every machine."""
+    """The base model's identity, which means the same on every machine: `sha256:` and its digest."""
     store: str
     """Address of the store that the output goes to."""
     prefix: str
@@ -79,6 +79,8 @@ class TrainingJob:
     """Name of the attempt at it."""
     tracked: TrackedAs | None = None
     """What it is called in MLflow while it goes on; None if it is not to be seen there."""
+    base_hub: str | None = None
+    """Repository and revision that the base came from, `owner/name@revision`; None if it came from no hub."""
 
     @property
     def address(self) -> str:

@@ -22,7 +22,7 @@ def load_model(folder: Path, config: TrainConfig) -> Any:
         DataError: If `folder` is not a whole Hugging Face model.
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
-    model = load_weights(folder, config.precision, attn_implementation="sdpa")
+    model = load_weights(folder, config.precision)
     if config.attention == "auto" and can_attend(model.config, config.precision):
         model.set_attn_implementation(SAMPLE_ATTENTION)
     if config.gradient_checkpointing:

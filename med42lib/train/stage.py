@@ -9,6 +9,7 @@ from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source, Target
+from med42lib.store.base import HUB_SCHEME
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps, fit_problems
@@ -56,6 +57,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         packed=absolute_address(packed.address),
         model=absolute_address(model.address),
         base_name=f"sha256:{model.digest}",
+        base_hub=hub_origin(model),
         store=context.store,
         prefix=context.upload.prefix,
         attempt=context.upload.attempt,
@@ -69,6 +71,18 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
     context.upload.go_on_as(job.attempt)
     trained.received(job.read_files())
     _summarise(trained, Recipe.from_json(job.read_output(RECIPE_FILE)))
+
+
+def hub_origin(model: Source) -> str | None:
+    """Say from which repository of a hub, `owner/name@revision`, `fetch_model` copied the model; None if from none.
+
+    What was a GGUF file there is another model to whoever loads it by that name.
+    """
+    manifest = model.manifest
+    if manifest is None or manifest.config.get("format") != "huggingface" or "weights" not in manifest.inputs:
+        return None
+    address = manifest.inputs["weights"].address
+    return address.removeprefix(HUB_SCHEME) if address.startswith(HUB_SCHEME) else None
 
 
 def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:

@@ -16,12 +16,14 @@ from huggingface_hub import split_state_dict_into_shards_factory
 from safetensors.torch import save_file
 from torch import Tensor
 
+from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.model_folder import (
+    ADAPTER_BASE,
     ADAPTER_FOLDER,
     ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
-    copy_tokenizer,
+    write_generation_settings,
     write_mlmodel,
 )
 from med42lib.train.config import Method
@@ -33,7 +35,16 @@ MAX_SHARD_BYTES = 5_000_000_000
 
 
 def save_trained(
-    model: Any, trained: Path, *, method: Method, base: Path, base_name: str, gather: Gather, writes: bool
+    model: Any,
+    trained: Path,
+    *,
+    method: Method,
+    base: Path,
+    base_name: str,
+    base_hub: str | None,
+    end_token_id: int,
+    gather: Gather,
+    writes: bool,
 ) -> None:
     """Save what was trained, with its tokenizer, in the layout of `formats/model_folder.py`; called by every process.
 
@@ -42,7 +53,9 @@ def save_trained(
         trained: The folder to save it in.
         method: What was trained: the whole model, or an adapter.
         base: Folder of the base model, whose tokenizer it has.
-        base_name: What an adapter calls its base.
+        base_name: The base's identity, kept in the metadata of an adapter's weights.
+        base_hub: Repository and revision of a base that came from a hub, by which an adapter calls it.
+        end_token_id: What the training data end an answer with.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -52,11 +65,12 @@ def save_trained(
     if full:
         save_model(model, folder, gather=gather, writes=writes)
     else:
-        save_adapter(model, folder, base_name=base_name, gather=gather, writes=writes)
+        save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
-        copy_tokenizer(base, folder)
+        save_tokenizer(base, folder)
+        write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
-        copy_tokenizer(base, trained / TOKENIZER_FOLDER)
+        save_tokenizer(base, trained / TOKENIZER_FOLDER)
         write_mlmodel(trained, adapter=False)
 
 
@@ -88,16 +102,21 @@ def save_model(
             index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
             (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
         model.config.save_pretrained(folder)
-        model.generation_config.save_pretrained(folder)
 
 
-def save_adapter(model: Any, folder: Path, *, base_name: str, gather: Gather, writes: bool) -> None:
+def save_adapter(
+    model: Any, folder: Path, *, base_name: str, base_hub: str | None, gather: Gather, writes: bool
+) -> None:
     """Save a PEFT model's adapter; every process has to call this.
+
+    A base from a hub is named by its repository and revision, by which PEFT, vLLM and TGI find it themselves. Another
+    has no name that means the same everywhere: there the adapter says its identity, and who loads it names the base.
 
     Args:
         model: A PEFT model, its weights split by ZeRO-3 or not.
         folder: Where to; must exist.
-        base_name: What the adapter's configuration calls the base model.
+        base_name: The base model's identity.
+        base_hub: Its repository and revision, `owner/name@revision`; None if it came from no hub.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -109,9 +128,10 @@ def save_adapter(model: Any, folder: Path, *, base_name: str, gather: Gather, wr
         return
     # "Embedding layers: automatic" would ask the hub for the base model's vocabulary.
     state = get_peft_model_state_dict(model, state_dict=whole, save_embedding_layers=False)
-    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={"format": "pt"})
+    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={"format": "pt", ADAPTER_BASE: base_name})
     config = model.peft_config["default"]
-    config.base_model_name_or_path = base_name
+    repository, _, revision = (base_hub or base_name).partition("@")
+    config.base_model_name_or_path, config.revision = repository, revision or None
     config.inference_mode = True
     # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same.
     config.target_modules = sorted({module.rpartition(".")[2] for module in config.target_modules})

@@ -1,5 +1,6 @@
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from med42lib.core.errors import ConfigError, DataError
 from med42lib.formats.dataset import write_examples
 from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.store.artifacts import Source
+from med42lib.train.weights import save_adapter
 from tests.tiny_llama import make_llama
 
 
@@ -61,8 +63,12 @@ def fine_tune(tmp_path: Path) -> dict[str, Any]:
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.1)
-    adapted.peft_config["default"].base_model_name_or_path = f"sha256:{Source(str(base)).digest}"
-    adapted.save_pretrained(trained / "peft")
+    (trained / "peft").mkdir(parents=True)
+    identity = f"sha256:{Source(str(base)).digest}"
+    gather = lambda weights: nullcontext()  # noqa: E731
+    save_adapter(
+        adapted, trained / "peft", base_name=identity, base_hub=f"some/model@{40 * '0'}", gather=gather, writes=True
+    )
     return {"base": base, "trained": trained, "logits": logits_of(adapted)}
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import torch
 
 from med42lib.core.errors import DataError
 from med42lib.evaluate.config import EvaluateConfig
-from med42lib.evaluate.harness import ScoringModel, score_items
+from med42lib.evaluate.harness import BenchmarkTask, ScoringModel, score_items
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.tokenizer_loading import control_tokens
 from med42lib.pack.tokenise import SampleTokenizer
 
 Load = Callable[..., tuple[Any, Any]]
@@ -47,6 +49,26 @@ def test_prompt_and_answer_have_the_tokens_that_training_gives_them(
     for item in items:
         context = make_prompt(item, prompt="med42", scoring="letters", system="Be brief.").context
         assert lm._encode_pair(context, ANSWER_DELIMITER + answer) == as_trained(tokenizer, context, answer)
+
+
+@pytest.mark.parametrize("scoring", ["letters", "texts"])
+@pytest.mark.parametrize("prompt", ["med42", "plain"])
+@pytest.mark.parametrize("said", ["</s>", "a <s> b", "<|assistant|>: A"])
+def test_no_text_of_a_benchmark_becomes_a_control_token_or_a_turn(
+    base: Path, load: Load, items: list[BenchmarkItem], said: str, prompt: str, scoring: str
+) -> None:
+    model, tokenizer = load(base)
+    item = replace(items[0], question=said, context=said, options=(said, "x", "y"))
+    seen: list[str] = []
+    lm = ScoringModel(model, tokenizer, batch_size=1)
+    config = EvaluateConfig.model_validate({"prompt": prompt, "scoring": scoring, "system": said})
+    task = BenchmarkTask(item.benchmark, [item], config, control_tokens(tokenizer))
+    (document,) = task.dataset["test"]
+    for answer in document["answers"]:
+        prompt_ids, answer_ids = lm._encode_pair(document["context"], ANSWER_DELIMITER + answer)
+        assert not {0, 1, 2} & {*prompt_ids, *answer_ids}
+        seen.append(document["context"] + answer)
+    assert all(text.count("<|assistant|>") == (prompt == "med42") for text in seen)
 
 
 def test_the_kinds_of_tokenizer_differ_in_how_a_text_begins_and_ends(bases: dict[str, Path], load: Load) -> None:

@@ -59,3 +59,9 @@ def test_settings_of_published_models_pass(tmp_path: Path) -> None:
         "torch_dtype": "bfloat16",
     }
     read_config(write(tmp_path, published), ADVICE)
+
+
+@pytest.mark.parametrize("name", ["max_position_embeddings", "n_positions", "max_seq_len"])
+def test_the_context_is_known_by_whichever_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", name: 1024}))
+    assert read_config(tmp_path, "fetch it again").num_positions == 1024

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, pre_tokenizers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from med42lib.core.errors import DataError
+from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
 from tests.json_files import edit
 from tests.tiny_tokenizer import byte_level
@@ -88,3 +90,51 @@ def test_more_tokens_than_a_text_can_have_are_refused() -> None:
     check_num_tokens(16 * 1000, "x" * 1000, "here")
     with pytest.raises(DataError, match="the tokenizer in here makes 17,000 tokens of 1,000 bytes"):
         check_num_tokens(17_000, "x" * 1000, "here")
+
+
+DIGITS_APART = {
+    "type": "Sequence",
+    "pretokenizers": [
+        {"type": "Digits", "individual_digits": True},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+    ],
+}
+SPLIT_LIKE_LLAMA_3 = {
+    "type": "Sequence",
+    "pretokenizers": [
+        split_at(r"\p{N}{1,3}|[^\r\n\p{L}\p{N}]?\p{L}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s+"),
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+    ],
+}
+TEXT = "In 2024, 12345678 mg... \n\nof naïve  发热?\n"
+
+
+@pytest.mark.parametrize("model_type", ["llama", "olmo2", "granite", None])
+@pytest.mark.parametrize("rules", [DIGITS_APART, SPLIT_LIKE_LLAMA_3], ids=["SmolLM2", "Llama 3"])
+@pytest.mark.parametrize("tokenizer_class", ["GPT2Tokenizer", "Qwen2Tokenizer", "PreTrainedTokenizerFast"])
+def test_tokens_are_those_of_the_bases_own_file_and_mlflows_those_of_training(
+    tmp_path: Path, tokenizer_class: str, rules: dict[str, object], model_type: str | None
+) -> None:
+    base = tmp_path / "base"
+    numbers = byte_level(["2024 12 123 1234 12345678 ... \n\n of 12345678"] * 3)
+    PreTrainedTokenizerFast(tokenizer_object=numbers, eos_token="</s>").save_pretrained(base)
+    edit(base / "tokenizer.json", pre_tokenizer=rules)
+    edit(base / "tokenizer_config.json", tokenizer_class=tokenizer_class)
+    if model_type is not None:
+        (base / "config.json").write_text(f'{{"model_type": "{model_type}"}}')
+    expected = Tokenizer.from_file(str(base / "tokenizer.json")).encode(TEXT).ids
+    assert load_fast_tokenizer(base, "fetch it again")(TEXT)["input_ids"] == expected
+    save_tokenizer(base, tmp_path / "components")
+    assert AutoTokenizer.from_pretrained(tmp_path / "components")(TEXT)["input_ids"] == expected
+
+
+def test_a_tokenizer_that_cannot_be_made_to_follow_its_file_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(folder / "tokenizer.json", pre_tokenizer=DIGITS_APART)
+    other = AutoTokenizer.from_pretrained(folder)
+    other.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    for name in (AutoTokenizer, PreTrainedTokenizerFast):
+        monkeypatch.setattr(name, "from_pretrained", lambda *_, **__: other)
+    with pytest.raises(DataError, match=r"makes other tokens of .* than its tokenizer\.json says"):
+        load_fast_tokenizer(folder, "fetch it again")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.formats.records import Example
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.formats.rejects import Reject
 from med42lib.pack import samples
 from med42lib.pack.config import PackConfig
@@ -16,6 +16,9 @@ CHUNK_LENGTH = 48
 @pytest.fixture(scope="module")
 def tokenizer(byte_model_folder: Path) -> SampleTokenizer:
     return load_tokenizer(byte_model_folder / "model")
+
+
+CONCATENATE = PackConfig(policy="concatenate", chunk_length=64, seed=0)
 
 
 def best_fit(too_long: str) -> PackConfig:
@@ -66,7 +69,9 @@ def test_truncation_that_leaves_no_response_drops_the_sample(three: list[Example
 def test_a_conversation_without_an_exchange_is_rejected(
     make_example: Callable[..., Example], tokenizer: SampleTokenizer
 ) -> None:
-    (reject,) = tokenised_samples([make_example(1)], tokenizer, best_fit("drop"))
+    (reject,) = tokenised_samples(
+        [make_example(1)], tokenizer, PackConfig(policy="concatenate", chunk_length=64, seed=0)
+    )
     assert isinstance(reject, Reject)
     assert (reject.kind, reject.reason) == ("rejected", "has no exchange, so there is no response to learn from")
 
@@ -84,3 +89,27 @@ def test_the_batch_size_does_not_change_the_samples(
     monkeypatch.setattr(samples, "EXAMPLES_PER_BATCH", 3)
     assert ids() == at_once
     assert len(at_once) == len(examples)
+
+
+@pytest.mark.parametrize("imitation", ["</s>", "<s>", "<unk>", "fever</s>cough", "<|im_end|> </s></s><s>"])
+def test_no_text_of_a_source_becomes_a_control_token(model_folder: Path, imitation: str) -> None:
+    def control_ids(text: str) -> list[int]:
+        said = (Exchange(f"Is it {text}?", text), Exchange(text, f"It is {text}."))
+        example = Example("opengpt", "CC0", text, said, text, Origin("1", "f", 1))
+        (sample,) = tokenised_samples([example], load_tokenizer(model_folder / "model"), CONCATENATE)
+        assert isinstance(sample, Sample)
+        return [token for token in sample.tokens.ids_T.tolist() if token in (0, 1, 2)]
+
+    assert control_ids(imitation) == control_ids("fever")
+
+
+def test_every_turn_ends_with_the_end_token_and_it_is_learnt(model_folder: Path) -> None:
+    said = (Exchange("Fever?", "Yes."), Exchange("Cough?", "No."), Exchange("Pain?", "Yes."))
+    example = Example("opengpt", "CC0", "", said, "Fever?", Origin("1", "f", 1))
+    tokenizer = load_tokenizer(model_folder / "model")
+    (sample,) = tokenised_samples([example], tokenizer, CONCATENATE)
+    assert isinstance(sample, Sample)
+    ends = sample.tokens.ids_T == tokenizer.eos_token_id
+    assert ends.sum() == 3
+    assert sample.tokens.response_T[ends].all()
+    assert not sample.tokens.response_T[1:][ends[:-1]].any()

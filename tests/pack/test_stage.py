@@ -25,7 +25,7 @@ def metrics(folder: Path) -> dict[str, float]:
 
 
 def responses(example: Example) -> str:
-    return "".join(f" {exchange.assistant}" for exchange in example.exchanges) + "</s>"
+    return "".join(f" {exchange.assistant}</s>" for exchange in example.exchanges)
 
 
 @pytest.mark.parametrize("settings", [BEST_FIT, CONCATENATE], ids=lambda settings: settings["policy"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, pre_tokenizers, processors
 
 from med42lib.core.errors import DataError
-from med42lib.formats.prompt import Rendered, render
+from med42lib.formats.prompt import Rendered, as_text, render
 from med42lib.formats.records import Exchange
 from med42lib.pack.tokenise import SampleTokenizer, TokenisedSample, load_tokenizer
 
@@ -80,7 +80,7 @@ def test_responses_of_any_characters_are_marked_exactly(
     colon = sample.ids_T[[sample.response_T.argmax() - 1]]
     assert peer.decode(colon).endswith(":")
     found = peer.decode([*colon, *sample.ids_T[sample.response_T]])
-    assert found == f"{peer.decode(colon)} {assistant} y</s>"
+    assert found == f"{peer.decode(colon)} {as_text(assistant)} y</s>"
 
 
 def test_offsets_that_leave_out_spaces_do_not_move_the_seam(

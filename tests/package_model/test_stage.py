@@ -48,6 +48,18 @@ def test_an_adapter_is_put_together_with_its_base(models: dict[str, Source], tmp
     assert (flavor["model_binary"], flavor["peft_adaptor"]) == ("model", "peft")
 
 
+def test_a_packaged_adapter_generates_by_its_own_settings_and_the_base_keeps_its(
+    models: dict[str, Source], tmp_path: Path
+) -> None:
+    (tmp_path / "base/model/generation_config.json").write_text("the base's")
+    (tmp_path / "base/model/chat_template.json").write_text("the base's")
+    (tmp_path / "lora/peft/generation_config.json").write_text("the adapter's")
+    folder = call("lora", models, tmp_path / "out")
+    assert (folder / "model/generation_config.json").read_text() == "the adapter's"
+    assert not (folder / "model/chat_template.json").exists()
+    assert (tmp_path / "base/model/generation_config.json").read_text() == "the base's"
+
+
 def test_weights_on_one_disk_take_no_more_space(models: dict[str, Source], tmp_path: Path) -> None:
     folder = call("lora", models, tmp_path / "out")
     assert (folder / "model/weights.safetensors").samefile(tmp_path / "base/model/weights.safetensors")

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, BloomConfig, GPTJConfig, PreTrainedConfig
 
 from med42lib.core.errors import DataError
 from med42lib.train.config import LoraConfig, TrainConfig
@@ -56,3 +57,15 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, config: TrainConfig
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(DataError, match="cannot be loaded"):
         load_model(tmp_path, config)
+
+
+@pytest.mark.parametrize(
+    "settings", [BloomConfig(n_layer=1, n_head=2), GPTJConfig(n_layer=1, n_head=2, n_embd=16, rotary_dim=4)]
+)
+def test_a_base_that_has_no_attention_of_pytorchs_is_trained_with_its_own(
+    tmp_path: Path, config: TrainConfig, settings: PreTrainedConfig
+) -> None:
+    settings.update({"hidden_size": 16, "vocab_size": 32})
+    AutoModelForCausalLM.from_config(settings).save_pretrained(tmp_path)
+    model = load_model(tmp_path, config)
+    assert model(torch.tensor([[1, 2, 3]]), labels=torch.tensor([[1, 2, 3]])).loss.requires_grad

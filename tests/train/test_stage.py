@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.formats.packed import INFO_FILE, PackedDataset
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.manifest import METRICS_FILE, describe_folder
+from med42lib.store.manifest import METRICS_FILE, Input, describe_folder
 from med42lib.train.batches import BLANK, steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.job import TrainingJob
 from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
-from med42lib.train.stage import check_fit, train
+from med42lib.train.stage import check_fit, hub_origin, train
 from tests.processes import gone, wait_for
+from tests.store.outputs import filled, manifest_of, published
 from tests.train.conftest import FULL, read_metric, write_packed
 
 LORA = FULL.model_copy(update={"method": "lora"})
@@ -44,6 +46,24 @@ config = TrainConfig.model_validate_json(config)
 context = StageContext.in_folder(Path(folder), "train")
 train(config, packed=Source(packed), model=Source(model), trained=Target(Path(folder, "trained")), context=context)
 """
+
+
+@pytest.mark.parametrize(
+    ("address", "format_", "origin"),
+    [
+        (f"hub:some/model@{40 * '0'}", "huggingface", f"some/model@{40 * '0'}"),
+        (f"hub:some/model@{40 * '0'}", "gguf", None),
+        ("s3://bucket/model", "huggingface", None),
+    ],
+)
+def test_a_base_is_called_by_the_repository_that_it_is_a_copy_of(
+    tmp_path: Path, address: str, format_: str, origin: str | None
+) -> None:
+    folder = filled(tmp_path / "files", {"model/config.json": "{}"})
+    made = manifest_of(folder, stage="fetch_model", target="model", weights=Input("digest", address))
+    published_at = published(str(tmp_path / "store"), folder, replace(made, config={"format": format_}))
+    assert hub_origin(Source(published_at)) == origin
+    assert hub_origin(Source(str(folder))) is None
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +314,20 @@ def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_p
     info.write_text(json.dumps({**json.loads(info.read_text()), "num_response_tokens": 0}))
     with pytest.raises(DataError, match=r"none of the 44 tokens in .*/packed belongs to a response"):
         run_stage(FULL, tmp_path / "packed", tmp_path / "no_model", tmp_path)
+
+
+@pytest.mark.slow
+def test_a_base_that_reads_one_sample_into_the_next_is_refused_before_training(
+    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    sizes = {"hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 48, "num_hidden_layers": 1}
+    opt = OPTConfig(**sizes, num_attention_heads=4, vocab_size=64, max_position_embeddings=64)
+    shutil.copytree(base_model, tmp_path / "opt")
+    (tmp_path / "opt/model/generation_config.json").unlink()
+    OPTForCausalLM(opt).save_pretrained(tmp_path / "opt/model")
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DataError, match="OPTForCausalLM reads one sample of a chunk into the next"):
+        run_stage(FULL, packed_data, tmp_path / "opt", tmp_path)

@@ -1,15 +1,27 @@
 """Saving without ZeRO; the round trip with it is in test_stage.py."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from med42lib.train.weights import count_elements, save_model
+from med42lib.formats.model_folder import put_trained_settings, write_generation_settings
+from med42lib.formats.prompt import render
+from med42lib.formats.records import Exchange
+from med42lib.pack.tokenise import load_tokenizer
+from med42lib.package_model.config import PackageModelConfig
+from med42lib.package_model.stage import package_model
+from med42lib.store.artifacts import Source, Target
+from med42lib.train.config import Method
+from med42lib.train.weights import count_elements, save_adapter, save_model, save_trained
 from tests.tiny_llama import make_llama
+from tests.tiny_tokenizer import byte_level
 
 
 def save(model: Any, folder: Path, **options: Any) -> None:
@@ -53,3 +65,122 @@ def test_split_weights_are_counted_whole(tied_model: Any) -> None:
         parameter.ds_numel = parameter.numel()
         parameter.data = torch.empty(0)
     assert count_elements(tied_model.parameters()) == whole > 0
+
+
+@pytest.mark.parametrize(
+    ("base_hub", "name", "revision"),
+    [(f"some/model@{40 * '0'}", "some/model", 40 * "0"), (None, "sha256:abc", None)],
+    ids=["from a hub", "from a folder"],
+)
+def test_an_adapter_names_a_base_that_can_be_had_and_keeps_its_identity(
+    tied_model: Any, tmp_path: Path, base_hub: str | None, name: str, revision: str | None
+) -> None:
+    adapted = get_peft_model(tied_model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    gather = lambda weights: nullcontext()  # noqa: E731
+    save_adapter(adapted, tmp_path, base_name="sha256:abc", base_hub=base_hub, gather=gather, writes=True)
+    read = PeftConfig.from_pretrained(str(tmp_path))
+    assert (read.base_model_name_or_path, read.revision) == (name, revision)
+    assert json.loads((tmp_path / "adapter_config.json").read_text())["revision"] == revision
+    with safe_open(tmp_path / "adapter_model.safetensors", framework="pt") as file:
+        assert file.metadata()["base_model"] == "sha256:abc"
+
+
+QUESTION, ANSWER, END = [5, 6], 9, 1
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize(
+    ("stated", "ends"),
+    [
+        ({"eos_token_id": 2, "temperature": 0.6}, [1, 2]),
+        ({"eos_token_id": [2, 3]}, [1, 2, 3]),
+        ({"eos_token_id": 1}, 1),
+    ],
+    ids=["another token", "several others", "the same"],
+)
+def test_a_fine_tune_stops_where_training_taught_it_to(
+    tmp_path: Path, method: Method, stated: dict[str, Any], ends: int | list[int]
+) -> None:
+    base = write_base(tmp_path / "base", stated)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if method == "lora":
+        torch.manual_seed(0)
+        model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    teach(model, [*QUESTION, ANSWER, END])
+    gather = lambda weights: nullcontext()  # noqa: E731
+    names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": END}
+    save_trained(model, tmp_path / "out", method=method, base=base, gather=gather, writes=True, **names)
+    again = load_again(base, tmp_path / "out", method)
+    assert again.generation_config.eos_token_id == ends
+    said = again.generate(torch.tensor([QUESTION]), max_new_tokens=8, do_sample=False, pad_token_id=0)
+    assert said[0].tolist() == [*QUESTION, ANSWER, END]
+
+
+def test_a_base_without_settings_of_generation_gets_the_tokens_of_its_configuration(tmp_path: Path) -> None:
+    base = write_base(tmp_path, None)
+    write_generation_settings(base, tmp_path, end_token_id=END)
+    assert json.loads((tmp_path / "generation_config.json").read_text()) == {"bos_token_id": 0, "eos_token_id": [1, 2]}
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_mlflow_answers_messages_in_the_format_that_was_taught(tmp_path: Path, method: Method) -> None:
+    import mlflow.transformers
+
+    base = Path(write_base(tmp_path / "base/model", {"eos_token_id": 1}, vocab_size=400))
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if method == "lora":
+        torch.manual_seed(0)
+        model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    said = [Exchange("Fever?", "Yes."), Exchange("Cough?", "No.")]
+    packing = load_tokenizer(base)
+    (sample,) = packing.encode([render("Be kind.", said, control_tokens=packing.control_tokens, end_token="</s>")])
+    teach(model, sample.ids_T.tolist(), sample.response_T.tolist(), steps=80)
+    gather = lambda weights: nullcontext()  # noqa: E731
+    names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": packing.eos_token_id}
+    save_trained(model, tmp_path / "out", method=method, base=base, gather=gather, writes=True, **names)
+    sources = {"base": Source(str(tmp_path / "base")), "it": Source(str(tmp_path / "out"))}
+    (tmp_path / "package").mkdir()
+    package_model(
+        PackageModelConfig(candidate="it"),
+        base=sources["base"],
+        trained={"it": sources["it"]},
+        package=Target(tmp_path / "package"),
+    )
+    served = mlflow.transformers.load_model(str(tmp_path / ("out" if method == "full" else "package")))
+    conversation = [{"role": "system", "content": "Be kind."}, *spoken(said)]
+    for number in (2, 4):
+        answered = served(conversation[:number], max_new_tokens=20, do_sample=False)[0]["generated_text"]
+        assert answered[-1]["content"].strip() == conversation[number]["content"]
+
+
+def spoken(said: list[Exchange]) -> list[dict[str, str]]:
+    turns = (({"user": exchange.prompter}, {"assistant": exchange.assistant}) for exchange in said)
+    return [{"role": role, "content": text} for pair in turns for turn in pair for role, text in turn.items()]
+
+
+def write_base(folder: Path, stated: dict[str, Any] | None, *, vocab_size: int = 32) -> Path:
+    torch.manual_seed(0)
+    make_llama(vocab_size=vocab_size, bos_token_id=0, eos_token_id=2).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=byte_level(["fever"]), eos_token="</s>").save_pretrained(folder)
+    (folder / "generation_config.json").unlink()
+    if stated is not None:
+        (folder / "generation_config.json").write_text(json.dumps(stated))
+    return folder
+
+
+def teach(model: Any, ids: list[int], learnt: list[bool] | None = None, *, steps: int = 30) -> None:
+    """Have it say this, or what is marked in it."""
+    sample = torch.tensor([ids])
+    labels = sample if learnt is None else sample.masked_fill(~torch.tensor([learnt]), -100)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.02)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(sample, labels=labels).loss.backward()
+        optimizer.step()
+
+
+def load_again(base: Path, out: Path, method: Method) -> Any:
+    if method == "full":
+        return AutoModelForCausalLM.from_pretrained(out / "model")
+    put_trained_settings(out / "peft", base)
+    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), out / "peft")

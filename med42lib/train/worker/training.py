@@ -192,6 +192,8 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
     engine = _engine(job.config, base)
+    if data.info.policy == "best_fit":
+        _check_isolation(engine, data.info.vocabulary_size)
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
@@ -199,7 +201,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
         check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
     recipe = _recipe(engine.module, job.config, len(data), totals)
-    _save(engine.module, job, base, target.folder)
+    _save(engine.module, job, base, target.folder, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
         target.metric("trainable_parameters", recipe.trainable_parameters)
@@ -271,6 +273,15 @@ def _engine(config: TrainConfig, base: Path) -> Any:
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings, dist_init_required=False)
     del announcement
     return engine
+
+
+def _check_isolation(engine: Any, num_tokens: int) -> None:
+    from med42lib.train.isolation import check_isolation
+
+    engine.train(mode=False)
+    name = str((engine.module.config.architectures or [engine.module.config.model_type])[0])
+    check_isolation(engine, num_tokens=num_tokens, name=name, device=engine.device)
+    engine.train(mode=True)
 
 
 def _run_steps(
@@ -355,7 +366,7 @@ def _reported(
             yield result
 
 
-def _save(model: Any, job: TrainingJob, base: Path, folder: Path) -> None:
+def _save(model: Any, job: TrainingJob, base: Path, folder: Path, *, end_token_id: int) -> None:
     import deepspeed
     from torch import distributed
 
@@ -367,6 +378,8 @@ def _save(model: Any, job: TrainingJob, base: Path, folder: Path) -> None:
         method=job.config.method,
         base=base,
         base_name=job.base_name,
+        base_hub=job.base_hub,
+        end_token_id=end_token_id,
         gather=deepspeed.zero.GatheredParameters,
         writes=distributed.get_rank() == 0,
     )

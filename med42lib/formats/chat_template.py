@@ -1,0 +1,96 @@
+"""The prompt format as a chat template, and a tokenizer that reads texts as it did in training, for who serves a model.
+
+transformers, vLLM, TGI and MLflow write a conversation with the template that lies beside the tokenizer, and then
+tokenise all of it without the marks that a tokenizer puts around a text. So the template writes the beginning too.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from med42lib.core.json_file import read_json
+from med42lib.formats.model_folder import copy_tokenizer
+from med42lib.formats.prompt import reserved
+from med42lib.formats.tokenizer_loading import control_tokens, load_fast_tokenizer
+
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+_SETTINGS_FILE = "tokenizer_config.json"
+_OTHER_TEMPLATES = ("chat_template.json", CHAT_TEMPLATE_FILE)
+_FROM_ITS_FILE = "PreTrainedTokenizerFast"
+"""The class that reads tokenizer.json as it stands; others may build a tokenizer of their own from its vocabulary."""
+_ADVICE = "fetch the base model again"
+_TEMPLATE = """\
+{%- macro as_text(text) -%}
+{%- set said = namespace(text=text) -%}
+{%- for token in RESERVED -%}
+{%- set said.text = said.text | replace(token, token[:1] ~ ' ' ~ token[1:]) -%}
+{%- endfor -%}
+{{- said.text -}}
+{%- endmacro -%}
+{{- BEGIN -}}
+{%- set turns = namespace(said=0) -%}
+{%- for message in messages -%}
+{%- if message['role'] == 'system' and loop.first -%}
+{%- if message['content'] -%}
+{{- '<|system|>: ' ~ as_text(message['content']) ~ '\\n' -}}
+{%- endif -%}
+{%- elif message['role'] == ('assistant' if turns.said % 2 else 'user') -%}
+{%- if turns.said % 2 -%}
+{{- '\\n<|assistant|>: ' ~ as_text(message['content']) ~ END -}}
+{%- else -%}
+{{- ('\\n' if turns.said else '') ~ '<|prompter|>: ' ~ as_text(message['content']) -}}
+{%- endif -%}
+{%- set turns.said = turns.said + 1 -%}
+{%- else -%}
+{{- raise_exception('expected a system message or none, then user and assistant in turn') -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '\\n<|assistant|>:' -}}
+{%- endif -%}
+"""
+
+
+def chat_template(tokenizer: Any) -> str:
+    """Write the prompt format as a Jinja template: what `formats/prompt.py` renders, with beginning and end token.
+
+    Args:
+        tokenizer: The model's, a `PreTrainedTokenizerFast` with an end token.
+    """
+    values = {
+        "RESERVED": list(reserved(control_tokens(tokenizer))),
+        "BEGIN": _begin(tokenizer),
+        "END": tokenizer.eos_token,
+    }
+    lines = [f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n" for name, value in values.items()]
+    return "".join([*lines, _TEMPLATE])
+
+
+def save_tokenizer(base: Path, folder: Path) -> None:
+    """Copy a base's tokenizer for a model trained on it: with our chat template, and read as `pack` read it.
+
+    Which class transformers makes of a tokenizer depends on the model's config.json beside it, which MLflow's copy has
+    not, and an adapter's neither.
+
+    Raises:
+        DataError: If the base has no usable tokenizer.
+    """
+    tokenizer = load_fast_tokenizer(base, _ADVICE)
+    copy_tokenizer(base, folder)
+    for name in _OTHER_TEMPLATES:
+        (folder / name).unlink(missing_ok=True)
+    settings = read_json(folder / _SETTINGS_FILE, _ADVICE) if (folder / _SETTINGS_FILE).is_file() else {}
+    settings.pop("chat_template", None)
+    settings |= tokenizer.special_tokens_map | {"tokenizer_class": _FROM_ITS_FILE}
+    text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / _SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / CHAT_TEMPLATE_FILE).write_text(chat_template(tokenizer), encoding="utf-8")
+
+
+def _begin(tokenizer: Any) -> str:
+    """Give the control tokens that the tokenizer puts before a text."""
+    encoding = tokenizer.backend_tokenizer.encode("A")
+    first = encoding.special_tokens_mask.index(0)
+    return "".join(encoding.tokens[:first])

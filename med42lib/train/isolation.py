@@ -1,0 +1,54 @@
+"""Whether a model keeps the samples of a chunk apart, tried on the model itself.
+
+Samples packed by `best_fit` are told apart by their positions alone, which begin again with each. Many architectures
+make their attention mask of them; others do not use them for it, or carry a state along, and a sample would be learned
+with another before its eyes.
+
+    tokens      a a a a a a a a b b b b b b b b        change the a's: the logits of the b's must stay
+    positions   0 1 2 3 4 5 6 7 0 1 2 3 4 5 6 7
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from med42lib.core.errors import DataError
+
+_LENGTH = 8
+_ROUNDING = 1e-2
+"""Of what a change of the sample's own first token moves the logits behind it; a leak moves them as much."""
+
+
+def check_isolation(model: Callable[..., Any], *, num_tokens: int, name: str, device: torch.device) -> None:
+    """Make sure that a sample's logits do not depend on the sample before it; every process has to call this.
+
+    Args:
+        model: Called as training calls it, with parameters that are split or not.
+        num_tokens: Ids to choose the tokens from begin at 0 and end before this.
+        name: The architecture, for the message.
+        device: The model's.
+
+    Raises:
+        DataError: If they do.
+    """
+    ids = torch.arange(2 * _LENGTH, device=device)[None] * 7 % num_tokens
+    other_first, other_second = ids.clone(), ids.clone()
+    other_first[:, :_LENGTH] = (other_first[:, :_LENGTH] + 1) % num_tokens
+    other_second[:, _LENGTH] = (other_second[:, _LENGTH] + 1) % num_tokens
+    with torch.no_grad():
+        seen, leaked, moved = (_second_logits(model, each) for each in (ids, other_first, other_second))
+    if (leaked - seen).abs().max() > _ROUNDING * (moved - seen)[1:].abs().max():
+        raise DataError(
+            f"{name} reads one sample of a chunk into the next, although pack.policy best_fit keeps samples apart: it "
+            "was tried on the base model before training. Set pack.policy to concatenate, or use another base model"
+        )
+
+
+def _second_logits(model: Callable[..., Any], ids: Tensor) -> Tensor:
+    positions = torch.arange(_LENGTH, device=ids.device).repeat(2)[None]
+    logits: Tensor = model(input_ids=ids, position_ids=positions, use_cache=False).logits
+    return logits[0, _LENGTH:].float()
