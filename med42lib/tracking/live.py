@@ -189,9 +189,9 @@ class Server:
 
 def _log_in() -> Any:
     """Read credentials as MLflow's own client does; those in an address are the library's business."""
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
-    if user and password:
-        return user, password
+    names = tuple(os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
+    if all(names):
+        return names
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     return _Bearer(token) if token else None
 
