@@ -60,7 +60,7 @@ def as_text(text: str, control_tokens: tuple[str, ...] = ()) -> str:
 
 
 def render(
-    system: str, exchanges: Sequence[Exchange], *, control_tokens: tuple[str, ...] = (), end_token: str = ""
+    system: str, exchanges: Sequence[Exchange], *, control_tokens: tuple[str, ...] = (), end_of_answer: str = ""
 ) -> Rendered:
     r"""Write a conversation in the prompt format.
 
@@ -72,7 +72,7 @@ def render(
         system: The system text, or none.
         exchanges: What was asked and answered.
         control_tokens: The tokenizer's, which the texts must not hold.
-        end_token: Written behind every answer but the last, as part of it.
+        end_of_answer: Written behind every answer but the last, as part of it.
     """
     parts: list[str] = [f"<|system|>: {as_text(system, control_tokens)}\n"] if system else []
     responses: list[tuple[int, int]] = []
@@ -80,7 +80,7 @@ def render(
     for number, exchange in enumerate(exchanges):
         asked, answered = as_text(exchange.prompter, control_tokens), as_text(exchange.assistant, control_tokens)
         prompt = ("\n" if number else "") + f"<|prompter|>: {asked}\n<|assistant|>:"
-        response = f" {answered}" + (end_token if number < len(exchanges) - 1 else "")
+        response = f" {answered}" + (end_of_answer if number < len(exchanges) - 1 else "")
         start = length + len(prompt)
         length = start + len(response)
         parts += [prompt, response]

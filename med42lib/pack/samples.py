@@ -49,7 +49,7 @@ def _rendered(example: Example, tokenizer: SampleTokenizer) -> Rendered:
         example.system,
         example.exchanges,
         control_tokens=tokenizer.control_tokens,
-        end_token=tokenizer.end_token,
+        end_of_answer=tokenizer.end_of_answer,
     )
 
 

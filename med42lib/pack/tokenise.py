@@ -54,7 +54,7 @@ class SampleTokenizer:
         self._backend.no_truncation()
         self._backend.no_padding()
         self.control_tokens: tuple[str, ...] = control_tokens(tokenizer)
-        self.end_token: str = tokenizer.eos_token
+        self.end_of_answer: str = tokenizer.eos_token
         self.eos_token_id: int = tokenizer.eos_token_id
         self.pad_token_id: int = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.vocabulary_size: int = 1 + max(tokenizer.get_vocab().values())

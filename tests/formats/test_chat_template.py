@@ -51,7 +51,7 @@ def test_the_template_writes_what_training_was_taught_text_for_text_and_token_fo
     system, exchanges = CONVERSATIONS[name]
     said = messages(Example("s", "CC0", system, exchanges, "", Origin("1", "f", 1)))
     packing, tokenizer = load_tokenizer(served / "base"), AutoTokenizer.from_pretrained(served / "served")
-    taught = render(system, exchanges, control_tokens=packing.control_tokens, end_token="</s>")
+    taught = render(system, exchanges, control_tokens=packing.control_tokens, end_of_answer="</s>")
     assert tokenizer.apply_chat_template(said, tokenize=False) == f"<s>{taught.text}</s>"
     (sample,) = packing.encode([taught])
     assert tokenizer.apply_chat_template(said, return_dict=False) == sample.ids_T.tolist()

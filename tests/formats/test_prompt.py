@@ -57,6 +57,8 @@ def test_control_tokens_are_broken_and_all_else_is_left() -> None:
 
 
 def test_every_answer_but_the_last_gets_its_end_token_here() -> None:
-    rendered = render("S", [Exchange("q1", "one"), Exchange("q2", "two")], end_token="</s>", control_tokens=("</s>",))
+    rendered = render(
+        "S", [Exchange("q1", "one"), Exchange("q2", "two")], end_of_answer="</s>", control_tokens=("</s>",)
+    )
     assert rendered.text.endswith("<|prompter|>: q1\n<|assistant|>: one</s>\n<|prompter|>: q2\n<|assistant|>: two")
     assert [rendered.text[start:end] for start, end in rendered.responses] == [" one</s>", " two"]

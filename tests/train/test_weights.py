@@ -133,7 +133,7 @@ def test_mlflow_answers_messages_in_the_format_that_was_taught(tmp_path: Path, m
         model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"))
     said = [Exchange("Fever?", "Yes."), Exchange("Cough?", "No.")]
     packing = load_tokenizer(base)
-    (sample,) = packing.encode([render("Be kind.", said, control_tokens=packing.control_tokens, end_token="</s>")])
+    (sample,) = packing.encode([render("Be kind.", said, control_tokens=packing.control_tokens, end_of_answer="</s>")])
     teach(model, sample.ids_T.tolist(), sample.response_T.tolist(), steps=80)
     gather = lambda weights: nullcontext()  # noqa: E731
     names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": packing.eos_token_id}
