@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -172,12 +173,12 @@ class _PodHandler:
     def _beginnings(self, pod: Any) -> tuple[float, float]:
         """Say how long the pod took to start its container, and that to print a line, in seconds."""
         name, created = pod.metadata.name, pod.metadata.creation_timestamp
-        first, *_ = self._backend.core.read_namespaced_pod_log(
+        log = self._backend.core.read_namespaced_pod_log(
             name, self._backend.namespace, container="main", timestamps=True
-        ).split(maxsplit=1)
+        )
         started = pod.status.container_statuses[0].state.terminated.started_at
-        said = datetime.fromisoformat(f"{first[:26]}+00:00")
-        return (started - created).total_seconds(), (said - started).total_seconds()
+        said = datetime.fromisoformat(f"{log[:26]}+00:00") if log else None  # the exit handler may have nothing to say
+        return (started - created).total_seconds(), (said - started).total_seconds() if said else math.nan
 
     def _prefix(self) -> str:
         return f"{BUCKET}/v2/artifacts/med42/{self._backend.run_id}/{self._root.name}"
