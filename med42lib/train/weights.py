@@ -128,7 +128,7 @@ def save_adapter(
         return
     # "Embedding layers: automatic" would ask the hub for the base model's vocabulary.
     state = get_peft_model_state_dict(model, state_dict=whole, save_embedding_layers=False)
-    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={"format": "pt", ADAPTER_BASE: base_name})
+    save_file(state, folder / ADAPTER_WEIGHTS_FILE, metadata={ADAPTER_BASE: base_name})
     config = model.peft_config["default"]
     repository, _, revision = (base_hub or base_name).partition("@")
     config.base_model_name_or_path, config.revision = repository, revision or None

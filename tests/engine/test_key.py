@@ -130,7 +130,7 @@ def all_modules() -> list[str]:
         ("med42lib.train.loop", {"train"}),
         ("med42lib.evaluate.harness", {"evaluate"}),
         ("med42lib.formats.packed", {"pack", "train", "report"}),
-        ("med42lib.formats.prompt", {"assemble", "embed_questions", "decontaminate", "pack", "evaluate"}),
+        ("med42lib.formats.prompt", {"assemble", "embed_questions", "decontaminate", "pack", "train", "evaluate"}),
         ("med42lib.decontaminate.embedding.encoder", {"embed_questions", "decontaminate"}),
         ("med42lib.decontaminate.similarity", {"decontaminate"}),
         ("med42lib.assemble.sources.cord19", {"assemble"}),
