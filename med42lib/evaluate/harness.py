@@ -24,10 +24,12 @@ from lm_eval.models.huggingface import HFLM
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.progress import Progress, progress
+from med42lib.evaluate.answers import Request
 from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
 from med42lib.evaluate.scores import score_item
-from med42lib.evaluate.shared_prompt import Request, SharedPromptScorer, can_share_prompts
+from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.prompt import as_text
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import Score
@@ -36,7 +38,13 @@ from med42lib.formats.tokenizer_loading import control_tokens
 LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 
 
-def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, config: EvaluateConfig) -> list[Score]:
+def score_items(
+    items: Sequence[BenchmarkItem],
+    model: Any,
+    tokenizer: Any,
+    config: EvaluateConfig,
+    journal: Journal | None = None,
+) -> list[Score]:
     """Score a model on items of any benchmarks.
 
     Args:
@@ -44,6 +52,7 @@ def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, conf
         model: A `PreTrainedModel` or `PeftModel`, on its device.
         tokenizer: The model's tokenizer, as training used it.
         config: How to ask and how to compare the answers.
+        journal: Keeps answers while it goes on, and knows those of an earlier attempt.
 
     Returns:
         One score per item, in the items' order.
@@ -56,7 +65,7 @@ def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, conf
     groups: dict[str, list[BenchmarkItem]] = defaultdict(list)
     for item in items:
         groups[item.benchmark].append(item)
-    lm = ScoringModel(model, tokenizer, config.batch_size)
+    lm = ScoringModel(model, tokenizer, config.batch_size, journal)
     tokens = control_tokens(tokenizer)
     tasks = {benchmark: BenchmarkTask(benchmark, group, config, tokens) for benchmark, group in groups.items()}
     results = run_lm_eval(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)
@@ -146,7 +155,7 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
 
     _bar: Progress
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int, journal: Journal | None = None) -> None:
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -155,6 +164,7 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             softmax_dtype="float32",
         )
         self.truncated: set[tuple[str, str]] = set()
+        self._journal = journal
         self._ends_itself = tokenizer("A")["input_ids"][-1] == tokenizer.eos_token_id
 
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
@@ -197,7 +207,7 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
                 "this model gives other numbers when prompts are shared: each is read for each answer"
             )
             return {}
-        return _together(scorer, requests, self._bar.advance)
+        return _together(scorer, requests, self._bar.advance, self._journal)
 
     def _agree(self, ours: Scored, lm_eval: Scored) -> bool:
         tolerance = _NATS[self.model.dtype == torch.float32]
@@ -219,8 +229,12 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         return logits
 
 
-def _together(scorer: SharedPromptScorer, requests: list[TokenisedRequest], advance: Callable[[int], None]) -> Scored:
-    answers = scorer.score([Request(tuple(prompt), tuple(answer)) for _, prompt, answer in requests], advance)
-    return {
-        texts: (answer.loglikelihood, answer.is_greedy) for (texts, _, _), answer in zip(requests, answers, strict=True)
-    }
+def _together(
+    scorer: SharedPromptScorer,
+    requests: list[TokenisedRequest],
+    advance: Callable[[int], None],
+    journal: Journal | None = None,
+) -> Scored:
+    asked = [Request(tuple(prompt), tuple(answer)) for _, prompt, answer in requests]
+    answers = scorer.score(asked, advance, journal)
+    return {texts: (each.loglikelihood, each.is_greedy) for (texts, _, _), each in zip(requests, answers, strict=True)}

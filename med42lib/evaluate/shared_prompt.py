@@ -19,35 +19,15 @@ import inspect
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-Tokens = tuple[int, ...]
+from med42lib.evaluate.answers import Answered, Request, Tokens
+from med42lib.evaluate.journal import Journal
+
 _PADDING = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A prompt and one of its answers, as tokens; both have at least one."""
-
-    prompt: Tokens
-    answer: Tokens
-
-    @property
-    def read(self) -> Tokens:
-        """Give what the model reads; an answer's last token is only predicted."""
-        return self.prompt + self.answer[:-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An answer's log-likelihood, in nats, and whether each of its tokens was the likeliest."""
-
-    loglikelihood: float
-    is_greedy: bool
 
 
 class SharedPromptScorer:
@@ -59,21 +39,29 @@ class SharedPromptScorer:
         self._keeps = "logits_to_keep" in _parameters(model)
 
     @torch.inference_mode()
-    def score(self, requests: Sequence[Request], advance: Callable[[int], None]) -> list[Answered]:
+    def score(
+        self, requests: Sequence[Request], advance: Callable[[int], None], journal: Journal | None = None
+    ) -> list[Answered]:
         """Score requests.
 
         Args:
             requests: Any number, in any order; what several have in common is read once.
             advance: Is told of each batch how many distinct inputs it had.
+            journal: Knows the answers of an earlier attempt, and keeps these. Batches, and so all bits of the answers,
+                are the same as without.
 
         Returns:
             One answer for each request, in their order.
         """
-        answers: dict[Request, Answered] = {}
-        shared = _shared_beginning({request.prompt for request in requests})
+        distinct = list(dict.fromkeys(requests))
+        answers = journal.read(distinct) if journal else {}
+        shared = _shared_beginning({request.prompt for request in distinct})
         beginning = self._read_beginning(shared)
-        for batch in _batches(requests, self._batch_size):
-            answers.update(self._score_batch(batch, beginning, len(shared)))
+        for batch in _batches(distinct, self._batch_size):
+            if not answers.keys() >= set(batch):
+                answers.update(self._score_batch(batch, beginning, len(shared)))
+                if journal:
+                    journal.keep(answers, distinct)
             advance(len({request.read for request in batch}))
         return [answers[request] for request in requests]
 
@@ -161,7 +149,7 @@ def _shared_beginning(prompts: Iterable[Tokens]) -> Tokens:
 def _batches(requests: Iterable[Request], batch_size: int) -> Iterator[list[Request]]:
     """Gather requests by prompt, prompts of like length together, until a batch has so many distinct inputs."""
     by_prompt: dict[Tokens, list[Request]] = defaultdict(list)
-    for request in dict.fromkeys(requests):
+    for request in requests:
         by_prompt[request.prompt].append(request)
     batch: list[Request] = []
     num_inputs = 0

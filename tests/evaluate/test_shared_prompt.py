@@ -1,5 +1,8 @@
+import functools
+import itertools
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +22,12 @@ from transformers import (
 )
 
 from med42lib.core.log import log
+from med42lib.engine.context import StageContext
+from med42lib.evaluate.answers import Answered, Request
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import score_items
-from med42lib.evaluate.shared_prompt import Request, SharedPromptScorer, can_share_prompts
+from med42lib.evaluate.journal import Journal
+from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.records import BenchmarkItem
 from tests.evaluate.test_harness import Load, Settings, loglikelihood
 
@@ -132,3 +138,32 @@ def test_a_model_that_cannot_go_on_from_its_cache_is_scored_by_lm_eval_and_that_
         pytest.approx(each.loglikelihoods, abs=1e-4) for each in expected
     ]
     assert said == ["this model gives other numbers when prompts are shared: each is read for each answer"]
+
+
+def test_a_run_that_was_killed_goes_on_behind_what_it_had_answered_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(LlamaConfig(**LLAMA))
+    requests = some_requests(6, (9, 1, 14, 9, 3), (1, 5, 3))
+    undisturbed = SharedPromptScorer(model, 3).score(requests, lambda _: None)
+
+    def start(most_calls: int) -> list[Answered]:
+        calls, forward = itertools.count(), type(model).forward
+
+        def limited(*ids: Any, **others: Any) -> Any:
+            if next(calls) == most_calls:
+                raise KeyboardInterrupt
+            return forward(model, *ids, **others)
+
+        monkeypatch.setattr(model, "forward", functools.wraps(forward)(limited))
+        context = StageContext.in_folder(tmp_path, "evaluate")
+        scratch = tmp_path / f"scratch{most_calls}"
+        scratch.mkdir()
+        return SharedPromptScorer(model, 3).score(
+            requests, lambda _: None, Journal(context.checkpoints, scratch, minutes=0)
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        start(6)
+    # The beginning is read again; of five batches with two passes each, two were done.
+    assert start(1 + 3 * 2) == undisturbed

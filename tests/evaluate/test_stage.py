@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import ConfigError, DataError
+from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import BenchmarkItem, write_items
@@ -23,8 +24,9 @@ def run(items_folder: Path, base: Path, tmp_path: Path) -> Callable[..., Path]:
     def call(config: EvaluateConfig, model: Path = base, items: Path = items_folder) -> Path:
         scores = tmp_path / f"scores{len(list(tmp_path.iterdir()))}"
         scores.mkdir()
+        context = StageContext.in_folder(scores.with_name(f"{scores.name}-context"), "evaluate")
         edges = {"items": Source(str(items)), "base": Source(str(base)), "model": Source(str(model))}
-        evaluate(config, **edges, scores=Target(scores))
+        evaluate(config, **edges, scores=Target(scores), context=context)
         return scores
 
     return call
