@@ -28,7 +28,7 @@ from med42lib.store.identity import HashCache
 from med42lib.store.metrics import MetricSink
 from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.job import (
     MAX_RESTARTS_VARIABLE,
@@ -166,7 +166,7 @@ def _supported_formats() -> set[str]:
     return {name for name, supported in formats.items() if supported}
 
 
-def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
+def deepspeed_config(config: ResolvedConfig, num_processes: int) -> dict[str, Any]:
     """Say in DeepSpeed's terms how to train."""
     per_forward = config.micro_batch_size * num_processes
     return {
@@ -186,12 +186,14 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     from torch import distributed
 
     from med42lib.train.worker.checkpointing import Checkpointing
+    from med42lib.train.worker.memory_here import choose_here
 
     started = time.monotonic()
     packed, base = _fetch(job, scratch)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
-    engine = _engine(job.config, base)
+    config = choose_here(job.config, base, data.info)
+    engine = _engine(config, base)
     if data.info.policy == "best_fit":
         _check_isolation(engine, data.info.vocabulary_size)
     minutes = job.config.checkpoint_minutes
@@ -200,7 +202,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     if distributed.get_rank() == 0:
         check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
-    recipe = _recipe(engine.module, job.config, len(data), totals)
+    recipe = _recipe(engine.module, config, len(data), totals)
     _save(engine.module, job, base, target.folder, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
@@ -251,7 +253,7 @@ def _put(job: TrainingJob, target: Target) -> None:
     job.write_files(entries)
 
 
-def _engine(config: TrainConfig, base: Path) -> Any:
+def _engine(config: ResolvedConfig, base: Path) -> Any:
     import deepspeed
     from torch import distributed
     from torch.optim import AdamW
@@ -333,7 +335,7 @@ def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoRetu
     raise SystemExit(TERMINATED_EXIT_CODE)
 
 
-def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) -> Recipe:
+def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals) -> Recipe:
     from torch import distributed
 
     from med42lib.train.weights import count_elements
@@ -348,6 +350,7 @@ def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) ->
         trainable_parameters=count_elements(p for p in parameters if p.requires_grad),
         total_parameters=count_elements(parameters),
         world_size=distributed.get_world_size(),
+        zero_stage=config.zero_stage,
         first_loss=totals.first_loss,
         last_loss=totals.last_loss,
     )
