@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from med42lib.pack.config import PackConfig
 from med42lib.planning.duration import MFU_SOURCE, Duration, default_mfu, plan_duration
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster
-from med42lib.planning.mixture import SourcePlan, count_chunks
+from med42lib.planning.mixture import SourcePlan, count_chunks, count_trained_tokens
 from med42lib.planning.room import checkpoint_bytes, plan_room
 from med42lib.planning.training import fits, smallest_cluster, variants_of, workload
 from med42lib.spec import RunSpec
@@ -42,13 +42,8 @@ class Training:
 
     @property
     def tokens(self) -> float:
-        """Tokens of the packed data."""
+        """Tokens of the packed data, those that are held out too."""
         return sum(source.tokens for source in self.sources)
-
-    @property
-    def chunks(self) -> int:
-        """Chunks of the packed data, none with an empty slot."""
-        return count_chunks(self.sources, self.pack.chunk_length)
 
     @property
     def span(self) -> float:
@@ -59,7 +54,15 @@ class Training:
 
     def duration(self, shapes: Shapes, work: Workload, cluster: Cluster, mfu: float) -> Duration:
         """Work out how long it takes on a cluster."""
-        return plan_duration(shapes, work, cluster, chunks=self.chunks, tokens=self.tokens, span=self.span, mfu=mfu)
+        return plan_duration(
+            shapes,
+            work,
+            cluster,
+            chunks=count_chunks(self.sources, self.pack),
+            tokens=count_trained_tokens(self.sources, self.pack),
+            span=self.span,
+            mfu=mfu,
+        )
 
 
 def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]:
@@ -76,7 +79,9 @@ def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]
         each = f"~{source.tokens_per_row:,.0f} tokens each{', measured' if source.tokens_measured else ''}"
         remark = f"; {source.remark}" if source.remark != common else ""
         yield f"    {source.name:<{width}} {number:>10} rows, {each}{remark}"
-    chunks = count_chunks(sources, spec.pack.chunk_length)
+    if share := spec.pack.validation_share:
+        yield f"held out         ~{tokens * share:,.0f} tokens, {share:.2%}, which are measured and not trained on"
+    chunks = count_chunks(sources, spec.pack)
     yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
 
 
@@ -88,7 +93,7 @@ def training_lines(training: Training, asked: Asked) -> Iterator[str]:
         trained, total = count_trained(shapes, config), count_parameters(shapes)
         yield f"  parameters     {trained:,} of {total:,} ({trained / total:.2%})"
         yield f"  checkpoint     {checkpoint_bytes(shapes, config) / _GIGABYTE:,.2f} GB"
-    num_steps = count_steps(training.chunks, config)
+    num_steps = count_steps(count_chunks(training.sources, training.pack), config)
     about = "" if num_steps == config.max_steps else "~"
     yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
     if config.warmup_steps >= num_steps:
