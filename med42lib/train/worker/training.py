@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment
 from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem, NoProgressError
-from med42lib.core.log import log_place, set_up_logging
+from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
 from med42lib.formats.model_folder import MODEL_FOLDER
@@ -194,11 +194,11 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     target.folder.mkdir()
     config = choose_here(job.config, base, data.info)
     engine = _engine(config, base)
-    if data.info.policy == "best_fit":
-        _check_isolation(engine, data.info.vocabulary_size)
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
+    if data.info.policy == "best_fit" and not before.num_steps:
+        _check_isolation(engine, data.info.vocabulary_size)
     if distributed.get_rank() == 0:
         check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
@@ -278,12 +278,16 @@ def _engine(config: ResolvedConfig, base: Path) -> Any:
 
 
 def _check_isolation(engine: Any, num_tokens: int) -> None:
+    from torch import distributed
+
+    from med42lib.train.engine import evaluating
     from med42lib.train.isolation import check_isolation
 
-    engine.train(mode=False)
     name = str((engine.module.config.architectures or [engine.module.config.model_type])[0])
-    check_isolation(engine, num_tokens=num_tokens, name=name, device=engine.device)
-    engine.train(mode=True)
+    with evaluating(engine):
+        check_isolation(engine, num_tokens=num_tokens, name=name, device=engine.device)
+    if distributed.get_rank() == 0:
+        log("train").info("%s keeps the samples of a chunk apart", name)
 
 
 def _run_steps(
