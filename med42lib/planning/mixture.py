@@ -23,6 +23,7 @@ from med42lib.core.errors import DataError, Problem
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Tally
+from med42lib.pack.config import PackConfig
 from med42lib.readers.files import DataFolder
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
@@ -91,9 +92,14 @@ def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[
         yield _planned(config, name, _Look(None, why_not, False) if data is None else _look(config, name, data, cache))
 
 
-def count_chunks(sources: Sequence[SourcePlan], chunk_length: int) -> int:
-    """Count the chunks that hold all tokens if no slot stays empty; at least 1."""
-    return max(1, math.ceil(sum(source.tokens for source in sources) / chunk_length))
+def count_trained_tokens(sources: Sequence[SourcePlan], pack: PackConfig) -> float:
+    """Count the tokens of an epoch: those of all rows but the share that is held out."""
+    return sum(source.tokens for source in sources) * (1 - pack.validation_share)
+
+
+def count_chunks(sources: Sequence[SourcePlan], pack: PackConfig) -> int:
+    """Count the chunks of an epoch if no slot stays empty; at least 1."""
+    return max(1, math.ceil(count_trained_tokens(sources, pack) / pack.chunk_length))
 
 
 def missing_sources(sources: Sequence[SourcePlan]) -> Iterator[Problem]:

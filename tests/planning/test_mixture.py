@@ -8,6 +8,7 @@ import pytest
 from med42lib.assemble.config import AssembleConfig
 from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Exchange
+from med42lib.pack.config import PackConfig
 from med42lib.planning import mixture
 from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, missing_sources, plan_sources
 from med42lib.store.backends.local import LocalStore
@@ -111,8 +112,10 @@ def test_files_in_a_bucket_are_listed_and_not_fetched(bucket: str, tmp_path: Pat
 
 def test_chunks_hold_all_tokens() -> None:
     source = SourcePlan("x", 10, 12.9, True, True, "")
-    assert count_chunks([source, source], 128) == 3
-    assert count_chunks([], 128) == 1
+    pack = PackConfig(policy="concatenate", chunk_length=128, seed=1)
+    assert count_chunks([source, source], pack) == 3
+    assert count_chunks([], pack) == 1
+    assert count_chunks([source, source], pack.model_copy(update={"validation_share": 0.5})) == 2
 
 
 def test_a_source_without_files_where_others_have_theirs_is_a_problem(data: Path, tmp_path: Path) -> None:
