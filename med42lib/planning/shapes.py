@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from med42lib.core.errors import DataError
+from med42lib.formats.model_config import has_experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,10 @@ class Shapes:
         """Read the sizes from the content of a config.json.
 
         Raises:
-            DataError: If a size is missing or is not a whole number.
+            DataError: If a size is missing or is not a whole number, or it is a mixture of experts.
         """
+        if has_experts(config):
+            raise DataError("the base model is a mixture of experts, whose size and work are not known here")
         heads = _size(config, "num_attention_heads")
         hidden = _size(config, "hidden_size")
         head_size = _size(config, "head_dim", hidden // heads)

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from med42lib.formats.model_config import has_experts
+
 _TERA = 10**12
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _HALF_AND_SINGLE = {
     "V100 SXM2": (125, 15.7),
     "V100 SXM3": (125, 15.7),
@@ -68,7 +69,7 @@ def model_flops(model_config: Mapping[str, Any], *, parameters: int, adapter_par
         parameters: Of the base model.
         adapter_parameters: Of the adapter; 0 if there is none.
     """
-    if any(map(model_config.get, _EXPERTS)) or not all(map(model_config.get, _SIZES)):
+    if has_experts(model_config) or not all(map(model_config.get, _SIZES)):
         return None
     vocabulary, hidden, layers, heads = (int(model_config[name]) for name in _SIZES)
     embedding = vocabulary * hidden

@@ -185,12 +185,15 @@ def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
 def _train(job: TrainingJob, scratch: Path) -> None:
     from torch import distributed
 
+    from med42lib.formats.stored_weights import StoredNames
     from med42lib.train.worker.checkpointing import Checkpointing
 
     started = time.monotonic()
     packed, base = _fetch(job, scratch)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
+    if job.config.method == "full":
+        StoredNames.of(base).check()
     engine = _engine(job.config, base)
     if data.info.policy == "best_fit":
         _check_isolation(engine, data.info.vocabulary_size)
@@ -336,6 +339,7 @@ def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoRetu
 def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) -> Recipe:
     from torch import distributed
 
+    from med42lib.train.adapter import kinds_of, without_adapter
     from med42lib.train.weights import count_elements
 
     parameters = list(model.parameters())
@@ -350,6 +354,7 @@ def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) ->
         world_size=distributed.get_world_size(),
         first_loss=totals.first_loss,
         last_loss=totals.last_loss,
+        without_adapter=kinds_of(without_adapter(model)) if config.method == "lora" else [],
     )
 
 
