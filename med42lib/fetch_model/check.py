@@ -9,11 +9,14 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
 from med42lib.fetch_model.files import ADVICE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
-from med42lib.fetch_model.weight_shapes import Tensor, check_weight_shapes
+from med42lib.fetch_model.weight_shapes import check_weight_shapes
 from med42lib.formats.model_config import check_vocabulary, read_config
 from med42lib.formats.model_folder import GENERATION_FILE
 from med42lib.formats.model_loading import load_description
+from med42lib.formats.stored_weights import Header, read_headers
 from med42lib.formats.tokenizer_loading import load_fast_tokenizer
+
+_WHOLE = "it is not a whole safetensors file: fetch it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +58,17 @@ def check_model(folder: Path) -> ModelSummary:
     )
 
 
-def _read_headers(folder: Path) -> dict[str, Tensor]:
+def _read_headers(folder: Path) -> dict[str, Header]:
     """Read the header of every weight file; with an index, each must hold the tensors that it promises."""
     if not (folder / INDEX_FILE).exists():
-        return _read_header(folder / WEIGHTS_FILE)
-    tensors: dict[str, Tensor] = {}
+        return read_headers(folder / WEIGHTS_FILE, _WHOLE)
+    tensors: dict[str, Header] = {}
     for name, promised in sorted(tensors_by_shard(folder / INDEX_FILE).items()):
-        found = _read_header(folder / name)
+        found = read_headers(folder / name, _WHOLE)
         if absent := sorted(promised - found.keys()):
             raise DataError(f"{folder / name} lacks {absent[0]}, which {INDEX_FILE} promises; fetch it again")
         tensors |= found
     return tensors
-
-
-def _read_header(path: Path) -> dict[str, Tensor]:
-    from safetensors import safe_open
-
-    with (
-        library_errors(path, "it is not a whole safetensors file: fetch it again"),
-        safe_open(path, framework="np") as file,
-    ):
-        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        return {name: Tensor(tuple(found.get_shape()), found.get_dtype()) for name, found in slices.items()}
 
 
 def _check_generation(folder: Path) -> None:

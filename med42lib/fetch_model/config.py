@@ -17,6 +17,9 @@ class FetchModelConfig(StageConfig):
     (llama.cpp's format, mostly quantised), turned into the former.
     """
 
+    gguf_file: str | None = None
+    """Which .gguf file to take where the address holds several, by its name there: `model.Q8_0.gguf`."""
+
     gguf_dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format in which the weights of a GGUF file are stored; `huggingface` weights keep their own.
 

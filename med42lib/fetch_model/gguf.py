@@ -9,9 +9,11 @@ from typing import Any
 
 from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.library_errors import library_errors
+from med42lib.fetch_model.gguf_tokenizers import follow_rules
 from med42lib.fetch_model.weight_shapes import module_limit
 
 _MAGIC = b"GGUF"
+_NUM_PARTS = "split.count"
 
 
 def convert(file: Path, folder: Path, *, dtype: str) -> None:
@@ -25,7 +27,8 @@ def convert(file: Path, folder: Path, *, dtype: str) -> None:
         dtype: `float32` or `bfloat16`, in which the weights are stored.
 
     Raises:
-        DataError: If the file is not a GGUF file, is cut short, or holds a model transformers does not know.
+        DataError: If the file is not a GGUF file, is cut short or part of a split one, or holds a model that
+            transformers does not know, or a tokenizer whose rules are not known.
         EnvironmentProblem: If the package `gguf` is not installed.
     """
     if importlib.util.find_spec("gguf") is None:
@@ -56,10 +59,16 @@ def _load(file: Path, dtype: str) -> tuple[Any, Any]:
 
     from med42lib.formats.model_loading import check_nothing_missing
 
+    metadata, tensors = read_gguf_metadata(str(file))
+    if metadata.get(_NUM_PARTS, 1) > 1:
+        raise DataError(
+            f"{file} is part of a model in {metadata[_NUM_PARTS]} files, which are read as one alone; join them with "
+            "llama.cpp's llama-gguf-split --merge FIRST_PART JOINED"
+        )
     tokenizer = AutoTokenizer.from_pretrained(
         file.parent, gguf_file=file.name, local_files_only=True, trust_remote_code=False
     )
-    _, tensors = read_gguf_metadata(str(file))
+    follow_rules(tokenizer, metadata, file)
     with module_limit(len(tensors), file):
         model, report = AutoModelForCausalLM.from_pretrained(
             file.parent,

@@ -14,6 +14,8 @@ from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.disk import write_errors
 
+_NUM_SHOWN = 8
+
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:
     """Write `model/`, a complete Hugging Face folder, from the base weights.
@@ -34,7 +36,7 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
 
     folder = model.path(f"{MODEL_FOLDER}/{CONFIG_FILE}").parent
     if config.format == "gguf":
-        _convert(weights, folder, config.gguf_dtype)
+        _convert(weights, folder, config)
     else:
         _copy(weights, folder)
     facts = check_model(folder)
@@ -50,17 +52,28 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
     )
 
 
-def _convert(weights: Source, folder: Path, dtype: str) -> None:
+def _convert(weights: Source, folder: Path, config: FetchModelConfig) -> None:
     from med42lib.fetch_model.gguf import convert
 
-    names = [entry.path for entry in weights.files if entry.path.endswith(".gguf")]
-    if len(names) != 1:
-        raise DataError(
-            f"{weights.address} holds {len(names)} .gguf files, expected one; "
-            "name a folder with one, or set format: huggingface"
-        )
-    log("fetch_model").info("reading %s", names[0])
-    convert(weights.path(names[0]), folder, dtype=dtype)
+    name = _chosen(weights, config.gguf_file)
+    log("fetch_model").info("reading %s", name)
+    convert(weights.path(name), folder, dtype=config.gguf_dtype)
+
+
+def _chosen(weights: Source, wanted: str | None) -> str:
+    """Choose among the .gguf files of the address: the one that was named, or the only one.
+
+    Raises:
+        DataError: If there is no such file, or there are several and none was named.
+    """
+    names = sorted(entry.path for entry in weights.files if entry.path.endswith(".gguf"))
+    if wanted in names or (wanted is None and len(names) == 1):
+        return wanted or names[0]
+    if not names:
+        raise DataError(f"{weights.address} holds no .gguf file; check the address, or set format: huggingface")
+    shown = ", ".join(names[:_NUM_SHOWN]) + (f" and {len(names) - _NUM_SHOWN} more" if names[_NUM_SHOWN:] else "")
+    said = "" if wanted is None else f", but no {wanted}"
+    raise DataError(f"{weights.address} holds {shown}{said}; name the one to take in fetch_model.gguf_file")
 
 
 def _copy(weights: Source, folder: Path) -> None:

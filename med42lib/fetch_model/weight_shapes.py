@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from med42lib.core.library_errors import library_errors
 from med42lib.core.log import log
 from med42lib.fetch_model.files import ADVICE
 from med42lib.formats.model_config import CONFIG_FILE
+from med42lib.formats.stored_weights import Header, StoredNames, empty_model, load_headers
 
 _MODULES_PER_TENSOR = 10
 """Of real models it is about 1.5: a layer's parts have a weight each, but for dropout and activation."""
@@ -27,20 +26,7 @@ _SMALL_MODEL_BYTES = 2**30
 _MOST_UNUSED = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """What a header says of a tensor; `dtype` as safetensors names it."""
-
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def num_parameters(self) -> int:
-        """Count its numbers."""
-        return prod(self.shape)
-
-
-def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, Tensor]) -> None:
+def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, Header]) -> None:
     """Make sure that a folder's weights are those of the model that its config.json describes.
 
     Args:
@@ -51,15 +37,11 @@ def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, Te
     Raises:
         DataError: If weights are missing or of another shape, or the model described is far larger than the weights.
     """
-    from transformers.utils import logging
-
     path = folder / CONFIG_FILE
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     with library_errors(path, ADVICE), module_limit(len(tensors), path):
-        model = _build(description)
+        model = empty_model(description)
         _check_buffers(path, model, _num_parameters(tensors.values()))
-        report = _load_shapes(model, tensors)
+        model, report = load_headers(model, tensors)
     name = type(model).__name__
     if report["missing_keys"]:
         lacking = sorted(report["missing_keys"])
@@ -74,9 +56,17 @@ def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, Te
             f"with {list(described)}; {ADVICE}"
         )
     _check_unused(path, name, sorted(report["unexpected_keys"]), tensors)
+    if others := StoredNames(model, tensors).others():
+        log("fetch_model").warning(
+            "%s can be trained with method lora alone: transformers would save %d tensors of it under other names or "
+            "in other shapes than its files have, such as %s",
+            name,
+            len(others),
+            others[0],
+        )
 
 
-def _check_unused(path: Path, name: str, unused: list[str], tensors: Mapping[str, Tensor]) -> None:
+def _check_unused(path: Path, name: str, unused: list[str], tensors: Mapping[str, Header]) -> None:
     """Warn of weights that the model has no place for, such as a vision tower's; refuse a folder of mostly such."""
     if not unused:
         return
@@ -88,7 +78,7 @@ def _check_unused(path: Path, name: str, unused: list[str], tensors: Mapping[str
     log("fetch_model").warning("%s: %.0f%% of all weights, left out", problem, 100 * share)
 
 
-def _num_parameters(tensors: Iterable[Tensor]) -> int:
+def _num_parameters(tensors: Iterable[Header]) -> int:
     return sum(tensor.num_parameters for tensor in tensors)
 
 
@@ -119,14 +109,6 @@ def module_limit(num_tensors: int, where: Path) -> Iterator[None]:
         hook.remove()
 
 
-def _build(description: Any) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(description, attn_implementation=None, trust_remote_code=False)
-
-
 def _check_buffers(path: Path, model: Any, num_parameters: int) -> None:
     """Bound what is computed and not stored, such as a mask for every pair of positions."""
     num_bytes, most = sum(buffer.nbytes for buffer in model.buffers()), max(num_parameters, _SMALL_MODEL_BYTES)
@@ -135,20 +117,3 @@ def _check_buffers(path: Path, model: Any, num_parameters: int) -> None:
             f"{path} describes a model with {num_bytes / 1e9:,.1f} GB of tables beside its weights, expected at most "
             f"{most / 1e9:,.1f} GB; {ADVICE}"
         )
-
-
-def _load_shapes(model: Any, tensors: Mapping[str, Tensor]) -> Any:
-    import torch
-
-    _, report = type(model).from_pretrained(
-        None,
-        config=model.config,
-        state_dict={name: torch.empty(tensor.shape, device="meta") for name, tensor in tensors.items()},
-        device_map={"": "meta"},
-        dtype=torch.float32,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        local_files_only=True,
-        trust_remote_code=False,
-    )
-    return report

@@ -6,6 +6,7 @@ Doors, the modules that other rooms may import:
     contamination      matches of benchmark items in the training data
     dataset            training examples in Parquet
     item_limit         how many items of a benchmark are kept or scored, and which
+    lora_layers        the tensors that an adapter is on
     merging            merges an adapter into its base; imports torch
     messages           examples in the form that other trainers read
     mixture_table      counts of each source, beside the paper's Table A1
@@ -21,6 +22,7 @@ Doors, the modules that other rooms may import:
     rejects            records that are set aside, with the reason
     run_settings       the checked settings of a whole run
     scores             a model's answers to benchmark items
+    stored_weights     a model's tensors as its files name and cut them
     tokenizer_loading  loads a model's tokenizer
     validation         the loss on held-out examples, and whether it rises
 """

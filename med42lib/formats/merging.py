@@ -2,16 +2,19 @@
 
     W' = W + alpha / rank * B A        computed in float32, kept in the base's number format
 
-One file of weights is in memory at a time; it keeps its name and its tensors' names, so the base's index stays right.
+PEFT says what an adapter adds to a tensor in memory, `stored_weights` where that is in the base's files. One of those
+files, and what is added to one layer, are in memory at a time. A file keeps its name and its tensors' names, so the
+base's index stays right.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from peft.tuners.lora import Linear
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +22,7 @@ from torch import Tensor
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
+from med42lib.formats.lora_layers import lora_layers
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.model_folder import (
     ADAPTER_BASE,
@@ -26,11 +30,11 @@ from med42lib.formats.model_folder import (
     ADAPTER_WEIGHTS_FILE,
     put_trained_settings,
 )
+from med42lib.formats.stored_weights import StoredNames, by_layer, weights_of
 
 _ADVICE = "export an output of train or package_model that is whole"
-_PREFIX, _A, _B, _WEIGHT = "base_model.model.", ".lora_A.weight", ".lora_B.weight", ".weight"
-_OTHER_ARITHMETIC = ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "modules_to_save")
-"""Settings of PEFT's under which an adapter is not merged by the formula above; `train` sets none of them."""
+_OTHER_ARITHMETIC = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices")
+"""Settings of PEFT's under which an adapter adds more than the formula above; `train` sets none of them."""
 
 
 def merge_adapter(base: Path, adapter: Path, folder: Path) -> int:
@@ -44,26 +48,19 @@ def merge_adapter(base: Path, adapter: Path, folder: Path) -> int:
     Raises:
         DataError: If a file is broken, the adapter is no plain LoRA, or the base has not all layers that it adapts.
     """
-    scale = _scale(adapter)
-    with library_errors(adapter / ADAPTER_WEIGHTS_FILE, _ADVICE):
-        low_rank = load_file(adapter / ADAPTER_WEIGHTS_FILE)
-    waiting = {name.removesuffix(_A).removeprefix(_PREFIX) + _WEIGHT for name in low_rank if name.endswith(_A)}
-    num_adapted = len(waiting)
+    _check_arithmetic(adapter)
+    additions = _Additions(StoredNames.of(base), base, adapter)
     for path in sorted(base.glob("*.safetensors")):
         with library_errors(path, _ADVICE):
             weights = load_file(path)
-        for name in waiting & weights.keys():
-            weights[name] = _merged(name, weights[name], low_rank, scale)
-        waiting -= weights.keys()
+        for name in weights.keys() & additions.names:
+            added = additions.to(name)
+            if added.any():  # or else -0.0 would become 0.0
+                weights[name] = (weights[name].to(torch.float32) + added).to(weights[name].dtype)
         save_file(weights, folder / path.name, metadata={"format": "pt"})
-    if waiting:
-        raise DataError(
-            f"the adapter in {adapter} changes {len(waiting)} weights that the base in {base} has not, such as "
-            f"{min(waiting)}; name the base that it was trained on"
-        )
     copy_settings(base, folder)
     put_trained_settings(adapter, folder)
-    return num_adapted
+    return additions.num_adapted
 
 
 def base_of_adapter(weights: Path) -> str | None:
@@ -80,24 +77,71 @@ def copy_settings(model: Path, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
 
 
-def _scale(adapter: Path) -> float:
+def _check_arithmetic(adapter: Path) -> None:
     settings = read_json(adapter / ADAPTER_CONFIG_FILE, _ADVICE)
     if other := [name for name in _OTHER_ARITHMETIC if settings.get(name)]:
         raise DataError(f"{adapter / ADAPTER_CONFIG_FILE} sets {', '.join(other)}; only plain LoRA is merged")
-    alpha, rank = settings.get("lora_alpha"), settings.get("r")
-    if not isinstance(alpha, int | float) or not isinstance(rank, int) or rank < 1:
-        raise DataError(f"{adapter / ADAPTER_CONFIG_FILE} says r: {rank!r}, lora_alpha: {alpha!r}; {_ADVICE}")
-    return alpha / rank
 
 
-def _merged(name: str, weight: Tensor, low_rank: Mapping[str, Tensor], scale: float) -> Tensor:
-    layer = _PREFIX + name.removesuffix(_WEIGHT)
-    if layer + _B not in low_rank:
-        raise DataError(f"the adapter lacks {layer}{_B}; {_ADVICE}")
-    first, second = low_rank[layer + _A].to(torch.float32), low_rank[layer + _B].to(torch.float32)
-    if (second.shape[0], first.shape[1]) != tuple(weight.shape):
+class _Additions:
+    """What an adapter adds to its base's tensors, as they are in the base's files, worked out a layer at a time.
+
+    `names` are those of the layers that are adapted, `num_adapted` counts the tensors in memory that are.
+    """
+
+    def __init__(self, stored: StoredNames, base: Path, adapter: Path) -> None:
+        self._stored = stored
+        weights = weights_of(stored.twin)
+        self._shapes = {name: weight.shape for name, weight in weights.items()}
+        self._adapters = _adapters(stored.twin, base, adapter)
+        self.num_adapted = len(self._adapters)
+        self._layers = [layer for layer in by_layer(weights).values() if self._adapters.keys() & layer]
+        self._layer_of = {
+            name: number
+            for number, layer in enumerate(self._layers)
+            for name in stored.turned_back({each: weights[each] for each in layer})
+        }
+        self.names = self._layer_of.keys()
+        self._at_hand: tuple[int, dict[str, Tensor]] = (-1, {})
+
+    def to(self, name: str) -> Tensor:
+        """Say what is added to one of `names`, in float32."""
+        number = self._layer_of[name]
+        if self._at_hand[0] != number:
+            added = {each: self._addition(each) for each in self._layers[number]}
+            self._at_hand = (number, self._stored.turned_back(added))
+        return self._at_hand[1][name]
+
+    def _addition(self, name: str) -> Tensor:
+        if name not in self._adapters:
+            return torch.zeros(()).expand(self._shapes[name])
+        adapter = self._adapters[name]
+        with torch.no_grad():  # A layer of one tensor's own method puts it where the base's is, too.
+            if len(self._shapes[name]) == 2:
+                added: Tensor = Linear.get_delta_weight(adapter, "default")
+                return added
+            first, second, scale = adapter.get_delta_factors("default")
+            change: Tensor = first @ second * scale
+            return change
+
+
+def _adapters(twin: Any, base: Path, adapter: Path) -> dict[str, Any]:
+    """Put an adapter, in float32, on a model without numbers; gives PEFT's layers by the tensors that they adapt."""
+    from peft import LoraConfig, get_peft_model
+
+    with library_errors(adapter / ADAPTER_WEIGHTS_FILE, _ADVICE):
+        weights = {name: weight.to(torch.float32) for name, weight in load_file(adapter / ADAPTER_WEIGHTS_FILE).items()}
+    with library_errors(adapter, f"name the base that it was trained on, not {base}"):
+        settings = LoraConfig.from_pretrained(str(adapter))
+        settings.base_model_name_or_path = None  # PEFT warns of another than the model's, which has no folder
+        model = get_peft_model(twin, settings, autocast_adapter_dtype=False)
+        # Not PEFT's own loading, which puts an adapter where the base's tensors are: nowhere.
+        named = {f"{name.removesuffix('.weight')}.default.weight": weight for name, weight in weights.items()}
+        loaded = model.load_state_dict(named, strict=False, assign=True)
+    lacking = [name for name, each in twin.named_parameters() if ".lora_" in name and each.is_meta]
+    if without := [*loaded.unexpected_keys, *lacking]:
         raise DataError(
-            f"the adapter's {layer} is for a matrix of {second.shape[0]} by {first.shape[1]}, but the base's is "
-            f"{' by '.join(map(str, weight.shape))}; name the base that it was trained on"
+            f"the adapter in {adapter} and the base in {base} differ in {len(without)} matrices, such as "
+            f"{min(without)}; name the base that it was trained on"
         )
-    return (weight.to(torch.float32) + scale * (second @ first)).to(weight.dtype)
+    return lora_layers(twin)

@@ -6,7 +6,7 @@ another way to compute; a stranger's file must not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,10 @@ Another attention or experts implementation is the name of a kernel, to be downl
 """
 _QUANTISED = ("quantization_config", "compression_config")
 _COUNTED = ("layer", "expert", "label")
-_POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
+"""What architectures call the length of their context; the first of them that a config.json has counts."""
+
+_EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _MOST_COUNTED = 10_000
 
 
@@ -71,7 +74,7 @@ def read_config(folder: Path, advice: str) -> ModelConfig:
         model_type=_text(path, stated, "model_type"),
         architecture=_first_architecture(path, stated),
         vocab_size=_size(path, stated, "vocab_size"),
-        num_positions=next((size for name in _POSITIONS if (size := _size(path, stated, name))), None),
+        num_positions=next((size for name in POSITIONS if (size := _size(path, stated, name))), None),
     )
 
 
@@ -90,6 +93,11 @@ def check_vocabulary(config: ModelConfig, num_tokens: int) -> None:
             f"the tokenizer has {num_tokens:,} tokens but the model embeds {config.vocab_size:,} "
             f"(vocab_size in {config.path}): they belong to different models"
         )
+
+
+def has_experts(stated: Mapping[str, Any]) -> bool:
+    """Say whether the content of a config.json describes a mixture of experts."""
+    return any(stated.get(name) for name in _EXPERT_COUNTS)
 
 
 def _entries(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from med42lib.core.errors import DataError
@@ -34,6 +34,9 @@ class Recipe:
     first_loss: float
     """Mean loss per response token in the first step, before its update."""
     last_loss: float
+    without_adapter: list[str] = field(default_factory=list)
+    """Matrices that an adapter leaves as they are, those of all layers under one name: `layers.*.mlp.gate.weight`.
+    Embeddings, convolutions and the output layer never get one and are not listed."""
 
     def write(self, folder: Path) -> None:
         """Write the recipe into a folder."""

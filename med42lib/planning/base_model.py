@@ -22,7 +22,7 @@ from med42lib.core.errors import (
     StoreUnavailable,
 )
 from med42lib.core.json_file import read_json
-from med42lib.formats.model_config import CONFIG_FILE, read_config
+from med42lib.formats.model_config import CONFIG_FILE, POSITIONS, has_experts, read_config
 from med42lib.pack.limits import context_problems
 from med42lib.spec import RunSpec
 from med42lib.store.artifacts import Source
@@ -105,9 +105,13 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
     """List what the spec asks for and the base model has not: a longer context, layers for adapters of such a rank."""
     if base.config is None:
         return
-    yield from context_problems(
-        base.config.get("max_position_embeddings"), base.place, chunk_length=spec.pack.chunk_length
-    )
+    num_positions = next((base.config[name] for name in POSITIONS if base.config.get(name)), None)
+    yield from context_problems(num_positions, base.place, chunk_length=spec.pack.chunk_length)
+    if has_experts(base.config):
+        for name, config in spec.train.items():
+            if config.method == "lora" and config.lora.layers == "all" and config.lora.dropout:
+                what = f"must be 0 for the experts of {base.place}, or lora.layers outside_experts"
+                yield Problem(f"train.{name}.lora.dropout", f"{what} (given: {config.lora.dropout:g})")
     with suppress(DataError):  # of a kind whose sizes have other names
         largest = Shapes.read(base.config).largest_rank
         for name, config in spec.train.items():

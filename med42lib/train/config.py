@@ -22,6 +22,11 @@ class LoraConfig(StageConfig):
     alpha: float = Field(default=16, gt=0)
     """The adapter's output is scaled by alpha / rank. Paper: 16."""
 
+    layers: Literal["all", "outside_experts"] = "all"
+    """Which linear layers get an adapter. `all`: every one but the output layer, a mixture's experts and routers too;
+    refused where PEFT cannot. `outside_experts`: neither experts and routers nor what PEFT cannot tell from them. What
+    is left out stands in the log and in `recipe.json`. Paper: all."""
+
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs set to zero while training. The paper names none."""
 

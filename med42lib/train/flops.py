@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from med42lib.train.shapes import EXPERTS
+from med42lib.formats.model_config import has_experts
 
 _TERA = 10**12
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -69,7 +69,7 @@ def model_flops(model_config: Mapping[str, Any], *, parameters: int, adapter_par
         parameters: Of the base model.
         adapter_parameters: Of the adapter; 0 if there is none.
     """
-    if any(map(model_config.get, EXPERTS)) or not all(map(model_config.get, _SIZES)):
+    if has_experts(model_config) or not all(map(model_config.get, _SIZES)):
         return None
     vocabulary, hidden, layers, heads = (int(model_config[name]) for name in _SIZES)
     embedding = vocabulary * hidden

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from med42lib.formats.model_loading import load_weights
+from med42lib.train.adapter import num_axes, with_adapter
 from med42lib.train.attention import SAMPLE_ATTENTION, can_attend
-from med42lib.train.config import ResolvedConfig, TrainConfig
+from med42lib.train.config import ResolvedConfig
 
 
 def load_model(folder: Path, config: ResolvedConfig) -> Any:
@@ -19,7 +19,7 @@ def load_model(folder: Path, config: ResolvedConfig) -> Any:
     With ZeRO-3 announced to transformers beforehand, each process holds its part of every weight only.
 
     Raises:
-        DataError: If `folder` is not a whole Hugging Face model.
+        DataError: If `folder` is not a whole Hugging Face model, or an adapter cannot be put on it as is asked.
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
     model = load_weights(folder, config.precision)
@@ -28,37 +28,16 @@ def load_model(folder: Path, config: ResolvedConfig) -> Any:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if config.method == "lora":
-        model = _with_adapter(model, config)
+        model = with_adapter(model, config)
     model.train()
     return model
-
-
-def _with_adapter(model: Any, config: TrainConfig) -> Any:
-    """Freeze the model and put an adapter on every linear layer but the output layer."""
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(config.seed)
-    adapter = LoraConfig(
-        r=config.lora.rank,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=config.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    # The adapter takes the model's own number format; the optimiser keeps a float32 copy of it.
-    return get_peft_model(model, adapter, autocast_adapter_dtype=False)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Split the trained parameters into matrices, which decay, and vectors (norms, biases), which do not."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in trained if _num_axes(p) >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trained if _num_axes(p) < 2], "weight_decay": 0.0},
+        {"params": [p for p in trained if num_axes(p) >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if num_axes(p) < 2], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
-
-
-def _num_axes(parameter: nn.Parameter) -> int:
-    """Count a parameter's axes; ZeRO-3 leaves a split one flat, and its shape in `ds_shape`."""
-    return len(getattr(parameter, "ds_shape", parameter.shape))

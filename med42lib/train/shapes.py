@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from med42lib.core.errors import DataError
-
-EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
-"""Names under which a config.json says that it is a mixture of experts."""
+from med42lib.formats.model_config import has_experts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +30,10 @@ class Shapes:
         """Read the sizes from the content of a config.json.
 
         Raises:
-            DataError: If a size is missing or is not a whole number, or the model is a mixture of experts.
+            DataError: If a size is missing or is not a whole number, or it is a mixture of experts.
         """
-        if found := [name for name in EXPERTS if config.get(name)]:
-            raise DataError(f"the base model is a mixture of experts ({found[0]}), whose memory is not worked out here")
+        if has_experts(config):
+            raise DataError("the base model is a mixture of experts, whose size and work are not known here")
         heads = _size(config, "num_attention_heads")
         hidden = _size(config, "hidden_size")
         head_size = _size(config, "head_dim", hidden // heads)

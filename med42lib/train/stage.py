@@ -124,3 +124,5 @@ def _summarise(trained: Target, recipe: Recipe) -> None:
         recipe.first_loss,
         recipe.last_loss,
     )
+    if recipe.without_adapter:
+        log("train").warning("the adapter leaves as they are: %s", ", ".join(recipe.without_adapter))

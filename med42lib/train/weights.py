@@ -7,6 +7,7 @@ Weights that ZeRO-3 has split are put together one shard at a time, on the first
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,6 +27,7 @@ from med42lib.formats.model_folder import (
     write_generation_settings,
     write_mlmodel,
 )
+from med42lib.formats.stored_weights import StoredNames, by_layer, weights_of
 from med42lib.train.config import Method
 
 Gather = Callable[[list[Tensor]], AbstractContextManager[object]]
@@ -63,7 +65,7 @@ def save_trained(
     folder = trained / (MODEL_FOLDER if full else ADAPTER_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     if full:
-        save_model(model, folder, gather=gather, writes=writes)
+        save_model(model, folder, names=StoredNames.of(base), gather=gather, writes=writes)
     else:
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
@@ -75,31 +77,43 @@ def save_trained(
 
 
 def save_model(
-    model: Any, folder: Path, *, gather: Gather, writes: bool, max_shard_bytes: int = MAX_SHARD_BYTES
+    model: Any,
+    folder: Path,
+    *,
+    names: StoredNames,
+    gather: Gather,
+    writes: bool,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
     """Save weights and configuration as Hugging Face does; every process has to call this.
 
     Args:
         model: A transformers model, its weights split by ZeRO-3 or not.
         folder: Where to; must exist.
+        names: What its base calls the tensors, as they are saved.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
-        max_shard_bytes: Size of a file, and the memory needed.
+        max_shard_bytes: Size of a file, and the memory needed; a layer is not cut in two.
     """
-    weights = _weights(model)
+    weights = weights_of(model)
+    layers = by_layer(weights)
     plan = split_state_dict_into_shards_factory(
-        weights,
-        get_storage_size=_num_bytes,
+        layers,
+        get_storage_size=lambda layer: sum(_num_bytes(weights[name]) for name in layer),
         filename_pattern="model{suffix}.safetensors",
         max_shard_size=max_shard_bytes,
     )
-    for file, names in plan.filename_to_tensors.items():
-        shard = dict(_gathered({name: weights[name] for name in names}, gather, keep=writes))
+    places: dict[str, str] = {}
+    for file, inside in plan.filename_to_tensors.items():
+        together = {name: weights[name] for layer in inside for name in layers[layer]}
+        shard = dict(_gathered(together, gather, keep=writes))
         if writes:
-            save_file(shard, folder / file, metadata={"format": "pt"})
+            stored = {name: weight.contiguous() for name, weight in names.turned_back(shard).items()}
+            save_file(stored, folder / file, metadata={"format": "pt"})
+            places |= dict.fromkeys(stored, file)
     if writes:
         if plan.is_sharded:
-            index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+            index = {"metadata": plan.metadata, "weight_map": places}
             (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
         model.config.save_pretrained(folder)
 
@@ -135,14 +149,9 @@ def save_adapter(
     config.inference_mode = True
     # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same.
     config.target_modules = sorted({module.rpartition(".")[2] for module in config.target_modules})
+    if config.target_parameters:
+        config.target_parameters = sorted({re.sub(r".*\.\d+\.", "", name) for name in config.target_parameters})
     config.save_pretrained(folder)
-
-
-def _weights(model: Any) -> dict[str, Tensor]:
-    """Name all that a checkpoint holds: parameters, tied ones once, and buffers that are not computed anew."""
-    saved = model.state_dict().keys()
-    buffers = {name: buffer for name, buffer in model.named_buffers() if name in saved}
-    return {**dict(model.named_parameters()), **buffers}
 
 
 def _gathered(weights: dict[str, Tensor], gather: Gather, *, keep: bool) -> Iterator[tuple[str, Tensor]]:

@@ -13,10 +13,12 @@ from med42lib.fetch_model.check import check_model
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.gguf import convert
 from med42lib.fetch_model.stage import fetch_model
+from med42lib.formats.tokenizer_loading import load_fast_tokenizer
 from med42lib.store.artifacts import Source, Target
 
-TOKENS = ["<|endoftext|>", "<s>", "</s>", "f", "e", "v", "r", "Ġ", "fe", "ver", "er"]
-MERGES = ["f e", "e r", "v er"]
+TOKENS = ["<|endoftext|>", "<s>", "</s>", "f", "e", "v", "r", "Ġ", "fe", "ver", "er", *"cough12345V", "12", "123", "eV"]
+TOKENS += ["cough", *"ÌģÃ©"]
+MERGES = ["e V", "f e", "e r", "v er", "1 2", "12 3"]
 HIDDEN, FEED_FORWARD = 32, 64
 
 
@@ -42,9 +44,12 @@ def tensors() -> dict[str, NDArray[np.float32]]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A tiny GGUF file with quantised (Q8_0) matrices, made by the format's own writer."""
+    return write(tmp_path / "weights" / "tiny.Q8_0.gguf", pre="gpt-2")
+
+
+def write(path: Path, *, pre: str | None, num_parts: int = 1) -> Path:
     gguf = pytest.importorskip("gguf", reason="writing a GGUF file needs the package gguf")
-    path = tmp_path / "weights" / "tiny.Q8_0.gguf"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(128)
     writer.add_embedding_length(HIDDEN)
@@ -55,7 +60,10 @@ def file(tmp_path: Path) -> Path:
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10_000.0)
     writer.add_vocab_size(len(TOKENS))
+    writer.add_uint16("split.count", num_parts)
     writer.add_tokenizer_model("gpt2")
+    if pre is not None:
+        writer.add_tokenizer_pre(pre)
     writer.add_token_list(TOKENS)
     writer.add_token_merges(MERGES)
     writer.add_token_types([3, 3, 3] + [1] * (len(TOKENS) - 3))
@@ -99,6 +107,41 @@ def test_the_folder_can_be_trained_from(file: Path, tmp_path: Path) -> None:
     assert torch.isfinite(model(torch.tensor([tokens["input_ids"]])).logits).all()
 
 
+DIGITS = "1 2 3 4"
+GPT_2, SMOLLM = ("123 4", "c o u g h", "f eV er", "e Ì ģ"), (DIGITS, "c o u g h", "f eV er", "e Ì ģ")
+
+
+@pytest.mark.parametrize(
+    ("pre", "expected"),
+    [
+        ("gpt-2", GPT_2),
+        ("phi-2", GPT_2),
+        ("smollm", SMOLLM),
+        ("starcoder", SMOLLM),
+        ("refact", SMOLLM),
+        ("llama-bpe", ("123 4", "cough", "f eV er", "e Ì ģ")),
+        ("qwen2", (DIGITS, "c o u g h", "f eV er", "Ã ©")),
+        ("tekken", (DIGITS, "cough", "fe V er", "e Ì ģ")),
+    ],
+)
+def test_a_text_is_cut_as_the_tokenizers_type_says(tmp_path: Path, pre: str, expected: tuple[str, ...]) -> None:
+    """Digits, a token that no merge makes, a capital within a word, an accent behind its letter."""
+    convert(write(tmp_path / "weights/tiny.gguf", pre=pre), tmp_path / "model", dtype="float32")
+    tokenizer = load_fast_tokenizer(tmp_path / "model", "fetch it again")
+    texts = ("1234", "cough", "feVer", "e\u0301")
+    found = tuple(" ".join(TOKENS[token] for token in tokenizer(text)["input_ids"]) for text in texts)
+    assert found == expected
+
+
+@pytest.mark.parametrize("pre", ["default", "a-new-one", None])
+def test_a_type_whose_rules_are_not_known_is_refused_with_what_to_do(tmp_path: Path, pre: str | None) -> None:
+    weights = write(tmp_path / "weights/tiny.gguf", pre=pre)
+    with pytest.raises(
+        DataError, match=rf"pre: {pre!r}.*known: gpt-2, .*; use the model's own weights and tokenizer\.json"
+    ):
+        convert(weights, tmp_path / "model", dtype="float32")
+
+
 def test_bfloat16_halves_the_size(file: Path, tmp_path: Path) -> None:
     convert(file, tmp_path / "wide", dtype="float32")
     convert(file, tmp_path / "narrow", dtype="bfloat16")
@@ -115,6 +158,12 @@ def test_a_file_cut_short_is_named(file: Path, tmp_path: Path, share: float) -> 
 
     with pytest.raises(DataError, match=r"tiny\.Q8_0\.gguf cannot be loaded"):
         convert(file, tmp_path / "model", dtype="float32")
+
+
+def test_a_part_of_a_model_in_several_files_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    part = write(tmp_path / "weights/tiny-00001-of-00003.gguf", pre="gpt-2", num_parts=3)
+    with pytest.raises(DataError, match=r"00003\.gguf is part of a model in 3 files.*llama-gguf-split --merge"):
+        convert(part, tmp_path / "model", dtype="float32")
 
 
 COUNTS = struct.Struct("<QQ")

@@ -12,10 +12,14 @@ from med42lib.store.manifest import describe_folder, files_digest
 from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
 
 
-def mirror(weights: Path, output: Path, **settings: str) -> Target:
+def mirror(weights: Path, output: Path, **settings: str | None) -> Target:
     output.mkdir()
     target = Target(output)
-    fetch_model(FetchModelConfig(**{"format": "huggingface", **settings}), weights=Source(str(weights)), model=target)
+    fetch_model(
+        FetchModelConfig.model_validate({"format": "huggingface", **settings}),
+        weights=Source(str(weights)),
+        model=target,
+    )
     return target
 
 
@@ -56,15 +60,26 @@ def test_what_is_copied_is_checked(weights: Path, tmp_path: Path) -> None:
         mirror(weights, tmp_path / "out")
 
 
-@pytest.mark.parametrize("names", [[], ["one.gguf", "two.gguf"]])
-def test_a_folder_without_exactly_one_gguf_file_is_refused(tmp_path: Path, names: list[str]) -> None:
-    folder = tmp_path / "weights"
-    folder.mkdir()
+@pytest.mark.parametrize(
+    ("names", "named", "message"),
+    [
+        ([], None, r"holds no \.gguf file; check the address"),
+        (["one.gguf", "two.gguf"], None, r"holds one\.gguf, two\.gguf; name the one to take in fetch_model\.gguf_file"),
+        (["one.gguf", "two.gguf"], "three.gguf", r"two\.gguf, but no three\.gguf; name"),
+        (["one.gguf", "two.gguf"], "two.gguf", r"two\.gguf does not start with GGUF"),
+        (["one.gguf", "q8/two.gguf"], "q8/two.gguf", r"two\.gguf does not start with GGUF"),
+        (["one.gguf"], None, r"one\.gguf does not start with GGUF"),
+    ],
+)
+def test_one_gguf_file_is_taken_and_of_several_the_one_that_is_named(
+    tmp_path: Path, names: list[str], named: str | None, message: str
+) -> None:
+    pytest.importorskip("gguf", reason="checked before the file is read")
     for name in ["README.md", *names]:
-        (folder / name).write_text("x")
-
-    with pytest.raises(DataError, match=rf"holds {len(names)} \.gguf files"):
-        mirror(folder, tmp_path / "out", format="gguf")
+        (tmp_path / "weights" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "weights" / name).write_text("x")
+    with pytest.raises(DataError, match=message):
+        mirror(tmp_path / "weights", tmp_path / "out", format="gguf", gguf_file=named)
 
 
 def test_the_format_has_to_be_chosen() -> None:

@@ -79,6 +79,17 @@ def test_an_adapter_larger_than_a_layer_is_refused_together_with_chunks_that_are
 
 
 @pytest.mark.slow
+def test_what_an_adapter_on_experts_cannot_have_and_a_context_by_another_name_are_said_before_anything_is_spent(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "mixtral", "num_local_experts": 8, "n_positions": 64}')
+    settings = [f"inputs.base_model={tmp_path}", "train.lora.lora.dropout=0.1"]
+    with pytest.raises(ConfigError) as error:
+        check_base(load_spec(DEMO, settings), tmp_path)
+    assert {problem.where for problem in error.value.problems} == {"train.lora.lora.dropout", "pack.chunk_length"}
+    check_base(load_spec(DEMO, [*settings, "train.lora.lora.layers=outside_experts", "pack.chunk_length=64"]), tmp_path)
+
+
 def test_of_a_remote_model_only_its_settings_are_fetched(bucket: str, tmp_path: Path) -> None:
     from med42lib.store.backends.s3 import make_client
 

@@ -48,6 +48,11 @@ def test_a_config_without_sizes_is_refused(value: object) -> None:
         Shapes.read({**LLAMA_2_7B, "hidden_size": value})
 
 
+def test_a_mixture_of_experts_is_not_counted_as_if_it_had_one_expert() -> None:
+    with pytest.raises(DataError, match="mixture of experts"):
+        Shapes.read({**KNOWN_CONFIGS["llama-2-7b"], "num_local_experts": 8})
+
+
 def test_no_adapter_can_be_larger_than_the_smallest_side_of_a_layer() -> None:
     assert Shapes.read(LLAMA_2_70B).largest_rank == 1024  # keys and values of 8 heads of 128
 

@@ -3,17 +3,30 @@
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    GraniteMoeConfig,
+    MixtralConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    core_model_loading,
+)
 
+from med42lib.core.errors import DataError
 from med42lib.formats.model_folder import put_trained_settings, write_generation_settings
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Exchange
+from med42lib.formats.stored_weights import StoredNames
 from med42lib.pack.tokenise import load_tokenizer
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
@@ -24,9 +37,14 @@ from tests.tiny_llama import make_llama
 from tests.tiny_tokenizer import byte_level
 
 
-def save(model: Any, folder: Path, **options: Any) -> None:
+def save(model: Any, folder: Path, *, base: Path | None = None, **options: Any) -> None:
+    """Save a model, as the fine-tune of a base in another folder or of one that is like itself."""
     folder.mkdir(exist_ok=True)
-    save_model(model, folder, gather=lambda weights: nullcontext(), **options)
+    with TemporaryDirectory() as place:
+        if base is None:
+            model.save_pretrained(place)
+        names = StoredNames.of(base or Path(place))
+    save_model(model, folder, names=names, gather=lambda weights: nullcontext(), **options)
 
 
 @pytest.fixture
@@ -44,6 +62,51 @@ def test_saved_weights_are_read_back_unchanged(tied_model: Any, tmp_path: Path, 
     assert again.state_dict().keys() == weights.keys()
     assert all(torch.equal(weight, weights[name]) for name, weight in again.state_dict().items())
     assert (len(list((tmp_path / "saved").glob("*.safetensors"))) > 1) == (max_shard_bytes < 5_000)
+
+
+WIDTHS = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 32}
+LLAMA = WIDTHS | {"intermediate_size": 24}
+FAMILIES: dict[str, PreTrainedConfig] = {
+    "renamed": GPTNeoXConfig(**LLAMA),
+    "experts apart": MixtralConfig(**LLAMA, num_local_experts=3, num_key_value_heads=2),
+    "experts together": GraniteMoeConfig(**LLAMA, num_local_experts=3, num_key_value_heads=2),
+    "no prefix": GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=32, bos_token_id=1, eos_token_id=1),
+}
+
+
+@pytest.mark.parametrize("max_shard_bytes", [5_000_000_000, 8_000], ids=["one file", "several"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_full_fine_tune_has_the_names_and_shapes_of_its_bases_files(
+    tmp_path: Path, family: str, max_shard_bytes: int
+) -> None:
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(FAMILIES[family]).save_pretrained(tmp_path / "base")
+    published = load_file(tmp_path / "base/model.safetensors")
+    if family == "no prefix":  # as in GPT-2's own repository
+        published = {name.removeprefix("transformer."): weight for name, weight in published.items()}
+    save_file(published, tmp_path / "base/model.safetensors", metadata={"format": "pt"})
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    del trained._weight_conversions  # as under ZeRO-3, where transformers does not say which it has used
+    save(trained, tmp_path / "out", base=tmp_path / "base", writes=True, max_shard_bytes=max_shard_bytes)
+    files = sorted((tmp_path / "out").glob("*.safetensors"))
+    saved = {name: weight for file in files for name, weight in load_file(file).items()}
+    assert saved.keys() == published.keys()
+    assert all(torch.equal(saved[name], weight) for name, weight in published.items())
+    assert (len(files) > 1) == (max_shard_bytes < 10_000)
+    if len(files) > 1:
+        index = json.loads((tmp_path / "out/model.safetensors.index.json").read_text())
+        assert index["weight_map"].keys() == published.keys()
+        assert index["metadata"]["total_size"] == sum(weight.nbytes for weight in published.values())
+
+
+def test_a_base_whose_names_cannot_be_given_back_is_said_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    AutoModelForCausalLM.from_config(FAMILIES["renamed"]).save_pretrained(tmp_path)
+    StoredNames.of(tmp_path).check()
+    monkeypatch.setattr(core_model_loading, "revert_weight_conversion", lambda model, weights: weights)
+    with pytest.raises(DataError, match=r"1 tensors of this GPTNeoXForCausalLM .* such as lm_head\.weight"):
+        StoredNames.of(tmp_path).check()
 
 
 def test_saving_twice_gives_the_same_bytes(tied_model: Any, tmp_path: Path) -> None:

@@ -185,6 +185,7 @@ def deepspeed_config(config: ResolvedConfig, num_processes: int) -> dict[str, An
 def _train(job: TrainingJob, scratch: Path) -> None:
     from torch import distributed
 
+    from med42lib.formats.stored_weights import StoredNames
     from med42lib.train.worker.checkpointing import Checkpointing
     from med42lib.train.worker.memory_here import choose_here
 
@@ -192,6 +193,8 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     packed, base = _fetch(job, scratch)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
+    if job.config.method == "full":
+        StoredNames.of(base).check()
     config = choose_here(job.config, base, data.info)
     engine = _engine(config, base)
     minutes = job.config.checkpoint_minutes
@@ -342,6 +345,7 @@ def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoRetu
 def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals) -> Recipe:
     from torch import distributed
 
+    from med42lib.train.adapter import kinds_of, without_adapter
     from med42lib.train.weights import count_elements
 
     parameters = list(model.parameters())
@@ -357,6 +361,7 @@ def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals)
         zero_stage=config.zero_stage,
         first_loss=totals.first_loss,
         last_loss=totals.last_loss,
+        without_adapter=kinds_of(without_adapter(model)) if config.method == "lora" else [],
     )
 
 
