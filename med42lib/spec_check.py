@@ -26,6 +26,7 @@ from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
+from med42lib.readers.layout_config import OF_FORMAT
 from med42lib.report.config import ReportConfig
 from med42lib.spec import ReadSpec, RunSpec, read_spec
 from med42lib.store.address import names_missing_package
@@ -209,7 +210,7 @@ def _taught(spec: RunSpec) -> set[str]:
     return {
         settings.multiple_choice or spec.assemble.multiple_choice
         for name, settings in spec.assemble.sources.items()
-        if "multiple_choice" in SOURCES.load(name).settings
+        if "multiple_choice" in (OF_FORMAT.get(settings.format, ()) if settings.format else SOURCES.load(name).settings)
     }
 
 

@@ -6,18 +6,22 @@ with an error of ours. Anything else is a finding.
 
 from __future__ import annotations
 
+import io
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from med42lib.assemble.config import SOURCES
+import pyarrow as pa
+
+from med42lib.assemble.config import SOURCES, SourceConfig
 from med42lib.assemble.conversations.columns import batches, examples
 from med42lib.assemble.conversations.explanations import told_explanation
 from med42lib.assemble.conversations.markup import html_to_text
+from med42lib.assemble.own.source import source_of
 from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
@@ -29,10 +33,13 @@ from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import clean
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.own.fields import Format
 from med42lib.readers.parsers import csv_records, csv_rows, each, json_document, json_lines, xml_root
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import FileEntry
-from tests.assemble.good_rows import GOOD, read_path
+from tests.assemble import good_rows
+from tests.assemble.good_rows import GOOD, csv_table, read_path
+from tests.assemble.own_rows import GOOD_OWN
 
 TABLE_SUFFIXES = (".jsonl", ".json", ".parquet")
 OPTIONS = ("one", "Vitamin C", "option A", "-", "answer")
@@ -123,6 +130,37 @@ def _source_target(name: str, layout_name: LayoutName) -> Target:
 
     text = good.write([good.row, {**good.row, good.question: f"{good.row[good.question]} Or not?"}])
     return Target(f"{name}-{layout_name}", good.name, text.encode(), read, good.beside)
+
+
+def _own_target(shape: Format, suffix: str) -> Target:
+    """Fuzz a shape of the user's own rows, of which no two write their answers differently."""
+    config = SourceConfig(format=shape, path="own", target="all", licence="ours", group="group")
+    layout = source_of("own", config).publisher
+
+    def read(folder: DataFolder, file: str) -> Iterable[Any]:
+        for record in layout.read(folder, file, ReadOptions("letters")):
+            yield record
+            if not isinstance(record, Reject):
+                for batch in batches([record]):
+                    for row in examples(batch, source_of("own", config), None).to_pylist():
+                        _check_example(example_of(row))
+
+    good = next(iter(GOOD_OWN[shape].values()))
+    rows = [{**good, "group": number, "id": f"n{number}", "system": "You help."} for number in range(2)]
+    seeds = {"jsonl": good_rows.json_lines(rows).encode(), "csv": _own_csv(rows), "arrow": _arrow(rows)}
+    return Target(f"own-{shape}-{suffix}", f"own.{suffix}", seeds[suffix], read)
+
+
+def _own_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    cells = [{key: v if isinstance(v, str) else json.dumps(v) for key, v in row.items()} for row in rows]
+    return csv_table(cells).encode()
+
+
+def _arrow(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    table, stream = pa.Table.from_pylist(list(rows)), io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as batches_of_rows:
+        batches_of_rows.write_table(table)
+    return stream.getvalue()
 
 
 def _check_example(example: Any) -> None:
@@ -265,4 +303,5 @@ def targets() -> list[Target]:
     """List all targets."""
     layouts: tuple[LayoutName, ...] = ("publisher", "huggingface")
     sources = [_source_target(name, layout) for name in SOURCES.names() for layout in layouts]
-    return [*sources, *_family_targets(), *_core_targets()]
+    own = [_own_target(shape, suffix) for shape in get_args(Format) for suffix in ("jsonl", "csv", "arrow")]
+    return [*sources, *own, *_family_targets(), *_core_targets()]
