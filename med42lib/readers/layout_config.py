@@ -6,7 +6,7 @@ A data set of a known name has its publisher's format. One of the user's own has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -26,7 +26,7 @@ OF_SOME: Any = Field(json_schema_extra=_OF_SOME)
 """Marks a setting that only those data sets have that declare it, `DataSet.settings`; elsewhere it is refused."""
 
 
-OF_FORMAT: Mapping[str, tuple[str, ...]] = {"multiple_choice": ("multiple_choice", "explanations", "by_subject")}
+OF_FORMAT: Mapping[str, tuple[str, ...]] = {"multiple_choice": ("multiple_choice", "explanations", "topics")}
 """Which of those settings data of the user's own have, by their format."""
 
 
@@ -83,14 +83,19 @@ OWN_NAMES: Any = BeforeValidator(_with_own_names)
 """Marks a mapping from names of data sets to their settings, in which a user's own have names of theirs."""
 
 
-def name_of(known: NamedModules) -> Any:
-    """Give the check of a name in such a mapping: one that is known, or any other of a data set with a format."""
+def name_of(known: NamedModules, formats: Sequence[str] = get_args(Format)) -> Any:
+    """Give the check of a name in such a mapping: one that is known, or any other of a data set with a format.
+
+    Args:
+        known: The known names.
+        formats: Which formats other data sets may have, for messages.
+    """
 
     def check(name: object) -> object:
         if not isinstance(name, str):
             return name
         if not isinstance(name, _OwnName):
-            return _known(name, known)
+            return _known(name, known, formats)
         if name in known.names():
             raise ValueError(
                 f"is a {known.kind} with a format of its own: leave format out, or give yours another name"
@@ -102,11 +107,11 @@ def name_of(known: NamedModules) -> Any:
     return BeforeValidator(check)
 
 
-def _known(name: str, known: NamedModules) -> str:
+def _known(name: str, known: NamedModules, formats: Sequence[str]) -> str:
     try:
         return known.known(name)
     except ValueError as error:
-        raise ValueError(f"{error}. For data of your own say their format: {_FORMATS}") from None
+        raise ValueError(f"{error}. For data of your own say their format: {', '.join(formats)}") from None
 
 
 class DataLayoutConfig(StageConfig):

@@ -26,6 +26,7 @@ from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.items import as_items
+from med42lib.benchmarks.own import family_of
 from med42lib.core.errors import Med42Error
 from med42lib.formats.dataset import example_of
 from med42lib.formats.records import BenchmarkItem
@@ -39,7 +40,7 @@ from med42lib.store.artifacts import Source
 from med42lib.store.manifest import FileEntry
 from tests.assemble import good_rows
 from tests.assemble.good_rows import GOOD, csv_table, read_path
-from tests.assemble.own_rows import GOOD_OWN
+from tests.assemble.own_rows import CHOICE, GOOD_OWN
 
 TABLE_SUFFIXES = (".jsonl", ".json", ".parquet")
 OPTIONS = ("one", "Vitamin C", "option A", "-", "answer")
@@ -185,6 +186,18 @@ def _family_target(family: str, layout: LayoutName, file: str, path: str, seed: 
     return Target(f"benchmark-{family}-{layout}-{file.rpartition('/')[2]}", file, seed.encode(), read, others)
 
 
+def _own_family_target() -> Target:
+    config = BenchmarkConfig(format="multiple_choice", path="own.jsonl", licence="ours")
+
+    def read(folder: DataFolder, name: str) -> Iterable[Any]:
+        settings = config.model_copy(update={"path": name})
+        for benchmark, questions in family_of("own", settings).read(folder, settings).items():
+            if not isinstance(questions, Absent):
+                yield from as_items(benchmark, questions)
+
+    return Target("benchmark-own", "own.jsonl", good_rows.json_lines([CHOICE]).encode(), read)
+
+
 def _seed(name: str, layout: str) -> str:
     good = GOOD[name, layout]
     return good.write([good.row])
@@ -304,4 +317,4 @@ def targets() -> list[Target]:
     layouts: tuple[LayoutName, ...] = ("publisher", "huggingface")
     sources = [_source_target(name, layout) for name in SOURCES.names() for layout in layouts]
     own = [_own_target(shape, suffix) for shape in get_args(Format) for suffix in ("jsonl", "csv", "arrow")]
-    return [*sources, *own, *_family_targets(), *_core_targets()]
+    return [*sources, *own, _own_family_target(), *_family_targets(), *_core_targets()]

@@ -23,10 +23,7 @@ def own_files(folder: DataFolder, path: str, splits: Collection[str]) -> list[Da
         read = {file.name for file in files}
         left = [name for name in table_names(folder, path, OWN_SUFFIXES) if name not in read]
         if left:
-            folder.notes.append(
-                f"{len(left):,} files of {path}, by their names of other splits, are not read: {', '.join(left[:3])}"
-                f"{' …' if len(left) > 3 else ''}; a pattern such as {path}/* reads them"
-            )
+            folder.notes.append(_not_read(path, left))
     return files
 
 
@@ -42,3 +39,13 @@ def own_rows(file: DataFile) -> Rows:
         yield from csv_records(file)
     else:
         yield from file_rows(file)
+
+
+def _not_read(path: str, names: Sequence[str]) -> str:
+    shown = f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+    one, several = (
+        "1 file, by its name of another split, is",
+        f"{len(names):,} files, by their names of other splits, are",
+    )
+    what = one if len(names) == 1 else several
+    return f"of {path} {what} not read: {shown}; a pattern such as {path}/* reads all"

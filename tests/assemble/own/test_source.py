@@ -207,8 +207,8 @@ def test_a_folder_is_read_without_the_files_that_are_of_other_splits_which_are_n
     row = mixture(folder)["ward"]
     assert [file["path"] for file in row["files"]] == ["ward/notes.jsonl", "ward/train.jsonl"]
     assert row["notes"] == [
-        "2 files of ward, by their names of other splits, are not read: ward/dev_notes.jsonl, ward/test.jsonl; a "
-        "pattern such as ward/* reads them"
+        "of ward 2 files, by their names of other splits, are not read: ward/dev_notes.jsonl, ward/test.jsonl; a "
+        "pattern such as ward/* reads all"
     ]
 
 
