@@ -13,6 +13,7 @@ from med42lib.planning import mixture
 from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, missing_sources, plan_sources
 from med42lib.store.backends.local import LocalStore
 from tests.assemble.small_sources import settings, write_advice, write_cards
+from tests.data_files import write_data
 
 CARDS = "medical_flashcards"
 
@@ -41,6 +42,16 @@ def test_the_target_decides_and_no_more_are_taken_than_there_are(
 ) -> None:
     plan = planned(cards(**source), data, tmp_path)[CARDS]
     assert (plan.rows, plan.rows_counted, plan.remark) == (rows, True, "")
+
+
+def test_a_source_of_the_users_own_is_read_to_its_end_since_no_paper_counts_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixture, "MOST_READ", 3)
+    write_data(tmp_path / "data/ward.csv", "prompt,completion\n" + "".join(f"What is {n}?,It is.\n" for n in range(8)))
+    ward = {"format": "instruction", "path": "ward.csv", "target": "all", "licence": "ours"}
+    plan = planned(settings({"ward": ward}), tmp_path / "data", tmp_path)["ward"]
+    assert (plan.rows, plan.rows_counted, plan.tokens_measured) == (8, True, True)
 
 
 def test_a_share_is_of_the_total(tmp_path: Path) -> None:
