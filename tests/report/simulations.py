@@ -84,7 +84,7 @@ BENCHMARK = np.repeat(["headqa", "medmcqa", "mmlu_anatomy"], [300, 300, 100])
 LEAKED = np.isin(np.arange(700), [*range(60), *range(300, 316), *range(600, 604)])
 EASE = np.random.default_rng(1).normal(0.0, 1.2, 700)
 CHANCES = logistic(EASE)
-NO_SHARES = Contamination(0.8, {}, {}, (), (), ())
+NO_SHARES = Contamination(0.8, {}, {}, {}, (), (), ())
 
 
 def null_run(generator: Generator) -> Answers:
@@ -199,6 +199,39 @@ def shown_leak(gain: LeakedGain) -> bool:
     return gain.p_value <= 1 - CONFIDENCE
 
 
+GROUPS = np.repeat(np.arange(100), 4)
+
+
+def grouped_run(generator: Generator) -> Difference:
+    """400 questions in groups of four, whose answers correlate within a group: 0.3 between any two, for each model."""
+    chances = {name: np.repeat(generator.beta(7 / 6, 7 / 6, 100), 4) for name in ("base", "full", "lora")}
+    return difference_of(answers(generator, **chances, group=GROUPS))
+
+
+def grouped_leaks(generator: Generator) -> LeakedGain:
+    """Leaked questions come four to a training example, and what one example teaches, it teaches all four."""
+    group = np.where(LEAKED, np.cumsum(LEAKED) // 4, 1000 + np.arange(700))
+    luck = generator.normal(0.0, 0.8, 2000)[group]
+    return gain_of(
+        answers(
+            generator,
+            logistic(EASE - 0.5 * luck),
+            logistic(EASE + 0.5 * luck),
+            CHANCES,
+            benchmark=BENCHMARK,
+            leaked=LEAKED,
+            group=np.unique(group, return_inverse=True)[1],
+        )
+    )
+
+
+def on_its_own(found: Difference) -> bool:
+    """Say what the test would if questions were taken for independent: McNemar's, not exact."""
+    counts = found.counts
+    assert counts is not None
+    return abs(counts.first_only - counts.second_only) > 1.96 * sqrt(counts.first_only + counts.second_only)
+
+
 SIMULATIONS = (
     Simulation(
         "another gain on leaked questions, in points, where HeadQA gains 10 points more than the rest",
@@ -215,6 +248,12 @@ SIMULATIONS = (
     Simulation(
         "the same in points, where models disagree twice as often on leaked questions",
         lambda g: unsteady_leaks(g).p_points <= 1 - CONFIDENCE,
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "the same in points, where leaked questions come four to a training example",
+        lambda g: grouped_leaks(g).p_points <= 1 - CONFIDENCE,
         0.03,
         0.06,
     ),
@@ -240,5 +279,21 @@ SIMULATIONS = (
     ),
     Simulation("interval and test say different things there", interval_and_test_part, 0.0, 0.05),
     Simulation("the difference that is called the smallest shown is shown", smallest_shown_is_shown, 0.77, 0.84),
+    Simulation(
+        "a difference, where four questions each belong together", lambda g: significant(grouped_run(g)), 0.03, 0.06
+    ),
+    Simulation(
+        "the interval of such questions misses the truth",
+        lambda g: interval_excludes_the_truth(grouped_run(g), 0.0),
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "a difference there, if they were taken for independent",
+        lambda g: on_its_own(grouped_run(g)),
+        0.12,
+        0.2,
+        in_tests=False,
+    ),
     Simulation("equal, where the difference is the margin", equal_at_the_margin, 0.0, 0.035),
 )

@@ -20,11 +20,13 @@ from med42lib.report.results.scores import SUBSETS
 from med42lib.report.results.table import Accuracy, Change, Results
 from med42lib.report.results.verdicts import Verdict
 
-CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high")
+CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high", "n_effective")
 
 
 def write_csv(path: Path, results: Results) -> int:
     """Write one row per benchmark (and average), model and subset; shares in [0, 1], empty where there are no items.
+
+    `n_effective` is the number of independent items that would tell as much as the n; empty for an average.
 
     Returns:
         The number of rows below the heading.
@@ -81,6 +83,7 @@ def _csv_row(key: tuple[str, str, str], accuracy: Accuracy) -> list[object]:
         accuracy.n,
         correct,
         *("" if number is None else f"{number:.6f}" for number in numbers),
+        "" if accuracy.correct is None else f"{accuracy.n / accuracy.design_effect:.1f}",
     ]
 
 
@@ -101,7 +104,7 @@ def _accuracies(results: Results, group: str) -> dict[str, Any]:
         model.name: {
             subset: {
                 "n": found.n,
-                "n_effective": found.n / found.design_effect,
+                "n_effective": None if found.correct is None else found.n / found.design_effect,
                 "correct": found.correct,
                 **_named_ends(found.estimate),
             }
@@ -125,7 +128,7 @@ def _difference(difference: Difference) -> dict[str, Any]:
     counts = difference.counts
     return {
         "n": difference.n,
-        "n_effective": difference.n / difference.design_effect,
+        "n_effective": difference.n / difference.design_effect if counts else None,
         **_named_ends(difference.estimate),
         "first_only": counts.first_only if counts else None,
         "second_only": counts.second_only if counts else None,

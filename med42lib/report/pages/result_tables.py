@@ -61,6 +61,7 @@ def difference_table(results: Results, *, confidence: float, subset: str) -> Tab
                 "alone. p: McNemar's exact test (mid-p). In brackets: adjusted after Holm for all benchmarks and",
                 f"comparisons of this table{_pooled_note(results, subset)}. Bold: that one is at most {alpha:.3g}. An",
                 "interval that excludes zero beside a number that is not bold is one of many that may by chance.",
+                *_effective_note(results, subset),
             ]
         ),
     )
@@ -173,6 +174,22 @@ def _accuracy_cell(accuracy: Accuracy) -> Cell:
 
 def _pooled_note(results: Results, subset: str) -> str:
     return "; of all benchmarks together, as for the answers at the top" if subset == results.main_subset else ""
+
+
+def _effective_note(results: Results, subset: str) -> list[str]:
+    """Say how many independent questions the pooled line is worth, if fewer than it has."""
+    found = {pair: results.differences[OVERALL, *pair, subset] for pair in results.comparisons}
+    fewer = [
+        f"{integer(difference.n / difference.design_effect)} ({comparison_label(results, pair)})"
+        for pair, difference in found.items()
+        if difference.design_effect > 1
+    ]
+    if not fewer:
+        return []
+    return [
+        "Questions that belong together (near-duplicates, one context, one leaked example) widen intervals: those of "
+        f"the last line tell as much as {', '.join(fewer)} independent ones."
+    ]
 
 
 def _difference_row(results: Results, group: Group, subset: str, *, alpha: float) -> TableRow:
