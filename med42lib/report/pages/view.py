@@ -42,7 +42,7 @@ from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
-from med42lib.report.results.headline import Answer, make_answers
+from med42lib.report.results.headline import Answer, make_answers, remarks
 from med42lib.report.results.overlap import Segment, shared_segments
 from med42lib.report.results.table import OVERALL, Results
 
@@ -106,6 +106,11 @@ class View:
         text = f"{', '.join(others)} and {last}" if others else last
         return text[:1].upper() + text[1:]
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Say what the answers rest on, and what they cannot show."""
+        return remarks(self.evidence.results, confidence=self.confidence)
+
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
         return list(self.tables).index(table) + 1
@@ -129,7 +134,9 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         title=config.title,
         confidence=config.confidence,
         evidence=evidence,
-        findings=make_answers(evidence.results, confidence=config.confidence),
+        findings=make_answers(
+            evidence.results, confidence=config.confidence, equivalence_points=config.equivalence_points
+        ),
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),
         losses=(wide[1], narrow[1]),
