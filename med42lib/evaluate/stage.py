@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from med42lib.core.environment import OFFLINE
@@ -13,6 +14,7 @@ from med42lib.core.log import log
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.locate import locate_model
+from med42lib.evaluate.prompts import lm_eval_task
 from med42lib.evaluate.scores import summarise
 from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
@@ -34,6 +36,7 @@ def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Sour
         ConfigError: If the settings name a benchmark that has no item.
     """
     chosen = choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
+    _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
     folders = locate_model(model, base)
     os.environ.update(OFFLINE)
 
@@ -48,6 +51,18 @@ def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Sour
 
     write_scores(scores.path(SCORES_FILE), rows)
     _report(summarise(rows, config), seconds, scores)
+
+
+def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) -> None:
+    """Name the benchmarks whose figures are not those of lm-eval's tasks, though the prompt is theirs."""
+    for benchmark in benchmarks if config.prompt == "plain" else ():
+        task, scoring = lm_eval_task(benchmark), config.scoring_of(benchmark).scoring
+        if task.name and task.scoring != scoring:
+            log("evaluate").warning(
+                "%s is scored by %s, but lm-eval's %s by %s, so that the figures cannot be compared; set "
+                "evaluate.benchmarks.%s.scoring: %s",
+                *(benchmark, scoring, task.name, task.scoring, benchmark, task.scoring),
+            )
 
 
 def _absent_benchmarks(items: Source) -> list[str]:
