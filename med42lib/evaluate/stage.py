@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.locate import locate_model
+from med42lib.evaluate.prompts import lm_eval_task
 from med42lib.evaluate.scores import summarise
 from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
@@ -41,6 +43,7 @@ def evaluate(
         ConfigError: If the settings name a benchmark that has no item.
     """
     chosen = choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
+    _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
     folders = locate_model(model, base)
     os.environ.update(OFFLINE)
 
@@ -56,6 +59,18 @@ def evaluate(
 
     write_scores(scores.path(SCORES_FILE), rows)
     _report(summarise(rows, config), seconds, scores)
+
+
+def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) -> None:
+    """Name the benchmarks whose figures are not those of lm-eval's tasks, though the prompt is theirs."""
+    for benchmark in benchmarks if config.prompt == "plain" else ():
+        task, scoring = lm_eval_task(benchmark), config.scoring_of(benchmark).scoring
+        if task.name and task.scoring != scoring:
+            log("evaluate").warning(
+                "%s is scored by %s, but lm-eval's %s by %s, so that the figures cannot be compared; set "
+                "evaluate.benchmarks.%s.scoring: %s",
+                *(benchmark, scoring, task.name, task.scoring, benchmark, task.scoring),
+            )
 
 
 def _absent_benchmarks(items: Source) -> list[str]:

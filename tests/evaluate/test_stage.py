@@ -58,6 +58,22 @@ def test_the_summary_and_the_metrics_agree_with_the_rows(run: Callable[..., Path
     assert metrics["items_per_second"] > 0
 
 
+@pytest.mark.parametrize(
+    ("scoring", "warned"),
+    [
+        ("letters", ["pubmedqa is scored by letters, but lm-eval's pubmedqa by texts"]),
+        ("texts", ["medqa is scored by"]),
+    ],
+)
+def test_a_plain_benchmark_that_is_scored_otherwise_than_by_lm_eval_is_named(
+    run: Callable[..., Path], settings: Settings, caplog: pytest.LogCaptureFixture, scoring: str, warned: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING, "med42"):
+        run(settings(prompt="plain", scoring=scoring))
+    assert [message for message in caplog.messages if not message.startswith(tuple(warned))] == []
+    assert len(caplog.messages) == len(warned)
+
+
 def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path], settings: Settings) -> None:
     first, second = run(settings()), run(settings())
     for name in ("scores.jsonl", "summary.json"):
