@@ -29,6 +29,7 @@ from med42lib.report.pages.provenance_tables import (
     version_table,
 )
 from med42lib.report.pages.recipe import METHODS, SettingComparison, recipe_table
+from med42lib.report.pages.reproduction import reproduction_table
 from med42lib.report.pages.result_tables import (
     accuracy_table,
     contamination_table,
@@ -181,6 +182,8 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     provenance = evidence.provenance
     tuned = [model for model in evidence.results.models if model.name in provenance.training]
     tables = {}
+    if (beside := reproduction_table(evidence.results.models, evidence.results.accuracies, provenance)) is not None:
+        tables["table_1"] = beside
     if evidence.recipe:
         tables["recipe"] = recipe_table(evidence.recipe)
     if {model.name for model in tuned} - (set(METHODS) if evidence.recipe else set()):
@@ -189,8 +192,8 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
         tables["training"] = training_table(tuned, provenance.training)
     if provenance.mixture:
         tables["mixture"] = source_counts_table(provenance)
-        if (beside := paper_mixture_table(provenance)) is not None:
-            tables["table_a1"] = beside
+        if (mixture := paper_mixture_table(provenance)) is not None:
+            tables["table_a1"] = mixture
     tables["packing"] = packing_table(provenance.packing)
     tables["scoring"] = scoring_table(provenance, evidence.baselines)
     if provenance.stages:
