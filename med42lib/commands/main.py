@@ -14,6 +14,7 @@ from med42lib.commands.check import CHECK
 from med42lib.commands.command import ENTRY_POINT_GROUP, Command, flush_output
 from med42lib.commands.doctor import DOCTOR
 from med42lib.commands.export import EXPORT
+from med42lib.commands.init import INIT
 from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
@@ -30,6 +31,7 @@ DESCRIPTION = "Fine-tune a medical language model, and know whether the numbers 
 EPILOG = """\
 start here:
   med42 run pipelines/specs/demo.yaml              the whole run on this machine, in minutes
+  med42 init FOLDER                                a first spec for data of your own
   med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
   med42 plan SPEC                                  sizes and memory before anything is spent
@@ -79,7 +81,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S, DOCTOR]
+    return [*added, INIT, PLAN, CHECK, STAGE, INSPECT, EXPORT, K8S, DOCTOR]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

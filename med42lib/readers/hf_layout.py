@@ -162,12 +162,15 @@ def _arrow_errors(file: str) -> Iterator[None]:
 
 
 def _arrow_rows(file: DataFile) -> Rows:
-    """Read a stream of Arrow batches, as `datasets` writes it."""
+    """Read a stream of Arrow batches, as `datasets` writes it.
+
+    The file is not mapped into memory: one that changes meanwhile would end the process.
+    """
     import numpy as np
     import pyarrow as pa
 
     first, num_packed, num_unpacked = 1, file.path.stat().st_size, 0
-    with _arrow_errors(file.name), pa.memory_map(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
+    with _arrow_errors(file.name), pa.OSFile(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
         for batch in batches:
             num_unpacked += batch.nbytes
             check_expansion(file.name, num_packed, num_unpacked)

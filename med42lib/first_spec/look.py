@@ -1,0 +1,130 @@
+"""What the files of a folder hold: the shape of their rows, where their parts are, and what nobody can tell.
+
+Each shape is tried on a file's first rows, under the usual names and then under names that look like them; the one that
+reads the most of them is meant. Files that differ in a number alone, such as `train-00000-of-00002.parquet`, are one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+from med42lib.assemble.config import SourceConfig
+from med42lib.assemble.own.source import source_of
+from med42lib.assemble.source import ReadOptions
+from med42lib.core.errors import DataError
+from med42lib.first_spec.names import guessed_fields, guessed_group
+from med42lib.formats.rejects import Reject
+from med42lib.readers.files import DataFolder
+from med42lib.readers.hf_layout import split_of, table_names
+from med42lib.readers.own.fields import FieldMapping, Format, is_empty
+from med42lib.readers.own.tables import OWN_SUFFIXES, rows_of
+from med42lib.readers.parsers import Record
+
+FIRST_ROWS = 100
+_ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
+_ASKED = re.compile(r"(?<![a-z])(exam|quiz|benchmark|bench|eval|evaluation|questions)(?![a-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file, or several of one pattern, and what its rows are; `shape` is None if they are of none, for `why_not`.
+
+    `names` are the fields that are read, `unread` those with text that are not, `fields` those of the former that are
+    called in another way than usual. `unsure` is what nobody can tell from the rows.
+    """
+
+    path: str
+    shape: Format | None = None
+    fields: FieldMapping = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    group: str = ""
+    rows: int = 0
+    usable: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    unsure: str = ""
+    why_not: str = ""
+
+    @property
+    def asks(self) -> bool:
+        """Say whether its name is that of a test set."""
+        name = self.path.lower()
+        is_held_out = split_of(name) != "train" or _ASKED.search(name) is not None
+        return self.shape == "multiple_choice" and is_held_out
+
+
+def look_at(folder: DataFolder) -> Iterator[Found]:
+    """Say of each file, or files of one pattern, what it holds, in the order of names."""
+    for path, names in sorted(_by_pattern(table_names(folder, "", OWN_SUFFIXES)).items()):
+        try:
+            yield _found(folder, path, names)
+        except DataError as error:
+            yield Found(path, why_not=str(error))
+
+
+def _by_pattern(names: Sequence[str]) -> dict[str, list[str]]:
+    patterns: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        path = PurePosixPath(name)
+        patterns[str(path.with_name(re.sub(r"\d+", "*", path.name)))].append(name)
+    return {pattern if len(found) > 1 else found[0]: found for pattern, found in patterns.items()}
+
+
+def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
+    records = islice(rows_of([folder.file(name) for name in names]), FIRST_ROWS)
+    first = [record.value for record in records if isinstance(record, Record) and isinstance(record.value, dict)]
+    if not first:
+        return Found(path, why_not="it holds no rows")
+    tried = [
+        _read(folder, Found(path, shape, fields), FIRST_ROWS) for shape in _ORDER for fields in _ways(shape, first)
+    ]
+    best = max(tried, key=lambda found: found.usable)
+    if best.shape is None or not best.usable:
+        reasons = "; ".join(f"as {found.shape}: {next(iter(found.reasons), '')}" for found in tried if found.reasons)
+        return Found(path, rows=best.rows, why_not=f"its rows are of no shape that is read ({reasons})")
+    whole = _read(folder, replace(best, group=guessed_group(first)), None)
+    held = dict.fromkeys(str(name) for row in first for name, value in row.items() if not is_empty(value))
+    return replace(whole, names=tuple(name for name in held if name not in whole.unread))
+
+
+def _ways(shape: Format, rows: Sequence[Mapping[str, Any]]) -> list[FieldMapping]:
+    """Give the usual names, and those that look like them, where that is another try."""
+    guessed = guessed_fields(shape, rows)
+    return [{}, guessed] if guessed else [{}]
+
+
+def _read(folder: DataFolder, found: Found, most: int | None) -> Found:
+    """Count what can be used; where nobody can tell how answers are written, read them as letters for the count."""
+    assert found.shape is not None, "the caller tries a shape"
+    options = ReadOptions("letters")
+    unsure = ""
+    settings = _settings(found)
+    try:
+        read = list(islice(source_of("own", settings).publisher.read(folder, found.path, options), most))
+    except DataError as error:
+        if found.shape != "multiple_choice" or "answers" not in str(error):
+            raise
+        unsure, way = str(error), "text" if " or text" in str(error) else "number_from_1"
+        settings = SourceConfig.model_validate(settings.model_dump() | {"answers": way})
+        read = list(islice(source_of("own", settings).publisher.read(folder, found.path, options), most))
+    reasons = Counter(record.reason for record in read if isinstance(record, Reject))
+    unread = dict.fromkeys(name for record in read if isinstance(record, Record) for name in record.unread)
+    return replace(
+        found,
+        rows=len(read),
+        usable=len(read) - reasons.total(),
+        reasons=dict(reasons.most_common(3)),
+        unread=tuple(unread),
+        unsure=unsure,
+    )
+
+
+def _settings(found: Found) -> SourceConfig:
+    values = {"format": found.shape, "path": found.path, "target": "all", "licence": "?", "fields": found.fields}
+    return SourceConfig.model_validate(values | ({"group": found.group} if found.group else {}))

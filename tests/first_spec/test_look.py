@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from med42lib.first_spec.look import Found, look_at
+from med42lib.readers.files import DataFolder
+from med42lib.readers.own.fields import Format
+from med42lib.store.artifacts import Source
+from tests.assemble.good_rows import csv_table
+from tests.assemble.own_rows import CHOICE, GOOD_OWN, MESSAGES
+from tests.data_files import write_data
+
+
+def look(folder: Path, **files: Any) -> dict[str, Found]:
+    """Write files, `a__x_csv` as `a/x.csv`, and look at them."""
+    for name, content in files.items():
+        stem, _, suffix = name.rpartition("_")
+        write_data(folder / f"{stem.replace('__', '/')}.{suffix}", content)
+    return {found.path: found for found in look_at(DataFolder(Source(str(folder))))}
+
+
+@pytest.mark.parametrize(("shape", "name"), [(shape, name) for shape, rows in GOOD_OWN.items() for name in rows])
+def test_rows_that_other_trainers_read_are_known_for_what_they_are(tmp_path: Path, shape: Format, name: str) -> None:
+    (found,) = look(tmp_path, x_jsonl=[GOOD_OWN[shape][name]] * 3).values()
+    assert (found.shape, found.fields, found.rows, found.usable) == (shape, {}, 3, 3)
+
+
+def test_fields_of_other_names_are_found_by_what_they_hold(tmp_path: Path) -> None:
+    chat = [{"chat": [{"who": m["role"], "what": m["content"]} for m in MESSAGES], "patient_id": 7}]
+    exam = csv_table([{"Stem": "Which?", "wahl1": "a", "wahl2": "b", "wahl3": "c", "Correct": "c", "Note": "x"}])
+    notes = [{"user_text": "What is X?", "reply_text": "It is Y."}]
+    found = look(tmp_path, chat_jsonl=chat, exam_csv=exam, notes_jsonl=notes)
+    assert found["chat.jsonl"].fields == {"messages": "chat", "role": "who", "content": "what"}
+    assert found["chat.jsonl"].group == "patient_id"
+    assert found["exam.csv"].fields == {"question": "Stem", "options": ("wahl1", "wahl2", "wahl3"), "answer": "Correct"}
+    assert (found["exam.csv"].usable, found["exam.csv"].unread) == (1, ("Note",))
+    assert found["notes.jsonl"].fields == {"instruction": "user_text", "output": "reply_text"}
+
+
+def test_files_that_differ_in_a_number_alone_are_one(tmp_path: Path) -> None:
+    rows = [{"messages": MESSAGES}]
+    found = look(tmp_path, ward__part1_jsonl=rows, ward__part2_jsonl=rows * 2, ward__more_jsonl=rows)
+    assert {path: one.rows for path, one in found.items()} == {"ward/more.jsonl": 1, "ward/part*.jsonl": 3}
+
+
+def test_what_is_no_training_data_says_why(tmp_path: Path) -> None:
+    found = look(
+        tmp_path, pairs_jsonl=[{"prompt": "a", "chosen": "b", "rejected": "c"}], cut_json="[{", empty_csv="a,b\n"
+    )
+    assert "a preference pair cannot be taught" in found["pairs.jsonl"].why_not
+    assert "cut.json" in found["cut.json"].why_not
+    assert found["empty.csv"].why_not == "it holds no rows"
+    assert {one.shape for one in found.values()} == {None}
+
+
+def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> None:
+    (found,) = look(tmp_path, x_jsonl=[CHOICE, CHOICE, {**CHOICE, "answer": "D"}]).values()
+    assert (found.rows, found.usable, found.reasons) == (3, 2, {"the answer is outside the options": 1})
+
+
+def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:
+    (found,) = look(tmp_path, x_jsonl=[{**CHOICE, "answer": 1}, {**CHOICE, "answer": 2}]).values()
+    assert (found.shape, found.usable) == ("multiple_choice", 2)
+    assert "number from 0 or number from 1" in found.unsure
+
+
+@pytest.mark.parametrize(
+    ("path", "asks"),
+    [("exam_csv", True), ("ward__test_csv", True), ("dev_csv", True), ("contest_csv", False), ("cards_csv", False)],
+)
+def test_a_test_set_is_known_by_its_name(tmp_path: Path, path: str, asks: bool) -> None:
+    (found,) = look(tmp_path, **{path: csv_table([GOOD_OWN["multiple_choice"]["columns"]])}).values()
+    assert found.asks is asks

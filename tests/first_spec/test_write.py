@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from med42lib.core.errors import DataError
+from med42lib.first_spec.look import Found
+from med42lib.first_spec.write import chunk_length, parts_of, spec_text
+
+
+def found(path: str, shape: Any = "multiple_choice", rows: int = 60, **more: Any) -> Found:
+    return Found(path, shape, rows=rows, usable=rows, **more)
+
+
+def test_of_questions_the_file_that_is_called_a_test_set_is_asked_and_else_the_fewest() -> None:
+    parts = parts_of([found("exam.csv", rows=90), found("more.csv"), found("chat.jsonl", "conversations")])
+    assert [named.name for named in parts.benchmarks] == ["exam"]
+    assert ([named.name for named in parts.sources], parts.only_guess) == (["more", "chat"], False)
+    parts = parts_of([found("a.csv", rows=90), found("b.csv")])
+    assert ([named.name for named in parts.benchmarks], parts.only_guess) == (["b"], True)
+
+
+def test_a_test_set_of_other_rows_is_left_out_and_named() -> None:
+    parts = parts_of([found("exam.csv"), found("test.jsonl", "conversations"), found("train.jsonl", "conversations")])
+    assert [named.found.path for named in parts.sources] == ["train.jsonl"]
+    assert "# test.jsonl is not trained on, since it is called a test set" in text(parts)
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ([found("chat.jsonl", "conversations")], r"a run needs a test set(.|\n)*chat\.jsonl: 60 of 60 rows"),
+        ([found("exam.csv")], "no file is left to train on"),
+        ([Found("x.csv", why_not="it holds no rows")], r"x\.csv: not used: it holds no rows"),
+    ],
+)
+def test_without_a_test_set_or_anything_to_train_on_there_is_no_spec(files: list[Found], problem: str) -> None:
+    with pytest.raises(DataError, match=problem):
+        parts_of(files)
+
+
+def test_names_are_such_as_a_spec_may_have_and_differ() -> None:
+    paths = ["medqa.csv", "7 Fälle.csv", "a/x.csv", "b/x.csv", "mmlu_ward.csv", "exam.csv"]
+    parts = parts_of([found(path) for path in paths])
+    assert [named.name for named in parts.sources] == ["source_medqa", "source_7_f_lle", "x", "x_2", "source_mmlu_ward"]
+
+
+def test_the_chunks_are_no_longer_than_the_base_reads_and_short_for_few_data() -> None:
+    assert chunk_length(10_000_000, 4096) == 2048
+    assert chunk_length(10_000_000, 512) == 512
+    assert chunk_length(12_000, 512) == 128
+    assert chunk_length(12_000, None) == 128
+
+
+def text(parts: Any, folder: str = "ward") -> str:
+    everything = [named.found for named in (*parts.sources, *parts.benchmarks)]
+    return spec_text("ward", folder, "base", parts, found=everything, length=128, notes=["a note"])
+
+
+@pytest.mark.parametrize("path", ["a: b #c.csv", 'q"u\n- x.csv', "no", "*.csv", "{x}.csv"])
+def test_whatever_files_and_fields_are_called_the_spec_reads_them_back(path: str) -> None:
+    options = ('a"b', "c: d\n# e")
+    exam = found(
+        f"exam/{path}", fields={"question": path, "options": options}, group="p: 1", unsure="x\ny", unread=(path,)
+    )
+    parts = parts_of([exam, found(path, "instruction", group=path)])
+    spec = yaml.safe_load(text(parts, folder=f"/data/{path}"))
+    (asked,), (trained,) = spec["benchmarks"]["include"].values(), spec["assemble"]["sources"].values()
+    assert (asked["path"], asked["fields"]) == (exam.path, {"question": path, "options": list(options)})
+    assert (trained["path"], trained["group"]) == (path, path)
+    assert spec["inputs"]["training_data"] == f"/data/{path}"
