@@ -26,7 +26,7 @@ class DecontaminateConfig(StageConfig):
     `request`: all that is asked, with options and context: in training, what the prompter says. The paper does
     not say which it used. Of the two contaminated pairs it prints (figure A.1), MiniLM puts the one at 0.88 as
     questions and 0.90 with options, the other at 0.75 and 0.91: `request` finds both. It costs several times
-    the embedding work, and more texts are cut at the encoder's length.
+    the embedding work, and more texts are longer than the encoder reads: they are compared in windows.
     """
 
     action: Literal["flag", "drop_training"] = "flag"

@@ -16,8 +16,9 @@ from med42lib.store.artifacts import Source, Sources, Target
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from med42lib.decontaminate.embedding.encoder import Encoder
     from med42lib.decontaminate.embedding.questions import Questions
-    from med42lib.decontaminate.embedding.vectors import Embeddings
+    from med42lib.decontaminate.embedding.windows import Pieces
     from med42lib.decontaminate.matches import Matches
     from med42lib.decontaminate.similarity import Comparison
 
@@ -34,7 +35,8 @@ def decontaminate(
 ) -> None:
     """Compare every training question with every evaluation question, and flag the items found in training.
 
-    Equal texts are embedded once, so that a verbatim repeat has similarity 1.
+    Equal texts are embedded once, so that a verbatim repeat has similarity 1. Texts longer than the encoder reads are
+    compared in windows; the summary says how many there are and what they cost.
 
     Args:
         config: What is compared, the threshold, and what follows.
@@ -50,12 +52,15 @@ def decontaminate(
         DataError: If there are no examples or no items, the encoder cannot be loaded, shards are of other data, or
             nothing is left.
     """
+    from med42lib.decontaminate.embedding.encoder import Encoder
     from med42lib.decontaminate.embedding.questions import read_questions
     from med42lib.decontaminate.matches import find_matches, summarise, write_matches
 
     examples, asked = read_questions(dataset, items, text=config.text)
-    found = find_matches(examples, asked, _compare(config, examples, asked, encoder, embedded, contamination))
-    summary = summarise(found, examples, asked)
+    model = Encoder.load(encoder.path())
+    pieces = _cut(examples, asked, model, contamination)
+    found = find_matches(examples, asked, _compare(config, pieces, model, encoder, embedded))
+    summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, model)}
     write_matches(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)
     contamination.metric("contaminated_items", len(found.contaminated))
@@ -65,45 +70,53 @@ def decontaminate(
 
 
 def _compare(
-    config: DecontaminateConfig,
-    examples: Questions,
-    items: Questions,
-    encoder: Source,
-    embedded: Sources,
-    metrics: Target,
+    config: DecontaminateConfig, pieces: Pieces, model: Encoder, encoder: Source, embedded: Sources
 ) -> Comparison:
-    from med42lib.decontaminate.embedding.questions import different_texts
+    """Embed what the shards have not, and compare."""
+    from med42lib.decontaminate.embedding.vectors import gather
     from med42lib.decontaminate.similarity import compare
 
-    rows = different_texts(examples, items)
-    log("decontaminate").info(
-        "%s different questions: %s in training, %s in evaluation",
-        *(f"{len(texts):,}" for texts in (rows, examples.texts, items.texts)),
-    )
-    embeddings = _embeddings(list(rows), encoder, embedded)
-    metrics.metric("embedded_texts", len(rows))
-    metrics.metric("cut_texts", embeddings.num_cut)
-    if embeddings.num_cut:
-        log("decontaminate").info(
-            "%s questions are longer than the encoder's %d tokens and were compared by their beginning",
-            f"{embeddings.num_cut:,}",
-            embeddings.max_tokens,
-        )
-    vectors_TD = embeddings.vectors_TD
+    vectors_TD = gather(pieces.texts, embedded, encoder=encoder.digest) if embedded else model.embed(pieces.texts)
     return compare(
-        vectors_TD[: len(examples.texts)],
-        vectors_TD[[rows[text] for text in items.texts]],
+        vectors_TD[pieces.train_rows],
+        vectors_TD[pieces.item_rows],
+        train_starts_N=pieces.train_starts_N,
+        item_starts_M=pieces.item_starts_M,
         threshold=config.threshold,
         rows_per_block=config.rows_per_block,
     )
 
 
-def _embeddings(texts: list[str], encoder: Source, embedded: Sources) -> Embeddings:
-    """Take what shards have embedded, or embed here where there are none."""
-    from med42lib.decontaminate.embedding.encoder import embed
-    from med42lib.decontaminate.embedding.vectors import gather
+def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target) -> Pieces:
+    """Say what is embedded, and what the long texts among it cost."""
+    from med42lib.decontaminate.embedding.windows import to_pieces
 
-    return gather(texts, embedded, encoder=encoder.digest) if embedded else embed(encoder.path(), texts)
+    pieces = to_pieces(examples, items, model.cut([*examples.texts, *items.texts]))
+    log("decontaminate").info(
+        "%s different questions in training, %s in evaluation", f"{len(examples.texts):,}", f"{len(items.texts):,}"
+    )
+    if pieces.num_long:
+        log("decontaminate").info(
+            "%s of them are longer than the %d tokens that the encoder reads: they are compared in %s windows, "
+            "%.0f %% of the characters that are embedded",
+            f"{pieces.num_long:,}",
+            model.max_tokens,
+            f"{pieces.num_windows:,}",
+            100 * pieces.long_share,
+        )
+    metrics.metric("embedded_texts", len(pieces.texts))
+    metrics.metric("long_texts", pieces.num_long)
+    metrics.metric("windows", pieces.num_windows)
+    return pieces
+
+
+def _long_texts(pieces: Pieces, model: Encoder) -> dict[str, float]:
+    return {
+        "texts": pieces.num_long,
+        "windows": pieces.num_windows,
+        "share_of_embedded_characters": round(pieces.long_share, 4),
+        "max_tokens": model.max_tokens,
+    }
 
 
 def _write_training(config: DecontaminateConfig, dataset: Source, found: Matches, training: Target) -> None:

@@ -128,14 +128,61 @@ def test_many_candidates_are_recomputed_in_parts(monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(parts.pair_cosine_P, whole.pair_cosine_P)
 
 
+def test_a_question_in_windows_is_as_like_as_its_window_that_is_found_worst() -> None:
+    train_VD = unit([1, 0], [0, 1], [1, 0], [3, 4])  # one question of two windows, two of one
+    items_WD = unit([1, 0], [0, 1], [1, 0])  # one question of two windows, one of one
+
+    found = compare(
+        train_VD,
+        items_WD,
+        threshold=0.5,
+        rows_per_block=8,
+        train_starts_N=np.array([0, 2, 3]),
+        item_starts_M=np.array([0, 2]),
+    )
+
+    assert pairs_of(found) == [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    assert found.pair_cosine_P == pytest.approx([1, 0.6, 1, 1, 0.6])
+    assert found.nearest_train_M.tolist() == [0, 0]
+
+
+@given(
+    train_counts=st.lists(st.integers(1, 6), min_size=1, max_size=20),
+    item_counts=st.lists(st.integers(1, 3), min_size=1, max_size=10),
+    rows_per_block=st.integers(1, 40),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_windows_are_compared_exactly_whatever_the_block(
+    train_counts: list[int], item_counts: list[int], rows_per_block: int, seed: int
+) -> None:
+    train_VD, items_WD = random_units(sum(train_counts), seed), random_units(sum(item_counts), seed + 1)
+    train_starts_N, item_starts_M = (np.cumsum([0, *counts][:-1]) for counts in (train_counts, item_counts))
+
+    found = compare(
+        train_VD,
+        items_WD,
+        threshold=0.6,
+        rows_per_block=rows_per_block,
+        train_starts_N=train_starts_N,
+        item_starts_M=item_starts_M,
+    )
+
+    exact_VW = train_VD.astype(np.float64) @ items_WD.T.astype(np.float64)
+    exact_NM = np.minimum.reduceat(np.maximum.reduceat(exact_VW, train_starts_N, axis=0), item_starts_M, axis=1)
+    assert set(pairs_of(found)) == {(item, train) for train, item in np.argwhere(exact_NM > 0.6).tolist()}
+    assert np.allclose(found.nearest_cosine_M, exact_NM.max(axis=0), atol=1e-6)
+    assert found.pair_cosine_P == pytest.approx(exact_NM[found.pair_train_P, found.pair_item_P], abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("train_ND", "items_MD", "message"),
     [
-        (unit([1, 0]), np.zeros((0, 2), np.float32), r"items_MD has shape \(0, 2\)"),
-        (np.zeros((0, 2), np.float32), unit([1, 0]), r"train_ND has shape \(0, 2\)"),
-        (np.array([[1, 0], [3, 4]], np.float32), unit([1, 0]), r"train_ND\[1\] has length 5\.000, expected 1"),
-        (unit([1, 0]), np.array([[np.nan, 0]], np.float32), r"items_MD\[0\] has length nan, expected 1"),
-        (unit([1, 0]), unit([1, 0, 0]), "train_ND has 2 dimensions but items_MD has 3"),
+        (unit([1, 0]), np.zeros((0, 2), np.float32), r"items_WD has shape \(0, 2\)"),
+        (np.zeros((0, 2), np.float32), unit([1, 0]), r"train_VD has shape \(0, 2\)"),
+        (np.array([[1, 0], [3, 4]], np.float32), unit([1, 0]), r"train_VD\[1\] has length 5\.000, expected 1"),
+        (unit([1, 0]), np.array([[np.nan, 0]], np.float32), r"items_WD\[0\] has length nan, expected 1"),
+        (unit([1, 0]), unit([1, 0, 0]), "train_VD has 2 dimensions but items_WD has 3"),
     ],
 )
 def test_vectors_that_cannot_be_compared_are_named(train_ND: Vectors, items_MD: Vectors, message: str) -> None:

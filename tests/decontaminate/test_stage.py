@@ -166,15 +166,53 @@ def test_block_size_and_repetition_change_no_byte(
     assert len(digests) == 1
 
 
+VIGNETTE = " ".join(
+    f"On day {day} the {who} came with {what} and a pulse of {60 + day}/min, which was treated with {drug}."
+    for day, (who, what, drug) in enumerate(
+        [
+            ("man", "a cough", "codeine"),
+            ("farmer", "joint pain", "ibuprofen"),
+            ("patient", "a red rash", "cetirizine"),
+            ("man", "swollen ankles", "furosemide"),
+            ("farmer", "night sweats", "rifampicin"),
+        ]
+        * 3
+    )
+)
+
+
 @pytest.mark.slow
-def test_what_was_embedded_and_cut_is_recorded(
+def test_long_vignettes_that_differ_in_their_last_sentence_are_told_apart_and_equal_ones_found(
+    workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem], read_lines: ReadLines
+) -> None:
+    asked = [
+        f"{VIGNETTE} {last}" for last in ("Which is the most likely diagnosis?", "How is the drug best monitored?")
+    ]
+    _, contamination = workbench.run([example(n, text) for n, text in enumerate(asked)], [item(1, asked[1])])
+
+    pairs = read_lines(contamination / "pairs.jsonl")
+    assert [(pair["cosine"], pair["example_text"]) for pair in pairs] == [(1.0, asked[1])]
+
+
+@pytest.mark.slow
+def test_a_question_at_the_end_of_a_long_prompt_is_found_and_what_long_texts_cost_is_recorded(
     workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem]
 ) -> None:
-    long = "Why does a patient with fever, " + "cough and " * 200 + "chills shiver?"
-    _, contamination = workbench.run([example(0, long), example(1, "Why?")], [item(0, "Why?")])
+    shots = "".join(f"Question: {text}\nA. Yes\nB. No\nAnswer: B\n\n" for text in VIGNETTE.split(". "))
+    prompt = f"{shots}Question: {ASKED_IN_EXAM[2]}\nAnswer:"
+    _, contamination = workbench.run([example(0, prompt), example(1, "Why?")], [item(0, ASKED_IN_EXAM[2])])
 
+    assert list(json.loads((contamination / "contaminated.json").read_text())["items"]) == ["exam/0"]
     metrics = {row["key"]: row["value"] for row in Source(str(contamination)).metrics()}
-    assert metrics == {"embedded_texts": 2, "cut_texts": 1, "contaminated_items": 1, "pairs": 1}
+    long = json.loads((contamination / "summary.json").read_text())["long"]
+    assert long == {
+        "texts": 1,
+        "windows": metrics["windows"],
+        "share_of_embedded_characters": pytest.approx(0.99, abs=0.01),
+        "max_tokens": 254,
+    }
+    assert metrics["embedded_texts"] == metrics["windows"] + 2
+    assert (metrics["long_texts"], metrics["pairs"]) == (1, 1)
 
 
 def test_an_empty_dataset_is_an_error(workbench: Any, items: list[BenchmarkItem]) -> None:
@@ -212,9 +250,8 @@ def test_no_test_question_of_pubmedqa_is_among_its_other_questions(
         [item(n, text, "pubmedqa") for n, (pmid, text) in enumerate(questions.items()) if pmid in test_pmids],
     )
 
-    assert json.loads((contamination / "summary.json").read_text()) == {
-        "benchmarks": {"pubmedqa": {"items": 500, "contaminated": 0}},
-        "sources": {"pubmedqa": 0},
-    }
+    summary = json.loads((contamination / "summary.json").read_text())
+    assert summary["benchmarks"] == {"pubmedqa": {"items": 500, "contaminated": 0}}
+    assert summary["sources"] == {"pubmedqa": 0}
     nearest = read_lines(contamination / "nearest.jsonl")
     assert 0.6 < max(row["cosine"] for row in nearest) < 0.8

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -16,7 +17,7 @@ from med42lib import demo
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
 from med42lib.decontaminate.embedding import encoder
-from med42lib.decontaminate.embedding.vectors import Embeddings
+from med42lib.decontaminate.embedding.windows import Windows
 from med42lib.engine.runner import Request, run_stage
 from med42lib.formats.dataset import EXAMPLES_FILE, read_examples
 from med42lib.formats.records import BenchmarkItem, Example, Origin, write_items
@@ -88,7 +89,7 @@ def decontaminated(
     """The same, decontaminated with given settings by an encoder to which only equal questions are alike."""
 
     def start(*overrides: str, store: str = "") -> DataRun:
-        monkeypatch.setattr(encoder, "embed", _only_equal_texts_are_alike)
+        monkeypatch.setattr(encoder, "Encoder", OnlyEqualTextsAreAlike)
         run = assembled(store)
         items = tmp_path / "items"
         items.mkdir()
@@ -137,8 +138,20 @@ def model_folder(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
-def _only_equal_texts_are_alike(_encoder: Path, texts: list[str]) -> Embeddings:
-    return Embeddings(np.eye(len(texts), dtype=np.float32), num_cut=0, max_tokens=256)
+class OnlyEqualTextsAreAlike:
+    """An encoder that reads every text whole."""
+
+    max_tokens = 254
+
+    @classmethod
+    def load(cls, _folder: Path) -> "OnlyEqualTextsAreAlike":
+        return cls()
+
+    def cut(self, _texts: list[str]) -> dict[str, Windows]:
+        return {}
+
+    def embed(self, texts: list[str]) -> NDArray[np.float32]:
+        return np.eye(len(texts), dtype=np.float32)
 
 
 def _item(name: str, question: str) -> BenchmarkItem:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json, read_json_list
 from med42lib.core.library_errors import library_errors
-from med42lib.core.progress import progress
+from med42lib.core.progress import progress, track
 from med42lib.decontaminate.embedding.shards import rows_of, share_of
-from med42lib.decontaminate.embedding.vectors import Embeddings
+from med42lib.decontaminate.embedding.windows import Windows, cut_text
 from med42lib.formats.model_config import CONFIG_FILE, read_config
 from med42lib.formats.model_folder import TOKENIZER_FILE
 from med42lib.formats.tokenizer_loading import check_speed, check_tokenizer_files
@@ -33,52 +34,91 @@ _LOADING_ARGUMENTS = (
     "config_kwargs",
 )
 _PICKLE, _SAFE = "pytorch_model.bin", "model.safetensors"
+_TEXTS_PER_CUT = 1_024
 # Tokens per forward pass, padding included. On CPU larger batches fall out of the cache; a GPU needs them to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 65_536}
 
 
-def embed(encoder: Path, texts: Sequence[str], *, shard: int = 1, shards: int = 1) -> Embeddings:
-    """Embed one shard's share of texts on the GPU if there is one, on the CPU otherwise.
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A loaded SentenceTransformers model, on the GPU if there is one, on the CPU otherwise.
 
-    Texts are embedded in the parts that `share_of` gives, and these in batches of about equal work, each from the
-    longest to the shortest: the first batch shows whether memory suffices, and little is padding. A text is in the same
-    batch whatever the number of shards, so on machines of one kind, cores included, it gets the same vector.
-
-    Args:
-        encoder: Folder of a SentenceTransformers model, with safetensors weights.
-        texts: What all shards together embed; repeated texts are embedded as often as they come.
-        shard: Which shard this is, from 1.
-        shards: How many there are.
-
-    Returns:
-        Embeddings of the texts in the share, in the order of `texts`.
-
-    Raises:
-        DataError: If the folder holds no such model, or it cannot be loaded.
+    `max_tokens` are the most that it reads of a text, its own left out; `num_dimensions` is the size of its vectors.
     """
-    model = _load(encoder)
-    longest, num_dimensions = _measure(model, encoder)
-    parts = share_of(texts, shard=shard, shards=shards)
-    vectors_TD = np.empty((len(texts), num_dimensions), np.float32)
-    num_cut = 0
-    with progress("embed", sum(map(len, parts)), unit="questions") as bar:
-        for rows in parts:
-            part = [texts[row] for row in rows]
-            with library_errors(f"the tokenizer in {encoder}", _ADVICE, use="applied to a text"):
-                num_tokens = _count_tokens(model, part)
-            vectors_TD[rows] = _embed_part(model, part, np.minimum(num_tokens, longest))
-            num_cut += int((num_tokens > longest).sum())
-            bar.advance(len(part))
-    return Embeddings(vectors_TD[rows_of(parts)], num_cut, longest)
 
+    folder: Path
+    model: Any
+    max_tokens: int
+    num_dimensions: int
 
-def _measure(model: Any, encoder: Path) -> tuple[int, int]:
-    """Give the most tokens that the encoder reads of a text, and the size of its vectors."""
-    with library_errors(f"the sentence encoder in {encoder}", _ADVICE):
-        if model.tokenizer.is_fast:
-            check_speed(model.tokenizer.backend_tokenizer, encoder)
-        # What its settings say of the size may be wrong.
-        return int(model.max_seq_length), _encode(model, ["one text"]).shape[1]
+    @classmethod
+    def load(cls, folder: Path) -> Encoder:
+        """Load the model.
+
+        Args:
+            folder: Of a SentenceTransformers model, with safetensors weights.
+
+        Raises:
+            DataError: If the folder holds no such model, or it cannot be loaded.
+        """
+        model = _load(folder)
+        with library_errors(f"the sentence encoder in {folder}", _ADVICE):
+            if model.tokenizer.is_fast:
+                check_speed(model.tokenizer.backend_tokenizer, folder)
+            max_tokens = int(model.max_seq_length) - int(model.tokenizer.num_special_tokens_to_add())
+            # What its settings say of the size may be wrong.
+            return cls(folder, model, max_tokens, _encode(model, ["one text"]).shape[1])
+
+    def cut(self, texts: Iterable[str]) -> dict[str, Windows]:
+        """Cut the texts that the encoder does not read whole; what it reads whole is left out.
+
+        Raises:
+            DataError: If there are such texts and the encoder's tokenizer does not say where tokens lie in a text.
+        """
+        # A token is of a character at least.
+        perhaps = [text for text in texts if len(text) > self.max_tokens]
+        found: dict[str, Windows] = {}
+        for start in track(range(0, len(perhaps), _TEXTS_PER_CUT), "cut", unit="batches") if perhaps else ():
+            part = perhaps[start : start + _TEXTS_PER_CUT]
+            for text, tokens_T2 in zip(part, self._places_of_tokens(part), strict=True):
+                if len(tokens_T2) > self.max_tokens:
+                    found[text] = cut_text(text, tokens_T2, self.max_tokens)
+        return found
+
+    def _places_of_tokens(self, texts: list[str]) -> list[NDArray[np.intp]]:
+        if not self.model.tokenizer.is_fast:
+            raise DataError(f"the encoder in {self.folder} has no tokenizer.json, which cuts long texts; {_ADVICE}")
+        with library_errors(f"the tokenizer in {self.folder}", _ADVICE, use="applied to a text"):
+            found = self.model.tokenizer(
+                texts, add_special_tokens=False, truncation=False, return_offsets_mapping=True, verbose=False
+            )
+        return [np.array(places, np.intp).reshape(-1, 2) for places in found["offset_mapping"]]
+
+    def embed(self, texts: Sequence[str], *, shard: int = 1, shards: int = 1) -> NDArray[np.float32]:
+        """Embed one shard's share of texts, of which no more is read than `max_tokens`.
+
+        Texts are embedded in the parts that `share_of` gives, and these in batches of about equal work, each from the
+        longest to the shortest: the first batch shows whether memory suffices, and little is padding. A text is in the
+        same batch whatever the number of shards, so on machines of one kind, cores included, it gets the same vector.
+
+        Args:
+            texts: What all shards together embed; repeated texts are embedded as often as they come.
+            shard: Which shard this is, from 1.
+            shards: How many there are.
+
+        Returns:
+            Unit-length vectors of the texts in the share, in the order of `texts`, shape (T, D).
+        """
+        parts = share_of(texts, shard=shard, shards=shards)
+        vectors_TD = np.empty((len(texts), self.num_dimensions), np.float32)
+        with progress("embed", sum(map(len, parts)), unit="questions") as bar:
+            for rows in parts:
+                part = [texts[row] for row in rows]
+                with library_errors(f"the tokenizer in {self.folder}", _ADVICE, use="applied to a text"):
+                    num_tokens = _count_tokens(self.model, part)
+                vectors_TD[rows] = _embed_part(self.model, part, np.minimum(num_tokens, self.model.max_seq_length))
+                bar.advance(len(part))
+        return vectors_TD[rows_of(parts)]
 
 
 def _embed_part(model: Any, texts: list[str], lengths: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -64,11 +64,6 @@ def read_questions(dataset: Source, items: Source, *, text: TextKind) -> tuple[Q
     return examples, questions_of_items(evaluated, text=text, where=f"{items.address}/{ITEMS_FILE}")
 
 
-def different_texts(examples: Questions, items: Questions) -> dict[str, int]:
-    """Number the texts of both, each once, in the order of first use."""
-    return {text: row for row, text in enumerate(dict.fromkeys([*examples.texts, *items.texts]))}
-
-
 def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, where: str) -> Questions:
     """Collect what training examples ask, in every turn; an example repeated word for word counts once.
 

@@ -31,15 +31,17 @@ def embed_questions(
     Raises:
         DataError: If there are no examples or no items, or the encoder cannot be loaded.
     """
-    from med42lib.decontaminate.embedding.encoder import embed
-    from med42lib.decontaminate.embedding.questions import different_texts, read_questions
+    from med42lib.decontaminate.embedding.encoder import Encoder
+    from med42lib.decontaminate.embedding.questions import read_questions
     from med42lib.decontaminate.embedding.vectors import write_shard
+    from med42lib.decontaminate.embedding.windows import to_pieces
 
-    texts = list(different_texts(*read_questions(dataset, items, text=config.text)))
+    model = Encoder.load(encoder.path())
+    examples, asked = read_questions(dataset, items, text=config.text)
+    texts = to_pieces(examples, asked, model.cut([*examples.texts, *asked.texts])).texts
     which = {"shard": config.shard, "shards": config.shards}
-    own = embed(encoder.path(), texts, **which)
-    log("embed_questions").info("embedded %s of %s different questions", f"{len(own.vectors_TD):,}", f"{len(texts):,}")
-    write_shard(embedded.folder, own, texts, **which, encoder=encoder.digest)
-    embedded.rows = len(own.vectors_TD)
-    embedded.metric("embedded_texts", len(own.vectors_TD))
-    embedded.metric("cut_texts", own.num_cut)
+    own_TD = model.embed(texts, **which)
+    log("embed_questions").info("embedded %s of %s different texts", f"{len(own_TD):,}", f"{len(texts):,}")
+    write_shard(embedded.folder, own_TD, texts, **which, encoder=encoder.digest)
+    embedded.rows = len(own_TD)
+    embedded.metric("embedded_texts", len(own_TD))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +18,14 @@ SHARD_FILE, VECTORS_FILE = "shard.json", "vectors.npy"
 _ADVICE = "give an output of embed_questions"
 
 
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """Unit-length vectors of T texts, shape (T, D).
-
-    `num_cut` of the texts are longer than the encoder's `max_tokens` (256 for MiniLM): only their beginning
-    was read.
-    """
-
-    vectors_TD: NDArray[np.float32]
-    num_cut: int
-    max_tokens: int
-
-
-def write_shard(folder: Path, own: Embeddings, texts: Sequence[str], *, shard: int, shards: int, encoder: str) -> None:
+def write_shard(
+    folder: Path, own_TD: NDArray[np.float32], texts: Sequence[str], *, shard: int, shards: int, encoder: str
+) -> None:
     """Write one shard's vectors, and what they are of.
 
     Args:
         folder: Receives the files.
-        own: Of its share, in the order of `texts`.
+        own_TD: Of its share, in the order of `texts`.
         texts: Those of all shards.
         shard: Which shard it is, from 1.
         shards: How many there are.
@@ -45,12 +33,11 @@ def write_shard(folder: Path, own: Embeddings, texts: Sequence[str], *, shard: i
     """
     rows = rows_of(share_of(texts, shard=shard, shards=shards))
     of = _name(texts, rows, encoder)
-    np.save(folder / VECTORS_FILE, own.vectors_TD, allow_pickle=False)
-    counts = {"num_cut": own.num_cut, "max_tokens": own.max_tokens}
-    write_json(folder / SHARD_FILE, {"shard": shard, "shards": shards, "of": of, **counts})
+    np.save(folder / VECTORS_FILE, own_TD, allow_pickle=False)
+    write_json(folder / SHARD_FILE, {"shard": shard, "shards": shards, "of": of})
 
 
-def gather(texts: Sequence[str], shards: Sources, *, encoder: str) -> Embeddings:
+def gather(texts: Sequence[str], shards: Sources, *, encoder: str) -> NDArray[np.float32]:
     """Put together what shards have embedded, in the order of `texts`.
 
     Args:
@@ -67,21 +54,20 @@ def gather(texts: Sequence[str], shards: Sources, *, encoder: str) -> Embeddings
         raise DataError(
             f"{len(shards)} shards hold {len(rows_T):,} vectors of {len(texts):,} questions; give each shard's once"
         )
-    vectors_TD = np.empty((len(texts), found[0][1].vectors_TD.shape[1]), np.float32)
-    for rows, own in found:
-        vectors_TD[rows] = own.vectors_TD
-    return Embeddings(vectors_TD, sum(own.num_cut for _, own in found), found[0][1].max_tokens)
+    vectors_TD = np.empty((len(texts), found[0][1].shape[1]), np.float32)
+    for rows, own_TD in found:
+        vectors_TD[rows] = own_TD
+    return vectors_TD
 
 
-def _read_shard(source: Source, texts: Sequence[str], encoder: str) -> tuple[Rows, Embeddings]:
+def _read_shard(source: Source, texts: Sequence[str], encoder: str) -> tuple[Rows, NDArray[np.float32]]:
     record = read_json(source.path(SHARD_FILE), _ADVICE)
     rows = rows_of(share_of(texts, shard=record["shard"], shards=record["shards"]))
     if record["of"] != _name(texts, rows, encoder):
         raise DataError(
             f"{source.address} holds vectors of other questions, or of another encoder; embed with the same inputs"
         )
-    vectors_TD = np.load(source.path(VECTORS_FILE), mmap_mode="r")
-    return rows, Embeddings(vectors_TD, record["num_cut"], record["max_tokens"])
+    return rows, np.load(source.path(VECTORS_FILE), mmap_mode="r")
 
 
 def _name(texts: Sequence[str], rows: Rows, encoder: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.decontaminate.embedding import shards
-from med42lib.decontaminate.embedding.encoder import batches, embed
+from med42lib.decontaminate.embedding.encoder import Encoder, batches
 from med42lib.decontaminate.embedding.shards import rows_of, share_of
 from med42lib.store.artifacts import Source
 from tests.decontaminate.embedding.conftest import MODULES, write
@@ -45,7 +45,7 @@ def test_vectors_come_in_the_texts_order_with_unit_length(minilm: Path) -> None:
 
     texts = ["fever", "What are the first symptoms of a heart attack in women?", "A cough?", "fever"]
 
-    vectors_TD = embed(minilm, texts).vectors_TD
+    vectors_TD = Encoder.load(minilm).embed(texts)
 
     expected = SentenceTransformer(str(minilm), device="cpu").encode(texts, batch_size=1)
     assert vectors_TD.shape == (4, 384)
@@ -58,25 +58,26 @@ def test_no_bar_of_a_library_stands_among_the_log_lines(minilm: Path, capsys: py
     from transformers.utils.logging import enable_progress_bar
 
     enable_progress_bar()
-    embed(minilm, ["fever"])
+    Encoder.load(minilm).embed(["fever"])
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.slow
-def test_texts_beyond_the_encoders_length_are_counted_and_cut(minilm: Path) -> None:
-    beginning = "fever " * 254
+def test_texts_beyond_what_the_encoder_reads_are_cut_and_no_others(encoder: Path) -> None:
+    model = Encoder.load(encoder)
+    longer = "fever " * 16 + "and a very different end"
 
-    embeddings = embed(minilm, [beginning, beginning + "and a very different end", "short"])
+    cut = model.cut(["fever " * 16, longer, "short"])
 
-    assert (embeddings.num_cut, embeddings.max_tokens) == (1, 256)
-    assert np.allclose(embeddings.vectors_TD[0], embeddings.vectors_TD[1], atol=1e-6)
+    assert (list(cut), model.max_tokens) == ([longer], 16)
+    assert all(len(model.model.tokenizer(window)["input_ids"]) <= 16 for window in cut[longer].whole)
+    assert cut[longer].whole[-1].endswith("very different end")
 
 
 @pytest.mark.slow
 def test_two_runs_give_the_same_bytes(minilm: Path) -> None:
     texts = [f"What is disease number {number}, " + "and why " * number + "?" for number in range(20)]
 
-    assert embed(minilm, texts).vectors_TD.tobytes() == embed(minilm, texts).vectors_TD.tobytes()
+    assert Encoder.load(minilm).embed(texts).tobytes() == Encoder.load(minilm).embed(texts).tobytes()
 
 
 @pytest.mark.slow
@@ -88,16 +89,16 @@ def test_a_shards_vectors_are_to_the_bit_those_that_it_would_have_made_alone(
     words = ["fever", "and", "why", "cough", "is", "a"]
     texts = [" ".join(dice.choices(words, k=dice.randint(1, 60))) for _ in range(80)]
 
-    alone = embed(minilm, texts).vectors_TD
+    alone = Encoder.load(minilm).embed(texts)
 
     for number in (1, 2):
         rows = rows_of(share_of(texts, shard=number, shards=2))
-        assert embed(minilm, texts, shard=number, shards=2).vectors_TD.tobytes() == alone[rows].tobytes()
+        assert Encoder.load(minilm).embed(texts, shard=number, shards=2).tobytes() == alone[rows].tobytes()
 
 
 def test_a_folder_that_is_no_sentence_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no modules\.json; name the folder that holds one"):
-        embed(tmp_path, ["fever"])
+        Encoder.load(tmp_path).embed(["fever"])
 
 
 @pytest.mark.slow
@@ -108,7 +109,7 @@ def test_an_encoder_with_weights_cut_short_is_refused(minilm: Path, tmp_path: Pa
         stream.truncate(1000)
 
     with pytest.raises(DataError, match="cannot be loaded"):
-        embed(broken, ["fever"])
+        Encoder.load(broken).embed(["fever"])
 
 
 ENDLESS = {
@@ -120,12 +121,12 @@ ENDLESS = {
 
 
 def test_a_tiny_encoder_embeds(encoder: Path) -> None:
-    assert embed(encoder, ["fever", "cough"]).vectors_TD.shape == (2, 8)
+    assert Encoder.load(encoder).embed(["fever", "cough"]).shape == (2, 8)
 
 
 def test_the_size_of_vectors_is_measured_and_not_believed(encoder: Path) -> None:
     edit(encoder / "1_Pooling" / "config.json", word_embedding_dimension=10**12)
-    assert embed(encoder, ["fever"]).vectors_TD.shape == (1, 8)
+    assert Encoder.load(encoder).embed(["fever"]).shape == (1, 8)
 
 
 @pytest.mark.parametrize("kind", ["evil.Module", "os.system", 5, None, "sentence_transformers_evil.Module"])
@@ -135,14 +136,14 @@ def test_a_module_of_another_library_is_refused_and_not_imported(encoder: Path, 
     with pytest.raises(
         DataError, match=r"modules\.json names .* as a module, expected a class of SentenceTransformers'"
     ):
-        embed(encoder, ["fever"])
+        Encoder.load(encoder).embed(["fever"])
 
 
 @pytest.mark.parametrize("path", ["../elsewhere", "/etc", 5, None])
 def test_a_module_outside_the_encoder_is_refused(encoder: Path, path: object) -> None:
     write(encoder / "modules.json", [{**MODULES[0], "path": path}])
     with pytest.raises(DataError, match=r"modules\.json names the file .* does not stay in its folder"):
-        embed(encoder, ["fever"])
+        Encoder.load(encoder).embed(["fever"])
 
 
 def test_an_encoders_own_classes_are_never_loaded(
@@ -156,7 +157,7 @@ def test_an_encoders_own_classes_are_never_loaded(
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
 
     with suppress(DataError):
-        embed(encoder, ["fever"])
+        Encoder.load(encoder).embed(["fever"])
 
     assert not marker.exists()
 
@@ -182,17 +183,17 @@ def test_an_encoders_own_classes_are_never_loaded(
 def test_a_forged_encoder_is_refused(encoder: Path, name: str, entries: dict[str, object], message: str) -> None:
     edit(encoder / name, **entries)
     with pytest.raises(DataError, match=message):
-        embed(encoder, ["fever"])
+        Encoder.load(encoder).embed(["fever"])
 
 
 def test_an_encoder_kept_as_a_pickle_is_refused(encoder: Path) -> None:
     (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
     with pytest.raises(DataError, match="holds its weights only as a pickle"):
-        embed(encoder, ["fever"])
+        Encoder.load(encoder).embed(["fever"])
 
 
 @pytest.mark.parametrize("name", ["modules.json", "config.json", "tokenizer.json", "sentence_bert_config.json"])
 def test_a_broken_file_of_an_encoder_is_named(encoder: Path, name: str) -> None:
     (encoder / name).write_text("9" * 5000)
     with pytest.raises(DataError, match=rf"{re.escape(name)} is broken"):
-        embed(encoder, ["fever"])
+        Encoder.load(encoder).embed(["fever"])

@@ -30,7 +30,8 @@ def run(
     for name in ("dataset", "items"):
         (tmp_path / name).mkdir()
     questions = [f"Is fever number {number} " + "a fever " * (number % 5) + "?" for number in range(20)]
-    write_examples(tmp_path / "dataset", [example(number, text) for number, text in enumerate(questions)])
+    long = [f"Why is it {number}? " * 6 + "Is it fever?" for number in range(3)]
+    write_examples(tmp_path / "dataset", [example(number, text) for number, text in enumerate([*questions, *long])])
     write_items(tmp_path / "items", [item(number, text) for number, text in enumerate(questions[::4])])
     inputs = {"dataset": str(tmp_path / "dataset"), "items": str(tmp_path / "items"), "encoder": str(encoder)}
 
@@ -77,7 +78,7 @@ def test_each_shard_is_reused_by_itself(run: Run) -> None:
 def test_every_shard_has_some_of_the_questions_and_counts_them(run: Run) -> None:
     manifests = [Source(result.targets["embedded"]).manifest for n, result in run("s", shards=3).items() if n.isdigit()]
     rows = [manifest.rows or 0 for manifest in manifests if manifest]
-    assert sum(rows) == 20
+    assert sum(rows) > 20
     assert min(rows) > 0
 
 
