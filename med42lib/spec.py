@@ -19,7 +19,7 @@ from med42lib.core.printable import brief, cut
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
-from med42lib.formats.models import BASE, ModelName
+from med42lib.formats.models import BASE, ModelName, name_of_seed
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.register.config import RegisterConfig
@@ -30,6 +30,9 @@ _TEXT_TAG = "tag:yaml.org,2002:str"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _KINDS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", *_NUMBER_TAGS)
 _LONGEST_NUMBER = 100
+SEEDS = "seeds"
+"""Beside a model's settings: how often it is trained."""
+MOST_SEEDS = 20
 
 
 class Inputs(StageConfig):
@@ -63,8 +66,10 @@ class RunSpec(StageConfig):
     decontaminate: DecontaminateConfig
     pack: PackConfig
     train: dict[ModelName, TrainConfig]
-    """The fine-tunes, any number of them, each under a name of its own: `full`, `lora_r64`, `full_seed2`. All start
-    from the base model; `{}` trains none, and the base alone is scored."""
+    """The fine-tunes, any number of them, each under a name of its own: `full`, `lora_r64`. All start from the base
+    model; `{}` trains none, and the base alone is scored. `seeds: 3` beside a model's settings trains it three times,
+    as `full`, `full_seed2` and `full_seed3` with `seed`, `seed` + 1 and `seed` + 2, and the report judges the method by
+    all of them."""
 
     evaluate: EvaluateConfig
     report: ReportConfig
@@ -89,6 +94,32 @@ class ReadSpec:
     spec: RunSpec | None
     problems: list[Problem]
     sections: Mapping[str, Any]
+
+
+def each_seed(train: object) -> tuple[object, list[Problem]]:
+    """Write out the models that are to be trained several times, `lora` with `seeds: 2` as `lora` and `lora_seed2`.
+
+    Returns:
+        The models with their settings, without `seeds`, and what is wrong with it.
+    """
+    if not isinstance(train, Mapping):
+        return train, []
+    written: dict[Any, Any] = {}
+    problems = []
+    for name, settings in train.items():
+        seeds, seed = (settings.get(key) if isinstance(settings, Mapping) else None for key in (SEEDS, "seed"))
+        if seeds is None:
+            written[name] = settings
+        elif type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS or type(seed) is not int:
+            what = f"is {brief(seeds)}; expected a whole number from 1 to {MOST_SEEDS}, beside a seed"
+            problems.append(Problem(f"train.{name}.{SEEDS}", what))
+        else:
+            alike = {key: value for key, value in settings.items() if key != SEEDS}
+            trainings = {name_of_seed(name, k): {**alike, "seed": seed + k - 1} for k in range(1, seeds + 1)}
+            if twice := sorted(trainings.keys() & (train.keys() - {name})):
+                problems.append(Problem(f"train.{name}.{SEEDS}", f"makes {twice[0]}, which is another model's name"))
+            written |= trainings
+    return written, problems
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
@@ -118,6 +149,9 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> ReadSpec:
 
 def parse_spec(values: Mapping[str, Any], *, title: str, problems: Sequence[Problem] = ()) -> ReadSpec:
     """Make a spec of what its file, or a pipeline's parameter, holds; problems found before are among its own."""
+    written, of_seeds = each_seed(values.get("train"))
+    values = {**values, "train": written} if "train" in values else values
+    problems = [*problems, *of_seeds]
     try:
         spec = parse_config(RunSpec, values, title=title)
     except ConfigError as error:

@@ -32,6 +32,26 @@ def test_an_override_changes_one_field_and_is_typed() -> None:
     assert changed.train["lora"].learning_rate == load_spec(DEMO).train["lora"].learning_rate
 
 
+def test_a_model_with_seeds_is_trained_as_often_each_time_with_the_next_seed() -> None:
+    spec = load_spec(DEMO, ["train.lora.seeds=3", "train.lora.seed=7"])
+    assert list(spec.train) == ["full", "lora", "lora_seed2", "lora_seed3"]
+    assert [spec.train[name].seed for name in ("lora", "lora_seed2", "lora_seed3")] == [7, 8, 9]
+    once = load_spec(DEMO, ["train.lora.seed=7"]).train["lora"]
+    assert spec.train["lora"] == once, "more seeds are no reason to train the first again"
+    assert spec.train["lora_seed3"].model_copy(update={"seed": 7}) == once
+    assert list(load_spec(DEMO, ["train.lora.seeds=1"]).train) == ["full", "lora"]
+
+
+@pytest.mark.parametrize("seeds", ["0", "21", "2.5", "true", "many"])
+def test_seeds_that_are_no_number_of_trainings_are_refused(seeds: str) -> None:
+    assert "expected a whole number from 1 to 20" in problems_of(DEMO, f"train.lora.seeds={seeds}")["train.lora.seeds"]
+
+
+def test_seeds_that_take_another_models_name_are_refused() -> None:
+    found = problems_of(DEMO, "train.lora.seeds=2", f"train.lora_seed2={SOME_LORA}")
+    assert found["train.lora.seeds"] == "makes lora_seed2, which is another model's name"
+
+
 SOME_LORA = "{method: lora, learning_rate: 1, warmup_steps: 0, epochs: 1, global_batch_size: 4, seed: 1}"
 
 

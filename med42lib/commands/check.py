@@ -15,7 +15,7 @@ from med42lib.core.whole_numbers import whole_numbers
 from med42lib.doctor.checks import check_driver
 from med42lib.formats.run_settings import put_settings
 from med42lib.planning.readiness import check_place
-from med42lib.spec import Inputs, RunSpec, parse_spec
+from med42lib.spec import Inputs, RunSpec, each_seed, parse_spec
 from med42lib.spec_check import check_spec
 from med42lib.store.address import absolute_address
 from med42lib.train.launchers import open_launcher
@@ -73,7 +73,7 @@ def read_parameters(
     if "inputs" in values:
         what = f"are parameters of their own: {', '.join(ADDRESSES)}; take them out of spec"
         problems.append(Problem("inputs", what))
-    trained = values.get("train")
+    trained, _ = each_seed(values.get("train"))
     if isinstance(trained, Mapping) and set(trained) != set(models):
         there, wanted = (", ".join(sorted(names)) or "none" for names in (trained, models))
         what = f"names {there}, but this pipeline trains {wanted}; compile one from your spec"

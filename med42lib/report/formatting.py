@@ -22,6 +22,11 @@ _NAMES = {
 }
 
 
+def close_match(*, dropped: bool) -> str:
+    """Say what leaked questions have: an example that is like them, in the mixture or `dropped` from it."""
+    return "a close match in the training mixture" + ", dropped before training" * dropped
+
+
 def display_name(key: str) -> str:
     """Write a benchmark's name for people: `mmlu_college_biology` as "MMLU college biology"."""
     if key in _NAMES:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from med42lib.report.estimates import smallest_shown
+from med42lib.report.estimates import mean_of_shares, smallest_shown
 from med42lib.report.pages.result_tables import contamination_table, difference_table
 from med42lib.report.pages.tables import Table
 from med42lib.report.results.comparison import Difference, compare
@@ -199,6 +199,13 @@ def shown_leak(gain: LeakedGain) -> bool:
     return gain.p_value <= 1 - CONFIDENCE
 
 
+def average_misses(generator: Generator) -> bool:
+    """Say whether the interval of an average of six topics, of 20 questions each, misses what it is of, 95 %."""
+    counts = [(float(right), 20.0) for right in generator.binomial(20, 0.95, 6)]
+    found = mean_of_shares(counts, CONFIDENCE)
+    return not found.low <= 0.95 <= found.high
+
+
 GROUPS = np.repeat(np.arange(100), 4)
 
 
@@ -294,6 +301,9 @@ SIMULATIONS = (
         0.12,
         0.2,
         in_tests=False,
+    ),
+    Simulation(
+        "the interval of an average of few questions that are nearly all right misses it", average_misses, 0.025, 0.06
     ),
     Simulation("equal, where the difference is the margin", equal_at_the_margin, 0.0, 0.035),
 )

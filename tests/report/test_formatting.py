@@ -45,8 +45,28 @@ def test_limits_are_signed_only_for_differences() -> None:
     assert formatting.interval_limits(None) == ""
 
 
+def test_an_interval_shows_on_which_side_of_zero_it_ends() -> None:
+    assert formatting.interval_in_prose(Estimate(0.05, 0.0002, 0.1)) == "+0.02 to +10.0"
+    assert formatting.interval_limits(Estimate(-0.05, -0.1, -0.0004), signed=True) == "[−10.0, −0.04]"
+    assert formatting.interval_in_prose(Estimate(0.05, 0.0, 0.1)) == "0.0 to +10.0"
+
+
+def test_a_p_value_reads_well_in_a_sentence() -> None:
+    assert [formatting.p_in_prose(p) for p in (0.031, 0.0002)] == ["p = 0.031", "p < 0.001"]
+
+
 @pytest.mark.parametrize(
-    ("p", "text"), [(0.0004, "< 0.001"), (0.0129, "0.013"), (0.45, "0.45"), (1.0, "1.00"), (None, "–")]
+    ("p", "text"),
+    [
+        (0.0004, "< 0.001"),
+        (0.0129, "0.013"),
+        (0.0499, "< 0.05"),
+        (0.05, "0.050"),
+        (0.0501, "> 0.05"),
+        (0.45, "0.45"),
+        (1.0, "1.00"),
+        (None, "–"),
+    ],
 )
 def test_p_values_keep_the_digits_that_count(p: float | None, text: str) -> None:
     assert formatting.p_value(p) == text

@@ -120,6 +120,29 @@ def test_page_and_markdown_escape_the_title(run: Any) -> None:
     assert r"# \<i>Mine\</i> \| \*yours\*" in (folder / "report.md").read_text()
 
 
+def test_page_and_markdown_say_before_any_answer_that_no_model_is_fit_for_clinical_use(finished: Path) -> None:
+    for name in ("report.html", "report.md"):
+        text = (finished / name).read_text()
+        assert text.index("No model compared here is fit for clinical use.") < text.index("help?")
+
+
+def test_markdown_has_every_caution_of_the_page(finished: Path) -> None:
+    from lxml import html
+
+    page = " ".join(html.document_fromstring((finished / "report.html").read_text()).text_content().split())
+    text = " ".join((finished / "report.md").read_text().replace("\\", "").split())
+    for caution in (
+        "An interval that includes zero does not show that two models are equal",
+        "if a training example's question has a cosine similarity above 0.8 to it",
+        "The examples that they resemble stay in the training data",
+        "leaked questions may differ from the others in more than having leaked",
+        "not how far another random seed could",
+        "Tests: exact McNemar, mid-p",
+    ):
+        assert caution in page
+        assert caution in text
+
+
 def test_page_numbers_its_tables_in_order(finished: Path) -> None:
     text = (finished / "report.html").read_text()
     places = [text.find(f"<b>Table {number}.</b>") for number in range(1, 16)]
@@ -185,8 +208,21 @@ def test_metrics_carry_the_headline_numbers_under_names_that_mlflow_takes(finish
     assert not [key for key in values if set(key) & set(",[]@()")]
 
 
+def test_examples_that_were_dropped_before_training_are_not_called_part_of_it(run: Any) -> None:
+    manifest = run.folder / "contamination/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"flag"', '"drop_training"'))
+    folder = run.make_report()
+    for name in ("report.md", "report.html"):
+        text = " ".join((folder / name).read_text().split())
+        assert "15 of them have a close match in the training mixture, dropped before training" in text
+        assert "205 questions without a close match in the training mixture, dropped before training, full" in text
+        assert "they were dropped before training, so that no fine-tune has seen them" in text
+        for sentence in text.split("a close match in the training mixture")[1:]:
+            assert sentence.startswith(", dropped before training")
+
+
 def test_a_run_without_leaks_says_so(run: Any) -> None:
-    (run.folder / "contamination/contaminated.json").write_text('{"threshold": 0.8, "items": {}}')
+    (run.folder / "contamination/contaminated.json").write_text('{"threshold": 0.99, "items": {}}')
     run.rewrite("contamination/pairs.jsonl", lambda rows: [])
     text = (run.make_report() / "report.md").read_text()
     assert "*None found.*" in text
@@ -196,7 +232,7 @@ def test_a_run_without_leaks_says_so(run: Any) -> None:
 def test_a_run_in_which_everything_leaked_compares_all_questions(run: Any) -> None:
     rows = (run.folder / "scores.base/scores.jsonl").read_text().splitlines()
     ids = [json.loads(row)["item_id"] for row in rows]
-    flagged = {"threshold": 0.8, "items": dict.fromkeys(ids, 0.9)}
+    flagged = {"threshold": 0.1, "items": dict.fromkeys(ids, 0.9)}
     run.rewrite("contamination/pairs.jsonl", lambda rows: rows)
     (run.folder / "contamination/contaminated.json").write_text(json.dumps(flagged))
     text = (run.make_report() / "report.md").read_text()

@@ -9,6 +9,7 @@ from med42lib.formats.contamination import Pair
 from med42lib.formats.models import BASE
 from med42lib.formats.validation import find_rise
 from med42lib.report.config import ReportConfig
+from med42lib.report.formatting import close_match
 from med42lib.report.pages.figures import (
     NARROW_PIXELS,
     WIDE_PIXELS,
@@ -110,7 +111,17 @@ class View:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Say what the answers rest on, and what they cannot show."""
-        return remarks(self.evidence.results, confidence=self.confidence)
+        return remarks(self.evidence.results, confidence=self.confidence, dropped=self.dropped)
+
+    @property
+    def dropped(self) -> bool:
+        """Say whether the examples that leaked questions match were dropped before training."""
+        return self.evidence.provenance.dropped_training
+
+    @property
+    def close_match(self) -> str:
+        """Say what leaked questions have."""
+        return close_match(dropped=self.dropped)
 
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
@@ -136,7 +147,10 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         confidence=config.confidence,
         evidence=evidence,
         findings=make_answers(
-            evidence.results, confidence=config.confidence, equivalence_points=config.equivalence_points
+            evidence.results,
+            confidence=config.confidence,
+            equivalence_points=config.equivalence_points,
+            dropped=evidence.provenance.dropped_training,
         ),
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),

@@ -83,6 +83,11 @@ class Provenance:
     encoder: str | None
 
     @property
+    def dropped_training(self) -> bool:
+        """Say whether the examples that leaked questions match were dropped before training."""
+        return self.decontaminate_settings.get("action") == "drop_training"
+
+    @property
     def num_examples(self) -> int:
         """Count the training examples of the mixture."""
         return sum(int(row["sampled"]) for row in self.mixture)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from med42lib.formats.contamination import (
     NEAREST_FILE,
     PAIRS_FILE,
     SUMMARY_FILE,
+    NearestExample,
     Pair,
     read_nearest,
     read_pairs,
@@ -80,13 +82,14 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
     flagged = read_json(source.path(CONTAMINATED_FILE), ADVICE)
     summary = read_json(source.path(SUMMARY_FILE), ADVICE)
     nearest = {item.item_id: item for item in read_nearest(source.path(NEAREST_FILE))}
+    _check_agree(source, flagged, nearest)
     sources, shown = _read_pairs(source.path(PAIRS_FILE), num_shown)
     try:
         return Contamination(
             threshold=float(flagged["threshold"]),
             cosines=dict(flagged["items"]),
             nearest={item_id: float(item.cosine) for item_id, item in nearest.items()},
-            matched={item_id: nearest[item_id].example_id for item_id in flagged["items"] if item_id in nearest},
+            matched={item_id: nearest[item_id].example_id for item_id in flagged["items"]},
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()
@@ -96,6 +99,25 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{source.address} is not an output of decontaminate ({error!r}); run it again") from error
+
+
+def _check_agree(source: Source, flagged: Mapping[str, Any], nearest: Mapping[str, NearestExample]) -> None:
+    """Make sure that the items flagged are those whose nearest example lies above the threshold.
+
+    Raises:
+        DataError: If one is and the other is not.
+    """
+    threshold, items = flagged.get("threshold"), flagged.get("items")
+    if not isinstance(threshold, float) or not isinstance(items, dict):
+        return  # said where they are read
+    above = {item_id for item_id, example in nearest.items() if example.cosine > threshold}
+    for item_id in sorted(above ^ items.keys()):
+        cosine = f"cosine {nearest[item_id].cosine:g}" if item_id in nearest else "no example"
+        flag = "flags" if item_id in items else "does not flag"
+        raise DataError(
+            f"{source.address}: {CONTAMINATED_FILE}, with threshold {threshold:g}, {flag} the item {item_id!r}, to "
+            f"which {NEAREST_FILE} has {cosine}; {ADVICE}"
+        )
 
 
 def spread(pairs: Sequence[Pair], count: int) -> tuple[Pair, ...]:

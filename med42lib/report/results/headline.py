@@ -13,6 +13,7 @@ from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import (
     MISSING,
     PERCENT,
+    close_match,
     integer,
     interval_in_prose,
     p_in_prose,
@@ -41,21 +42,24 @@ class Answer:
     sentence: str
 
 
-def make_answers(results: Results, *, confidence: float, equivalence_points: float = 0.0) -> tuple[Answer, ...]:
+def make_answers(
+    results: Results, *, confidence: float, equivalence_points: float = 0.0, dropped: bool = False
+) -> tuple[Answer, ...]:
     """Answer the report's questions over all benchmarks together.
 
     Args:
         results: The numbers.
         confidence: Of the intervals; one minus it is the chance of any false claim.
         equivalence_points: Percentage points within which two models count as equal; 0: they never do.
+        dropped: Whether the examples that leaked questions match were dropped before training.
     """
-    wording = _Wording(results, confidence, equivalence_points)
+    wording = _Wording(results, confidence, equivalence_points, close_match(dropped=dropped))
     comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
     leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
-    return (*comparisons, *(leaks or [_no_contrast(results)]))
+    return (*comparisons, *(leaks or [_no_contrast(results, wording.close_match)]))
 
 
-def remarks(results: Results, *, confidence: float) -> tuple[str, ...]:
+def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str, ...]:
     """Say what the answers rest on, and what they cannot show."""
     verdicts = results.verdicts
     num_asked = len(verdicts.differences) + len(verdicts.leaks)
@@ -73,13 +77,20 @@ def remarks(results: Results, *, confidence: float) -> tuple[str, ...]:
         "Each model was trained once: the intervals say how far the choice of questions could move a number, not how "
         "far another random seed could."
     )
-    return (f"{rule}. {seeds}", *([_LIMITS_OF_LEAKS] if verdicts.leaks else []))
+    if not verdicts.leaks:
+        return (f"{rule}. {seeds}",)
+    return (f"{rule}. {seeds}", f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}")
 
 
 _LIMITS_OF_LEAKS = (
     "Leaked questions are compared with other questions of the same benchmarks, and a larger gain on them is claimed "
     "only if it shows both in points and in the odds of being right, which do not depend on how difficult a question "
     "is. That cannot show why: leaked questions may differ from the others in more than having leaked."
+)
+
+
+_DROPPED = (
+    " Here it cannot be those examples at all: they were dropped before training, so that no fine-tune has seen them."
 )
 
 
@@ -96,6 +107,7 @@ class _Wording:
     results: Results
     confidence: float
     equivalence_points: float
+    close_match: str
 
     def compared(self, pair: Pair, verdict: Verdict) -> Answer:
         """Say which of two models is right more often."""
@@ -103,7 +115,8 @@ class _Wording:
         difference = results.differences[OVERALL, *pair, subset]
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
-        asked = _num_questions(difference.n, clean=subset == "clean")
+        noun = "question" if difference.n == 1 else "questions"
+        asked = f"{integer(difference.n)} {noun}" + f" without {self.close_match}" * (subset == "clean")
         worth = difference.n / difference.design_effect
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
@@ -178,17 +191,23 @@ _ODDS = (
 )
 
 
-def _no_contrast(results: Results) -> Answer:
+def _no_contrast(results: Results, close_match: str) -> Answer:
     """Say why no gain on leaked questions can be compared with others."""
     num_all = results.accuracies[OVERALL, BASE, "all"].n
     if not results.accuracies[OVERALL, BASE, "contaminated"].n:
-        nothing = f"None of the {integer(num_all)} scored questions has a close match in the training mixture."
+        nothing = f"None of the {integer(num_all)} scored questions has {close_match}."
         return Answer(LEAK_QUESTION, "None found", points(0.0), "", nothing)
     if not results.gains:
         return Answer(
-            LEAK_QUESTION, "Not asked", MISSING, "", f"{_counted(results)} No model is compared with the base."
+            LEAK_QUESTION,
+            "Not asked",
+            MISSING,
+            "",
+            f"{_counted(results, close_match)} No model is compared with the base.",
         )
-    return Answer(LEAK_QUESTION, "Unknown", MISSING, "", f"{_counted(results)} None is left to compare with.")
+    return Answer(
+        LEAK_QUESTION, "Unknown", MISSING, "", f"{_counted(results, close_match)} None is left to compare with."
+    )
 
 
 def _num_leaked(results: Results) -> str:
@@ -197,18 +216,12 @@ def _num_leaked(results: Results) -> str:
     return f"{integer(num_leaked)} leaked {noun} ({percent(num_leaked / num_all)}{PERCENT} of all)"
 
 
-def _counted(results: Results) -> str:
+def _counted(results: Results, close_match: str) -> str:
     num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
     share = f"{percent(num_leaked / num_all)}{PERCENT}"
     have = "has" if num_leaked == 1 else "have"
     of_all = f"{integer(num_leaked)} of {integer(num_all)} scored questions ({share})"
-    return f"{of_all} {have} a close match in the training mixture."
-
-
-def _num_questions(n: int, *, clean: bool) -> str:
-    """Write how many questions: "205 questions without a close match in the training mixture"."""
-    noun = "question" if n == 1 else "questions"
-    return f"{integer(n)} {noun}" + " without a close match in the training mixture" * clean
+    return f"{of_all} {have} {close_match}."
 
 
 def _share(results: Results, model: str, subset: str) -> str:

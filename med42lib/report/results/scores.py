@@ -103,6 +103,11 @@ def _check_fits(row: Score, items: Mapping[str, BenchmarkItem], where: str) -> N
             f"{where}: item {row.item_id!r} was scored as {row.benchmark!r} with answer {row.gold}, but the items "
             f"say {item.benchmark!r} with answer {item.gold}; evaluate and report must read the same items"
         )
+    if row.correct != (row.prediction in item.right):
+        raise DataError(
+            f"{where}: item {row.item_id!r} has prediction {row.prediction} and 'correct' {str(row.correct).lower()}, "
+            f"but right is {' or '.join(map(str, item.right))}; {ADVICE}"
+        )
 
 
 def _check_same_items(path: Path, rows: list[Score], other_path: Path, other_rows: list[Score]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.formats.models import BASE
-from med42lib.report.estimates import Estimate, design_effect, holm, mean, wilson
+from med42lib.report.estimates import Estimate, design_effect, holm, mean, mean_of_shares, wilson
 from med42lib.report.provenance.models import Model, Pair
 from med42lib.report.results.comparison import Difference, compare
 from med42lib.report.results.leaks import removal
@@ -165,8 +166,7 @@ class _Analysis:
 
     def accuracy(self, group: Group, model: str, subset: str) -> Accuracy:
         if group.average:
-            parts = [self.accuracy(part, model, subset) for part in _parts(group)]
-            return Accuracy(sum(part.n for part in parts), None, _mean([part.estimate for part in parts]))
+            return _average([self.accuracy(part, model, subset) for part in _parts(group)], self.confidence)
         selected_N = self.answers.selected(group.benchmarks, subset)
         correct_N = self.answers.correct[model][selected_N]
         n, correct = len(correct_N), int(correct_N.sum())
@@ -198,6 +198,12 @@ class _Analysis:
 
 def _parts(group: Group) -> list[Group]:
     return [Group(name, (name,)) for name in group.benchmarks]
+
+
+def _average(parts: Sequence[Accuracy], confidence: float) -> Accuracy:
+    counts = [(p.correct / p.design_effect, p.n / p.design_effect) for p in parts if p.n and p.correct is not None]
+    known = len(counts) == len(parts)
+    return Accuracy(sum(part.n for part in parts), None, mean_of_shares(counts, confidence) if known else None)
 
 
 def _mean(estimates: list[Estimate | None]) -> Estimate | None:

@@ -62,6 +62,22 @@ def test_broken_files_are_named(run: Any, name: str, content: str, message: str)
         read_contamination(run.source("contamination"), num_shown=1)
 
 
+@pytest.mark.parametrize(
+    ("item_id", "cosine", "message"),
+    [
+        ("mmlu_anatomy/000", 0.5, r"flags the item 'mmlu_anatomy/000', to which nearest.jsonl has cosine 0.5"),
+        ("mmlu_anatomy/001", 0.9, r"does not flag the item 'mmlu_anatomy/001', to which nearest.jsonl has cosine 0.9"),
+    ],
+)
+def test_files_that_disagree_on_what_leaked_are_refused(run: Any, item_id: str, cosine: float, message: str) -> None:
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "cosine": cosine} if row["item_id"] == item_id else row for row in rows]
+
+    run.rewrite("contamination/nearest.jsonl", change)
+    with pytest.raises(DataError, match=message):
+        read_contamination(run.source("contamination"), num_shown=1)
+
+
 @pytest.fixture
 def answers() -> Answers:
     right = np.array([True, False, True, True])

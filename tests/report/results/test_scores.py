@@ -38,7 +38,7 @@ def write(path: Path, rows: Rows) -> None:
 
 def test_joined_answers_know_benchmark_correctness_and_contamination(files: dict[str, Path]) -> None:
     rows = score_rows()
-    rows[1]["correct"] = False
+    rows[1] |= {"prediction": 0, "correct": False}
     write(files["lora"], rows)
     answers = join_answers(files, ITEMS, {"h/1": 0.9})
     assert answers.item_ids == ("m/1", "m/2", "h/1")
@@ -88,6 +88,10 @@ def incomplete(rows: Rows) -> Rows:
     return [{key: value for key, value in row.items() if key != "correct"} for row in rows]
 
 
+def contradicting(rows: Rows) -> Rows:
+    return [rows[0], {**rows[1], "prediction": 0}, rows[2]]
+
+
 def not_true_or_false(rows: Rows) -> Rows:
     return [{**row, "correct": 1.0} for row in rows]
 
@@ -101,6 +105,10 @@ def not_true_or_false(rows: Rows) -> Rows:
         (unknown, r"full.jsonl:3: item 'h/9' is not among the 3 benchmark items"),
         (other_gold, r"full.jsonl:3: item 'h/1' was scored as 'headqa' with answer 0.* say 'headqa' with answer 1"),
         (incomplete, r"full.jsonl:1 has no correct; run evaluate again"),
+        (
+            contradicting,
+            r"full.jsonl:2: item 'm/2' has prediction 0 and 'correct' true, but right is 1; run evaluate again",
+        ),
         (not_true_or_false, r"full.jsonl:1: 'correct' is 1.0, expected true or false"),
         (lambda rows: [], r"full.jsonl holds no scored item"),
     ],
