@@ -20,7 +20,7 @@ from med42lib.core.log import log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
 from med42lib.formats.model_folder import MODEL_FOLDER
-from med42lib.formats.packed import PackedDataset
+from med42lib.formats.packed import PackedDataset, PackInfo
 from med42lib.formats.recipe import Recipe
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target, give_usual_modes
@@ -195,8 +195,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     if job.config.method == "full":
         StoredNames.of(base).check()
     engine = _engine(job.config, base)
-    if data.info.policy == "best_fit":
-        _check_isolation(engine, data.info.vocabulary_size)
+    _check_base(engine, data.info)
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
@@ -278,12 +277,14 @@ def _engine(config: TrainConfig, base: Path) -> Any:
     return engine
 
 
-def _check_isolation(engine: Any, num_tokens: int) -> None:
-    from med42lib.train.isolation import check_isolation
+def _check_base(engine: Any, info: PackInfo) -> None:
+    """Make sure that the base sees what it may see, and nothing else of a chunk."""
+    from med42lib.train.isolation import check_causality, check_isolation
 
     engine.train(mode=False)
     name = str((engine.module.config.architectures or [engine.module.config.model_type])[0])
-    check_isolation(engine, num_tokens=num_tokens, name=name, device=engine.device)
+    for check in (check_causality, check_isolation) if info.policy == "best_fit" else (check_causality,):
+        check(engine, num_tokens=info.vocabulary_size, name=name, device=engine.device)
     engine.train(mode=True)
 
 
