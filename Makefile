@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-cluster check demo-s3 real bench bench-gpu oldest compile jobs lock images demo-docker clean
+.PHONY: help demo test test-cluster check demo-s3 real bench bench-gpu bench-statistics oldest compile jobs lock images demo-docker clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,10 +63,14 @@ bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FUL
 	@$(BIN)/python tests/bench/bench_assembly.py $(if $(FULL),--full)
 	@$(BIN)/python tests/bench/bench_decontamination.py
 	@$(BIN)/python tests/bench/bench_checkpoints.py
+	@$(BIN)/python tests/bench/bench_evaluation.py
 	@$(BIN)/python tests/bench/bench_step.py
 
 bench-gpu: $(VENV)/dev ## Measure a training step on one GPU (eight minutes; without a GPU it says so)
 	@$(BIN)/python tests/bench/bench_step.py --gpu
+
+bench-statistics: $(VENV)/dev ## Count the report's false claims in made-up runs whose truth is known (half an hour)
+	@$(BIN)/python -m tests.bench.bench_statistics
 
 # No constraints here but the lowest versions: whatever else they bring comes in its newest version.
 OLDEST := .venv-oldest

@@ -15,6 +15,16 @@ from pydantic import Field
 
 from components.images import image_of
 from med42lib.catalogue import STAGES
+from med42lib.core.cluster_objects import (
+    DRIVER_MAP,
+    HUB_SECRET,
+    JOB_TEMPLATE_MAP,
+    RUN_VARIABLE,
+    SECRET_KEYS,
+    SETTINGS_MAP,
+    STORE_SECRET,
+    TRACKING_SECRET,
+)
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import ConfigError, Problem
 
@@ -72,9 +82,7 @@ PODS = {
 RUN_SECONDS = 30 * 24 * 3_600
 """After which a pipeline is ended, whatever it waits for."""
 
-STORE_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
-TRACKING_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 DRIVER_SETTINGS = ("MED42_LAUNCHER", "MED42_JOB_TEMPLATE", "MED42_NAMESPACE")
 TRACKED = ("check", "register")
 LAUNCHING = ("check", "train", "stop")
@@ -119,7 +127,7 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
     _give_settings(task, step)
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "med42")  # what k8s/base has NetworkPolicies for
     if step in ("train", "stop"):
-        kubernetes.use_field_path_as_env(task, "MED42_RUN", RUN_ID)
+        kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID)
     if step == "train":
         task.set_env_variable("MED42_IMAGE", image_of(STAGES[step].runtime))
 
@@ -139,15 +147,15 @@ def _give_resources(task: dsl.PipelineTask, pod: Pod) -> None:
 
 def _give_settings(task: dsl.PipelineTask, step: str) -> None:
     if step != "stop":
-        _from_config_map(task, "med42-settings", _settings(step))
-        _from_secret(task, "med42-s3", STORE_KEYS)
+        _from_config_map(task, SETTINGS_MAP, _settings(step))
+        _from_secret(task, STORE_SECRET)
     if step == "fetch_model":
-        _from_secret(task, "med42-hf", ("HF_TOKEN",))
+        _from_secret(task, HUB_SECRET)
     if step in TRACKED:
-        _from_secret(task, "med42-mlflow", TRACKING_KEYS)
+        _from_secret(task, TRACKING_SECRET)
     if step in LAUNCHING:
-        _from_config_map(task, "med42-driver", DRIVER_SETTINGS)
-        kubernetes.use_config_map_as_volume(task, "med42-job-template", "/etc/med42", optional=True)
+        _from_config_map(task, DRIVER_MAP, DRIVER_SETTINGS)
+        kubernetes.use_config_map_as_volume(task, JOB_TEMPLATE_MAP, "/etc/med42", optional=True)
 
 
 def _settings(step: str) -> tuple[str, ...]:
@@ -160,5 +168,6 @@ def _from_config_map(task: dsl.PipelineTask, name: str, variables: Sequence[str]
     kubernetes.use_config_map_as_env(task, name, dict(zip(variables, variables, strict=True)), optional=True)
 
 
-def _from_secret(task: dsl.PipelineTask, name: str, variables: Sequence[str]) -> None:
+def _from_secret(task: dsl.PipelineTask, name: str) -> None:
+    variables = SECRET_KEYS[name]
     kubernetes.use_secret_as_env(task, name, dict(zip(variables, variables, strict=True)), optional=True)

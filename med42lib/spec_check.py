@@ -15,8 +15,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
-from med42lib.assemble.config import SOURCES
-from med42lib.benchmarks.config import BenchmarksConfig
+from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
+from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
 from med42lib.core.environment import in_pod
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
@@ -26,8 +26,9 @@ from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
+from med42lib.readers.layout_config import OF_FORMAT
 from med42lib.report.config import ReportConfig
-from med42lib.spec import ReadSpec, RunSpec, read_spec
+from med42lib.spec import Inputs, ReadSpec, RunSpec, read_spec
 from med42lib.store.address import names_missing_package
 from med42lib.store.artifacts import Source
 from med42lib.store.base import HUB_SCHEME
@@ -104,6 +105,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
         _candidate,
         _scorings_without_effect,
         _scored_families,
+        _trained_on_what_is_asked,
     ):
         wanted = inspect.signature(check).parameters
         if wanted.keys() <= facts.keys():
@@ -194,6 +196,22 @@ def _scored_families(evaluate: EvaluateConfig, benchmarks: BenchmarksConfig) -> 
             yield Problem(f"evaluate.benchmarks.{name}", problem)
 
 
+def _trained_on_what_is_asked(
+    inputs: Inputs, benchmarks: BenchmarksConfig, assemble: AssembleConfig
+) -> Iterator[Problem]:
+    """List benchmarks whose very files are trained on, as far as their settings tell."""
+    places = {_place(settings, inputs.training_data): name for name, settings in assemble.sources.items()}
+    for name, settings in benchmarks.include.items():
+        source = places.get(_place(settings, inputs.benchmark_data))
+        if source is not None and settings.format is not None:
+            what = f"is what assemble.sources.{source} trains on, so that its scores say nothing; name other questions"
+            yield Problem(f"benchmarks.include.{name}", what)
+
+
+def _place(settings: SourceConfig | BenchmarkConfig, folder: str) -> tuple[str, str | None]:
+    return (settings.hub or folder, settings.path)
+
+
 def _own_scorings(evaluate: EvaluateConfig) -> list[tuple[str, BenchmarkScoring]]:
     return [(f"evaluate.benchmarks.{name}", scoring) for name, scoring in evaluate.benchmarks.items()]
 
@@ -209,7 +227,7 @@ def _taught(spec: RunSpec) -> set[str]:
     return {
         settings.multiple_choice or spec.assemble.multiple_choice
         for name, settings in spec.assemble.sources.items()
-        if "multiple_choice" in SOURCES.load(name).settings
+        if "multiple_choice" in (OF_FORMAT.get(settings.format, ()) if settings.format else SOURCES.load(name).settings)
     }
 
 

@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY
 
 SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
+TRAINING_DATA = "package:med42lib/demo/data/training"
 LETTERS = "assemble.multiple_choice=letters"
 
 
@@ -143,6 +144,23 @@ def test_a_source_that_is_taught_in_its_own_way_counts(caplog: pytest.LogCapture
     assert "teaches letters" in doubt
     caplog.clear()
     assert doubts_of(caplog, own, "evaluate.scoring=letters") == []
+
+
+def test_questions_that_are_trained_on_are_no_benchmark() -> None:
+    own = "{format: multiple_choice, path: exam.jsonl, licence: ours"
+    asked = f"benchmarks.include.exam={own}}}"
+    found = problems_of(asked, f"assemble.sources.ward={own}, target: all}}", f"inputs.benchmark_data={TRAINING_DATA}")
+    assert list(found) == ["benchmarks.include.exam"]
+    assert "is what assemble.sources.ward trains on, so that its scores say nothing" in found["benchmarks.include.exam"]
+    other = f"assemble.sources.ward={own.replace('exam', 'ward')}, target: all}}"
+    load_checked(DEMO, [asked, other, f"inputs.benchmark_data={TRAINING_DATA}"], processes=2)
+
+
+def test_questions_of_the_users_own_are_taught_in_a_form_too(caplog: pytest.LogCaptureFixture) -> None:
+    """The demo's own form is texts, and so is its scoring."""
+    own = "{format: multiple_choice, path: exam.jsonl, licence: ours, target: all, multiple_choice: letters}"
+    doubts = doubts_of(caplog, f"assemble.sources={{ward: {own}}}")
+    assert doubts == ["evaluate.scoring: is texts, but assemble's multiple_choice teaches letters"]
 
 
 def test_without_a_fine_tune_nothing_was_taught(caplog: pytest.LogCaptureFixture) -> None:

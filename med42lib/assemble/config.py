@@ -5,15 +5,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from med42lib.core.config import StageConfig, is_count_or_all
 from med42lib.core.names import NamedModules
 from med42lib.formats.prompt import MultipleChoice
-from med42lib.readers.layout_config import OF_SOME, DataLayoutConfig, PathInData, check_settings
+from med42lib.readers.layout_config import (
+    OF_SOME,
+    OWN_NAMES,
+    DataLayoutConfig,
+    PathInData,
+    check_settings,
+    name_of,
+)
 
 SOURCES = NamedModules("med42lib.assemble.sources", kind="source", variable="SOURCE")
-SourceName = Annotated[str, AfterValidator(SOURCES.known)]
+SourceName = Annotated[str, name_of(SOURCES)]
 
 _SHARE = re.compile(r"(\d+(?:\.\d+)?) ?%")
 
@@ -56,9 +63,12 @@ class SourceConfig(DataLayoutConfig):
     explanations: Annotated[bool, OF_SOME] = True
     """Whether the publisher's explanation follows the answer, where there is one (MedMCQA, PubMedQA's conclusions)."""
 
-    licence: str | None = Field(default=None, min_length=1)
-    """Licence to record with every example. Left out: the publisher's. For data of your own in a publisher's
-    format."""
+    group: str | None = Field(default=None, min_length=1)
+    """Of data of your own: the field that says which rows belong together, such as a patient's id. All rows of a group
+    are trained on or all held out, whatever they ask; `pack.validation_share` holds out that share of groups."""
+
+    domain: Literal["medical", "general"] = "medical"
+    """Of data of your own: the part of the mixture's table in which they stand."""
 
     def wanted(self, *, available: int, total: int | None) -> int:
         """Say how many of the available examples the target asks for; may be more than there are."""
@@ -84,8 +94,8 @@ class NearDuplicatesConfig(StageConfig):
 class AssembleConfig(StageConfig):
     """Settings of the assemble stage."""
 
-    sources: dict[SourceName, SourceConfig] = Field(min_length=1)
-    """The sources of the mixture, by name; their order does not matter."""
+    sources: Annotated[dict[SourceName, SourceConfig], OWN_NAMES] = Field(min_length=1)
+    """The sources of the mixture, by name; their order does not matter. A name of your own needs a `format`."""
 
     multiple_choice: MultipleChoice
     """How questions with options are written. `letters`: options shown, the answer is `B. text of the option`, for

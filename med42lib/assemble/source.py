@@ -26,7 +26,8 @@ class Conversation:
     """One record as a conversation, before the source's own facts are added.
 
     `question` is the bare question, without instructions, context or options. `system` and `licence` are for sources
-    whose records bring their own; None means the usual one, empty the source's.
+    whose records bring their own; None means the usual one, empty the source's. `group` names what belongs together in
+    a split, such as a patient; empty where the data know no groups.
     """
 
     publisher_id: str
@@ -34,6 +35,7 @@ class Conversation:
     question: str
     system: str | None = None
     licence: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

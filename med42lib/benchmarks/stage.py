@@ -49,19 +49,24 @@ def _read_all(
     config: BenchmarksConfig, data: Source, cache: Path, write_reject: Callable[[str], object]
 ) -> tuple[list[BenchmarkItem], dict[str, Any]]:
     """Read every benchmark: all items, and the summary by benchmark."""
-    from med42lib.benchmarks.family import Absent, load_family
+    from med42lib.benchmarks.family import Absent
+    from med42lib.benchmarks.own import family_of
     from med42lib.readers.files import DataFolder
 
     kept: list[BenchmarkItem] = []
     summary: dict[str, Any] = {}
     for name in sorted(config.include):
-        family, settings = load_family(name), config.include[name]
-        for benchmark, found in family.read(DataFolder(_source(settings, data, cache / name)), settings).items():
+        settings = config.include[name]
+        family = family_of(name, settings)
+        folder = DataFolder(_source(settings, data, cache / name))
+        for benchmark, found in family.read(folder, settings).items():
             if isinstance(found, Absent):
                 summary[benchmark] = _leave_out(family, benchmark, found)
             else:
                 chosen, summary[benchmark] = _take(config, family, benchmark, found, write_reject)
                 kept += chosen
+        for note in folder.notes:
+            log("benchmarks").warning("%s: %s", name, note)
     return kept, summary
 
 
@@ -77,7 +82,7 @@ def _source(settings: BenchmarkConfig, data: Source, cache: Path) -> Source:
 def _leave_out(family: Family, benchmark: str, absent: Absent) -> dict[str, Any]:
     """Say that a benchmark is not there, and how to bring it; gives its row of the summary."""
     log("benchmarks").warning("%s is left out: %s", benchmark, absent.advice)
-    return {**_facts(family), "items": 0, "absent": absent.advice}
+    return {**_facts(family, None), "items": 0, "absent": absent.advice}
 
 
 def _all_advice(summary: dict[str, Any]) -> str:
@@ -116,11 +121,11 @@ def _take(
         "unread_fields": unread.counts(),
     }
     log("benchmarks").info("%s: %s", benchmark, _sentence(counts))
-    return chosen, {**_facts(family), **counts}
+    return chosen, {**_facts(family, settings.licence), **counts}
 
 
-def _facts(family: Family) -> dict[str, Any]:
-    return {"title": family.title, "licence": family.facts.licence, "citation": family.facts.citation}
+def _facts(family: Family, licence: str | None) -> dict[str, Any]:
+    return {"title": family.title, "licence": licence or family.facts.licence, "citation": family.facts.citation}
 
 
 def _by_num_options(items: Sequence[BenchmarkItem]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from med42lib.commands.command import Command, add_overrides, show
+from med42lib.core.cluster_objects import RUN_VARIABLE
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief, printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, known_name
@@ -23,7 +24,7 @@ from med42lib.store.base import HUB_SCHEME, S3_SCHEME
 from med42lib.train.job import OUTPUT, TrainingJob
 from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.cluster import Cluster
-from med42lib.train.launchers.pytorchjob import RUN_LABEL, RUN_VARIABLE
+from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
 from med42lib.train.launchers.trainjob import make_trainjob
 

@@ -17,10 +17,10 @@ from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_problems
 from med42lib.planning.duration import MFU_SOURCE
 from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
 from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, missing_sources, plan_sources
-from med42lib.planning.shapes import Shapes
-from med42lib.planning.training import cluster_problems, workload
+from med42lib.planning.training import cluster_problems
 from med42lib.spec import RunSpec, read_spec
 from med42lib.spec_check import check_spec
+from med42lib.train.shapes import Shapes
 
 DESCRIPTION = f"""\
 Say what a run will take: rows and tokens of the training data, chunks, parameters, steps, the smallest cluster that
@@ -76,7 +76,7 @@ class Plan:
     def trainings(self) -> list[Training]:
         """The spec's models, each with all that decides what it takes."""
         return [
-            Training(name, workload(config, self.spec.pack), self.shapes, self.sources)
+            Training(name, config, self.spec.pack, self.shapes, self.sources)
             for name, config in self.spec.train.items()
         ]
 

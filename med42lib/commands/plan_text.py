@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from med42lib.pack.config import PackConfig
 from med42lib.planning.duration import MFU_SOURCE, Duration, default_mfu, plan_duration
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster
-from med42lib.planning.memory import GpuMemory, Workload, count_trained, gpu_memory
-from med42lib.planning.mixture import SourcePlan, count_chunks
+from med42lib.planning.mixture import SourcePlan, count_chunks, count_trained_tokens
 from med42lib.planning.room import checkpoint_bytes, plan_room
-from med42lib.planning.shapes import Shapes, count_parameters
-from med42lib.planning.training import fits, smallest_cluster, variants
+from med42lib.planning.training import fits, smallest_cluster, variants_of, workload
 from med42lib.spec import RunSpec
+from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
+from med42lib.train.memory import GpuMemory, Workload, count_trained, gpu_memory
+from med42lib.train.shapes import Shapes, count_parameters
 
 _GIGABYTE = 1e9
 _HEADINGS = {"optimizer": "optimiser"}
@@ -33,37 +35,33 @@ class Training:
     """One of a spec's trainings; `shapes` are None where the base model is not known."""
 
     name: str
-    work: Workload
+    config: TrainConfig
+    pack: PackConfig
     shapes: Shapes | None
     sources: Sequence[SourcePlan]
 
     @property
     def tokens(self) -> float:
-        """Tokens of the packed data."""
+        """Tokens of the packed data, those that are held out too."""
         return sum(source.tokens for source in self.sources)
-
-    @property
-    def chunks(self) -> int:
-        """Chunks of the packed data, none with an empty slot."""
-        return count_chunks(self.sources, self.work.chunk_length)
 
     @property
     def span(self) -> float:
         """Positions that attention may go back: a chunk's, or a sample's where samples are apart."""
-        if self.work.policy == "concatenate":
-            return float(self.work.chunk_length)
+        if self.pack.policy == "concatenate":
+            return float(self.pack.chunk_length)
         return self.tokens / max(1, sum(source.rows for source in self.sources))
 
-    def duration(self, shapes: Shapes, cluster: Cluster, mfu: float | None) -> Duration:
+    def duration(self, shapes: Shapes, work: Workload, cluster: Cluster, mfu: float) -> Duration:
         """Work out how long it takes on a cluster."""
         return plan_duration(
             shapes,
-            self.work,
+            work,
             cluster,
-            chunks=self.chunks,
-            tokens=self.tokens,
+            chunks=count_chunks(self.sources, self.pack),
+            tokens=count_trained_tokens(self.sources, self.pack),
             span=self.span,
-            mfu=mfu or default_mfu(self.work.config),
+            mfu=mfu,
         )
 
 
@@ -81,39 +79,43 @@ def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]
         each = f"~{source.tokens_per_row:,.0f} tokens each{', measured' if source.tokens_measured else ''}"
         remark = f"; {source.remark}" if source.remark != common else ""
         yield f"    {source.name:<{width}} {number:>10} rows, {each}{remark}"
-    chunks = count_chunks(sources, spec.pack.chunk_length)
+    if share := spec.pack.validation_share:
+        yield f"held out         ~{tokens * share:,.0f} tokens, {share:.2%}, which are measured and not trained on"
+    chunks = count_chunks(sources, spec.pack)
     yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
 
 
 def training_lines(training: Training, asked: Asked) -> Iterator[str]:
     """Describe one training: its size, its steps, and its memory on a cluster if one was named."""
-    config, shapes = training.work.config, training.shapes
+    config, shapes = training.config, training.shapes
     yield f"train {training.name:<10} {config.method}"
     if config.method == "lora" and config.lora.layers == "outside_experts":
         yield "  adapter        on no expert and router of a mixture, nor on what PEFT cannot tell from them"
     if shapes is not None:
         trained, total = count_trained(shapes, config), count_parameters(shapes)
         yield f"  parameters     {trained:,} of {total:,} ({trained / total:.2%})"
-        yield f"  checkpoint     {checkpoint_bytes(shapes, training.work) / _GIGABYTE:,.2f} GB"
-    num_steps = count_steps(training.chunks, config)
+        yield f"  checkpoint     {checkpoint_bytes(shapes, config) / _GIGABYTE:,.2f} GB"
+    num_steps = count_steps(count_chunks(training.sources, training.pack), config)
     about = "" if num_steps == config.max_steps else "~"
     yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
     if config.warmup_steps >= num_steps:
         yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
     if shapes is not None:
-        found = [str(cluster) for gpu in GPUS.values() if (cluster := smallest_cluster(shapes, training.work, gpu))]
+        clusters = (smallest_cluster(shapes, config, training.pack, gpu) for gpu in GPUS.values())
+        found = [str(cluster) for cluster in clusters if cluster is not None]
         yield f"  smallest       {', '.join(found) or 'none: it fits no number of the GPUs that are known here'}"
         if asked.cluster is not None:
-            yield from _memory_lines(shapes, training.work, asked.cluster)
+            yield from _memory_lines(shapes, training, asked.cluster)
 
 
-def _memory_lines(shapes: Shapes, work: Workload, cluster: Cluster) -> Iterator[str]:
+def _memory_lines(shapes: Shapes, training: Training, cluster: Cluster) -> Iterator[str]:
     """Tabulate memory of each GPU by part, for each ZeRO stage, with and without gradient checkpointing."""
     parts = [field.name for field in fields(GpuMemory)]
     num_gpus = cluster.num_gpus
-    yield f"  memory, GiB    of each of {num_gpus} GPUs; * as the spec says"
+    work = workload(training.config, training.pack, shapes, cluster.gpu, num_gpus)
+    yield f"  memory, GiB    of each of {num_gpus} GPUs; * is what train takes"
     rows = [["", *(_HEADINGS.get(part, part) for part in parts), "total", f"fits, of {num_gpus} GPUs"]]
-    for variant in variants(work):
+    for variant in variants_of(work):
         memory = gpu_memory(shapes, variant, num_gpus)
         kinds = [gpu.name for gpu in GPUS.values() if fits(shapes, variant, gpu, num_gpus)]
         sizes = [*(getattr(memory, part) for part in parts), memory.total]
@@ -162,14 +164,16 @@ def _labels(asked: Asked) -> list[str]:
 
 
 def _column(training: Training, shapes: Shapes, cluster: Cluster, asked: Asked) -> list[str]:
-    took = training.duration(shapes, cluster, asked.mfu)
-    room = plan_room(shapes, training.work, cluster, training.tokens)
-    memory = gpu_memory(shapes, training.work, cluster.num_gpus)
+    work = workload(training.config, training.pack, shapes, cluster.gpu, cluster.num_gpus)
+    mfu = asked.mfu or default_mfu(work.config)
+    took = training.duration(shapes, work, cluster, mfu)
+    room = plan_room(shapes, work, cluster, training.tokens)
+    memory = gpu_memory(shapes, work, cluster.num_gpus)
     gigabytes = (room.host_memory, room.shared_memory, room.scratch, room.checkpoint, room.storage)
     return [
         f"~{took.tokens:,.0f}",
         f"~{took.flops:.2e}",
-        f"{asked.mfu or default_mfu(training.work.config):.2f}",
+        f"{mfu:.2f}",
         f"~{took.hours:,.1f}",
         f"~{took.gpu_hours:,.0f}",
         *([f"~{took.gpu_hours * asked.price:,.0f}"] if asked.price else []),

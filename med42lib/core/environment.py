@@ -1,4 +1,4 @@
-"""What the environment says of this machine: numbers, cores, a cluster, and whether libraries may ask a hub."""
+"""What the environment says of this machine: numbers, cores, memory, a cluster, and whether libraries may ask a hub."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ def cpu_limit(cgroups: Path) -> float | None:
     if len(quota_and_period) != 2 or quota_and_period[0] in _UNLIMITED:
         return None
     return int(quota_and_period[0]) / int(quota_and_period[1])
+
+
+def memory_bytes() -> int:
+    """Size the main memory that this process and all others here may use: the machine's, or the container's limit."""
+    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _words(_CGROUPS / "memory.max") or _words(_CGROUPS / "memory" / "memory.limit_in_bytes")
+    return of_machine if not limit or limit[0] in _UNLIMITED else min(of_machine, int(limit[0]))
 
 
 def limit_threads() -> None:

@@ -20,7 +20,7 @@ class DecontaminateConfig(StageConfig):
     """Cosine similarity above which, strictly, a pair counts as contaminated; the paper's is 0.8 (appendix A.4)."""
 
     text: TextKind = "question"
-    """What of an example and of an item is compared.
+    """What of an example and of an item is compared. Of a conversation every turn of the user is, each by itself.
 
     `question`: the bare question, so that a shared format cannot make a match, nor a different one hide it.
     `request`: all that is asked, with options and context: in training, what the prompter says. The paper does

@@ -91,7 +91,15 @@ def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> lis
         for item in item_rows[item_text]
         for example in example_rows[example_text]
     ]
-    return sorted(pairs, key=lambda pair: (pair.item_id, -pair.cosine, pair.example_id))
+    return _most_similar_turns(sorted(pairs, key=lambda pair: (pair.item_id, -pair.cosine, pair.example_id)))
+
+
+def _most_similar_turns(pairs: list[Pair]) -> list[Pair]:
+    """Keep one pair of an item and a conversation in which several turns are like it: the first, the most similar."""
+    first: dict[tuple[str, str], Pair] = {}
+    for pair in pairs:
+        first.setdefault((pair.item_id, pair.example_id), pair)
+    return list(first.values())
 
 
 def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> list[NearestExample]:
@@ -104,5 +112,5 @@ def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> l
             example_id=examples.ids[records[text_rows[text]][0]],
             cosine=round(cosines[text], COSINE_DECIMALS),
         )
-        for item, text in enumerate(items.text_rows)
+        for item, (text,) in enumerate(items.text_rows)
     ]

@@ -70,7 +70,7 @@ def check_cluster(
 
 
 def _check_template(cluster: Cluster, template: JobTemplate, image: str | None) -> Iterator[Finding]:
-    yield ok("template", f"{template.nodes} nodes of {template.processes_per_node} processes")
+    yield ok("template", f"nodes: {template.nodes}, processes on each: {template.processes_per_node}")
     yield from findings_of("nodes", lambda: check_capacity(cluster, template))
     if "image" not in template.container and image:
         template = template.with_image(image)

@@ -5,11 +5,20 @@ Each question is asked once. What the account that asks may not see is said to b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from med42lib.core.cluster_objects import (
+    DRIVER_MAP,
+    HUB_SECRET,
+    JOB_TEMPLATE_MAP,
+    SECRET_KEYS,
+    SETTINGS_MAP,
+    STORE_SECRET,
+    TRACKING_SECRET,
+)
 from med42lib.doctor.finding import Finding, ok, problem, unknown, warning
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.template import GROUP, PLURAL, VERSION, JobTemplate, make_pytorchjob
@@ -22,14 +31,6 @@ RIGHTS = (
     ("", "events", "", "list"),
 )
 """What the driver of a training may do: API group, resource, part of it, verb; `k8s/base/rbac.yaml` says the same."""
-
-CONFIG_MAPS = ("med42-settings", "med42-driver", "med42-job-template")
-SECRETS = {
-    "med42-s3": "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY",
-    "med42-mlflow": "",
-    "med42-hf": "HF_TOKEN",
-}
-"""Secrets by name, and the keys, in one text, without which one is of no use."""
 
 _NO_RIGHT = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _RBAC_WORDS = "cannot "  # pods is forbidden: User "x" cannot create resource "pods" ...
@@ -99,12 +100,12 @@ def _words(right: tuple[str, str, str, str]) -> str:
 
 def check_objects(cluster: Cluster, accounts: tuple[str, ...]) -> Iterator[Finding]:
     """Look for what pods name: settings, Secrets with their keys (never their values), and service accounts."""
-    for name in CONFIG_MAPS:
+    for name in (SETTINGS_MAP, DRIVER_MAP, JOB_TEMPLATE_MAP):
         yield _object(cluster, "ConfigMap", f"/api/v1/namespaces/{{namespace}}/configmaps/{name}", name)
     for name in accounts:
         yield _object(cluster, "ServiceAccount", f"/api/v1/namespaces/{{namespace}}/serviceaccounts/{name}", name)
-    for name, keys in SECRETS.items():
-        yield _secret(name, tuple(keys.split()), Answer.of(cluster, f"/api/v1/namespaces/{{namespace}}/secrets/{name}"))
+    for name in SECRET_KEYS:
+        yield _secret(name, Answer.of(cluster, f"/api/v1/namespaces/{{namespace}}/secrets/{name}"))
 
 
 def _object(cluster: Cluster, kind: str, path: str, name: str) -> Finding:
@@ -116,13 +117,13 @@ def _object(cluster: Cluster, kind: str, path: str, name: str) -> Finding:
     return unknown("objects", f"{kind} {name} may not be read: {answer.message}")
 
 
-def _secret(name: str, keys: tuple[str, ...], answer: Answer) -> Finding:
+def _secret(name: str, answer: Answer) -> Finding:
     if answer.status == HTTPStatus.NOT_FOUND:
         return warning("objects", f"Secret {name} is not there; needed unless {_instead(name)}")
     if not answer.is_good:
         return unknown("objects", f"Secret {name} may not be read from here, as it should be; look as an administrator")
     found = sorted(answer.body.get("data") or {})
-    if missing := [key for key in keys if key not in found]:
+    if missing := _missing(name, found):
         return problem(
             "objects",
             f"Secret {name} has no key {' and no '.join(missing)}, but {', '.join(found) or 'none'}; make it again",
@@ -130,11 +131,17 @@ def _secret(name: str, keys: tuple[str, ...], answer: Answer) -> Finding:
     return ok("objects", f"Secret {name} has its keys")
 
 
+def _missing(name: str, found: Sequence[str]) -> list[str]:
+    """Name the keys without which a Secret is of no use; one of MLflow's three is enough to be of some."""
+    missing = [key for key in SECRET_KEYS[name] if key not in found]
+    return [] if name == TRACKING_SECRET and len(missing) < len(SECRET_KEYS[name]) else missing
+
+
 def _instead(name: str) -> str:
     return {
-        "med42-s3": "the service accounts have a cloud identity",
-        "med42-mlflow": "MLflow lets everybody in",
-        "med42-hf": "no gated model is fetched",
+        STORE_SECRET: "the service accounts have a cloud identity",
+        TRACKING_SECRET: "MLflow lets everybody in",
+        HUB_SECRET: "no gated model is fetched",
     }[name]
 
 

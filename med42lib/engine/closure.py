@@ -39,6 +39,9 @@ OUTSIDE = (
     "med42lib.tracking.live",
     "med42lib.tracking.names",
     "med42lib.train.launchers",
+    "med42lib.train.memory",
+    "med42lib.train.memory_choice",
+    "med42lib.train.shapes",
 )
 """Rooms and modules that carry, check and report, and cannot change a result unseen: files arrive with their sha256,
 settings enter a key by their values. If they counted, a mended log line would train every model again."""

@@ -39,8 +39,10 @@ class EvaluateConfig(BenchmarkScoring):
     model gets the same ones, and a larger limit keeps the same items and more."""
 
     prompt: Prompt = "med42"
-    """`med42`: the format the models are trained on. `plain`: lm-eval's `Question: ... Answer:`, to compare with
-    figures published elsewhere."""
+    """`med42`: the format the models are trained on. `plain`: the very prompt of lm-eval's own task for each benchmark,
+    and MedQA's where it has none, to compare with figures published elsewhere. Comparable they are with lm-eval's
+    `scoring` alone: a warning names the benchmarks that are scored in another way. What else differs stands in
+    `med42lib/benchmarks/families/README.md`."""
 
     system: str = DEFAULT_SYSTEM
     """The system text of the `med42` prompt: that of the training data. Empty: no system line."""

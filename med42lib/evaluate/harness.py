@@ -10,21 +10,26 @@ from __future__ import annotations
 import io
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import replace
 from typing import Any
 
 import datasets
+import torch
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate as run_lm_eval
 from lm_eval.models.huggingface import HFLM
 
 from med42lib.core.errors import DataError
+from med42lib.core.log import log
 from med42lib.core.progress import Progress, progress
+from med42lib.evaluate.answers import Request
 from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
 from med42lib.evaluate.scores import score_item
+from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.prompt import as_text
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import Score
@@ -33,7 +38,13 @@ from med42lib.formats.tokenizer_loading import control_tokens
 LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 
 
-def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, config: EvaluateConfig) -> list[Score]:
+def score_items(
+    items: Sequence[BenchmarkItem],
+    model: Any,
+    tokenizer: Any,
+    config: EvaluateConfig,
+    journal: Journal | None = None,
+) -> list[Score]:
     """Score a model on items of any benchmarks.
 
     Args:
@@ -41,6 +52,7 @@ def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, conf
         model: A `PreTrainedModel` or `PeftModel`, on its device.
         tokenizer: The model's tokenizer, as training used it.
         config: How to ask and how to compare the answers.
+        journal: Keeps answers while it goes on, and knows those of an earlier attempt.
 
     Returns:
         One score per item, in the items' order.
@@ -53,7 +65,7 @@ def score_items(items: Sequence[BenchmarkItem], model: Any, tokenizer: Any, conf
     groups: dict[str, list[BenchmarkItem]] = defaultdict(list)
     for item in items:
         groups[item.benchmark].append(item)
-    lm = ScoringModel(model, tokenizer, config.batch_size)
+    lm = ScoringModel(model, tokenizer, config.batch_size, journal)
     tokens = control_tokens(tokenizer)
     tasks = {benchmark: BenchmarkTask(benchmark, group, config, tokens) for benchmark, group in groups.items()}
     results = run_lm_eval(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)
@@ -131,12 +143,19 @@ TokenisedRequest = tuple[tuple[str, str], list[int], list[int]]
 """Prompt and answer as texts, the prompt's tokens, the answer's tokens."""
 
 
+Scored = dict[tuple[str, str], tuple[float, bool]]
+"""By prompt and answer: the log-likelihood in nats, and whether each token was the likeliest."""
+
+_NATS = {True: 1e-3, False: 0.5}
+"""How far a log-likelihood may lie from lm-eval's, in float32 and in a coarser format."""
+
+
 class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     """lm-eval's Hugging Face model, with our progress and with a memory of what did not fit."""
 
     _bar: Progress
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int, journal: Journal | None = None) -> None:
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -145,6 +164,7 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
             softmax_dtype="float32",
         )
         self.truncated: set[tuple[str, str]] = set()
+        self._journal = journal
         self._ends_itself = tokenizer("A")["input_ids"][-1] == tokenizer.eos_token_id
 
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
@@ -162,11 +182,36 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
     ) -> list[tuple[float, bool]]:
         for request in requests:
             self._check_fits(request)
+        whole = [request for request in requests if request[0] not in self.truncated]
         # One-token answers to the same prompt share a forward pass, as lm-eval groups them.
         distinct = {tuple(prompt + answer[:-1]) for _, prompt, answer in requests}
         with progress("scoring", len(distinct), unit="sequences") as self._bar:
-            scored: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
-        return scored
+            scored = self._scored_together(whole) if whole else {}
+            others = [request for request in requests if request[0] not in scored]
+            scored |= self._scored_apart(others, override_bs)
+        return [scored[texts] for texts, _, _ in requests]
+
+    def _scored_apart(self, requests: list[TokenisedRequest], override_bs: int | None = None) -> Scored:
+        answers = super()._loglikelihood_tokens(requests, True, override_bs)
+        return dict(zip((texts for texts, _, _ in requests), answers, strict=True))
+
+    def _scored_together(self, requests: list[TokenisedRequest]) -> Scored:
+        """Score each prompt once for all its answers; nothing, if this model does not give lm-eval's numbers so."""
+        if not can_share_prompts(self.model):
+            return {}
+        scorer = SharedPromptScorer(self.model, self.batch_size)
+        longest, shortest = (choose(requests, key=lambda request: len(request[1]))[1] for choose in (max, min))
+        tried = [request for request in requests if request[1] in (longest, shortest)]
+        if not self._agree(_together(scorer, tried, lambda _: None), self._scored_apart(tried)):
+            log("evaluate").warning(
+                "this model gives other numbers when prompts are shared: each is read for each answer"
+            )
+            return {}
+        return _together(scorer, requests, self._bar.advance, self._journal)
+
+    def _agree(self, ours: Scored, lm_eval: Scored) -> bool:
+        tolerance = _NATS[self.model.dtype == torch.float32]
+        return all(abs(ours[texts][0] - lm_eval[texts][0]) <= tolerance for texts in lm_eval)
 
     def _check_fits(self, request: TokenisedRequest) -> None:
         """Note a request whose beginning lm-eval will cut off; the answer's last token is never read."""
@@ -182,3 +227,14 @@ class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
         logits = super()._model_call(inps, attn_mask, labels)
         self._bar.advance(inps.shape[0])
         return logits
+
+
+def _together(
+    scorer: SharedPromptScorer,
+    requests: list[TokenisedRequest],
+    advance: Callable[[int], None],
+    journal: Journal | None = None,
+) -> Scored:
+    asked = [Request(tuple(prompt), tuple(answer)) for _, prompt, answer in requests]
+    answers = scorer.score(asked, advance, journal)
+    return {texts: (each.loglikelihood, each.is_greedy) for (texts, _, _), each in zip(requests, answers, strict=True)}

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from med42lib.evaluate.config import Prompt
-from med42lib.formats.prompt import MultipleChoice, multiple_choice, open_question, render_question
+from med42lib.formats.prompt import (
+    MultipleChoice,
+    lettered_options,
+    multiple_choice,
+    open_question,
+    render_question,
+)
 from med42lib.formats.records import BenchmarkItem
 
 ANSWER_DELIMITER = " "
@@ -22,6 +28,38 @@ class PromptedItem:
 
     context: str
     answers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LmEvalTask:
+    """What a plain task of lm-eval 0.4.13 scores, and what it writes around a question and its options.
+
+    `name` is empty where lm-eval has no task.
+    """
+
+    name: str
+    scoring: MultipleChoice
+    above_question: str = "Question: "
+    above_options: str = ""
+
+
+_TASKS = {
+    "headqa": LmEvalTask("headqa_en", "texts"),
+    "medmcqa": LmEvalTask("medmcqa", "letters", above_options="Choices:\n"),
+    "medqa": LmEvalTask("medqa_4options", "letters"),
+    "pubmedqa": LmEvalTask("pubmedqa", "texts"),
+}
+_MMLU = "mmlu_"
+_NO_TASK = LmEvalTask("", "letters")
+
+
+def lm_eval_task(benchmark: str) -> LmEvalTask:
+    """Give lm-eval's task for a benchmark; where it has none, one that asks as it asks MedQA."""
+    if benchmark.startswith(_MMLU):
+        topic = benchmark.removeprefix(_MMLU).replace("_", " ")
+        description = f"The following are multiple choice questions (with answers) about {topic}.\n\n"
+        return LmEvalTask(benchmark, "letters", above_question=description)
+    return _TASKS.get(benchmark, _NO_TASK)
 
 
 def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
@@ -49,6 +87,8 @@ def _med42(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
 
 
 def _plain(item: BenchmarkItem, shown: Sequence[str], system: str) -> str:
-    """Write lm-eval 0.4.13's prompt of `medqa_4options`, `headqa_en` and `pubmedqa`; it has no system text."""
+    """Write the prompt of lm-eval's task for the item's benchmark; it has no system text."""
+    task = lm_eval_task(item.benchmark)
+    lettered = f"\n{task.above_options}{lettered_options(shown)}" if shown else ""
     context = f"Abstract: {item.context}\n" if item.context else ""
-    return f"{context}Question: {multiple_choice(item.question, shown)}\nAnswer:"
+    return f"{context}{task.above_question}{item.question}{lettered}\nAnswer:"

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from med42lib.core.environment import OFFLINE
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json, write_json
 from med42lib.core.log import log
+from med42lib.engine.context import StageContext
 from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.locate import locate_model
+from med42lib.evaluate.prompts import lm_eval_task
 from med42lib.evaluate.scores import summarise
 from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
 from med42lib.store.artifacts import Source, Target
 
 
-def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Source, scores: Target) -> None:
+def evaluate(
+    config: EvaluateConfig, *, items: Source, base: Source, model: Source, scores: Target, context: StageContext
+) -> None:
     """Score a model: the base itself, a full fine-tune, or a LoRA adapter on top of the base.
 
     Args:
@@ -28,12 +36,14 @@ def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Sour
         base: Output of `fetch_model`; read only if `model` holds an adapter.
         model: Output of `fetch_model` or `train`.
         scores: Receives `scores.jsonl`, one row per scored item in the items' order, and `summary.json`.
+        context: Keeps answers while it goes on, so that a run that was killed goes on behind them.
 
     Raises:
         DataError: If items or model are missing, incomplete or broken, or a log-likelihood is not a number.
         ConfigError: If the settings name a benchmark that has no item.
     """
     chosen = choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
+    _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
     folders = locate_model(model, base)
     os.environ.update(OFFLINE)
 
@@ -43,11 +53,24 @@ def evaluate(config: EvaluateConfig, *, items: Source, base: Source, model: Sour
     log("evaluate").info("loading %s", model.address)
     loaded, tokenizer = load_model(folders, config.precision)
     started = time.monotonic()
-    rows = score_items(chosen, loaded, tokenizer, config)
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = score_items(chosen, loaded, tokenizer, config, Journal(context.checkpoints, Path(scratch)))
     seconds = time.monotonic() - started
 
     write_scores(scores.path(SCORES_FILE), rows)
     _report(summarise(rows, config), seconds, scores)
+
+
+def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) -> None:
+    """Name the benchmarks whose figures are not those of lm-eval's tasks, though the prompt is theirs."""
+    for benchmark in benchmarks if config.prompt == "plain" else ():
+        task, scoring = lm_eval_task(benchmark), config.scoring_of(benchmark).scoring
+        if task.name and task.scoring != scoring:
+            log("evaluate").warning(
+                "%s is scored by %s, but lm-eval's %s by %s, so that the figures cannot be compared; set "
+                "evaluate.benchmarks.%s.scoring: %s",
+                *(benchmark, scoring, task.name, task.scoring, benchmark, task.scoring),
+            )
 
 
 def _absent_benchmarks(items: Source) -> list[str]:

@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         pa.field("line", pa.int64(), nullable=False),
         pa.field("system", pa.string(), nullable=False),
         pa.field("question", pa.string(), nullable=False),
+        pa.field("group", pa.string(), nullable=False),
         pa.field(
             "exchanges",
             pa.list_(pa.struct([("prompter", pa.string()), ("assistant", pa.string())])),
@@ -99,6 +100,7 @@ def row_of(example: Example) -> dict[str, Any]:
         "line": example.origin.line,
         "system": example.system,
         "question": example.question,
+        "group": example.group,
         "exchanges": [{"prompter": e.prompter, "assistant": e.assistant} for e in example.exchanges],
     }
 
@@ -112,4 +114,5 @@ def example_of(row: Mapping[str, Any]) -> Example:
         exchanges=tuple(Exchange(**exchange) for exchange in row["exchanges"]),
         question=row["question"],
         origin=Origin(row["publisher_id"], row["file"], row["line"]),
+        group=row["group"],
     )

@@ -95,8 +95,12 @@ def render_question(system: str, prompter: str) -> str:
 
 def multiple_choice(question: str, options: Sequence[str], *, context: str = "") -> str:
     """Write a question with lettered options, as training sources and letter-scored benchmarks both show it."""
-    lettered = [f"{ascii_uppercase[position]}. {option}" for position, option in enumerate(options)]
-    return "\n".join([*([context] if context else []), question, *lettered])
+    return "\n".join([*([context] if context else []), question, lettered_options(options)])
+
+
+def lettered_options(options: Sequence[str]) -> str:
+    """Write options one a line, each behind its letter."""
+    return "\n".join([f"{ascii_uppercase[position]}. {option}" for position, option in enumerate(options)])
 
 
 def open_question(question: str, *, context: str = "") -> str:

@@ -29,6 +29,8 @@ class Recipe:
     """Parameters of the base model, and of the adapter if there is one."""
     world_size: int
     """Training processes."""
+    zero_stage: int
+    """What DeepSpeed split between them: 1 optimiser states, 2 gradients too, 3 weights too."""
     first_loss: float
     """Mean loss per response token in the first step, before its update."""
     last_loss: float

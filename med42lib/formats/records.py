@@ -41,7 +41,8 @@ class Origin:
 class Example:
     """One training conversation.
 
-    `question` is the bare question, without instructions, context or options: what decontamination embeds.
+    `question` is the bare question, without instructions, context or options: what decontamination embeds. `group`
+    names what belongs together in a split, such as a patient; empty where the data know no groups.
     """
 
     source: str
@@ -50,6 +51,7 @@ class Example:
     exchanges: tuple[Exchange, ...]
     question: str
     origin: Origin
+    group: str = ""
 
     @property
     def id(self) -> str:

@@ -13,6 +13,7 @@ from med42lib.core.hashing import content_hash
 from med42lib.formats.records import Example, Origin
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFile
+from med42lib.readers.own.tables import own_rows
 from med42lib.store.address import dataset_address
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import Manifest, describe_file, has_content
@@ -53,10 +54,11 @@ def raw_of(example: Example, manifest: Manifest, *, sha256: str, cache: Path) ->
         note = "the output of assemble, which names its data folder, is no longer there"
         return RawRecord("", origin.file, origin.line, sha256, None, note)
     address = dataset_address(settings["hub"]) if settings.get("hub") else manifest.input("data").address
-    if source not in SOURCES.names():
+    is_own = settings.get("format") is not None
+    if not is_own and source not in SOURCES.names():
         note = f"this version of med42 has no reader of {source!r}"
         return RawRecord(address, origin.file, origin.line, sha256, None, note)
-    records = load_source(source).layout(settings["layout"]).records
+    records = own_rows if is_own else load_source(source).layout(settings["layout"]).records
     return find_raw(address, origin, records, sha256=sha256, cache=cache / content_hash(address))
 
 

@@ -136,6 +136,8 @@ def _assembled(row: Assembled) -> Iterator[Field]:
     if "sampled" in row.share:
         yield "sampled", f"{row.share['sampled']:,} of the source's {row.share['kept']:,} usable rows"
     yield "publisher id", example.origin.publisher_id or "(none)"
+    if example.group:
+        yield "group", example.group
     yield "question", example.question
     yield "system", example.system or "(none)"
     for exchange in example.exchanges:

@@ -69,10 +69,11 @@ def _sample(example: Example, tokens: TokenisedSample, config: PackConfig) -> Sa
 
 
 def is_held_out(example: Example, share: float) -> bool:
-    """Draw by the words of the question, whatever their case and signs: one asked twice is on one side.
+    """Draw by the example's group; without one by the words of the question, whatever their case and signs.
 
-    A larger share holds out what a smaller one does, and more.
+    So all of a group are on one side, and so is a question that is asked twice. A larger share holds out what a smaller
+    one does, and more.
     """
-    words = _WORD.findall(example.question.casefold()) or [example.id]
-    drawn = int(content_hash("validation", *words, length=_DIGITS), 16)
+    drawn_by = ["group", example.group] if example.group else _WORD.findall(example.question.casefold()) or [example.id]
+    drawn = int(content_hash("validation", *drawn_by, length=_DIGITS), 16)
     return drawn < share * (1 << 4 * _DIGITS)

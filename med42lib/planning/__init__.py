@@ -5,8 +5,6 @@ Doors, the modules that other rooms may import:
     mixture       rows and tokens of each source, counted or estimated
     base_model    the base model's config.json, found or known by the model's name
     readiness     whether inputs, store and MLflow can be used from here
-    shapes        parameters, and arithmetic per token, of a model
-    memory        memory that a training takes of each GPU, by part
     hardware      GPUs and clusters that are known by name
     duration      steps, arithmetic and hours of a training
     room          main memory, disk and object storage that a training needs

@@ -24,9 +24,9 @@ from med42lib.core.errors import (
 from med42lib.core.json_file import read_json
 from med42lib.formats.model_config import CONFIG_FILE, POSITIONS, has_experts, read_config
 from med42lib.pack.limits import context_problems
-from med42lib.planning.shapes import Shapes
 from med42lib.spec import RunSpec
 from med42lib.store.artifacts import Source
+from med42lib.train.shapes import Shapes
 
 _ADVICE = "check inputs.base_model"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from med42lib.planning.hardware import Cluster
-from med42lib.planning.memory import Workload
-from med42lib.planning.shapes import Shapes, flops_per_token
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
 from med42lib.train.fit import count_steps
+from med42lib.train.memory import Workload
+from med42lib.train.shapes import Shapes, flops_per_token
 
 _SECONDS_PER_HOUR = 3600
 MFU_SOURCE = "measured with this project on one H200, a Llama of 3.2B, bfloat16, chunks of 4,096, one GPU"
@@ -30,7 +30,7 @@ class Duration:
     gpu_hours: float
 
 
-def default_mfu(config: TrainConfig) -> float:
+def default_mfu(config: ResolvedConfig) -> float:
     """Give the model FLOPs utilisation that was measured nearest to these settings (`MFU_SOURCE`).
 
     Between nodes with slow links it is less: of ZeRO-3, 20 of a V100's 125 TFLOP/s are reported over 100 Gb/s.

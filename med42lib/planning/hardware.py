@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from med42lib.core.names import did_you_mean
 from med42lib.formats.models import Precision
+from med42lib.train.memory import USABLE_SHARE
 
 GIBIBYTE = 1 << 30
-_USABLE = 0.92
-"""Share of a GPU's memory that tensors get; the rest is CUDA's context, NCCL's buffers, and gaps between tensors."""
-
 _TERA = 1e12
 
 
@@ -31,7 +29,7 @@ class Gpu:
     @property
     def usable_bytes(self) -> float:
         """Memory that training's tensors can have."""
-        return self.gibibytes * GIBIBYTE * _USABLE
+        return self.gibibytes * GIBIBYTE * USABLE_SHARE
 
     def flops(self, precision: Precision) -> float:
         """Say how many floating-point operations it does in a second, at most."""

@@ -5,7 +5,8 @@
     elsewhere, or not there              the target's rows    as the source's module says
 
 For the target `all` of a source that was not read to its end, the rows are those of the paper's Table A1. Rows that
-assemble will drop, duplicates or those outside the limits of length, are counted too.
+assemble will drop, duplicates or those outside the limits of length, are counted too. A source of the user's own, of
+which no paper says how many rows it has, is always read to its end.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from med42lib.assemble.config import AssembleConfig
-from med42lib.assemble.source import load_source
+from med42lib.assemble.own.source import source_of
 from med42lib.core.errors import DataError, Problem
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Tally
+from med42lib.pack.config import PackConfig
 from med42lib.readers.files import DataFolder
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
@@ -91,9 +93,14 @@ def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[
         yield _planned(config, name, _Look(None, why_not, False) if data is None else _look(config, name, data, cache))
 
 
-def count_chunks(sources: Sequence[SourcePlan], chunk_length: int) -> int:
-    """Count the chunks that hold all tokens if no slot stays empty; at least 1."""
-    return max(1, math.ceil(sum(source.tokens for source in sources) / chunk_length))
+def count_trained_tokens(sources: Sequence[SourcePlan], pack: PackConfig) -> float:
+    """Count the tokens of an epoch: those of all rows but the share that is held out."""
+    return sum(source.tokens for source in sources) * (1 - pack.validation_share)
+
+
+def count_chunks(sources: Sequence[SourcePlan], pack: PackConfig) -> int:
+    """Count the chunks of an epoch if no slot stays empty; at least 1."""
+    return max(1, math.ceil(count_trained_tokens(sources, pack) / pack.chunk_length))
 
 
 def missing_sources(sources: Sequence[SourcePlan]) -> Iterator[Problem]:
@@ -128,14 +135,15 @@ def _look(config: AssembleConfig, name: str, data: Source, cache: Path) -> _Look
             return _Look(None, f"missing: {data.address} has no {reading.path!r}", False)
         if open_store(data.address).local_path("") is None:
             return _Look(None, "not on this machine, so not read", True)
-        sizes = list(islice(_row_bytes(reading), MOST_READ + 1))
+        most = MOST_READ if reading.source.num_paper else None
+        sizes = list(islice(_row_bytes(reading), most and most + 1))
     except DataError as error:
         return _Look(None, f"cannot be read: {error}", True)
     except ModuleNotFoundError as error:
         return _Look(None, f"not read, since {error.name} is not installed", None)
     if not sizes:
         return _Look(None, f"{reading.path!r} holds no usable rows", True)
-    whole = len(sizes) <= MOST_READ
+    whole = most is None or len(sizes) <= most
     sample = _Sample(len(sizes), sum(sizes) / len(sizes), whole)
     return _Look(sample, "" if whole else f"has more than {MOST_READ:,} rows", True)
 
@@ -157,7 +165,8 @@ def _nowhere(_line: str) -> None:
 
 
 def _planned(config: AssembleConfig, name: str, look: _Look) -> SourcePlan:
-    settings, source, sample = config.sources[name], load_source(name), look.sample
+    settings, sample = config.sources[name], look.sample
+    source = source_of(name, settings)
     whole = sample is not None and sample.whole
     available = sample.rows if sample and whole else source.num_paper
     wanted = settings.wanted(available=available, total=config.total)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from med42lib.planning.hardware import Cluster
-from med42lib.planning.memory import OPTIMIZER_BYTES, Workload, count_trained
-from med42lib.planning.shapes import Shapes, count_parameters
 from med42lib.store.checkpoints import KEEP
+from med42lib.train.config import TrainConfig
+from med42lib.train.memory import OPTIMIZER_BYTES, Workload, count_trained, loading_bytes
+from med42lib.train.shapes import Shapes, count_parameters
 
 _STORED_BYTES = 2
 """Of a parameter of the base model: published weights are of 16 bits."""
@@ -20,9 +21,6 @@ _LIBRARIES_BYTES = 3e9
 
 _NCCL_BYTES = 32 * 2 * 4 * (1 << 20)
 """Shared memory of a process where GPUs do not reach each other: 32 channels at most, to and fro, of NCCL_BUFFSIZE."""
-
-_DEEPSPEEDS_MARGIN = 1.5
-"""`additional_buffer_factor` of DeepSpeed's own estimators of main memory."""
 
 _UINT16_TOKENS = 1 << 16
 
@@ -52,9 +50,9 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
     """
     base, packed = _STORED_BYTES * count_parameters(shapes), packed_bytes(tokens, shapes.vocabulary)
     trained = work.number * count_trained(shapes, work.config)
-    checkpoint = checkpoint_bytes(shapes, work)
+    checkpoint = checkpoint_bytes(shapes, work.config)
     # A process that saves has a copy of its part in main memory, but not while it loads.
-    process = _LIBRARIES_BYTES + max(_loading(shapes, work), checkpoint / cluster.num_gpus)
+    process = _LIBRARIES_BYTES + max(loading_bytes(shapes, work), checkpoint / cluster.num_gpus)
     return Room(
         host_memory=cluster.gpus_per_node * process + _SHARD_BYTES,
         shared_memory=cluster.gpus_per_node * _NCCL_BYTES,
@@ -64,18 +62,11 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
     )
 
 
-def checkpoint_bytes(shapes: Shapes, work: Workload) -> float:
+def checkpoint_bytes(shapes: Shapes, config: TrainConfig) -> float:
     """Size a checkpoint: the optimiser's states, of which the weights are made."""
-    return float(OPTIMIZER_BYTES * count_trained(shapes, work.config))
+    return float(OPTIMIZER_BYTES * count_trained(shapes, config))
 
 
 def packed_bytes(tokens: float, vocabulary: int) -> float:
     """Size packed data: an id of two or four bytes, and a mark of one."""
     return tokens * (3 if vocabulary < _UINT16_TOKENS else 5)
-
-
-def _loading(shapes: Shapes, work: Workload) -> float:
-    """Size what a process has in main memory while it loads the model: with ZeRO-3 a matrix, else all of it."""
-    if work.config.zero_stage == 3:
-        return 4 * shapes.output_layer * _DEEPSPEEDS_MARGIN
-    return float(work.number * count_parameters(shapes))

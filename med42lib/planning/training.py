@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from med42lib.core.errors import DataError, Problem
 from med42lib.pack.config import PackConfig
 from med42lib.planning.base_model import BaseModel
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu, cluster_sizes, gpu_of_product
-from med42lib.planning.memory import Workload, gpu_memory
-from med42lib.planning.shapes import Shapes
 from med42lib.spec import RunSpec
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
 from med42lib.train.launchers.template import JobTemplate
+from med42lib.train.memory import Workload, gpu_memory
+from med42lib.train.memory_choice import choose, variants
+from med42lib.train.shapes import Shapes
 
-_STAGES = (1, 2, 3)
 _PRODUCT_LABEL = "nvidia.com/gpu.product"
 
 
-def workload(config: TrainConfig, pack: PackConfig) -> Workload:
-    """Put together what decides a training's memory."""
-    return Workload(config, pack.chunk_length, pack.policy)
+def workload(config: TrainConfig, pack: PackConfig, shapes: Shapes, gpu: Gpu, num_gpus: int) -> Workload:
+    """Put together what decides a training's memory on so many GPUs of a kind, as it will choose it there itself."""
+    chosen = choose(
+        config,
+        shapes,
+        chunk_length=pack.chunk_length,
+        policy=pack.policy,
+        num_processes=num_gpus,
+        usable_bytes=gpu.usable_bytes,
+    )
+    return Workload(chosen, pack.chunk_length, pack.policy)
 
 
-def variants(work: Workload) -> Iterator[Workload]:
+def variants_of(work: Workload) -> Iterator[Workload]:
     """Give the same training with each ZeRO stage, with and without gradient checkpointing."""
-    for stage in _STAGES:
-        for checkpointing in (False, True):
-            settings: Mapping[str, Any] = {"zero_stage": stage, "gradient_checkpointing": checkpointing}
-            yield Workload(work.config.model_copy(update=settings), work.chunk_length, work.policy)
+    return (replace(work, config=config) for config in variants(work.config))
 
 
 def fits(shapes: Shapes, work: Workload, gpu: Gpu, num_gpus: int) -> bool:
@@ -44,9 +49,10 @@ def fits(shapes: Shapes, work: Workload, gpu: Gpu, num_gpus: int) -> bool:
     )
 
 
-def smallest_cluster(shapes: Shapes, work: Workload, gpu: Gpu) -> Cluster | None:
+def smallest_cluster(shapes: Shapes, config: TrainConfig, pack: PackConfig, gpu: Gpu) -> Cluster | None:
     """Find the fewest GPUs of a kind, in nodes of 8, that a training fits; None if more of them do not help."""
-    sizes = (size for size in cluster_sizes() if fits(shapes, work, gpu, size))
+    works = ((size, workload(config, pack, shapes, gpu, size)) for size in cluster_sizes())
+    sizes = (size for size, work in works if fits(shapes, work, gpu, size))
     return next((Cluster.of_size(gpu, size) for size in sizes), None)
 
 
@@ -65,29 +71,30 @@ def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterat
     with suppress(DataError):  # of a kind whose sizes have other names
         shapes = Shapes.read(base.config or {})
         for name, config in spec.train.items():
-            work = workload(config, spec.pack)
+            work = workload(config, spec.pack, shapes, cluster.gpu, cluster.num_gpus)
             needed = gpu_memory(shapes, work, cluster.num_gpus).total
             if needed > cluster.gpu.usable_bytes:
-                yield Problem(f"train.{name}", _too_large(shapes, work, cluster, needed))
+                ways = " or ".join(_ways(shapes, config, spec.pack, cluster)) or "none that is known here"
+                yield Problem(f"train.{name}", _too_large(work, cluster, needed, ways))
 
 
-def _too_large(shapes: Shapes, work: Workload, cluster: Cluster, needed: float) -> str:
+def _too_large(work: Workload, cluster: Cluster, needed: float, ways: str) -> str:
     there = cluster.gpu.usable_bytes / GIBIBYTE
-    ways = " or ".join(_ways(shapes, work, cluster)) or "none that is known here"
     return (
         f"needs {needed / GIBIBYTE:,.1f} GiB of each GPU on {cluster}, which has {there:,.1f} for it, with "
         f"{_memory_settings(work)}; it fits with {ways}"
     )
 
 
-def _ways(shapes: Shapes, work: Workload, cluster: Cluster) -> list[str]:
+def _ways(shapes: Shapes, config: TrainConfig, pack: PackConfig, cluster: Cluster) -> list[str]:
     """Name what would fit: other settings on this cluster, the smallest cluster of this kind, or else of others."""
-    others = (other for other in variants(work) if fits(shapes, other, cluster.gpu, cluster.num_gpus))
+    works = (Workload(other, pack.chunk_length, pack.policy) for other in variants(config))
+    others = (other for other in works if fits(shapes, other, cluster.gpu, cluster.num_gpus))
     ways = [_memory_settings(other) for other in islice(others, 1)]
-    if (same_kind := smallest_cluster(shapes, work, cluster.gpu)) is not None:
+    if (same_kind := smallest_cluster(shapes, config, pack, cluster.gpu)) is not None:
         ways.append(f"the cluster {same_kind}")
     if not ways:
-        found = (smallest_cluster(shapes, work, gpu) for gpu in GPUS.values())
+        found = (smallest_cluster(shapes, config, pack, gpu) for gpu in GPUS.values())
         ways = [f"the cluster {other}" for other in found if other is not None]
     return ways
 

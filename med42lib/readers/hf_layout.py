@@ -1,8 +1,8 @@
-"""Rows of data sets in the Hugging Face layout: Parquet or JSON files, one folder for all splits.
+"""Rows of data sets in the Hugging Face layout: Parquet, JSON or Arrow files, one folder for all splits.
 
 A folder is read split by split: a file belongs to the split that its name or folder says (`test/0000.parquet`,
 `train-00000-of-00002.parquet`), and to `train` if it says none. So a folder that holds the test split too does not
-leak it.
+leak it. What `datasets.save_to_disk` wrote is read too; its descriptions beside the rows are passed over.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFile, DataFolder, check_expansion
 from med42lib.readers.parsers import Record, json_document, json_lines
 
-SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz")
+SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".json", ".json.gz", ".arrow")
+_DESCRIPTIONS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "croissant.json")
 ROWS_PER_BATCH = 1024
 _SPLIT = re.compile(r"(?<![a-z])(train|validation|valid|val|dev|test)(?![a-z])")
 _SAME = {"valid": "validation", "val": "validation", "dev": "validation"}
@@ -82,20 +83,28 @@ def table_rows(folder: DataFolder, path: str, *, splits: Collection[str] = ("tra
         yield from file_rows(file)
 
 
-def table_files(folder: DataFolder, path: str, splits: Collection[str] = ("train",)) -> list[DataFile]:
-    """Open the files that `table_rows` reads, sorted by name."""
+def table_files(
+    folder: DataFolder, path: str, splits: Collection[str] = ("train",), *, suffixes: Sequence[str] = SUFFIXES
+) -> list[DataFile]:
+    """Open the files that `table_rows` reads, sorted by name; of a folder, those that end in one of `suffixes`."""
     if folder.has_file(path):
         return [folder.file(path)]
     if "*" in path:
         return folder.matching(path)
-    files = [name for name in folder.names(path) if name.endswith(SUFFIXES)]
+    files = table_names(folder, path, suffixes)
     wanted = [name for name in files if split_of(name, path) in splits]
     if not wanted:
         raise DataError(
-            f"{folder.address}/{path} holds no {' or '.join(splits)} split: no {', '.join(SUFFIXES)} of that name "
+            f"{folder.address}/{path} holds no {' or '.join(splits)} split: no {', '.join(suffixes)} of that name "
             f"among {len(files)} such files; name a file, or a pattern such as {path}/*.parquet"
         )
     return [folder.file(name) for name in wanted]
+
+
+def table_names(folder: DataFolder, path: str, suffixes: Sequence[str] = SUFFIXES) -> list[str]:
+    """List the files of a folder that hold rows, by their names."""
+    names = [name for name in folder.names(path) if name.endswith(tuple(suffixes))]
+    return [name for name in names if PurePosixPath(name).name not in _DESCRIPTIONS]
 
 
 def split_of(name: str, folder: str = "") -> str:
@@ -110,6 +119,8 @@ def file_rows(file: DataFile) -> Rows:
     suffix = PurePosixPath(file.name.removesuffix(".gz")).suffix
     if suffix == ".parquet":
         return (record for batch in parquet_batches(file) for record in batch.records())
+    if suffix == ".arrow":
+        return _arrow_rows(file)
     if suffix in (".jsonl", ".json"):
         return json_lines(file) if suffix == ".jsonl" else _json_rows(file)
     raise DataError(f"{file.name}: expected a file ending in {', '.join(SUFFIXES)}")
@@ -146,7 +157,25 @@ def _arrow_errors(file: str) -> Iterator[None]:
     except (KeyError, OverflowError) as error:
         raise DataError(f"{file} has a column that cannot be read ({error}); write it without that one") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{file} is not a whole Parquet file ({error}); copy it again") from error
+        kind = "Arrow" if file.endswith(".arrow") else "Parquet"
+        raise DataError(f"{file} is not a whole {kind} file ({error}); copy it again") from error
+
+
+def _arrow_rows(file: DataFile) -> Rows:
+    """Read a stream of Arrow batches, as `datasets` writes it."""
+    import numpy as np
+    import pyarrow as pa
+
+    first, num_packed, num_unpacked = 1, file.path.stat().st_size, 0
+    with _arrow_errors(file.name), pa.memory_map(str(file.path)) as stream, pa.ipc.open_stream(stream) as batches:
+        for batch in batches:
+            num_unpacked += batch.nbytes
+            check_expansion(file.name, num_packed, num_unpacked)
+            for start in range(0, len(batch), ROWS_PER_BATCH):
+                rows = batch.slice(start, ROWS_PER_BATCH)
+                rows.validate(full=True)
+                yield from ParquetBatch(file.name, pa.array(np.arange(first, first + len(rows))), rows).records()
+                first += len(rows)
 
 
 def _bytes_unpacked(metadata: Any) -> int:

@@ -216,7 +216,7 @@ def csv_records(file: DataFile, columns: Sequence[str] = ()) -> Iterator[Record[
     """Read a CSV file with a header as one dictionary per row.
 
     Raises:
-        DataError: As `csv_rows`, or if one of the `columns` is missing from the header.
+        DataError: As `csv_rows`, or if one of the `columns` is missing from the header, or a column stands there twice.
     """
     rows = csv_rows(file)
     header = next(rows, None)
@@ -224,6 +224,8 @@ def csv_records(file: DataFile, columns: Sequence[str] = ()) -> Iterator[Record[
     missing = [column for column in columns if column not in names]
     if missing:
         raise DataError(f"{file.name} has no column {', '.join(missing)}; its first row is {names}")
+    if twice := [column for number, column in enumerate(names) if column and column in names[:number]]:
+        raise DataError(f"{file.name} has the column {twice[0]!r} twice; name one of them otherwise")
     return each(rows, lambda row: _named(names, row))
 
 

@@ -18,7 +18,12 @@ class ReportConfig(StageConfig):
     """Heading of the report; say which model and data this is."""
 
     confidence: float = Field(default=0.95, ge=0.5, lt=1.0)
-    """Probability that each interval aims to cover the true value with."""
+    """Probability that each interval aims to cover the true value with, and that no answer at the top claims a
+    difference that there is not."""
+
+    equivalence_points: float = Field(default=0.0, ge=0.0, lt=100.0)
+    """Percentage points within which two models count as equally good. A difference whose whole interval lies inside is
+    called equal; with 0, the default, nothing ever is. To be chosen before the results are seen."""
 
     num_pairs: int = Field(default=12, ge=0, le=500)
     """Contaminated pairs shown with both texts, spread evenly from the most to the least similar."""

@@ -7,6 +7,13 @@ The paired comparison of two models on the same n questions rests on four counts
         first wrong      second_only     neither
 
     difference = (first_only - second_only) / n
+
+Questions that belong together (one vignette, one passage) tell less than as many that do not. Their number divided by
+the design effect, `design_effect`, is the number of independent questions that would tell as much.
+
+Shape key:
+    N: questions
+    G: clusters, of questions that belong together
 """
 
 from __future__ import annotations
@@ -15,6 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +49,34 @@ class Estimate:
 class PairedCounts:
     """How often both, one or none of two models answered the same question right."""
 
-    both: int
-    first_only: int
-    second_only: int
-    neither: int
+    both: float
+    first_only: float
+    second_only: float
+    neither: float
 
     @property
-    def n(self) -> int:
+    def n(self) -> float:
         """Count the questions."""
         return self.both + self.first_only + self.second_only + self.neither
 
+    def divided(self, by: float) -> PairedCounts:
+        """Give the same shares of fewer questions."""
+        return PairedCounts(self.both / by, self.first_only / by, self.second_only / by, self.neither / by)
 
-def wilson(correct: int, n: int, confidence: float) -> Estimate:
+
+def wilson(correct: float, n: float, confidence: float) -> Estimate:
     """Estimate a proportion with Wilson's score interval.
 
     Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927) 209-212; method 3 of R. G. Newcombe, Stat. Med. 17
-    (1998) 857-872. Without continuity correction.
+    (1998) 857-872. Without continuity correction. Where questions belong together both counts are divided by the
+    design effect: E. L. Korn, B. I. Graubard, Surv. Methodol. 24 (1998) 193-201.
 
     Raises:
         ValueError: If n is 0 or `correct` is not in [0, n].
     """
-    if n < 1 or not 0 <= correct <= n:
-        raise ValueError(f"{correct} right answers of {n}: expected 0 <= right <= n and n >= 1")
-    z = _normal_quantile(confidence)
+    if n <= 0 or not 0 <= correct <= n:
+        raise ValueError(f"{correct} right answers of {n}: expected 0 <= right <= n and n > 0")
+    z = normal_quantile(confidence)
     p = correct / n
     scale = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / scale
@@ -77,7 +92,8 @@ def paired_difference(counts: PairedCounts, confidence: float) -> Estimate:
 
     Newcombe's hybrid score interval for paired proportions, method 10 of R. G. Newcombe, Stat. Med. 17 (1998)
     2635-2650: the two Wilson intervals, combined through the correlation of the answers. Unlike a Wald interval
-    it keeps its width when the models never disagree (`first_only == second_only == 0`).
+    it keeps its width when the models never disagree (`first_only == second_only == 0`). Where questions belong
+    together, the counts are to be divided by the design effect.
 
     Raises:
         ValueError: If there are no questions.
@@ -136,18 +152,63 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
     return linear_combination([1 / len(estimates)] * len(estimates), estimates)
 
 
-def mcnemar_p_value(counts: PairedCounts) -> float:
-    """Test, two-sided and exactly, whether two models are right equally often.
+def sign_flip_p_value(sums_G: NDArray[np.int64]) -> float:
+    """Test, two-sided, whether two models are right equally often, from (right by the first) - (right by the second).
 
-    Source: Q. McNemar, Psychometrika 12 (1947) 153-157, in its exact conditional form: of the questions that
-    exactly one model answers right, the first model's share is binomial with p = 1/2. 1.0 if there are none.
+    One sum for each question is McNemar's exact conditional test with the mid-p correction, which M. W. Fagerland,
+    S. Lydersen, P. Laake, BMC Med. Res. Methodol. 13 (2013) 91, recommend: without it, the test claims too seldom.
+    With one sum for each cluster, whose sign is the coin's, questions that belong together count as one draw: R. A.
+    Fisher's randomisation test (The Design of Experiments (1935), section 21), the exact form of the test of Z. Yang,
+    X. Sun, J. W. Hardin, Biom. J. 52 (2010) 638-652. 1.0 if the models never disagree.
+
+        sums +2 -1 +1: the positive part is 3 of 4; by coins it is 0 1 2 3 4 with 1 2 2 2 1 eighths
     """
-    from scipy.stats import binomtest
+    from scipy.special import gammaln
 
-    disagreements = counts.first_only + counts.second_only
-    if disagreements == 0:
+    sizes, counts = np.unique(np.abs(sums_G[sums_G != 0]), return_counts=True)
+    probability = np.ones(1)  # of each value of the positive part, from 0
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        heads = np.arange(count + 1)
+        of_size = np.zeros(size * count + 1)
+        of_size[::size] = np.exp(
+            gammaln(count + 1) - gammaln(heads + 1) - gammaln(count - heads + 1) - count * np.log(2)
+        )
+        probability = np.convolve(probability, of_size)
+    positive = int(sums_G[sums_G > 0].sum())
+    smaller = min(positive, len(probability) - 1 - positive)
+    return float(min(1.0, 2 * probability[:smaller].sum() + probability[smaller]))
+
+
+def design_effect(contributions_N: NDArray[np.float64], clusters_N: NDArray[np.int64]) -> float:
+    """Say how many times larger a sum's variance is because questions belong together; 1 at least.
+
+    Source: L. Kish, Survey Sampling (1965), section 8.2; the variance between clusters is the sandwich of K.-Y. Liang,
+    S. L. Zeger, Biometrika 73 (1986) 13-22, times G / (G - 1). An estimate below 1 is the luck of the draw.
+
+    Args:
+        contributions_N: What each question adds to the sum, less its expectation.
+        clusters_N: Numbers from 0; equal ones belong together.
+    """
+    alone = float(contributions_N @ contributions_N)
+    num_clusters = len(np.unique(clusters_N))
+    if alone == 0 or num_clusters in (1, len(clusters_N)):
         return 1.0
-    return float(binomtest(counts.first_only, disagreements, 0.5).pvalue)
+    together = np.bincount(clusters_N, weights=contributions_N)
+    return max(1.0, float(together @ together) / alone * num_clusters / (num_clusters - 1))
+
+
+def smallest_shown(n: float, disagreement: float, *, alpha: float, power: float = 0.8) -> float:
+    """Give the smallest difference that a test at level `alpha` shows of n questions with probability `power`.
+
+    Source: R. J. Connor, Biometrics 43 (1987) 207-211, solved for the difference; `disagreement` is the share of
+    questions that exactly one of the models answers right, at least the difference itself.
+    """
+    z_alpha, z_power = normal_quantile(1 - alpha), NormalDist().inv_cdf(power)
+    difference = 0.0
+    for _ in range(50):  # converges by halves
+        share = max(disagreement, difference, 1 / n)
+        difference = min(1.0, (z_alpha * sqrt(share) + z_power * sqrt(share - difference * difference)) / sqrt(n))
+    return difference
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -164,5 +225,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _normal_quantile(confidence: float) -> float:
+def two_sided_p_value(z: float) -> float:
+    """Give the probability of a standard normal value at least as far from 0 as `z`."""
+    return 2 * NormalDist().cdf(-abs(z))
+
+
+def normal_quantile(confidence: float) -> float:
+    """Give the number of standard errors that an interval reaches to either side: 1.96 for 0.95."""
     return NormalDist().inv_cdf((1 + confidence) / 2)

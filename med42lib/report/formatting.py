@@ -7,6 +7,7 @@ from med42lib.report.estimates import Estimate
 MISSING = "–"
 PERCENT = "\N{NO-BREAK SPACE}%"
 SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}
+_P_LIMITS = (0.01, 0.05, 0.1)
 _NAMES = {
     "medqa": "MedQA",
     "medmcqa": "MedMCQA",
@@ -44,20 +45,33 @@ def points(difference: float | None) -> str:
     if difference is None:
         return MISSING
     text = f"{abs(difference) * 100:.1f}"
-    return text if text == "0.0" else ("+" if difference > 0 else "−") + text
+    return text if text == "0.0" else _sign(difference) + text
+
+
+def _sign(difference: float) -> str:
+    return "+" if difference > 0 else "−"
+
+
+def _limit(difference: float) -> str:
+    """Write an interval's end so that it is seen on which side of zero it lies: 0.0002 as "+0.02"."""
+    text = points(difference)
+    if text != "0.0" or abs(difference) < 1e-12:
+        return text
+    small = abs(difference) * 100
+    return _sign(difference) + (f"{small:.1g}" if small >= 0.001 else text)
 
 
 def interval_limits(estimate: Estimate | None, *, signed: bool = False) -> str:
     """Write an interval for a table, in percent: "[47.6, 60.7]"; with `signed`, "[+1.2, +3.4]"."""
     if estimate is None:
         return ""
-    write = points if signed else percent
+    write = _limit if signed else percent
     return f"[{write(estimate.low)}, {write(estimate.high)}]"
 
 
 def interval_in_prose(estimate: Estimate) -> str:
     """Write an interval of a difference for a sentence: "+1.2 to +3.4"."""
-    return f"{points(estimate.low)} to {points(estimate.high)}"
+    return f"{_limit(estimate.low)} to {_limit(estimate.high)}"
 
 
 def integer(number: float | None) -> str:
@@ -66,12 +80,21 @@ def integer(number: float | None) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Write a p value: two digits that count, and "< 0.001" below that."""
+    """Write a p value with two digits that count; "< 0.001" below that, and "< 0.05" for what is not quite 0.05."""
     if p is None:
         return MISSING
     if p < 0.001:
         return "< 0.001"
-    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    if float(text) in _P_LIMITS and float(text) != p:
+        return f"{'<' if p < float(text) else '>'} {float(text):g}"
+    return text
+
+
+def p_in_prose(p: float) -> str:
+    """Write a p value for a sentence: "p = 0.031", "p < 0.001"."""
+    text = p_value(p)
+    return f"p {text}" if text[0] in "<>" else f"p = {text}"
 
 
 def duration(seconds: float | None) -> str:

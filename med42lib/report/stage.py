@@ -70,6 +70,8 @@ def report(
 
 
 def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
+    from dataclasses import replace
+
     from med42lib.formats.records import ITEMS_FILE, read_items
     from med42lib.formats.scores import SCORES_FILE
     from med42lib.report.pages.recipe import RecordedRun, compare_with_paper, has_papers_models
@@ -78,6 +80,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     from med42lib.report.provenance.record import read_provenance
     from med42lib.report.results.baselines import make_baselines
     from med42lib.report.results.cautions import make_cautions
+    from med42lib.report.results.clusters import cluster
     from med42lib.report.results.contamination import read_contamination, sweep_thresholds
     from med42lib.report.results.scores import join_answers
     from med42lib.report.results.table import analyse
@@ -89,6 +92,8 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     models = make_models(provenance.training.items())
     score_files = {model.name: scores[model.name].path(SCORES_FILE) for model in models}
     answers = join_answers(score_files, items, contamination.cosines)
+    scored = [items[item_id] for item_id in answers.item_ids]
+    answers = replace(answers, group=cluster(scored, contamination.matched))
     results = analyse(answers, models, pairs_to_compare(config.compare, models), config.confidence)
     thresholds = {*config.thresholds, contamination.threshold}
     return Evidence(

@@ -10,5 +10,8 @@ Doors, the modules that other rooms may import:
     launchers.pytorchjob   labels of a training's PyTorchJob
     launchers.template     the platform's template, and a PyTorchJob made of it
     launchers.trainjob     a TrainJob made of it
+    memory                 memory that a training takes of each GPU, by part
+    memory_choice          ZeRO's stage and checkpointing, chosen by that
+    shapes                 parameters, and arithmetic per token, of a model
     stage                  the stage as a function, for the demo
 """

@@ -10,6 +10,7 @@ from med42lib.core.config import SPEED_ONLY, StageConfig, renamed_from
 from med42lib.formats.models import Precision
 
 Method = Literal["full", "lora"]
+ZeroStage = Literal[1, 2, 3]
 
 
 class LoraConfig(StageConfig):
@@ -90,8 +91,9 @@ class TrainConfig(StageConfig):
     """`auto` computes attention inside samples alone where model and hardware allow it (`med42lib.train.attention`),
     else as `sdpa` does: over whole chunks, what is across samples masked. Decides speed, and the result by rounding."""
 
-    zero_stage: Literal[1, 2, 3] = 3
-    """DeepSpeed ZeRO: what is split between processes; 1 optimiser states, 2 gradients too, 3 weights too."""
+    zero_stage: ZeroStage | Literal["auto"] = "auto"
+    """DeepSpeed ZeRO: what is split between processes; 1 optimiser states, 2 gradients too, 3 weights too. `auto` takes
+    the first of these that memory has room for, on the machines that train; it decides the result by rounding alone."""
 
     checkpoint_minutes: Annotated[float, SPEED_ONLY] = Field(default=30, ge=0)
     """Minutes between two checkpoints, from which a killed training goes on; 0 saves after every step. Least time is
@@ -102,5 +104,16 @@ class TrainConfig(StageConfig):
     """Optimiser steps between two measurements of the loss on what `pack.validation_share` holds out; null measures
     after every epoch. Before the first step and after the last one it is measured always."""
 
-    gradient_checkpointing: Annotated[bool, SPEED_ONLY] = False
-    """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower."""
+    gradient_checkpointing: Annotated[bool | Literal["auto"], SPEED_ONLY] = "auto"
+    """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower. `auto`
+    does where memory lacks room for them."""
+
+
+class ResolvedConfig(TrainConfig):
+    """Settings of a fine-tune on known machines: nothing is `auto` any more (`med42lib.train.memory_choice`)."""
+
+    zero_stage: ZeroStage
+    """What is split between processes."""
+
+    gradient_checkpointing: Annotated[bool, SPEED_ONLY]
+    """Whether layers are computed again in the backward pass."""

@@ -27,7 +27,7 @@ def check_isolation(model: Callable[..., Any], *, num_tokens: int, name: str, de
     """Make sure that a sample's logits do not depend on the sample before it; every process has to call this.
 
     Args:
-        model: Called as training calls it, with parameters that are split or not.
+        model: Called as training calls it, with parameters that are split or not; neither dropout nor gradients are on.
         num_tokens: Ids to choose the tokens from begin at 0 and end before this.
         name: The architecture, for the message.
         device: The model's.
@@ -39,8 +39,7 @@ def check_isolation(model: Callable[..., Any], *, num_tokens: int, name: str, de
     other_first, other_second = ids.clone(), ids.clone()
     other_first[:, :_LENGTH] = (other_first[:, :_LENGTH] + 1) % num_tokens
     other_second[:, _LENGTH] = (other_second[:, _LENGTH] + 1) % num_tokens
-    with torch.no_grad():
-        seen, leaked, moved = (_second_logits(model, each) for each in (ids, other_first, other_second))
+    seen, leaked, moved = (_second_logits(model, each) for each in (ids, other_first, other_second))
     if (leaked - seen).abs().max() > _ROUNDING * (moved - seen)[1:].abs().max():
         raise DataError(
             f"{name} reads one sample of a chunk into the next, although pack.policy best_fit keeps samples apart: it "
@@ -54,7 +53,7 @@ def check_causality(model: Callable[..., Any], *, num_tokens: int, name: str, de
     transformers gives models like BERT an output layer too, and lets them look both ways: they would learn to copy.
 
     Args:
-        model: Called as training calls it, with parameters that are split or not.
+        model: Called as training calls it, with parameters that are split or not; neither dropout nor gradients are on.
         num_tokens: Ids to choose the tokens from begin at 0 and end before this.
         name: The architecture, for the message.
         device: The model's.
@@ -66,8 +65,7 @@ def check_causality(model: Callable[..., Any], *, num_tokens: int, name: str, de
     other_first, other_last = ids.clone(), ids.clone()
     other_first[:, 0] = (other_first[:, 0] + 1) % num_tokens
     other_last[:, -1] = (other_last[:, -1] + 1) % num_tokens
-    with torch.no_grad():
-        seen, later, earlier = (_logits(model, each) for each in (ids, other_first, other_last))
+    seen, later, earlier = (_logits(model, each) for each in (ids, other_first, other_last))
     if (earlier - seen)[:-1].abs().max() > _ROUNDING * (later - seen)[1:].abs().max():
         raise DataError(
             f"{name} looks at tokens that come later, so it would learn to copy an answer and not to give it: it was "

@@ -190,7 +190,8 @@ class Failure:
             )
         message = str(error) if isinstance(error, Med42Error) else f"{type(error).__name__}: {error}"
         if type(error).__name__ == "OutOfMemoryError":
-            message += "\nLower train's micro_batch_size, set gradient_checkpointing: true, or train on more processes"
+            settings = "set zero_stage: 3 or gradient_checkpointing: true"
+            message += f"\nLower train's micro_batch_size, {settings}, or train on more processes"
         return cls(type(error).__name__, message)
 
     def write(self, job_address: str) -> None:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,31 +19,10 @@ from med42lib.core.errors import DivergedError
 from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import share
 from med42lib.train.config import TrainConfig
+from med42lib.train.engine import Engine
 from med42lib.train.loss import ChunkBatch, make_batch, response_loss
 from med42lib.train.schedule import Schedule
 from med42lib.train.timing import Part, StepTimer
-
-
-class Engine(Protocol):
-    """What the loop needs of a DeepSpeed engine."""
-
-    device: torch.device
-    optimizer: Any
-
-    def __call__(self, **inputs: object) -> Any:
-        """Run the model."""
-
-    def backward(self, loss: Tensor, *, scale_wrt_gas: bool) -> object:
-        """Add the loss's gradients, averaged over processes."""
-
-    def step(self) -> None:
-        """Update the weights if this was the step's last forward pass."""
-
-    def train(self, mode: bool) -> object:
-        """Switch what is for training alone, such as dropout, on or off."""
-
-    def get_global_grad_norm(self) -> float | Tensor | None:
-        """Give the norm of the last update's gradients, over all parameters, before clipping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,42 +124,58 @@ def train_steps(
         DivergedError: If loss or gradient is no longer a finite number; raised on every process.
     """
     for number, step in islice(enumerate(steps), first, None):
-        started, timer = time.monotonic(), StepTimer(engine.device)
-        _forget_peak_memory(engine.device)
-        torch.manual_seed(draw_seed(config.seed, number, distributed.get_rank()))
-        rate = schedule.rate(number)
-        for group in engine.optimizer.param_groups:
-            group["lr"] = rate
-        mine = share(
-            step,
-            process=distributed.get_rank(),
-            num_processes=distributed.get_world_size(),
-            micro_batch_size=config.micro_batch_size,
-        )
-        batches = [make_batch(data, row.tolist(), engine.device) for row in mine]
-        timer.end("data")
-        scale = float(engine.optimizer.loss_scale) if config.precision == "float16" else None
-        update = _update(engine, batches, wishes, timer)
-        norm = float(engine.get_global_grad_norm() or 0.0)
-        _check_finite(number, update.loss, norm, rate, config)
-        yield StepResult(
-            loss=update.loss,
-            learning_rate=rate,
-            grad_norm=norm,
-            loss_scale=scale,
-            num_tokens=update.num_tokens,
-            num_response_tokens=update.num_response_tokens,
-            num_pairs=update.num_pairs,
-            seconds=time.monotonic() - started,
-            part_seconds=timer.seconds(),
-            peak_memory_bytes=_peak_memory(engine.device),
-            wishes=update.wishes,
-        )
+        yield _train_step(engine, data, number, step, schedule.rate(number), config, wishes)
+
+
+def _train_step(
+    engine: Engine,
+    data: PackedDataset,
+    number: int,
+    step: NDArray[np.int64],
+    rate: float,
+    config: TrainConfig,
+    wishes: Callable[[], Wishes],
+) -> StepResult:
+    """Make the step of this number, counted from 0, on this process's share of its chunks."""
+    started, timer = time.monotonic(), StepTimer(engine.device)
+    _forget_peak_memory(engine.device)
+    torch.manual_seed(draw_seed(config.seed, number, distributed.get_rank()))
+    for group in engine.optimizer.param_groups:
+        group["lr"] = rate
+    batches = [make_batch(data, row.tolist(), engine.device) for row in _my_share(step, config)]
+    timer.end("data")
+    scale = float(engine.optimizer.loss_scale) if config.precision == "float16" else None
+    update = _update(engine, batches, wishes, timer)
+    norm = float(engine.get_global_grad_norm() or 0.0)
+    _check_finite(number, update.loss, norm, rate, config)
+    return StepResult(
+        loss=update.loss,
+        learning_rate=rate,
+        grad_norm=norm,
+        loss_scale=scale,
+        num_tokens=update.num_tokens,
+        num_response_tokens=update.num_response_tokens,
+        num_pairs=update.num_pairs,
+        seconds=time.monotonic() - started,
+        part_seconds=timer.seconds(),
+        peak_memory_bytes=_peak_memory(engine.device),
+        wishes=update.wishes,
+    )
 
 
 def draw_seed(seed: int, step: int, process: int) -> int:
     """Give the seed of what one process draws in one step, such as dropout."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{step}/{process}".encode(), digest_size=7).digest())
+
+
+def _my_share(step: NDArray[np.int64], config: TrainConfig) -> NDArray[np.int64]:
+    """Give this process's chunks of a step, shape (forward passes, micro_batch_size)."""
+    return share(
+        step,
+        process=distributed.get_rank(),
+        num_processes=distributed.get_world_size(),
+        micro_batch_size=config.micro_batch_size,
+    )
 
 
 def _update(engine: Engine, batches: list[ChunkBatch], wishes: Callable[[], Wishes], timer: StepTimer) -> _Update:

@@ -10,10 +10,10 @@ from torch import nn
 from med42lib.formats.model_loading import load_weights
 from med42lib.train.adapter import num_axes, with_adapter
 from med42lib.train.attention import SAMPLE_ATTENTION, can_attend
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
 
 
-def load_model(folder: Path, config: TrainConfig) -> Any:
+def load_model(folder: Path, config: ResolvedConfig) -> Any:
     """Load the base model and make it trainable by the chosen method.
 
     With ZeRO-3 announced to transformers beforehand, each process holds its part of every weight only.

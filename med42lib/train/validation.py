@@ -9,7 +9,7 @@ from torch import distributed
 from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import BLANK, share
 from med42lib.train.config import TrainConfig
-from med42lib.train.loop import Engine
+from med42lib.train.engine import Engine, evaluating
 from med42lib.train.loss import make_batch, response_loss
 
 
@@ -28,10 +28,8 @@ def validation_loss(engine: Engine, data: PackedDataset, config: TrainConfig) ->
         micro_batch_size=config.micro_batch_size,
     )
     total = torch.zeros((), dtype=torch.float64, device=engine.device)
-    engine.train(mode=False)
-    with torch.no_grad():
+    with evaluating(engine):
         for row in mine:
             total += response_loss(engine, make_batch(data, row.tolist(), engine.device))
-    engine.train(mode=True)
     distributed.all_reduce(total)
     return float(total) / max(data.info.num_validation_response_tokens, 1)

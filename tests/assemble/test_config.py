@@ -170,6 +170,63 @@ def test_an_unknown_source_is_a_problem_that_lists_the_known_ones() -> None:
     assert ", ".join(SOURCES.names()) in problem.what
 
 
+WARD: dict[str, Any] = {"format": "conversations", "path": "ward.jsonl", "licence": "ours", "target": "all"}
+
+
+def test_an_unknown_source_without_a_format_is_told_that_its_format_is_what_to_give() -> None:
+    (problem,) = problems(sources={"ward": {"target": 1}})
+    assert problem.where == "assemble.sources.ward"
+    assert "For data of your own say their format: conversations, instruction, multiple_choice" in problem.what
+    assert parse(sources={"ward": WARD}).sources["ward"].format == "conversations"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "where", "what"),
+    [
+        ("medqa", {}, ".medqa", "is a source with a format of its own: leave format out, or give yours another name"),
+        ("Ward 7", {}, ".Ward 7", "must be small letters, digits and _, and begin with a letter"),
+        ("ward", {"format": "chat"}, ".ward.format", "'conversations', 'instruction' or 'multiple_choice'"),
+        ("ward", {"licence": None}, ".ward", "licence is required for data of your own: whose they are"),
+        ("ward", {"path": None}, ".ward", "path is required for data of your own"),
+        ("ward", {"layout": "huggingface"}, ".ward", "layout is not for data of your own"),
+        ("ward", {"answers": "letter"}, ".ward", "answers is for format multiple_choice only"),
+        (
+            "ward",
+            {"fields": {"output": "x"}},
+            ".ward",
+            "has no part 'output'; a row of conversations has messages, role",
+        ),
+        ("ward", {"fields": {"messages": ["a", "b"]}}, ".ward", "fields.messages must be the name of a field"),
+        ("ward", {"multiple_choice": "texts"}, "", "multiple_choice is not for ward, whose format is conversations"),
+        (
+            "ward",
+            {"format": "instruction", "include": ["x"]},
+            "",
+            "include is not for ward, whose format is instruction",
+        ),
+        ("headqa", {"format": None, "group": "patient"}, ".headqa", "group is for data of your own: say their format"),
+        (
+            "headqa",
+            {"format": None, "fields": {"a": "b"}},
+            ".headqa",
+            "fields is for data of your own: say their format",
+        ),
+    ],
+)
+def test_what_data_of_a_users_own_cannot_mean_is_a_problem_with_its_path(
+    name: str, changes: dict[str, Any], where: str, what: str
+) -> None:
+    (problem,) = problems(sources={name: {**WARD, **changes}})
+    assert problem.where == f"assemble.sources{where}"
+    assert what in problem.what
+
+
+def test_settings_of_the_users_own_are_read_back_as_they_were_written() -> None:
+    choice = {**WARD, "format": "multiple_choice", "fields": {"options": ["a", "b"]}, "answers": "number_from_1"}
+    config = parse(sources={"ward": {**WARD, "group": "patient"}, "exam": choice, "headqa": {"target": 1}})
+    assert parse(**config.model_dump(mode="json")) == config
+
+
 def test_all_problems_are_listed_at_once() -> None:
     sources = {
         "headqa": {"targt": 1},

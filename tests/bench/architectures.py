@@ -30,7 +30,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from med42lib.core.errors import Med42Error  # noqa: E402
 from med42lib.formats.stored_weights import StoredNames, empty_model  # noqa: E402
 from med42lib.train.adapter import kinds_of, without_adapter  # noqa: E402
-from med42lib.train.config import LoraConfig, TrainConfig  # noqa: E402
+from med42lib.train.config import LoraConfig, ResolvedConfig  # noqa: E402
 from med42lib.train.isolation import check_causality, check_isolation  # noqa: E402
 from med42lib.train.model import load_model  # noqa: E402
 
@@ -38,7 +38,9 @@ TABLE = REPOSITORY / "med42lib/train/ARCHITECTURES.md"
 VERSION = f"transformers {transformers.__version__}"
 NUM_TOKENS = 64
 MOST_PARAMETERS = 150_000_000
-FULL = TrainConfig(method="full", learning_rate=1e-3, warmup_steps=0, epochs=1, global_batch_size=1, seed=0)
+STEP = {"learning_rate": 1e-3, "warmup_steps": 0, "epochs": 1, "global_batch_size": 1, "seed": 0}
+HERE = {"zero_stage": 1, "gradient_checkpointing": False, "micro_batch_size": 1}
+FULL = ResolvedConfig.model_validate({"method": "full", **STEP, **HERE})
 WIDTHS = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "word_embed_proj_dim", "embedding_size"), 32),
     **dict.fromkeys(("intermediate_size", "ffn_dim", "n_inner", "encoder_ffn_dim", "decoder_ffn_dim", "d_inner"), 48),
@@ -130,7 +132,8 @@ def lora_of(folder: Path) -> str:
 def outcome(call: Callable[[], Any]) -> tuple[Any, str]:
     """Call something; gives what it returned, and if it was refused, nothing and why."""
     try:
-        return call(), ""
+        with torch.no_grad():
+            return call(), ""
     except Med42Error as error:
         return None, first_line(error)
 

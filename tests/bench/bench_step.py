@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 from med42lib.formats.packed import PackedDataset, PackInfo  # noqa: E402
 from med42lib.pack.packing import best_fit  # noqa: E402
 from med42lib.pack.writer import PackedWriter  # noqa: E402
-from med42lib.train.config import TrainConfig  # noqa: E402
+from med42lib.train.config import ResolvedConfig  # noqa: E402
 
 PROGRAM = Path(__file__).with_name("step_program.py")
 GIBIBYTE = 1 << 30
@@ -215,7 +215,9 @@ def make_packed(folder: Path, options: argparse.Namespace) -> PackInfo:
 
 def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str, Any] | str:
     """Run a trainer; returns its outcome, or why there is none."""
-    config = TrainConfig(
+    config = ResolvedConfig(
+        zero_stage=1,
+        gradient_checkpointing=False,
         method=options.method,
         learning_rate=3e-4,
         warmup_steps=1,

@@ -28,7 +28,7 @@ from torch.optim.lr_scheduler import LambdaLR  # noqa: E402
 
 from med42lib.formats.packed import PackedDataset  # noqa: E402
 from med42lib.train.batches import steps  # noqa: E402
-from med42lib.train.config import TrainConfig  # noqa: E402
+from med42lib.train.config import ResolvedConfig  # noqa: E402
 from med42lib.train.loss import make_batch, response_loss  # noqa: E402
 from med42lib.train.model import load_model, parameter_groups  # noqa: E402
 from med42lib.train.schedule import Schedule  # noqa: E402
@@ -40,13 +40,13 @@ class Training:
 
     model: Path
     packed: Path
-    config: TrainConfig
+    config: ResolvedConfig
     num_steps: int
 
     @classmethod
     def read(cls, path: Path) -> Training:
         values = json.loads(path.read_text(encoding="utf-8"))
-        config = TrainConfig.model_validate(values["config"])
+        config = ResolvedConfig.model_validate(values["config"])
         return cls(Path(values["model"]), Path(values["packed"]), config, values["num_steps"])
 
     @property

@@ -24,6 +24,31 @@ def test_an_unknown_benchmark_is_a_problem_that_lists_the_known_ones() -> None:
         parse({"med_qa": {"path": "x"}})
 
 
+OWN = {"format": "multiple_choice", "path": "exam.jsonl", "licence": "ours"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "problem"),
+    [
+        ("exam", {"format": None}, r"exam: is not a known benchmark.*say their format: multiple_choice"),
+        ("exam", {"format": "conversations"}, r"exam\.format: should be 'multiple_choice'"),
+        ("exam", {"licence": None}, "exam: licence is required for data of your own"),
+        ("exam", {"fields": {"stem": "x"}}, "exam: fields has no part 'stem'; a row of multiple_choice has question"),
+        ("exam", {"layout": "huggingface"}, "exam: layout is not for data of your own"),
+        ("medqa", {}, "medqa: is a benchmark with a format of its own"),
+        ("mmlu_ward", {}, "mmlu_ward: would be taken for a part of mmlu"),
+        ("overall", {}, "overall: is what the report calls a line of several benchmarks"),
+        ("ward_average", {}, "ward_average: is what the report calls a line of several benchmarks"),
+    ],
+)
+def test_what_questions_of_a_users_own_cannot_mean_is_a_problem_with_its_path(
+    name: str, changes: dict[str, Any], problem: str
+) -> None:
+    assert parse({"exam": OWN, "medqa": {"path": "x"}}).include["exam"].format == "multiple_choice"
+    with pytest.raises(ConfigError, match=rf"benchmarks\.include\.{problem}"):
+        parse({name: {**OWN, **changes}})
+
+
 @pytest.mark.parametrize(
     ("include", "where"),
     [

@@ -95,6 +95,8 @@ def open_sandbox() -> None:
 def close_sandbox() -> None:
     """End all that runs, and undo what is left, also of a cluster that was not closed; nothing to do is no error."""
     kill(_HOLDER)
+    while _STARTED:
+        _STARTED.pop().wait(_SECONDS_TO_END)  # with the namespace they all end
     _remove_link()
     _remove_cgroups()
     _restore_sysctls()

@@ -63,6 +63,7 @@ def backend(namespace: Kubectl, project_images: Mapping[str, str]) -> Backend:
     return backend
 
 
+@pytest.mark.filterwarnings("ignore:Task '.*settings:UserWarning")  # what kfp.local leaves to a cluster
 @pytest.mark.timeout(1800)
 def test_the_demo_runs_as_pods_and_its_model_is_registered(
     backend: Backend, store: str, namespace: Kubectl, tmp_path: Path, capsys: pytest.CaptureFixture[str]

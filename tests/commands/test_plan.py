@@ -124,9 +124,23 @@ def test_memory_hours_and_money_of_full_and_lora_stand_side_by_side(
     assert money == pytest.approx([2 * full, 2 * lora], abs=1)
     assert row(shown, "MFU")[:2] == ["0.40", "0.40"]
     assert row(shown, "checkpoint, GB") == ["80.9", "0.2"]
-    assert shown.count("* ZeRO-3, checkpointing") == 2
+    assert shown.count("    * ZeRO-1  ") == 2
     for stage in (1, 2, 3):
-        assert shown.count(f"  ZeRO-{stage} ") == 2
+        assert shown.count(f" ZeRO-{stage} ") == shown.count(f" ZeRO-{stage}, checkpointing ") == 2
+
+
+def test_what_is_held_out_is_neither_trained_on_nor_in_the_steps_and_is_stored(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    planned = []
+    for share in ("0", "0.25"):
+        assert main(["plan", str(PAPER), "--on", "h100-4x8", "--set", f"pack.validation_share={share}"]) == 0
+        shown = capsys.readouterr().out
+        steps = next(line.split()[1] for line in shown.splitlines() if line.startswith("  steps"))
+        planned.append((steps, row(shown, "tokens trained on")[0], row(shown, "scratch, GB a node")[0]))
+    assert planned[0] == ("~1,320", "~691,196,184", planned[1][2])
+    assert planned[1][:2] == ("~990", "~518,397,138")
+    assert "held out         ~57,599,682 tokens, 25.00%" in shown
 
 
 def test_the_smallest_cluster_of_each_kind_is_named_without_one(tmp_path: Path) -> None:

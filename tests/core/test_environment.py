@@ -8,6 +8,7 @@ from med42lib.core.environment import (
     THREADS_VARIABLE,
     cpu_limit,
     limit_threads,
+    memory_bytes,
     num_cores,
     number_from_environment,
     threads_asked_for,
@@ -53,6 +54,19 @@ def test_only_cores_that_this_process_may_use_count(monkeypatch: pytest.MonkeyPa
 def test_a_containers_cpu_limit_counts_and_not_the_nodes_cores(eight_cores: Path, quota: int | str, cores: int) -> None:
     limit(eight_cores, quota)
     assert num_cores() == cores
+
+
+@pytest.mark.parametrize("place", ["memory.max", "memory/memory.limit_in_bytes"])
+@pytest.mark.parametrize(("limit", "expected"), [("1000000", 10**6), ("max", 2**30), (str(2**60), 2**30)])
+def test_memory_is_the_containers_limit_if_that_is_less_than_the_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, limit: str, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 2**12, "SC_PHYS_PAGES": 2**18}.__getitem__)
+    monkeypatch.setattr(environment, "_CGROUPS", tmp_path)
+    assert memory_bytes() == 2**30
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(f"{limit}\n")
+    assert memory_bytes() == expected
 
 
 @pytest.mark.parametrize(("quota", "cores"), [("300000", 3.0), ("-1", None)])

@@ -117,6 +117,28 @@ def test_a_verbatim_repeat_has_similarity_one(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("text", ["question", "request"])
+def test_a_question_in_a_later_turn_of_a_conversation_is_found(
+    workbench: Any,
+    example: Callable[..., Example],
+    item: Callable[..., BenchmarkItem],
+    read_lines: ReadLines,
+    text: str,
+) -> None:
+    asked = ("How do I sleep better?", ASKED_IN_TRAINING[1], "Thank you. And who was Molière?", ASKED_IN_EXAM[1])
+    conversation = replace(example(0, asked[0]), exchanges=tuple(Exchange(turn, "So.") for turn in asked))
+
+    training, contamination = workbench.run(
+        [conversation, example(1, "Why?")], [item(1, ASKED_IN_EXAM[1])], text=text, action="drop_training"
+    )
+
+    (pair,) = read_lines(contamination / "pairs.jsonl")
+    assert (pair["example_id"], pair["example_text"]) == (conversation.id, ASKED_IN_EXAM[1])
+    assert pair["cosine"] > 0.95
+    assert [kept.question for kept in read_examples(training)] == ["Why?"]
+
+
+@pytest.mark.slow
 def test_dropping_leaves_out_the_examples_in_pairs_and_flags_the_items_all_the_same(
     workbench: Any, examples: list[Example], items: list[BenchmarkItem]
 ) -> None:

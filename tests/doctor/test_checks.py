@@ -10,7 +10,7 @@ import yaml
 from med42lib.commands.main import main
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.doctor.checks import check_driver
-from med42lib.doctor.cluster import CONFIG_MAPS, RIGHTS
+from med42lib.doctor.cluster import RIGHTS
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
 
@@ -42,11 +42,12 @@ def healthy(scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     scripted.answers |= {
         REVIEW: (201, {"status": {"allowed": True}}),
         "/apis/kubeflow.org/v1": (200, {"resources": [{"name": "pytorchjobs"}]}),
-        **{f"{PLACE}/configmaps/{name}": (200, {}) for name in CONFIG_MAPS},
+        f"{PLACE}/configmaps/med42-settings": (200, {}),
+        f"{PLACE}/configmaps/med42-driver": (200, {}),
         f"{PLACE}/configmaps/med42-job-template": (200, {"data": {"job_template.yaml": yaml.safe_dump(template)}}),
         f"{PLACE}/serviceaccounts/med42-training": (200, {}),
         f"{PLACE}/secrets/med42-s3": secret("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-        f"{PLACE}/secrets/med42-mlflow": secret(),
+        f"{PLACE}/secrets/med42-mlflow": secret("MLFLOW_TRACKING_TOKEN"),
         f"{PLACE}/secrets/med42-hf": secret("HF_TOKEN"),
         "/api/v1/nodes": (200, {"items": [node("n1", "8"), node("n2", "8")]}),
         f"{PLACE}/resourcequotas": (200, {"items": []}),
@@ -88,6 +89,7 @@ ILL: Mapping[str, tuple[str, Any, str]] = {
     "no settings": (f"{PLACE}/configmaps/med42-settings", NOT_FOUND, "ConfigMap med42-settings is not in training"),
     "no account": (f"{PLACE}/serviceaccounts/med42-training", NOT_FOUND, "ServiceAccount med42-training is not in"),
     "wrong keys": (f"{PLACE}/secrets/med42-s3", secret("key"), "has no key AWS_ACCESS_KEY_ID and no AWS_SECRET_"),
+    "no key for MLflow": (f"{PLACE}/secrets/med42-mlflow", secret("token"), "has no key MLFLOW_TRACKING_USERNAME"),
     "operator down": (
         JOBS,
         (500, {"message": "failed calling webhook"}),

@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lm_eval.evaluator import evaluate
+from lm_eval.models.huggingface import HFLM
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.config import EvaluateConfig
-from med42lib.evaluate.harness import BenchmarkTask, ScoringModel, score_items
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
+from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.harness import LM_EVAL_METRIC, BenchmarkTask, ScoringModel, score_items
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, lm_eval_task, make_prompt
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.tokenizer_loading import control_tokens
 from med42lib.pack.tokenise import SampleTokenizer
+from tests.evaluate.lm_eval_tasks import HUB_ROWS, hub_items, lm_eval_task_on
 
 Load = Callable[..., tuple[Any, Any]]
 Settings = Callable[..., EvaluateConfig]
@@ -91,6 +94,23 @@ def test_loglikelihoods_are_those_of_the_model(
     for item, score in zip(items, scores, strict=True):
         question = make_prompt(item, prompt=config.prompt, scoring=config.scoring, system=config.system)
         np.testing.assert_allclose(score.loglikelihoods, expected(model, tokenizer, question), atol=1e-4)
+
+
+@pytest.mark.parametrize("normalise", ["none", "characters"])
+def test_a_plain_items_loglikelihoods_and_mark_are_those_of_lm_evals_own_task(
+    base: Path, load: Load, normalise: Normalise
+) -> None:
+    model, tokenizer = load(base)
+    tasks = {name: lm_eval_task_on(name) for name in HUB_ROWS}
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=3, softmax_dtype="float32")
+    samples = evaluate(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)["samples"]
+    for benchmark, (row, *_) in samples.items():
+        how = {"prompt": "plain", "scoring": lm_eval_task(benchmark).scoring, "normalise": normalise}
+        (score,) = score_items(hub_items(benchmark), model, tokenizer, EvaluateConfig.model_validate(how))
+        theirs = [loglikelihood for loglikelihood, _ in row["filtered_resps"]]
+        np.testing.assert_allclose(score.loglikelihoods, theirs, atol=1e-4)
+        metric = LM_EVAL_METRIC[normalise]
+        assert score.correct == bool(row.get(metric, score.correct))
 
 
 def test_scores_come_in_the_items_order_with_as_many_loglikelihoods_as_options(

@@ -1,12 +1,12 @@
 from collections.abc import Callable
 
 import pytest
-from lm_eval.tasks.medqa import preprocess_medqa
-from lm_eval.tasks.pubmedqa import preprocess_pubmedqa
+from lm_eval.tasks._yaml_loader import load_yaml
 
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, make_prompt
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, lm_eval_task, make_prompt
 from med42lib.formats.prompt import multiple_choice, render
 from med42lib.formats.records import BenchmarkItem, Exchange
+from tests.evaluate.lm_eval_tasks import HUB_ROWS, MMLU, hub_items, lm_eval_task_on, requests_of
 
 OPTIONS = ("Retinol", "Folate", "Ascorbic acid", "Thiamine")
 
@@ -48,18 +48,29 @@ def test_the_context_comes_before_the_question(abstract: BenchmarkItem, scoring:
     assert question.context.startswith("<|prompter|>: It does.\nDoes it?\n")
 
 
-def test_the_plain_prompt_by_letters_is_that_of_lm_evals_medqa(vitamin: BenchmarkItem) -> None:
-    doc = {"sent1": vitamin.question, **{f"ending{n}": option for n, option in enumerate(OPTIONS)}}
-    assert make_prompt(vitamin, prompt="plain", scoring="letters", system="x").context == preprocess_medqa.doc_to_text(
-        doc
-    )
+@pytest.mark.parametrize("benchmark", HUB_ROWS)
+def test_the_plain_prompt_and_its_answers_are_those_of_lm_evals_task(benchmark: str) -> None:
+    theirs = requests_of(lm_eval_task_on(benchmark))
+    ours = [
+        make_prompt(item, prompt="plain", scoring=lm_eval_task(benchmark).scoring, system="x")
+        for item in hub_items(benchmark)
+    ]
+    assert theirs == [(asked.context, ANSWER_DELIMITER + answer) for asked in ours for answer in asked.answers]
 
 
-def test_the_plain_prompt_by_texts_is_that_of_lm_evals_pubmedqa(abstract: BenchmarkItem) -> None:
-    doc = {"CONTEXTS": ["It does."], "QUESTION": "Does it?"}
-    question = make_prompt(abstract, prompt="plain", scoring="texts", system="x")
-    assert question.context == preprocess_pubmedqa.doc_to_text(doc)
-    assert question.answers == ("yes", "no", "maybe")
+def test_every_topic_of_mmlu_is_introduced_as_lm_eval_introduces_it() -> None:
+    introduced = {path.stem: load_yaml(path, recursive=False)["description"] for path in MMLU.glob("mmlu_*.yaml")}
+    assert len(introduced) == 57
+    assert introduced == {name: lm_eval_task(name).above_question for name in introduced}
+
+
+def test_a_benchmark_of_which_lm_eval_has_no_task_is_asked_like_medqa(
+    make_item: Callable[..., BenchmarkItem], vitamin: BenchmarkItem
+) -> None:
+    own = make_item("usmle_sample_exam", 1, vitamin.question, vitamin.options)
+    assert [make_prompt(item, prompt="plain", scoring="letters", system="").context for item in (own, vitamin)] == [
+        "Question: Which vitamin?\nA. Retinol\nB. Folate\nC. Ascorbic acid\nD. Thiamine\nAnswer:"
+    ] * 2
 
 
 @pytest.mark.parametrize("prompt", ["med42", "plain"])

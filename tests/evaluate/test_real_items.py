@@ -10,6 +10,7 @@ import pytest
 
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.benchmarks.stage import benchmarks
+from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import read_items
@@ -42,7 +43,14 @@ def test_five_questions_of_each_benchmark_are_scored(
 ) -> None:
     config = settings(benchmarks={"headqa": {"scoring": "texts"}}, batch_size=16)
     model = Source(str(base))
-    evaluate(config, items=Source(str(real_items)), base=model, model=model, scores=Target(tmp_path))
+    evaluate(
+        config,
+        items=Source(str(real_items)),
+        base=model,
+        model=model,
+        scores=Target(tmp_path),
+        context=StageContext.in_folder(tmp_path, "evaluate"),
+    )
     items = list(read_items(real_items))
     rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     assert [row["item_id"] for row in rows] == [item.id for item in items]
@@ -58,7 +66,14 @@ def test_abstracts_that_do_not_fit_the_model_are_counted(
     real_items: Path, base: Path, tmp_path: Path, settings: Callable[..., EvaluateConfig]
 ) -> None:
     model = Source(str(base))
-    evaluate(settings(), items=Source(str(real_items)), base=model, model=model, scores=Target(tmp_path))
+    evaluate(
+        settings(),
+        items=Source(str(real_items)),
+        base=model,
+        model=model,
+        scores=Target(tmp_path),
+        context=StageContext.in_folder(tmp_path, "evaluate"),
+    )
     summary = json.loads((tmp_path / "summary.json").read_text())
     metrics = {row["key"]: row["value"] for row in Source(str(tmp_path)).metrics()}
     assert summary["pubmedqa"]["truncated"] == 5

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import ConfigError, DataError
+from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import BenchmarkItem, write_items
@@ -23,8 +24,9 @@ def run(items_folder: Path, base: Path, tmp_path: Path) -> Callable[..., Path]:
     def call(config: EvaluateConfig, model: Path = base, items: Path = items_folder) -> Path:
         scores = tmp_path / f"scores{len(list(tmp_path.iterdir()))}"
         scores.mkdir()
+        context = StageContext.in_folder(scores.with_name(f"{scores.name}-context"), "evaluate")
         edges = {"items": Source(str(items)), "base": Source(str(base)), "model": Source(str(model))}
-        evaluate(config, **edges, scores=Target(scores))
+        evaluate(config, **edges, scores=Target(scores), context=context)
         return scores
 
     return call
@@ -54,6 +56,22 @@ def test_the_summary_and_the_metrics_agree_with_the_rows(run: Callable[..., Path
         assert summary[benchmark]["items"] == len(correct)
     assert metrics["truncated_items"] == 0
     assert metrics["items_per_second"] > 0
+
+
+@pytest.mark.parametrize(
+    ("scoring", "warned"),
+    [
+        ("letters", ["pubmedqa is scored by letters, but lm-eval's pubmedqa by texts"]),
+        ("texts", ["medqa is scored by"]),
+    ],
+)
+def test_a_plain_benchmark_that_is_scored_otherwise_than_by_lm_eval_is_named(
+    run: Callable[..., Path], settings: Settings, caplog: pytest.LogCaptureFixture, scoring: str, warned: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING, "med42"):
+        run(settings(prompt="plain", scoring=scoring))
+    assert [message for message in caplog.messages if not message.startswith(tuple(warned))] == []
+    assert len(caplog.messages) == len(warned)
 
 
 def test_the_same_inputs_give_the_same_bytes(run: Callable[..., Path], settings: Settings) -> None:

@@ -7,7 +7,7 @@ import pytest
 from med42lib.core.errors import DataError
 from med42lib.formats.recipe import RECIPE_FILE, Recipe
 
-RECIPE = Recipe("lora", 150, 120, 180_000, 63_000, 98_304, 2_140_000, 2, 4.0, 0.6)
+RECIPE = Recipe("lora", 150, 120, 180_000, 63_000, 98_304, 2_140_000, 2, 1, 4.0, 0.6)
 
 
 def test_a_recipe_is_read_back(tmp_path: Path) -> None:

@@ -6,22 +6,27 @@ with an error of ours. Anything else is a finding.
 
 from __future__ import annotations
 
+import io
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from med42lib.assemble.config import SOURCES
+import pyarrow as pa
+
+from med42lib.assemble.config import SOURCES, SourceConfig
 from med42lib.assemble.conversations.columns import batches, examples
 from med42lib.assemble.conversations.explanations import told_explanation
 from med42lib.assemble.conversations.markup import html_to_text
+from med42lib.assemble.own.source import source_of
 from med42lib.assemble.source import LayoutName, ReadOptions, load_source
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Absent, load_family
 from med42lib.benchmarks.items import as_items
+from med42lib.benchmarks.own import family_of
 from med42lib.core.errors import Med42Error
 from med42lib.formats.dataset import example_of
 from med42lib.formats.records import BenchmarkItem
@@ -29,10 +34,13 @@ from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.cleaning import clean
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import table_rows
+from med42lib.readers.own.fields import Format
 from med42lib.readers.parsers import csv_records, csv_rows, each, json_document, json_lines, xml_root
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import FileEntry
-from tests.assemble.good_rows import GOOD, read_path
+from tests.assemble import good_rows
+from tests.assemble.good_rows import GOOD, csv_table, read_path
+from tests.assemble.own_rows import CHOICE, GOOD_OWN
 
 TABLE_SUFFIXES = (".jsonl", ".json", ".parquet")
 OPTIONS = ("one", "Vitamin C", "option A", "-", "answer")
@@ -125,6 +133,37 @@ def _source_target(name: str, layout_name: LayoutName) -> Target:
     return Target(f"{name}-{layout_name}", good.name, text.encode(), read, good.beside)
 
 
+def _own_target(shape: Format, suffix: str) -> Target:
+    """Fuzz a shape of the user's own rows, of which no two write their answers differently."""
+    config = SourceConfig(format=shape, path="own", target="all", licence="ours", group="group")
+    layout = source_of("own", config).publisher
+
+    def read(folder: DataFolder, file: str) -> Iterable[Any]:
+        for record in layout.read(folder, file, ReadOptions("letters")):
+            yield record
+            if not isinstance(record, Reject):
+                for batch in batches([record]):
+                    for row in examples(batch, source_of("own", config), None).to_pylist():
+                        _check_example(example_of(row))
+
+    good = next(iter(GOOD_OWN[shape].values()))
+    rows = [{**good, "group": number, "id": f"n{number}", "system": "You help."} for number in range(2)]
+    seeds = {"jsonl": good_rows.json_lines(rows).encode(), "csv": _own_csv(rows), "arrow": _arrow(rows)}
+    return Target(f"own-{shape}-{suffix}", f"own.{suffix}", seeds[suffix], read)
+
+
+def _own_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    cells = [{key: v if isinstance(v, str) else json.dumps(v) for key, v in row.items()} for row in rows]
+    return csv_table(cells).encode()
+
+
+def _arrow(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    table, stream = pa.Table.from_pylist(list(rows)), io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as batches_of_rows:
+        batches_of_rows.write_table(table)
+    return stream.getvalue()
+
+
 def _check_example(example: Any) -> None:
     for exchange in example.exchanges:
         if not exchange.prompter or not exchange.assistant:
@@ -145,6 +184,18 @@ def _family_target(family: str, layout: LayoutName, file: str, path: str, seed: 
                 yield from as_items(benchmark, questions)
 
     return Target(f"benchmark-{family}-{layout}-{file.rpartition('/')[2]}", file, seed.encode(), read, others)
+
+
+def _own_family_target() -> Target:
+    config = BenchmarkConfig(format="multiple_choice", path="own.jsonl", licence="ours")
+
+    def read(folder: DataFolder, name: str) -> Iterable[Any]:
+        settings = config.model_copy(update={"path": name})
+        for benchmark, questions in family_of("own", settings).read(folder, settings).items():
+            if not isinstance(questions, Absent):
+                yield from as_items(benchmark, questions)
+
+    return Target("benchmark-own", "own.jsonl", good_rows.json_lines([CHOICE]).encode(), read)
 
 
 def _seed(name: str, layout: str) -> str:
@@ -265,4 +316,5 @@ def targets() -> list[Target]:
     """List all targets."""
     layouts: tuple[LayoutName, ...] = ("publisher", "huggingface")
     sources = [_source_target(name, layout) for name in SOURCES.names() for layout in layouts]
-    return [*sources, *_family_targets(), *_core_targets()]
+    own = [_own_target(shape, suffix) for shape in get_args(Format) for suffix in ("jsonl", "csv", "arrow")]
+    return [*sources, *own, _own_family_target(), *_family_targets(), *_core_targets()]

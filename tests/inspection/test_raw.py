@@ -15,7 +15,7 @@ import pytest
 
 from med42lib.assemble.source import Conversation, ReadOptions, load_source
 from med42lib.core.errors import DataError
-from med42lib.formats.records import Example, Origin
+from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.formats.rejects import Reject
 from med42lib.inspection.raw import MAX_DEPTH, RawRecord, find_raw, raw_of, record_at
 from med42lib.readers.files import DataFile, DataFolder
@@ -23,7 +23,7 @@ from med42lib.readers.hf_layout import file_rows
 from med42lib.readers.parsers import Record, csv_records
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import GIT_PREFIX, Input, Manifest, describe_file
-from tests.assemble.good_rows import GOOD, Good, Key, json_lines, read_path
+from tests.assemble.good_rows import GOOD, Good, Key, csv_table, json_lines, read_path
 from tests.assemble.small_sources import one_by_one
 from tests.data_files import write_data
 
@@ -70,9 +70,12 @@ def shown(data: Path, key: Key, record: Record[Conversation]) -> RawRecord:
     origin = Origin(said.publisher_id, record.file, record.line)
     example = Example(key[0], "MIT", "", said.exchanges, said.question, origin)
     config = {"sources": {key[0]: {"layout": key[1], "hub": None}}}
+    return raw_of(example, manifest_of(data, config), sha256="", cache=data.parent / "cache")
+
+
+def manifest_of(data: Path, config: dict[str, Any]) -> Manifest:
     inputs = {"data": Input("", str(data))}
-    manifest = Manifest("assemble", "dataset", "k", config, inputs, (), None, "2026-01-01T00:00:00+00:00", 1.0)
-    return raw_of(example, manifest, sha256="", cache=data.parent / "cache")
+    return Manifest("assemble", "dataset", "k", config, inputs, (), None, "2026-01-01T00:00:00+00:00", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,18 @@ def test_each_row_is_shown_with_the_record_that_its_reader_read(tmp_path: Path, 
         raw = shown(tmp_path / "data", key, record)
         assert (raw.record, raw.note) == (as_read(key, row, number), "")
         assert (raw.address, raw.file, raw.number) == (str(tmp_path / "data"), file, record.line)
+
+
+@pytest.mark.parametrize("name", ["ward.jsonl", "ward.csv"])
+def test_a_row_of_the_users_own_is_shown_as_it_stands_in_the_file(tmp_path: Path, name: str) -> None:
+    row = {"prompt": "What is X?", "completion": "It is Y."}
+    write_data(tmp_path / "data" / name, csv_table([row]) if name.endswith("csv") else [row])
+    own = {"format": "instruction", "layout": "publisher", "hub": None, "path": name}
+    manifest = manifest_of(tmp_path / "data", {"sources": {"ward": own}})
+    origin = Origin("", name, 2 if name.endswith("csv") else 1)
+    example = Example("ward", "ours", "", (Exchange("What is X?", "It is Y."),), "What is X?", origin)
+    raw = raw_of(example, manifest, sha256="", cache=tmp_path / "cache")
+    assert (raw.record, raw.note) == (row, "")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,17 @@ def test_what_is_held_out_is_in_chunks_of_its_own_and_everything_is_in_one_or_th
 def held_out(folder: Path) -> set[str]:
     data = PackedDataset(folder)
     return {sample.example_id for number in data.validation_chunks for sample in data.samples(number)}
+
+
+def test_all_rows_of_a_group_stay_on_one_side_whatever_they_ask(
+    run_pack_bytes: RunPack, make_example: Callable[..., Example]
+) -> None:
+    """Two patients may well be asked the same; then the patient decides, not the question."""
+    of_20 = [replace(make_example(n, (f"What of {n % 7}?", f"Rest {n}.")), group=f"p{n % 20}") for n in range(80)]
+    chosen = held_out(run_pack_bytes(of_20, **BEST_FIT, validation_share=0.25))
+    groups = {example.group for example in of_20 if example.id in chosen}
+    assert 0 < len(groups) < 20
+    assert chosen == {example.id for example in of_20 if example.group in groups}
 
 
 def test_the_same_question_stays_on_one_side_however_it_is_written(

@@ -4,8 +4,8 @@ import pytest
 
 from med42lib.core.errors import ConfigError
 from med42lib.planning.base_model import KNOWN_CONFIGS, check_base, find_base, known_name
-from med42lib.planning.shapes import Shapes, count_parameters
 from med42lib.spec import load_spec
+from med42lib.train.shapes import Shapes, count_parameters
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"

@@ -5,17 +5,18 @@ import pytest
 from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.planning.duration import default_mfu, plan_duration
 from med42lib.planning.hardware import parse_cluster
-from med42lib.planning.memory import Workload
-from med42lib.planning.shapes import Shapes
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
+from med42lib.train.memory import Workload
+from med42lib.train.shapes import Shapes
 
 LLAMA_2_7B = Shapes.read(KNOWN_CONFIGS["llama-2-7b"])
+SETTLED: dict[str, Any] = {"zero_stage": 3, "gradient_checkpointing": False}
 BASE: dict[str, Any] = {"learning_rate": 1e-4, "warmup_steps": 0, "global_batch_size": 128, "seed": 1}
 PAPER = {"chunks": 56_250, "tokens": 230_400_000.0, "span": 4096.0}
 
 
-def config(method: str = "full", **settings: Any) -> TrainConfig:
-    return TrainConfig(**{**BASE, "method": method, "precision": "float16", "epochs": 3, **settings})
+def config(method: str = "full", **settings: Any) -> ResolvedConfig:
+    return ResolvedConfig(**{**BASE, **SETTLED, "method": method, "precision": "float16", "epochs": 3, **settings})
 
 
 def work_of(**settings: Any) -> Workload:

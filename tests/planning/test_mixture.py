@@ -8,10 +8,12 @@ import pytest
 from med42lib.assemble.config import AssembleConfig
 from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Exchange
+from med42lib.pack.config import PackConfig
 from med42lib.planning import mixture
 from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, missing_sources, plan_sources
 from med42lib.store.backends.local import LocalStore
 from tests.assemble.small_sources import settings, write_advice, write_cards
+from tests.data_files import write_data
 
 CARDS = "medical_flashcards"
 
@@ -40,6 +42,16 @@ def test_the_target_decides_and_no_more_are_taken_than_there_are(
 ) -> None:
     plan = planned(cards(**source), data, tmp_path)[CARDS]
     assert (plan.rows, plan.rows_counted, plan.remark) == (rows, True, "")
+
+
+def test_a_source_of_the_users_own_is_read_to_its_end_since_no_paper_counts_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixture, "MOST_READ", 3)
+    write_data(tmp_path / "data/ward.csv", "prompt,completion\n" + "".join(f"What is {n}?,It is.\n" for n in range(8)))
+    ward = {"format": "instruction", "path": "ward.csv", "target": "all", "licence": "ours"}
+    plan = planned(settings({"ward": ward}), tmp_path / "data", tmp_path)["ward"]
+    assert (plan.rows, plan.rows_counted, plan.tokens_measured) == (8, True, True)
 
 
 def test_a_share_is_of_the_total(tmp_path: Path) -> None:
@@ -111,8 +123,10 @@ def test_files_in_a_bucket_are_listed_and_not_fetched(bucket: str, tmp_path: Pat
 
 def test_chunks_hold_all_tokens() -> None:
     source = SourcePlan("x", 10, 12.9, True, True, "")
-    assert count_chunks([source, source], 128) == 3
-    assert count_chunks([], 128) == 1
+    pack = PackConfig(policy="concatenate", chunk_length=128, seed=1)
+    assert count_chunks([source, source], pack) == 3
+    assert count_chunks([], pack) == 1
+    assert count_chunks([source, source], pack.model_copy(update={"validation_share": 0.5})) == 2
 
 
 def test_a_source_without_files_where_others_have_theirs_is_a_problem(data: Path, tmp_path: Path) -> None:

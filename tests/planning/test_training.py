@@ -3,13 +3,13 @@ from typing import Any
 import pytest
 
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel
-from med42lib.planning.hardware import GPUS, parse_cluster
-from med42lib.planning.memory import Workload, gpu_memory
-from med42lib.planning.shapes import Shapes
-from med42lib.planning.training import cluster_of, cluster_problems, fits, smallest_cluster
+from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
+from med42lib.planning.training import cluster_of, cluster_problems, fits, smallest_cluster, workload
 from med42lib.spec import load_spec
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.template import JobTemplate
+from med42lib.train.memory import gpu_memory
+from med42lib.train.shapes import Shapes
 from tests.conftest import REPOSITORY
 
 DEMO = load_spec(REPOSITORY / "pipelines/specs/demo.yaml", ["pack={policy: concatenate, chunk_length: 4096, seed: 1}"])
@@ -17,13 +17,20 @@ LLAMA_2_7B, LLAMA_2_70B = (Shapes.read(KNOWN_CONFIGS[name]) for name in ("llama-
 BASE: dict[str, Any] = {"learning_rate": 1e-4, "warmup_steps": 0, "epochs": 1, "global_batch_size": 128, "seed": 1}
 
 
-def work_of(method: str, precision: str = "float16", **settings: Any) -> Workload:
-    values = {**BASE, "method": method, "precision": precision, "gradient_checkpointing": True, **settings}
-    return Workload(TrainConfig(**values), 4096, "concatenate")
+def config_of(method: str, precision: str = "float16", **settings: Any) -> TrainConfig:
+    return TrainConfig(**{**BASE, "method": method, "precision": precision, **settings})
 
 
-def problems(work: Workload, base: str, cluster: str) -> list[str]:
-    spec = DEMO.model_copy(update={"train": {"m": work.config}})
+def smallest(shapes: Shapes, config: TrainConfig, gpu: str) -> Cluster | None:
+    return smallest_cluster(shapes, config, DEMO.pack, GPUS[gpu])
+
+
+def fitting(shapes: Shapes, config: TrainConfig, gpu: str, num_gpus: int) -> bool:
+    return fits(shapes, workload(config, DEMO.pack, shapes, GPUS[gpu], num_gpus), GPUS[gpu], num_gpus)
+
+
+def problems(config: TrainConfig, base: str, cluster: str) -> list[str]:
+    spec = DEMO.model_copy(update={"train": {"m": config}})
     found = cluster_problems(spec, BaseModel(KNOWN_CONFIGS[base], base), parse_cluster(cluster))
     return [str(problem) for problem in found]
 
@@ -32,41 +39,50 @@ def problems(work: Workload, base: str, cluster: str) -> list[str]:
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("cluster", ["v100-8x16", "v100-16x8"])
 def test_the_papers_runs_fit_the_papers_machines(method: str, base: str, cluster: str) -> None:
-    assert problems(work_of(method), base, cluster) == []
+    assert problems(config_of(method), base, cluster) == []
 
 
 def test_the_smallest_cluster_is_the_first_that_fits_and_needs_at_least_the_states() -> None:
-    work = work_of("full")
-    found = smallest_cluster(LLAMA_2_70B, work, GPUS["h100-80"])
+    config = config_of("full")
+    found = smallest(LLAMA_2_70B, config, "h100-80")
     assert found is not None
     assert found.num_gpus >= 13  # which hold the states alone
-    assert fits(LLAMA_2_70B, work, found.gpu, found.num_gpus)
-    assert not fits(LLAMA_2_70B, work, found.gpu, found.num_gpus // 2)
+    assert fitting(LLAMA_2_70B, config, "h100-80", found.num_gpus)
+    assert not fitting(LLAMA_2_70B, config, "h100-80", found.num_gpus // 2)
 
 
 def test_a_batch_that_does_not_divide_is_not_called_fitting() -> None:
-    assert not fits(LLAMA_2_7B, work_of("lora", global_batch_size=12), GPUS["h200"], 8)
+    assert not fitting(LLAMA_2_7B, config_of("lora", global_batch_size=12), "h200", 8)
 
 
 def test_what_does_not_fit_is_told_with_what_would() -> None:
-    [problem] = problems(work_of("full", zero_stage=1), "llama-2-70b", "v100-8x16")
+    [problem] = problems(config_of("full", zero_stage=1, gradient_checkpointing=True), "llama-2-70b", "v100-8x16")
     assert problem.startswith("train.m: needs 3")
     assert "GiB of each GPU on v100-32-8x16, which has 29.2 for it, with zero_stage: 1" in problem
     assert "it fits with zero_stage: 3 and gradient_checkpointing: true" in problem
-    [problem] = problems(work_of("full"), "llama-2-70b", "v100-1x8")
+    [problem] = problems(config_of("full"), "llama-2-70b", "v100-1x8")
     assert "it fits with the cluster v100-32-" in problem
 
 
 def test_bfloat16_is_refused_on_v100s_together_with_what_does_not_fit() -> None:
-    found = problems(work_of("full", "bfloat16"), "llama-2-70b", "v100-1x8")
+    found = problems(config_of("full", "bfloat16"), "llama-2-70b", "v100-1x8")
     assert [problem.partition(":")[0] for problem in found] == ["train.m.precision", "train.m"]
     assert "set float16" in found[0]
 
 
 def test_weights_whole_on_every_gpu_fit_no_number_of_them() -> None:
-    work = work_of("full", zero_stage=2)
-    assert smallest_cluster(LLAMA_2_70B, work, GPUS["h200"]) is None
+    config = config_of("full", zero_stage=2)
+    assert smallest(LLAMA_2_70B, config, "h200") is None
+    work = workload(config, DEMO.pack, LLAMA_2_70B, GPUS["h200"], 1024)
     assert gpu_memory(LLAMA_2_70B, work, 1024).weights > GPUS["h100-80"].usable_bytes
+
+
+def test_what_is_left_open_is_chosen_for_each_cluster_and_needs_no_more_gpus_than_what_is_set() -> None:
+    few, many = (workload(config_of("full"), DEMO.pack, LLAMA_2_7B, GPUS["h100-80"], size) for size in (2, 64))
+    assert few.config.zero_stage > many.config.zero_stage
+    left_open = smallest(LLAMA_2_7B, config_of("full"), "v100-32")
+    is_set = smallest(LLAMA_2_7B, config_of("full", zero_stage=3, gradient_checkpointing=True), "v100-32")
+    assert left_open == is_set
 
 
 def test_a_template_says_by_its_label_which_cluster_it_asks_for() -> None:

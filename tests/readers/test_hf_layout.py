@@ -4,6 +4,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -25,6 +26,11 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), path)
         return
+    if path.suffix == ".arrow":
+        table = pa.Table.from_pylist(rows)
+        with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_stream(stream, table.schema) as batches:
+            batches.write_table(table, max_chunksize=1)
+        return
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     content = json.dumps(rows).encode() if ".json" in path.suffixes else lines
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
@@ -42,6 +48,12 @@ def places(root: Path, path: str, **options: Any) -> list[tuple[str, int, Any]]:
 def test_every_format_gives_the_same_rows_with_their_numbers(tmp_path: Path, suffix: str) -> None:
     write(tmp_path / f"x{suffix}", ROWS)
     assert read(tmp_path, f"x{suffix}") == [Record(f"x{suffix}", n, row) for n, row in enumerate(ROWS, start=1)]
+
+
+def test_what_datasets_saved_to_disk_is_read_without_its_descriptions(tmp_path: Path) -> None:
+    datasets.Dataset.from_list(ROWS).save_to_disk(tmp_path / "x/train")
+    datasets.Dataset.from_list([{"q": "Never?", "a": [], "n": 9}]).save_to_disk(tmp_path / "x/test")
+    assert [row.value for row in read(tmp_path, "x")] == ROWS
 
 
 def test_json_lines_in_a_file_named_json_are_read(tmp_path: Path) -> None:

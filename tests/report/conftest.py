@@ -102,7 +102,7 @@ def make_items() -> list[BenchmarkItem]:
         BenchmarkItem(
             id=f"{benchmark}/{number:03d}",
             benchmark=benchmark,
-            question=f"Which nerve supplies muscle number {number} of the <b>forearm</b> & hand?",
+            question=f"Which nerve supplies muscle number {benchmark}{number} of the <b>forearm</b> & hand?",
             context="",
             options=("ulnar nerve", "median nerve", "radial nerve", "axillary nerve"),
             gold=number % 4,
@@ -140,8 +140,16 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
         for rank, item in enumerate(leaked)
     ]
     _lines(edge / "pairs.jsonl", pairs)
-    best = [(item, cosines.get(item.id, 0.3 + 0.002 * position)) for position, item in enumerate(items)]
-    rows = [{"item_id": i.id, "benchmark": i.benchmark, "example_id": "headqa/0", "cosine": c} for i, c in best]
+    examples = {pair["item_id"]: pair["example_id"] for pair in pairs}
+    rows = [
+        {
+            "item_id": item.id,
+            "benchmark": item.benchmark,
+            "example_id": examples.get(item.id, "headqa/0"),
+            "cosine": cosines.get(item.id, 0.3 + 0.002 * position),
+        }
+        for position, item in enumerate(items)
+    ]
     _lines(edge / "nearest.jsonl", rows)
     counts = {
         name: {"items": count, "contaminated": sum(item.benchmark == name for item in leaked)}
@@ -173,7 +181,7 @@ def write_fine_tune(edge: Path, settings: dict[str, Any], *, method: str, traina
     numbers.append(("train_seconds", 0, 84.0))
     rows = [{"key": key, "value": value, "step": step, "timestamp_ms": 0} for key, step, value in numbers]
     _lines(edge / "metrics.jsonl", rows)
-    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 4.0, 0.6).write(edge)
+    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 1, 4.0, 0.6).write(edge)
     if method == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         _json(edge / "peft/adapter_config.json", {"target_modules": names})

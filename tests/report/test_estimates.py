@@ -1,15 +1,21 @@
+from itertools import product
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from med42lib.report.estimates import (
     Estimate,
     PairedCounts,
+    design_effect,
     holm,
     linear_combination,
-    mcnemar_p_value,
     mean,
     paired_difference,
+    sign_flip_p_value,
+    smallest_shown,
     wilson,
 )
 
@@ -119,13 +125,54 @@ def test_combining_needs_one_weight_for_each_estimate() -> None:
         linear_combination([1, -1], [wilson(1, 2, 0.95)])
 
 
-def test_mcnemar_gives_the_published_value() -> None:
-    # Armitage & Berry (1994), p. 127: 12 against 2 disagreements, P = 0.0129.
-    assert mcnemar_p_value(counts_of(20, 12, 2, 16)) == pytest.approx(0.0129, abs=5e-5)
+def sums(*numbers: int) -> NDArray[np.int64]:
+    return np.array(numbers, dtype=np.int64)
 
 
-def test_mcnemar_without_disagreements_is_one() -> None:
-    assert mcnemar_p_value(counts_of(3, 0, 0, 4)) == 1.0
+@pytest.mark.parametrize(
+    ("first_only", "second_only", "p"),
+    [
+        # Fagerland, Lydersen, Laake 2013, Table 4 (airway hyper-responsiveness): exact 0.070, mid-p 0.039.
+        (1, 7, 0.0391),
+        # Armitage & Berry (1994), p. 127: 12 against 2 disagreements, exact 0.0129; half of 2 * 91 / 2**14 is less.
+        (12, 2, 0.0129 - 91 / 2**14),
+        (5, 0, 0.03125),
+    ],
+)
+def test_a_sum_for_each_question_is_mcnemars_exact_test_with_mid_p(first_only: int, second_only: int, p: float) -> None:
+    assert sign_flip_p_value(sums(*[1] * first_only, *[-1] * second_only, 0, 0)) == pytest.approx(p, abs=6e-5)
+
+
+@pytest.mark.parametrize("together", [sums(2, -1, 1, 0), sums(3, 3, -1, -2, 1), sums(4), sums(-2, -2, -1, 5)])
+def test_clusters_are_flipped_like_coins(together: NDArray[np.int64]) -> None:
+    sizes = np.abs(together)
+    by_coins = [sizes @ np.array(signs) for signs in product((1, -1), repeat=len(sizes))]
+    observed = abs(int(together.sum()))
+    expected = np.mean([1.0 if abs(s) > observed else 0.5 * (abs(s) == observed) for s in by_coins])
+    assert sign_flip_p_value(together) == pytest.approx(1.0 if observed == 0 else expected)
+
+
+def test_models_that_never_disagree_are_not_told_apart() -> None:
+    assert sign_flip_p_value(sums(0, 0, 0)) == 1.0
+    assert sign_flip_p_value(sums()) == 1.0
+
+
+def test_questions_that_are_repeated_count_as_often_as_they_differ() -> None:
+    alone = np.array([0.5, -0.5, 0.5, -0.5, -0.5, 0.5] * 20)
+    groups = np.arange(len(alone))
+    assert design_effect(alone, groups) == 1.0
+    assert design_effect(np.repeat(alone, 3), np.repeat(groups, 3)) == pytest.approx(3 * 120 / 119)
+    assert design_effect(alone, groups // 2) == 1.0, "neighbours that cancel out do not narrow an interval"
+
+
+def test_more_questions_show_smaller_differences() -> None:
+    found = [smallest_shown(n, 0.3, alpha=0.05) for n in (100, 400, 1600)]
+    assert found == sorted(found, reverse=True)
+    # Connor 1987's formula: n = (1.96 sqrt(0.3) + 0.8416 sqrt(0.3 - d * d))**2 / d**2.
+    difference = found[1]
+    needed = (1.959964 * 0.3**0.5 + 0.841621 * (0.3 - difference**2) ** 0.5) ** 2 / difference**2
+    assert needed == pytest.approx(400, rel=1e-6)
+    assert smallest_shown(4, 0.0, alpha=0.05) <= 1.0
 
 
 def test_holm_multiplies_the_smallest_most_and_never_reverses_an_order() -> None:

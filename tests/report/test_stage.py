@@ -26,9 +26,24 @@ def test_every_csv_row_can_be_recomputed_from_its_counts(finished: Path) -> None
     assert len(rows) == (3 + 2) * 3 * 3
     for row in rows:
         if row["correct"]:
+            assert row["n_effective"] == row["n"] + ".0"
             expected = wilson(int(row["correct"]), int(row["n"]), 0.95)
             found = (float(row["accuracy"]), float(row["low"]), float(row["high"]))
             assert found == pytest.approx((expected.value, expected.low, expected.high), abs=1e-6)
+
+
+def test_leaked_questions_of_one_training_example_count_as_fewer_and_the_page_says_so(run: Any) -> None:
+    run.rewrite("contamination/nearest.jsonl", lambda rows: [{**row, "example_id": "headqa/0"} for row in rows])
+    folder = run.make_report()
+    with (folder / "results.csv").open() as stream:
+        rows = {(r["benchmark"], r["model"], r["subset"]): r for r in csv.DictReader(stream)}
+    assert float(rows["overall", "full", "clean"]["n_effective"]) == 205.0
+    row = rows["overall", "full", "all"]
+    num, right = float(row["n_effective"]), float(row["accuracy"])
+    assert num < 220
+    assert float(row["low"]) == pytest.approx(wilson(right * num, num, 0.95).low, abs=1e-4)
+    for name in ("report.md", "report.html"):
+        assert "Questions that belong together (near-duplicates, one context, one leaked" in (folder / name).read_text()
 
 
 def test_overall_counts_are_those_of_the_score_files(finished: Path) -> None:
@@ -322,7 +337,7 @@ def test_one_model_alone_can_be_reported(run: Any) -> None:
     text = (folder / "report.md").read_text()
     assert "answered by 2 models" in text
     assert "Did LoRA help?" in text
-    assert "Is " not in text.split("## Accuracy")[0]
+    assert "better than" not in text.split("## Accuracy")[0]
     assert "Settings of the fine-tunes" in text
     assert "| learning rate | 0.006 |" in text
 

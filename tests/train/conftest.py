@@ -23,17 +23,28 @@ from med42lib.formats.packed import (
 )
 from med42lib.store.address import open_store
 from med42lib.store.publish import Upload
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.job import OUTPUT, TrainingJob
 from tests.tiny_llama import make_llama
 
 VOCABULARY = 64
 EOS = 1
-FULL = TrainConfig(method="full", learning_rate=1e-2, warmup_steps=1, epochs=2, global_batch_size=4, seed=7)
+FULL = TrainConfig(
+    method="full",
+    learning_rate=1e-2,
+    warmup_steps=1,
+    epochs=2,
+    global_batch_size=4,
+    seed=7,
+    zero_stage=3,
+    gradient_checkpointing=False,
+)
+RESOLVED = ResolvedConfig.model_validate(FULL.model_dump())
 VARIANTS: dict[str, dict[str, object]] = {
     "plain": {},
     "zero 1": {"zero_stage": 1},
     "zero 2": {"zero_stage": 2},
+    "auto": {"zero_stage": "auto", "gradient_checkpointing": "auto"},
     "checkpointing": {"gradient_checkpointing": True},
     "bfloat16": {"precision": "bfloat16"},
     "lora": {"method": "lora"},
@@ -55,8 +66,8 @@ training._leave_processes()
 
 
 @pytest.fixture
-def config() -> TrainConfig:
-    return FULL
+def config() -> ResolvedConfig:
+    return RESOLVED
 
 
 @pytest.fixture(scope="session")

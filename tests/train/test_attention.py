@@ -12,12 +12,12 @@ from transformers import LlamaConfig, MistralConfig, Qwen2Config
 from med42lib.formats.packed import PackedDataset
 from med42lib.train import attention
 from med42lib.train.batches import BLANK
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
 from med42lib.train.loss import make_batch, response_loss
 from med42lib.train.model import load_model
 
 
-def loss_and_gradients(base_model: Path, packed_data: Path, config: TrainConfig) -> tuple[Any, Tensor, list[Tensor]]:
+def loss_and_gradients(base_model: Path, packed_data: Path, config: ResolvedConfig) -> tuple[Any, Tensor, list[Tensor]]:
     model = load_model(base_model / "model", config)
     batch = make_batch(PackedDataset(packed_data), [3, BLANK, 5, 0], torch.device("cpu"))
     loss = response_loss(model, batch)
@@ -27,7 +27,7 @@ def loss_and_gradients(base_model: Path, packed_data: Path, config: TrainConfig)
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_loss_and_gradients_are_those_under_a_mask(
-    base_model: Path, packed_data: Path, config: TrainConfig, checkpointing: bool
+    base_model: Path, packed_data: Path, config: ResolvedConfig, checkpointing: bool
 ) -> None:
     masked = config.model_copy(update={"attention": "sdpa"})
     _, expected_loss, expected = loss_and_gradients(base_model, packed_data, masked)
@@ -39,7 +39,7 @@ def test_loss_and_gradients_are_those_under_a_mask(
 
 
 def test_the_kernel_is_given_the_samples_bounds(
-    base_model: Path, packed_data: Path, config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+    base_model: Path, packed_data: Path, config: ResolvedConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a GPU torch's kernel takes all samples at once; here its documentation, written out, stands in for it."""
     from torch.nn.attention import varlen

@@ -18,16 +18,15 @@ from med42lib.core.errors import (
 )
 from med42lib.engine.context import TrackedAs
 from med42lib.store.manifest import FileEntry
-from med42lib.train.config import TrainConfig
 from med42lib.train.job import Failure, TrainingJob, reported_errors
 from med42lib.train.worker.training import check_progress
 from tests.train.conftest import FULL, job_of
 
 
 @pytest.fixture
-def job(tmp_path: Path, config: TrainConfig) -> TrainingJob:
+def job(tmp_path: Path) -> TrainingJob:
     """A job that was written, on a store in a folder."""
-    made = job_of(config, "s3://bucket/packed", "s3://bucket/model", tmp_path / "store")
+    made = job_of(FULL, "s3://bucket/packed", "s3://bucket/model", tmp_path / "store")
     made.write()
     return made
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import BLANK
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
 from med42lib.train.loss import make_batch, response_loss
 from med42lib.train.model import load_model
 
@@ -21,7 +21,7 @@ def data(packed_data: Path) -> PackedDataset:
 
 
 @pytest.fixture(params=["auto", "sdpa"])
-def model(base_model: Path, config: TrainConfig, request: pytest.FixtureRequest) -> Any:
+def model(base_model: Path, config: ResolvedConfig, request: pytest.FixtureRequest) -> Any:
     return load_model(base_model / "model", config.model_copy(update={"attention": request.param}))
 
 

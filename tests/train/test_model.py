@@ -5,11 +5,11 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GPTJConfig, PreTrainedConfig
 
 from med42lib.core.errors import DataError
-from med42lib.train.config import LoraConfig, TrainConfig
+from med42lib.train.config import LoraConfig, ResolvedConfig
 from med42lib.train.model import load_model, parameter_groups
 
 
-def test_matrices_decay_and_norms_do_not(base_model: Path, config: TrainConfig) -> None:
+def test_matrices_decay_and_norms_do_not(base_model: Path, config: ResolvedConfig) -> None:
     model = load_model(base_model / "model", config)
     decayed, kept = parameter_groups(model, weight_decay=0.1)
     assert decayed["weight_decay"] == 0.1
@@ -21,7 +21,7 @@ def test_matrices_decay_and_norms_do_not(base_model: Path, config: TrainConfig) 
 
 
 def test_under_lora_only_the_adapter_is_trained_on_every_linear_layer_but_the_last(
-    base_model: Path, config: TrainConfig
+    base_model: Path, config: ResolvedConfig
 ) -> None:
     model = load_model(base_model / "model", config.model_copy(update={"method": "lora"}))
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -33,7 +33,7 @@ def test_under_lora_only_the_adapter_is_trained_on_every_linear_layer_but_the_la
     assert group["weight_decay"] == 0.1
 
 
-def test_the_adapter_starts_the_same_for_the_same_seed(base_model: Path, config: TrainConfig) -> None:
+def test_the_adapter_starts_the_same_for_the_same_seed(base_model: Path, config: ResolvedConfig) -> None:
     lora = config.model_copy(update={"method": "lora", "lora": LoraConfig(rank=3)})
 
     def first_values(seed: int) -> torch.Tensor:
@@ -46,14 +46,14 @@ def test_the_adapter_starts_the_same_for_the_same_seed(base_model: Path, config:
 
 
 def test_a_base_that_lacks_a_weight_is_refused_and_not_trained_from_a_random_number(
-    lacking_model: Path, config: TrainConfig
+    lacking_model: Path, config: ResolvedConfig
 ) -> None:
     for method in ("full", "lora"):
         with pytest.raises(DataError, match=r"1 weights are missing.*q_proj"):
             load_model(lacking_model / "model", config.model_copy(update={"method": method}))
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path: Path, config: TrainConfig) -> None:
+def test_a_folder_without_a_model_is_refused(tmp_path: Path, config: ResolvedConfig) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(DataError, match="cannot be loaded"):
         load_model(tmp_path, config)
@@ -63,7 +63,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path, config: TrainConfig
     "settings", [BloomConfig(n_layer=1, n_head=2), GPTJConfig(n_layer=1, n_head=2, n_embd=16, rotary_dim=4)]
 )
 def test_a_base_that_has_no_attention_of_pytorchs_is_trained_with_its_own(
-    tmp_path: Path, config: TrainConfig, settings: PreTrainedConfig
+    tmp_path: Path, config: ResolvedConfig, settings: PreTrainedConfig
 ) -> None:
     settings.update({"hidden_size": 16, "vocab_size": 32})
     AutoModelForCausalLM.from_config(settings).save_pretrained(tmp_path)

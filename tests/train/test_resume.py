@@ -1,12 +1,9 @@
 """A training that is killed, stopped or hindered, and run again: real torchrun and DeepSpeed, a folder and S3."""
 
-import os
 import re
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -14,112 +11,21 @@ import pytest
 
 from med42lib.store.address import open_store
 from med42lib.store.checkpoints import Checkpoints
-from tests.conftest import REPOSITORY
 from tests.processes import wait_for
 from tests.s3_server import S3Server
+from tests.train.attempts import Attempts, finished, kill
 from tests.train.conftest import FULL, read_metric
 from tests.unsteady_store import UnsteadyWay, unsteady_way
 
 LONG = FULL.model_copy(update={"global_batch_size": 6, "epochs": 60})  # for one, two or three processes
 NUM_STEPS = 120
-PROGRAM = """
-import os
-import sys
-from pathlib import Path
-from med42lib.core.log import set_up_logging
-from med42lib.engine.context import StageContext
-from med42lib.store.address import open_store
-from med42lib.store.artifacts import Source, Target
-from med42lib.store.cache import StageCache
-from med42lib.store.manifest import files_digest
-from med42lib.store.publish import Upload
-from med42lib.train.config import TrainConfig
-from med42lib.train.stage import train
-if os.environ["MED42_START_METHOD"] == "fork":
-    from med42lib.train.worker.training import import_deepspeed
-    import transformers.models.llama.modeling_llama
-    import_deepspeed("cpu")
-packed, model, store, scratch, config = sys.argv[1:]
-set_up_logging()
-context = StageContext("k", store, Upload(open_store(store), "train/k"), StageCache(store, "train", Path(scratch)))
-trained = Target(Path(scratch, "trained"))
-config = TrainConfig.model_validate_json(config)
-train(config, packed=Source(packed), model=Source(model), trained=trained, context=context)
-print(files_digest(trained.files()))
-"""
-
-
-@dataclass
-class Attempts:
-    """Runs attempts at one training, each in a process of its own."""
-
-    packed: Path
-    model: Path
-    store: str
-    folder: Path
-    environment: dict[str, str] = field(default_factory=dict)
-    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
-
-    @property
-    def checkpoints(self) -> Checkpoints:
-        return Checkpoints(open_store(self.store), "train/k", "")
-
-    def start(
-        self,
-        *,
-        processes: int = 2,
-        method: str = "fork",
-        config: object = LONG,
-        within: tuple[str, ...] = (),
-        **settings: object,
-    ) -> "subprocess.Popen[str]":
-        """Start an attempt.
-
-        Args:
-            processes: Training processes.
-            method: How they are started; forks begin to train in half the time.
-            config: How to train.
-            within: A command that runs the attempt.
-            settings: What else the configuration says.
-        """
-        config = getattr(config, "model_copy")(update=settings).model_dump_json()  # noqa: B009
-        own = {"MED42_PROCESSES_PER_NODE": str(processes), "MED42_START_METHOD": method, "CUDA_VISIBLE_DEVICES": ""}
-        places = [str(self.packed), str(self.model), self.store, str(self.folder)]
-        attempt = subprocess.Popen(
-            [*within, sys.executable, "-c", PROGRAM, *places, config],
-            env={**os.environ, **own, **self.environment, "PYTHONPATH": str(REPOSITORY)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(attempt)
-        return attempt
-
-    def finish(self, **how: object) -> tuple[str, str]:
-        """Run an attempt to its end; returns its output's digest and what it said."""
-        return finished(self.start(**how))  # type: ignore[arg-type]
-
-    def saved_after(self, step: int) -> Callable[[], bool]:
-        """Make the question whether there is a checkpoint of a later step."""
-        return lambda: (newest := self.checkpoints.newest()) is not None and newest.step > step
-
-
-def finished(attempt: "subprocess.Popen[str]") -> tuple[str, str]:
-    digest, said = attempt.communicate(timeout=300)
-    assert attempt.returncode == 0, said
-    return digest, said
-
-
-def kill(attempt: "subprocess.Popen[str]") -> None:
-    attempt.kill()
-    attempt.communicate()
 
 
 @pytest.fixture(scope="module")
 def reference(base_model: Path, packed_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[float]]:
     """The digest and the losses of a training that nothing happens to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    attempts = Attempts(packed_data, base_model, str(folder / "store"), folder)
+    attempts = Attempts(packed_data, base_model, str(folder / "store"), folder, LONG)
     return attempts.finish()[0], losses_of(attempts)
 
 
@@ -140,7 +46,7 @@ def attempts(request: pytest.FixtureRequest, base_model: Path, packed_data: Path
     """Attempts at one training, on a store of their own."""
     in_folder = request.param == "folder"
     store = str(tmp_path / "store") if in_folder else f"s3://{request.getfixturevalue('bucket')}/runs"
-    found = Attempts(packed_data, base_model, store, tmp_path)
+    found = Attempts(packed_data, base_model, store, tmp_path, LONG)
     yield found
     for attempt in found.started:
         kill(attempt)
@@ -165,7 +71,8 @@ def test_a_killed_training_goes_on_before_a_damaged_checkpoint_and_gives_what_an
 ) -> None:
     killed = attempts.start(checkpoint_minutes=0, method=method)
     wait_for(lambda: len(list(attempts.checkpoints.complete())) >= 2, seconds=120)
-    kill(killed)
+    killed.kill()
+    assert "keeps the samples of a chunk apart" in killed.communicate()[1]
     newest, before = list(attempts.checkpoints.complete())[:2]
     name = f"{newest.address.removeprefix(f'{attempts.store}/')}/rank-00001.safetensors"
     damage(attempts.store, name, attempts.folder)
@@ -173,6 +80,7 @@ def test_a_killed_training_goes_on_before_a_damaged_checkpoint_and_gives_what_an
     assert digest == undisturbed
     assert f"goes on after step {before.step}, from {before.address}, which 2 processes saved" in said
     assert f"a checkpoint cannot be used: {attempts.store}/{name} differs from its manifest" in said
+    assert "keeps the samples of a chunk apart" not in said
 
 
 @pytest.mark.slow
@@ -285,7 +193,8 @@ def test_a_disk_without_space_for_a_checkpoint_costs_the_checkpoints_alone(attem
     mount = f'mount -t tmpfs -o size={2 * output} tmpfs {disk} && exec "$@"'
     attempts.environment |= {"MED42_SCRATCH": str(disk), "TMPDIR": str(attempts.folder)}
     within = (*small_disk, "sh", "-c", mount, "sh")
-    _, said = attempts.finish(within=within, processes=1, config=FULL, checkpoint_minutes=0)
+    attempts.config = FULL
+    _, said = attempts.finish(within=within, processes=1, checkpoint_minutes=0)
     for step in range(1, 6):
         assert re.search(rf"could not save a checkpoint after step {step}: no space left for [\d,]+ bytes in", said)
     assert "saved a checkpoint" not in said

@@ -39,6 +39,17 @@ def test_it_is_the_mean_over_response_tokens_of_held_out_chunks_alone(
     assert validation_loss(PlainEngine(model, 1), data, settings) == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_measurement_that_breaks_off_leaves_the_model_in_training(
+    model: Any, packed_with_validation: Path, config: TrainConfig
+) -> None:
+    model.train()
+    model.lm_head.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        validation_loss(PlainEngine(model, 1), PackedDataset(packed_with_validation), config)
+    assert model.training
+    assert torch.is_grad_enabled()
+
+
 def test_it_leaves_no_gradient_and_goes_on_in_training(
     model: Any, packed_with_validation: Path, config: TrainConfig
 ) -> None:

@@ -33,6 +33,7 @@ CONVERSATIONS = pa.schema(
         pa.field("licence", pa.string()),  # null: the source's
         pa.field("system", pa.string()),  # null: the usual one
         pa.field("question", pa.string()),  # null: the first prompter
+        pa.field("group", pa.string()),  # null: none
         SCHEMA.field("exchanges"),
     ]
 )
@@ -96,6 +97,7 @@ def _columns(records: Sequence[Record[Conversation]]) -> pa.RecordBatch:
         "licence": [conversation.licence or None for conversation in conversations],
         "system": [conversation.system for conversation in conversations],
         "question": [None if d.question == d.exchanges[0].prompter else d.question for d in conversations],
+        "group": [conversation.group or None for conversation in conversations],
         "exchanges": exchanges,
     }
     return pa.RecordBatch.from_pydict(columns, schema=CONVERSATIONS)
@@ -131,6 +133,7 @@ def examples(conversations: pa.RecordBatch, source: TrainingSource, licence: str
         else pc.fill_null(conversations["licence"], source.facts.licence),
         "system": system,
         "question": pc.coalesce(clean_texts(conversations["question"]), first_prompters),
+        "group": pc.fill_null(conversations["group"], ""),
         "exchanges": exchanges,
         **{name: conversations[name] for name in ("publisher_id", "file", "line")},
     }

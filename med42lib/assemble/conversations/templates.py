@@ -14,7 +14,7 @@ from med42lib.formats.rejects import ExcludedRecord
 from med42lib.readers.publishers.question import Question, check_can_be_asked
 
 
-def choice_conversation(question: Question, read_options: ReadOptions) -> Conversation:
+def choice_conversation(question: Question, read_options: ReadOptions, *, group: str = "") -> Conversation:
     r"""Write a multiple-choice question as a conversation.
 
     As `letters`:  "Which vitamin ...?\nA. Vitamin A\nB. Vitamin C"  →  "B. Vitamin C"
@@ -41,7 +41,7 @@ def choice_conversation(question: Question, read_options: ReadOptions) -> Conver
     if read_options.explanations and question.explanation:
         told = told_explanation(question.explanation, question.options, question.gold, letters_shown=letters_shown)
         answer = f"{answer}\n{told}" if told else answer
-    return Conversation(question.publisher_id, (Exchange(prompter, answer),), question.text)
+    return Conversation(question.publisher_id, (Exchange(prompter, answer),), question.text, group=group)
 
 
 def question_conversation(question: str, answer: str, *, publisher_id: str = "", instruction: str = "") -> Conversation:

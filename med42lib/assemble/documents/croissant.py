@@ -59,7 +59,7 @@ def croissant(rows: Sequence[MixtureRow], file: FileEntry) -> str:
         f"{', '.join(row['title'] for row in rows)}. Each row names its own licence.",
         "conformsTo": CONFORMS_TO,
         "version": "1.0.0",
-        "inLanguage": "en",
+        **({} if any(row.get("format") for row in rows) else {"inLanguage": "en"}),
         "license": sorted({row["licence"] for row in rows}),
         "citeAs": "\n".join(row["citation"] for row in rows if row["citation"]),
         "distribution": [_file(file)],

@@ -28,6 +28,7 @@ _COLUMNS = {
     "line": "its line there, from 1; its number in files without lines",
     "system": "the system text, may be empty",
     "question": "the bare question, without instructions, context or options",
+    "group": "what belongs together in a split, such as a patient; empty where the data know no groups",
     "exchanges": "the conversation: what the prompter says and the assistant answers, in order",
 }
 _LOADING = f"""```python
@@ -67,7 +68,7 @@ def _front_matter(rows: Sequence[MixtureRow], file: FileEntry, metadata: pq.File
         "pretty_name": "Med42 Suite training mixture",
         "license": "other",
         "license_name": "several",
-        "language": ["en"],
+        **({} if any(row.get("format") for row in rows) else {"language": ["en"]}),
         "task_categories": ["question-answering", "text-generation"],
         "size_categories": [_size(metadata.num_rows)],
         "tags": ["medical", "instruction-tuning"],
@@ -136,7 +137,10 @@ def _licences(rows: Sequence[MixtureRow]) -> str:
 
 def _source(row: MixtureRow) -> str:
     """Write whom to credit for a source, and what exactly was read."""
-    layout = "the publisher's files" if row["layout"] == "publisher" else "the rows of the hub"
+    if row.get("format"):
+        layout = f"files of your own, in the format {row['format']}"
+    else:
+        layout = "the publisher's files" if row["layout"] == "publisher" else "the rows of the hub"
     facts = {name: escape_markdown(row[name.lower()]) for name in ("Attribution", "Licence", "Citation")}
     facts["Read from"] = markdown_code(row["hub"]) if row["hub"] else f"{layout}, {len(row['files']):,} read"
     lines = [f"- {name}: {fact}" for name, fact in facts.items() if fact]

@@ -32,6 +32,7 @@ def _row(reading: Reading, folder: Path, counts: Counts) -> dict[str, Any]:
         "attribution": source.facts.attribution,
         "citation": source.facts.citation,
         "layout": settings.layout,
+        "format": settings.format,
         "hub": settings.hub,
         **json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8")),
         "too_short": counts.too_short,

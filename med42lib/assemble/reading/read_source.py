@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
+from med42lib.assemble.config import AssembleConfig, SourceConfig
 from med42lib.assemble.conversations.columns import batches, examples
 from med42lib.assemble.mixing.spill import RunWriter
-from med42lib.assemble.source import ReadOptions, TrainingSource, load_source
+from med42lib.assemble.own.source import module_of, source_of
+from med42lib.assemble.source import ReadOptions, TrainingSource
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
 from med42lib.engine.closure import closure
@@ -46,8 +47,8 @@ class Reading:
 
     @property
     def source(self) -> TrainingSource:
-        """The source's module."""
-        return load_source(self.name)
+        """What the source is, and how it is read."""
+        return source_of(self.name, self.settings)
 
     @property
     def key(self) -> str:
@@ -61,7 +62,7 @@ class Reading:
             json.dumps(
                 [settings, self.read_options.multiple_choice, self.seed, self.max_rejected_share], sort_keys=True
             ),
-            code_digest(closure([__name__, SOURCES.module(self.name)])),
+            code_digest(closure([__name__, module_of(self.name, self.settings)])),
             files_digest(self.data.files),
         ]
         return content_hash(*ingredients)
@@ -98,7 +99,7 @@ def is_there(reading: Reading) -> bool:
 def reading_of(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:
     """Say what is to be read of one source, whether it is there or not."""
     settings = config.sources[name]
-    layout = load_source(name).layout(settings.layout)
+    layout = source_of(name, settings).layout(settings.layout)
     read_options = ReadOptions(
         settings.multiple_choice or config.multiple_choice,
         settings.explanations,

@@ -71,6 +71,7 @@ def _conversations(batch: ParquetBatch) -> pa.RecordBatch:
         "licence": missing,
         "system": pc.fill_null(rows["system_prompt"], ""),
         "question": missing,
+        "group": missing,
         "exchanges": exchange_lists(rows["question"], rows["response"], np.arange(len(rows) + 1, dtype=np.int32)),
     }
     return pa.RecordBatch.from_pydict(columns, schema=CONVERSATIONS)

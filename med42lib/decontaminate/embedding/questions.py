@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
 from med42lib.store.artifacts import Source
 
 EXAMPLE_COLUMNS: Mapping[TextKind, tuple[str, ...]] = {
-    "question": ("id", "source", "question"),
+    "question": ("id", "source", "question", "exchanges"),
     "request": ("id", "source", "exchanges"),
 }
 """What `questions_of_examples` reads of a training example's row."""
@@ -27,9 +27,9 @@ EXAMPLE_COLUMNS: Mapping[TextKind, tuple[str, ...]] = {
 class Questions:
     """Records that ask questions, and the different texts they ask.
 
-    Three records, two texts:
+    Three records, two texts; the second record is a conversation that asks both:
 
-        ids          a   b   c         text_rows    0   1   0
+        ids          a   b   c         text_rows    (0,)   (0, 1)   (0,)
         texts        "What is fever?"   "What is a cough?"
 
     `groups` names each record's source or benchmark. All lists but `texts` are in the records' order; `texts`
@@ -38,15 +38,16 @@ class Questions:
 
     ids: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    text_rows: list[int] = field(default_factory=list)
+    text_rows: list[tuple[int, ...]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     def records_by_text(self, wanted: Iterable[int]) -> dict[int, list[int]]:
         """Map rows of `texts` to the rows of the records that ask them, in order."""
         records: dict[int, list[int]] = {row: [] for row in wanted}
-        for record, row in enumerate(self.text_rows):
-            if row in records:
-                records[row].append(record)
+        for record, rows in enumerate(self.text_rows):
+            for row in rows:
+                if row in records:
+                    records[row].append(record)
         return records
 
 
@@ -69,7 +70,7 @@ def different_texts(examples: Questions, items: Questions) -> dict[str, int]:
 
 
 def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, where: str) -> Questions:
-    """Collect the questions of training examples; an example repeated word for word counts once.
+    """Collect what training examples ask, in every turn; an example repeated word for word counts once.
 
     Args:
         rows: Of `formats.dataset`; at least their `EXAMPLE_COLUMNS`.
@@ -79,7 +80,7 @@ def questions_of_examples(rows: Iterable[Mapping[str, Any]], *, text: TextKind, 
     Raises:
         DataError: If there are none, or one is blank.
     """
-    unique = {row["id"]: (row["source"], _example_text(row, text)) for row in rows}
+    unique = {row["id"]: (row["source"], _example_texts(row, text)) for row in rows}
     return _collect(((name, *rest) for name, rest in unique.items()), where=where, what="training example")
 
 
@@ -89,14 +90,13 @@ def questions_of_items(items: Iterable[BenchmarkItem], *, text: TextKind, where:
     Raises:
         DataError: If there are none, or one is blank; `where` goes into the message.
     """
-    records = ((item.id, item.benchmark, _item_text(item, text)) for item in items)
+    records = ((item.id, item.benchmark, (_item_text(item, text),)) for item in items)
     return _collect(records, where=where, what="evaluation item")
 
 
-def _example_text(row: Mapping[str, Any], text: TextKind) -> str:
-    if text == "question":
-        return str(row["question"])
-    return "\n".join(exchange["prompter"] for exchange in row["exchanges"])
+def _example_texts(row: Mapping[str, Any], text: TextKind) -> tuple[str, ...]:
+    first, *later = (exchange["prompter"] for exchange in row["exchanges"])
+    return (row["question"] if text == "question" else first, *later)
 
 
 def _item_text(item: BenchmarkItem, text: TextKind) -> str:
@@ -105,15 +105,15 @@ def _item_text(item: BenchmarkItem, text: TextKind) -> str:
     return multiple_choice(item.question, item.options, context=item.context)
 
 
-def _collect(records: Iterable[tuple[str, str, str]], *, where: str, what: str) -> Questions:
+def _collect(records: Iterable[tuple[str, str, Sequence[str]]], *, where: str, what: str) -> Questions:
     questions = Questions()
     rows: dict[str, int] = {}
-    for name, group, text in records:
-        if not text.strip():
+    for name, group, texts in records:
+        if not all(text.strip() for text in texts):
             raise DataError(f"{where}: the question of {what} {name!r} is blank, so it cannot be compared; fill it in")
         questions.ids.append(name)
         questions.groups.append(group)
-        questions.text_rows.append(rows.setdefault(text, len(rows)))
+        questions.text_rows.append(tuple([rows.setdefault(text, len(rows)) for text in dict.fromkeys(texts)]))
     if not rows:
         raise DataError(f"{where} holds no {what}; there is nothing to compare")
     questions.texts = list(rows)

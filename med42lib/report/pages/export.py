@@ -14,15 +14,19 @@ from typing import Any
 from med42lib.core.printable import one_line
 from med42lib.report.estimates import Estimate
 from med42lib.report.pages.view import Evidence
+from med42lib.report.results.comparison import Difference
 from med42lib.report.results.contamination import Contamination, ThresholdRow
 from med42lib.report.results.scores import SUBSETS
-from med42lib.report.results.table import Accuracy, Difference, Results
+from med42lib.report.results.table import Accuracy, Change, Results
+from med42lib.report.results.verdicts import Verdict
 
-CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high")
+CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high", "n_effective")
 
 
 def write_csv(path: Path, results: Results) -> int:
     """Write one row per benchmark (and average), model and subset; shares in [0, 1], empty where there are no items.
+
+    `n_effective` is the number of independent items that would tell as much as the n; empty for an average.
 
     Returns:
         The number of rows below the heading.
@@ -45,6 +49,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
         "accuracy": _by_group(results, _accuracies),
         "difference": _by_group(results, _differences),
         "change_without_contaminated": _by_group(results, _changes),
+        "verdicts": _verdicts(results),
         "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
         "truncated": {name: dict(counts) for name, counts in evidence.cautions.truncated.items()},
         "right_option_twice": dict(evidence.cautions.right_option_twice),
@@ -78,6 +83,7 @@ def _csv_row(key: tuple[str, str, str], accuracy: Accuracy) -> list[object]:
         accuracy.n,
         correct,
         *("" if number is None else f"{number:.6f}" for number in numbers),
+        "" if accuracy.correct is None else f"{accuracy.n / accuracy.design_effect:.1f}",
     ]
 
 
@@ -96,7 +102,12 @@ def _by_group(results: Results, part: Callable[[Results, str], Any]) -> dict[str
 def _accuracies(results: Results, group: str) -> dict[str, Any]:
     return {
         model.name: {
-            subset: {"n": found.n, "correct": found.correct, **_named_ends(found.estimate)}
+            subset: {
+                "n": found.n,
+                "n_effective": None if found.correct is None else found.n / found.design_effect,
+                "correct": found.correct,
+                **_named_ends(found.estimate),
+            }
             for subset in SUBSETS
             for found in (results.accuracies[group, model.name, subset],)
         }
@@ -117,6 +128,7 @@ def _difference(difference: Difference) -> dict[str, Any]:
     counts = difference.counts
     return {
         "n": difference.n,
+        "n_effective": difference.n / difference.design_effect if counts else None,
         **_named_ends(difference.estimate),
         "first_only": counts.first_only if counts else None,
         "second_only": counts.second_only if counts else None,
@@ -126,9 +138,36 @@ def _difference(difference: Difference) -> dict[str, Any]:
 
 
 def _changes(results: Results, group: str) -> dict[str, Any]:
-    models = {model.name: _named_ends(results.changes[group, model.name]) for model in results.models}
-    gains = {f"{a}-{b}": _named_ends(results.gain_changes[group, a, b]) for a, b in results.comparisons}
+    models = {model.name: _change(results.changes[group, model.name]) for model in results.models}
+    gains = {f"{a}-{b}": _change(results.gain_changes[group, a, b]) for a, b in results.comparisons}
     return models | gains
+
+
+def _change(change: Change | None) -> dict[str, float | None]:
+    return _named_ends(change.estimate if change else None) | {"p": change.p_value if change else None}
+
+
+def _verdicts(results: Results) -> dict[str, Any]:
+    """The answers at the top, as numbers: 1 for larger, -1 for smaller, 0 for not shown."""
+    verdicts = results.verdicts
+    leaks = {
+        f"{first}-{second}": _verdict(verdict)
+        | {"leaked": gain.leaked, "others": gain.others, "p_points": gain.p_points, "p_odds": gain.p_odds}
+        for (first, second), verdict in verdicts.leaks.items()
+        for gain in (verdicts.leaked_gains[first, second],)
+    }
+    differences = {f"{first}-{second}": _verdict(verdict) for (first, second), verdict in verdicts.differences.items()}
+    return {"subset": verdicts.subset, "differences": differences, "added_by_leaks": leaks}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "direction": verdict.direction,
+        **_named_ends(verdict.estimate),
+        "p": verdict.p_value,
+        "p_holm": verdict.adjusted_p_value,
+        "smallest_shown": verdict.smallest_shown,
+    }
 
 
 def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow, ...]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from med42lib.report.provenance.models import Pair
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
-from med42lib.report.results.table import Accuracy, Difference, Group, Results
+from med42lib.report.results.table import OVERALL, Accuracy, Change, Group, Results
 
 
 def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, subsets: Sequence[str]) -> Table:
@@ -43,17 +43,26 @@ def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, s
 
 
 def difference_table(results: Results, *, confidence: float, subset: str) -> Table:
-    """Tabulate the differences between models on the same questions, with paired interval and exact p values."""
+    """Tabulate the differences between models on the same questions, with paired interval and exact p values.
+
+    The pooled line's adjusted p values are those of the page's answers, where it is of their subset.
+    """
+    alpha = 1 - confidence
     columns = [*text_columns("Benchmark"), Column("n")]
     for pair in results.comparisons:
         columns += number_columns(["points", "p"], group=comparison_label(results, pair))
     return Table(
         caption=f"Differences in percentage points, {SUBSET_LABELS[subset].lower()}",
         columns=tuple(columns),
-        rows=tuple(_difference_row(results, group, subset) for group in results.groups),
-        note=(
-            f"In brackets: Newcombe's paired {percent_of(confidence)} interval (method 10); bold where it excludes "
-            "zero. p: McNemar's exact test; in brackets, adjusted after Holm for having tested every benchmark."
+        rows=tuple(_difference_row(results, group, subset, alpha=alpha) for group in results.groups),
+        note=" ".join(
+            [
+                f"Below the points: Newcombe's paired {percent_of(confidence)} interval (method 10), of each number",
+                "alone. p: McNemar's exact test (mid-p). In brackets: adjusted after Holm for all benchmarks and",
+                f"comparisons of this table{_pooled_note(results, subset)}. Bold: that one is at most {alpha:.3g}. An",
+                "interval that excludes zero beside a number that is not bold is one of many that may by chance.",
+                *_effective_note(results, subset),
+            ]
         ),
     )
 
@@ -66,10 +75,12 @@ def contamination_table(results: Results, contamination: Contamination, *, confi
     return Table(
         caption=f"Evaluation questions with a training example of cosine above {contamination.threshold:g}",
         columns=tuple(columns),
-        rows=tuple(_contamination_row(results, group, shares) for group in results.groups),
+        rows=tuple(_contamination_row(results, group, shares, alpha=1 - confidence) for group in results.groups),
         note=(
-            "Questions, Leaked: of the whole benchmark, scored or not. Changes: clean minus all scored questions, in "
-            f"percentage points, with {percent_of(confidence)} interval; bold where it excludes zero."
+            "Questions, Leaked: of the whole benchmark, scored or not. Changes: clean minus all scored questions, each "
+            f"benchmark by itself and then averaged by their questions, in percentage points, with "
+            f"{percent_of(confidence)} interval; bold where p, adjusted after Holm for every cell of the table, is at "
+            f"most {1 - confidence:.3g}. Leaked questions that are easier for every model change accuracies too."
         ),
     )
 
@@ -161,33 +172,59 @@ def _accuracy_cell(accuracy: Accuracy) -> Cell:
     return Cell(percent(value), interval_limits(accuracy.estimate))
 
 
-def _difference_row(results: Results, group: Group, subset: str) -> TableRow:
-    found = [results.differences[group.key, first, second, subset] for first, second in results.comparisons]
-    cells = [Cell(display_name(group.key)), Cell(integer(found[0].n))]
-    for difference in found:
-        cells += [_points_cell(difference.estimate), _p_cell(difference)]
+def _pooled_note(results: Results, subset: str) -> str:
+    return "; of all benchmarks together, as for the answers at the top" if subset == results.main_subset else ""
+
+
+def _effective_note(results: Results, subset: str) -> list[str]:
+    """Say how many independent questions the pooled line is worth, if fewer than it has."""
+    found = {pair: results.differences[OVERALL, *pair, subset] for pair in results.comparisons}
+    fewer = [
+        f"{integer(difference.n / difference.design_effect)} ({comparison_label(results, pair)})"
+        for pair, difference in found.items()
+        if difference.design_effect > 1
+    ]
+    if not fewer:
+        return []
+    return [
+        "Questions that belong together (near-duplicates, one context, one leaked example) widen intervals: those of "
+        f"the last line tell as much as {', '.join(fewer)} independent ones."
+    ]
+
+
+def _difference_row(results: Results, group: Group, subset: str, *, alpha: float) -> TableRow:
+    cells = [Cell(display_name(group.key))]
+    found = {pair: results.differences[group.key, *pair, subset] for pair in results.comparisons}
+    cells.append(Cell(integer(next(iter(found.values())).n)))
+    for pair, difference in found.items():
+        adjusted = difference.adjusted_p_value
+        if group.key == OVERALL and subset == results.main_subset:
+            adjusted = results.verdicts.differences[pair].adjusted_p_value
+        cells.append(_points_cell(difference.estimate, strong=adjusted is not None and adjusted <= alpha))
+        cells.append(Cell(p_value(difference.p_value), "" if adjusted is None else f"[{p_value(adjusted)}]"))
     return TableRow(tuple(cells), group.is_summary)
 
 
-def _p_cell(difference: Difference) -> Cell:
-    adjusted = difference.adjusted_p_value
-    return Cell(p_value(difference.p_value), "" if adjusted is None else f"[{p_value(adjusted)}]")
-
-
-def _points_cell(estimate: Estimate | None) -> Cell:
+def _points_cell(estimate: Estimate | None, *, strong: bool) -> Cell:
     if estimate is None:
         return Cell(points(None))
-    return Cell(points(estimate.value), interval_limits(estimate, signed=True), strong=not estimate.includes_zero)
+    return Cell(points(estimate.value), interval_limits(estimate, signed=True), strong=strong)
 
 
-def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[int, int]]) -> TableRow:
+def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[int, int]], *, alpha: float) -> TableRow:
     counted = [shares[name] for name in group.benchmarks if name in shares]
     num_items, num_contaminated = (sum(counts) for counts in zip(*counted, strict=True)) if counted else (0, 0)
     share = percent(num_contaminated / num_items if num_items else None)
     cells = [Cell(display_name(group.key)), Cell(integer(num_items)), Cell(integer(num_contaminated)), Cell(share)]
     any_scored = results.accuracies[group.key, "base", "contaminated"].n > 0
-    cells += [_points_cell(results.changes[group.key, m.name] if any_scored else None) for m in results.models]
+    cells += [_change_cell(results.changes[group.key, m.name] if any_scored else None, alpha) for m in results.models]
     return TableRow(tuple(cells), group.is_summary)
+
+
+def _change_cell(change: Change | None, alpha: float) -> Cell:
+    if change is None:
+        return _points_cell(None, strong=False)
+    return _points_cell(change.estimate, strong=change.adjusted_p_value <= alpha)
 
 
 def _threshold_row(row: ThresholdRow, used: float) -> TableRow:

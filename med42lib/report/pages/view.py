@@ -29,6 +29,7 @@ from med42lib.report.pages.provenance_tables import (
     version_table,
 )
 from med42lib.report.pages.recipe import METHODS, SettingComparison, recipe_table
+from med42lib.report.pages.reproduction import reproduction_table
 from med42lib.report.pages.result_tables import (
     accuracy_table,
     contamination_table,
@@ -42,7 +43,7 @@ from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
-from med42lib.report.results.headline import Answer, make_answers
+from med42lib.report.results.headline import Answer, make_answers, remarks
 from med42lib.report.results.overlap import Segment, shared_segments
 from med42lib.report.results.table import OVERALL, Results
 
@@ -106,6 +107,11 @@ class View:
         text = f"{', '.join(others)} and {last}" if others else last
         return text[:1].upper() + text[1:]
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Say what the answers rest on, and what they cannot show."""
+        return remarks(self.evidence.results, confidence=self.confidence)
+
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
         return list(self.tables).index(table) + 1
@@ -129,7 +135,9 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         title=config.title,
         confidence=config.confidence,
         evidence=evidence,
-        findings=make_answers(evidence.results, confidence=config.confidence),
+        findings=make_answers(
+            evidence.results, confidence=config.confidence, equivalence_points=config.equivalence_points
+        ),
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),
         losses=(wide[1], narrow[1]),
@@ -174,6 +182,8 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     provenance = evidence.provenance
     tuned = [model for model in evidence.results.models if model.name in provenance.training]
     tables = {}
+    if (beside := reproduction_table(evidence.results.models, evidence.results.accuracies, provenance)) is not None:
+        tables["table_1"] = beside
     if evidence.recipe:
         tables["recipe"] = recipe_table(evidence.recipe)
     if {model.name for model in tuned} - (set(METHODS) if evidence.recipe else set()):
@@ -182,8 +192,8 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
         tables["training"] = training_table(tuned, provenance.training)
     if provenance.mixture:
         tables["mixture"] = source_counts_table(provenance)
-        if (beside := paper_mixture_table(provenance)) is not None:
-            tables["table_a1"] = beside
+        if (mixture := paper_mixture_table(provenance)) is not None:
+            tables["table_a1"] = mixture
     tables["packing"] = packing_table(provenance.packing)
     tables["scoring"] = scoring_table(provenance, evidence.baselines)
     if provenance.stages:

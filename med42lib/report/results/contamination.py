@@ -48,13 +48,15 @@ class BenchmarkShare:
 class Contamination:
     """What decontamination found.
 
-    `cosines` holds the flagged items, `nearest` the best match of every item; `shown` are some pairs, one for an
-    item, spread evenly from the most to the least similar.
+    `cosines` holds the flagged items, `nearest` the cosine of every item's best match, `matched` the example that is
+    the best match of a flagged item; `shown` are some pairs, one for an item, spread evenly from the most to the least
+    similar.
     """
 
     threshold: float
     cosines: Mapping[str, float]
     nearest: Mapping[str, float]
+    matched: Mapping[str, str]
     benchmarks: tuple[BenchmarkShare, ...]
     sources: tuple[SourceShare, ...]
     shown: tuple[Pair, ...]
@@ -77,12 +79,14 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
     """
     flagged = read_json(source.path(CONTAMINATED_FILE), ADVICE)
     summary = read_json(source.path(SUMMARY_FILE), ADVICE)
+    nearest = {item.item_id: item for item in read_nearest(source.path(NEAREST_FILE))}
     sources, shown = _read_pairs(source.path(PAIRS_FILE), num_shown)
     try:
         return Contamination(
             threshold=float(flagged["threshold"]),
             cosines=dict(flagged["items"]),
-            nearest={item.item_id: float(item.cosine) for item in read_nearest(source.path(NEAREST_FILE))},
+            nearest={item_id: float(item.cosine) for item_id, item in nearest.items()},
+            matched={item_id: nearest[item_id].example_id for item_id in flagged["items"] if item_id in nearest},
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()

@@ -1,4 +1,8 @@
-"""The answers at the top of the report, each a sentence made from numbers that claims no more than they show."""
+"""The answers at the top of the report, each a sentence made from numbers that claims no more than they show.
+
+The test decides (`verdicts`): adjusted for all questions asked, it is what "Yes" rests on. Where the interval beside
+it, which is of one number alone, says something else, the sentence says so and why.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,21 @@ from dataclasses import dataclass
 
 from med42lib.formats.models import BASE
 from med42lib.report.estimates import Estimate
-from med42lib.report.formatting import MISSING, PERCENT, integer, interval_in_prose, percent, percent_of, points
+from med42lib.report.formatting import (
+    MISSING,
+    PERCENT,
+    integer,
+    interval_in_prose,
+    p_in_prose,
+    percent,
+    percent_of,
+    points,
+)
+from med42lib.report.provenance.models import Pair
 from med42lib.report.results.table import OVERALL, Results
+from med42lib.report.results.verdicts import Verdict
 
-LEAK_QUESTION = "Did leaked questions inflate the gains?"
+LEAK_QUESTION = "Are gains larger on leaked questions?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,31 +41,46 @@ class Answer:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Wording:
-    """What sentences need besides the numbers: the confidence level, and which subset they speak of."""
-
-    confidence: float
-    subset: str
-
-    def change(self, estimate: Estimate) -> str:
-        """Write a difference with its interval: "+2.0 points (95 % interval −1.0 to +5.0)"."""
-        interval = f"{percent_of(self.confidence)} interval {interval_in_prose(estimate)}"
-        return f"{points(estimate.value)} points ({interval})"
-
-    def num_questions(self, n: int) -> str:
-        """Write how many questions: "205 questions without a close match in the training mixture"."""
-        return f"{integer(n)} questions" + (" without a close match in the training mixture" * (self.subset == "clean"))
-
-
-def make_answers(results: Results, *, confidence: float) -> tuple[Answer, ...]:
+def make_answers(results: Results, *, confidence: float, equivalence_points: float = 0.0) -> tuple[Answer, ...]:
     """Answer the report's questions over all benchmarks together.
 
-    The comparisons are made on clean questions, unless none or all of them are.
+    Args:
+        results: The numbers.
+        confidence: Of the intervals; one minus it is the chance of any false claim.
+        equivalence_points: Percentage points within which two models count as equal; 0: they never do.
     """
-    wording = _Wording(confidence, results.main_subset)
-    comparisons = (_compare(results, first, second, wording) for first, second in results.comparisons)
-    return (*comparisons, _leaks(results, wording))
+    wording = _Wording(results, confidence, equivalence_points)
+    comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
+    leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
+    return (*comparisons, *(leaks or [_no_contrast(results)]))
+
+
+def remarks(results: Results, *, confidence: float) -> tuple[str, ...]:
+    """Say what the answers rest on, and what they cannot show."""
+    verdicts = results.verdicts
+    num_asked = len(verdicts.differences) + len(verdicts.leaks)
+    rule = (
+        f"Points are percentage points of accuracy, with the {percent_of(confidence)} interval of each number alone. "
+        "The test decides an answer"
+    )
+    if num_asked > 1:
+        wrong = f"{100 * (1 - confidence):.3g}{PERCENT}"
+        rule += (
+            f"; the {integer(num_asked)} questions are one family (Holm's method), so that where nothing differs any "
+            f"claim at all is made in at most {wrong} of runs"
+        )
+    seeds = (
+        "Each model was trained once: the intervals say how far the choice of questions could move a number, not how "
+        "far another random seed could."
+    )
+    return (f"{rule}. {seeds}", *([_LIMITS_OF_LEAKS] if verdicts.leaks else []))
+
+
+_LIMITS_OF_LEAKS = (
+    "Leaked questions are compared with other questions of the same benchmarks, and a larger gain on them is claimed "
+    "only if it shows both in points and in the odds of being right, which do not depend on how difficult a question "
+    "is. That cannot show why: leaked questions may differ from the others in more than having leaked."
+)
 
 
 def question(results: Results, first: str, second: str) -> str:
@@ -59,96 +89,142 @@ def question(results: Results, first: str, second: str) -> str:
     return f"Did {subjects[0]} help?" if second == BASE else f"Is {subjects[0]} better than {subjects[1]}?"
 
 
-def verdict_of(difference: Estimate) -> str:
-    """Say what a difference shows: "Yes", "No, worse" or, if zero lies in its interval, "Not shown"."""
-    if difference.includes_zero:
-        return "Not shown"
-    return "Yes" if difference.value > 0 else "No, worse"
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """The words that verdicts are given in."""
+
+    results: Results
+    confidence: float
+    equivalence_points: float
+
+    def compared(self, pair: Pair, verdict: Verdict) -> Answer:
+        """Say which of two models is right more often."""
+        results, subset = self.results, self.results.main_subset
+        difference = results.differences[OVERALL, *pair, subset]
+        subjects = [results.model(name).subject for name in pair]
+        shares = [_share(results, name, subset) for name in pair]
+        asked = _num_questions(difference.n, clean=subset == "clean")
+        worth = difference.n / difference.design_effect
+        independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
+        return Answer(
+            question=question(results, *pair),
+            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse"}[verdict.direction],
+            figure=points(verdict.estimate.value),
+            interval=interval_in_prose(verdict.estimate),
+            sentence=(
+                f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
+                f"{self._change(verdict.estimate)}. {self._judged(verdict, _EXACT)}"
+            ),
+        )
+
+    def leaked(self, pair: Pair, verdict: Verdict) -> Answer:
+        """Say whether a gain over the base is larger on leaked questions than on others of the same benchmarks."""
+        results = self.results
+        gain = results.verdicts.leaked_gains[pair]
+        subject = results.model(pair[0]).subject
+        return Answer(
+            question=f"Is the gain of {subject} larger on leaked questions?",
+            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction],
+            figure=points(verdict.estimate.value),
+            interval=interval_in_prose(verdict.estimate),
+            sentence=(
+                f"On {_num_leaked(results)} its gain over the base model is {points(gain.leaked)} points, on the other "
+                f"questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
+                f"{self._change(verdict.estimate)} to its gain over all. {self._judged(verdict, _ODDS)} "
+                f"{_conclusion(results, pair)}"
+            ),
+        )
+
+    def _change(self, estimate: Estimate) -> str:
+        """Write a difference with its interval: "+2.0 points (95 % interval −1.0 to +5.0)"."""
+        interval = f"{percent_of(self.confidence)} interval {interval_in_prose(estimate)}"
+        return f"{points(estimate.value)} points ({interval})"
+
+    def _judged(self, verdict: Verdict, other_test: str) -> str:
+        """Say what the test says, why the interval may say something else, and what could have been shown.
+
+        `other_test` says how an interval can exclude zero though the test does not show a difference.
+        """
+        adjusted = f"adjusted for {integer(verdict.num_questions)} questions, " * (verdict.num_questions > 1)
+        p_value = f"{adjusted}{p_in_prose(verdict.adjusted_p_value)}"
+        excludes = not verdict.estimate.includes_zero
+        if verdict.shown:
+            reconciled = "" if excludes else " The interval is the less exact of the two where it just reaches zero."
+            return f"Chance alone would hardly do that ({p_value}).{reconciled}{self._within_margin(verdict)}"
+        reconciled = (_ONE_OF_MANY if verdict.p_value <= verdict.alpha else other_test) * excludes
+        return (
+            f"Chance could explain it ({p_value}).{reconciled} The smallest difference that these questions would show "
+            f"in four of five runs is {percent(verdict.smallest_shown)} points.{self._within_margin(verdict)}"
+        )
+
+    def _is_within_margin(self, verdict: Verdict) -> bool:
+        margin = self.equivalence_points / 100
+        return -margin < verdict.estimate.low and verdict.estimate.high < margin
+
+    def _within_margin(self, verdict: Verdict) -> str:
+        inside = f" All of the interval lies within {self.equivalence_points:g} points, the margin stated beforehand."
+        return inside * self._is_within_margin(verdict)
+
+    def _unshown(self, verdict: Verdict) -> str:
+        equal = f"No, equal within {self.equivalence_points:g} points"
+        return equal if self._is_within_margin(verdict) else "Not shown"
 
 
-def _compare(results: Results, first: str, second: str, wording: _Wording) -> Answer:
-    difference = results.differences[OVERALL, first, second, wording.subset]
-    estimate = _known(difference.estimate)
-    shares = [_share(results, model, wording.subset) for model in (first, second)]
-    subjects = [results.model(name).subject for name in (first, second)]
-    judged = (
-        "The interval includes zero, so chance could explain it."
-        if estimate.includes_zero
-        else "The interval excludes zero."
-    )
-    return Answer(
-        question=question(results, first, second),
-        verdict=verdict_of(estimate),
-        figure=points(estimate.value),
-        interval=interval_in_prose(estimate),
-        sentence=(
-            f"Of {wording.num_questions(difference.n)}, {subjects[0]} answers {shares[0]} right and "
-            f"{subjects[1]} {shares[1]}: {wording.change(estimate)}. {judged}"
-        ),
-    )
+_ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
+_EXACT = " The interval, which is approximate, excludes zero; the exact test does not, and it decides."
+_ODDS = (
+    " The interval excludes zero; but where only one of the two is right, the odds that it is the fine-tune differ no "
+    "more than chance explains. Leaked questions that are easier or harder for every model look like that."
+)
+
+
+def _no_contrast(results: Results) -> Answer:
+    """Say why no gain on leaked questions can be compared with others."""
+    num_all = results.accuracies[OVERALL, BASE, "all"].n
+    if not results.accuracies[OVERALL, BASE, "contaminated"].n:
+        nothing = f"None of the {integer(num_all)} scored questions has a close match in the training mixture."
+        return Answer(LEAK_QUESTION, "None found", points(0.0), "", nothing)
+    if not results.gains:
+        return Answer(
+            LEAK_QUESTION, "Not asked", MISSING, "", f"{_counted(results)} No model is compared with the base."
+        )
+    return Answer(LEAK_QUESTION, "Unknown", MISSING, "", f"{_counted(results)} None is left to compare with.")
+
+
+def _num_leaked(results: Results) -> str:
+    num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
+    noun = "question" if num_leaked == 1 else "questions"
+    return f"{integer(num_leaked)} leaked {noun} ({percent(num_leaked / num_all)}{PERCENT} of all)"
+
+
+def _counted(results: Results) -> str:
+    num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
+    share = f"{percent(num_leaked / num_all)}{PERCENT}"
+    have = "has" if num_leaked == 1 else "have"
+    of_all = f"{integer(num_leaked)} of {integer(num_all)} scored questions ({share})"
+    return f"{of_all} {have} a close match in the training mixture."
+
+
+def _num_questions(n: int, *, clean: bool) -> str:
+    """Write how many questions: "205 questions without a close match in the training mixture"."""
+    noun = "question" if n == 1 else "questions"
+    return f"{integer(n)} {noun}" + " without a close match in the training mixture" * clean
 
 
 def _share(results: Results, model: str, subset: str) -> str:
-    return f"{percent(_known(results.accuracies[OVERALL, model, subset].estimate).value)}{PERCENT}"
-
-
-def _leaks(results: Results, wording: _Wording) -> Answer:
-    num_all = results.accuracies[OVERALL, BASE, "all"].n
-    num_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n
-    if not num_leaked:
-        nothing = f"None of the {integer(num_all)} scored questions has a close match in the training mixture."
-        return Answer(LEAK_QUESTION, "None found", points(0.0), "", nothing)
-    counted = (
-        f"{integer(num_leaked)} of {integer(num_all)} scored questions ({percent(num_leaked / num_all)}{PERCENT}) have "
-        "a close match in the training mixture."
-    )
-    if wording.subset == "all":
-        return Answer(LEAK_QUESTION, "Unknown", MISSING, "", f"{counted} None is left to compare with.")
-    if not results.gains:
-        return Answer(LEAK_QUESTION, "Not asked", MISSING, "", f"{counted} No model is compared with the base.")
-    changes = {model: _known(results.gain_changes[OVERALL, model, BASE]) for model, _ in results.gains}
-    first = next(iter(changes.values()))
-    sentences = "; ".join(_gain_change(results, model, change, wording) for model, change in changes.items())
-    turned = _changed_verdicts(results)
-    return Answer(
-        question=LEAK_QUESTION,
-        verdict=_leak_verdict(list(changes.values()), any_turned=bool(turned)),
-        figure=points(first.value),
-        interval=interval_in_prose(first),
-        sentence=f"{counted} Without them the gain over the base model changes: {sentences}. {_conclusion(turned)}",
-    )
-
-
-def _leak_verdict(changes: list[Estimate], *, any_turned: bool) -> str:
-    if any(change.high < 0 for change in changes):
-        return "Yes, and an answer above depends on it" if any_turned else "Yes, but every answer above stands"
-    return "No, they hid some" if any(change.low > 0 for change in changes) else "Not shown"
-
-
-def _gain_change(results: Results, model: str, change: Estimate, wording: _Wording) -> str:
-    before, after = (_known(results.differences[OVERALL, model, BASE, s].estimate).value for s in ("all", "clean"))
-    return f"{results.model(model).subject}'s from {points(before)} to {points(after)}, by {wording.change(change)}"
-
-
-def _changed_verdicts(results: Results) -> list[str]:
-    """List the questions whose answer would be another one with the leaked questions."""
-    return [
-        question(results, first, second)
-        for first, second in results.comparisons
-        if _verdict(results, first, second, "all") != _verdict(results, first, second, "clean")
-    ]
-
-
-def _conclusion(turned: list[str]) -> str:
-    if not turned:
-        return "With them, no answer above would be different."
-    return f"With them, the answer would be different to: {' '.join(turned)}"
-
-
-def _verdict(results: Results, first: str, second: str, subset: str) -> str:
-    return verdict_of(_known(results.differences[OVERALL, first, second, subset].estimate))
-
-
-def _known(estimate: Estimate | None) -> Estimate:
+    estimate = results.accuracies[OVERALL, model, subset].estimate
     assert estimate is not None  # only asked of subsets that hold items
-    return estimate
+    return f"{percent(estimate.value)}{PERCENT}"
+
+
+def _conclusion(results: Results, pair: Pair) -> str:
+    """Say which answers that rest on this fine-tune's gain would be different if leaked questions counted."""
+    differences, with_leaks = results.verdicts.differences, results.verdicts.with_leaks
+    turned = [
+        question(results, *other)
+        for other, verdict in differences.items()
+        if pair[0] in other and verdict.direction != with_leaks[other]
+    ]
+    if not turned:
+        return "If they counted, no answer above that it is part of would be different."
+    return f"If they counted, the answer would be different to: {' '.join(turned)}"

@@ -24,7 +24,8 @@ SUBSETS = ("all", "clean", "contaminated")
 class Answers:
     """Which of N items each model answered right, and which items have a close match in the training mixture.
 
-    `truncated` says which items' beginning a model did not read.
+    `truncated` says which items' beginning a model did not read. Items of equal numbers in `group` belong together;
+    without it each is for itself.
     """
 
     item_ids: tuple[str, ...]
@@ -32,6 +33,12 @@ class Answers:
     contaminated: NDArray[np.bool_]
     correct: Mapping[str, NDArray[np.bool_]]
     truncated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """Number the clusters of items that belong together from 0, shape (N,)."""
+        return self.group if len(self.group) else np.arange(len(self.item_ids))
 
     @property
     def benchmarks(self) -> tuple[str, ...]:

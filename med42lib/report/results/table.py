@@ -5,20 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from med42lib.formats.models import BASE
-from med42lib.report.estimates import (
-    Estimate,
-    PairedCounts,
-    holm,
-    linear_combination,
-    mcnemar_p_value,
-    mean,
-    paired_difference,
-    wilson,
-)
+from med42lib.report.estimates import Estimate, design_effect, holm, mean, wilson
 from med42lib.report.provenance.models import Model, Pair
+from med42lib.report.results.comparison import Difference, compare
+from med42lib.report.results.leaks import removal
 from med42lib.report.results.scores import SUBSETS, Answers
+from med42lib.report.results.verdicts import Verdicts, judge
 
 OVERALL = "overall"
 MMLU_AVERAGE = "mmlu_average"
@@ -46,35 +41,36 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Share of right answers; `correct` is None for an average, `estimate` None where there are no items."""
+    """Share of right answers; `correct` is None for an average, `estimate` None where there are no items.
+
+    `n / design_effect` is the number of independent items that would tell as much.
+    """
 
     n: int
     correct: int | None
     estimate: Estimate | None
+    design_effect: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """First model's accuracy minus the second's on the same items; `estimate` None where there are none.
+class Change:
+    """What removing leaked items changes, each benchmark by itself: clean minus all.
 
-    `p_value` is McNemar's exact one, `adjusted_p_value` Holm's over the benchmarks of one comparison and
-    subset; both are None for an average, the adjusted one for the pooled line too.
+    `adjusted_p_value` is Holm's over all groups and models.
     """
 
-    n: int
-    estimate: Estimate | None
-    counts: PairedCounts | None
-    p_value: float | None
-    adjusted_p_value: float | None = None
+    estimate: Estimate
+    p_value: float
+    adjusted_p_value: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
     """Every number of the comparison of `models`, the base first, in the pairs `comparisons`.
 
-    Keys: `accuracies[group, model, subset]`, `differences[group, first, second, subset]`, `changes[group, model]`
-    (accuracy on clean items minus accuracy on all), `gain_changes[group, first, second]` (the same for a
-    difference); None where it cannot be computed.
+    Keys: `accuracies[group, model, subset]`, `differences[group, first, second, subset]`, `changes[group, model]` of
+    an accuracy, `gain_changes[group, first, second]` of a difference; None where it cannot be computed. `verdicts` are
+    what is claimed of all benchmarks together.
     """
 
     models: tuple[Model, ...]
@@ -82,14 +78,14 @@ class Results:
     groups: tuple[Group, ...]
     accuracies: dict[tuple[str, str, str], Accuracy]
     differences: dict[tuple[str, str, str, str], Difference]
-    changes: dict[tuple[str, str], Estimate | None]
-    gain_changes: dict[tuple[str, str, str], Estimate | None]
+    changes: dict[tuple[str, str], Change | None]
+    gain_changes: dict[tuple[str, str, str], Change | None]
+    verdicts: Verdicts
 
     @property
     def main_subset(self) -> str:
         """Say which of `SUBSETS` answers the questions: clean items if there are others too, else all."""
-        num_all, num_clean = (self.accuracies[OVERALL, BASE, subset].n for subset in ("all", "clean"))
-        return "clean" if 0 < num_clean < num_all else "all"
+        return self.verdicts.subset
 
     @property
     def titles(self) -> list[str]:
@@ -131,12 +127,15 @@ def analyse(answers: Answers, models: tuple[Model, ...], comparisons: tuple[Pair
                 for subset in SUBSETS
             },
         ),
-        changes={(group.key, model): analysis.change(group, model) for group in groups for model in names},
+        changes=_adjusted_changes(
+            {(group.key, model): analysis.change(group, model) for group in groups for model in names}
+        ),
         gain_changes={
             (group.key, first, second): analysis.gain_change(group, first, second)
             for group in groups
             for first, second in comparisons
         },
+        verdicts=judge(answers, comparisons, confidence),
     )
 
 
@@ -169,38 +168,32 @@ class _Analysis:
             parts = [self.accuracy(part, model, subset) for part in _parts(group)]
             return Accuracy(sum(part.n for part in parts), None, _mean([part.estimate for part in parts]))
         selected_N = self.answers.selected(group.benchmarks, subset)
-        n = int(selected_N.sum())
-        correct = int(self.answers.correct[model][selected_N].sum())
-        return Accuracy(n, correct, wilson(correct, n, self.confidence) if n else None)
+        correct_N = self.answers.correct[model][selected_N]
+        n, correct = len(correct_N), int(correct_N.sum())
+        if not n:
+            return Accuracy(0, 0, None)
+        effect = design_effect(correct_N.astype(float) - correct / n, self.answers.clusters[selected_N])
+        return Accuracy(n, correct, wilson(correct / effect, n / effect, self.confidence), effect)
 
     def difference(self, group: Group, first: str, second: str, subset: str) -> Difference:
         if group.average:
             parts = [self.difference(part, first, second, subset) for part in _parts(group)]
             return Difference(sum(part.n for part in parts), _mean([part.estimate for part in parts]), None, None)
         selected_N = self.answers.selected(group.benchmarks, subset)
-        if not selected_N.any():
-            return Difference(0, None, None, None)
-        first_N, second_N = (self.answers.correct[model][selected_N] for model in (first, second))
-        counts = PairedCounts(
-            both=int(np.sum(first_N & second_N)),
-            first_only=int(np.sum(first_N & ~second_N)),
-            second_only=int(np.sum(~first_N & second_N)),
-            neither=int(np.sum(~first_N & ~second_N)),
-        )
-        estimate = paired_difference(counts, self.confidence)
-        return Difference(counts.n, estimate, counts, mcnemar_p_value(counts))
+        return compare(self.answers, selected_N, first, second, confidence=self.confidence)
 
-    def change(self, group: Group, model: str) -> Estimate | None:
-        if group.average:
-            return _mean([self.change(part, model) for part in _parts(group)])
-        clean, contaminated = (self.accuracy(group, model, subset) for subset in ("clean", "contaminated"))
-        return _removal(clean.n, clean.estimate, contaminated.n, contaminated.estimate)
+    def change(self, group: Group, model: str) -> Change | None:
+        return self._change(group, self.answers.correct[model].astype(float), largest=1.0)
 
-    def gain_change(self, group: Group, first: str, second: str) -> Estimate | None:
-        if group.average:
-            return _mean([self.gain_change(part, first, second) for part in _parts(group)])
-        clean, contaminated = (self.difference(group, first, second, s) for s in ("clean", "contaminated"))
-        return _removal(clean.n, clean.estimate, contaminated.n, contaminated.estimate)
+    def gain_change(self, group: Group, first: str, second: str) -> Change | None:
+        gains_N = self.answers.correct[first].astype(float) - self.answers.correct[second]
+        return self._change(group, gains_N, largest=2.0)
+
+    def _change(self, group: Group, values_N: NDArray[np.float64], *, largest: float) -> Change | None:
+        found = removal(self.answers, values_N, group.benchmarks, equally=group.average)
+        if found is None:
+            return None
+        return Change(found.estimate(self.confidence, largest=largest), found.contrast.p_value)
 
 
 def _parts(group: Group) -> list[Group]:
@@ -212,29 +205,24 @@ def _mean(estimates: list[Estimate | None]) -> Estimate | None:
     return mean(known) if len(known) == len(estimates) else None
 
 
-def _removal(
-    num_clean: int, clean: Estimate | None, num_contaminated: int, contaminated: Estimate | None
-) -> Estimate | None:
-    """Estimate what removing contaminated items does: value on clean items minus value on all.
-
-    With m of n items contaminated that is m/n times (clean - contaminated), two independent quantities.
-    """
-    if clean is None:
-        return None
-    if contaminated is None:
-        return Estimate(0.0, 0.0, 0.0)
-    share = num_contaminated / (num_clean + num_contaminated)
-    return linear_combination([share, -share], [clean, contaminated])
-
-
 def _adjusted(
     groups: tuple[Group, ...], comparisons: tuple[Pair, ...], differences: dict[tuple[str, str, str, str], Difference]
 ) -> dict[tuple[str, str, str, str], Difference]:
+    """Adjust the p values of all benchmarks and comparisons of a subset for having tested so many."""
     adjusted = dict(differences)
-    for first, second in comparisons:
-        for subset in SUBSETS:
-            family = [(g.key, first, second, subset) for g in groups if not g.is_summary]
-            tested = [(key, p) for key in family if (p := differences[key].p_value) is not None]
-            for (key, _), p_value in zip(tested, holm([p for _, p in tested]), strict=True):
-                adjusted[key] = replace(differences[key], adjusted_p_value=p_value)
+    benchmarks = [group.key for group in groups if not group.is_summary]
+    for subset in SUBSETS:
+        family = [(name, *pair, subset) for name in benchmarks for pair in comparisons]
+        tested = [(key, p) for key in family if (p := differences[key].p_value) is not None]
+        for (key, _), p_value in zip(tested, holm([p for _, p in tested]), strict=True):
+            adjusted[key] = replace(differences[key], adjusted_p_value=p_value)
     return adjusted
+
+
+def _adjusted_changes(changes: dict[tuple[str, str], Change | None]) -> dict[tuple[str, str], Change | None]:
+    """Adjust the p values of all groups and models in which something leaked."""
+    found = {key: change for key, change in changes.items() if change and change.estimate.low < change.estimate.high}
+    p_values = holm([change.p_value for change in found.values()])
+    return changes | {
+        key: replace(change, adjusted_p_value=p) for (key, change), p in zip(found.items(), p_values, strict=True)
+    }

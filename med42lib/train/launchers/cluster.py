@@ -1,27 +1,30 @@
-"""The Kubernetes API server, as far as a training needs it. The only module that knows the `kubernetes` client.
+"""The Kubernetes API server, as far as a training needs it. Only it and `api_errors` know the `kubernetes` client.
 
-A watcher outlives the server's bad hours: what fails with 429, 5xx, 410 or a broken connection is asked again, later
-and later; a single request for minutes, the watch without end. Missing rights and refusals are told at once.
+A single request is tried again for minutes, the watch without end; `api_errors` says after which failures.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
 
-from med42lib.core.errors import AccessError, ClusterUnavailable, EnvironmentProblem, not_installed
-from med42lib.core.log import log
-from med42lib.core.printable import cut, one_line
+from med42lib.core.errors import ClusterUnavailable, EnvironmentProblem, not_installed
+from med42lib.train.launchers.api_errors import (
+    AlreadyThereError,
+    NotThereError,
+    Trouble,
+    described,
+    event_line,
+    message_of,
+    passing_errors,
+    refuse_for_good,
+)
 from med42lib.train.launchers.template import GROUP, PLURAL, VERSION
 
 NAMESPACE_VARIABLE = "MED42_NAMESPACE"
@@ -29,17 +32,11 @@ _IN_CLUSTER_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/name
 _REQUEST_SECONDS = (5, 30)
 _LAST_REQUEST_SECONDS = (0.3, 0.5)
 _MAX_TRIES = 8
-_MAX_REFUSALS = 5
-_LONGEST_PAUSE = 60.0
 _NUM_LAST_LINES = 15
-_MOST_CHARACTERS = 500
 _POD_LABEL = "training.kubeflow.org/job-name"
-_DENIED = "admission webhook"
 _MADE_TWICE = "already exists"
 """What the operator, whose view of the cluster is a moment old, says of a pod that it has just made."""
 
-_PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS)
-_NO_RIGHTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 T = TypeVar("T")
 
 
@@ -129,9 +126,9 @@ class Cluster:
                 _request_timeout=_REQUEST_SECONDS,
             )
         except ApiException as error:
-            return error.status, {"message": _message(error)}
-        except self._passing_errors() as error:
-            raise ClusterUnavailable(f"the Kubernetes API server did not answer: {_described(error)}") from error
+            return error.status, {"message": message_of(error)}
+        except passing_errors() as error:
+            raise ClusterUnavailable(f"the Kubernetes API server did not answer: {described(error)}") from error
         return status, found or {}
 
     def create(self, job: Mapping[str, Any]) -> bool:
@@ -144,7 +141,7 @@ class Cluster:
         """
         try:
             self._answered("create", lambda: self._custom.create_namespaced_custom_object(**self._place, body=job))
-        except _AlreadyThere:
+        except AlreadyThereError:
             return False
         return True
 
@@ -154,7 +151,7 @@ class Cluster:
             found: dict[str, Any] = self._answered(
                 "get", lambda: self._custom.get_namespaced_custom_object(**self._place, name=name)
             )
-        except _NotThere:
+        except NotThereError:
             return None
         return found
 
@@ -162,7 +159,7 @@ class Cluster:
         """Delete a job and its pods; one that is not there is no error."""
         try:
             self._answered("delete", lambda: self._delete(name, _REQUEST_SECONDS))
-        except _NotThere:
+        except NotThereError:
             return
 
     def names(self, label: str) -> list[str]:
@@ -194,7 +191,7 @@ class Cluster:
         Raises:
             AccessError: If we may not watch, several times in a row.
         """
-        trouble = _Trouble(self._pause_seconds)
+        trouble = Trouble(self._pause_seconds)
         while True:
             try:
                 seen = False
@@ -206,8 +203,8 @@ class Cluster:
                     yield self.get(name)
             except ClusterUnavailable as error:
                 trouble.wait(error)
-            except self._passing_errors() as error:
-                _refuse_for_good("watch", error, trouble.count)
+            except passing_errors() as error:
+                refuse_for_good("watch", error, trouble.count)
                 trouble.wait(error)
 
     def owners(self, pod: str) -> list[Owner]:
@@ -222,7 +219,7 @@ class Cluster:
                 "look up the owner of",
                 lambda: self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=_REQUEST_SECONDS),
             )
-        except _NotThere:
+        except NotThereError:
             return []
         return [Owner(o.api_version, o.kind, o.name, o.uid) for o in found.metadata.owner_references or ()]
 
@@ -246,7 +243,7 @@ class Cluster:
         )
         warnings = [e for e in listed.items if e.type == "Warning" and _MADE_TWICE not in (e.message or "")]
         warnings.sort(key=lambda event: event.last_timestamp or event.event_time or datetime.min.replace(tzinfo=UTC))
-        return list(dict.fromkeys(f"{event.reason}: {_line(event.message or '')}" for event in warnings))
+        return list(dict.fromkeys(f"{event.reason}: {event_line(event.message or '')}" for event in warnings))
 
     def last_lines(self, pod: str, *, of_the_one_before: bool) -> str:
         """Give the end of what a pod's container wrote, or the one that was there before; empty if it is lost."""
@@ -261,7 +258,7 @@ class Cluster:
                     _request_timeout=_REQUEST_SECONDS,
                 ),
             )
-        except (_NotThere, EnvironmentProblem):
+        except (NotThereError, EnvironmentProblem):
             return ""
         return str(text)
 
@@ -287,7 +284,7 @@ class Cluster:
             finally:
                 answer.close()
                 answer.release_conn()
-        except self._passing_errors() as error:
+        except passing_errors() as error:
             raise ClusterUnavailable(f"the log of {pod} ended: {error}") from error
 
     def _watched(self, name: str, seconds: float) -> Iterator[dict[str, Any] | None]:
@@ -310,26 +307,18 @@ class Cluster:
 
     def _answered(self, doing: str, ask: Callable[[], T]) -> T:
         """Ask until there is an answer, for minutes; errors are ours."""
-        trouble = _Trouble(self._pause_seconds)
+        trouble = Trouble(self._pause_seconds)
         while True:
             try:
                 return ask()
-            except self._passing_errors() as error:
-                _refuse_for_good(doing, error, trouble.count, at_once=True)
+            except passing_errors() as error:
+                refuse_for_good(doing, error, trouble.count, at_once=True)
                 if trouble.count >= _MAX_TRIES:
                     raise ClusterUnavailable(
-                        f"the Kubernetes API server did not answer ({doing} a PyTorchJob): {_described(error)}; the "
+                        f"the Kubernetes API server did not answer ({doing} a PyTorchJob): {described(error)}; the "
                         "job, if there is one, goes on: run the same command again to watch it"
                     ) from error
                 trouble.wait(error)
-
-    @staticmethod
-    def _passing_errors() -> tuple[type[Exception], ...]:
-        """Name what a call may raise when the server or the way to it is ill, a half line of JSON among them."""
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
-
-        return ApiException, HTTPError, OSError, ValueError
 
 
 def quantity(text: object) -> Decimal:
@@ -343,79 +332,6 @@ def quantity(text: object) -> Decimal:
     return Decimal(parse_quantity(text))
 
 
-class _AlreadyThere(Exception):
-    """409 of a create."""
-
-
-class _NotThere(Exception):
-    """404 of something that has a name."""
-
-
-class _Trouble:
-    """Failures in a row: each is waited for longer than the one before, and the first and the end are told."""
-
-    def __init__(self, pause_seconds: float) -> None:
-        self.count, self._first_pause = 0, pause_seconds
-
-    def wait(self, error: Exception) -> None:
-        if self.count == 0:
-            log("train").warning("the Kubernetes API server is asked again: %s", _described(error))
-        asked_for = _retry_after(error)
-        pause = min(_LONGEST_PAUSE, max(asked_for, self._first_pause * 2**self.count))
-        self.count += 1
-        time.sleep(pause * random.uniform(0.7, 1.0))
-
-    def over(self) -> None:
-        if self.count:
-            log("train").info("the Kubernetes API server answers again")
-        self.count = 0
-
-
-def _refuse_for_good(doing: str, error: Exception, count: int, *, at_once: bool = False) -> None:
-    """Raise what asking again does not mend; rights that were there a moment ago may come back."""
-    status, text = getattr(error, "status", None), _described(error)
-    if status == HTTPStatus.CONFLICT and "AlreadyExists" in _body(error):
-        raise _AlreadyThere from error
-    if status == HTTPStatus.NOT_FOUND:
-        if doing == "create":
-            raise EnvironmentProblem(
-                f"this cluster knows no PyTorchJobs, or not the namespace: {text}; install the Kubeflow training "
-                "operator 1.9, or set MED42_NAMESPACE"
-            ) from error
-        raise _NotThere from error
-    if status in _NO_RIGHTS and _DENIED not in _body(error):
-        if at_once or count >= _MAX_REFUSALS:
-            raise AccessError(f"may not {doing} PyTorchJobs: {text}; k8s/base has the Role that this needs") from error
-    elif status is not None and HTTPStatus.BAD_REQUEST <= status < 500 and status not in _PASSING:
-        raise EnvironmentProblem(f"the cluster refuses to {doing} the PyTorchJob: {text}") from error
-
-
-def _described(error: Exception) -> str:
-    status = getattr(error, "status", None)
-    return _line(str(error)) if status is None else f"{status} {_line(_message(error))}"
-
-
-def _line(text: str) -> str:
-    return one_line(cut(text, _MOST_CHARACTERS))
-
-
-def _message(error: Exception) -> str:
-    try:
-        return str(json.loads(_body(error))["message"])
-    except (ValueError, KeyError, TypeError):
-        return str(getattr(error, "reason", None) or error)
-
-
-def _body(error: Exception) -> str:
-    body = getattr(error, "body", None) or ""
-    return body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
-
-
-def _retry_after(error: Exception) -> float:
-    value = (getattr(error, "headers", None) or {}).get("Retry-After", "0")
-    return float(value) if value.isdecimal() else 0.0
-
-
 def _is_finished(job: Mapping[str, Any]) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or ()
     return any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)
@@ -423,8 +339,10 @@ def _is_finished(job: Mapping[str, Any]) -> bool:
 
 def _pod(pod: Any) -> Pod:
     statuses = pod.status.container_statuses or []
-    waiting = (status.state.waiting for status in statuses if status.state and status.state.waiting)
-    reasons = [": ".join(filter(None, (found.reason, _line(found.message or "")))) for found in waiting if found.reason]
+    waiting = [status.state.waiting for status in statuses if status.state and status.state.waiting]
+    reasons = [
+        ": ".join(filter(None, (found.reason, event_line(found.message or "")))) for found in waiting if found.reason
+    ]
     restarts = sum(status.restart_count or 0 for status in statuses)
     waits_for, node = next(iter(reasons), ""), pod.spec.node_name or ""
     return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, waits_for, node)

@@ -31,6 +31,7 @@ from datetime import datetime
 from threading import Event, Thread
 from typing import Any
 
+from med42lib.core.cluster_objects import RUN_VARIABLE
 from med42lib.core.errors import (
     AccessError,
     ClusterUnavailable,
@@ -50,7 +51,7 @@ from med42lib.train.launchers.cluster import Cluster, Owner, Pod
 from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate, job_name, make_pytorchjob, short_hash
 
-RUN_VARIABLE, POD_VARIABLE = "MED42_RUN", "KFP_POD_NAME"
+POD_VARIABLE = "KFP_POD_NAME"
 _WORKFLOW = "Workflow"
 KEY_LABEL, RUN_LABEL = "med42.io/key", "med42.io/run"
 JOB_ANNOTATION, TEMPLATE_ANNOTATION = "med42.io/job", "med42.io/template"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment
 from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem, NoProgressError
-from med42lib.core.log import log_place, set_up_logging
+from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
 from med42lib.formats.model_folder import MODEL_FOLDER
@@ -28,7 +28,7 @@ from med42lib.store.identity import HashCache
 from med42lib.store.metrics import MetricSink
 from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.job import (
     MAX_RESTARTS_VARIABLE,
@@ -166,7 +166,7 @@ def _supported_formats() -> set[str]:
     return {name for name, supported in formats.items() if supported}
 
 
-def deepspeed_config(config: TrainConfig, num_processes: int) -> dict[str, Any]:
+def deepspeed_config(config: ResolvedConfig, num_processes: int) -> dict[str, Any]:
     """Say in DeepSpeed's terms how to train."""
     per_forward = config.micro_batch_size * num_processes
     return {
@@ -187,6 +187,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
 
     from med42lib.formats.stored_weights import StoredNames
     from med42lib.train.worker.checkpointing import Checkpointing
+    from med42lib.train.worker.memory_here import choose_here
 
     started = time.monotonic()
     packed, base = _fetch(job, scratch)
@@ -194,15 +195,17 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     target.folder.mkdir()
     if job.config.method == "full":
         StoredNames.of(base).check()
-    engine = _engine(job.config, base)
-    _check_base(engine, data.info)
+    config = choose_here(job.config, base, data.info)
+    engine = _engine(config, base)
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
+    if not before.num_steps:
+        _check_base(engine, data.info)
     if distributed.get_rank() == 0:
         check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
-    recipe = _recipe(engine.module, job.config, len(data), totals)
+    recipe = _recipe(engine.module, config, len(data), totals)
     _save(engine.module, job, base, target.folder, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
@@ -253,7 +256,7 @@ def _put(job: TrainingJob, target: Target) -> None:
     job.write_files(entries)
 
 
-def _engine(config: TrainConfig, base: Path) -> Any:
+def _engine(config: ResolvedConfig, base: Path) -> Any:
     import deepspeed
     from torch import distributed
     from torch.optim import AdamW
@@ -278,14 +281,19 @@ def _engine(config: TrainConfig, base: Path) -> Any:
 
 
 def _check_base(engine: Any, info: PackInfo) -> None:
-    """Make sure that the base sees what it may see, and nothing else of a chunk."""
+    """Make sure that the base looks at no later token, and with `best_fit` not into the sample before either."""
+    from torch import distributed
+
+    from med42lib.train.engine import evaluating
     from med42lib.train.isolation import check_causality, check_isolation
 
-    engine.train(mode=False)
     name = str((engine.module.config.architectures or [engine.module.config.model_type])[0])
-    for check in (check_causality, check_isolation) if info.policy == "best_fit" else (check_causality,):
-        check(engine, num_tokens=info.vocabulary_size, name=name, device=engine.device)
-    engine.train(mode=True)
+    packed = info.policy == "best_fit"
+    with evaluating(engine):
+        for check in (check_causality, check_isolation) if packed else (check_causality,):
+            check(engine, num_tokens=info.vocabulary_size, name=name, device=engine.device)
+    if packed and distributed.get_rank() == 0:
+        log("train").info("%s keeps the samples of a chunk apart", name)
 
 
 def _run_steps(
@@ -337,7 +345,7 @@ def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoRetu
     raise SystemExit(TERMINATED_EXIT_CODE)
 
 
-def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) -> Recipe:
+def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals) -> Recipe:
     from torch import distributed
 
     from med42lib.train.adapter import kinds_of, without_adapter
@@ -353,6 +361,7 @@ def _recipe(model: Any, config: TrainConfig, num_chunks: int, totals: Totals) ->
         trainable_parameters=count_elements(p for p in parameters if p.requires_grad),
         total_parameters=count_elements(parameters),
         world_size=distributed.get_world_size(),
+        zero_stage=config.zero_stage,
         first_loss=totals.first_loss,
         last_loss=totals.last_loss,
         without_adapter=kinds_of(without_adapter(model)) if config.method == "lora" else [],

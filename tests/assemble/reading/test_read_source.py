@@ -252,7 +252,7 @@ def test_the_chosen_layout_is_read_with_its_own_path(
 ) -> None:
     publisher = load_source("medical_flashcards")
     both: TrainingSource = replace(publisher, huggingface=SourceLayout("medical_flashcards", rows))
-    monkeypatch.setattr(module, "load_source", lambda name: both)
+    monkeypatch.setattr(module, "source_of", lambda name, settings: both)
     write("medical_flashcards/train.jsonl", '{"q": " Fever\\u0000? ", "a": "Yes"}\n')
     write("medical_flashcards/test.jsonl", "never opened")
     read_source(reading(data, layout="huggingface", licence="mine"), tmp_path, nothing)

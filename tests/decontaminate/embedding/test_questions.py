@@ -19,7 +19,7 @@ def test_each_different_text_is_kept_once_with_all_who_ask_it(
     )
 
     assert questions.texts == ["What is fever?", "What is a cough?"]
-    assert questions.text_rows == [0, 1, 0]
+    assert questions.text_rows == [(0,), (1,), (0,)]
     assert questions.records_by_text([0]) == {0: [0, 2]}
     assert questions.groups == ["flashcards"] * 3
 
@@ -40,13 +40,13 @@ def test_the_question_of_an_item_is_without_options_and_context_and_the_request_
     assert requests == ["An abstract.\nIs it fever?\nA. yes\nB. no"]
 
 
-def test_the_request_of_an_example_is_all_that_the_prompter_says(example: Callable[..., Example]) -> None:
-    two_turns = replace(
-        example(1, "Is it fever?"), exchanges=(Exchange("Is it fever?", "Yes."), Exchange("Why?", "So."))
-    )
+def test_every_turn_of_the_user_is_a_text_of_its_own(example: Callable[..., Example]) -> None:
+    asked = ("Answer: is it fever?", "Why?", "Why?")
+    turns = replace(example(1, "Is it fever?"), exchanges=tuple(Exchange(text, "Yes.") for text in asked))
 
-    assert questions_of_examples([row_of(two_turns)], text="question", where="here").texts == ["Is it fever?"]
-    assert questions_of_examples([row_of(two_turns)], text="request", where="here").texts == ["Is it fever?\nWhy?"]
+    questions = questions_of_examples([row_of(turns)], text="question", where="here")
+    assert (questions.texts, questions.text_rows) == (["Is it fever?", "Why?"], [(0, 1)])
+    assert questions_of_examples([row_of(turns)], text="request", where="here").texts == [asked[0], "Why?"]
 
 
 @pytest.mark.parametrize("text", EXAMPLE_COLUMNS)

@@ -7,7 +7,7 @@ from med42lib.report.provenance.record import TrainingRecord
 
 
 def recipe(method: str) -> Recipe:
-    return Recipe(method, 150, 120, 180_000, 63_000, 98_304, 2_140_000, 2, 4.0, 0.6)
+    return Recipe(method, 150, 120, 180_000, 63_000, 98_304, 2_140_000, 2, 1, 4.0, 0.6)
 
 
 def models(**methods: str) -> tuple[Model, ...]:

@@ -1,36 +1,33 @@
 import numpy as np
 import pytest
 
-from med42lib.report.estimates import Estimate
-from med42lib.report.results.headline import LEAK_QUESTION, Answer, make_answers, verdict_of
+from med42lib.report.results.headline import LEAK_QUESTION, Answer, make_answers
 from med42lib.report.results.scores import Answers
 from med42lib.report.results.table import analyse
 from tests.report.models import MODELS, PAIRS
 
+FULL_GAIN, LORA_GAIN = (
+    f"Is the gain of {subject} larger on leaked questions?" for subject in ("full fine-tuning", "LoRA")
+)
 
-def findings_of(base: str, full: str, lora: str, leaked: str = "") -> dict[str, Answer]:
+
+def findings_of(
+    base: str, full: str, lora: str, leaked: str = "", benchmarks: str = "", margin: float = 0.0
+) -> dict[str, Answer]:
     """Make the findings; `+` is a right answer, and in `leaked` a contaminated item."""
     models = {"base": base, "full": full, "lora": lora}
     answers = Answers(
         item_ids=tuple(str(number) for number in range(len(base))),
-        benchmark=np.array(["medqa"] * len(base)),
+        benchmark=np.array([{"h": "headqa"}.get(letter, "medqa") for letter in benchmarks.ljust(len(base))]),
         contaminated=np.array([mark == "+" for mark in leaked.ljust(len(base), "-")]),
         correct={name: np.array([mark == "+" for mark in marks]) for name, marks in models.items()},
     )
-    return {
-        finding.question: finding for finding in make_answers(analyse(answers, MODELS, PAIRS, 0.95), confidence=0.95)
-    }
+    results = analyse(answers, MODELS, PAIRS, 0.95)
+    findings = make_answers(results, confidence=0.95, equivalence_points=margin)
+    return {finding.question: finding for finding in findings}
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "verdict"),
-    [(0.01, 0.2, "Yes"), (-0.2, -0.01, "No, worse"), (-0.1, 0.2, "Not shown"), (0.0, 0.2, "Not shown")],
-)
-def test_a_difference_is_claimed_only_if_its_interval_excludes_zero(low: float, high: float, verdict: str) -> None:
-    assert verdict_of(Estimate((low + high) / 2, low, high)) == verdict
-
-
-def test_sentences_state_n_shares_and_interval() -> None:
+def test_sentences_state_n_shares_interval_and_the_p_value_that_decides() -> None:
     found = findings_of(base="-" * 40, full="+" * 30 + "-" * 10, lora="+" + "-" * 39)
     helped = found["Did full fine-tuning help?"]
     assert helped.verdict == "Yes"
@@ -38,17 +35,48 @@ def test_sentences_state_n_shares_and_interval() -> None:
     assert "Of 40 questions, full fine-tuning answers 75.0\N{NO-BREAK SPACE}% right" in helped.sentence
     assert "the base model 0.0\N{NO-BREAK SPACE}%" in helped.sentence
     assert f"interval {helped.interval})" in helped.sentence
+    assert "Chance alone would hardly do that (adjusted for 3 questions, p < 0.001)." in helped.sentence
 
 
-def test_a_small_difference_is_not_claimed() -> None:
-    found = findings_of(base="-" * 40, full="+" * 30 + "-" * 10, lora="+" + "-" * 39)["Did LoRA help?"]
+def test_beside_what_is_not_shown_stands_the_smallest_difference_that_could_have_been() -> None:
+    found = findings_of(base="-" * 400, full="+" * 300 + "-" * 100, lora="+" * 5 + "-" * 395)["Did LoRA help?"]
+    assert found.verdict == "Yes"
+    found = findings_of(base="-+" * 100, full="+-" * 100, lora="-+" * 99 + "+-")[
+        "Is full fine-tuning better than LoRA?"
+    ]
     assert found.verdict == "Not shown"
-    assert found.sentence.endswith("The interval includes zero, so chance could explain it.")
+    assert "Chance could explain it (adjusted for 3 questions, p = 1.00)." in found.sentence
+    assert (
+        "The smallest difference that these questions would show in four of five runs is 22.6 points." in found.sentence
+    )
 
 
 def test_a_harmful_fine_tune_is_called_worse() -> None:
     found = findings_of(base="+" * 30, full="-" * 30, lora="+" * 30)
     assert found["Did full fine-tuning help?"].verdict == "No, worse"
+
+
+def test_one_of_several_questions_is_not_answered_because_its_own_interval_excludes_zero() -> None:
+    # Seven disagreements, all one way: p = 0.008 alone, 0.023 for three questions; five: 0.031 and 0.094.
+    seven, five = (
+        findings_of(base="-" * 100, full="+" * num + "-" * (100 - num), lora=("+" * num).rjust(100, "-"))
+        for num in (7, 5)
+    )
+    assert seven["Did full fine-tuning help?"].verdict == "Yes"
+    not_shown = five["Did full fine-tuning help?"]
+    assert not_shown.verdict == "Not shown"
+    assert not_shown.interval.startswith("+")
+    assert "p = 0.094" in not_shown.sentence
+    assert "The interval excludes zero as it is of this number alone" in not_shown.sentence
+
+
+def test_an_interval_inside_the_margin_that_was_stated_is_called_equal() -> None:
+    same = {"base": "-+" * 500, "full": "-+" * 500, "lora": "-+" * 500}
+    assert findings_of(**same)["Did LoRA help?"].verdict == "Not shown"
+    within = findings_of(**same, margin=2.0)["Did LoRA help?"]
+    assert within.verdict == "No, equal within 2 points"
+    assert within.sentence.endswith("All of the interval lies within 2 points, the margin stated beforehand.")
+    assert findings_of(**same, margin=0.1)["Did LoRA help?"].verdict == "Not shown"
 
 
 def test_comparisons_leave_leaked_questions_out() -> None:
@@ -57,24 +85,47 @@ def test_comparisons_leave_leaked_questions_out() -> None:
     assert "Of 20 questions without a close match" in found["Did full fine-tuning help?"].sentence
 
 
-def test_leaks_that_made_the_gain_are_reported_as_such() -> None:
-    leaks = findings_of(base="-" * 40, full="+" * 20 + "-" * 20, lora="-" * 40, leaked="+" * 20)[LEAK_QUESTION]
-    assert leaks.verdict == "Yes, and an answer above depends on it"
-    assert leaks.figure == "−50.0"
-    assert "With them, the answer would be different to: Did full fine-tuning help?" in leaks.sentence
+def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
+    base, gain = "-+" * 100, "++" * 20 + "-+" * 78 + "+-" * 2
+    found = findings_of(base=base, full=base, lora=gain, leaked="+" * 40)
+    assert (found[FULL_GAIN].verdict, found[FULL_GAIN].figure) == ("Not shown", "0.0")
+    assert (found[LORA_GAIN].verdict, found[LORA_GAIN].figure) == ("Yes", "+10.0")
+    gained = "On 40 leaked questions (20.0\N{NO-BREAK SPACE}% of all) its gain over the base model is +50.0 points"
+    assert gained in found[LORA_GAIN].sentence
+    assert "on the other questions of the same benchmarks, weighted alike, 0.0" in found[LORA_GAIN].sentence
 
 
-def test_leaks_that_changed_no_answer_are_reported_as_such() -> None:
-    leaks = findings_of(base="-" * 200, full="+" * 100 + "-" * 100, lora="-" * 200, leaked="+" * 40)[LEAK_QUESTION]
-    assert leaks.verdict == "Yes, but every answer above stands"
-    assert "40 of 200 scored questions (20.0\N{NO-BREAK SPACE}%)" in leaks.sentence
+def test_an_answer_that_leaks_would_change_is_named() -> None:
+    base, gain = "-+" * 100, "++" * 20 + "-+" * 78 + "+-" * 2
+    found = findings_of(base=base, full=base, lora=gain, leaked="+" * 40)
+    turned = "Did LoRA help? Is full fine-tuning better than LoRA?"
+    assert found[LORA_GAIN].sentence.endswith(f"If they counted, the answer would be different to: {turned}")
+    found = findings_of(base=base, full=base, lora="++" * 100, leaked="++")
+    assert found[LORA_GAIN].sentence.endswith("If they counted, no answer above that it is part of would be different.")
+
+
+def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> None:
+    # Of 200 leaked questions, which the models disagree on more, LoRA wins 60 and loses 20; of 2,000 others 150 and 50.
+    lora = "+" * 60 + "-" * 20 + "-" * 120 + "+" * 150 + "-" * 50 + "-" * 1800
+    base = "-" * 60 + "+" * 20 + "-" * 120 + "-" * 150 + "+" * 50 + "-" * 1800
+    found = findings_of(base=base, full=base, lora=lora, leaked="+" * 200)[LORA_GAIN]
+    assert found.interval.startswith("+")
+    assert found.verdict == "Not shown"
+    assert "the odds that it is the fine-tune differ no more than chance explains" in found.sentence
 
 
 def test_a_few_leaks_do_not_show_anything() -> None:
-    leaks = findings_of(base="-+" * 20, full="+-" * 20, lora="-+" * 20, leaked="++")[LEAK_QUESTION]
+    leaks = findings_of(base="-+" * 20, full="+-" * 20, lora="-+" * 20, leaked="++")[FULL_GAIN]
     assert leaks.verdict == "Not shown"
+    assert "The smallest difference that these questions would show" in leaks.sentence
 
 
 def test_no_leaks_are_reported_as_none_found() -> None:
     leaks = findings_of(base="-+", full="++", lora="--")[LEAK_QUESTION]
     assert (leaks.verdict, leaks.interval) == ("None found", "")
+
+
+@pytest.mark.parametrize("num", [1, 2])
+def test_one_question_is_one(num: int) -> None:
+    found = findings_of(base="-" * num, full="+" * num, lora="-" * num)["Did full fine-tuning help?"]
+    assert found.sentence.startswith("Of 1 question," if num == 1 else "Of 2 questions,")

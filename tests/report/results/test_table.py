@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from med42lib.report.estimates import PairedCounts, paired_difference, wilson
+from med42lib.report.estimates import Estimate, PairedCounts, paired_difference, wilson
 from med42lib.report.results.scores import Answers
 from med42lib.report.results.table import MMLU_AVERAGE, OVERALL, USMLE_AVERAGE, Results, analyse, make_groups
 from tests.report.models import MODELS, PAIRS
@@ -102,7 +102,7 @@ def test_differences_are_paired(results: Results) -> None:
     found = results.differences[OVERALL, "full", "lora", "all"]
     assert found.counts == PairedCounts(both=4, first_only=2, second_only=1, neither=1)
     assert found.estimate == paired_difference(found.counts, 0.95)
-    assert found.p_value == 1.0
+    assert found.p_value == 0.625  # two of three disagreements, mid-p: 2 * (1/8 + 3/16)
 
 
 def test_only_benchmarks_get_an_adjusted_p_value(results: Results) -> None:
@@ -112,27 +112,39 @@ def test_only_benchmarks_get_an_adjusted_p_value(results: Results) -> None:
 
 
 def test_change_is_clean_minus_all(results: Results) -> None:
-    for key in ("mmlu_anatomy", OVERALL):
-        change = results.changes[key, "full"]
-        clean, everything = (results.accuracies[key, "full", subset].estimate for subset in ("clean", "all"))
-        assert change is not None
-        assert clean is not None
-        assert everything is not None
-        assert change.value == pytest.approx(clean.value - everything.value)
-        assert change.low < change.value < change.high
+    change = results.changes["mmlu_anatomy", "full"]
+    assert change is not None
+    assert change.estimate.value == pytest.approx(2 / 3 - 3 / 4)
+    assert change.estimate.low < change.estimate.value < change.estimate.high
+
+
+def test_benchmarks_change_each_by_itself_and_count_by_their_questions(results: Results) -> None:
+    change = results.changes[OVERALL, "full"]
+    assert change is not None
+    # Anatomy, 4 of 8 questions, from 3/4 to 2/3; genetics, 2 of 8, not at all; MedQA, 2 of 8, from 1 to 1.
+    assert change.estimate.value == pytest.approx((2 / 3 - 3 / 4) * 4 / 8)
+
+
+def test_a_change_stays_within_what_is_possible(results: Results) -> None:
+    # One of four questions can take a quarter from an accuracy, and a half from a difference.
+    change, gain = results.changes["mmlu_anatomy", "full"], results.gain_changes["mmlu_anatomy", "full", "base"]
+    assert change is not None
+    assert gain is not None
+    assert -1 / 4 <= change.estimate.low <= change.estimate.high <= 1 / 4
+    assert -1 / 2 <= gain.estimate.low <= gain.estimate.high <= 1 / 2
 
 
 def test_change_of_a_gain_is_the_gain_on_clean_minus_that_on_all(results: Results) -> None:
     change = results.gain_changes[OVERALL, "full", "base"]
     assert change is not None
-    # Base has 2 of 8 and 2 of 6 clean; full 6 of 8 and 4 of 6 clean.
-    assert change.value == pytest.approx((4 - 2) / 6 - (6 - 2) / 8)
+    # Anatomy gains 2 of 4, 1 of 3 clean; genetics nothing; MedQA 2 of 2, 1 of 1 clean.
+    assert change.estimate.value == pytest.approx((1 / 3 - 2 / 4) * 4 / 8)
 
 
 def test_nothing_removed_changes_nothing(results: Results) -> None:
     change = results.changes["mmlu_genetics", "full"]
     assert change is not None
-    assert (change.low, change.value, change.high) == (0.0, 0.0, 0.0)
+    assert change.estimate == Estimate(0.0, 0.0, 0.0)
 
 
 def test_an_empty_subset_has_no_estimate(results: Results) -> None:

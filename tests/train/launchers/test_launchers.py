@@ -37,7 +37,7 @@ class Earlier:
         found = replace(job, attempt="20260101T000000-00000000")
         folder = Path(found.upload.address) / OUTPUT
         folder.mkdir(parents=True)
-        Recipe("full", 1, 9, 9, 9, 9, 9, 1, 2.0, 1.0).write(folder)
+        Recipe("full", 1, 9, 9, 9, 9, 9, 1, 1, 2.0, 1.0).write(folder)
         found.write_files(describe_folder(folder))
         return found
 

@@ -14,6 +14,13 @@ def test_what_is_split_between_processes_changes_rounding_only(
 
 
 @pytest.mark.slow
+def test_where_there_is_memory_enough_what_is_left_open_is_the_fastest(
+    single_process_losses: dict[str, list[float]],
+) -> None:
+    assert single_process_losses["auto"] == single_process_losses["zero 1"]
+
+
+@pytest.mark.slow
 def test_checkpointing_changes_no_bit_and_stays_out_of_the_key(
     single_process_losses: dict[str, list[float]], config: TrainConfig
 ) -> None:

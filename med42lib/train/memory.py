@@ -1,4 +1,4 @@
-"""The memory that a training takes on each GPU, by what takes it.
+"""The memory that a training takes on each GPU, or of main memory in each process without one, by what takes it.
 
     weights, gradients, optimiser    there all the time; what of them ZeRO splits is divided by the number of GPUs
     activations                      what the forward pass keeps for the backward pass, and one layer's backward pass
@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
-from med42lib.planning.shapes import Shapes, count_lora_parameters, count_parameters
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig, TrainConfig
+from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters
 
 if TYPE_CHECKING:
     from med42lib.formats.packed import Policy
@@ -24,6 +24,9 @@ BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
 OPTIMIZER_BYTES = 12
 """Of a trained parameter, in float32: its own copy, Adam's mean of gradients, and its mean of squares (Rajbhandari et
 al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models", section 3.1)."""
+
+USABLE_SHARE = 0.92
+"""Of a GPU's memory, what tensors get; the rest is CUDA's context, NCCL's buffers, and gaps between tensors."""
 
 _STEP_BYTES = 8
 """Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares. ZeRO-2 has a copy
@@ -36,11 +39,15 @@ _MOST_AT_ONCE = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters that are whole, or updated, at a time."""
 
 
+_DEEPSPEEDS_MARGIN = 1.5
+"""`additional_buffer_factor` of DeepSpeed's own estimators of main memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What decides a training's memory beside the model: its settings, and how its chunks are."""
 
-    config: TrainConfig
+    config: ResolvedConfig
     chunk_length: int
     policy: Policy
 
@@ -110,6 +117,13 @@ def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
         logits=logits,
         buffers=work.number * _BUCKET + gathered + peak - kept - max(logits, layer),
     )
+
+
+def loading_bytes(shapes: Shapes, work: Workload) -> float:
+    """Size what a process has in main memory while it loads the model: with ZeRO-3 a matrix, else all of it."""
+    if work.config.zero_stage == 3:
+        return 4 * shapes.output_layer * _DEEPSPEEDS_MARGIN
+    return float(work.number * count_parameters(shapes))
 
 
 def _gathered(held: int, work: Workload, num_gpus: int) -> float:

@@ -17,14 +17,15 @@ from torch.utils._pytree import tree_leaves
 
 from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.planning.hardware import GIBIBYTE
-from med42lib.planning.memory import GpuMemory, Workload, gpu_memory
-from med42lib.planning.shapes import Shapes
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
 from med42lib.train.loss import ChunkBatch, response_loss
+from med42lib.train.memory import GpuMemory, Workload, gpu_memory
 from med42lib.train.model import parameter_groups
+from med42lib.train.shapes import Shapes
 from tests.tiny_llama import make_llama
 
 LENGTH, VOCABULARY, BUCKET = 256, 500, 1_000_000
+SETTLED: dict[str, Any] = {"zero_stage": 3, "gradient_checkpointing": False}
 BASE: dict[str, Any] = {"learning_rate": 1e-4, "warmup_steps": 0, "epochs": 1, "global_batch_size": 128, "seed": 1}
 CASES = [(1, 64), (3, 64), (2, 1024), (3, 1024)]
 """ZeRO stage and chunk length: of short chunks the optimiser's step has the peak, of long ones the activations."""
@@ -32,18 +33,18 @@ LLAMA_2_70B = Shapes.read(KNOWN_CONFIGS["llama-2-70b"])
 
 
 def work_of(*, policy: Any = "concatenate", chunk_length: int = 4096, **settings: Any) -> Workload:
-    config = TrainConfig(**{**BASE, "method": "full", "precision": "bfloat16", **settings})
+    config = ResolvedConfig(**{**BASE, **SETTLED, "method": "full", "precision": "bfloat16", **settings})
     return Workload(config, chunk_length, policy)
 
 
 MEASURE_DEEPSPEED = """
 import json, sys
-from tests.planning.test_memory import peak_of_deepspeed
+from tests.train.test_memory import peak_of_deepspeed
 from med42lib.train.worker import training
-from med42lib.train.config import TrainConfig
+from med42lib.train.config import ResolvedConfig
 cases = json.loads(sys.argv[1])
-training._join_processes(TrainConfig(**cases[0][0]))
-print(json.dumps([peak_of_deepspeed(TrainConfig(**config), length) for config, length in cases]))
+training._join_processes(ResolvedConfig(**cases[0][0]))
+print(json.dumps([peak_of_deepspeed(ResolvedConfig(**config), length) for config, length in cases]))
 """
 
 
@@ -127,7 +128,7 @@ def llama_for_deepspeed() -> Any:
     return make_llama(vocab_size=1000, num_hidden_layers=4, max_position_embeddings=2048, **sizes)
 
 
-def peak_of_deepspeed(config: TrainConfig, length: int) -> int:
+def peak_of_deepspeed(config: ResolvedConfig, length: int) -> int:
     """Bytes that two steps of two passes really have at their peak, all states included, in one process."""
     import deepspeed
 
@@ -152,7 +153,7 @@ def peak_of_deepspeed(config: TrainConfig, length: int) -> int:
 
 @pytest.mark.slow
 def test_a_peak_is_that_of_deepspeed_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("med42lib.planning.memory._BUCKET", BUCKET)
+    monkeypatch.setattr("med42lib.train.memory._BUCKET", BUCKET)
     cases = [(work_of(zero_stage=stage, global_batch_size=2), length) for stage, length in CASES]
     settings = [(work.config.model_dump(), length) for work, length in cases]
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}

@@ -4,7 +4,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.planning.base_model import KNOWN_CONFIGS
-from med42lib.planning.shapes import Shapes, count_lora_parameters, count_parameters, flops_per_token
+from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, flops_per_token
 from tests.tiny_llama import make_llama
 
 LLAMA_2_7B, LLAMA_2_70B = KNOWN_CONFIGS["llama-2-7b"], KNOWN_CONFIGS["llama-2-70b"]

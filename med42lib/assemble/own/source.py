@@ -1,0 +1,88 @@
+"""Any training source, by its name and settings: a publisher's, or one of the user's own.
+
+ward: {format: conversations, path: ward.jsonl, target: all, licence: "of the hospital, not to be passed on"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from med42lib.assemble.config import SOURCES, SourceConfig
+from med42lib.assemble.conversations.templates import choice_conversation
+from med42lib.assemble.own.conversations import conversation_of
+from med42lib.assemble.own.instruction import instruction_conversation
+from med42lib.assemble.source import (
+    Conversation,
+    Conversations,
+    ReadOptions,
+    SourceLayout,
+    TrainingSource,
+    load_source,
+)
+from med42lib.formats.rejects import Reject
+from med42lib.readers.data_set import PublisherFacts
+from med42lib.readers.fields import mapping
+from med42lib.readers.files import DataFolder
+from med42lib.readers.own.fields import FieldNames
+from med42lib.readers.own.multiple_choice import OwnQuestion, own_questions
+from med42lib.readers.own.tables import own_files, own_rows, rows_of
+from med42lib.readers.parsers import Record, each
+
+_SPLITS = ("train",)
+_TOKENS_PER_ROW = 150
+"""A guess, for `plan`, where the files are elsewhere; here they are measured."""
+
+_Build = Callable[[Mapping[str, Any], FieldNames, str | None], Conversation]
+
+
+def source_of(name: str, settings: SourceConfig) -> TrainingSource:
+    """Give the source of a name that the settings were checked with."""
+    if settings.format is None:
+        return load_source(name)
+    layout = SourceLayout(".", _reader(settings), hub_path=".", records=own_rows)
+    return TrainingSource(
+        name=name,
+        title=name,
+        domain=settings.domain,
+        facts=PublisherFacts(licence=settings.licence or "", attribution="", citation=""),
+        publisher=layout,
+        huggingface=layout,
+        num_paper=0,
+        num_paper_origin="",
+        tokens_per_row=_TOKENS_PER_ROW,
+    )
+
+
+def module_of(name: str, settings: SourceConfig) -> str:
+    """Name the module that reads a source."""
+    return SOURCES.module(name) if settings.format is None else __name__
+
+
+def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
+    assert settings.format is not None, "a publisher's source has a reader of its own"
+    names = FieldNames.of(settings.format, settings.fields)
+    if settings.format == "multiple_choice":
+        return _reader_of_questions(settings, names)
+    build: _Build = conversation_of if settings.format == "conversations" else instruction_conversation
+
+    def read(folder: DataFolder, path: str, _options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
+        rows = rows_of(own_files(folder, path, _SPLITS))
+        return each(rows, lambda row: build(mapping(row), names, settings.group))
+
+    return read
+
+
+def _reader_of_questions(
+    settings: SourceConfig, names: FieldNames
+) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
+    def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
+        files = own_files(folder, path, _SPLITS)
+        questions = own_questions(files, names, answers=settings.answers, group=settings.group)
+        return each(questions, lambda question: _conversation(question, options))
+
+    return read
+
+
+def _conversation(own: OwnQuestion, options: ReadOptions) -> Conversation:
+    return choice_conversation(own.question, options, group=own.group)

@@ -1,0 +1,43 @@
+"""Any benchmark, by its name and settings: a publisher's, or one of the user's own.
+
+ward_exam: {format: multiple_choice, path: exam.jsonl, licence: "of the hospital, not to be passed on"}
+"""
+
+from __future__ import annotations
+
+from med42lib.benchmarks.config import BenchmarkConfig
+from med42lib.benchmarks.family import Family, Questions, load_family
+from med42lib.formats.rejects import ExcludedRecord
+from med42lib.readers.data_set import PublisherFacts
+from med42lib.readers.files import DataFolder
+from med42lib.readers.own.fields import FieldNames
+from med42lib.readers.own.multiple_choice import OwnQuestion, own_questions
+from med42lib.readers.own.tables import own_files
+from med42lib.readers.parsers import each
+from med42lib.readers.publishers.question import Question
+
+_SPLITS = ("test",)
+
+
+def family_of(name: str, settings: BenchmarkConfig) -> Family:
+    """Give the benchmark of a name that the settings were checked with."""
+    if settings.format is None:
+        return load_family(name)
+
+    def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
+        return {name: _questions(folder, settings)}
+
+    facts = PublisherFacts(licence=settings.licence or "", attribution="", citation="")
+    return Family(name=name, title=name, facts=facts, read=read)
+
+
+def _questions(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
+    names = FieldNames.of("multiple_choice", settings.fields)
+    questions = own_questions(own_files(folder, settings.path, _SPLITS), names, answers=settings.answers)
+    return each(questions, lambda own: _of_topics(own, settings.topics))
+
+
+def _of_topics(own: OwnQuestion, topics: tuple[str, ...]) -> Question:
+    if topics and own.subject not in topics:
+        raise ExcludedRecord("the question is of another topic", own.subject)
+    return own.question

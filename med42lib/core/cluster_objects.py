@@ -1,0 +1,15 @@
+"""What a platform puts into a namespace, by the names that `k8s/base` and its README give it."""
+
+SETTINGS_MAP, DRIVER_MAP, JOB_TEMPLATE_MAP = "med42-settings", "med42-driver", "med42-job-template"
+
+STORE_SECRET, TRACKING_SECRET, HUB_SECRET = "med42-s3", "med42-mlflow", "med42-hf"
+
+SECRET_KEYS = {
+    STORE_SECRET: ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    TRACKING_SECRET: ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    HUB_SECRET: ("HF_TOKEN",),
+}
+"""Keys of each Secret, which are the names of variables; MLflow's are a user with a password, or a token."""
+
+RUN_VARIABLE = "MED42_RUN"
+"""Id of the run that a training's job is part of."""

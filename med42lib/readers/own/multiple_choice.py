@@ -1,0 +1,189 @@
+"""Questions with options as a user writes them, for training and for benchmarks.
+
+    {"question": "Scurvy is a lack of what?", "options": ["Iron", "Vitamin C"], "answer": "B"}
+
+Options are a list, of texts or of objects with a key and a text; an object of letters, or of `text` and `label`, two
+lists; or columns, `A` and `B`, `option_a` and `option_b`, `choice0` and `choice1` and so on, or those that `fields`
+lists. The answer is as `answers` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any
+
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.fields import mapping
+from med42lib.readers.files import DataFile
+from med42lib.readers.own.answers import Answers, Meanings, meanings, way_of_answers
+from med42lib.readers.own.fields import FieldNames, group_of, is_empty, text_or_number, written_value
+from med42lib.readers.own.tables import rows_of
+from med42lib.readers.parsers import Record, each
+from med42lib.readers.publishers.question import Question, checked_options, lettered
+
+_COLUMNS: tuple[tuple[str, ...], ...] = (
+    tuple(ascii_uppercase),
+    tuple(ascii_lowercase),
+    *(
+        tuple(f"{stem}{sign}" for sign in signs)
+        for stem in ("option", "option_", "choice", "choice_", "op", "ending")
+        for signs in (ascii_uppercase, ascii_lowercase, tuple(map(str, range(26))), tuple(map(str, range(1, 27))))
+    ),
+)
+"""Names of columns that hold one option each; the first names of which two are in a row are meant."""
+
+_KEYS, _TEXTS = ("key", "label", "letter"), ("value", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnQuestion:
+    """A question, with the subject that it is of and the group that it belongs to; either may be empty."""
+
+    question: Question
+    subject: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A question whose answer was not yet read: what it may mean, and how it is written."""
+
+    question: Question
+    subject: str
+    group: str
+    answer: str
+    meanings: Meanings
+
+
+def own_questions(
+    files: Sequence[DataFile], names: FieldNames, *, answers: Answers | None, group: str | None = None
+) -> Iterator[Record[OwnQuestion] | Reject]:
+    """Read every question of some files.
+
+    Args:
+        files: The files, which are read twice if `answers` is None.
+        names: Where the parts of a row are.
+        answers: The way in which answers are written; None: that of the rows.
+        group: The field of a row's group, if it has one.
+
+    Raises:
+        DataError: If a file cannot be read, or nobody can tell how answers are written.
+    """
+
+    def build(value: Any) -> _Row:
+        return _row(mapping(value), names, group)
+
+    if answers is None:
+        found = (record for record in each(rows_of(files), build) if isinstance(record, Record))
+        answers = way_of_answers((f"{record.file}:{record.line}", record.value.meanings) for record in found)
+    way = answers
+    return each(each(rows_of(files), build), lambda row: _answered(row, way))
+
+
+def _answered(row: _Row, way: Answers) -> OwnQuestion:
+    if way not in row.meanings:
+        what = f"{row.answer}, read as {way.replace('_', ' ')}; {len(row.question.options)} options"
+        raise BadRecord("the answer is outside the options", what)
+    return OwnQuestion(replace(row.question, gold=row.meanings[way]), row.subject, row.group)
+
+
+def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
+    text = names.text(row, "question")
+    options, numbered = _options(row, names)
+    field, answer = _answer(row, names, options)
+    subject_field, subject = names.find(row, "subject")
+    question = Question(
+        names.id(row), text, options, 0, names.optional_text(row, "context"), names.optional_text(row, "explanation")
+    )
+    return _Row(
+        question,
+        "" if subject is None else text_or_number(subject, subject_field),
+        group_of(row, group),
+        f"{field} = {answer!r}",
+        {way: place for way, place in meanings(answer, options).items() if way != numbered},
+    )
+
+
+def _answer(row: Mapping[str, Any], names: FieldNames, options: Sequence[str]) -> tuple[str, object]:
+    """Give the first field that holds the answer; one that says it once more, as MedQA's does, must agree.
+
+    Raises:
+        BadRecord: If there is none, or two disagree.
+    """
+    held = [(name, value) for name in names.names["answer"] if not is_empty(value := row.get(name))]
+    if not held or held[0][1] in (-1, "-1"):
+        raise BadRecord("the question has no answer", held[0][0] if held else " or ".join(names.names["answer"]))
+    (field, answer), *others = held
+    means = set(meanings(answer, options).values())
+    for other, value in others:
+        text = meanings(value, options).get("text")
+        if text is not None and text not in means:
+            raise BadRecord(f"{other} and {field} disagree", f"{value!r} is not {answer!r}")
+    return field, answer
+
+
+def _options(row: Mapping[str, Any], names: FieldNames) -> tuple[tuple[str, ...], Answers | None]:
+    """Give the options, and the way of counting them that their own numbers rule out, if they have numbers."""
+    if names.columns:
+        return checked_options(_without_empty_end([row.get(name) for name in names.columns])), None
+    field, value = names.find(row, "options")
+    value = written_value(value, field)
+    if value is None:
+        return checked_options(_columns(row)), None
+    if isinstance(value, list):
+        return _listed(value, field)
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        return _labelled(value.get("label"), value["text"], field)
+    if isinstance(value, dict):
+        by_letter = {str(key).upper(): text for key, text in value.items() if text is not None}
+        return checked_options(lettered(by_letter)), None
+    raise BadRecord(f"{field} is neither a list of options nor an object of them", repr(value))
+
+
+def _listed(value: Sequence[Any], field: str) -> tuple[tuple[str, ...], Answers | None]:
+    if not all(isinstance(option, dict) for option in value):
+        return checked_options(_without_empty_end(value)), None
+    keys = [next((option[key] for key in _KEYS if key in option), None) for option in value]
+    texts = [next((option[key] for key in _TEXTS if key in option), None) for option in value]
+    return _labelled(keys, texts, field)
+
+
+def _labelled(labels: object, texts: Sequence[Any], field: str) -> tuple[tuple[str, ...], Answers | None]:
+    """Take options with labels beside them, which must be letters, or numbers from 0 or from 1, in order."""
+    options = checked_options(texts)
+    said = [str(label).upper() for label in labels] if isinstance(labels, list) else []
+    orders: tuple[tuple[Sequence[str], Answers | None], ...] = (
+        (ascii_uppercase, None),
+        ([str(number) for number in range(26)], "number_from_1"),
+        ([str(number) for number in range(1, 27)], "number_from_0"),
+    )
+    for order, ruled_out in orders:
+        if said == list(order[: len(options)]):
+            return options, ruled_out
+    raise BadRecord(f"the labels of {field} are not A, B, C or 1, 2, 3 in order", repr(labels))
+
+
+def _columns(row: Mapping[str, Any]) -> list[Any]:
+    names = option_columns(row)
+    if not names:
+        raise BadRecord("the question has no options; name their field, or their columns, in `fields`", repr(list(row)))
+    return _without_empty_end([row.get(name) for name in names])
+
+
+def option_columns(row: Mapping[str, Any]) -> list[str]:
+    """Name the columns of a row that are called as options are; empty if there are none."""
+    for names in _COLUMNS:
+        there = [name for name in names if name in row]
+        if len(there) > 1 and there == list(names[: len(there)]):
+            return there
+    return []
+
+
+def _without_empty_end(options: Sequence[Any]) -> list[Any]:
+    """Leave out empty options at the end, which rows with fewer options have in a table."""
+    kept = list(options)
+    while kept and is_empty(kept[-1]):
+        kept.pop()
+    return kept

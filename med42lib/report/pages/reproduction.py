@@ -1,0 +1,120 @@
+"""This run's accuracies beside the paper's Table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from med42lib.formats.models import BASE
+from med42lib.report.formatting import MISSING, display_name, integer, interval_limits, percent
+from med42lib.report.pages.tables import Cell, Column, Table, TableRow
+from med42lib.report.provenance.models import FULL, LORA, Model
+from med42lib.report.provenance.record import Provenance
+from med42lib.report.results.paper import BASE_MODELS
+from med42lib.report.results.published import (
+    COLUMN_OF_METHOD,
+    TABLE_1,
+    TABLE_A2_TOTAL,
+    PublishedRow,
+    cells_that_fit_no_whole_number,
+    rows_of_a2,
+)
+from med42lib.report.results.table import Accuracy
+
+Accuracies = Mapping[tuple[str, str, str], Accuracy]
+"""By group, model and subset."""
+
+METHODS = (LORA, FULL)
+_TITLES = {LORA: "LoRA", FULL: "Full"}
+_PAPERS_BASE = "Llama-2 70B"
+_MOST_MISSING = 0.02
+"""What share of a benchmark's items may be missing, as questions about figures are here, or others there."""
+
+
+def reproduction_table(models: Collection[Model], accuracies: Accuracies, provenance: Provenance) -> Table | None:
+    """Set the accuracies of `full` and `lora` on all questions beside the paper's, with where its cells lie.
+
+    None if no benchmark has the paper's questions, or there is neither model.
+    """
+    methods = [m for m in METHODS if any((model.name, model.method) == (m, m) for model in models)]
+    rows = [row for row in TABLE_1 if _is_papers(row, accuracies)]
+    if not methods or not rows:
+        return None
+    trained_on = {str(source["source"]) for source in provenance.mixture}
+    compared = _base(provenance) == _PAPERS_BASE
+    columns = [Column("Benchmark", numeric=False)]
+    columns += [Column(title, _TITLES[m]) for m in methods for title in ("Paper", "This run", "The paper's cell lies")]
+    return Table(
+        caption="The accuracies beside the paper's Table 1, in percent, leaked questions included",
+        columns=tuple(columns),
+        rows=tuple(
+            TableRow(
+                (
+                    Cell(_label(row, trained_on)),
+                    *(cell for m in methods for cell in _cells(row, m, accuracies, compared=compared)),
+                ),
+                summary=row.num_items is None,
+            )
+            for row in rows
+        ),
+        note=" ".join(_notes(accuracies, rows, provenance, trained_on)),
+    )
+
+
+def _is_papers(row: PublishedRow, accuracies: Accuracies) -> bool:
+    """Say whether this run scored a benchmark on the paper's questions, or all but a few of them."""
+    here = accuracies.get((row.group, BASE, "all"))
+    if here is None:
+        return False
+    parts = [part for part in TABLE_1 if part.num_items and part.group.startswith(row.group.removesuffix("average"))]
+    papers = row.num_items or sum(part.num_items or 0 for part in parts)
+    return abs(here.n - papers) <= _MOST_MISSING * papers
+
+
+def _base(provenance: Provenance) -> str:
+    recipes = [training.recipe for training in provenance.training.values() if training.recipe]
+    parameters = recipes[0].total_parameters if recipes else None
+    return BASE_MODELS.get(parameters or 0, f"a model of {integer(parameters)} parameters")
+
+
+def _label(row: PublishedRow, trained_on: Collection[str]) -> str:
+    return display_name(row.group) + (" *" if row.group in trained_on else "")
+
+
+def _cells(row: PublishedRow, method: str, accuracies: Accuracies, *, compared: bool) -> tuple[Cell, Cell, Cell]:
+    paper = row.accuracy(COLUMN_OF_METHOD[method])
+    here = accuracies[row.group, method, "all"].estimate
+    if paper is None or here is None:
+        return Cell(MISSING), Cell(percent(here.value if here else None)), Cell(MISSING)
+    share = paper / 100
+    where = "inside" if here.low <= share <= here.high else "above" if share > here.high else "below"
+    return (
+        Cell(f"{paper:.1f}"),
+        Cell(percent(here.value), small=interval_limits(here)),
+        Cell(where if compared else MISSING, strong=compared and where != "inside"),
+    )
+
+
+def _notes(
+    accuracies: Accuracies, rows: list[PublishedRow], provenance: Provenance, trained_on: Collection[str]
+) -> list[str]:
+    notes = []
+    base = _base(provenance)
+    if base == _PAPERS_BASE:
+        notes.append("Where the paper's cell lies: inside this run's interval, above or below it.")
+    else:
+        notes.append(f"The paper's cells are of {_PAPERS_BASE}, this run's of {base}: they are not compared.")
+    if any(row.group in trained_on for row in rows):
+        notes.append("* The training split of this benchmark is in the mixture.")
+    for row in rows:
+        here = accuracies[row.group, BASE, "all"].n
+        if row.num_items and here != row.num_items:
+            notes.append(f"{display_name(row.group)}: {here:,} questions here, {row.num_items:,} in the paper.")
+    items, contaminated = rows_of_a2()
+    total, total_contaminated = TABLE_A2_TOTAL
+    unfit = [f"{display_name(group)} of {column}" for group, column in cells_that_fit_no_whole_number()]
+    notes.append(
+        f"In the paper itself: the rows of Table A2 sum to {items:,} questions, {contaminated} of them contaminated, "
+        f"its total says {total:,} and {total_contaminated}; its averages of MMLU and USMLE weigh topics equally; and "
+        f"no whole number of right answers gives {', '.join(unfit[:-1])} and {unfit[-1]}."
+    )
+    return notes

@@ -1,0 +1,65 @@
+"""What memory this training's processes have, and what settings that leave something open become with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import distributed
+
+from med42lib.core.environment import memory_bytes
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
+from med42lib.core.log import log
+from med42lib.formats.model_config import CONFIG_FILE
+from med42lib.formats.packed import PackInfo
+from med42lib.train.config import ResolvedConfig, TrainConfig
+from med42lib.train.memory import USABLE_SHARE
+from med42lib.train.memory_choice import choose
+from med42lib.train.shapes import Shapes
+
+
+def choose_here(config: TrainConfig, base: Path, info: PackInfo) -> ResolvedConfig:
+    """Settle what the settings leave open, by the memory of the process that has least; the same on every process.
+
+    Args:
+        config: How to train.
+        base: Folder of the base model.
+        info: Of the packed data.
+    """
+    on_gpu, on_host = _least_memory()
+    resolved = choose(
+        config,
+        _shapes(base),
+        chunk_length=info.chunk_length,
+        policy=info.policy,
+        num_processes=distributed.get_world_size(),
+        usable_bytes=USABLE_SHARE * on_gpu,
+        host_bytes=on_host,
+    )
+    if distributed.get_rank() == 0:
+        checkpointing = "with" if resolved.gradient_checkpointing else "without"
+        log("train").info("trains with ZeRO-%d, %s gradient checkpointing", resolved.zero_stage, checkpointing)
+    return resolved
+
+
+def _shapes(base: Path) -> Shapes | None:
+    """Read the model's sizes; None, and told, if it is of a kind that has others."""
+    config = read_json(base / CONFIG_FILE, "run fetch_model again")
+    try:
+        return Shapes.read(config)
+    except DataError as error:
+        if distributed.get_rank() == 0:
+            log("train").info("the memory that this model needs is not worked out: %s", error)
+        return None
+
+
+def _least_memory() -> list[int]:
+    """Size a process's GPU, main memory without one, and its part of the main memory; the least over all processes."""
+    host, on_gpu = memory_bytes() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.is_available()
+    device = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory if on_gpu else host
+    least = torch.tensor([device, host], dtype=torch.int64, device="cuda" if on_gpu else "cpu")
+    distributed.all_reduce(least, distributed.ReduceOp.MIN)
+    found: list[int] = least.tolist()
+    return found

@@ -1,0 +1,299 @@
+"""Made-up runs whose truth is known, put through the report's own functions: how often is something false claimed?
+
+Each simulation is a function from a random generator to what one run claims; `SIMULATIONS` names them and says which
+rates are right. Tests run a few hundred draws of most, `make bench-statistics` thousands of each.
+
+Shape key:
+    N: questions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from med42lib.report.estimates import smallest_shown
+from med42lib.report.pages.result_tables import contamination_table, difference_table
+from med42lib.report.pages.tables import Table
+from med42lib.report.results.comparison import Difference, compare
+from med42lib.report.results.contamination import Contamination
+from med42lib.report.results.leaks import LeakedGain, leaked_gain
+from med42lib.report.results.scores import Answers
+from med42lib.report.results.table import analyse
+from med42lib.report.results.verdicts import judge
+from tests.report.models import MODELS, PAIRS
+
+CONFIDENCE = 0.95
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What is claimed of a made-up world, and between which rates that is right."""
+
+    name: str
+    claims: Callable[[Generator], bool]
+    lowest: float
+    highest: float
+    draws: int = 250
+    in_tests: bool = True
+
+    def rate(self, draws: int, *, seed: int = 42) -> float:
+        """Give the share of runs that claim it."""
+        generator = np.random.default_rng(seed)
+        return sum(bool(self.claims(generator)) for _ in range(draws)) / draws
+
+
+def monte_carlo_error(rate: float, draws: int) -> float:
+    """Give the standard error of a rate that was found in so many draws."""
+    return sqrt(rate * (1 - rate) / draws)
+
+
+def answers(
+    generator: Generator,
+    base: Floats,
+    full: Floats,
+    lora: Floats,
+    *,
+    benchmark: NDArray[np.str_] | None = None,
+    leaked: NDArray[np.bool_] | None = None,
+    group: NDArray[np.int64] | None = None,
+) -> Answers:
+    """Draw right and wrong answers with the probabilities given, shape (N,) each."""
+    n = len(base)
+    return Answers(
+        item_ids=tuple(map(str, range(n))),
+        benchmark=np.full(n, "medqa") if benchmark is None else benchmark,
+        contaminated=np.zeros(n, dtype=np.bool_) if leaked is None else leaked,
+        correct={name: generator.random(n) < p for name, p in (("base", base), ("full", full), ("lora", lora))},
+        group=np.zeros(0, dtype=np.int64) if group is None else group,
+    )
+
+
+def logistic(values: Floats) -> Floats:
+    return 1 / (1 + np.exp(-values))
+
+
+# Three benchmarks of 700 questions; 60 of the 80 leaks are in HeadQA, as publishers' files have it.
+BENCHMARK = np.repeat(["headqa", "medmcqa", "mmlu_anatomy"], [300, 300, 100])
+LEAKED = np.isin(np.arange(700), [*range(60), *range(300, 316), *range(600, 604)])
+EASE = np.random.default_rng(1).normal(0.0, 1.2, 700)
+CHANCES = logistic(EASE)
+NO_SHARES = Contamination(0.8, {}, {}, {}, (), (), ())
+
+
+def null_run(generator: Generator) -> Answers:
+    """Three models that are right equally often everywhere."""
+    return answers(generator, CHANCES, CHANCES, CHANCES, benchmark=BENCHMARK, leaked=LEAKED)
+
+
+def gain_of(given: Answers) -> LeakedGain:
+    found = leaked_gain(given, "full", "base", confidence=CONFIDENCE)
+    assert found is not None
+    return found
+
+
+def uneven_gains(generator: Generator) -> LeakedGain:
+    """Fine-tuning gains 13 points in HeadQA and 3 elsewhere, on leaked questions and others alike."""
+    base = 0.2 + 0.5 * CHANCES
+    full = base + np.where(BENCHMARK == "headqa", 0.13, 0.03)
+    return gain_of(answers(generator, base, full, base, benchmark=BENCHMARK, leaked=LEAKED))
+
+
+def easier_leaks(generator: Generator) -> LeakedGain:
+    """Leaked questions are easier for every model, by the same odds; so are fine-tuning's gains alike."""
+    ease = EASE + 1.5 * LEAKED
+    base, full = logistic(ease), logistic(ease + 0.7)
+    return gain_of(answers(generator, base, full, base, benchmark=BENCHMARK, leaked=LEAKED))
+
+
+def unsteady_leaks(generator: Generator) -> LeakedGain:
+    """The models disagree twice as often on leaked questions as on others, but gain nothing on either."""
+    even = np.where(LEAKED, 0.5, 0.1)
+    return gain_of(answers(generator, even, even, even, benchmark=BENCHMARK, leaked=LEAKED))
+
+
+def inflated(generator: Generator) -> LeakedGain:
+    """Fine-tuning gains 25 points more on leaked questions."""
+    base = 0.2 + 0.5 * CHANCES
+    full = base + 0.03 + 0.25 * LEAKED
+    return gain_of(answers(generator, base, full, base, benchmark=BENCHMARK, leaked=LEAKED))
+
+
+def any_answer(generator: Generator) -> bool:
+    """Say whether any of the page's five answers claims something where nothing differs."""
+    verdicts = judge(null_run(generator), PAIRS, CONFIDENCE)
+    return any(verdict.shown for verdict in (*verdicts.differences.values(), *verdicts.leaks.values()))
+
+
+def any_bold(table: Table) -> bool:
+    return any(cell.strong for row in table.rows for cell in row.cells)
+
+
+def any_bold_difference(generator: Generator) -> bool:
+    """Say whether a cell of the table of differences is bold where nothing differs."""
+    results = analyse(null_run(generator), MODELS, PAIRS, CONFIDENCE)
+    return any_bold(difference_table(results, confidence=CONFIDENCE, subset="clean"))
+
+
+def any_bold_change(generator: Generator) -> bool:
+    """Say whether a cell of the table of leaks is bold where leaked questions are like the others."""
+    results = analyse(null_run(generator), MODELS, PAIRS, CONFIDENCE)
+    return any_bold(contamination_table(results, NO_SHARES, confidence=CONFIDENCE))
+
+
+def difference_of(given: Answers) -> Difference:
+    return compare(given, given.selected(given.benchmarks, "all"), "full", "base", confidence=CONFIDENCE)
+
+
+def significant(difference: Difference) -> bool:
+    return difference.p_value is not None and difference.p_value <= 1 - CONFIDENCE
+
+
+def few_disagreements(generator: Generator) -> Difference:
+    """100 questions of which the models disagree on about ten."""
+    chances = np.where(np.arange(100) < 20, 0.5, 0.98)
+    return difference_of(answers(generator, chances, chances, chances))
+
+
+def interval_and_test_part(generator: Generator) -> bool:
+    found = few_disagreements(generator)
+    assert found.estimate is not None
+    return found.estimate.includes_zero == significant(found)
+
+
+def interval_excludes_the_truth(found: Difference, truth: float) -> bool:
+    assert found.estimate is not None
+    return not found.estimate.low <= truth <= found.estimate.high
+
+
+def smallest_shown_is_shown(generator: Generator) -> bool:
+    """Two models whose true difference is what the report calls the smallest that it shows in four of five runs."""
+    num, disagreement = 400, 0.3
+    true = smallest_shown(num, disagreement, alpha=1 - CONFIDENCE)
+    draws = generator.random(num)
+    first_only, second_only = draws < (disagreement + true) / 2, draws > 1 - (disagreement - true) / 2
+    given = Answers(
+        tuple(map(str, range(num))),
+        np.full(num, "medqa"),
+        np.zeros(num, dtype=np.bool_),
+        {"full": first_only, "base": second_only},
+    )
+    return significant(difference_of(given))
+
+
+def equal_at_the_margin(generator: Generator) -> bool:
+    """Two models whose true difference is the margin: an interval inside the margin calls them equal falsely."""
+    base = np.full(1500, 0.5)
+    found = difference_of(answers(generator, base, base + 0.06, base))
+    assert found.estimate is not None
+    return found.estimate.low > -0.06 and found.estimate.high < 0.06
+
+
+def shown_leak(gain: LeakedGain) -> bool:
+    return gain.p_value <= 1 - CONFIDENCE
+
+
+GROUPS = np.repeat(np.arange(100), 4)
+
+
+def grouped_run(generator: Generator) -> Difference:
+    """400 questions in groups of four, whose answers correlate within a group: 0.3 between any two, for each model."""
+    chances = {name: np.repeat(generator.beta(7 / 6, 7 / 6, 100), 4) for name in ("base", "full", "lora")}
+    return difference_of(answers(generator, **chances, group=GROUPS))
+
+
+def grouped_leaks(generator: Generator) -> LeakedGain:
+    """Leaked questions come four to a training example, and what one example teaches, it teaches all four."""
+    group = np.where(LEAKED, np.cumsum(LEAKED) // 4, 1000 + np.arange(700))
+    luck = generator.normal(0.0, 0.8, 2000)[group]
+    return gain_of(
+        answers(
+            generator,
+            logistic(EASE - 0.5 * luck),
+            logistic(EASE + 0.5 * luck),
+            CHANCES,
+            benchmark=BENCHMARK,
+            leaked=LEAKED,
+            group=np.unique(group, return_inverse=True)[1],
+        )
+    )
+
+
+def on_its_own(found: Difference) -> bool:
+    """Say what the test would if questions were taken for independent: McNemar's, not exact."""
+    counts = found.counts
+    assert counts is not None
+    return abs(counts.first_only - counts.second_only) > 1.96 * sqrt(counts.first_only + counts.second_only)
+
+
+SIMULATIONS = (
+    Simulation(
+        "another gain on leaked questions, in points, where HeadQA gains 10 points more than the rest",
+        lambda g: uneven_gains(g).p_points <= 1 - CONFIDENCE,
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "the same in odds, where leaked questions are easier for every model",
+        lambda g: easier_leaks(g).p_odds <= 1 - CONFIDENCE,
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "the same in points, where models disagree twice as often on leaked questions",
+        lambda g: unsteady_leaks(g).p_points <= 1 - CONFIDENCE,
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "the same in points, where leaked questions come four to a training example",
+        lambda g: grouped_leaks(g).p_points <= 1 - CONFIDENCE,
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "the verdict (both), where HeadQA gains more", lambda g: shown_leak(uneven_gains(g)), 0.0, 0.06, in_tests=False
+    ),
+    Simulation(
+        "the verdict (both), where leaked questions are easier", lambda g: shown_leak(easier_leaks(g)), 0.0, 0.06
+    ),
+    Simulation("the verdict (both), where leaks add 25 points", lambda g: shown_leak(inflated(g)), 0.8, 1.0),
+    Simulation("any of the five answers, where nothing differs", any_answer, 0.0, 0.06, draws=120),
+    Simulation(
+        "a bold cell in a table of differences, where nothing differs", any_bold_difference, 0.0, 0.08, draws=40
+    ),
+    Simulation(
+        "a bold cell in the table of leaks, where nothing differs", any_bold_change, 0.0, 0.06, draws=40, in_tests=False
+    ),
+    Simulation(
+        "a difference, where models disagree on few of 100 questions",
+        lambda g: significant(few_disagreements(g)),
+        0.03,
+        0.06,
+    ),
+    Simulation("interval and test say different things there", interval_and_test_part, 0.0, 0.05),
+    Simulation("the difference that is called the smallest shown is shown", smallest_shown_is_shown, 0.77, 0.84),
+    Simulation(
+        "a difference, where four questions each belong together", lambda g: significant(grouped_run(g)), 0.03, 0.06
+    ),
+    Simulation(
+        "the interval of such questions misses the truth",
+        lambda g: interval_excludes_the_truth(grouped_run(g), 0.0),
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "a difference there, if they were taken for independent",
+        lambda g: on_its_own(grouped_run(g)),
+        0.12,
+        0.2,
+        in_tests=False,
+    ),
+    Simulation("equal, where the difference is the margin", equal_at_the_margin, 0.0, 0.035),
+)

@@ -1,0 +1,52 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch import distributed
+
+from med42lib.formats.packed import PackInfo
+from med42lib.train.worker import memory_here
+from med42lib.train.worker.memory_here import choose_here
+from tests.train.conftest import FULL
+
+AUTO = FULL.model_copy(update={"zero_stage": "auto", "gradient_checkpointing": "auto"})
+GIB = 1 << 30
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
+
+
+def on_a_machine_of(
+    gibibytes: float, base_model: Path, packed_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, bool]:
+    monkeypatch.setattr(memory_here, "memory_bytes", lambda: int(gibibytes * GIB))
+    info = PackInfo.read(packed_data)
+    found = choose_here(AUTO, base_model, info)
+    return found.zero_stage, found.gradient_checkpointing
+
+
+def test_main_memory_decides_where_there_is_no_gpu_and_processes_share_it(
+    base_model: Path, packed_data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = base_model / "model"
+    with caplog.at_level("INFO"):
+        assert on_a_machine_of(4, model, packed_data, monkeypatch) == (1, False)
+    assert "trains with ZeRO-1, without gradient checkpointing" in caplog.text
+    assert on_a_machine_of(1, model, packed_data, monkeypatch) == (3, True)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert on_a_machine_of(4, model, packed_data, monkeypatch) == (3, True)
+
+
+def test_a_model_of_another_kind_is_split_as_far_as_can_be(
+    packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"n_embd": 64, "num_local_experts": 8}))
+    with caplog.at_level("INFO"):
+        assert on_a_machine_of(1000, tmp_path, packed_data, monkeypatch) == (3, False)
+    assert "the memory that this model needs is not worked out: the base model is a mixture of experts" in caplog.text
