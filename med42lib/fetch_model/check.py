@@ -8,13 +8,14 @@ from pathlib import Path
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
+from med42lib.core.log import log
 from med42lib.fetch_model.files import ADVICE, INDEX_FILE, WEIGHTS_FILE, tensors_by_shard
 from med42lib.fetch_model.weight_shapes import check_weight_shapes
 from med42lib.formats.model_config import check_vocabulary, read_config
 from med42lib.formats.model_folder import GENERATION_FILE
 from med42lib.formats.model_loading import load_description
 from med42lib.formats.stored_weights import Header, read_headers
-from med42lib.formats.tokenizer_loading import load_fast_tokenizer
+from med42lib.formats.tokenizer_loading import NUM_PROBES, load_fast_tokenizer, lost_texts
 
 _WHOLE = "it is not a whole safetensors file: fetch it again"
 
@@ -45,6 +46,12 @@ def check_model(folder: Path) -> ModelSummary:
     description = load_description(folder, ADVICE)
     tensors = _read_headers(folder)
     tokenizer = load_fast_tokenizer(folder, ADVICE)
+    if lost := lost_texts(tokenizer):
+        log("fetch_model").warning(
+            "the tokenizer does not give back %d of %d texts that it was tried with, such as %r: what it loses, the "
+            "base has not seen either",
+            *(len(lost), NUM_PROBES, lost[0]),
+        )
     num_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
     check_vocabulary(config, num_tokens)
     _check_generation(folder)

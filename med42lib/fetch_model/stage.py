@@ -10,7 +10,7 @@ from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_folder import MODEL_FOLDER
+from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FOLDER
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.disk import write_errors
 
@@ -18,7 +18,7 @@ _NUM_SHOWN = 8
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:
-    """Write `model/`, a complete Hugging Face folder, from the base weights.
+    """Write `model/`, a complete Hugging Face folder, from the base weights, and its tokenizer once more for MLflow.
 
     Only weights, settings, tokenizer and licence texts are taken. Pickled weights (`.bin`, `.pt`) never are:
     loading one runs whatever code it holds.
@@ -26,13 +26,15 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
     Args:
         config: The format of the weights.
         weights: A folder, `s3://`, `package:` or `hub:` address.
-        model: Receives `model/`.
+        model: Receives `model/` and `components/tokenizer/`.
 
     Raises:
         DataError: If a needed file is missing, broken or does not fit the others.
         EnvironmentProblem: If reading a GGUF file needs a package that is not installed.
     """
     from med42lib.fetch_model.check import check_model
+    from med42lib.fetch_model.files import ADVICE
+    from med42lib.formats.tokenizer_loading import copy_as_read
 
     folder = model.path(f"{MODEL_FOLDER}/{CONFIG_FILE}").parent
     if config.format == "gguf":
@@ -40,6 +42,7 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
     else:
         _copy(weights, folder)
     facts = check_model(folder)
+    copy_as_read(folder, model.path(f"{TOKENIZER_FOLDER}/{TOKENIZER_FILE}").parent, ADVICE)
     model.metric("total_parameters", facts.total_parameters)
     model.metric("bytes", facts.total_bytes)
     log("fetch_model").info(

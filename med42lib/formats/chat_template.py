@@ -10,16 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from med42lib.core.json_file import read_json
-from med42lib.formats.model_folder import copy_tokenizer
 from med42lib.formats.prompt import reserved
-from med42lib.formats.tokenizer_loading import control_tokens, load_fast_tokenizer
+from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
-_SETTINGS_FILE = "tokenizer_config.json"
 _OTHER_TEMPLATES = ("chat_template.json", CHAT_TEMPLATE_FILE)
-_FROM_ITS_FILE = "PreTrainedTokenizerFast"
-"""The class that reads tokenizer.json as it stands; others may build a tokenizer of their own from its vocabulary."""
 _ADVICE = "fetch the base model again"
 _TEMPLATE = """\
 {%- macro as_text(text) -%}
@@ -71,21 +66,12 @@ def chat_template(tokenizer: Any) -> str:
 def save_tokenizer(base: Path, folder: Path) -> None:
     """Copy a base's tokenizer for a model trained on it: with our chat template, and read as `pack` read it.
 
-    Which class transformers makes of a tokenizer depends on the model's config.json beside it, which MLflow's copy has
-    not, and an adapter's neither.
-
     Raises:
         DataError: If the base has no usable tokenizer.
     """
-    tokenizer = load_fast_tokenizer(base, _ADVICE)
-    copy_tokenizer(base, folder)
+    tokenizer = copy_as_read(base, folder, _ADVICE, without=("chat_template",))
     for name in _OTHER_TEMPLATES:
         (folder / name).unlink(missing_ok=True)
-    settings = read_json(folder / _SETTINGS_FILE, _ADVICE) if (folder / _SETTINGS_FILE).is_file() else {}
-    settings.pop("chat_template", None)
-    settings |= tokenizer.special_tokens_map | {"tokenizer_class": _FROM_ITS_FILE}
-    text = json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / _SETTINGS_FILE).write_text(text + "\n", encoding="utf-8")
     (folder / CHAT_TEMPLATE_FILE).write_text(chat_template(tokenizer), encoding="utf-8")
 
 

@@ -122,7 +122,8 @@ def _check_entry(path: Path, key: str, value: Any) -> None:
             f"{path} chooses which code runs ({key}: {_short(value)}), which a model from elsewhere must not; "
             "remove that entry if you trust the model without it"
         )
-    if isinstance(value, int) and any(word in key for word in _COUNTED) and not 0 <= value <= _MOST_COUNTED:
+    counted = any(word in key for word in _COUNTED) and "vocab" not in key  # Gemma 4's vocab_size_per_layer_input
+    if isinstance(value, int) and counted and not 0 <= value <= _MOST_COUNTED:
         raise DataError(f"{path} says {key}: {_short(value)}, expected a number from 0 to {_MOST_COUNTED:,}")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,15 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
 from med42lib.core.printable import brief
-from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES, copy_tokenizer
 from med42lib.formats.tokenizer_growth import check_growth
 
 MOST_TOKENS_PER_BYTE = 16
 """A text's bytes in UTF-8. Llama-2 needs 3 for an unknown space, T5 up to 11 for an Arabic ligature."""
 _TOKENS_AROUND_A_TEXT = 64
+_SETTINGS_FILE = "tokenizer_config.json"
+_FROM_ITS_FILE = "PreTrainedTokenizerFast"
+"""The class that reads tokenizer.json as it stands; others may build a tokenizer of their own from its vocabulary."""
 _OTHER_FILES = "fast_tokenizer_files"
 """Names tokenizers for newer versions of transformers, `tokenizer.4.0.0.json`; nobody here has looked into those."""
 
@@ -55,6 +60,45 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
     check_num_tokens(num_tokens, _SAMPLE, folder)
     return tokenizer
+
+
+def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[str] = ()) -> Any:
+    """Copy a model's tokenizer so that it is read the same without the model beside it.
+
+    Which class transformers makes of a tokenizer depends on the model's config.json, which MLflow's copy has not, and
+    an adapter's neither.
+
+    Args:
+        model: A Hugging Face folder.
+        folder: Receives the tokenizer's files.
+        advice: What to do if it cannot be used, as the end of a sentence.
+        without: Entries of tokenizer_config.json to leave out.
+
+    Returns:
+        The tokenizer, as `load_fast_tokenizer` does.
+
+    Raises:
+        DataError, EnvironmentProblem: As `load_fast_tokenizer` says.
+    """
+    tokenizer = load_fast_tokenizer(model, advice)
+    copy_tokenizer(model, folder)
+    path = folder / _SETTINGS_FILE
+    settings = read_json(path, advice) if path.is_file() else {}
+    settings |= tokenizer.special_tokens_map | {"tokenizer_class": _FROM_ITS_FILE}
+    kept = {name: value for name, value in settings.items() if name not in without}
+    path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    return tokenizer
+
+
+def lost_texts(tokenizer: Any) -> list[str]:
+    """List the probes that a tokenizer does not give back from their tokens, white space at the ends aside.
+
+    Many published ones lose something: capitals, the difference between forms of Unicode. It is no error, since the
+    base was trained so, but what is lost its fine-tune neither sees nor says.
+    """
+    backend = tokenizer.backend_tokenizer
+    back = (backend.decode(backend.encode(text, add_special_tokens=False).ids) for text in _PROBES)
+    return [text for text, decoded in zip(_PROBES, back, strict=True) if decoded.strip() != text.strip()]
 
 
 def _as_described(tokenizer: Any, described: Any, folder: Path) -> Any:
@@ -174,6 +218,8 @@ _PROBES = (
     ),
 )
 """Digits, spaces, line ends, accents, emoji, Chinese, signs: where the rules of tokenizers differ."""
+
+NUM_PROBES = len(_PROBES)
 
 _PROSE = f"{'a' * 16} A man of 61 with fever and cough (38.5 °C) asks:\n\n" * 8 + f"{' ' * 100}{'1' * 100}{'-' * 100}"
 _SAMPLE = " ".join(map(chr, [*range(0x20, 0x7F), *range(0xA1, 0x180), 0x3042, 0x4E2D, 0xFDFA, 0x1F44D]))

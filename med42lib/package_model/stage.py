@@ -37,7 +37,7 @@ def package_model(config: PackageModelConfig, *, base: Source, trained: Sources,
 
     Args:
         config: Which model it is.
-        base: Its `model/` is what adapters were trained on.
+        base: Its `model/` is what adapters were trained on, its `components/tokenizer/` what `pack` read.
         trained: The fine-tunes by the models' names: whole models, or adapters in `peft/`.
         package: Gets `package.json` and, unless the candidate can be loaded where it is, `MLmodel`, `model/`,
             `components/tokenizer/` and an adapter's `peft/`.
@@ -73,7 +73,8 @@ def _put_together(base: Source, chosen: Source, package: Target) -> None:
     if adapter:
         _link_folder(chosen.path(ADAPTER_FOLDER), package.folder / ADAPTER_FOLDER)
         put_trained_settings(package.folder / ADAPTER_FOLDER, package.folder / MODEL_FOLDER)
-    copy_tokenizer(package.folder / (ADAPTER_FOLDER if adapter else MODEL_FOLDER), package.folder / TOKENIZER_FOLDER)
+    tokenizer = package.folder / ADAPTER_FOLDER if adapter else base.path(TOKENIZER_FOLDER)
+    copy_tokenizer(tokenizer, package.folder / TOKENIZER_FOLDER)
     write_mlmodel(package.folder, adapter=adapter)
 
 

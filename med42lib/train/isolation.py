@@ -1,4 +1,4 @@
-"""Whether a model keeps the samples of a chunk apart, tried on the model itself.
+"""Whether a model keeps the samples of a chunk apart, and looks at no later token, tried on the model itself.
 
 Samples packed by `best_fit` are told apart by their positions alone, which begin again with each. Many architectures
 make their attention mask of them; others do not use them for it, or carry a state along, and a sample would be learned
@@ -20,7 +20,7 @@ from med42lib.core.errors import DataError
 
 _LENGTH = 8
 _ROUNDING = 1e-2
-"""Of what a change of the sample's own first token moves the logits behind it; a leak moves them as much."""
+"""Of what a change of the sample's own first token moves the logits behind it; what must not be seen moves as much."""
 
 
 def check_isolation(model: Callable[..., Any], *, num_tokens: int, name: str, device: torch.device) -> None:
@@ -47,7 +47,38 @@ def check_isolation(model: Callable[..., Any], *, num_tokens: int, name: str, de
         )
 
 
+def check_causality(model: Callable[..., Any], *, num_tokens: int, name: str, device: torch.device) -> None:
+    """Make sure that logits do not depend on later tokens; every process has to call this.
+
+    transformers gives models like BERT an output layer too, and lets them look both ways: they would learn to copy.
+
+    Args:
+        model: Called as training calls it, with parameters that are split or not; neither dropout nor gradients are on.
+        num_tokens: Ids to choose the tokens from begin at 0 and end before this.
+        name: The architecture, for the message.
+        device: The model's.
+
+    Raises:
+        DataError: If they do.
+    """
+    ids = torch.arange(_LENGTH, device=device)[None] * 7 % num_tokens
+    other_first, other_last = ids.clone(), ids.clone()
+    other_first[:, 0] = (other_first[:, 0] + 1) % num_tokens
+    other_last[:, -1] = (other_last[:, -1] + 1) % num_tokens
+    seen, later, earlier = (_logits(model, each) for each in (ids, other_first, other_last))
+    if (earlier - seen)[:-1].abs().max() > _ROUNDING * (later - seen)[1:].abs().max():
+        raise DataError(
+            f"{name} looks at tokens that come later, so it would learn to copy an answer and not to give it: it was "
+            "tried on the base model before training. Use a causal language model"
+        )
+
+
 def _second_logits(model: Callable[..., Any], ids: Tensor) -> Tensor:
-    positions = torch.arange(_LENGTH, device=ids.device).repeat(2)[None]
+    return _logits(model, ids)[_LENGTH:]
+
+
+def _logits(model: Callable[..., Any], ids: Tensor) -> Tensor:
+    """Give the logits of samples of `_LENGTH` tokens that follow one another."""
+    positions = torch.arange(ids.shape[1], device=ids.device)[None] % _LENGTH
     logits: Tensor = model(input_ids=ids, position_ids=positions, use_cache=False).logits
-    return logits[0, _LENGTH:].float()
+    return logits[0].float()

@@ -1,5 +1,6 @@
 """The whole run: made, reused, changed, killed, and on S3."""
 
+import json
 import os
 import shutil
 import signal
@@ -12,9 +13,11 @@ import psutil
 import pytest
 
 from med42lib.catalogue import STAGES
+from med42lib.core.json_file import read_json
 from med42lib.engine.closure import OUTSIDE
 from med42lib.store.backends.s3 import make_client
 from pipelines import warm
+from tests.conftest import REPOSITORY
 from tests.end_to_end.conftest import MED42, SMOKE, Run, scientific_content
 from tests.end_to_end.imports import modules_by_stage, recording
 from tests.processes import gone, wait_for
@@ -147,6 +150,47 @@ def wait_for_work_of_a_new_stage(store: Path, killed: list[str], run: "subproces
                 return stage
         time.sleep(0.002)
     return None
+
+
+TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+OTHER_BASES = {"gpt_neox": {}, "mixtral": {"num_key_value_heads": 2, "num_local_experts": 4}}
+DEPENDS_ON_THE_BASE = ["fetch_model", "pack", "train", "evaluate", "report", "package_model", "register"]
+
+
+@pytest.mark.parametrize("family", OTHER_BASES)
+def test_a_base_of_another_architecture_goes_through_the_whole_run(
+    family: str, copy_of_reference: Path, home: Path, med42_run: Callable[..., Run]
+) -> None:
+    from safetensors import safe_open
+
+    base = write_base(home / "base", family)
+    run = med42_run(copy_of_reference, f"inputs.base_model={base}", f"decontaminate.shards={NUM_SHARDS}")
+    assert run.exit_code == 0, run.output
+    assert set(run.made) == set(DEPENDS_ON_THE_BASE)
+    full, lora = (
+        Path(line.split(": ")[1], "trained") for line in run.output.splitlines() if "[train] finished" in line
+    )
+    recipes = [json.loads((trained / "recipe.json").read_text()) for trained in (full, lora)]
+    assert [(recipe["method"], recipe["without_adapter"]) for recipe in recipes] == [("full", []), ("lora", [])]
+    assert recipes[0]["last_loss"] < recipes[0]["first_loss"]
+    files = [folder / "model.safetensors" for folder in (base, full / "model")]
+    published, saved = (set(safe_open(file, framework="np").keys()) for file in files)
+    assert saved == published
+
+
+def write_base(folder: Path, family: str) -> Path:
+    """Make a random base of an architecture, with the demo's tokenizer."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    demo = REPOSITORY / "med42lib/demo/model"
+    tokens = {name: value for name, value in read_json(demo / "config.json", "").items() if "_token_id" in name}
+    sizes = TINY | tokens | {"vocab_size": 1024, "max_position_embeddings": 256}
+    AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **sizes, **OTHER_BASES[family])).save_pretrained(
+        folder
+    )
+    for file in demo.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    return folder
 
 
 PLANTED = {

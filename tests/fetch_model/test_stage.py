@@ -1,15 +1,19 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 
 from med42lib.core.errors import DataError
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.stage import fetch_model
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import describe_folder, files_digest
+from tests.json_files import edit
 from tests.store.hub_server import REPO, REVISION, Hub, point_client_at, serving
+from tests.tiny_tokenizer import byte_level
 
 
 def mirror(weights: Path, output: Path, **settings: str | None) -> Target:
@@ -43,6 +47,37 @@ def test_the_model_is_mirrored_byte_for_byte_and_can_be_loaded(weights: Path, tm
     tokens = AutoTokenizer.from_pretrained(model)("fever cough", return_offsets_mapping=True, return_tensors="pt")
     assert tokens.pop("offset_mapping").tolist() == [[[0, 5], [6, 11]]]
     assert AutoModelForCausalLM.from_pretrained(model)(tokens["input_ids"]).logits.shape == (1, 2, 64)
+
+
+def test_mlflows_copy_of_the_tokenizer_makes_the_tokens_of_its_own_file_too(weights: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    numbers = byte_level(["2024 12 123 1234 12345678"] * 3)
+    PreTrainedTokenizerFast(tokenizer_object=numbers, eos_token="</s>").save_pretrained(weights)
+    digits = {"type": "Digits", "individual_digits": True}
+    parts = [digits, json.loads((weights / "tokenizer.json").read_text())["pre_tokenizer"]]
+    edit(weights / "tokenizer.json", pre_tokenizer={"type": "Sequence", "pretokenizers": parts})
+    edit(weights / "tokenizer_config.json", tokenizer_class="GPT2Tokenizer", chat_template="{{ messages }}")
+    edit(weights / "config.json", vocab_size=400)
+    save_file(with_vocabulary(weights / "model.safetensors", 400), weights / "model.safetensors", {"format": "pt"})
+    copy = mirror(weights, tmp_path / "out").folder / "components/tokenizer"
+    expected = Tokenizer.from_file(str(weights / "tokenizer.json")).encode("In 2024, 12345678").ids
+    tokenizer = AutoTokenizer.from_pretrained(copy)
+    assert tokenizer("In 2024, 12345678")["input_ids"] == expected
+    assert (tokenizer.eos_token, tokenizer.chat_template) == ("</s>", "{{ messages }}")
+
+
+def with_vocabulary(path: Path, num_tokens: int) -> dict[str, Any]:
+    """Give the weights with an embedding of so many tokens."""
+    weights = load_file(path)
+    embedding = weights["model.embed_tokens.weight"]
+    return {**weights, "model.embed_tokens.weight": embedding.new_zeros(num_tokens, embedding.shape[1])}
+
+
+def test_what_a_tokenizer_loses_is_said(weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mirror(weights, tmp_path / "out")
+    assert "does not give back 10 of 12 texts that it was tried with, such as 'In 2024" in caplog.text
 
 
 def test_parameters_and_bytes_are_recorded(weights: Path, tmp_path: Path) -> None:

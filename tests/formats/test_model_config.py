@@ -57,6 +57,7 @@ def test_settings_of_published_models_pass(tmp_path: Path) -> None:
         "num_hidden_layers": 126,
         "quantization_config": None,
         "torch_dtype": "bfloat16",
+        "vocab_size_per_layer_input": 262_144,
     }
     read_config(write(tmp_path, published), ADVICE)
 

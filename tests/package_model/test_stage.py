@@ -20,6 +20,8 @@ def models(tmp_path: Path) -> dict[str, Source]:
         (folder / "tokenizer.json").write_text("{}")
         (folder / "weights.safetensors").write_text(f"weights of {name}")
         (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (tmp_path / "base/components/tokenizer").mkdir(parents=True)
+    (tmp_path / "base/components/tokenizer/tokenizer.json").write_text('{"as": "it is read"}')
     (tmp_path / "full/MLmodel").write_text("flavors: {}")
     return {name: Source(str(tmp_path / name)) for name in ("base", "full", "lora")}
 
@@ -43,7 +45,7 @@ def test_an_adapter_is_put_together_with_its_base(models: dict[str, Source], tmp
     folder = call("lora", models, tmp_path / "out")
     assert (folder / "model/weights.safetensors").read_text() == "weights of base"
     assert (folder / "peft/weights.safetensors").read_text() == "weights of lora"
-    assert (folder / "components/tokenizer/tokenizer.json").is_file()
+    assert (folder / "components/tokenizer/tokenizer.json").read_text() == "{}"
     flavor = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["transformers"]
     assert (flavor["model_binary"], flavor["peft_adaptor"]) == ("model", "peft")
 
@@ -106,7 +108,7 @@ def test_any_model_may_be_the_candidate_by_its_name(models: dict[str, Source], t
 def test_the_base_itself_can_be_the_candidate(models: dict[str, Source], tmp_path: Path) -> None:
     folder = call("base", {"base": models["base"]}, tmp_path / "out")
     assert (folder / "model/weights.safetensors").read_text() == "weights of base"
-    assert (folder / "components/tokenizer/tokenizer.json").is_file()
+    assert (folder / "components/tokenizer/tokenizer.json").read_text() == '{"as": "it is read"}'
     assert "peft_adaptor" not in yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["transformers"]
 
 

@@ -166,7 +166,8 @@ def text_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name / inside / "tokenizer.json").write_text("{}")
         (folder / name / inside / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
         (folder / name / inside / "weights.safetensors").write_text(f"weights of {name}")
-    copy_tokenizer(folder / "full" / "model", folder / "full" / "components" / "tokenizer")
+    for name in ("base", "full"):
+        copy_tokenizer(folder / name / "model", folder / name / "components" / "tokenizer")
     write_mlmodel(folder / "full", adapter=False)
     return folder
 
@@ -195,7 +196,8 @@ def real_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(seed)
         make_llama(**settings, **ends).save_pretrained(folder / name / "model")
         tokenizer.save_pretrained(folder / name / "model")
-    copy_tokenizer(folder / "full" / "model", folder / "full" / "components" / "tokenizer")
+    for name in ("base", "full"):
+        copy_tokenizer(folder / name / "model", folder / name / "components" / "tokenizer")
     write_mlmodel(folder / "full", adapter=False)
     base = LlamaForCausalLM.from_pretrained(folder / "base" / "model")
     adapted = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))

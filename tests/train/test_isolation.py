@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    BertConfig,
     BloomConfig,
     FalconConfig,
     GPT2Config,
@@ -16,7 +17,7 @@ from transformers import (
 )
 
 from med42lib.core.errors import DataError
-from med42lib.train.isolation import check_isolation
+from med42lib.train.isolation import check_causality, check_isolation
 
 WIDTHS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64}
 LLAMA = WIDTHS | {"intermediate_size": 48}
@@ -33,6 +34,23 @@ LEAKING = [
     MambaConfig(hidden_size=32, num_hidden_layers=2, vocab_size=64, state_size=4),
     BloomConfig(hidden_size=32, n_layer=2, n_head=4, vocab_size=64),
 ]
+
+
+@pytest.mark.parametrize("config", [*KEPT_APART, *LEAKING], ids=lambda config: config.model_type)
+def test_a_causal_model_is_trained_whether_it_packs_or_not(config: PreTrainedConfig) -> None:
+    look_ahead(model_of(config))
+
+
+def test_a_model_that_looks_both_ways_is_refused_and_the_same_as_a_decoder_is_not() -> None:
+    sizes: dict[str, Any] = LLAMA | {"pad_token_id": 0}
+    look_ahead(model_of(BertConfig(**sizes, is_decoder=True)))
+    with pytest.raises(DataError, match="BertLMHeadModel looks at tokens that come later"):
+        look_ahead(model_of(BertConfig(**sizes)))
+
+
+def look_ahead(model: Any) -> None:
+    with torch.no_grad():
+        check_causality(model, num_tokens=64, name=type(model).__name__, device=torch.device("cpu"))
 
 
 def model_of(config: PreTrainedConfig) -> Any:

@@ -20,7 +20,7 @@ from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
 from med42lib.formats.model_folder import MODEL_FOLDER
-from med42lib.formats.packed import PackedDataset
+from med42lib.formats.packed import PackedDataset, PackInfo
 from med42lib.formats.recipe import Recipe
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target, give_usual_modes
@@ -200,8 +200,8 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
-    if data.info.policy == "best_fit" and not before.num_steps:
-        _check_isolation(engine, data.info.vocabulary_size)
+    if not before.num_steps:
+        _check_base(engine, data.info)
     if distributed.get_rank() == 0:
         check_progress(job, before.num_steps)
     totals = _run_steps(engine, data, job, target, checkpointing, before)
@@ -280,16 +280,19 @@ def _engine(config: ResolvedConfig, base: Path) -> Any:
     return engine
 
 
-def _check_isolation(engine: Any, num_tokens: int) -> None:
+def _check_base(engine: Any, info: PackInfo) -> None:
+    """Make sure that the base looks at no later token, and with `best_fit` not into the sample before either."""
     from torch import distributed
 
     from med42lib.train.engine import evaluating
-    from med42lib.train.isolation import check_isolation
+    from med42lib.train.isolation import check_causality, check_isolation
 
     name = str((engine.module.config.architectures or [engine.module.config.model_type])[0])
+    packed = info.policy == "best_fit"
     with evaluating(engine):
-        check_isolation(engine, num_tokens=num_tokens, name=name, device=engine.device)
-    if distributed.get_rank() == 0:
+        for check in (check_causality, check_isolation) if packed else (check_causality,):
+            check(engine, num_tokens=info.vocabulary_size, name=name, device=engine.device)
+    if packed and distributed.get_rank() == 0:
         log("train").info("%s keeps the samples of a chunk apart", name)
 
 
