@@ -6,9 +6,10 @@ reads the most of them is meant. Files that differ in a number alone, such as `t
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import PurePosixPath
@@ -22,13 +23,14 @@ from med42lib.first_spec.names import guessed_fields, guessed_group
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import split_of, table_names
+from med42lib.readers.own.answers import UnclearAnswers
 from med42lib.readers.own.fields import FieldMapping, Format, is_empty
 from med42lib.readers.own.tables import OWN_SUFFIXES, rows_of
 from med42lib.readers.parsers import Record
 
 FIRST_ROWS = 100
 _ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
-_ASKED = re.compile(r"(?<![a-z])(exam|quiz|benchmark|bench|eval|evaluation|questions)(?![a-z])")
+_ASKED = re.compile(r"(?<![a-z])(exam|quiz|benchmark|bench|eval|evaluation)(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,18 @@ def _by_pattern(names: Sequence[str]) -> dict[str, list[str]]:
     for name in names:
         path = PurePosixPath(name)
         patterns[str(path.with_name(re.sub(r"\d+", "*", path.name)))].append(name)
-    return {pattern if len(found) > 1 else found[0]: found for pattern, found in patterns.items()}
+    return {
+        path: files
+        for pattern, found in patterns.items()
+        for path, files in (
+            {pattern: found} if _is_apt(pattern, found, names) else {name: [name] for name in found}
+        ).items()
+    }
+
+
+def _is_apt(pattern: str, found: Sequence[str], names: Sequence[str]) -> bool:
+    """Say whether a pattern is that of several files, and of no other."""
+    return len(found) > 1 and len(fnmatch.filter(names, pattern)) == len(found)
 
 
 def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
@@ -100,29 +113,34 @@ def _ways(shape: Format, rows: Sequence[Mapping[str, Any]]) -> list[FieldMapping
 
 
 def _read(folder: DataFolder, found: Found, most: int | None) -> Found:
-    """Count what can be used; where nobody can tell how answers are written, read them as letters for the count."""
-    assert found.shape is not None, "the caller tries a shape"
-    options = ReadOptions("letters")
-    unsure = ""
+    """Count what can be used of a file's first rows, or of all.
+
+    Where nobody can tell how answers are written, they are counted as they can be read in one way.
+    """
     settings = _settings(found)
     try:
-        read = list(islice(source_of("own", settings).publisher.read(folder, found.path, options), most))
-    except DataError as error:
-        if found.shape != "multiple_choice" or "answers" not in str(error):
-            raise
-        unsure, way = str(error), "text" if " or text" in str(error) else "number_from_1"
-        settings = SourceConfig.model_validate(settings.model_dump() | {"answers": way})
-        read = list(islice(source_of("own", settings).publisher.read(folder, found.path, options), most))
-    reasons = Counter(record.reason for record in read if isinstance(record, Reject))
-    unread = dict.fromkeys(name for record in read if isinstance(record, Record) for name in record.unread)
-    return replace(
-        found,
-        rows=len(read),
-        usable=len(read) - reasons.total(),
-        reasons=dict(reasons.most_common(3)),
-        unread=tuple(unread),
-        unsure=unsure,
-    )
+        return _counted(found, _records(folder, settings, most))
+    except UnclearAnswers as unclear:
+        settings = settings.model_copy(update={"answers": unclear.ways[0]})
+        return replace(_counted(found, _records(folder, settings, most)), unsure=str(unclear))
+
+
+def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> Iterator[Any]:
+    assert settings.path is not None, "a source of the user's own has a path"
+    reading = source_of("own", settings).publisher.read(folder, settings.path, ReadOptions("letters"))
+    return islice(reading, most)
+
+
+def _counted(found: Found, records: Iterable[Any]) -> Found:
+    usable, reasons, unread = 0, Counter[str](), dict[str, None]()
+    for record in records:
+        if isinstance(record, Reject):
+            reasons[record.reason] += 1
+        else:
+            usable += 1
+            unread |= dict.fromkeys(record.unread)
+    rows = usable + reasons.total()
+    return replace(found, rows=rows, usable=usable, reasons=dict(reasons.most_common(3)), unread=tuple(unread))
 
 
 def _settings(found: Found) -> SourceConfig:

@@ -24,6 +24,69 @@ _CHUNKS = 64
 """Chunks below which their length is halved: a training of a few steps learns little."""
 
 
+_SPEC = """\
+# A first spec, written by `med42 init`. Read the comments, and change what you know better.
+#   med42 plan {name}.yaml     rows, memory and steps, before anything is spent
+#   med42 run {name}.yaml      the whole run, to the report
+#
+{comments}
+
+name: {name}
+
+inputs:
+  training_data: {folder}
+  benchmark_data: {folder}
+  base_model: {base_model}    # a folder, s3://…, or hub:owner/name@revision
+  encoder: {encoder}    # finds the test questions that stand in the training data
+
+fetch_model:
+  format: {format}
+
+benchmarks:
+  include:
+{benchmarks}
+
+assemble:
+  sources:
+{sources}
+  multiple_choice: letters    # how questions with options are taught; evaluate.scoring should be the same
+  seed: 42
+
+decontaminate:
+  threshold: 0.8
+  action: flag    # or drop_training: leave out of training what a test question nearly repeats
+
+pack:
+  policy: best_fit
+  chunk_length: {chunk_length}    # tokens; no longer than the base model reads
+  too_long: drop    # or truncate
+  seed: 42
+  # validation_share: 0.05    # holds out questions, or whole groups, and shows when training is too long
+
+train:
+  lora:    # any number of models, each under a name of its own; full fine-tuning is `method: full`
+    method: lora
+    learning_rate: 1.0e-4    # the paper's, for Llama-2 of 7 to 70 billion parameters; small models want more
+    warmup_steps: 1
+    epochs: 3
+    global_batch_size: 8    # chunks a step, a multiple of the training processes
+    seed: 42
+
+evaluate:
+  scoring: letters
+
+report:
+  title: {title}
+
+package_model:
+  candidate: lora
+
+register:
+  experiment: {name}
+  model_name: {name}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """What was found, under the name that it has in the spec."""
@@ -135,72 +198,20 @@ def spec_text(
         length: Of a chunk, in tokens.
         notes: What else there is to say, of the base model for instance.
     """
-    taught = "letters"
-    lines = [
-        one_line(
-            f"# A first spec, written by `med42 init {folder}`. Read the comments, and change what you know better."
-        ),
-        f"#   med42 plan {name}.yaml     rows, memory and steps, before anything is spent",
-        f"#   med42 run {name}.yaml      the whole run, to the report",
-        "#",
-        *(f"# {one_line(line)}" for line in (*described(found), *map(_left, parts.left), *notes)),
-        "",
-        f"name: {name}",
-        "",
-        "inputs:",
-        f"  training_data: {_quoted(folder)}",
-        f"  benchmark_data: {_quoted(folder)}",
-        f"  base_model: {_quoted(base_model)}    # a folder, s3://…, or hub:owner/name@revision",
-        f"  encoder: {ENCODER}    # finds the test questions that stand in the training data",
-        "",
-        "fetch_model:",
-        f"  format: {'gguf' if base_model.endswith('.gguf') else 'huggingface'}",
-        "",
-        "benchmarks:",
-        "  include:",
-        *(["    # No file is called a test set; this one has the fewest questions."] if parts.only_guess else []),
-        *(line for named in parts.benchmarks for line in _data_set(named, {})),
-        "",
-        "assemble:",
-        "  sources:",
-        *(line for named in parts.sources for line in _data_set(named, {"target": "all"})),
-        f"  multiple_choice: {taught}    # how questions with options are taught; evaluate.scoring should be the same",
-        "  seed: 42",
-        "",
-        "decontaminate:",
-        "  threshold: 0.8",
-        "  action: flag    # or drop_training: leave out of training what a test question nearly repeats",
-        "",
-        "pack:",
-        "  policy: best_fit",
-        f"  chunk_length: {length}    # tokens; no longer than the base model reads",
-        "  too_long: drop    # or truncate",
-        "  seed: 42",
-        "  # validation_share: 0.05    # holds out questions, or whole groups, and shows when training is too long",
-        "",
-        "train:",
-        "  lora:    # any number of models, each under a name of its own; full fine-tuning is `method: full`",
-        "    method: lora",
-        "    learning_rate: 1.0e-4    # the paper's, for Llama-2 of 7 to 70 billion parameters; small models want more",
-        "    warmup_steps: 1",
-        "    epochs: 3",
-        "    global_batch_size: 8    # chunks a step, a multiple of the training processes",
-        "    seed: 42",
-        "",
-        "evaluate:",
-        f"  scoring: {taught}",
-        "",
-        "report:",
-        f"  title: {_quoted(f'Fine-tuning on {name}')}",
-        "",
-        "package_model:",
-        "  candidate: lora",
-        "",
-        "register:",
-        f"  experiment: {name}",
-        f"  model_name: {name}",
-    ]
-    return "\n".join(lines) + "\n"
+    comments = [one_line(line) for line in (*described(found), *map(_left, parts.left), *notes)]
+    guess = ["    # No file is called a test set; this one has the fewest questions."] if parts.only_guess else []
+    return _SPEC.format(
+        name=name,
+        folder=_quoted(folder),
+        base_model=_quoted(base_model),
+        encoder=ENCODER,
+        format="gguf" if base_model.endswith(".gguf") else "huggingface",
+        comments="\n".join(f"# {line}" for line in comments),
+        benchmarks="\n".join([*guess, *(line for named in parts.benchmarks for line in _data_set(named, {}))]),
+        sources="\n".join(line for named in parts.sources for line in _data_set(named, {"target": "all"})),
+        chunk_length=length,
+        title=_quoted(f"Fine-tuning on {name}"),
+    )
 
 
 def _left(one: Found) -> str:

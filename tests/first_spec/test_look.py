@@ -44,6 +44,8 @@ def test_files_that_differ_in_a_number_alone_are_one(tmp_path: Path) -> None:
     rows = [{"messages": MESSAGES}]
     found = look(tmp_path, ward__part1_jsonl=rows, ward__part2_jsonl=rows * 2, ward__more_jsonl=rows)
     assert {path: one.rows for path, one in found.items()} == {"ward/more.jsonl": 1, "ward/part*.jsonl": 3}
+    found = look(tmp_path, ward__partial_jsonl=rows)
+    assert list(found) == ["ward/more.jsonl", "ward/part1.jsonl", "ward/part2.jsonl", "ward/partial.jsonl"]
 
 
 def test_what_is_no_training_data_says_why(tmp_path: Path) -> None:

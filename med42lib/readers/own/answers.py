@@ -26,6 +26,15 @@ Answers = Literal["letter", "number_from_0", "number_from_1", "text"]
 WAYS: tuple[Answers, ...] = get_args(Answers)
 _LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
 
+
+class UnclearAnswers(DataError):
+    """The rows do not say how their answers are written; `ways` are those in which some can be read."""
+
+    def __init__(self, message: str, ways: Sequence[Answers]) -> None:
+        super().__init__(message)
+        self.ways = tuple(ways)
+
+
 Meanings = Mapping[Answers, int]
 """The 0-based position that an answer means, by each way in which it can be read."""
 
@@ -67,7 +76,7 @@ def way_of_answers(found: Iterable[tuple[str, Meanings]]) -> Answers:
         found: Each row's place, `file:line`, and what its answer may mean.
 
     Raises:
-        DataError: If the rows do not say, or contradict one another.
+        UnclearAnswers: If the rows do not say, or contradict one another.
     """
     first: dict[tuple[tuple[Answers, int], ...], str] = {}
     for place, meaning in found:
@@ -76,12 +85,13 @@ def way_of_answers(found: Iterable[tuple[str, Meanings]]) -> Answers:
     rows = [(place, dict(items)) for items, place in first.items()]
     ways = [way for way in WAYS if all(way in meaning for _, meaning in rows)]
     if not ways:
-        raise DataError(_contradiction(rows))
+        raise UnclearAnswers(_contradiction(rows), tuple(rows[0][1]))
     unsure = [place for place, meaning in rows if len({meaning[way] for way in ways}) > 1]
     if unsure:
-        raise DataError(
+        raise UnclearAnswers(
             f"the answers can be read as {_listed(ways)}, and mean another option each time (first at {unsure[0]}); no "
-            f"row tells which is meant: say `answers: {ways[0]}`, or another of {', '.join(WAYS)}"
+            f"row tells which is meant: say `answers: {ways[0]}`, or another of {', '.join(WAYS)}",
+            ways,
         )
     return ways[0]
 
