@@ -59,6 +59,7 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
     records = [training[model.name] for model in models]
     recipes = [record.recipe for record in records]
     lines = {
+        "Seeds": [_seeds(model, training) for model in models],
         "Trainable parameters": [_trainable(recipe) for recipe in recipes],
         "Optimiser steps": [_recorded(recipe.num_steps if recipe else None) for recipe in recipes],
         "Tokens seen": [_recorded(recipe.num_tokens if recipe else None) for recipe in recipes],
@@ -71,6 +72,12 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
         "Time": [_time(record.train_seconds) for record in records],
     }
     return _table_by_model("Training", models, lines)
+
+
+def _seeds(model: Model, training: Mapping[str, TrainingRecord]) -> str:
+    """Write the seeds of a model's trainings; those recorded none are "not recorded"."""
+    found = [training[name].settings.get("seed") for name in model.trainings or (model.name,)]
+    return ", ".join(NOT_RECORDED if seed is None else str(seed) for seed in found)
 
 
 def _validation_lines(records: Sequence[TrainingRecord]) -> dict[str, list[str]]:

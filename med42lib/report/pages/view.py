@@ -37,6 +37,7 @@ from med42lib.report.pages.result_tables import (
     leaked_table,
     source_table,
     threshold_table,
+    trainings_table,
 )
 from med42lib.report.pages.tables import Table
 from med42lib.report.provenance.record import Provenance
@@ -177,6 +178,8 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     tables = {
         "accuracy": accuracy_table(results, evidence.cautions, confidence=config.confidence, subsets=subsets),
     }
+    if any(len(model.trainings) > 1 for model in results.models):
+        tables["trainings"] = trainings_table(results, confidence=config.confidence)
     if results.comparisons:
         tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)
     if results.comparisons and len(subsets) > 1:
