@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import shutil
 import subprocess
@@ -437,6 +438,34 @@ def test_a_training_that_differs_in_more_than_its_seed_is_a_model_of_its_own(run
     manifest.write_text(manifest.read_text().replace('"rank": 8', '"rank": 64'))
     summary = json.loads((run.make_report() / "summary.json").read_text())
     assert list(summary["models"]) == ["base", "full", "lora", "lora_seed2"]
+
+
+def test_page_and_markdown_name_the_base_model_the_data_the_code_the_seeds_and_the_hardware(run: Any) -> None:
+    of_base = {"weights": {"address": "hub:meta-llama/Llama-2-7b-hf@main", "digest": "b" * 64}}
+    of_data = {"data": {"address": "s3://med42/inputs/raw", "digest": "d" * 64}}
+    base = run.folder / "base"
+    base.mkdir()
+    (base / "manifest.json").write_text((run.folder / "packed/manifest.json").read_text())
+    for path, stage, inputs in ((base, "fetch_model", of_base), (run.folder / "dataset", "assemble", of_data)):
+        manifest = json.loads((path / "manifest.json").read_text()) | {"inputs": inputs, "stage": stage}
+        if path == base:
+            manifest |= {"files": [], "key": "b" * 16, "target": "model", "digest": hashlib.sha256(b"").hexdigest()}
+        (path / "manifest.json").write_text(json.dumps(manifest))
+    scores = run.folder / "scores.base/manifest.json"
+    origin = {"base": {"address": str(base), "digest": hashlib.sha256(b"").hexdigest()}}
+    scores.write_text(json.dumps(json.loads(scores.read_text()) | {"inputs": origin}))
+    folder = run.make_report()
+    for name in ("report.md", "report.html"):
+        text = " ".join((folder / name).read_text().replace("\\", "").replace("<b>", "").replace("</b>", "").split())
+        assert text.index("The base model is Llama-2-7b-hf") < text.index("fine-tune help?")
+        for shown in (
+            "hub:meta-llama/Llama-2-7b-hf@main",
+            "s3://med42/inputs/raw",
+            "med42-suite",
+            "Seeds",
+            "Processes",
+        ):
+            assert shown in text
 
 
 def test_a_model_without_scores_is_refused(run: Any) -> None:

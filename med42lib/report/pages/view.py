@@ -21,6 +21,7 @@ from med42lib.report.pages.figures import (
 )
 from med42lib.report.pages.paper_mixture import paper_mixture_table
 from med42lib.report.pages.provenance_tables import (
+    origin_table,
     packing_table,
     scoring_table,
     settings_table,
@@ -197,7 +198,7 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
 def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     provenance = evidence.provenance
     tuned = [model for model in evidence.results.models if model.name in provenance.training]
-    tables = {}
+    tables = {"origins": origin_table(provenance)}
     if evidence.recipe:
         tables["recipe"] = recipe_table(evidence.recipe)
     if {model.name for model in tuned} - (set(METHODS) if evidence.recipe else set()):
