@@ -216,6 +216,65 @@ def design_effect(contributions_N: NDArray[np.float64], clusters_N: NDArray[np.i
     return max(1.0, float(together @ together) / alone * num_clusters / (num_clusters - 1))
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Variance of a mean over questions and trainings, by what it comes from; `freedom` in Student's sense."""
+
+    questions: float
+    trainings: float
+    freedom: float
+
+    @property
+    def standard_error(self) -> float:
+        """Give the standard error for other questions and other trainings."""
+        return sqrt(self.questions + self.trainings)
+
+    def quantile(self, probability: float) -> float:
+        """Give Student's quantile."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.freedom, probability))
+
+    def estimate(self, value: float, confidence: float, *, lowest: float) -> Estimate:
+        """Give a value, from `lowest` to 1, with its interval."""
+        half_width = self.quantile((1 + confidence) / 2) * self.standard_error
+        return Estimate(value, max(value - half_width, lowest), min(value + half_width, 1.0))
+
+    def p_value(self, value: float) -> float:
+        """Test, two-sided, whether a value is 0."""
+        from scipy.special import stdtr
+
+        return float(2 * stdtr(self.freedom, -abs(value) / self.standard_error)) if self.standard_error else 1.0
+
+    def smallest_shown(self, alpha: float, power: float = 0.8) -> float:
+        """Give the smallest value that a test at level `alpha` shows with that probability."""
+        return (self.quantile(1 - alpha / 2) + self.quantile(power)) * self.standard_error
+
+
+def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_]) -> Spread:
+    """Find how much one model's accuracy, or the first's minus the second's, varies with questions and trainings.
+
+    Each side is of shape (trainings, N); one with a single training is taken as it is, not as a draw. What trainings
+    differ in by the chance of single questions is the questions' part already; so the trainings' is the variance
+    between their accuracies less that, 0 at least, with the degrees of freedom of the whole: F. E. Satterthwaite, Biom.
+    Bull. 2 (1946) 110-114. That errs towards claiming too little where trainings hardly differ.
+    """
+    values_N = sides[0].mean(axis=0) - (sides[1].mean(axis=0) if len(sides) > 1 else 0.0)
+    deviations_N = values_N - values_N.mean()
+    n = len(values_N)
+    alone = max(float(deviations_N @ deviations_N), 1 / n) / max(n - 1, 1) / n
+    of_questions = alone * design_effect(deviations_N, clusters_N)
+    of_trainings = of_freedom = 0.0
+    for right_KN in sides:
+        if (num := len(right_KN)) > 1:
+            between = float(right_KN.mean(axis=1).var(ddof=1))
+            by_questions = float(right_KN.var(axis=0, ddof=1).mean()) / n
+            of_trainings += max(0.0, between - by_questions) / num
+            of_freedom += (between / num) ** 2 / (num - 1)
+    of_freedom += of_questions**2 / max(n - 1, 1)
+    return Spread(of_questions, of_trainings, (of_questions + of_trainings) ** 2 / of_freedom)
+
+
 def smallest_shown(n: float, disagreement: float, *, alpha: float, power: float = 0.8) -> float:
     """Give the smallest difference that a test at level `alpha` shows of n questions with probability `power`.
 

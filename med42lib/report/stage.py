@@ -90,10 +90,11 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     _check_models(trained, scores)
     provenance = read_provenance(sources, trained, scores)
     models = make_models(provenance.training.items())
-    score_files = {model.name: scores[model.name].path(SCORES_FILE) for model in models}
+    score_files = {name: scores[name].path(SCORES_FILE) for name in (BASE, *provenance.training)}
     answers = join_answers(score_files, items, contamination.cosines)
     scored = [items[item_id] for item_id in answers.item_ids]
-    answers = replace(answers, group=cluster(scored, contamination.matched))
+    trainings = {model.name: model.trainings or (model.name,) for model in models}
+    answers = replace(answers, group=cluster(scored, contamination.matched), trainings=trainings)
     results = analyse(answers, models, pairs_to_compare(config.compare, models), config.confidence)
     thresholds = {*config.thresholds, contamination.threshold}
     return Evidence(

@@ -71,6 +71,20 @@ class Run:
         write_fine_tune(edge, settings, method=method, trainable=98_304)
         write_scored(self.folder / f"scores.{name}", like, make_items())
 
+    def add_training(self, name: str, *, seed: int, shift: int) -> None:
+        """Train a model again with another seed, which answers as the first does `shift` items before."""
+        _, number = name.rsplit("_seed", 1)
+        assert number.isdigit()
+        first = name.removesuffix(f"_seed{number}")
+        shutil.copytree(self.folder / f"trained.{first}", self.folder / f"trained.{name}")
+        manifest = self.folder / f"trained.{name}/manifest.json"
+        manifest.write_text(manifest.read_text().replace('"seed": 42', f'"seed": {seed}'))
+        items = make_items()
+        rows = [_score(item, right=RIGHT[first](position + shift)) for position, item in enumerate(items)]
+        shutil.copytree(self.folder / f"scores.{first}", self.folder / f"scores.{name}")
+        write_scores(self.folder / f"scores.{name}" / SCORES_FILE, rows)
+        (self.folder / f"scores.{name}/manifest.json").unlink()
+
     def forget_model(self, name: str) -> None:
         for edge in ("trained", "scores"):
             shutil.rmtree(self.folder / f"{edge}.{name}")
@@ -165,7 +179,14 @@ def write_training(folder: Path) -> None:
     info = PackInfo("concatenate", 512, 1000, 120, 60_000, 21_000, 0, 0, 1, 0, 4096)
     _json(edge / "packed.json", asdict(info))
     _manifest(edge, "pack", "packed", {"policy": "concatenate", "chunk_length": 512}, seconds=5.1, rows=120)
-    settings = {"warmup_steps": 100, "adam_beta1": 0.9, "adam_beta2": 0.95, "weight_decay": 0.1, "max_steps": None}
+    settings = {
+        "warmup_steps": 100,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.95,
+        "weight_decay": 0.1,
+        "max_steps": None,
+        "seed": 42,
+    }
     lora = {"rank": 8, "alpha": 16.0, "dropout": 0.0}
     full = {**settings, "learning_rate": 5e-5, "epochs": 3}
     write_fine_tune(_folder(folder, "trained.full"), full, method="full", trainable=2_140_000)

@@ -206,6 +206,25 @@ def average_misses(generator: Generator) -> bool:
     return not found.low <= 0.95 <= found.high
 
 
+def seeded_run(generator: Generator, *, between: float, seeds: int = 3) -> Difference:
+    """1,273 questions, two methods that are equal in expectation; `between` is the deviation between seeds."""
+    ease = generator.normal(0.0, 1.2, 1273)
+    correct = {}
+    for name in ("full", "base"):
+        for number in range(1, seeds + 1):
+            chances = logistic(ease + generator.normal(0.0, 0.5, 1273)) + generator.normal(0.0, between)
+            correct[f"{name}{number}"] = generator.random(1273) < chances
+    return difference_of(
+        Answers(
+            item_ids=tuple(map(str, range(1273))),
+            benchmark=np.full(1273, "medqa"),
+            contaminated=np.zeros(1273, dtype=np.bool_),
+            correct=correct,
+            trainings={name: tuple(f"{name}{k}" for k in range(1, seeds + 1)) for name in ("full", "base")},
+        )
+    )
+
+
 GROUPS = np.repeat(np.arange(100), 4)
 
 
@@ -304,6 +323,26 @@ SIMULATIONS = (
     ),
     Simulation(
         "the interval of an average of few questions that are nearly all right misses it", average_misses, 0.025, 0.06
+    ),
+    Simulation(
+        "a difference of two methods that are equal, three seeds each, a point between seeds",
+        lambda g: significant(seeded_run(g, between=0.01)),
+        0.0,
+        0.06,
+    ),
+    Simulation(
+        "the same, two points between seeds",
+        lambda g: significant(seeded_run(g, between=0.02)),
+        0.02,
+        0.06,
+        in_tests=False,
+    ),
+    Simulation(
+        "the same, if each was trained once and the fine-tunes were taken for their methods",
+        lambda g: significant(seeded_run(g, between=0.02, seeds=1)),
+        0.2,
+        0.6,
+        in_tests=False,
     ),
     Simulation("equal, where the difference is the margin", equal_at_the_margin, 0.0, 0.035),
 )

@@ -17,6 +17,7 @@ from med42lib.report.estimates import (
     paired_difference,
     sign_flip_p_value,
     smallest_shown,
+    spread,
     wilson,
 )
 
@@ -172,6 +173,21 @@ def test_questions_that_are_repeated_count_as_often_as_they_differ() -> None:
     assert design_effect(alone, groups) == 1.0
     assert design_effect(np.repeat(alone, 3), np.repeat(groups, 3)) == pytest.approx(3 * 120 / 119)
     assert design_effect(alone, groups // 2) == 1.0, "neighbours that cancel out do not narrow an interval"
+
+
+def test_variance_between_trainings_is_told_from_that_of_questions() -> None:
+    generator = np.random.default_rng(3)
+    alike = np.tile(generator.random(1000) < 0.6, (3, 1))
+    lucky = alike.copy()
+    lucky[1, np.flatnonzero(~alike[0])[:100]] = True
+    questions = np.arange(1000)
+    assert spread(questions, alike).trainings == 0.0
+    found = spread(questions, lucky)
+    # Accuracies p, p + 0.1 and p: a variance of 0.01 / 3 between them, of which questions explain 0.1 / 3 / 1000.
+    assert found.trainings == pytest.approx((0.01 - 0.1 / 1000) / 3 / 3)
+    assert found.questions == pytest.approx(lucky.mean(axis=0).var() / 999)
+    assert found.freedom == pytest.approx(2.0, abs=1.0), "three trainings say little of how they differ"
+    assert found.estimate(0.6, 0.95, lowest=0.0).low < spread(questions, alike).estimate(0.6, 0.95, lowest=0.0).low
 
 
 def test_more_questions_show_smaller_differences() -> None:

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import shutil
 import subprocess
@@ -215,7 +216,7 @@ def test_examples_that_were_dropped_before_training_are_not_called_part_of_it(ru
     for name in ("report.md", "report.html"):
         text = " ".join((folder / name).read_text().split())
         assert "15 of them have a close match in the training mixture, dropped before training" in text
-        assert "205 questions without a close match in the training mixture, dropped before training, full" in text
+        assert "205 questions without a close match in the training mixture, dropped before training, this full" in text
         assert "they were dropped before training, so that no fine-tune has seen them" in text
         for sentence in text.split("a close match in the training mixture")[1:]:
             assert sentence.startswith(", dropped before training")
@@ -236,7 +237,7 @@ def test_a_run_in_which_everything_leaked_compares_all_questions(run: Any) -> No
     run.rewrite("contamination/pairs.jsonl", lambda rows: rows)
     (run.folder / "contamination/contaminated.json").write_text(json.dumps(flagged))
     text = (run.make_report() / "report.md").read_text()
-    assert "Of 220 questions, full" in text
+    assert "Of 220 questions, this full" in text
     assert "*Unknown.*" in text
 
 
@@ -372,7 +373,7 @@ def test_one_model_alone_can_be_reported(run: Any) -> None:
     folder = run.make_report()
     text = (folder / "report.md").read_text()
     assert "answered by 2 models" in text
-    assert "Did LoRA help?" in text
+    assert "Did this LoRA fine-tune help?" in text
     assert "better than" not in text.split("## Accuracy")[0]
     assert "Settings of the fine-tunes" in text
     assert "| learning rate | 0.006 |" in text
@@ -394,7 +395,7 @@ def test_the_base_alone_can_be_reported(run: Any) -> None:
 def test_more_models_stand_beside_the_papers_two(run: Any) -> None:
     run.add_model("lora_r64", "lora", like="full", learning_rate=0.006, lora={"rank": 64})
     text = (run.make_report() / "report.md").read_text()
-    assert "Did LoRA r64 help?" in text
+    assert "Did this LoRA r64 fine-tune help?" in text
     assert "The recipe, beside the paper" in text
     assert "| lora.rank | – | 8 | 64 |" in text.replace("**", "")
 
@@ -403,7 +404,68 @@ def test_the_pairs_that_are_asked_for_are_compared_and_no_others(run: Any) -> No
     folder = run.make_report(compare=[["lora", "full"]])
     differences = json.loads((folder / "summary.json").read_text())["difference"]["overall"]
     assert list(differences) == ["lora-full"]
-    assert "Is LoRA better than full fine-tuning?" in (folder / "report.md").read_text()
+    assert "Is this LoRA fine-tune better than this full fine-tune?" in (folder / "report.md").read_text()
+
+
+def test_trainings_that_differ_in_their_seed_are_one_model_judged_by_all_of_them(run: Any) -> None:
+    run.add_training("lora_seed2", seed=43, shift=7)
+    run.add_training("lora_seed3", seed=44, shift=20)
+    folder = run.make_report()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary["models"]) == ["base", "full", "lora"]
+    found = summary["accuracy"]["overall"]["lora"]["clean"]
+    assert list(found["trainings"]) == ["lora", "lora_seed2", "lora_seed3"]
+    assert found["value"] == pytest.approx(sum(found["trainings"].values()) / 3)
+    assert found["error_of_questions"] > 0
+    for name in ("report.md", "report.html"):
+        text = " ".join((folder / name).read_text().split())
+        assert "Did LoRA help?" in text, "a method, not one fine-tune"
+        assert "Did this full fine-tune help?" in text
+        assert "Trained were LoRA with 3 seeds" in text
+        assert "Every other model was trained once" in text
+    assert "| Seeds | 42 | 42, 43, 44 |" in (folder / "report.md").read_text()
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    values = {row["key"]: row["value"] for row in rows}
+    assert values["accuracy/clean/overall/lora"] == found["trainings"]["lora"], (
+        "register's, of the weights by that name"
+    )
+    assert values["accuracy/clean/overall/lora_mean"] == found["value"]
+
+
+def test_a_training_that_differs_in_more_than_its_seed_is_a_model_of_its_own(run: Any) -> None:
+    run.add_training("lora_seed2", seed=43, shift=7)
+    manifest = run.folder / "trained.lora_seed2/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"rank": 8', '"rank": 64'))
+    summary = json.loads((run.make_report() / "summary.json").read_text())
+    assert list(summary["models"]) == ["base", "full", "lora", "lora_seed2"]
+
+
+def test_page_and_markdown_name_the_base_model_the_data_the_code_the_seeds_and_the_hardware(run: Any) -> None:
+    of_base = {"weights": {"address": "hub:meta-llama/Llama-2-7b-hf@main", "digest": "b" * 64}}
+    of_data = {"data": {"address": "s3://med42/inputs/raw", "digest": "d" * 64}}
+    base = run.folder / "base"
+    base.mkdir()
+    (base / "manifest.json").write_text((run.folder / "packed/manifest.json").read_text())
+    for path, stage, inputs in ((base, "fetch_model", of_base), (run.folder / "dataset", "assemble", of_data)):
+        manifest = json.loads((path / "manifest.json").read_text()) | {"inputs": inputs, "stage": stage}
+        if path == base:
+            manifest |= {"files": [], "key": "b" * 16, "target": "model", "digest": hashlib.sha256(b"").hexdigest()}
+        (path / "manifest.json").write_text(json.dumps(manifest))
+    scores = run.folder / "scores.base/manifest.json"
+    origin = {"base": {"address": str(base), "digest": hashlib.sha256(b"").hexdigest()}}
+    scores.write_text(json.dumps(json.loads(scores.read_text()) | {"inputs": origin}))
+    folder = run.make_report()
+    for name in ("report.md", "report.html"):
+        text = " ".join((folder / name).read_text().replace("\\", "").replace("<b>", "").replace("</b>", "").split())
+        assert text.index("The base model is Llama-2-7b-hf") < text.index("fine-tune help?")
+        for shown in (
+            "hub:meta-llama/Llama-2-7b-hf@main",
+            "s3://med42/inputs/raw",
+            "med42-suite",
+            "Seeds",
+            "Processes",
+        ):
+            assert shown in text
 
 
 def test_a_model_without_scores_is_refused(run: Any) -> None:

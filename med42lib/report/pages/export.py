@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,16 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
 
 
 def metric_values(results: Results) -> Iterator[tuple[str, float]]:
-    """Name the headline numbers, to be recorded as metrics: accuracies, and differences with their intervals' ends."""
+    """Name the headline numbers, to be recorded as metrics: accuracies, and differences with their intervals' ends.
+
+    A model that was trained several times has an accuracy by each training's name, and their mean by `<name>_mean`.
+    """
     for (group, model, subset), accuracy in results.accuracies.items():
+        of_trainings = dict(zip(results.model(model).trainings, accuracy.trainings, strict=False))
+        for name, value in of_trainings.items():
+            yield f"accuracy/{subset}/{group}/{name}", value
         if accuracy.estimate is not None:
-            yield f"accuracy/{subset}/{group}/{model}", accuracy.estimate.value
+            yield f"accuracy/{subset}/{group}/{model}{'_mean' * bool(of_trainings)}", accuracy.estimate.value
     for (group, first, second, subset), difference in results.differences.items():
         if difference.estimate is not None:
             name = f"{subset}/{group}/{first}-{second}"
@@ -107,11 +113,23 @@ def _accuracies(results: Results, group: str) -> dict[str, Any]:
                 "n_effective": None if found.correct is None else found.n / found.design_effect,
                 "correct": found.correct,
                 **_named_ends(found.estimate),
+                **_by_training(results.model(model.name).trainings, found),
             }
             for subset in SUBSETS
             for found in (results.accuracies[group, model.name, subset],)
         }
         for model in results.models
+    }
+
+
+def _by_training(names: Sequence[str], accuracy: Accuracy) -> dict[str, Any]:
+    """Write what each of several trainings scored, and the mean's standard error by what it comes from."""
+    if accuracy.spread is None:
+        return {}
+    return {
+        "trainings": dict(zip(names, accuracy.trainings, strict=True)),
+        "error_of_questions": accuracy.spread.questions**0.5,
+        "error_of_trainings": accuracy.spread.trainings**0.5,
     }
 
 
@@ -130,11 +148,16 @@ def _difference(difference: Difference) -> dict[str, Any]:
         "n": difference.n,
         "n_effective": difference.n / difference.design_effect if counts else None,
         **_named_ends(difference.estimate),
-        "first_only": counts.first_only if counts else None,
-        "second_only": counts.second_only if counts else None,
+        "first_only": _count(counts.first_only) if counts else None,
+        "second_only": _count(counts.second_only) if counts else None,
         "p": difference.p_value,
         "p_holm": difference.adjusted_p_value,
     }
+
+
+def _count(number: float) -> float:
+    """Write a count as a whole number; the mean count of several trainings may be none."""
+    return int(number) if number == int(number) else number
 
 
 def _changes(results: Results, group: str) -> dict[str, Any]:

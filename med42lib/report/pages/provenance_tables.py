@@ -37,6 +37,21 @@ def source_counts_table(provenance: Provenance) -> Table:
     )
 
 
+def origin_table(provenance: Provenance) -> Table:
+    """Tabulate what the run started from: addresses, contents and the version of the code."""
+    rows = [
+        plain_row(what, origin.address, origin.digest[:12] if origin.digest else MISSING)
+        for what, origin in provenance.origins.items()
+    ]
+    rows.append(plain_row("Code (med42-suite)", provenance.versions.get("med42-suite", NOT_RECORDED), MISSING))
+    return Table(
+        caption="What the run started from",
+        columns=text_columns("", "Address", "Content"),
+        rows=tuple(rows),
+        note="Content: the first 12 digits of the SHA-256 of all files there.",
+    )
+
+
 def packing_table(info: PackInfo) -> Table:
     """Tabulate how the examples became training sequences."""
     loss_share = info.num_response_tokens / info.num_tokens
@@ -59,11 +74,13 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
     records = [training[model.name] for model in models]
     recipes = [record.recipe for record in records]
     lines = {
+        "Seeds": [_seeds(model, training) for model in models],
         "Trainable parameters": [_trainable(recipe) for recipe in recipes],
         "Optimiser steps": [_recorded(recipe.num_steps if recipe else None) for recipe in recipes],
         "Tokens seen": [_recorded(recipe.num_tokens if recipe else None) for recipe in recipes],
         "of these with loss": [_recorded(recipe.num_response_tokens if recipe else None) for recipe in recipes],
         "Processes": [_recorded(recipe.world_size if recipe else None) for recipe in recipes],
+        "GPU memory, peak of a process": [_gpu_memory(record.peak_memory_gib) for record in records],
         "Loss, first step": [_loss(record.first_loss) for record in records],
         "Loss, last tenth": [_loss(record.final_loss) for record in records],
         **_validation_lines(records),
@@ -71,6 +88,18 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
         "Time": [_time(record.train_seconds) for record in records],
     }
     return _table_by_model("Training", models, lines)
+
+
+def _seeds(model: Model, training: Mapping[str, TrainingRecord]) -> str:
+    """Write the seeds of a model's trainings; those recorded none are "not recorded"."""
+    found = [training[name].settings.get("seed") for name in model.trainings or (model.name,)]
+    return ", ".join(NOT_RECORDED if seed is None else str(seed) for seed in found)
+
+
+def _gpu_memory(gib: float | None) -> str:
+    if gib is None:
+        return NOT_RECORDED
+    return f"{gib:.1f} GiB" if gib else "none: CPUs"
 
 
 def _validation_lines(records: Sequence[TrainingRecord]) -> dict[str, list[str]]:

@@ -67,6 +67,32 @@ def difference_table(results: Results, *, confidence: float, subset: str) -> Tab
     )
 
 
+def trainings_table(results: Results, *, confidence: float) -> Table:
+    """Tabulate what the trainings of one model scored that differ in their seed alone."""
+    subset = results.main_subset
+    rows = []
+    for model in results.models:
+        found = results.accuracies[OVERALL, model.name, subset]
+        if found.spread is not None and found.estimate is not None:
+            errors = [percent(part**0.5) for part in (found.spread.questions, found.spread.trainings)]
+            scored = ", ".join(percent(accuracy) for accuracy in found.trainings)
+            mean = Cell(percent(found.estimate.value), interval_limits(found.estimate))
+            rows.append(TableRow((Cell(model.title), Cell(scored), mean, *map(Cell, errors))))
+    return Table(
+        caption=f"Trainings with several seeds: accuracy in percent, {SUBSET_LABELS[subset].lower()}",
+        columns=(
+            *text_columns("Model", "Each seed"),
+            Column("Mean"),
+            *number_columns(["questions", "seeds"], group="Standard error in points, from"),
+        ),
+        rows=tuple(rows),
+        note=(
+            f"Below the mean: Student's {percent_of(confidence)} interval for other questions and other seeds. What "
+            "seeds differ in by the chance of single questions is the questions' part."
+        ),
+    )
+
+
 def contamination_table(results: Results, contamination: Contamination, *, confidence: float) -> Table:
     """Tabulate leaked questions and what removing them changes (the paper's Tables A2 and A3)."""
     columns = [*text_columns("Benchmark"), *number_columns(["Questions", "Leaked", "Leaked, %"])]

@@ -21,6 +21,7 @@ from med42lib.report.pages.figures import (
 )
 from med42lib.report.pages.paper_mixture import paper_mixture_table
 from med42lib.report.pages.provenance_tables import (
+    origin_table,
     packing_table,
     scoring_table,
     settings_table,
@@ -38,6 +39,7 @@ from med42lib.report.pages.result_tables import (
     leaked_table,
     source_table,
     threshold_table,
+    trainings_table,
 )
 from med42lib.report.pages.tables import Table
 from med42lib.report.provenance.record import Provenance
@@ -178,6 +180,8 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     tables = {
         "accuracy": accuracy_table(results, evidence.cautions, confidence=config.confidence, subsets=subsets),
     }
+    if any(len(model.trainings) > 1 for model in results.models):
+        tables["trainings"] = trainings_table(results, confidence=config.confidence)
     if results.comparisons:
         tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)
     if results.comparisons and len(subsets) > 1:
@@ -195,7 +199,7 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
 def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
     provenance = evidence.provenance
     tuned = [model for model in evidence.results.models if model.name in provenance.training]
-    tables = {}
+    tables = {"origins": origin_table(provenance)}
     if (beside := reproduction_table(evidence.results.models, evidence.results.accuracies, provenance)) is not None:
         tables["table_1"] = beside
     if evidence.recipe:

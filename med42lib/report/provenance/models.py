@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.formats.models import BASE
+from med42lib.formats.models import BASE, trained_as
 from med42lib.report.provenance.record import TrainingRecord
 
 FULL, LORA = "full", "lora"
 _LABELS = {BASE: "Base", FULL: "Full", LORA: "LoRA"}
 _SUBJECTS = {BASE: "the base model", FULL: "full fine-tuning", LORA: "LoRA"}
+_ONE_TRAINING = {FULL: "this full fine-tune", LORA: "this LoRA fine-tune"}
 _NUM_COLOURS = 6
 Pair = tuple[str, str]
 
@@ -21,12 +22,14 @@ class Model:
     """A model that was scored.
 
     `method` is `base`, or what a fine-tune recorded of itself (`full`, `lora`), empty if it recorded nothing. `number`
-    is its place among the models, 0 for the base.
+    is its place among the models, 0 for the base. `trainings` names those that differ in nothing but their seed, itself
+    the first; none for the base.
     """
 
     name: str
     method: str
     number: int
+    trainings: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -39,8 +42,17 @@ class Model:
 
     @property
     def subject(self) -> str:
-        """Name it in a sentence: "full fine-tuning" if no more is to be said than its method, else as its title."""
-        return _SUBJECTS.get(self.method, self.title) if self.name == self.method else self.title
+        """Name it in a sentence.
+
+        What was trained once is no method: "this full fine-tune", "this LoRA r64 fine-tune"; "full fine-tuning" is what
+        was trained with several seeds. The method's name is enough where the model has no other.
+        """
+        named = self.name == self.method
+        if self.name == BASE or len(self.trainings) > 1:
+            return _SUBJECTS.get(self.method, self.title) if named else self.title
+        return (
+            _ONE_TRAINING.get(self.method, f"this {self.title} fine-tune") if named else f"this {self.title} fine-tune"
+        )
 
     @property
     def colour(self) -> str:
@@ -54,9 +66,26 @@ class Model:
 
 
 def make_models(training: Iterable[tuple[str, TrainingRecord]]) -> tuple[Model, ...]:
-    """List the base and then the fine-tunes, each with the method that its own record says."""
-    tuned = (Model(name, record.method, number) for number, (name, record) in enumerate(training, start=1))
+    """List the base and then the fine-tunes, each with the method that its own record says.
+
+    Trainings are one fine-tune if they are named so, `lora` and `lora_seed2`, and recorded nothing else than another
+    seed.
+    """
+    records = dict(training)
+    trainings: dict[str, list[str]] = {}
+    for name, record in records.items():
+        first = records.get(trained_as(name))
+        alike = first is not None and _without_seed(record) == _without_seed(first) != {}
+        trainings.setdefault(trained_as(name) if alike else name, []).append(name)
+    tuned = (
+        Model(name, records[name].method, number, tuple(sorted(names, key=lambda n: (len(n), n))))
+        for number, (name, names) in enumerate(trainings.items(), start=1)
+    )
     return (Model(BASE, BASE, 0), *tuned)
+
+
+def _without_seed(record: TrainingRecord) -> dict[str, object]:
+    return {key: value for key, value in record.settings.items() if key != "seed"}
 
 
 def pairs_to_compare(asked: Sequence[Pair], models: Sequence[Model]) -> tuple[Pair, ...]:

@@ -19,7 +19,16 @@ from med42lib.formats.validation import VALIDATION_LOSS
 from med42lib.report.formatting import display_name
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import PACKAGE_SCHEME
-from med42lib.store.lineage import trace
+from med42lib.store.lineage import Lineage, trace
+from med42lib.store.manifest import Input
+
+_ORIGINS = {
+    "Base model": ("fetch_model", "weights"),
+    "Training data": ("assemble", "data"),
+    "Benchmark data": ("benchmarks", "data"),
+    "Encoder of the leak search": ("decontaminate", "encoder"),
+}
+"""Which stage reads what a run starts from, and as which input."""
 
 Curve = tuple[tuple[int, float], ...]
 
@@ -29,7 +38,7 @@ class TrainingRecord:
     """What one fine-tune recorded of itself; None where it did not.
 
     `losses` and `validation_losses` hold (step, loss). `tokens_per_second` is the median over steps, `final_loss` the
-    mean over the last tenth of the steps.
+    mean over the last tenth of the steps. `peak_memory_gib` is a GPU's, 0 where CPUs trained.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -39,6 +48,7 @@ class TrainingRecord:
     validation_losses: Curve = ()
     tokens_per_second: float | None = None
     train_seconds: float | None = None
+    peak_memory_gib: float | None = None
 
     @property
     def method(self) -> str:
@@ -81,6 +91,13 @@ class Provenance:
     stages: tuple[FinishedStage, ...]
     versions: Mapping[str, str]
     encoder: str | None
+    origins: Mapping[str, Input]
+
+    @property
+    def base_model(self) -> str | None:
+        """Name the base model as its address does; None if no manifest says."""
+        origin = self.origins.get("Base model")
+        return encoder_name(origin.address) if origin else None
 
     @property
     def dropped_training(self) -> bool:
@@ -116,6 +133,7 @@ def read_provenance(sources: Mapping[str, Source], trained: Sources, scores: Sou
     """
     packed = sources["packed"]
     flat = dict(_flat({**sources, "trained": trained, "scores": scores}))
+    lineage = trace(*(source for source in flat.values() if source.manifest is not None))
     return Provenance(
         mixture=tuple(read_mixture(sources["dataset"])),
         packing=PackInfo.read(packed.path(INFO_FILE).parent),
@@ -123,10 +141,18 @@ def read_provenance(sources: Mapping[str, Source], trained: Sources, scores: Sou
         decontaminate_settings=_settings(sources["contamination"]),
         training={name: read_training(source) for name, source in trained.items()},
         scoring=_read_scoring(scores),
-        stages=_read_stages(flat),
+        stages=_read_stages(lineage, flat),
         versions=_versions(flat.values()),
         encoder=_encoder(sources["contamination"]),
+        origins=_origins(lineage),
     )
+
+
+def _origins(lineage: Lineage) -> dict[str, Input]:
+    """Find what the run started from, by what it is; what no manifest says is left out."""
+    found = {output.manifest.stage: output.manifest.inputs for output in lineage.outputs}
+    inputs = {what: found.get(stage, {}).get(name) for what, (stage, name) in _ORIGINS.items()}
+    return {what: origin for what, origin in inputs.items() if origin is not None}
 
 
 def _flat(sources: Mapping[str, Source | Sources]) -> Iterator[tuple[str, Source]]:
@@ -151,6 +177,7 @@ def read_training(source: Source) -> TrainingRecord:
         validation_losses=tuple(sorted(series.get(VALIDATION_LOSS, {}).items())),
         tokens_per_second=median(rates) if rates else None,
         train_seconds=_last(series, "train_seconds"),
+        peak_memory_gib=max(series.get("peak_memory_gib", {}).values(), default=None),
     )
 
 
@@ -213,10 +240,8 @@ def encoder_name(address: str) -> str:
     return (named or last).removeprefix(PACKAGE_SCHEME)
 
 
-def _read_stages(sources: Mapping[str, Source]) -> tuple[FinishedStage, ...]:
+def _read_stages(lineage: Lineage, sources: Mapping[str, Source]) -> tuple[FinishedStage, ...]:
     """List every stage behind the report, upstream first; manifests alone are read."""
-    recorded = [source for source in sources.values() if source.manifest is not None]
-    lineage = trace(*recorded)
     names = lineage.names({source.address: edge for edge, source in sources.items()})
     manifests = [run[0].manifest for run in lineage.stage_runs()]
     return tuple(

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from med42lib.report.estimates import (
     Estimate,
     PairedCounts,
+    Spread,
     design_effect,
     paired_difference,
     sign_flip_p_value,
     smallest_shown,
+    spread,
 )
 from med42lib.report.results.scores import Answers
 
@@ -28,7 +30,8 @@ class Difference:
 
     `p_value` is McNemar's exact one (mid-p), over clusters where items belong together; `adjusted_p_value` Holm's over
     all benchmarks and comparisons of one subset. Both are None for an average, the adjusted one for the pooled line
-    too. `n / design_effect` is the number of independent items that would tell as much.
+    too. `n / design_effect` is the number of independent items that would tell as much. Of a model that was trained
+    several times the counts are those of an average training, and the test is Student's on the `spread`.
     """
 
     n: int
@@ -37,9 +40,12 @@ class Difference:
     p_value: float | None
     adjusted_p_value: float | None = None
     design_effect: float = 1.0
+    spread: Spread | None = None
 
     def smallest_shown(self, alpha: float) -> float:
         """Give the smallest difference that these items show at level `alpha` in four of five runs."""
+        if self.spread:
+            return self.spread.smallest_shown(alpha)
         assert self.counts is not None  # only asked where items are pooled
         disagreement = (self.counts.first_only + self.counts.second_only) / self.counts.n
         return smallest_shown(self.n / self.design_effect, disagreement, alpha=alpha)
@@ -51,16 +57,22 @@ def compare(
     """Compare two models on the selected items, pooled."""
     if not selected_N.any():
         return Difference(0, None, None, None)
-    first_N, second_N = (answers.correct[model][selected_N] for model in (first, second))
+    runs = [answers.runs(model)[:, selected_N] for model in (first, second)]
+    first_N, second_N = (right_KN.mean(axis=0) for right_KN in runs)
     clusters_N = answers.clusters[selected_N]
     counts = PairedCounts(
-        both=int(np.sum(first_N & second_N)),
-        first_only=int(np.sum(first_N & ~second_N)),
-        second_only=int(np.sum(~first_N & second_N)),
-        neither=int(np.sum(~first_N & ~second_N)),
+        both=float(np.sum(first_N * second_N)),
+        first_only=float(np.sum(first_N * (1 - second_N))),
+        second_only=float(np.sum((1 - first_N) * second_N)),
+        neither=float(np.sum((1 - first_N) * (1 - second_N))),
     )
-    differences_N = first_N.astype(np.int64) - second_N
+    differences_N = first_N - second_N
     effect = design_effect(differences_N - differences_N.mean(), clusters_N)
+    if any(len(right_KN) > 1 for right_KN in runs):
+        found = spread(clusters_N, *runs)
+        value = float(differences_N.mean())
+        estimate = found.estimate(value, confidence, lowest=-1.0)
+        return Difference(len(differences_N), estimate, counts, found.p_value(value), None, effect, found)
     return Difference(
         n=len(differences_N),
         estimate=paired_difference(counts.divided(effect), confidence),

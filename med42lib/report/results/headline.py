@@ -73,13 +73,24 @@ def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str,
             f"; the {integer(num_asked)} questions are one family (Holm's method), so that where nothing differs any "
             f"claim at all is made in at most {wrong} of runs"
         )
-    seeds = (
-        "Each model was trained once: the intervals say how far the choice of questions could move a number, not how "
-        "far another random seed could."
-    )
+    seeds = _seeds(results)
     if not verdicts.leaks:
         return (f"{rule}. {seeds}",)
     return (f"{rule}. {seeds}", f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}")
+
+
+def _seeds(results: Results) -> str:
+    """Say of which models the intervals hold for the method, and of which for one training alone."""
+    tuned = [model for model in results.models if model.trainings]
+    several = [f"{model.title} with {len(model.trainings)} seeds" for model in tuned if len(model.trainings) > 1]
+    once = (
+        "was trained once: the intervals say how far the choice of questions could move a number, not how far another "
+        "random seed could."
+    )
+    if not several:
+        return f"Each model {once}"
+    text = f"Trained were {', '.join(several)}: intervals and tests take both questions and seeds for a draw of many."
+    return text + f" Every other model {once}" * (len(several) < len(tuned))
 
 
 _LIMITS_OF_LEAKS = (

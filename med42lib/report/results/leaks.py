@@ -102,8 +102,13 @@ def removal(answers: Answers, values_N: Floats, benchmarks: Sequence[str], *, eq
 
 
 def leaked_gain(answers: Answers, first: str, second: str, *, confidence: float) -> LeakedGain | None:
-    """Compare the first model's gain over the second on leaked items with that on others; None without either."""
-    gains_N = answers.correct[first].astype(float) - answers.correct[second]
+    """Compare the first model's gain over the second, the base, on leaked items with that on others.
+
+    Of several trainings the mean gain counts; a lucky one is lucky on leaked items and others alike. None without
+    either kind of items.
+    """
+    gains_KN = answers.runs(first) - answers.right(second)
+    gains_N = gains_KN.mean(axis=0)
     found = removal(answers, gains_N, answers.benchmarks)
     if found is None or found.share == 0:
         return None
@@ -115,7 +120,18 @@ def leaked_gain(answers: Answers, first: str, second: str, *, confidence: float)
         added=-found.estimate(confidence, largest=2.0),
         standard_error=sqrt(found.contrast.variance),
         p_points=found.contrast.p_value,
-        p_odds=_odds_contrast(answers, gains_N).p_value,
+        p_odds=_odds_contrast(_repeated(answers, len(gains_KN)), gains_KN.ravel()).p_value,
+    )
+
+
+def _repeated(answers: Answers, times: int) -> Answers:
+    """Put the items of several trainings one after the other; an item's repeats belong together."""
+    return Answers(
+        item_ids=answers.item_ids * times,
+        benchmark=np.tile(answers.benchmark, times),
+        contaminated=np.tile(answers.contaminated, times),
+        correct={},
+        group=np.tile(answers.clusters, times),
     )
 
 

@@ -22,8 +22,9 @@ SUBSETS = ("all", "clean", "contaminated")
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Which of N items each model answered right, and which items have a close match in the training mixture.
+    """Which of N items each training answered right, and which items have a close match in the training mixture.
 
+    `trainings` names those of each model, the base among them; without it each is a model of its own.
     `truncated` says which items' beginning a model did not read. Items of equal numbers in `group` belong together;
     without it each is for itself.
     """
@@ -34,6 +35,21 @@ class Answers:
     correct: Mapping[str, NDArray[np.bool_]]
     truncated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    trainings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Name the models."""
+        return tuple(self.trainings or self.correct)
+
+    def runs(self, model: str) -> NDArray[np.bool_]:
+        """Mark what each training of a model answered right, shape (trainings, N)."""
+        return np.stack([self.correct[name] for name in self.trainings.get(model, (model,))])
+
+    def right(self, model: str) -> NDArray[np.float64]:
+        """Give the share of a model's trainings that answered each item right, shape (N,)."""
+        shares_N: NDArray[np.float64] = self.runs(model).mean(axis=0)
+        return shares_N
 
     @property
     def clusters(self) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.formats.models import BASE
-from med42lib.report.estimates import Estimate, design_effect, holm, mean, mean_of_shares, wilson
+from med42lib.report.estimates import Estimate, Spread, design_effect, holm, mean, mean_of_shares, spread, wilson
 from med42lib.report.provenance.models import Model, Pair
 from med42lib.report.results.comparison import Difference, compare
 from med42lib.report.results.leaks import removal
@@ -44,13 +44,16 @@ class Group:
 class Accuracy:
     """Share of right answers; `correct` is None for an average, `estimate` None where there are no items.
 
-    `n / design_effect` is the number of independent items that would tell as much.
+    `n / design_effect` is the number of independent items that would tell as much. A model that was trained several
+    times has the mean of its `trainings`' accuracies, no count and a `spread`.
     """
 
     n: int
     correct: int | None
     estimate: Estimate | None
     design_effect: float = 1.0
+    trainings: tuple[float, ...] = ()
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def make_groups(benchmarks: tuple[str, ...]) -> tuple[Group, ...]:
 def overall_clean(answers: Answers, confidence: float) -> dict[str, Accuracy]:
     """Compute each model's accuracy on all clean items together."""
     analysis = _Analysis(answers, confidence)
-    return {model: analysis.accuracy(Group(OVERALL, answers.benchmarks), model, "clean") for model in answers.correct}
+    return {model: analysis.accuracy(Group(OVERALL, answers.benchmarks), model, "clean") for model in answers.models}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +171,13 @@ class _Analysis:
         if group.average:
             return _average([self.accuracy(part, model, subset) for part in _parts(group)], self.confidence)
         selected_N = self.answers.selected(group.benchmarks, subset)
-        correct_N = self.answers.correct[model][selected_N]
-        n, correct = len(correct_N), int(correct_N.sum())
-        if not n:
+        right_KN = self.answers.runs(model)[:, selected_N]
+        if not right_KN.size:
             return Accuracy(0, 0, None)
+        if len(right_KN) > 1:
+            return _of_trainings(right_KN, self.answers.clusters[selected_N], self.confidence)
+        correct_N = right_KN[0]
+        n, correct = len(correct_N), int(correct_N.sum())
         effect = design_effect(correct_N.astype(float) - correct / n, self.answers.clusters[selected_N])
         return Accuracy(n, correct, wilson(correct / effect, n / effect, self.confidence), effect)
 
@@ -183,11 +189,10 @@ class _Analysis:
         return compare(self.answers, selected_N, first, second, confidence=self.confidence)
 
     def change(self, group: Group, model: str) -> Change | None:
-        return self._change(group, self.answers.correct[model].astype(float), largest=1.0)
+        return self._change(group, self.answers.right(model), largest=1.0)
 
     def gain_change(self, group: Group, first: str, second: str) -> Change | None:
-        gains_N = self.answers.correct[first].astype(float) - self.answers.correct[second]
-        return self._change(group, gains_N, largest=2.0)
+        return self._change(group, self.answers.right(first) - self.answers.right(second), largest=2.0)
 
     def _change(self, group: Group, values_N: NDArray[np.float64], *, largest: float) -> Change | None:
         found = removal(self.answers, values_N, group.benchmarks, equally=group.average)
@@ -200,10 +205,19 @@ def _parts(group: Group) -> list[Group]:
     return [Group(name, (name,)) for name in group.benchmarks]
 
 
+def _of_trainings(right_KN: NDArray[np.bool_], clusters_N: NDArray[np.int64], confidence: float) -> Accuracy:
+    found = spread(clusters_N, right_KN)
+    estimate = found.estimate(float(right_KN.mean()), confidence, lowest=0.0)
+    trainings = tuple(right_KN.mean(axis=1).tolist())
+    return Accuracy(right_KN.shape[1], None, estimate, trainings=trainings, spread=found)
+
+
 def _average(parts: Sequence[Accuracy], confidence: float) -> Accuracy:
+    n = sum(part.n for part in parts)
     counts = [(p.correct / p.design_effect, p.n / p.design_effect) for p in parts if p.n and p.correct is not None]
-    known = len(counts) == len(parts)
-    return Accuracy(sum(part.n for part in parts), None, mean_of_shares(counts, confidence) if known else None)
+    if len(counts) == len(parts):
+        return Accuracy(n, None, mean_of_shares(counts, confidence))
+    return Accuracy(n, None, _mean([part.estimate for part in parts]))
 
 
 def _mean(estimates: list[Estimate | None]) -> Estimate | None:

@@ -17,15 +17,15 @@ def models(**methods: str) -> tuple[Model, ...]:
 @pytest.mark.parametrize(
     ("name", "method", "title", "subject"),
     [
-        ("full", "full", "Full", "full fine-tuning"),
-        ("lora", "lora", "LoRA", "LoRA"),
-        ("lora_r64", "lora", "LoRA r64", "LoRA r64"),
-        ("full_seed2", "full", "Full seed2", "Full seed2"),
-        ("wide", "lora", "wide (LoRA)", "wide (LoRA)"),
-        ("full", "lora", "full (LoRA)", "full (LoRA)"),
-        ("lora_2", "full", "lora_2 (Full)", "lora_2 (Full)"),
-        ("mine", "qlora", "mine (qlora)", "mine (qlora)"),
-        ("full", "", "full", "full"),
+        ("full", "full", "Full", "this full fine-tune"),
+        ("lora", "lora", "LoRA", "this LoRA fine-tune"),
+        ("lora_r64", "lora", "LoRA r64", "this LoRA r64 fine-tune"),
+        ("full_seed2", "full", "Full seed2", "this Full seed2 fine-tune"),
+        ("wide", "lora", "wide (LoRA)", "this wide (LoRA) fine-tune"),
+        ("full", "lora", "full (LoRA)", "this full (LoRA) fine-tune"),
+        ("lora_2", "full", "lora_2 (Full)", "this lora_2 (Full) fine-tune"),
+        ("mine", "qlora", "mine (qlora)", "this mine (qlora) fine-tune"),
+        ("full", "", "full", "this full fine-tune"),
     ],
 )
 def test_a_models_title_comes_from_its_name_and_its_real_method(
@@ -35,11 +35,20 @@ def test_a_models_title_comes_from_its_name_and_its_real_method(
     assert (model.title, model.subject) == (title, subject)
 
 
+def test_what_was_trained_with_several_seeds_is_called_by_its_method() -> None:
+    settings = {"method": "lora", "learning_rate": 0.001}
+    records = [(name, TrainingRecord({**settings, "seed": k})) for k, name in enumerate(("lora", "lora_seed2"))]
+    other = ("lora_seed3", TrainingRecord({**settings, "learning_rate": 0.002, "seed": 3}))
+    _, lora, third = make_models([*records, other])
+    assert (lora.trainings, lora.subject) == (("lora", "lora_seed2"), "LoRA")
+    assert (third.trainings, third.subject) == (("lora_seed3",), "this LoRA seed3 fine-tune")
+
+
 def test_the_recipe_says_the_method_and_without_one_the_settings() -> None:
     both = TrainingRecord(settings={"method": "full"}, recipe=recipe("lora"))
     assert make_models([("a", both), ("b", TrainingRecord(settings={"method": "full"}))])[1:] == (
-        Model("a", "lora", 1),
-        Model("b", "full", 2),
+        Model("a", "lora", 1, ("a",)),
+        Model("b", "full", 2, ("b",)),
     )
 
 

@@ -7,7 +7,8 @@ from med42lib.report.results.table import analyse
 from tests.report.models import MODELS, PAIRS
 
 FULL_GAIN, LORA_GAIN = (
-    f"Is the gain of {subject} larger on leaked questions?" for subject in ("full fine-tuning", "LoRA")
+    f"Is the gain of {subject} larger on leaked questions?"
+    for subject in ("this full fine-tune", "this LoRA fine-tune")
 )
 
 
@@ -29,20 +30,22 @@ def findings_of(
 
 def test_sentences_state_n_shares_interval_and_the_p_value_that_decides() -> None:
     found = findings_of(base="-" * 40, full="+" * 30 + "-" * 10, lora="+" + "-" * 39)
-    helped = found["Did full fine-tuning help?"]
+    helped = found["Did this full fine-tune help?"]
     assert helped.verdict == "Yes"
     assert helped.figure == "+75.0"
-    assert "Of 40 questions, full fine-tuning answers 75.0\N{NO-BREAK SPACE}% right" in helped.sentence
+    assert "Of 40 questions, this full fine-tune answers 75.0\N{NO-BREAK SPACE}% right" in helped.sentence
     assert "the base model 0.0\N{NO-BREAK SPACE}%" in helped.sentence
     assert f"interval {helped.interval})" in helped.sentence
     assert "Chance alone would hardly do that (adjusted for 3 questions, p < 0.001)." in helped.sentence
 
 
 def test_beside_what_is_not_shown_stands_the_smallest_difference_that_could_have_been() -> None:
-    found = findings_of(base="-" * 400, full="+" * 300 + "-" * 100, lora="+" * 5 + "-" * 395)["Did LoRA help?"]
+    found = findings_of(base="-" * 400, full="+" * 300 + "-" * 100, lora="+" * 5 + "-" * 395)[
+        "Did this LoRA fine-tune help?"
+    ]
     assert found.verdict == "Yes"
     found = findings_of(base="-+" * 100, full="+-" * 100, lora="-+" * 99 + "+-")[
-        "Is full fine-tuning better than LoRA?"
+        "Is this full fine-tune better than this LoRA fine-tune?"
     ]
     assert found.verdict == "Not shown"
     assert "Chance could explain it (adjusted for 3 questions, p = 1.00)." in found.sentence
@@ -53,7 +56,7 @@ def test_beside_what_is_not_shown_stands_the_smallest_difference_that_could_have
 
 def test_a_harmful_fine_tune_is_called_worse() -> None:
     found = findings_of(base="+" * 30, full="-" * 30, lora="+" * 30)
-    assert found["Did full fine-tuning help?"].verdict == "No, worse"
+    assert found["Did this full fine-tune help?"].verdict == "No, worse"
 
 
 def test_one_of_several_questions_is_not_answered_because_its_own_interval_excludes_zero() -> None:
@@ -62,8 +65,8 @@ def test_one_of_several_questions_is_not_answered_because_its_own_interval_exclu
         findings_of(base="-" * 100, full="+" * num + "-" * (100 - num), lora=("+" * num).rjust(100, "-"))
         for num in (7, 5)
     )
-    assert seven["Did full fine-tuning help?"].verdict == "Yes"
-    not_shown = five["Did full fine-tuning help?"]
+    assert seven["Did this full fine-tune help?"].verdict == "Yes"
+    not_shown = five["Did this full fine-tune help?"]
     assert not_shown.verdict == "Not shown"
     assert not_shown.interval.startswith("+")
     assert "p = 0.094" in not_shown.sentence
@@ -72,17 +75,17 @@ def test_one_of_several_questions_is_not_answered_because_its_own_interval_exclu
 
 def test_an_interval_inside_the_margin_that_was_stated_is_called_equal() -> None:
     same = {"base": "-+" * 500, "full": "-+" * 500, "lora": "-+" * 500}
-    assert findings_of(**same)["Did LoRA help?"].verdict == "Not shown"
-    within = findings_of(**same, margin=2.0)["Did LoRA help?"]
+    assert findings_of(**same)["Did this LoRA fine-tune help?"].verdict == "Not shown"
+    within = findings_of(**same, margin=2.0)["Did this LoRA fine-tune help?"]
     assert within.verdict == "No, equal within 2 points"
     assert within.sentence.endswith("All of the interval lies within 2 points, the margin stated beforehand.")
-    assert findings_of(**same, margin=0.1)["Did LoRA help?"].verdict == "Not shown"
+    assert findings_of(**same, margin=0.1)["Did this LoRA fine-tune help?"].verdict == "Not shown"
 
 
 def test_comparisons_leave_leaked_questions_out() -> None:
     found = findings_of(base="-" * 40, full="+" * 20 + "-" * 20, lora="-" * 40, leaked="+" * 20)
-    assert found["Did full fine-tuning help?"].figure == "0.0"
-    assert "Of 20 questions without a close match" in found["Did full fine-tuning help?"].sentence
+    assert found["Did this full fine-tune help?"].figure == "0.0"
+    assert "Of 20 questions without a close match" in found["Did this full fine-tune help?"].sentence
 
 
 def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
@@ -98,7 +101,7 @@ def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
 def test_an_answer_that_leaks_would_change_is_named() -> None:
     base, gain = "-+" * 100, "++" * 20 + "-+" * 78 + "+-" * 2
     found = findings_of(base=base, full=base, lora=gain, leaked="+" * 40)
-    turned = "Did LoRA help? Is full fine-tuning better than LoRA?"
+    turned = "Did this LoRA fine-tune help? Is this full fine-tune better than this LoRA fine-tune?"
     assert found[LORA_GAIN].sentence.endswith(f"If they counted, the answer would be different to: {turned}")
     found = findings_of(base=base, full=base, lora="++" * 100, leaked="++")
     assert found[LORA_GAIN].sentence.endswith("If they counted, no answer above that it is part of would be different.")
@@ -127,5 +130,5 @@ def test_no_leaks_are_reported_as_none_found() -> None:
 
 @pytest.mark.parametrize("num", [1, 2])
 def test_one_question_is_one(num: int) -> None:
-    found = findings_of(base="-" * num, full="+" * num, lora="-" * num)["Did full fine-tuning help?"]
+    found = findings_of(base="-" * num, full="+" * num, lora="-" * num)["Did this full fine-tune help?"]
     assert found.sentence.startswith("Of 1 question," if num == 1 else "Of 2 questions,")
