@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,16 @@ def test_memory_hours_and_money_of_full_and_lora_stand_side_by_side(
     assert shown.count("    * ZeRO-1  ") == 2
     for stage in (1, 2, 3):
         assert shown.count(f" ZeRO-{stage} ") == shown.count(f" ZeRO-{stage}, checkpointing ") == 2
+
+
+def test_the_training_chapter_shows_what_plan_says(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (REPOSITORY / "med42lib/train/README.md").read_text()
+    blocks = re.findall(r"^```\n\$ med42 plan (.*?)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    for command, shown in blocks:
+        spec, *options = command.split()
+        assert main(["plan", str(REPOSITORY / spec), *options]) == 0
+        assert shown in capsys.readouterr().out
 
 
 def test_what_is_held_out_is_neither_trained_on_nor_in_the_steps_and_is_stored(
