@@ -5,6 +5,7 @@ The usual names are those of TRL, axolotl and LLaMA-Factory, so that a file made
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -131,11 +132,9 @@ def written_value(value: object, name: str) -> Any:
     Raises:
         BadRecord: If a text begins as one and is none.
     """
-    import orjson
-
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
     try:
-        return orjson.loads(value.encode("utf-8", "surrogatepass"))
-    except orjson.JSONDecodeError as error:
+        return json.loads(value)
+    except ValueError as error:
         raise BadRecord(f"{name} begins like JSON and is none", str(error)) from None

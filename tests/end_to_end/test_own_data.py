@@ -1,0 +1,61 @@
+"""The README's walk with data of one's own, word by word: from nothing to the report."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+BLOCK = re.compile(r"^```(sh|yaml)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def steps() -> Iterator[tuple[str, str]]:
+    """Give what the README's section tells to type, and the spec to write, in order."""
+    _, _, rest = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("\n## Your own data\n")
+    section, _, _ = rest.partition("\n## ")
+    yield from BLOCK.findall(section)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which the commands of the README can be typed, as in the repository."""
+    (tmp_path / "med42lib").symlink_to(REPOSITORY / "med42lib")
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name, words in (("med42", f"{sys.executable} -m med42lib"), ("python", sys.executable)):
+        (commands / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "1")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_walk_of_the_readme_ends_with_a_report_on_ones_own_questions(desk: Path) -> None:
+    output = ""
+    for kind, text in steps():
+        if kind == "yaml":
+            (desk / "mine.yaml").write_text(text)
+            continue
+        done = subprocess.run(["sh", "-ec", text], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        output += done.stdout + done.stderr
+    assert [len((desk / f"mine/{name}.jsonl").read_text().splitlines()) for name in ("notes", "exam")] == [300, 60]
+    [report] = [Path(line.split()[1]) for line in output.splitlines() if line.startswith("report ")]
+    assert "Our notes" in report.read_text()
+    results = (report.parent / "results.csv").read_text()
+    for model in ("base", "lora"):
+        assert f"\nexam,{model},clean,58," in results
+        assert f"\nexam,{model},contaminated,2," in results
+    assert "Did LoRA help? Not shown" in output, "as the README says"
