@@ -48,7 +48,10 @@ WIDTHS = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "encoder_layers", "decoder_layers", "num_layers"), 2),
     **{"num_key_value_heads": 2, "head_dim": 8, "v_head_dim": 8, "rotary_dim": 4, "vocab_size": NUM_TOKENS},
     **{"max_position_embeddings": 64, "n_positions": 64, "max_seq_len": 64, "state_size": 4, "hidden_dropout": 0.0},
+    **{"initializer_range": 0.2, "init_std": 0.2},
 }
+"""Weights are larger than usual: what hardly moves a random model's logits may move those of a trained one."""
+
 EXPERTS = {
     **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"), 4),
     **dict.fromkeys(("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts"), 2),
@@ -58,6 +61,18 @@ EXPERTS = {
 }
 TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 NESTED = ("text_config", "decoder")
+OF_MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4, "mamba_expand": 2}
+OF_LFM = {"layer_types": ["conv", "full_attention"]}
+OWN: dict[str, dict[str, Any]] = {
+    "bamba": OF_MAMBA | {"attn_layer_indices": [1]},
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "granitemoehybrid": OF_MAMBA | {"layer_types": ["mamba", "attention"]},
+    "lfm2": OF_LFM,
+    "lfm2_moe": OF_LFM,
+    "mamba2": {"num_heads": 8, "head_dim": 8},
+    "zaya": {"num_experts_per_tok": 1},
+}
+"""Settings that an architecture must have, or without which it would have layers of one kind alone."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,7 @@ def tiny_config(kind: Any) -> Any:
     for name in NESTED:
         if hasattr(inner := getattr(known, name, None), "to_dict"):
             sizes[name] = tiny_config(type(inner)).to_dict()
-    return kind(**sizes)
+    return kind(**sizes | OWN.get(kind.model_type, {}))
 
 
 def two_of(types: list[str]) -> list[str]:
