@@ -141,13 +141,16 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
     ]
     _lines(edge / "pairs.jsonl", pairs)
     best = [(item, cosines.get(item.id, 0.3 + 0.002 * position)) for position, item in enumerate(items)]
-    rows = [{"item_id": i.id, "benchmark": i.benchmark, "example_id": "headqa/0", "cosine": c} for i, c in best]
+    rows = [
+        {"item_id": i.id, "benchmark": i.benchmark, "example_id": "headqa/0", "cosine": c, "stem_only": False}
+        for i, c in best
+    ]
     _lines(edge / "nearest.jsonl", rows)
     counts = {
         name: {"items": count, "contaminated": sum(item.benchmark == name for item in leaked)}
         for name, count in BENCHMARKS.items()
     }
-    _json(edge / "summary.json", {"benchmarks": counts, "sources": {}})
+    _json(edge / "summary.json", {"benchmarks": counts, "sources": {}, "stems": {"items_otherwise_clean": 0}})
     inputs = {"encoder": Input("e" * 64, "package:some_encoder/all-MiniLM-L6-v2")}
     _manifest(edge, "decontaminate", "contamination", {"threshold": 0.8, "action": "flag"}, seconds=24.5, inputs=inputs)
 

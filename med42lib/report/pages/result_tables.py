@@ -70,7 +70,17 @@ def contamination_table(results: Results, contamination: Contamination, *, confi
         note=(
             "Questions, Leaked: of the whole benchmark, scored or not. Changes: clean minus all scored questions, in "
             f"percentage points, with {percent_of(confidence)} interval; bold where it excludes zero."
+            f"{_stems_note(contamination)}"
         ),
+    )
+
+
+def _stems_note(contamination: Contamination) -> str:
+    if not contamination.num_stems:
+        return ""
+    return (
+        f" Not leaked: {integer(contamination.num_stems)} questions share no more with a training example than a stem "
+        'such as "Which of the following is true?".'
     )
 
 

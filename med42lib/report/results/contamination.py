@@ -48,8 +48,9 @@ class BenchmarkShare:
 class Contamination:
     """What decontamination found.
 
-    `cosines` holds the flagged items, `nearest` the best match of every item; `shown` are some pairs, one for an
-    item, spread evenly from the most to the least similar.
+    `cosines` holds the flagged items, `nearest` the best match of every item, in which one that shares no more than a
+    generic stem does not count; `num_stems` are the items that are clean though they have such matches; `shown` are
+    some pairs, one for an item, spread evenly from the most to the least similar.
     """
 
     threshold: float
@@ -58,6 +59,7 @@ class Contamination:
     benchmarks: tuple[BenchmarkShare, ...]
     sources: tuple[SourceShare, ...]
     shown: tuple[Pair, ...]
+    num_stems: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,11 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
         return Contamination(
             threshold=float(flagged["threshold"]),
             cosines=dict(flagged["items"]),
-            nearest={item.item_id: float(item.cosine) for item in read_nearest(source.path(NEAREST_FILE))},
+            nearest={
+                item.item_id: flagged["items"].get(item.item_id, 0.0) if item.stem_only else float(item.cosine)
+                for item in read_nearest(source.path(NEAREST_FILE))
+            },
+            num_stems=int(summary["stems"]["items_otherwise_clean"]),
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()
