@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from med42lib.core.json_file import write_json, write_json_lines
@@ -14,6 +14,7 @@ from med42lib.formats.contamination import (
     CONTAMINATED_FILE,
     NEAREST_FILE,
     PAIRS_FILE,
+    STEMS_FILE,
     SUMMARY_FILE,
     NearestExample,
     Pair,
@@ -28,11 +29,13 @@ class Matches:
     """The pairs of items and examples that are too similar, and the nearest example of every item.
 
     `pairs` are sorted by item id, then from the most similar down, then by example id; `nearest` has one entry
-    for every item, in the items' order.
+    for every item, in the items' order. `stems` are pairs that share no more than a generic stem, in the same order:
+    they are no leaks.
     """
 
     pairs: list[Pair]
     nearest: list[NearestExample]
+    stems: list[Pair] = field(default_factory=list)
 
     @property
     def contaminated(self) -> dict[str, float]:
@@ -53,8 +56,11 @@ def find_matches(examples: Questions, items: Questions, comparison: Comparison) 
     return Matches(_pairs(examples, items, comparison), _nearest(examples, items, comparison))
 
 
-def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str, dict[str, object]]:
-    """Count items and contaminated items per benchmark, and pairs per source, those without any included."""
+def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str, object]:
+    """Count items and contaminated items per benchmark, and pairs per source, those without any included.
+
+    `stems` counts the pairs that share no more than a generic stem.
+    """
     num_items = Counter(items.groups)
     contaminated = found.contaminated
     flagged = Counter(entry.benchmark for entry in found.nearest if entry.item_id in contaminated)
@@ -62,13 +68,19 @@ def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str
     return {
         "benchmarks": {name: {"items": num_items[name], "contaminated": flagged[name]} for name in sorted(num_items)},
         "sources": {name: num_pairs[name] for name in sorted(set(examples.groups))},
+        "stems": {
+            "pairs": len(found.stems),
+            "items": len({pair.item_id for pair in found.stems}),
+            "items_otherwise_clean": len({pair.item_id for pair in found.stems} - contaminated.keys()),
+        },
     }
 
 
 def write_matches(folder: Path, found: Matches, *, threshold: float, summary: Mapping[str, object]) -> None:
-    """Write the four files of the output `contamination`."""
+    """Write the five files of the output `contamination`."""
     write_json(folder / CONTAMINATED_FILE, {"threshold": threshold, "items": found.contaminated})
     write_json_lines(folder / PAIRS_FILE, map(asdict, found.pairs))
+    write_json_lines(folder / STEMS_FILE, map(asdict, found.stems))
     write_json_lines(folder / NEAREST_FILE, map(asdict, found.nearest))
     write_json(folder / SUMMARY_FILE, summary)
 
@@ -111,6 +123,7 @@ def _nearest(examples: Questions, items: Questions, comparison: Comparison) -> l
             benchmark=items.groups[item],
             example_id=examples.ids[records[text_rows[text]][0]],
             cosine=round(cosines[text], COSINE_DECIMALS),
+            stem_only=False,
         )
         for item, (text,) in enumerate(items.text_rows)
     ]

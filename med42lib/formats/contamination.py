@@ -10,6 +10,8 @@ from med42lib.core.json_file import read_json_rows
 
 CONTAMINATED_FILE = "contaminated.json"
 PAIRS_FILE = "pairs.jsonl"
+STEMS_FILE = "stems.jsonl"
+"""Pairs that share no more than a generic stem ("Which of the following is true?"), which are no leaks."""
 NEAREST_FILE = "nearest.jsonl"
 SUMMARY_FILE = "summary.json"
 ADVICE = "run decontaminate again"
@@ -30,12 +32,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class NearestExample:
-    """The training example most like an evaluation item, contaminated or not."""
+    """The training example most like an evaluation item, contaminated or not.
+
+    `stem_only` says that the two share a generic stem, but neither options nor answer.
+    """
 
     item_id: str
     benchmark: str
     example_id: str
     cosine: float
+    stem_only: bool
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:

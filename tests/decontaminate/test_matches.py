@@ -78,6 +78,7 @@ def test_the_summary_counts_items_and_pairs(found: Matches, examples: Questions,
     assert summarise(found, examples, items) == {
         "benchmarks": {"a": {"items": 1, "contaminated": 1}, "b": {"items": 3, "contaminated": 2}},
         "sources": {"cards": 3, "forum": 4},
+        "stems": {"pairs": 0, "items": 0, "items_otherwise_clean": 0},
     }
 
 
@@ -103,5 +104,5 @@ def test_the_files_hold_what_was_found(found: Matches, tmp_path: Path) -> None:
     assert list(pairs[0]) == ["item_id", "benchmark", "example_id", "source", "cosine", "item_text", "example_text"]
     nearest = [json.loads(line) for line in (tmp_path / "nearest.jsonl").read_text().splitlines()]
     assert len(pairs) == 7
-    assert [list(row) for row in nearest] == [["item_id", "benchmark", "example_id", "cosine"]] * 4
+    assert [list(row) for row in nearest] == [["item_id", "benchmark", "example_id", "cosine", "stem_only"]] * 4
     assert json.loads((tmp_path / "summary.json").read_text()) == {"benchmarks": {}}

@@ -138,6 +138,45 @@ def test_a_question_in_a_later_turn_of_a_conversation_is_found(
     assert [kept.question for kept in read_examples(training)] == ["Why?"]
 
 
+STEM = "Which of the following statements is true?"
+KIDNEYS = ("Kidneys make renin", "Kidneys lie in the pelvis", "There are four kidneys")
+EYES = ("Rods see colours", "The lens is muscle", "Cones see colours")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["tell_apart", "count_as_leaks"])
+def test_a_generic_stem_is_a_leak_only_where_options_or_answer_agree_unless_the_papers_rule_is_asked_for(
+    workbench: Any,
+    example: Callable[..., Example],
+    item: Callable[..., BenchmarkItem],
+    read_lines: ReadLines,
+    rule: str,
+) -> None:
+    eyes = replace(example(0, STEM), exchanges=(Exchange(multiple_choice(STEM, EYES), "C. Cones see colours"),))
+    kidneys = replace(example(1, STEM), exchanges=(Exchange(STEM, f"It is true that {KIDNEYS[0].lower()}."),))
+    asked = [replace(item(0, STEM), options=KIDNEYS), replace(item(1, STEM), options=("Bones grow", "Skin is bone"))]
+
+    training, contamination = workbench.run(
+        [eyes, kidneys, example(2, "Who was Molière?")], asked, generic_stems=rule, action="drop_training"
+    )
+
+    def found(name: str) -> set[tuple[str, str]]:
+        return {(pair["item_id"], pair["example_id"]) for pair in read_lines(contamination / name)}
+
+    every = {(asked_of, trained.id) for asked_of in ("exam/0", "exam/1") for trained in (eyes, kidneys)}
+    leaks = {("exam/0", kidneys.id)} if rule == "tell_apart" else every
+    assert (found("pairs.jsonl"), found("stems.jsonl")) == (leaks, every - leaks)
+    assert list(json.loads((contamination / "contaminated.json").read_text())["items"]) == sorted({i for i, _ in leaks})
+    assert eyes.id in {kept.id for kept in read_examples(training)} or rule == "count_as_leaks"
+    assert json.loads((contamination / "summary.json").read_text())["stems"] == (
+        {"pairs": 3, "items": 2, "items_otherwise_clean": 1}
+        if rule == "tell_apart"
+        else {"pairs": 0, "items": 0, "items_otherwise_clean": 0}
+    )
+    nearest = read_lines(contamination / "nearest.jsonl")
+    assert nearest[1]["stem_only"] == (rule == "tell_apart")
+
+
 @pytest.mark.slow
 def test_dropping_leaves_out_the_examples_in_pairs_and_flags_the_items_all_the_same(
     workbench: Any, examples: list[Example], items: list[BenchmarkItem]

@@ -8,13 +8,14 @@ from med42lib.core.errors import DataError
 from med42lib.formats.contamination import NearestExample, Pair, read_nearest, read_pairs
 
 PAIR = Pair("exam/1", "exam", "cards/2", "cards", 0.9, "What is fever?", "What is a fever?")
-NEAREST = NearestExample("exam/1", "exam", "cards/2", 0.9)
+NEAREST = NearestExample("exam/1", "exam", "cards/2", 0.9, False)
 
 
 def test_what_was_found_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "found.jsonl"
     path.write_text(json.dumps(asdict(PAIR)) + "\n")
     assert list(read_pairs(path)) == [PAIR]
+    path.write_text(json.dumps(asdict(NEAREST)) + "\n")
     assert list(read_nearest(path)) == [NEAREST]
 
 

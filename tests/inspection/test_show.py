@@ -38,7 +38,7 @@ HISTORY = History(
         "flag",
         1_273,
         [PAIR],
-        [NearestExample("exam/1", "exam", "cards/ab", 0.91234)],
+        [NearestExample("exam/1", "exam", "cards/ab", 0.91234, stem_only=False)],
         True,
     ),
     Packed("s3://b/pack", {"policy": "best_fit", "too_long": None}, 9, (Piece(3, 4, 10, 0, TOKENS),), "", ""),

@@ -161,6 +161,7 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
             "benchmark": item.benchmark,
             "example_id": examples.get(item.id, "headqa/0"),
             "cosine": cosines.get(item.id, 0.3 + 0.002 * position),
+            "stem_only": False,
         }
         for position, item in enumerate(items)
     ]
@@ -169,7 +170,7 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
         name: {"items": count, "contaminated": sum(item.benchmark == name for item in leaked)}
         for name, count in BENCHMARKS.items()
     }
-    _json(edge / "summary.json", {"benchmarks": counts, "sources": {}})
+    _json(edge / "summary.json", {"benchmarks": counts, "sources": {}, "stems": {"items_otherwise_clean": 0}})
     inputs = {"encoder": Input("e" * 64, "package:some_encoder/all-MiniLM-L6-v2")}
     _manifest(edge, "decontaminate", "contamination", {"threshold": 0.8, "action": "flag"}, seconds=24.5, inputs=inputs)
 

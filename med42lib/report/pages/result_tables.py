@@ -107,7 +107,17 @@ def contamination_table(results: Results, contamination: Contamination, *, confi
             f"benchmark by itself and then averaged by their questions, in percentage points, with "
             f"{percent_of(confidence)} interval; bold where p, adjusted after Holm for every cell of the table, is at "
             f"most {1 - confidence:.3g}. Leaked questions that are easier for every model change accuracies too."
+            f"{_stems_note(contamination)}"
         ),
+    )
+
+
+def _stems_note(contamination: Contamination) -> str:
+    if not contamination.num_stems:
+        return ""
+    return (
+        f" Not leaked: {integer(contamination.num_stems)} questions share no more with a training example than a stem "
+        'such as "Which of the following is true?".'
     )
 
 

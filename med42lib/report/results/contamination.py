@@ -50,9 +50,10 @@ class BenchmarkShare:
 class Contamination:
     """What decontamination found.
 
-    `cosines` holds the flagged items, `nearest` the cosine of every item's best match, `matched` the example that is
-    the best match of a flagged item; `shown` are some pairs, one for an item, spread evenly from the most to the least
-    similar.
+    `cosines` holds the flagged items, `nearest` the cosine of every item's best match, in which one that shares no more
+    than a generic stem does not count; `matched` is the example that is the best match of a flagged item; `num_stems`
+    are the items that are clean though they have such matches; `shown` are some pairs, one for an item, spread evenly
+    from the most to the least similar.
     """
 
     threshold: float
@@ -62,6 +63,7 @@ class Contamination:
     benchmarks: tuple[BenchmarkShare, ...]
     sources: tuple[SourceShare, ...]
     shown: tuple[Pair, ...]
+    num_stems: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,12 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
         return Contamination(
             threshold=float(flagged["threshold"]),
             cosines=dict(flagged["items"]),
-            nearest={item_id: float(item.cosine) for item_id, item in nearest.items()},
+            nearest={
+                item_id: flagged["items"].get(item_id, 0.0) if item.stem_only else float(item.cosine)
+                for item_id, item in nearest.items()
+            },
             matched={item_id: nearest[item_id].example_id for item_id in flagged["items"]},
+            num_stems=int(summary["stems"]["items_otherwise_clean"]),
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()
@@ -104,6 +110,8 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
 def _check_agree(source: Source, flagged: Mapping[str, Any], nearest: Mapping[str, NearestExample]) -> None:
     """Make sure that the items flagged are those whose nearest example lies above the threshold.
 
+    One whose nearest example shares no more than a generic stem may be flagged for another, or not.
+
     Raises:
         DataError: If one is and the other is not.
     """
@@ -111,7 +119,8 @@ def _check_agree(source: Source, flagged: Mapping[str, Any], nearest: Mapping[st
     if not isinstance(threshold, float) or not isinstance(items, dict):
         return  # said where they are read
     above = {item_id for item_id, example in nearest.items() if example.cosine > threshold}
-    for item_id in sorted(above ^ items.keys()):
+    stems = {item_id for item_id in above if nearest[item_id].stem_only}
+    for item_id in sorted((above ^ items.keys()) - stems):
         cosine = f"cosine {nearest[item_id].cosine:g}" if item_id in nearest else "no example"
         flag = "flags" if item_id in items else "does not flag"
         raise DataError(

@@ -49,7 +49,7 @@ def test_whole_benchmarks_are_counted(run: Any) -> None:
     ("name", "content", "message"),
     [
         ("pairs.jsonl", '{"item_id": "a"}\n', r"pairs.jsonl:1 has no benchmark, example_id"),
-        ("nearest.jsonl", '{"item_id": "a"}\n', r"nearest.jsonl:1 has no benchmark, example_id, cosine"),
+        ("nearest.jsonl", '{"item_id": "a"}\n', r"nearest.jsonl:1 has no benchmark, example_id, cosine, stem_only"),
         ("nearest.jsonl", "[1]\n", r"nearest.jsonl:1 is broken \(it holds a JSON list, expected an object"),
         ("contaminated.json", "{", r"contaminated.json is broken \(not JSON"),
         ("contaminated.json", "{}", r"not an output of decontaminate \(KeyError\('threshold'\)\)"),

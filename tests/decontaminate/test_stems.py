@@ -1,0 +1,55 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from med42lib.decontaminate.stems import agrees, is_generic
+from med42lib.formats.records import BenchmarkItem
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which of the following statements is true?",
+        "Indicate the FALSE answer:",
+        "All of the following are correct, EXCEPT",
+        "Which statement about the kidneys is not correct?",
+        "What is the most likely diagnosis?",
+        "True about malaria is?",
+    ],
+)
+def test_a_stem_of_the_words_of_any_examination_and_one_more_is_generic(question: str) -> None:
+    assert is_generic(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which vitamin deficiency causes scurvy?",
+        "Which nerve innervates the diaphragm?",
+        "Most common site of ectopic pregnancy is?",
+        "¿Cuál de las siguientes afirmaciones es falsa?",
+    ],
+)
+def test_a_question_that_says_what_it_asks_is_not_generic_nor_is_one_in_a_language_that_is_not_known(
+    question: str,
+) -> None:
+    assert not is_generic(question)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("A. Zinc\nB. Iron\nC. Lead", False),
+        ("It is vitamin K, which ...", True),
+        ("A. VITAMIN-K\nB. Iron", True),
+        ("A. Vitamin C\nB. Vitamin D\nC. Lead", True),  # half of the options, not the right one
+        ("A. Vitamin C\nB. Lead", False),
+        ("Vitamin Kx", False),
+    ],
+)
+def test_an_example_agrees_that_speaks_of_the_right_option_or_of_half_of_all(
+    item: Callable[..., BenchmarkItem], said: str, expected: bool
+) -> None:
+    options = ("Vitamin K", "Vitamin C", "Vitamin D", "Vitamin E")
+    assert agrees(replace(item(1, "Which is true?"), options=options), said) == expected
