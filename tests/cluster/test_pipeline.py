@@ -88,7 +88,7 @@ def assert_trained_on_two_nodes(namespace: Kubectl, run_id: str) -> None:
 
 def assert_shown(tasks: Mapping[str, TaskPod]) -> None:
     """What Kubeflow's user interface shows beside the steps; the numbers are those that the README promises."""
-    assert "Did full fine-tuning help?" in page_of(tasks["report"], "page")
+    assert "Did this full fine-tune help?" in page_of(tasks["report"], "page")
     assert "<svg" in page_of(tasks["train"], "curve")
     assert "## Licences" in page_of(tasks["assemble"], "card")
     base, *tuned = [metadata(tasks[name], "accuracy") for name in ("evaluate", "evaluate-2", "evaluate-3")]

@@ -124,7 +124,7 @@ def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> N
 def test_a_few_leaks_do_not_show_anything() -> None:
     leaks = findings_of(base="-+" * 20, full="+-" * 20, lora="-+" * 20, leaked="++")[FULL_GAIN]
     assert leaks.verdict == "Not shown"
-    assert "The smallest difference that these questions would show" in leaks.sentence
+    assert "The smallest addition that these questions would show, were points enough," in leaks.sentence
 
 
 def test_no_leaks_are_reported_as_none_found() -> None:
