@@ -154,8 +154,8 @@ class _Wording:
             sentence=(
                 f"On {_num_leaked(results)} its gain over the base model is {points(gain.leaked)} points, on the other "
                 f"questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
-                f"{self._change(verdict.estimate)} to its gain over all. {self._judged(verdict, _ODDS, _SMALLEST_ADDED)} "
-                f"{_conclusion(results, pair)}"
+                f"{self._change(verdict.estimate)} to its gain over all. "
+                f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED)} {_conclusion(results, pair)}"
             ),
         )
 
