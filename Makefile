@@ -69,7 +69,7 @@ bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FUL
 bench-gpu: $(VENV)/dev ## Measure a training step on one GPU (eight minutes; without a GPU it says so)
 	@$(BIN)/python tests/bench/bench_step.py --gpu
 
-bench-statistics: $(VENV)/dev ## Count the report's false claims in made-up runs whose truth is known (half an hour)
+bench-statistics: $(VENV)/dev ## Count the report's false claims in made-up runs whose truth is known (minutes)
 	@$(BIN)/python -m tests.bench.bench_statistics
 
 # No constraints here but the lowest versions: whatever else they bring comes in its newest version.

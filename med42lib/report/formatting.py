@@ -97,9 +97,10 @@ def p_value(p: float | None) -> str:
 
 
 def p_in_prose(p: float) -> str:
-    """Write a p value for a sentence: "p = 0.031", "p < 0.001"."""
+    """Write a p value for a sentence, "p = 0.031" or "p < 0.001", that is not broken over two lines."""
     text = p_value(p)
-    return f"p {text}" if text[0] in "<>" else f"p = {text}"
+    said = f"p {text}" if text[0] in "<>" else f"p = {text}"
+    return said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def duration(seconds: float | None) -> str:

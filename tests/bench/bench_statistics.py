@@ -6,7 +6,7 @@ import sys
 
 from tests.report.simulations import SIMULATIONS, monte_carlo_error
 
-TIMES_THE_DRAWS_OF_A_TEST = 20
+TIMES_THE_DRAWS_OF_A_TEST = 8
 
 
 def main() -> int:

@@ -80,7 +80,7 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
         "Tokens seen": [_recorded(recipe.num_tokens if recipe else None) for recipe in recipes],
         "of these with loss": [_recorded(recipe.num_response_tokens if recipe else None) for recipe in recipes],
         "Processes": [_recorded(recipe.world_size if recipe else None) for recipe in recipes],
-        "GPU memory, peak of a process": [_gpu_memory(record.peak_memory_gib) for record in records],
+        "Memory of a process, peak": [_gibibytes(record.peak_memory_gib) for record in records],
         "Loss, first step": [_loss(record.first_loss) for record in records],
         "Loss, last tenth": [_loss(record.final_loss) for record in records],
         **_validation_lines(records),
@@ -96,10 +96,8 @@ def _seeds(model: Model, training: Mapping[str, TrainingRecord]) -> str:
     return ", ".join(NOT_RECORDED if seed is None else str(seed) for seed in found)
 
 
-def _gpu_memory(gib: float | None) -> str:
-    if gib is None:
-        return NOT_RECORDED
-    return f"{gib:.1f} GiB" if gib else "none: CPUs"
+def _gibibytes(gib: float | None) -> str:
+    return NOT_RECORDED if gib is None else f"{gib:.1f} GiB"
 
 
 def _validation_lines(records: Sequence[TrainingRecord]) -> dict[str, list[str]]:

@@ -38,7 +38,7 @@ class TrainingRecord:
     """What one fine-tune recorded of itself; None where it did not.
 
     `losses` and `validation_losses` hold (step, loss). `tokens_per_second` is the median over steps, `final_loss` the
-    mean over the last tenth of the steps. `peak_memory_gib` is a GPU's, 0 where CPUs trained.
+    mean over the last tenth of the steps. `peak_memory_gib` is a GPU's, or a process's where CPUs trained.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)

@@ -137,7 +137,7 @@ class _Wording:
             interval=interval_in_prose(verdict.estimate),
             sentence=(
                 f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
-                f"{self._change(verdict.estimate)}. {self._judged(verdict, _EXACT)}"
+                f"{self._change(verdict.estimate)}. {self._judged(verdict, _EXACT, _SMALLEST)}"
             ),
         )
 
@@ -154,8 +154,8 @@ class _Wording:
             sentence=(
                 f"On {_num_leaked(results)} its gain over the base model is {points(gain.leaked)} points, on the other "
                 f"questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
-                f"{self._change(verdict.estimate)} to its gain over all. {self._judged(verdict, _ODDS)} "
-                f"{_conclusion(results, pair)}"
+                f"{self._change(verdict.estimate)} to its gain over all. "
+                f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED)} {_conclusion(results, pair)}"
             ),
         )
 
@@ -164,10 +164,11 @@ class _Wording:
         interval = f"{percent_of(self.confidence)} interval {interval_in_prose(estimate)}"
         return f"{points(estimate.value)} points ({interval})"
 
-    def _judged(self, verdict: Verdict, other_test: str) -> str:
+    def _judged(self, verdict: Verdict, other_test: str, smallest: str) -> str:
         """Say what the test says, why the interval may say something else, and what could have been shown.
 
-        `other_test` says how an interval can exclude zero though the test does not show a difference.
+        `other_test` says how an interval can exclude zero though the test does not show a difference, `smallest` what
+        it is that could have been shown.
         """
         adjusted = f"adjusted for {integer(verdict.num_questions)} questions, " * (verdict.num_questions > 1)
         p_value = f"{adjusted}{p_in_prose(verdict.adjusted_p_value)}"
@@ -177,8 +178,8 @@ class _Wording:
             return f"Chance alone would hardly do that ({p_value}).{reconciled}{self._within_margin(verdict)}"
         reconciled = (_ONE_OF_MANY if verdict.p_value <= verdict.alpha else other_test) * excludes
         return (
-            f"Chance could explain it ({p_value}).{reconciled} The smallest difference that these questions would show "
-            f"in four of five runs is {percent(verdict.smallest_shown)} points.{self._within_margin(verdict)}"
+            f"Chance could explain it ({p_value}).{reconciled} {smallest} in four of five runs is "
+            f"{percent(verdict.smallest_shown)} points.{self._within_margin(verdict)}"
         )
 
     def _is_within_margin(self, verdict: Verdict) -> bool:
@@ -194,6 +195,8 @@ class _Wording:
         return equal if self._is_within_margin(verdict) else "Not shown"
 
 
+_SMALLEST = "The smallest difference that these questions would show"
+_SMALLEST_ADDED = "The smallest addition that these questions would show, were points enough,"
 _ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
 _EXACT = " The interval, which is approximate, excludes zero; the exact test does not, and it decides."
 _ODDS = (

@@ -12,6 +12,10 @@ FULL_GAIN, LORA_GAIN = (
 )
 
 
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def findings_of(
     base: str, full: str, lora: str, leaked: str = "", benchmarks: str = "", margin: float = 0.0
 ) -> dict[str, Answer]:
@@ -36,7 +40,7 @@ def test_sentences_state_n_shares_interval_and_the_p_value_that_decides() -> Non
     assert "Of 40 questions, this full fine-tune answers 75.0\N{NO-BREAK SPACE}% right" in helped.sentence
     assert "the base model 0.0\N{NO-BREAK SPACE}%" in helped.sentence
     assert f"interval {helped.interval})" in helped.sentence
-    assert "Chance alone would hardly do that (adjusted for 3 questions, p < 0.001)." in helped.sentence
+    assert "Chance alone would hardly do that (adjusted for 3 questions, p < 0.001)." in plain(helped.sentence)
 
 
 def test_beside_what_is_not_shown_stands_the_smallest_difference_that_could_have_been() -> None:
@@ -48,7 +52,7 @@ def test_beside_what_is_not_shown_stands_the_smallest_difference_that_could_have
         "Is this full fine-tune better than this LoRA fine-tune?"
     ]
     assert found.verdict == "Not shown"
-    assert "Chance could explain it (adjusted for 3 questions, p = 1.00)." in found.sentence
+    assert "Chance could explain it (adjusted for 3 questions, p = 1.00)." in plain(found.sentence)
     assert (
         "The smallest difference that these questions would show in four of five runs is 22.6 points." in found.sentence
     )
@@ -69,7 +73,7 @@ def test_one_of_several_questions_is_not_answered_because_its_own_interval_exclu
     not_shown = five["Did this full fine-tune help?"]
     assert not_shown.verdict == "Not shown"
     assert not_shown.interval.startswith("+")
-    assert "p = 0.094" in not_shown.sentence
+    assert "p = 0.094" in plain(not_shown.sentence)
     assert "The interval excludes zero as it is of this number alone" in not_shown.sentence
 
 
@@ -120,7 +124,7 @@ def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> N
 def test_a_few_leaks_do_not_show_anything() -> None:
     leaks = findings_of(base="-+" * 20, full="+-" * 20, lora="-+" * 20, leaked="++")[FULL_GAIN]
     assert leaks.verdict == "Not shown"
-    assert "The smallest difference that these questions would show" in leaks.sentence
+    assert "The smallest addition that these questions would show, were points enough," in leaks.sentence
 
 
 def test_no_leaks_are_reported_as_none_found() -> None:
