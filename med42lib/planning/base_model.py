@@ -111,7 +111,7 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
     with suppress(DataError):  # of a kind whose sizes have other names
         largest = Shapes.read(base.config).largest_rank
         for name, config in spec.train.items():
-            if config.method == "lora" and config.lora.rank > largest:
+            if config.has_adapter and config.lora.rank > largest:
                 what = f"must be at most {largest:,}, the smallest size of a linear layer of {base.place}"
                 yield Problem(f"train.{name}.lora.rank", f"{what} (given: {config.lora.rank:,})")
 
