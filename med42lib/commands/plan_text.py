@@ -89,7 +89,7 @@ def training_lines(training: Training, asked: Asked) -> Iterator[str]:
     """Describe one training: its size, its steps, and its memory on a cluster if one was named."""
     config, shapes = training.config, training.shapes
     yield f"train {training.name:<10} {config.method}"
-    if config.method == "lora" and config.lora.layers == "outside_experts":
+    if config.has_adapter and config.lora.layers == "outside_experts":
         yield "  adapter        on no expert and router of a mixture, nor on what PEFT cannot tell from them"
     if shapes is not None:
         trained, total = count_trained(shapes, config), count_parameters(shapes)

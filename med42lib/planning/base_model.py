@@ -109,13 +109,13 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
     yield from context_problems(num_positions, base.place, chunk_length=spec.pack.chunk_length)
     if has_experts(base.config):
         for name, config in spec.train.items():
-            if config.method == "lora" and config.lora.layers == "all" and config.lora.dropout:
+            if config.has_adapter and config.lora.layers == "all" and config.lora.dropout:
                 what = f"must be 0 for the experts of {base.place}, or lora.layers outside_experts"
                 yield Problem(f"train.{name}.lora.dropout", f"{what} (given: {config.lora.dropout:g})")
     with suppress(DataError):  # of a kind whose sizes have other names
         largest = Shapes.read(base.config).largest_rank
         for name, config in spec.train.items():
-            if config.method == "lora" and config.lora.rank > largest:
+            if config.has_adapter and config.lora.rank > largest:
                 what = f"must be at most {largest:,}, the smallest size of a linear layer of {base.place}"
                 yield Problem(f"train.{name}.lora.rank", f"{what} (given: {config.lora.rank:,})")
 

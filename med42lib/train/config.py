@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from med42lib.core.config import SPEED_ONLY, StageConfig, renamed_from
 from med42lib.formats.models import Precision
 
-Method = Literal["full", "lora"]
+Method = Literal["full", "lora", "qlora"]
 ZeroStage = Literal[1, 2, 3]
 
 
@@ -38,7 +38,8 @@ class TrainConfig(StageConfig):
     """
 
     method: Method
-    """`full` trains every parameter, `lora` an adapter on top of the unchanged base model."""
+    """`full` trains every parameter, `lora` an adapter on top of the unchanged base model; `qlora` is `lora` with the
+    base in four bits while it trains (`med42lib.train.four_bit`), for GPUs that cannot hold it otherwise."""
 
     learning_rate: float = Field(gt=0)
     """Peak learning rate. Paper: 5e-5 full, 1e-4 LoRA."""
@@ -64,7 +65,7 @@ class TrainConfig(StageConfig):
     rounding."""
 
     lora: LoraConfig = LoraConfig()
-    """The adapter; read with method `lora` only."""
+    """The adapter; read with methods `lora` and `qlora`."""
 
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     """Decay of AdamW's mean of gradients. Paper: 0.9."""
@@ -107,6 +108,18 @@ class TrainConfig(StageConfig):
     gradient_checkpointing: Annotated[bool | Literal["auto"], SPEED_ONLY] = "auto"
     """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower. `auto`
     does where memory lacks room for them."""
+
+    @field_validator("zero_stage")
+    @classmethod
+    def _can_be_split(cls, value: object, info: ValidationInfo) -> object:
+        if value == 3 and info.data.get("method") == "qlora":
+            raise ValueError("must be 1, 2 or auto with method qlora, whose base in four bits is not split")
+        return value
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the base stays as it is, and an adapter is trained."""
+        return self.method != "full"
 
 
 class ResolvedConfig(TrainConfig):

@@ -15,7 +15,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from med42lib.train.config import ResolvedConfig, TrainConfig
-from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters
+from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, linear_weights
 
 if TYPE_CHECKING:
     from med42lib.formats.packed import Policy
@@ -27,6 +27,10 @@ al. 2020, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models"
 
 USABLE_SHARE = 0.92
 """Of a GPU's memory, what tensors get; the rest is CUDA's context, NCCL's buffers, and gaps between tensors."""
+
+FOUR_BIT_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a weight in NF4: four bits, and of each 64 a scale of eight bits, of which 256 have one in float32 (Dettmers et
+al. 2023, "QLoRA: Efficient Finetuning of Quantized LLMs", section 3)."""
 
 _STEP_BYTES = 8
 """Of a parameter that is being updated: its gradient in float32, and the root of the mean of squares. ZeRO-2 has a copy
@@ -64,7 +68,7 @@ class Workload:
     @property
     def is_full(self) -> bool:
         """Whether all parameters are trained."""
-        return self.config.method == "full"
+        return not self.config.has_adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class GpuMemory:
 
 def count_trained(shapes: Shapes, config: TrainConfig) -> int:
     """Count the parameters that a method trains: all of them, or the adapter's."""
-    return count_parameters(shapes) if config.method == "full" else count_lora_parameters(shapes, rank=config.lora.rank)
+    return count_lora_parameters(shapes, rank=config.lora.rank) if config.has_adapter else count_parameters(shapes)
 
 
 def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
@@ -102,7 +106,7 @@ def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
     stage, trained = work.config.zero_stage, count_trained(shapes, work.config)
     held = count_parameters(shapes) + (0 if work.is_full else trained)
     kept, logits, layer = _kept(shapes, work), _logits(shapes, work), _layer_backward(shapes, work)
-    gathered = _gathered(held, work, num_gpus)
+    gathered = _gathered(held, work, num_gpus) + _whole_layer(shapes, work)
     passes = kept + max(logits, layer)
     exchange, step = _exchange(trained, work, num_gpus), _step(trained, work, num_gpus)
     # Of these only the largest is there at a time: the passes, the exchange of gradients, the optimiser's step.
@@ -110,7 +114,7 @@ def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
         passes += exchange
     peak = max(passes, exchange, step)
     return GpuMemory(
-        weights=work.number * held / (num_gpus if stage == 3 else 1),
+        weights=(work.number * held - _saved_by_four_bits(shapes, work)) / (num_gpus if stage == 3 else 1),
         gradients=work.number * trained / (num_gpus if stage >= 2 else 1),
         optimizer=OPTIMIZER_BYTES * trained / num_gpus,
         activations=kept + max(0.0, layer - logits),
@@ -124,6 +128,17 @@ def loading_bytes(shapes: Shapes, work: Workload) -> float:
     if work.config.zero_stage == 3:
         return 4 * shapes.output_layer * _DEEPSPEEDS_MARGIN
     return float(work.number * count_parameters(shapes))
+
+
+def _saved_by_four_bits(shapes: Shapes, work: Workload) -> float:
+    """Size what linear layers of a base in four bits need less."""
+    return (work.number - FOUR_BIT_BYTES) * linear_weights(shapes) if work.config.method == "qlora" else 0.0
+
+
+def _whole_layer(shapes: Shapes, work: Workload) -> float:
+    """Size the largest linear layer, which is made whole of four bits while it computes."""
+    largest = max(inputs * outputs for inputs, outputs in shapes.linear_layers)
+    return float(work.number * largest) if work.config.method == "qlora" else 0.0
 
 
 def _gathered(held: int, work: Workload, num_gpus: int) -> float:

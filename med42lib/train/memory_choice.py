@@ -26,8 +26,12 @@ _MARGIN = 1.1
 
 
 def variants(config: TrainConfig) -> Iterator[ResolvedConfig]:
-    """Give the same training with each ZeRO stage, with and without checkpointing, in the order above."""
-    for stage, checkpointing in product(get_args(ZeroStage), (False, True)):
+    """Give the same training with each ZeRO stage, with and without checkpointing, in the order above.
+
+    A base in four bits is not split, so there is no ZeRO-3 for it.
+    """
+    stages = [stage for stage in get_args(ZeroStage) if stage != 3 or config.method != "qlora"]
+    for stage, checkpointing in product(stages, (False, True)):
         settled = {"zero_stage": stage, "gradient_checkpointing": checkpointing}
         yield ResolvedConfig.model_validate({**config.model_dump(), **settled})
 
@@ -46,7 +50,7 @@ def choose(
 
     Args:
         config: How to train.
-        shapes: Of the model; None if they are not known, for which ZeRO-3 without checkpointing is taken.
+        shapes: Of the model; None if they are not known, for which the last stage without checkpointing is taken.
         chunk_length: Slots of a chunk.
         policy: How chunks are packed.
         num_processes: Training processes, over all machines.

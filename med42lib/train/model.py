@@ -11,6 +11,7 @@ from med42lib.formats.model_loading import load_weights
 from med42lib.train.adapter import num_axes, with_adapter
 from med42lib.train.attention import SAMPLE_ATTENTION, can_attend
 from med42lib.train.config import ResolvedConfig
+from med42lib.train.four_bit import four_bits, keep_format
 
 
 def load_model(folder: Path, config: ResolvedConfig) -> Any:
@@ -22,12 +23,14 @@ def load_model(folder: Path, config: ResolvedConfig) -> Any:
         DataError: If `folder` is not a whole Hugging Face model, or an adapter cannot be put on it as is asked.
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
-    model = load_weights(folder, config.precision)
+    in_four_bits = config.method == "qlora"
+    model = load_weights(folder, config.precision, **(four_bits(config.precision) if in_four_bits else {}))
+    keep_format(model)
     if config.attention == "auto" and can_attend(model.config, config.precision):
         model.set_attn_implementation(SAMPLE_ATTENTION)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    if config.method == "lora":
+    if config.has_adapter:
         model = with_adapter(model, config)
     model.train()
     return model

@@ -75,7 +75,7 @@ class Shapes:
 def count_parameters(shapes: Shapes) -> int:
     """Count a Llama model's parameters: embedding, layers of linear layers and two norms, last norm, output layer."""
     embeddings = shapes.output_layer * (1 if shapes.tied else 2)
-    return embeddings + shapes.layers * (_linear_weights(shapes) + 2 * shapes.hidden) + shapes.hidden
+    return embeddings + linear_weights(shapes) + (2 * shapes.layers + 1) * shapes.hidden
 
 
 def count_lora_parameters(shapes: Shapes, *, rank: int) -> int:
@@ -96,15 +96,16 @@ def flops_per_token(shapes: Shapes, *, lora_rank: int | None, span: float) -> fl
         span: Positions that a token may look back over, from the first to the last token of a sample or a chunk; on
             average a token sees half of them.
     """
-    weights = shapes.layers * _linear_weights(shapes) + shapes.output_layer
+    weights = linear_weights(shapes) + shapes.output_layer
     attention = shapes.layers * 2 * shapes.query * span / 2
     if lora_rank is None:
         return 6 * (weights + attention)
     return 4 * weights + 6 * (attention + count_lora_parameters(shapes, rank=lora_rank))
 
 
-def _linear_weights(shapes: Shapes) -> int:
-    return sum(inputs * outputs for inputs, outputs in shapes.linear_layers)
+def linear_weights(shapes: Shapes) -> int:
+    """Count the weights of all linear layers but the output layer."""
+    return shapes.layers * sum(inputs * outputs for inputs, outputs in shapes.linear_layers)
 
 
 def _size(config: Mapping[str, object], name: str, default: int | None = None) -> int:

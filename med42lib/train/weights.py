@@ -7,6 +7,7 @@ Weights that ZeRO-3 has split are put together one shard at a time, on the first
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -167,8 +168,9 @@ def _num_bytes(weight: Tensor) -> int:
 
 
 def num_elements(weight: Tensor) -> int:
-    """Count a weight's numbers, also while ZeRO-3 has it split."""
-    return int(getattr(weight, "ds_numel", weight.numel()))
+    """Count a weight's numbers, also while ZeRO-3 has it split, or if it is in four bits, two to a byte."""
+    state = getattr(weight, "quant_state", None)
+    return math.prod(state.shape) if state is not None else int(getattr(weight, "ds_numel", weight.numel()))
 
 
 def count_elements(weights: Iterable[Tensor]) -> int:

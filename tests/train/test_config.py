@@ -29,6 +29,12 @@ def test_what_a_user_must_decide_has_no_default(name: str) -> None:
         parse_config(TrainConfig, given, title="spec", prefix="train")
 
 
+def test_a_base_in_four_bits_cannot_be_split() -> None:
+    with pytest.raises(ConfigError, match=r"train\.zero_stage: must be 1, 2 or auto with method qlora"):
+        parse_config(TrainConfig, {**REQUIRED, "method": "qlora", "zero_stage": 3}, title="spec", prefix="train")
+    assert TrainConfig.model_validate({**REQUIRED, "zero_stage": 3}).has_adapter
+
+
 def test_every_setting_is_documented() -> None:
     fields = TrainConfig.model_fields.items()
     assert [name for name, field in fields if not field.description] == []

@@ -206,6 +206,13 @@ def test_each_zero_stage_splits_one_thing_more(method: str) -> None:
     assert one.optimizer == two.optimizer == three.optimizer
 
 
+def test_a_base_in_four_bits_takes_little_more_than_a_quarter_and_its_adapter_what_any_does() -> None:
+    lora, qlora = (gpu_memory(LLAMA_2_70B, work_of(method=method, zero_stage=1), 1) for method in ("lora", "qlora"))
+    assert qlora.weights == pytest.approx(0.2655 * lora.weights, rel=0.02)
+    assert (qlora.gradients, qlora.optimizer) == (lora.gradients, lora.optimizer)
+    assert qlora.buffers - lora.buffers == 2 * 8_192 * 28_672  # a layer that is made whole
+
+
 def test_states_of_a_full_training_are_16_bytes_a_parameter_and_of_lora_those_of_the_adapter() -> None:
     full = gpu_memory(LLAMA_2_70B, work_of(), 1)
     assert full.states == 16 * 68_976_648_192

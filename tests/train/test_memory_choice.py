@@ -80,6 +80,11 @@ def test_a_model_whose_memory_is_not_known_is_split_as_far_as_can_be() -> None:
     assert chosen(1e15, shapes=None, gradient_checkpointing=True) == (3, True)
 
 
+def test_a_base_in_four_bits_is_never_split() -> None:
+    assert chosen(1e9, method="qlora") == (2, True)
+    assert chosen(1e15, shapes=None, method="qlora") == (2, False)
+
+
 def test_settings_that_are_resolved_are_the_same_otherwise() -> None:
     config = AUTO.model_copy(update={"method": "lora", "adam_beta1": 0.5})
     for variant in variants(config):

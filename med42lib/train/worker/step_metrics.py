@@ -38,7 +38,7 @@ class StepMetrics:
     def of_training(cls, model: Any, config: TrainConfig) -> StepMetrics:
         """Look at the model and at this process's device."""
         parameters = list(model.parameters())
-        trained = count_elements(p for p in parameters if p.requires_grad) if config.method == "lora" else 0
+        trained = count_elements(p for p in parameters if p.requires_grad) if config.has_adapter else 0
         base = count_elements(parameters) - trained
         flops = model_flops(model.config.to_dict(), parameters=base, adapter_parameters=trained)
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""

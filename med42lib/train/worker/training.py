@@ -72,6 +72,8 @@ def _join_processes(config: TrainConfig) -> None:
     """Connect the processes: NCCL between GPUs, gloo otherwise."""
     import torch
 
+    from med42lib.train.four_bit import check_four_bit
+
     # torch reads the variable when it is imported, and a fork has torch from its parent.
     torch.set_num_threads(int(os.environ.get(THREADS_VARIABLE) or num_cores()))
     on_gpu = torch.cuda.is_available()
@@ -80,6 +82,8 @@ def _join_processes(config: TrainConfig) -> None:
     deepspeed = import_deepspeed("cuda" if on_gpu else "cpu")
     check_precision(config.precision, _supported_formats())
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
+    if config.method == "qlora":
+        check_four_bit(torch.device("cuda" if on_gpu else "cpu"))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
 
 
@@ -364,7 +368,7 @@ def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals)
         zero_stage=config.zero_stage,
         first_loss=totals.first_loss,
         last_loss=totals.last_loss,
-        without_adapter=kinds_of(without_adapter(model)) if config.method == "lora" else [],
+        without_adapter=kinds_of(without_adapter(model)) if config.has_adapter else [],
     )
 
 
