@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from med42lib.decontaminate.matches import Matches
-from med42lib.formats.contamination import Pair
+from med42lib.formats.contamination import NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
 from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
 from med42lib.store.artifacts import Source
@@ -69,9 +69,8 @@ def tell_stems_apart(found: Matches, dataset: Source, items: Source) -> Matches:
     """
     every = read_items(items.path(ITEMS_FILE).parent)
     generic = {item.id: item for item in every if is_generic(item.question)}
-    wanted = {pair.example_id for pair in found.pairs if pair.item_id in generic}
-    wanted |= {near.example_id for near in found.nearest if near.item_id in generic}
-    said = _said(dataset, wanted)
+    compared: list[Pair | NearestExample] = [*found.pairs, *found.nearest]
+    said = _said(dataset, {row.example_id for row in compared if row.item_id in generic})
 
     def is_stem(item_id: str, example_id: str) -> bool:
         return item_id in generic and not agrees(generic[item_id], said[example_id])

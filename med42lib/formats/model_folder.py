@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,16 @@ _NAMED_IN_CONFIG = ("bos_token_id", "eos_token_id", "pad_token_id")
 _ADVICE = "fetch the base model again"
 
 
+_TEXT = json.dumps([{"type": "string", "required": True}])
+_SETTINGS = {"max_new_tokens": (256, "long"), "do_sample": (False, "boolean"), "temperature": (1.0, "double")}
+_SIGNATURE = {
+    "inputs": _TEXT,
+    "outputs": _TEXT,
+    "params": json.dumps([{"name": n, "default": d, "shape": None, "type": t} for n, (d, t) in _SETTINGS.items()]),
+}
+"""What the served model takes: prompts, and settings of generation. mlflow passes over any that is not declared."""
+
+
 def write_mlmodel(folder: Path, *, adapter: bool) -> None:
     """Describe the model in `folder` for mlflow; the same folder gives the same description.
 
@@ -75,7 +86,10 @@ def write_mlmodel(folder: Path, *, adapter: bool) -> None:
     }
     if adapter:
         flavor["peft_adaptor"] = ADAPTER_FOLDER
-    text = yaml.safe_dump({"flavors": {"transformers": flavor}}, sort_keys=True)
+    # What `mlflow models serve` and `mlflow.pyfunc` load it with.
+    served = {"loader_module": "mlflow.transformers", "python_version": ".".join(map(str, sys.version_info[:2]))}
+    described = {"flavors": {"python_function": served, "transformers": flavor}, "signature": _SIGNATURE}
+    text = yaml.safe_dump(described, sort_keys=True)
     (folder / MLMODEL_FILE).write_text(text, encoding="utf-8")
 
 

@@ -74,6 +74,17 @@ def check_candidate(candidate: str, models: Path) -> None:
     (answer,) = pipeline(PROMPT, max_new_tokens=4, do_sample=False)
     assert answer["generated_text"].startswith(PROMPT)
     assert len(answer["generated_text"]) > len(PROMPT)
+    check_served(candidate, answer["generated_text"])
+
+
+def check_served(candidate: str, expected: str) -> None:
+    """Ask the model as `mlflow models serve` does."""
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking_address())
+    served = mlflow.pyfunc.load_model(f"models:/tiny-{candidate}@candidate")
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    assert served.predict([PROMPT], params={"max_new_tokens": 4, "do_sample": False}) == [expected]
 
 
 def test_the_models_of_these_tests_differ(real_models: Path) -> None:
