@@ -89,6 +89,15 @@ def test_models_that_the_pipeline_was_not_compiled_for_are_refused() -> None:
     assert "train: names full, lora, but this pipeline trains full, lora_r64" in refused(given)
 
 
+def test_seeds_written_into_the_form_are_the_models_of_a_pipeline_compiled_with_as_many() -> None:
+    given = parameters("s3://bucket/runs")
+    given["spec"]["train"]["lora"]["seeds"] = 2.0
+    addresses = {name: given[name] for name in ADDRESSES}
+    found = read_parameters(given["spec"], addresses, models=["full", "lora", "lora_seed2"], shards=1)
+    assert found == load_spec(DEMO, ["train.lora.seeds=2"])
+    assert "names full, lora, lora_seed2, but this pipeline trains full, lora" in refused(given)
+
+
 def test_shards_that_the_pipeline_was_not_compiled_for_are_refused() -> None:
     given = parameters("s3://bucket/runs")
     given["spec"]["decontaminate"]["shards"] = 8.0
