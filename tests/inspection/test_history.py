@@ -56,7 +56,7 @@ def test_pairs_with_evaluation_items_are_those_of_this_row(wide: DataRun, inspec
         ("exam/leak", 1.0, wide.leaked.question)
     ]
     nearest = {"item_id": "exam/leak", "benchmark": "exam", "example_id": wide.leaked.id, "cosine": 1.0}
-    assert leak["nearest"][0] == nearest
+    assert leak["nearest"][0] == {**nearest, "stem_only": False}
     assert (leak["num_items"], leak["kept"]) == (2, True)
     other = inspect("--store", wide.store, "--id", wide.example("medquad").id)["decontaminate"]
     assert other["pairs"] == []
