@@ -31,6 +31,16 @@ TagName = Annotated[str, Field(max_length=250, pattern=r"^\w[\w.: -]*(/\w[\w.: -
 TagValue = Annotated[str, Field(max_length=8_000), SEEN]
 
 
+class Gate(StageConfig):
+    """What a model must show to become the candidate; null asks for nothing."""
+
+    min_gain_points: float | None = Field(default=None, ge=-100, le=100)
+    """Its accuracy on all clean questions minus the base model's, in percentage points, at least."""
+
+    max_leaked_share: float | None = Field(default=None, ge=0, le=1)
+    """Of the scored questions, how many at most may have a close match in the training data."""
+
+
 class RegisterConfig(StageConfig):
     """Where in MLflow the run is recorded.
 
@@ -51,3 +61,7 @@ class RegisterConfig(StageConfig):
 
     tags: dict[TagName, TagValue] = Field(default_factory=dict)
     """Tags of your own for the run and the model version; their names begin neither with `mlflow.` nor `med42.`."""
+
+    gate: Gate = Field(default_factory=Gate)
+    """A model that does not pass is registered, with the reason in its tag `med42.gate`, and the alias stays where
+    it is. Whatever is asked for, a candidate that is worse than its base is told."""

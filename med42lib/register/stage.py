@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.register.config import RegisterConfig
+from med42lib.register.gate import gain_points, objections
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 GIT_VARIABLE = "MED42_GIT_SHA"
 REGISTERED_FILE = "registered.json"
 ALIAS = "candidate"
+GATE_TAG = "med42.gate"
 _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 
 
@@ -40,7 +43,7 @@ def register(
     registered: Target,
     context: StageContext,
 ) -> None:
-    """Record the run in MLflow, register the candidate's weights where they lie, and move the alias to them.
+    """Record the run in MLflow, register the candidate where it lies, and move the alias if the gate allows it.
 
     All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, not even one
     at the same moment, and a call after MLflow's database was deleted makes everything again. No weights are read or
@@ -51,8 +54,8 @@ def register(
         trained: The fine-tunes by the models' names; a full one is itself what MLflow loads if it is the candidate.
         package: What `package_model` wrote: which model is the candidate, and a loadable folder if that is none.
         report: The report. Everything it and the package were made from is the run.
-        registered: Gets `registered.json`: model, alias, source and weights, but no ids. Those are MLflow's to give,
-            and are others once its database was deleted. Or that nothing was to be registered.
+        registered: Gets `registered.json`: model, alias if it was moved, source and weights, but no ids. Those are
+            MLflow's to give, and are others once its database was deleted. Or that nothing was to be registered.
         context: Has the store, in which processes that record the same run at once agree on one.
 
     Raises:
@@ -80,14 +83,46 @@ def _register(
         model = package if package.has(MLMODEL_FILE) else _candidate(candidate, trained)
         source = _source_uri(model.address)
         run_id = _record_run(registry, config, lineage, report)
+        against = _objections(config, report, candidate)
         tags = _version_tags(config, lineage, candidate, model, package, report)
+        tags[GATE_TAG] = "; ".join(against) or "passed"
         version = registry.register_version(
             config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
         )
-        registry.set_alias(config.model_name, version, ALIAS)
-    uri = f"models:/{config.model_name}@{ALIAS}"
-    log("register").info("%s is version %s: %s. MLflow: %s", uri, version, source, ui_command())
-    return {"model": config.model_name, "alias": ALIAS, "uri": uri, "source": source, "weights": model.digest}
+        if not against:
+            registry.set_alias(config.model_name, version, ALIAS)
+    _tell(config.model_name, str(version), source, against)
+    alias = {} if against else {"alias": ALIAS, "uri": _uri(config.model_name)}
+    return {"model": config.model_name, **alias, "source": source, "weights": model.digest}
+
+
+def _uri(model_name: str) -> str:
+    return f"models:/{model_name}@{ALIAS}"
+
+
+def _tell(model_name: str, version: str, source: str, against: Sequence[str]) -> None:
+    if against:
+        log("register").warning(
+            "version %s of %s is no candidate, and the alias stays where it is: %s. MLflow: %s",
+            version,
+            model_name,
+            "; ".join(against),
+            ui_command(),
+        )
+    else:
+        log("register").info("%s is version %s: %s. MLflow: %s", _uri(model_name), version, source, ui_command())
+
+
+def _objections(config: RegisterConfig, report: Source, candidate: str) -> list[str]:
+    metrics = {row["key"]: row["value"] for row in report.metrics()}
+    gain = gain_points(metrics, candidate)
+    if gain is not None and gain < 0:
+        log("register").warning(
+            "%s answers clean questions worse than its base, by %.1f points; register.gate can ask for more",
+            candidate,
+            -gain,
+        )
+    return objections(config.gate, metrics, candidate)
 
 
 def _candidate(name: str, trained: Sources) -> Source:

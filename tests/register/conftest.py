@@ -118,7 +118,10 @@ def _write_report(out: Target) -> None:
     for name in ("report.html", "report.md", "results.csv", "summary.json"):
         out.path(name).write_text(f"content of {name}")
     out.path("figures/accuracy.svg").write_text("<svg/>")
+    out.metric("accuracy/clean/overall/base", 0.7)
     out.metric("accuracy/clean/overall/lora", 0.75)
+    out.metric("accuracy/clean/overall/full", 0.6)
+    out.metric("leaked_share", 0.1)
     out.metric("difference,clean", 0.5)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from med42lib.core.errors import DataError, NoSpaceError, TrackingError
 from med42lib.formats.dataset import SCHEMA
-from med42lib.register.config import RegisterConfig
+from med42lib.register.config import Gate, RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
 from tests.register.conftest import MEASURED_AT_MS, FinishedRun, at_once
@@ -143,7 +143,13 @@ def test_the_report_and_its_numbers_are_the_parents(finished_run: FinishedRun, s
     assert names == {"report.html", "report.md", "results.csv", "summary.json", "figures"}
     path = seen.client.download_artifacts(seen.parent.info.run_id, "figures/accuracy.svg")
     assert Path(path).read_text() == "<svg/>"
-    assert seen.parent.data.metrics == {"accuracy/clean/overall/lora": 0.75, "difference_clean": 0.5}
+    assert seen.parent.data.metrics == {
+        "accuracy/clean/overall/base": 0.7,
+        "accuracy/clean/overall/full": 0.6,
+        "accuracy/clean/overall/lora": 0.75,
+        "difference_clean": 0.5,
+        "leaked_share": 0.1,
+    }
 
 
 @pytest.mark.parametrize(("candidate", "edge"), [("full", "full"), ("lora", "package_lora"), ("base", "package_base")])
@@ -159,7 +165,7 @@ def test_the_version_points_at_the_candidates_own_address(
     assert version.tags["med42.candidate"] == candidate
     assert version.tags["med42.git_sha"] == "c0ffee"
     assert version.tags["team"] == "x"
-    assert version.tags.get("med42.accuracy_clean") == ("0.7500" if candidate == "lora" else None)
+    assert version.tags["med42.accuracy_clean"] == {"full": "0.6000", "lora": "0.7500", "base": "0.7000"}[candidate]
     digests = {"weights": edge, "base": "base", "dataset": "dataset", "contamination": "contamination"}
     for tag, source in digests.items():
         assert version.tags[f"med42.{tag}"] == finished_run.source(source).digest
@@ -216,6 +222,45 @@ def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(finished_r
     assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
     call(finished_run, "full")
     assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+
+
+GATES = {
+    "min_gain_points": (5.1, "its gain over the base on clean questions is +5.0 points; asked for is +5.1"),
+    "max_leaked_share": (0.09, "the share of leaked questions is 10.0%; allowed is 9.0%"),
+}
+
+
+@pytest.mark.parametrize("asked", GATES)
+def test_a_model_that_does_not_pass_the_gate_is_registered_and_the_alias_stays(
+    asked: str, finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
+) -> None:
+    call(finished_run, "full")
+    value, reason = GATES[asked]
+    gated = CONFIG.model_copy(update={"gate": Gate.model_validate({asked: value})})
+    content = json.loads(call(finished_run, "lora", gated))
+    assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+    assert seen.client.get_model_version("tiny-med", "2").tags["med42.gate"] == reason
+    assert f"version 2 of tiny-med is no candidate, and the alias stays where it is: {reason}" in said.text
+    assert "alias" not in content
+
+
+def test_a_model_that_passes_the_gate_later_becomes_the_candidate(finished_run: FinishedRun, seen: Seen) -> None:
+    strict, mild = (
+        CONFIG.model_copy(update={"gate": Gate(min_gain_points=points, max_leaked_share=0.1)}) for points in (5.1, 4.9)
+    )
+    call(finished_run, "lora", strict)
+    call(finished_run, "lora", mild)
+    assert (seen.candidate, seen.versions) == ("1", ["1"])
+    assert seen.client.get_model_version("tiny-med", "1").tags["med42.gate"] == "passed"
+
+
+def test_a_candidate_that_is_worse_than_its_base_is_told(
+    finished_run: FinishedRun, said: pytest.LogCaptureFixture
+) -> None:
+    call(finished_run, "lora")
+    assert "worse than its base" not in said.text
+    call(finished_run, "full")
+    assert "full answers clean questions worse than its base, by 10.0 points" in said.text
 
 
 def test_a_version_that_somebody_deleted_is_made_again(finished_run: FinishedRun, seen: Seen) -> None:

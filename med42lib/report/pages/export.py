@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.core.printable import one_line
+from med42lib.formats.models import BASE
 from med42lib.report.estimates import Estimate
 from med42lib.report.pages.view import Evidence
 from med42lib.report.results.comparison import Difference
 from med42lib.report.results.contamination import Contamination, ThresholdRow
 from med42lib.report.results.scores import SUBSETS
-from med42lib.report.results.table import Accuracy, Change, Results
+from med42lib.report.results.table import OVERALL, Accuracy, Change, Results
 from med42lib.report.results.verdicts import Verdict
 
 CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high", "n_effective")
@@ -67,6 +68,8 @@ def metric_values(results: Results) -> Iterator[tuple[str, float]]:
 
     A model that was trained several times has an accuracy by each training's name, and their mean by `<name>_mean`.
     """
+    num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
+    yield "leaked_share", num_leaked / num_all
     for (group, model, subset), accuracy in results.accuracies.items():
         of_trainings = dict(zip(results.model(model).trainings, accuracy.trainings, strict=False))
         for name, value in of_trainings.items():
