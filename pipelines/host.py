@@ -26,6 +26,7 @@ from kfp.local import status, subprocess_task_handler
 
 from med42lib.core.log import tell
 from med42lib.core.process import children_die_with_this_process
+from med42lib.formats.models import BASE
 from med42lib.store.scratch import attempt_folder, machine_scratch
 from pipelines.warm import WarmProcesses
 
@@ -45,6 +46,9 @@ class HostRun:
     warm: WarmProcesses = field(default_factory=WarmProcesses)
     commands: list[list[str]] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    """Names of the models so far, by their addresses."""
+
     exit_code: int = 0
 
     def handler(self, image: str, full_command: list[str], *_rest: Any, **_options: Any) -> HostHandler:
@@ -69,13 +73,26 @@ class HostHandler:
     def _run_step(self, step: str) -> None:
         run = self._run
         run.commands.append(self._command)
-        tell("run", f"\n({len(run.commands)}/{run.num_tasks}) {step}")
+        name = self._model_name(step)
+        tell("run", f"\n({len(run.commands)}/{run.num_tasks}) {step} {name}".rstrip())
         with run.warm.started_if_slow(step):
             exit_code = self._run_warm() if run.warm.can_run(step) else self._run_cold()
         # A process ended by signal n is what a shell, and Kubernetes, call exit code 128 + n.
         run.exit_code = exit_code if exit_code >= 0 else 128 - exit_code
         if not exit_code:
-            run.outputs |= _outputs(self._command)
+            outputs = _outputs(self._command)
+            run.outputs |= outputs
+            if step in ("fetch_model", "train"):
+                run.models |= dict.fromkeys(outputs.values(), name)
+
+    def _model_name(self, step: str) -> str:
+        """Name the model that a step makes or looks at; empty where it is none's."""
+        given = _executor_input(self._command)["inputs"]["parameterValues"]
+        if step == "fetch_model":
+            return BASE
+        if step == "evaluate":
+            return self._run.models.get(given["model"], "")
+        return str(given.get("section", "")).partition(".")[2]
 
     def _run_warm(self) -> int:
         return self._run.warm.run(self._command[_FIRST_WORD:], os.environ)
@@ -92,8 +109,13 @@ def step_name(command: list[str]) -> str:
 
 def _outputs(command: list[str]) -> dict[str, str]:
     """Read the output parameters that a command has written."""
-    asked = json.loads(command[command.index("--executor-input") + 1]).get("outputs", {}).get("parameters", {})
+    asked = _executor_input(command).get("outputs", {}).get("parameters", {})
     return {name: Path(output["outputFile"]).read_text(encoding="utf-8") for name, output in asked.items()}
+
+
+def _executor_input(command: list[str]) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(command[command.index("--executor-input") + 1])
+    return read
 
 
 def run_on_host(pipeline: Any, arguments: Mapping[str, Any]) -> tuple[int, dict[str, str]]:

@@ -61,6 +61,24 @@ def hang(text: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ign
     return container(HANG)
 
 
+def stage(step: str, code: str) -> dsl.ContainerSpec:
+    command = ["python", "-c", code, "stage", step]
+    return dsl.ContainerSpec(image="none", command=command, args=["--executor-input", "{{$}}"])
+
+
+PUT_OUT = WRITE.replace("['text']", "['section']")
+
+
+@dsl.container_component
+def train(section: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
+    return stage("train", PUT_OUT)
+
+
+@dsl.container_component
+def evaluate(section: str, model: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
+    return stage("evaluate", PUT_OUT)
+
+
 def chain(second: Any) -> Any:
     @dsl.pipeline(name="chain")
     def pipeline(text: str) -> str:
@@ -68,6 +86,18 @@ def chain(second: Any) -> Any:
         return second(text=first.outputs["out"]).outputs["out"]  # type: ignore[no-any-return]
 
     return pipeline
+
+
+def test_steps_of_a_model_are_told_with_its_name(capfd: pytest.CaptureFixture[str]) -> None:
+    @dsl.pipeline(name="two")
+    def two() -> None:
+        for name in ("full", "lora_r64"):
+            evaluate(section="evaluate", model=train(section=f"train.{name}").outputs["out"])
+
+    assert run_on_host(two, {})[0] == 0
+    told = capfd.readouterr().err
+    for step in ("train full", "train lora_r64", "evaluate full", "evaluate lora_r64"):
+        assert f"/4) {step}\n" in told
 
 
 def test_kfp_still_looks_its_handler_up_where_we_put_ours() -> None:
