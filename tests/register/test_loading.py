@@ -66,6 +66,7 @@ def expected_logits(candidate: str, models: Path) -> "torch.Tensor":
 
 
 def check_candidate(candidate: str, models: Path) -> None:
+    address = tracking_address()  # loading forgets it
     import torch
 
     pipeline = load_candidate(candidate)
@@ -74,14 +75,14 @@ def check_candidate(candidate: str, models: Path) -> None:
     (answer,) = pipeline(PROMPT, max_new_tokens=4, do_sample=False)
     assert answer["generated_text"].startswith(PROMPT)
     assert len(answer["generated_text"]) > len(PROMPT)
-    check_served(candidate, answer["generated_text"])
+    check_served(candidate, address, answer["generated_text"])
 
 
-def check_served(candidate: str, expected: str) -> None:
+def check_served(candidate: str, address: str, expected: str) -> None:
     """Ask the model as `mlflow models serve` does."""
     import mlflow
 
-    mlflow.set_tracking_uri(tracking_address())
+    mlflow.set_tracking_uri(address)
     served = mlflow.pyfunc.load_model(f"models:/tiny-{candidate}@candidate")
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     assert served.predict([PROMPT], params={"max_new_tokens": 4, "do_sample": False}) == [expected]
