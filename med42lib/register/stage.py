@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -83,8 +83,9 @@ def _register(
         model = package if package.has(MLMODEL_FILE) else _candidate(candidate, trained)
         source = _source_uri(model.address)
         run_id = _record_run(registry, config, lineage, report)
-        against = _objections(config, report, candidate)
-        tags = _version_tags(config, lineage, candidate, model, package, report)
+        metrics = {row["key"]: row["value"] for row in report.metrics()}
+        against = _objections(config, metrics, candidate)
+        tags = _version_tags(config, lineage, candidate, model, package, report, metrics)
         tags[GATE_TAG] = "; ".join(against) or "passed"
         version = registry.register_version(
             config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
@@ -113,8 +114,7 @@ def _tell(model_name: str, version: str, source: str, against: Sequence[str]) ->
         log("register").info("%s is version %s: %s. MLflow: %s", _uri(model_name), version, source, ui_command())
 
 
-def _objections(config: RegisterConfig, report: Source, candidate: str) -> list[str]:
-    metrics = {row["key"]: row["value"] for row in report.metrics()}
+def _objections(config: RegisterConfig, metrics: Mapping[str, float], candidate: str) -> list[str]:
     gain = gain_points(metrics, candidate)
     if gain is not None and gain < 0:
         log("register").warning(
@@ -146,7 +146,13 @@ def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, re
 
 
 def _version_tags(
-    config: RegisterConfig, lineage: Lineage, candidate: str, model: Source, package: Source, report: Source
+    config: RegisterConfig,
+    lineage: Lineage,
+    candidate: str,
+    model: Source,
+    package: Source,
+    report: Source,
+    metrics: Mapping[str, float],
 ) -> dict[str, str]:
     """Say what the version is, how well it does and what it was made from, by content."""
     package_manifest, report_manifest = (lineage.at(source.address).manifest for source in (package, report))
@@ -159,7 +165,7 @@ def _version_tags(
     }
     tags |= {f"med42.{e}": entry.digest for e, entry in report_manifest.inputs.items() if e in _TAGGED_INPUTS}
     scores = {f"accuracy/{subset}/overall/{candidate}": f"med42.accuracy_{subset}" for subset in ("all", "clean")}
-    tags |= {scores[row["key"]]: f"{row['value']:.4f}" for row in report.metrics() if row["key"] in scores}
+    tags |= {tag: f"{metrics[key]:.4f}" for key, tag in scores.items() if key in metrics}
     if commit := os.environ.get(GIT_VARIABLE):
         tags["med42.git_sha"] = commit
     return tags | config.tags

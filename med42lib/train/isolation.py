@@ -36,11 +36,8 @@ def check_isolation(model: Callable[..., Any], *, num_tokens: int, name: str, de
         DataError: If they do.
     """
     ids = torch.arange(2 * _LENGTH, device=device)[None] * 7 % num_tokens
-    other_first, other_second = ids.clone(), ids.clone()
-    other_first[:, :_LENGTH] = (other_first[:, :_LENGTH] + 1) % num_tokens
-    other_second[:, _LENGTH] = (other_second[:, _LENGTH] + 1) % num_tokens
-    seen, leaked, moved = (_second_logits(model, each) for each in (ids, other_first, other_second))
-    if (leaked - seen).abs().max() > _ROUNDING * (moved - seen)[1:].abs().max():
+    first, second = slice(0, _LENGTH), slice(_LENGTH, None)
+    if _reads(model, ids, hidden=first, watched=second, own=_LENGTH, num_tokens=num_tokens):
         raise DataError(
             f"{name} reads one sample of a chunk into the next, although pack.policy best_fit keeps samples apart: it "
             "was tried on the base model before training. Set pack.policy to concatenate, or use another base model"
@@ -62,19 +59,24 @@ def check_causality(model: Callable[..., Any], *, num_tokens: int, name: str, de
         DataError: If they do.
     """
     ids = torch.arange(_LENGTH, device=device)[None] * 7 % num_tokens
-    other_first, other_last = ids.clone(), ids.clone()
-    other_first[:, 0] = (other_first[:, 0] + 1) % num_tokens
-    other_last[:, -1] = (other_last[:, -1] + 1) % num_tokens
-    seen, later, earlier = (_logits(model, each) for each in (ids, other_first, other_last))
-    if (earlier - seen)[:-1].abs().max() > _ROUNDING * (later - seen)[1:].abs().max():
+    last, before = slice(-1, None), slice(0, -1)
+    if _reads(model, ids, hidden=last, watched=before, own=0, num_tokens=num_tokens):
         raise DataError(
             f"{name} looks at tokens that come later, so it would learn to copy an answer and not to give it: it was "
             "tried on the base model before training. Use a causal language model"
         )
 
 
-def _second_logits(model: Callable[..., Any], ids: Tensor) -> Tensor:
-    return _logits(model, ids)[_LENGTH:]
+def _reads(model: Callable[..., Any], ids: Tensor, *, hidden: slice, watched: slice, own: int, num_tokens: int) -> bool:
+    """Say whether other tokens at `hidden` move the logits at `watched`, held against those that token `own` moves."""
+
+    def changed(place: slice) -> Tensor:
+        other = ids.clone()
+        other[:, place] = (other[:, place] + 1) % num_tokens
+        return _logits(model, other)
+
+    seen, leaked, moved = _logits(model, ids), changed(hidden), changed(slice(own, own + 1))
+    return bool((leaked - seen)[watched].abs().max() > _ROUNDING * (moved - seen)[own + 1 :].abs().max())
 
 
 def _logits(model: Callable[..., Any], ids: Tensor) -> Tensor:
