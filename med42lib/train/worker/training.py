@@ -197,10 +197,10 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     packed, base = _fetch(job, scratch)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
-    if job.config.method == "full":
-        StoredNames.of(base).check()
     config = choose_here(job.config, base, data.info)
-    engine = _engine(config, base)
+    engine = _engine(config, base)  # refuses a base that lacks weights, which would look like other names
+    if config.method == "full":
+        StoredNames.of(base).check()
     minutes = job.config.checkpoint_minutes
     checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
     before = checkpointing.resume()
