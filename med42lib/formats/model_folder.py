@@ -56,7 +56,7 @@ _ADVICE = "fetch the base model again"
 
 _TEXT = json.dumps([{"type": "string", "required": True}])
 _SETTINGS = {"max_new_tokens": (256, "long"), "do_sample": (False, "boolean"), "temperature": (1.0, "double")}
-_SIGNATURE = {
+_SERVED = {
     "inputs": _TEXT,
     "outputs": _TEXT,
     "params": json.dumps([{"name": n, "default": d, "shape": None, "type": t} for n, (d, t) in _SETTINGS.items()]),
@@ -88,7 +88,8 @@ def write_mlmodel(folder: Path, *, adapter: bool) -> None:
         flavor["peft_adaptor"] = ADAPTER_FOLDER
     # What `mlflow models serve` and `mlflow.pyfunc` load it with.
     served = {"loader_module": "mlflow.transformers", "python_version": ".".join(map(str, sys.version_info[:2]))}
-    described = {"flavors": {"python_function": served, "transformers": flavor}, "signature": _SIGNATURE}
+    described: dict[str, object] = {"flavors": {"python_function": served, "transformers": flavor}}
+    described["signature"] = _SERVED
     text = yaml.safe_dump(described, sort_keys=True)
     (folder / MLMODEL_FILE).write_text(text, encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """A fine-tune of the demo's base that is killed twice with SIGKILL, beside an undisturbed one: the training chapter's
 figure.
 
-    python -m tests.end_to_end.loss_curve med42lib/train/loss-curve.svg
+    python -m tests.end_to_end.loss_curve pipelines/loss-curve.svg
 
 All processes of an attempt are killed at once, as when a node dies, and the same command is run again. It ends with
 1 if any loss or the digest of the output differs. The figure is drawn in any case.

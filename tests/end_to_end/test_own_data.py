@@ -58,4 +58,4 @@ def test_the_walk_of_the_readme_ends_with_a_report_on_ones_own_questions(desk: P
     for model in ("base", "lora"):
         assert f"\nexam,{model},clean,58," in results
         assert f"\nexam,{model},contaminated,2," in results
-    assert "Did LoRA help? Not shown" in output, "as the README says"
+    assert "Did this LoRA fine-tune help? Not shown" in output, "as the README says"
