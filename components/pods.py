@@ -17,13 +17,13 @@ from components.images import image_of
 from med42lib.catalogue import STAGES
 from med42lib.core.cluster_objects import (
     DRIVER_MAP,
-    HUB_SECRET,
+    FOR_HUB,
+    FOR_STORE,
+    FOR_TRACKING,
     JOB_TEMPLATE_MAP,
     RUN_VARIABLE,
     SECRET_KEYS,
     SETTINGS_MAP,
-    STORE_SECRET,
-    TRACKING_SECRET,
 )
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import ConfigError, Problem
@@ -148,11 +148,11 @@ def _give_resources(task: dsl.PipelineTask, pod: Pod) -> None:
 def _give_settings(task: dsl.PipelineTask, step: str) -> None:
     if step != "stop":
         _from_config_map(task, SETTINGS_MAP, _settings(step))
-        _from_secret(task, STORE_SECRET)
+        _from_secret(task, FOR_STORE)
     if step == "fetch_model":
-        _from_secret(task, HUB_SECRET)
+        _from_secret(task, FOR_HUB)
     if step in TRACKED:
-        _from_secret(task, TRACKING_SECRET)
+        _from_secret(task, FOR_TRACKING)
     if step in LAUNCHING:
         _from_config_map(task, DRIVER_MAP, DRIVER_SETTINGS)
         kubernetes.use_config_map_as_volume(task, JOB_TEMPLATE_MAP, "/etc/med42", optional=True)

@@ -2,12 +2,13 @@
 
 SETTINGS_MAP, DRIVER_MAP, JOB_TEMPLATE_MAP = "med42-settings", "med42-driver", "med42-job-template"
 
-STORE_SECRET, TRACKING_SECRET, HUB_SECRET = "med42-s3", "med42-mlflow", "med42-hf"
+FOR_STORE, FOR_TRACKING, FOR_HUB = "med42-s3", "med42-mlflow", "med42-hf"
+"""Names of the Secrets for the store, MLflow and the hub."""
 
 SECRET_KEYS = {
-    STORE_SECRET: ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    TRACKING_SECRET: ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-    HUB_SECRET: ("HF_TOKEN",),
+    FOR_STORE: ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    FOR_TRACKING: ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+    FOR_HUB: ("HF_TOKEN",),
 }
 """Keys of each Secret, which are the names of variables; MLflow's are a user with a password, or a token."""
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from med42lib.core.cluster_objects import (
     DRIVER_MAP,
-    HUB_SECRET,
+    FOR_HUB,
+    FOR_STORE,
+    FOR_TRACKING,
     JOB_TEMPLATE_MAP,
     SECRET_KEYS,
     SETTINGS_MAP,
-    STORE_SECRET,
-    TRACKING_SECRET,
 )
 from med42lib.doctor.finding import Finding, ok, problem, unknown, warning
 from med42lib.train.launchers.cluster import Cluster
@@ -134,14 +134,14 @@ def _secret(name: str, answer: Answer) -> Finding:
 def _missing(name: str, found: Sequence[str]) -> list[str]:
     """Name the keys without which a Secret is of no use; one of MLflow's three is enough to be of some."""
     missing = [key for key in SECRET_KEYS[name] if key not in found]
-    return [] if name == TRACKING_SECRET and len(missing) < len(SECRET_KEYS[name]) else missing
+    return [] if name == FOR_TRACKING and len(missing) < len(SECRET_KEYS[name]) else missing
 
 
 def _instead(name: str) -> str:
     return {
-        STORE_SECRET: "the service accounts have a cloud identity",
-        TRACKING_SECRET: "MLflow lets everybody in",
-        HUB_SECRET: "no gated model is fetched",
+        FOR_STORE: "the service accounts have a cloud identity",
+        FOR_TRACKING: "MLflow lets everybody in",
+        FOR_HUB: "no gated model is fetched",
     }[name]
 
 
