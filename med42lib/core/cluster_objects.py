@@ -5,11 +5,12 @@ SETTINGS_MAP, DRIVER_MAP, JOB_TEMPLATE_MAP = "med42-settings", "med42-driver", "
 FOR_STORE, FOR_TRACKING, FOR_HUB = "med42-s3", "med42-mlflow", "med42-hf"
 """Names of the Secrets for the store, MLflow and the hub."""
 
-SECRET_KEYS = {
-    FOR_STORE: ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-    FOR_TRACKING: ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
-    FOR_HUB: ("HF_TOKEN",),
+_KEYS = {
+    FOR_STORE: "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY",
+    FOR_TRACKING: "MLFLOW_TRACKING_USERNAME MLFLOW_TRACKING_PASSWORD MLFLOW_TRACKING_TOKEN",
+    FOR_HUB: "HF_TOKEN",
 }
+SECRET_KEYS = {name: tuple(keys.split()) for name, keys in _KEYS.items()}  # one by one they would be redacted in a log
 """Keys of each Secret, which are the names of variables; MLflow's are a user with a password, or a token."""
 
 RUN_VARIABLE = "MED42_RUN"

@@ -132,7 +132,7 @@ def _adapters(twin: Any, base: Path, adapter: Path) -> dict[str, Any]:
     with library_errors(adapter / ADAPTER_WEIGHTS_FILE, _ADVICE):
         weights = {name: weight.to(torch.float32) for name, weight in load_file(adapter / ADAPTER_WEIGHTS_FILE).items()}
     with library_errors(adapter, f"name the base that it was trained on, not {base}"):
-        settings = LoraConfig.from_pretrained(str(adapter))
+        settings = LoraConfig.from_peft_type(**LoraConfig.from_json_file(str(adapter / ADAPTER_CONFIG_FILE)))
         settings.base_model_name_or_path = None  # PEFT warns of another than the model's, which has no folder
         model = get_peft_model(twin, settings, autocast_adapter_dtype=False)
         # Not PEFT's own loading, which puts an adapter where the base's tensors are: nowhere.
