@@ -64,7 +64,7 @@ def report(
     report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_summary(report.path("summary.json"), evidence, confidence=config.confidence)
-    for name, value in metric_values(evidence.results):
+    for name, value in metric_values(evidence.results, evidence.measures):
         report.metric(name, value)
     _summarise(view.findings, view.num_scored)
 
@@ -82,6 +82,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     from med42lib.report.results.cautions import make_cautions
     from med42lib.report.results.clusters import cluster
     from med42lib.report.results.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.results.measures import measure
     from med42lib.report.results.scores import join_answers
     from med42lib.report.results.table import analyse
 
@@ -96,12 +97,15 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     trainings = {model.name: model.trainings or (model.name,) for model in models}
     answers = replace(answers, group=cluster(scored, contamination.matched), trainings=trainings)
     results = analyse(answers, models, pairs_to_compare(config.compare, models), config.confidence)
+    baselines = make_baselines(answers, items, results.groups, results.main_subset)
+    scoring = {name: str(summary.get("scoring")) for name, summary in provenance.scoring.items()}
     thresholds = {*config.thresholds, contamination.threshold}
     return Evidence(
         results=results,
         contamination=contamination,
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
-        baselines=make_baselines(answers, items, results.groups, results.main_subset),
+        baselines=baselines,
+        measures=measure(answers, scored, results, baselines=baselines, scoring=scoring, confidence=config.confidence),
         cautions=make_cautions(answers, items),
         provenance=provenance,
         recipe=compare_with_paper(RecordedRun.from_provenance(provenance)) if has_papers_models(models) else (),

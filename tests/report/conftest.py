@@ -224,7 +224,8 @@ def write_scored(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
 
 def _score(item: BenchmarkItem, *, right: bool) -> Score:
     prediction = item.gold if right else (item.gold + 1) % 4
-    return Score(item.id, item.benchmark, item.gold, prediction, right, (-1.0, -2.0, -3.0, -4.0), truncated=False)
+    loglikelihoods = tuple(-1.0 - (position - prediction) % 4 for position in range(4))
+    return Score(item.id, item.benchmark, item.gold, prediction, right, loglikelihoods, truncated=False)
 
 
 def _folder(folder: Path, name: str) -> Path:

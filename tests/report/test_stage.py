@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.report.estimates import wilson
+from med42lib.store.artifacts import Source
 from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
 from tests.markdown_page import OF_A_STRANGER, kinds, num_headings
 from tests.report.conftest import make_run
@@ -67,6 +69,44 @@ def test_summary_holds_the_same_numbers_as_the_csv(finished: Path) -> None:
     assert difference["first_only"] - difference["second_only"] == 117 - 51
     assert difference["low"] < difference["value"] < difference["high"]
     assert summary["contamination"]["benchmarks"]["medqa"] == {"items": 120, "contaminated": 8}
+
+
+def test_scores_beside_accuracy_stand_in_the_summary_and_in_the_metrics(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    beside = summary["beside_accuracy"]
+    assert beside["subset"] == "clean"
+    full = beside["groups"]["overall"]["full"]
+    assert full["chance_corrected"]["value"] == pytest.approx((117 / 205 - 1 / 4) / (3 / 4))
+    assert full["p_chance"] == full["p_chance_holm"] == 0.0
+    shares = [math.exp(-k) for k in range(4)]
+    sure = shares[0] / sum(shares)
+    assert full["excess_confidence"]["value"] == pytest.approx(sure - 117 / 205)
+    assert full["calibration_error"] == pytest.approx(abs(sure - 117 / 205))
+    metrics = {row["key"]: row["value"] for row in Source(str(finished)).metrics()}
+    assert metrics["chance_corrected/clean/overall/full"] == full["chance_corrected"]["value"]
+    assert metrics["brier_score/clean/medqa/base"] == beside["groups"]["medqa"]["base"]["brier_score"]["value"]
+    assert not any("acc_norm" in key for key in metrics)
+
+
+def test_scored_texts_have_lm_evals_accuracies_and_no_calibration(run: Any) -> None:
+    for scores in run.folder.glob("scores.*/summary.json"):
+        scores.write_text(scores.read_text().replace('"letters"', '"texts"'))
+        (scores.parent / "manifest.json").unlink()
+    folder = run.make_report()
+    base = json.loads((folder / "summary.json").read_text())["beside_accuracy"]["groups"]["medqa"]["base"]
+    assert base.keys() >= {"acc", "acc_norm", "acc_bytes"}
+    assert "brier_score" not in base
+    text = (folder / "report.md").read_text()
+    assert "Accuracy in percent by what an option is divided by" in text
+    assert "Calibration of letters" not in text
+
+
+def test_scores_beside_accuracy_are_folded_up_on_the_page(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    folded = text[text.index("<summary>Scores beside accuracy</summary>") :]
+    folded = folded[: folded.index("</details>")]
+    assert "Accuracy above chance, clean questions" in folded
+    assert "Calibration of letters, clean questions" in folded
 
 
 class _Page(HTMLParser):
