@@ -1,6 +1,6 @@
-"""The numbers for programs: results.csv, summary.json, and metrics.
+"""The numbers for programs: results.csv, subjects.csv, summary.json, and metrics.
 
-Neither file holds times or addresses, so two runs with the same scores write the same bytes.
+No file holds times or addresses, so two runs with the same scores write the same bytes.
 """
 
 from __future__ import annotations
@@ -40,6 +40,18 @@ def write_csv(path: Path, results: Results) -> int:
         writer.writerow(CSV_COLUMNS)
         writer.writerows(rows)
     return len(rows)
+
+
+def write_subjects(path: Path, evidence: Evidence) -> None:
+    """Write one row per subject of a benchmark and model, on the main subset, with the columns of `write_csv`."""
+    subset = evidence.results.main_subset
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow((CSV_COLUMNS[0], "subject", *CSV_COLUMNS[1:]))
+        for scores in evidence.subjects:
+            for model, accuracy in scores.accuracies.items():
+                benchmark, *numbers = _csv_row((scores.benchmark, model, subset), accuracy)
+                writer.writerow((benchmark, one_line(scores.subject), *numbers))
 
 
 def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
