@@ -190,7 +190,10 @@ def _scorings_without_effect(evaluate: EvaluateConfig) -> Iterator[Problem]:
 def _scored_families(evaluate: EvaluateConfig, benchmarks: BenchmarksConfig) -> Iterator[Problem]:
     families = benchmarks.include
     for name in evaluate.benchmarks:
-        if not any(name == family or name.startswith(f"{family}_") for family in families):
+        if name in families and families[name].format == "lm_eval":
+            problem = "does nothing: a task of lm-eval says itself how it is scored; remove it"
+            yield Problem(f"evaluate.benchmarks.{name}", problem)
+        elif not any(name == family or name.startswith(f"{family}_") for family in families):
             hint = _hint(name, list(families))
             problem = f"is no benchmark of benchmarks.include, which has {', '.join(families)}{hint}"
             yield Problem(f"evaluate.benchmarks.{name}", problem)
@@ -218,7 +221,8 @@ def _own_scorings(evaluate: EvaluateConfig) -> list[tuple[str, BenchmarkScoring]
 
 def _scorings(spec: RunSpec) -> list[tuple[str, BenchmarkScoring]]:
     """List the ways of scoring that are used: benchmarks' own, and the common one if a benchmark has none."""
-    common = set(spec.benchmarks.include) - set(spec.evaluate.benchmarks)
+    settled = {name for name, settings in spec.benchmarks.include.items() if settings.format == "lm_eval"}
+    common = set(spec.benchmarks.include) - set(spec.evaluate.benchmarks) - settled
     return [*([("evaluate", spec.evaluate)] if common else []), *_own_scorings(spec.evaluate)]
 
 

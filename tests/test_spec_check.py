@@ -12,6 +12,7 @@ from tests.conftest import REPOSITORY
 SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
 TRAINING_DATA = "package:med42lib/demo/data/training"
+WARD = "{format: lm_eval, path: ward.yaml, licence: ours}"
 LETTERS = "assemble.multiple_choice=letters"
 
 
@@ -53,6 +54,11 @@ def test_nothing_is_wrong_or_doubtful_in_a_spec_that_is_shipped(path: Path, capl
             [LETTERS, "evaluate.scoring=letters", "evaluate.normalise=bytes"],
             "evaluate.normalise",
             "does nothing with scoring letters",
+        ),
+        (
+            [f"benchmarks.include.ward={WARD}", "evaluate.benchmarks.ward={scoring: texts}"],
+            "evaluate.benchmarks.ward",
+            "does nothing: a task of lm-eval says itself how it is scored",
         ),
         (
             ["evaluate.benchmarks.medqua={scoring: texts}"],

@@ -18,6 +18,7 @@ from med42lib.readers.layout_config import (
     check_settings,
     name_of,
 )
+from med42lib.readers.own.fields import Format
 
 SOURCES = NamedModules("med42lib.assemble.sources", kind="source", variable="SOURCE")
 SourceName = Annotated[str, name_of(SOURCES)]
@@ -36,6 +37,13 @@ def _target(value: object) -> object:
 
 class SourceConfig(DataLayoutConfig):
     """Settings of one training source."""
+
+    format: Format | None = None
+    """For data of your own, under a name of your own: the shape of their rows. `conversations`: `messages` of role and
+    content, or ShareGPT's `conversations` of from and value. `instruction`: `instruction`, `input` and `output`, or
+    `prompt` and `completion`. `multiple_choice`: a question, its options and the answer. Files are JSON lines, JSON,
+    CSV with a header, Parquet or Arrow. `licence` and `path` are required then. More is
+    in `med42lib/readers/own/README.md`."""
 
     target: Annotated[int | str, BeforeValidator(_target)]
     """Examples to take: a whole number, a share of the stage's `total` such as `25.5 %`, or `all`. A source that has

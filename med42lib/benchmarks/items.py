@@ -25,7 +25,8 @@ def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> 
             yield record
             continue
         question = record.value
-        name = question.publisher_id or content_hash(question.text, question.context, *question.options)
+        said = question.asked.prompt if question.asked else question.text
+        name = question.publisher_id or content_hash(said, question.context, *question.options)
         seen[name] += 1
         if seen[name] > 1 and question.publisher_id:
             yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, question)
@@ -66,4 +67,5 @@ def _item(benchmark: str, name: str, record: Record[Question]) -> BenchmarkItem:
         gold=question.gold,
         origin=Origin(question.publisher_id, record.file, record.line),
         subject=question.subject,
+        asked=question.asked,
     )

@@ -27,7 +27,7 @@ from med42lib.core.progress import Progress, progress
 from med42lib.evaluate.answers import Request
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.journal import Journal
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
+from med42lib.evaluate.prompts import PromptedItem, make_prompt, scoring_of
 from med42lib.evaluate.scores import score_item
 from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.prompt import as_text
@@ -77,11 +77,12 @@ def _read_samples(
     lm: ScoringModel,
     config: EvaluateConfig,
 ) -> Iterator[tuple[str, Score]]:
-    for benchmark, rows in samples.items():
-        normalise = config.scoring_of(benchmark).normalise
+    for rows in samples.values():
         for row in rows:
+            item = items[row["doc"]["id"]]
+            normalise = scoring_of(item, config).normalise
             score = score_item(
-                items[row["doc"]["id"]],
+                item,
                 row["doc"]["answers"],
                 [loglikelihood for loglikelihood, _ in row["filtered_resps"]],
                 normalise=normalise,
@@ -98,7 +99,7 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
     def __init__(
         self, benchmark: str, items: Sequence[BenchmarkItem], config: EvaluateConfig, tokens: tuple[str, ...]
     ) -> None:
-        how, system = config.scoring_of(benchmark), as_text(config.system, tokens)
+        how, system = scoring_of(items[0], config), as_text(config.system, tokens)
         said = [_as_text(item, tokens) for item in items]
         asked = [make_prompt(item, prompt=config.prompt, scoring=how.scoring, system=system) for item in said]
         rows = [_document(item, question) for item, question in zip(items, asked, strict=True)]
@@ -111,7 +112,7 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
                 "doc_to_text": "context",
                 "doc_to_choice": "answers",
                 "doc_to_target": "gold",
-                "target_delimiter": ANSWER_DELIMITER,
+                "target_delimiter": how.delimiter,
                 "num_fewshot": 0,
                 "metric_list": [{"metric": METRIC_OF[how.normalise], "aggregation": "mean", "higher_is_better": True}],
             }
@@ -124,7 +125,12 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
 
 
 def _as_text(item: BenchmarkItem, tokens: tuple[str, ...]) -> BenchmarkItem:
-    """Break what the model would read as a control token, or as a turn of its own, in an item's texts."""
+    """Break what the model would read as a control token, or as a turn of its own, in an item's texts.
+
+    The prompt of a task of lm-eval is its author's own: it may be meant so, and lm-eval leaves it as it is.
+    """
+    if item.asked:
+        return item
     options = tuple(as_text(option, tokens) for option in item.options)
     return replace(
         item, question=as_text(item.question, tokens), context=as_text(item.context, tokens), options=options

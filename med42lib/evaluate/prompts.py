@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from med42lib.evaluate.config import Prompt
+from med42lib.evaluate.config import EvaluateConfig, Prompt
 from med42lib.formats.prompt import (
     MultipleChoice,
     lettered_options,
@@ -15,15 +15,36 @@ from med42lib.formats.prompt import (
     render_question,
 )
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.scores import Normalise
 
 ANSWER_DELIMITER = " "
+_OF_TASK = "the task's"
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the items of a benchmark are asked and compared; `prompt` as tables call it."""
+
+    scoring: MultipleChoice
+    normalise: Normalise
+    prompt: str
+    delimiter: str = ANSWER_DELIMITER
+
+
+def scoring_of(item: BenchmarkItem, config: EvaluateConfig) -> Scoring:
+    """Say how an item's benchmark is scored: as its task of lm-eval says, or else as the settings do."""
+    if item.asked is None:
+        how = config.scoring_of(item.benchmark)
+        return Scoring(how.scoring, how.normalise, config.prompt)
+    are_letters = item.options == tuple(ascii_uppercase[: len(item.options)])
+    return Scoring("letters" if are_letters else "texts", item.asked.normalise, _OF_TASK, item.asked.delimiter)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptedItem:
     """An item as the model sees it.
 
-    Scored is log p(`ANSWER_DELIMITER` + answer | context) for each answer, in the order of the item's options.
+    Scored is log p(delimiter + answer | context) for each answer, in the order of the item's options.
     """
 
     context: str
@@ -63,7 +84,7 @@ def lm_eval_task(benchmark: str) -> LmEvalTask:
 
 
 def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
-    r"""Write an item as a prompt, with the answers that are scored.
+    r"""Write an item as a prompt, with the answers that are scored; a task of lm-eval has written its own.
 
     The same item in the `med42` prompt, first by letters and then by texts:
 
@@ -74,6 +95,8 @@ def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice,
         <|assistant|>:                          answers: "Retinol", "Folate"
         answers: "A", "B"
     """
+    if item.asked:
+        return PromptedItem(item.asked.prompt, item.options)
     write = _plain if prompt == "plain" else _med42
     if scoring == "letters":
         return PromptedItem(write(item, item.options, system), tuple(ascii_uppercase[: len(item.options)]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.prompts import Scoring
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import Normalise, Score, predicted
 
@@ -46,8 +46,13 @@ def score_item(
     )
 
 
-def summarise(scores: Iterable[Score], config: EvaluateConfig) -> dict[str, dict[str, Any]]:
-    """Count items and right answers of each benchmark, in the order in which they first occur."""
+def summarise(scores: Iterable[Score], scoring: Mapping[str, Scoring]) -> dict[str, dict[str, Any]]:
+    """Count items and right answers of each benchmark, in the order in which they first occur.
+
+    Args:
+        scores: Of any benchmarks.
+        scoring: How each benchmark was scored.
+    """
     groups: dict[str, list[Score]] = defaultdict(list)
     for score in scores:
         groups[score.benchmark].append(score)
@@ -55,9 +60,9 @@ def summarise(scores: Iterable[Score], config: EvaluateConfig) -> dict[str, dict
         benchmark: {
             "items": len(group),
             "accuracy": sum(score.correct for score in group) / len(group),
-            "scoring": config.scoring_of(benchmark).scoring,
-            "normalise": config.scoring_of(benchmark).normalise,
-            "prompt": config.prompt,
+            "scoring": scoring[benchmark].scoring,
+            "normalise": scoring[benchmark].normalise,
+            "prompt": scoring[benchmark].prompt,
             "truncated": sum(score.truncated for score in group),
         }
         for benchmark, group in groups.items()

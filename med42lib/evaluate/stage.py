@@ -18,7 +18,7 @@ from med42lib.evaluate.choice import choose_items
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.locate import locate_model
-from med42lib.evaluate.prompts import lm_eval_task
+from med42lib.evaluate.prompts import lm_eval_task, scoring_of
 from med42lib.evaluate.scores import summarise
 from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
@@ -58,7 +58,8 @@ def evaluate(
     seconds = time.monotonic() - started
 
     write_scores(scores.path(SCORES_FILE), rows)
-    _report(summarise(rows, config), seconds, scores)
+    scoring = {item.benchmark: scoring_of(item, config) for item in chosen}
+    _report(summarise(rows, scoring), seconds, scores)
 
 
 def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
+from med42lib.formats.scores import Normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,24 @@ def right_positions(options: Sequence[str], gold: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """How a task of lm-eval asks an item: its whole prompt, and what stands between that and an answer.
+
+    `normalise` is what options are divided by before they are compared.
+    """
+
+    prompt: str
+    delimiter: str
+    normalise: Normalise
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkItem:
     """One multiple-choice evaluation question.
 
     `gold` is the 0-based position of the right answer in `options`. `context` is what the question refers to
     (PubMedQA's abstract), `subject` what it is about (a topic of MMLU, a specialty); either is empty where there is
-    none.
+    none. `asked` says how, where the benchmark does so itself; `question` is then what is compared with training data.
     """
 
     id: str
@@ -87,6 +100,7 @@ class BenchmarkItem:
     gold: int
     origin: Origin
     subject: str = ""
+    asked: Asked | None = None
 
     @property
     def right(self) -> tuple[int, ...]:
@@ -103,6 +117,8 @@ class BenchmarkItem:
         values: dict[str, Any] = json.loads(line)
         values["options"] = tuple(values["options"])
         values["origin"] = Origin(**values["origin"])
+        if values.get("asked"):
+            values["asked"] = Asked(**values["asked"])
         return cls(**values)
 
 

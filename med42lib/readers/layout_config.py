@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.config import JsonDict
@@ -117,12 +117,8 @@ def _known(name: str, known: NamedModules, formats: Sequence[str]) -> str:
 class DataLayoutConfig(StageConfig):
     """In which form a data set is read, and whether from the hub."""
 
-    format: Format | None = None
-    """For data of your own, under a name of your own: the shape of their rows. `conversations`: `messages` of role and
-    content, or ShareGPT's `conversations` of from and value. `instruction`: `instruction`, `input` and `output`, or
-    `prompt` and `completion`. `multiple_choice`: a question, its options and the answer. Files are JSON lines, JSON,
-    CSV with a header, Parquet or Arrow. `licence` and `path` are required then. More is
-    in `med42lib/readers/own/README.md`."""
+    format: Format | Literal["lm_eval"] | None = None
+    """For data of your own, under a name of your own: the shape of their rows."""
 
     fields: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """Of data of your own: which field holds which part, where they have other names than TRL, axolotl and
@@ -168,9 +164,14 @@ def _without_effect(config: DataLayoutConfig) -> Iterator[str]:
 
 def _problems_of_own(config: DataLayoutConfig) -> Iterator[str]:
     assert config.format is not None, "checked by the caller"
-    parts = USUAL_NAMES[config.format]
     if config.licence is None:
         yield "licence is required for data of your own: whose they are, and what may be done with them"
+    if config.format == "lm_eval":
+        for name in ("fields", "answers", "hub"):
+            if getattr(config, name):
+                yield f"{name} is not for format lm_eval: its YAML names its files, and says what is asked of a row"
+        return
+    parts = USUAL_NAMES[config.format]
     if config.layout != "publisher":
         yield "layout is not for data of your own: leave it out"
     if getattr(config, "path", None) is None and config.hub is None:

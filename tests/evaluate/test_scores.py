@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.prompts import Scoring
 from med42lib.evaluate.scores import score_item, summarise
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import Normalise, Score
@@ -74,11 +74,12 @@ def test_a_loglikelihood_that_is_no_number_is_an_error_and_never_a_score(
 
 
 def test_the_summary_counts_each_benchmark_and_says_how_it_was_scored(
-    short_and_long: BenchmarkItem, settings: Callable[..., EvaluateConfig]
+    short_and_long: BenchmarkItem,
 ) -> None:
     right, wrong = scored(short_and_long, [-2.0, -1.0, -3.0]), scored(short_and_long, [-1.0, -2.0, -3.0])
     other = replace(wrong, benchmark="headqa", truncated=True)
-    summary = summarise([right, other, wrong, wrong], settings(benchmarks={"headqa": {"scoring": "texts"}}))
+    letters, texts = Scoring("letters", "bytes", "med42"), Scoring("texts", "bytes", "med42")
+    summary = summarise([right, other, wrong, wrong], {"medqa": letters, "headqa": texts})
     assert list(summary) == ["medqa", "headqa"]
     assert summary["medqa"] == {
         "items": 3,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any
 
-from med42lib.formats.records import right_positions
+from med42lib.formats.records import Asked, right_positions
 from med42lib.formats.rejects import BadRecord, ExcludedRecord
 from med42lib.readers.fields import text_field, text_value, written_number
 
@@ -50,7 +50,7 @@ class Question:
 
     `gold` is 0-based. `publisher_id` is empty where the publisher has none. `context` is what the question refers
     to, `subject` its specialty or topic; `explanation` is the publisher's comment on the answer, which no prompt may
-    show. Two options may read the same: some publishers' do.
+    show. Two options may read the same: some publishers' do. `asked` says how, where the benchmark does so itself.
     """
 
     publisher_id: str
@@ -60,6 +60,7 @@ class Question:
     context: str = ""
     explanation: str = ""
     subject: str = ""
+    asked: Asked | None = None
 
 
 def id_field(row: Mapping[str, Any], key: str) -> str:
@@ -165,9 +166,11 @@ def check_can_be_asked(question: Question) -> None:
     Raises:
         ExcludedRecord: If a figure or a patient is missing, or all options say the same.
     """
-    asked = _LAST_SENTENCE.split(question.text.strip())
     if len(right_positions(question.options, question.gold)) == len(question.options):
         raise ExcludedRecord("all options say the same", repr(question.options))
+    if question.asked:
+        return  # its options may be letters alone, and its text may end in "Answer:"
+    asked = _LAST_SENTENCE.split(question.text.strip())
     if _are_marks(question) or _FIGURE.search(asked[-1]):
         raise ExcludedRecord("the question is about a figure that is not there", asked[-1])
     if not question.context and len(asked) == 1 and _THIS_PATIENT.search(asked[0]) and not _A_PATIENT.search(asked[0]):
