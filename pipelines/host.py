@@ -1,7 +1,8 @@
 """Run Kubeflow tasks as plain processes on this machine, through `kfp.local`.
 
 `kfp.local` runs container components in Docker only. Its task handler is looked up as a module attribute, so
-putting ours there is enough: the order and the passing of outputs stay Kubeflow's.
+putting ours there is enough: the order and the passing of outputs stay Kubeflow's. Where its order leaves a choice it
+is another one in each process; we sort the tasks beforehand, so that two runs' logs can be compared.
 This is private to kfp; `tests/pipelines/test_host.py` says clearly when it moves.
 """
 
@@ -19,10 +20,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from kfp import local
-from kfp.local import status, subprocess_task_handler
+from kfp.local import graph_utils, status, subprocess_task_handler
 
 from med42lib.core.log import tell
 from med42lib.core.process import children_die_with_this_process
@@ -31,6 +33,7 @@ from med42lib.store.scratch import attempt_folder, machine_scratch
 from pipelines.warm import WarmProcesses
 
 HANDLER_ATTRIBUTE = "SubprocessTaskHandler"
+ORDER_ATTRIBUTE = "topological_sort_tasks"
 _FIRST_WORD = 3  # of `python -m med42lib stage pack`
 
 
@@ -140,20 +143,28 @@ def _prepared(run: HostRun) -> Iterator[Path]:
     with (
         attempt_folder(machine_scratch(), "kfp") as root,
         children_die_with_this_process(),
-        _handled_by(run),
+        _replaced(subprocess_task_handler, HANDLER_ATTRIBUTE, run.handler),
+        _replaced(graph_utils, ORDER_ATTRIBUTE, _in_order),
         _quiet(),
     ):
         yield root
 
 
+def _in_order(tasks: Mapping[str, Any]) -> list[str]:
+    """Order tasks as kfp does; of those that may run at any time, `train` comes before `train-2` and `train-10`."""
+    by_name = {name: tasks[name] for name in sorted(tasks, key=lambda name: (len(name), name))}
+    ordered: list[str] = graph_utils.topological_sort(graph_utils.build_dependency_map(by_name))
+    return ordered
+
+
 @contextlib.contextmanager
-def _handled_by(run: HostRun) -> Iterator[None]:
-    original = getattr(subprocess_task_handler, HANDLER_ATTRIBUTE)
-    setattr(subprocess_task_handler, HANDLER_ATTRIBUTE, run.handler)
+def _replaced(module: ModuleType, attribute: str, ours: Any) -> Iterator[None]:
+    original = getattr(module, attribute)
+    setattr(module, attribute, ours)
     try:
         yield
     finally:
-        setattr(subprocess_task_handler, HANDLER_ATTRIBUTE, original)
+        setattr(module, attribute, original)
 
 
 @contextlib.contextmanager

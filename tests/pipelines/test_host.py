@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 from kfp import dsl
-from kfp.local import subprocess_task_handler
+from kfp.local import graph_utils, subprocess_task_handler
 
 from med42lib.store.scratch import machine_scratch
 from pipelines import host
@@ -100,8 +101,21 @@ def test_steps_of_a_model_are_told_with_its_name(capfd: pytest.CaptureFixture[st
         assert f"/4) {step}\n" in told
 
 
-def test_kfp_still_looks_its_handler_up_where_we_put_ours() -> None:
+def test_steps_that_may_run_at_any_time_run_in_the_order_of_their_names(capfd: pytest.CaptureFixture[str]) -> None:
+    names = [f"model{number}" for number in range(11)]
+
+    @dsl.pipeline(name="many")
+    def many() -> None:
+        for name in names:
+            train(section=f"train.{name}")
+
+    assert run_on_host(many, {})[0] == 0
+    assert re.findall(r"/11\) train (\w+)\n", capfd.readouterr().err) == names
+
+
+def test_kfp_still_looks_its_handler_and_its_order_up_where_we_put_ours() -> None:
     assert hasattr(subprocess_task_handler, host.HANDLER_ATTRIBUTE), "kfp moved it: see pipelines/host.py"
+    assert hasattr(graph_utils, host.ORDER_ATTRIBUTE), "kfp moved it: see pipelines/host.py"
 
 
 def test_tasks_run_as_processes_and_outputs_flow_between_them(capfd: pytest.CaptureFixture[str]) -> None:
