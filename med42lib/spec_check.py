@@ -10,6 +10,7 @@ there are, is checked by the stages when they start.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -35,6 +36,7 @@ from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
 
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 METHODS: tuple[str, ...] = get_args(TrainConfig.model_fields["method"].annotation)
 
 
@@ -77,9 +79,14 @@ def check_inputs(spec: RunSpec) -> None:
             if can_be_seen(address):
                 Source(address).sizes()
         except DataError as error:
-            missing[name] = f"inputs.{name}: {error}"
+            missing[name] = f"inputs.{name}: {error}{_hub_instead(address)}"
     if missing:
         raise DataError("\n  ".join([f"not all inputs are there: {', '.join(missing)}", *missing.values()]))
+
+
+def _hub_instead(address: str) -> str:
+    """Say how a hub's repository is written, behind an address that has the form of its name."""
+    return f"; on a model hub it is {HUB_SCHEME}{address}@<revision>" if _HUB_NAME.fullmatch(address) else ""
 
 
 def can_be_seen(address: str) -> bool:
