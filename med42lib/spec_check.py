@@ -16,6 +16,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic_core import to_jsonable_python
+
 from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
 from med42lib.core.environment import in_pod
@@ -36,6 +38,7 @@ from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
 
+_PLACEHOLDER = "{{$"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 METHODS: tuple[str, ...] = get_args(TrainConfig.model_fields["method"].annotation)
 
@@ -103,6 +106,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
 
     A check names as its parameters what it looks at, and is left out if one of these sections has problems itself.
     """
+    yield from _replaced_by_kubeflow(to_jsonable_python(sections, by_alias=True), "")
     facts = {**sections, "processes": processes}
     for check in (
         _trainings,
@@ -133,6 +137,17 @@ def find_doubts(spec: RunSpec) -> Iterator[Problem]:
         if taught and scoring.scoring not in taught:
             what = f"is {scoring.scoring}, but assemble's multiple_choice teaches {' and '.join(sorted(taught))}"
             yield Problem(f"{where}.scoring", what)
+
+
+def _replaced_by_kubeflow(value: object, where: str) -> Iterator[Problem]:
+    """List the texts that would not reach a stage as they are written: Kubeflow's tasks get them as parameters."""
+    if isinstance(value, str) and _PLACEHOLDER in value:
+        yield Problem(
+            where, f"holds {_PLACEHOLDER}, which Kubeflow replaces by something else; write it in another way"
+        )
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        yield from _replaced_by_kubeflow(inner, f"{where}.{name}".removeprefix("."))
 
 
 def _trainings(train: Mapping[str, TrainConfig], processes: int) -> Iterator[Problem]:
