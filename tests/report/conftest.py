@@ -203,7 +203,7 @@ def write_fine_tune(edge: Path, settings: dict[str, Any], *, method: str, traina
     numbers.append(("train_seconds", 0, 84.0))
     rows = [{"key": key, "value": value, "step": step, "timestamp_ms": 0} for key, step, value in numbers]
     _lines(edge / "metrics.jsonl", rows)
-    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 1, 4.0, 0.6).write(edge)
+    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 1, 4.0, 0.6, device="NVIDIA H200").write(edge)
     if method == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         _json(edge / "peft/adapter_config.json", {"target_modules": names})

@@ -470,7 +470,7 @@ def test_page_and_markdown_name_the_base_model_the_data_the_code_the_seeds_and_t
             "s3://med42/inputs/raw",
             "med42-suite",
             "Seeds",
-            "Processes",
+            "2 (NVIDIA H200)",
         ):
             assert shown in text
 

@@ -40,10 +40,10 @@ def work_of(*, policy: Any = "concatenate", chunk_length: int = 4096, **settings
 MEASURE_DEEPSPEED = """
 import json, sys
 from tests.train.test_memory import peak_of_deepspeed
-from med42lib.train.worker import training
+from med42lib.train.worker import deepspeed_engine
 from med42lib.train.config import ResolvedConfig
 cases = json.loads(sys.argv[1])
-training._join_processes(ResolvedConfig(**cases[0][0]))
+deepspeed_engine.join_processes(ResolvedConfig(**cases[0][0]))
 print(json.dumps([peak_of_deepspeed(ResolvedConfig(**config), length) for config, length in cases]))
 """
 
@@ -132,7 +132,7 @@ def peak_of_deepspeed(config: ResolvedConfig, length: int) -> int:
     """Bytes that two steps of two passes really have at their peak, all states included, in one process."""
     import deepspeed
 
-    from med42lib.train.worker.training import deepspeed_config
+    from med42lib.train.worker.deepspeed_engine import deepspeed_config
 
     settings = deepspeed_config(config, 1)
     settings["zero_optimization"]["reduce_bucket_size"] = BUCKET
@@ -173,7 +173,7 @@ def test_a_peak_is_that_of_deepspeed_at_work(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("num_gpus", [8, 64, 128])
 @pytest.mark.parametrize("stage", [2, 3])
 def test_states_agree_with_deepspeeds_own_estimators(stage: int, num_gpus: int) -> None:
-    from med42lib.train.worker.training import import_deepspeed
+    from med42lib.train.worker.deepspeed_engine import import_deepspeed
 
     import_deepspeed("cpu")
     from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
