@@ -206,6 +206,12 @@ def test_each_zero_stage_splits_one_thing_more(method: str) -> None:
     assert one.optimizer == two.optimizer == three.optimizer
 
 
+def test_the_exchange_of_gradients_takes_no_more_memory_than_there_are_gradients() -> None:
+    full, lora = (gpu_memory(LLAMA_2_70B, work_of(method=method, zero_stage=1), 1) for method in ("full", "lora"))
+    assert full.buffers - lora.buffers > 0.9 * 2 * 500_000_000
+    assert lora.buffers < 1.2 * lora.gradients
+
+
 def test_a_base_in_four_bits_takes_little_more_than_a_quarter_and_its_adapter_what_any_does() -> None:
     lora, qlora = (gpu_memory(LLAMA_2_70B, work_of(method=method, zero_stage=1), 1) for method in ("lora", "qlora"))
     assert qlora.weights == pytest.approx(0.2655 * lora.weights, rel=0.02)

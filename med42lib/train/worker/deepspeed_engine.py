@@ -14,6 +14,7 @@ from typing import Any
 from med42lib.core.environment import THREADS_VARIABLE, num_cores
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.train.config import ResolvedConfig, TrainConfig
+from med42lib.train.memory import bucket_size
 
 
 def import_deepspeed(accelerator: str) -> Any:
@@ -114,11 +115,14 @@ def make_engine(config: ResolvedConfig, base: Path) -> Any:
     from transformers.integrations import HfDeepSpeedConfig
 
     from med42lib.train.model import load_model, parameter_groups
+    from med42lib.train.weights import count_elements
 
     settings = deepspeed_config(config, distributed.get_world_size())
     # While this object lives, transformers builds models split between the processes (ZeRO-3).
     announcement = HfDeepSpeedConfig(settings)
     model = load_model(base, config)
+    num_trained = count_elements(p for p in model.parameters() if p.requires_grad)
+    settings["zero_optimization"]["reduce_bucket_size"] = bucket_size(num_trained)
     optimizer = AdamW(
         parameter_groups(model, config.weight_decay),
         lr=config.learning_rate,
