@@ -26,6 +26,7 @@ RIGHT: dict[str, Callable[[int], bool]] = {
     "lora": lambda i: i % 4 == 0 or i % 3 == 0,
 }
 LEAKED_EVERY = 15
+SUBJECTS = ("<i>heart</i> *lung*", "eye", "")
 VERSIONS = {"torch": "2.13.0", "lm-eval": "0.4.13"}
 
 
@@ -121,6 +122,7 @@ def make_items() -> list[BenchmarkItem]:
             options=("ulnar nerve", "median nerve", "radial nerve", "axillary nerve"),
             gold=number % 4,
             origin=Origin(str(number), f"{benchmark}.jsonl", number + 1),
+            subject=SUBJECTS[number % 3] if benchmark == "medqa" else "",
         )
         for benchmark, count in BENCHMARKS.items()
         for number in range(count)
@@ -224,7 +226,8 @@ def write_scored(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
 
 def _score(item: BenchmarkItem, *, right: bool) -> Score:
     prediction = item.gold if right else (item.gold + 1) % 4
-    return Score(item.id, item.benchmark, item.gold, prediction, right, (-1.0, -2.0, -3.0, -4.0), truncated=False)
+    loglikelihoods = tuple(-1.0 - (position - prediction) % 4 for position in range(4))
+    return Score(item.id, item.benchmark, item.gold, prediction, right, loglikelihoods, truncated=False)
 
 
 def _folder(folder: Path, name: str) -> Path:
