@@ -16,6 +16,7 @@ from med42lib.formats.contamination import (
     PAIRS_FILE,
     STEMS_FILE,
     SUMMARY_FILE,
+    Label,
     NearestExample,
     Pair,
 )
@@ -59,7 +60,8 @@ def find_matches(examples: Questions, items: Questions, comparison: Comparison) 
 def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str, object]:
     """Count items and contaminated items per benchmark, and pairs per source, those without any included.
 
-    `stems` counts the pairs that share no more than a generic stem.
+    `labels` counts pairs and items by what they share, those of `stems` included; `stems` counts the pairs that share
+    no more than a generic stem.
     """
     num_items = Counter(items.groups)
     contaminated = found.contaminated
@@ -68,12 +70,18 @@ def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str
     return {
         "benchmarks": {name: {"items": num_items[name], "contaminated": flagged[name]} for name in sorted(num_items)},
         "sources": {name: num_pairs[name] for name in sorted(set(examples.groups))},
+        "labels": {label.value: _count_label(found, label) for label in Label},
         "stems": {
             "pairs": len(found.stems),
             "items": len({pair.item_id for pair in found.stems}),
             "items_otherwise_clean": len({pair.item_id for pair in found.stems} - contaminated.keys()),
         },
     }
+
+
+def _count_label(found: Matches, label: Label) -> dict[str, int]:
+    pairs = [pair for pair in (*found.pairs, *found.stems) if pair.label == label]
+    return {"pairs": len(pairs), "items": len({pair.item_id for pair in pairs})}
 
 
 def write_matches(folder: Path, found: Matches, *, threshold: float, summary: Mapping[str, object]) -> None:

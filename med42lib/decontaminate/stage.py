@@ -45,8 +45,8 @@ def decontaminate(
         encoder: Folder of a SentenceTransformers model.
         embedded: What each shard has embedded; with none the questions are embedded here.
         training: Receives `examples.parquet`: all examples, or those in no pair.
-        contamination: Receives the flagged items, all pairs with both texts, those that share a generic stem alone,
-            every item's nearest example and a summary.
+        contamination: Receives the flagged items, all pairs with both texts and what they share, those that share a
+            generic stem alone, every item's nearest example and a summary.
 
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, shards are of other data, or
@@ -54,15 +54,15 @@ def decontaminate(
     """
     from med42lib.decontaminate.embedding.encoder import Encoder
     from med42lib.decontaminate.embedding.questions import read_questions
+    from med42lib.decontaminate.labels import label_matches
     from med42lib.decontaminate.matches import find_matches, summarise, write_matches
-    from med42lib.decontaminate.stems import tell_stems_apart
 
     examples, asked = read_questions(dataset, items, text=config.text)
     model = Encoder.load(encoder.path())
     pieces = _cut(examples, asked, model, contamination)
     found = find_matches(examples, asked, _compare(config, pieces, model, encoder, embedded))
-    if config.text == "question" and config.generic_stems == "tell_apart":
-        found = tell_stems_apart(found, dataset, items)
+    tell_stems_apart = config.text == "question" and config.generic_stems == "tell_apart"
+    found = label_matches(found, dataset, items, tell_stems_apart=tell_stems_apart)
     summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, model)}
     write_matches(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)

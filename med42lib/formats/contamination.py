@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from med42lib.core.json_file import read_json_rows
@@ -17,9 +18,59 @@ SUMMARY_FILE = "summary.json"
 ADVICE = "run decontaminate again"
 
 
+class Label(StrEnum):
+    """What a pair shares, from the worst leak down. `decontaminate.labels` decides it by the `rule` of each."""
+
+    SAME_ANSWER = "same_answer"
+    OTHER_OPTIONS = "other_options"
+    REWORDED = "reworded"
+    STEM_ONLY = "stem_only"
+    TOPIC_ONLY = "topic_only"
+
+    @property
+    def heading(self) -> str:
+        """Name it for people."""
+        return _LABELS[self][0]
+
+    @property
+    def rule(self) -> str:
+        """Say when a pair has it, in one sentence."""
+        return _LABELS[self][1]
+
+
+_LABELS = {
+    Label.SAME_ANSWER: (
+        "Same question and answer",
+        "The same words ask, and the example answers with the item's right option.",
+    ),
+    Label.OTHER_OPTIONS: (
+        "Same question, other options",
+        "The same words ask, but the example answers otherwise: with another option, or in other words.",
+    ),
+    Label.REWORDED: (
+        "Rewording",
+        "Other words ask, and the example speaks of the item's right option or of half its options; where options tell "
+        "nothing (yes, no, maybe), likeness is enough.",
+    ),
+    Label.STEM_ONLY: (
+        "Same stem only",
+        "The stem is one of any examination (“Which of the following is true?”), and the example speaks neither of the "
+        "right option nor of half the options.",
+    ),
+    Label.TOPIC_ONLY: (
+        "Topic only",
+        "Other words ask, and the example speaks neither of the right option nor of half the options.",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An evaluation item and a training example that ask too much the same, with both questions."""
+    """An evaluation item and a training example that ask too much the same.
+
+    `item_text` and `example_text` are what was compared. `label` is a `Label`; what follows is all that both sides say:
+    the item with its options, and every turn of the example. These are empty until the pair is labelled.
+    """
 
     item_id: str
     benchmark: str
@@ -28,6 +79,11 @@ class Pair:
     cosine: float
     item_text: str
     example_text: str
+    label: str = ""
+    item_request: str = ""
+    item_answer: str = ""
+    example_request: str = ""
+    example_answer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

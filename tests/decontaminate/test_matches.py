@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from med42lib.decontaminate.embedding.questions import Questions, questions_of_examples, questions_of_items
 from med42lib.decontaminate.matches import Matches, find_matches, summarise, write_matches
 from med42lib.decontaminate.similarity import Comparison
+from med42lib.formats.contamination import Label, Pair
 from med42lib.formats.dataset import row_of
 from med42lib.formats.records import BenchmarkItem, Example
 
@@ -78,8 +80,23 @@ def test_the_summary_counts_items_and_pairs(found: Matches, examples: Questions,
     assert summarise(found, examples, items) == {
         "benchmarks": {"a": {"items": 1, "contaminated": 1}, "b": {"items": 3, "contaminated": 2}},
         "sources": {"cards": 3, "forum": 4},
+        "labels": {label.value: {"pairs": 0, "items": 0} for label in Label},
         "stems": {"pairs": 0, "items": 0, "items_otherwise_clean": 0},
     }
+
+
+def test_pairs_and_items_are_counted_by_label_with_stems_that_were_told_apart(
+    found: Matches, examples: Questions, items: Questions
+) -> None:
+    first, second, *others = [replace(pair, label=Label.REWORDED) for pair in found.pairs]
+    parted = Matches(others, found.nearest, [replace(pair, label=Label.STEM_ONLY) for pair in (first, second)])
+
+    counted = summarise(parted, examples, items)["labels"]
+
+    assert isinstance(counted, dict)
+    assert counted["reworded"] == {"pairs": 5, "items": 3}
+    assert counted["stem_only"] == {"pairs": 2, "items": 1}
+    assert counted["topic_only"] == {"pairs": 0, "items": 0}
 
 
 def test_sources_and_benchmarks_without_pairs_are_counted_too(examples: Questions, items: Questions) -> None:
@@ -101,7 +118,7 @@ def test_the_files_hold_what_was_found(found: Matches, tmp_path: Path) -> None:
         "items": {"a/0": 0.95, "b/1": 0.95, "b/2": 0.8123457},
     }
     pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
-    assert list(pairs[0]) == ["item_id", "benchmark", "example_id", "source", "cosine", "item_text", "example_text"]
+    assert list(pairs[0]) == [field.name for field in fields(Pair)]
     nearest = [json.loads(line) for line in (tmp_path / "nearest.jsonl").read_text().splitlines()]
     assert len(pairs) == 7
     assert [list(row) for row in nearest] == [["item_id", "benchmark", "example_id", "cosine", "stem_only"]] * 4

@@ -178,6 +178,27 @@ def test_a_generic_stem_is_a_leak_only_where_options_or_answer_agree_unless_the_
 
 
 @pytest.mark.slow
+def test_a_pair_says_what_both_sides_say_and_what_they_share(
+    workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem], read_lines: ReadLines
+) -> None:
+    question, options = ASKED_IN_EXAM[2], ("Vagus nerve", "Phrenic nerve")
+    trained = replace(
+        example(0, question), exchanges=(Exchange(multiple_choice(question, options), f"B. {options[1]}"),)
+    )
+
+    _, contamination = workbench.run(
+        [trained, example(1, "Why?")], [replace(item(0, question), options=options, gold=1)]
+    )
+
+    (pair,) = read_lines(contamination / "pairs.jsonl")
+    assert pair["label"] == "same_answer"
+    assert pair["item_request"] == pair["example_request"] == multiple_choice(question, options)
+    assert pair["item_answer"] == pair["example_answer"] == "B. Phrenic nerve"
+    summary = json.loads((contamination / "summary.json").read_text())
+    assert summary["labels"]["same_answer"] == {"pairs": 1, "items": 1}
+
+
+@pytest.mark.slow
 def test_dropping_leaves_out_the_examples_in_pairs_and_flags_the_items_all_the_same(
     workbench: Any, examples: list[Example], items: list[BenchmarkItem]
 ) -> None:

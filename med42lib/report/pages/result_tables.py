@@ -146,6 +146,28 @@ def source_table(contamination: Contamination, provenance: Provenance) -> Table:
     )
 
 
+def label_table(contamination: Contamination) -> Table:
+    """Tabulate what pairs share, with the rule of each label."""
+    return Table(
+        caption="What a training example shares with the question that it is like",
+        columns=(*text_columns("Label and rule"), *number_columns(["Pairs", "Questions"])),
+        rows=tuple(
+            TableRow(
+                (
+                    Cell(share.label.heading, share.label.rule),
+                    Cell(integer(share.num_pairs)),
+                    Cell(integer(share.num_items)),
+                )
+            )
+            for share in contamination.labels
+        ),
+        note=(
+            "The first rule that holds decides, in this order but for the stem, which comes before other options. "
+            "Words are compared whatever their case and signs. One question can be in pairs of several labels."
+        ),
+    )
+
+
 def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: float) -> Table:
     """Tabulate accuracy on clean items for several thresholds."""
     return Table(

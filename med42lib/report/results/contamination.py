@@ -18,6 +18,7 @@ from med42lib.formats.contamination import (
     NEAREST_FILE,
     PAIRS_FILE,
     SUMMARY_FILE,
+    Label,
     NearestExample,
     Pair,
     read_nearest,
@@ -33,6 +34,15 @@ class SourceShare:
     """How much of the leak comes from one training source: pairs, and distinct items in them."""
 
     source: str
+    num_pairs: int
+    num_items: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShare:
+    """How many pairs share as much as a label says, and distinct items in them."""
+
+    label: Label
     num_pairs: int
     num_items: int
 
@@ -62,6 +72,7 @@ class Contamination:
     matched: Mapping[str, str]
     benchmarks: tuple[BenchmarkShare, ...]
     sources: tuple[SourceShare, ...]
+    labels: tuple[LabelShare, ...]
     shown: tuple[Pair, ...]
     num_stems: int = 0
 
@@ -101,6 +112,10 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
                 for name, counts in summary["benchmarks"].items()
             ),
             sources=sources,
+            labels=tuple(
+                LabelShare(label, summary["labels"][label]["pairs"], summary["labels"][label]["items"])
+                for label in Label
+            ),
             shown=shown,
         )
     except (KeyError, TypeError, ValueError) as error:

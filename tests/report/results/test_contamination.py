@@ -45,6 +45,17 @@ def test_whole_benchmarks_are_counted(run: Any) -> None:
     ]
 
 
+def test_labels_are_counted(run: Any) -> None:
+    found = read_contamination(run.source("contamination"), num_shown=0)
+    assert {share.label.value: (share.num_pairs, share.num_items) for share in found.labels} == {
+        "same_answer": (4, 4),
+        "other_options": (4, 4),
+        "reworded": (4, 4),
+        "stem_only": (0, 0),
+        "topic_only": (3, 3),
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
