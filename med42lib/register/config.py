@@ -57,7 +57,10 @@ class RegisterConfig(StageConfig):
     """Name of the registered model that gets a new version; made if it does not exist."""
 
     description: Annotated[str, Field(max_length=5000), SEEN] = ""
-    """Note shown with the run and the model version."""
+    """Note shown with the run, and in the model card."""
+
+    licence: Annotated[str, Field(max_length=200), SEEN] = ""
+    """Licence of the registered model, for its card: as the Hugging Face hub calls it (`apache-2.0`), or in words."""
 
     tags: dict[TagName, TagValue] = Field(default_factory=dict)
     """Tags of your own for the run and the model version; their names begin neither with `mlflow.` nor `med42.`."""

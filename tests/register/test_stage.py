@@ -16,7 +16,7 @@ from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import Gate, RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
-from tests.register.conftest import MEASURED_AT_MS, FinishedRun, at_once
+from tests.register.conftest import BASE_HUB, MEASURED_AT_MS, FinishedRun, at_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -161,11 +161,13 @@ def test_the_version_points_at_the_candidates_own_address(
     version = seen.client.get_model_version_by_alias("tiny-med", "candidate")
     assert version.source == Path(finished_run.addresses[edge]).as_uri()
     assert version.run_id == seen.parent.info.run_id
-    assert version.description == "a note"
+    assert version.description.startswith("# tiny-med\n\n**Not for clinical decisions.**")
+    assert "\n\na note\n\n" in version.description
     assert version.tags["med42.candidate"] == candidate
     assert version.tags["med42.git_sha"] == "c0ffee"
     assert version.tags["team"] == "x"
     assert version.tags["med42.accuracy_clean"] == {"full": "0.6000", "lora": "0.7500", "base": "0.7000"}[candidate]
+    assert version.tags["med42.base_model"] == BASE_HUB
     digests = {"weights": edge, "base": "base", "dataset": "dataset", "contamination": "contamination"}
     for tag, source in digests.items():
         assert version.tags[f"med42.{tag}"] == finished_run.source(source).digest
@@ -187,7 +189,25 @@ def test_a_changed_description_reaches_the_version_there_is(
     call(finished_run)
     call(finished_run, config=CONFIG.model_copy(update={"description": description}))
     assert seen.versions == ["1"]
-    assert (seen.client.get_model_version("tiny-med", "1").description or "") == description
+    said = seen.client.get_model_version("tiny-med", "1").description
+    assert "a note" not in said
+    assert description in said
+
+
+@pytest.mark.parametrize(
+    ("candidate", "places"), [("full", {"full"}), ("lora", {"lora", "package_lora"}), ("base", {"package_base"})]
+)
+def test_the_card_lies_beside_the_weights_and_the_folders_that_libraries_read_are_still_whole(
+    candidate: str, places: set[str], finished_run: FinishedRun
+) -> None:
+    call(finished_run, candidate)
+    call(finished_run, candidate, CONFIG.model_copy(update={"description": "another note"}))
+    for edge in ("base", "full", "lora", f"package_{candidate}"):
+        card = Path(finished_run.addresses[edge], "README.md")
+        assert card.exists() == (edge in places)
+        assert not card.exists() or "another note" in card.read_text()
+        folders = {entry.path.partition("/")[0] for entry in finished_run.source(edge).files if "/" in entry.path}
+        assert all(finished_run.source(edge).path(folder).is_dir() for folder in folders)
 
 
 def test_what_an_interrupted_call_left_is_completed(
