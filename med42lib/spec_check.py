@@ -16,7 +16,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic_core import to_jsonable_python
+from pydantic import TypeAdapter
 
 from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
@@ -106,7 +106,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
 
     A check names as its parameters what it looks at, and is left out if one of these sections has problems itself.
     """
-    yield from _replaced_by_kubeflow(to_jsonable_python(sections, by_alias=True), "")
+    yield from _replaced_by_kubeflow(TypeAdapter(Any).dump_python(sections, mode="json", by_alias=True), "")
     facts = {**sections, "processes": processes}
     for check in (
         _trainings,
