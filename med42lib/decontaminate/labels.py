@@ -19,9 +19,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from med42lib.decontaminate.matches import Matches
+from med42lib.decontaminate.matches import Matches, pair_order
 from med42lib.decontaminate.stems import agrees, is_generic, says_something
-from med42lib.decontaminate.words import spaced, words
+from med42lib.decontaminate.words import spaced
 from med42lib.formats.contamination import Label, NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
 from med42lib.formats.prompt import multiple_choice
@@ -61,7 +61,7 @@ class Said:
 
 def label_of(item: BenchmarkItem, said: Said) -> Label:
     """Label a pair by the first rule that holds."""
-    same_words = words(item.question) in [words(question) for question in said.questions]
+    same_words = spaced(item.question) in [spaced(question) for question in said.questions]
     if same_words and any(said.gives(item.options[position]) for position in item.right):
         return Label.SAME_ANSWER
     if is_stem(item, said):
@@ -81,25 +81,28 @@ def label_matches(found: Matches, dataset: Source, items: Source, *, tell_stems_
     """Label all pairs, and say all that both sides say.
 
     Args:
-        found: Pairs as `find_matches` gives them.
+        found: Pairs as `find_matches` and `add_overlaps` give them.
         dataset: The examples that were compared.
         items: The items that they were compared with.
         tell_stems_apart: Whether pairs that share no more than a generic stem go to `stems`, and nearest examples that
             do are marked.
     """
     asked = {item.id: item for item in read_items(items.path(ITEMS_FILE).parent)}
-    compared: list[Pair | NearestExample] = [*found.pairs, *found.nearest]
+    compared: list[Pair | NearestExample] = [*found.pairs, *found.overlaps, *found.nearest]
     said = _read_said(dataset, {row.example_id for row in compared})
-    pairs = [_labelled(pair, asked[pair.item_id], said[pair.example_id]) for pair in found.pairs]
-    if not tell_stems_apart:
-        return replace(found, pairs=pairs)
-    return Matches(
-        pairs=[pair for pair in pairs if pair.label != Label.STEM_ONLY],
-        nearest=[
-            replace(near, stem_only=is_stem(asked[near.item_id], said[near.example_id])) for near in found.nearest
-        ],
-        stems=[pair for pair in pairs if pair.label == Label.STEM_ONLY],
+    pairs, overlaps = (
+        [_labelled(pair, asked[pair.item_id], said[pair.example_id]) for pair in kind]
+        for kind in (found.pairs, found.overlaps)
     )
+    if not tell_stems_apart:
+        return replace(found, pairs=pairs, overlaps=overlaps)
+    nearest = [replace(near, stem_only=is_stem(asked[near.item_id], said[near.example_id])) for near in found.nearest]
+    stems = [pair for pair in (*pairs, *overlaps) if pair.label == Label.STEM_ONLY]
+    return Matches(_no_stems(pairs), nearest, _no_stems(overlaps), sorted(stems, key=pair_order))
+
+
+def _no_stems(pairs: list[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.label != Label.STEM_ONLY]
 
 
 def _labelled(pair: Pair, item: BenchmarkItem, said: Said) -> Pair:

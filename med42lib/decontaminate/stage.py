@@ -14,7 +14,9 @@ from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.store.artifacts import Source, Sources, Target
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from med42lib.decontaminate.embedding.encoder import Encoder
     from med42lib.decontaminate.embedding.questions import Questions
@@ -35,6 +37,9 @@ def decontaminate(
 ) -> None:
     """Compare every training question with every evaluation question, and flag the items found in training.
 
+    A second detector looks for the items' words in all that the examples say: the question's words one for one, or 13
+    of them in a row. It flags no item; the report shows where the two agree.
+
     Equal texts are embedded once, so that a verbatim repeat has similarity 1. Texts longer than the encoder reads are
     compared in windows; the summary says how many there are and what they cost.
 
@@ -45,8 +50,8 @@ def decontaminate(
         encoder: Folder of a SentenceTransformers model.
         embedded: What each shard has embedded; with none the questions are embedded here.
         training: Receives `examples.parquet`: all examples, or those in no pair.
-        contamination: Receives the flagged items, all pairs with both texts and what they share, those that share a
-            generic stem alone, every item's nearest example and a summary.
+        contamination: Receives the flagged items, all pairs with both texts and what they share, those that words
+            alone find, those that share a generic stem alone, every item's nearest example and a summary.
 
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, shards are of other data, or
@@ -56,11 +61,15 @@ def decontaminate(
     from med42lib.decontaminate.embedding.questions import read_questions
     from med42lib.decontaminate.labels import label_matches
     from med42lib.decontaminate.matches import find_matches, summarise, write_matches
+    from med42lib.decontaminate.overlaps import add_overlaps, cosine_of, find_overlaps
 
     examples, asked = read_questions(dataset, items, text=config.text)
     model = Encoder.load(encoder.path())
     pieces = _cut(examples, asked, model, contamination)
-    found = find_matches(examples, asked, _compare(config, pieces, model, encoder, embedded))
+    vectors_TD = _embed(pieces, model, encoder, embedded)
+    found = find_matches(examples, asked, _compare(config, pieces, vectors_TD))
+    overlaps = find_overlaps(examples, asked, dataset)
+    found = add_overlaps(found, overlaps, examples, asked, cosine=cosine_of(vectors_TD, pieces))
     tell_stems_apart = config.text == "question" and config.generic_stems == "tell_apart"
     found = label_matches(found, dataset, items, tell_stems_apart=tell_stems_apart)
     summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, model)}
@@ -68,19 +77,22 @@ def decontaminate(
     contamination.rows = len(found.nearest)
     contamination.metric("contaminated_items", len(found.contaminated))
     contamination.metric("pairs", len(found.pairs))
+    contamination.metric("overlap_pairs", len(found.overlaps))
     contamination.metric("stem_pairs", len(found.stems))
     _write_training(config, dataset, found, training)
     _log_summary(found, training)
 
 
-def _compare(
-    config: DecontaminateConfig, pieces: Pieces, model: Encoder, encoder: Source, embedded: Sources
-) -> Comparison:
-    """Embed what the shards have not, and compare."""
+def _embed(pieces: Pieces, model: Encoder, encoder: Source, embedded: Sources) -> NDArray[np.float32]:
+    """Embed what the shards have not."""
     from med42lib.decontaminate.embedding.vectors import gather
+
+    return gather(pieces.texts, embedded, encoder=encoder.digest) if embedded else model.embed(pieces.texts)
+
+
+def _compare(config: DecontaminateConfig, pieces: Pieces, vectors_TD: NDArray[np.float32]) -> Comparison:
     from med42lib.decontaminate.similarity import compare
 
-    vectors_TD = gather(pieces.texts, embedded, encoder=encoder.digest) if embedded else model.embed(pieces.texts)
     return compare(
         vectors_TD[pieces.train_rows],
         vectors_TD[pieces.item_rows],
@@ -130,12 +142,13 @@ def _write_training(config: DecontaminateConfig, dataset: Source, found: Matches
     if config.action == "flag":
         shutil.copyfile(examples, training.path(EXAMPLES_FILE))
     else:
-        write_tables(training.folder, _remaining_examples(examples.parent, found.contaminating))
+        dropped = found.contaminating(overlaps_too=config.dropped_by == "either")
+        write_tables(training.folder, _remaining_examples(examples.parent, dropped))
     training.rows = count_examples(training.folder)
     if not training.rows:
         raise DataError(
-            f"every training example in {dataset.address} is like an evaluation item (cosine above "
-            f"{config.threshold}), so that none is left; use action: flag, or other data"
+            f"every training example in {dataset.address} is like an evaluation item (dropped_by: {config.dropped_by}, "
+            f"cosine above {config.threshold}), so that none is left; use action: flag, or other data"
         )
 
 
@@ -152,6 +165,8 @@ def _remaining_examples(folder: Path, dropped: Set[str]) -> Iterator[pa.Table]:
 
 
 def _log_summary(found: Matches, training: Target) -> None:
+    from med42lib.formats.contamination import OVERLAPS_FILE
+
     num_items = len(found.nearest)
     log("decontaminate").info(
         "%s of %s evaluation items (%.1f %%) flagged by %s pairs; %s training examples go on",
@@ -161,6 +176,12 @@ def _log_summary(found: Matches, training: Target) -> None:
         f"{len(found.pairs):,}",
         f"{training.rows:,}",
     )
+    if found.overlaps:
+        log("decontaminate").info(
+            "%s more pairs share their words or an n-gram: they are in %s, and flag no item",
+            f"{len(found.overlaps):,}",
+            OVERLAPS_FILE,
+        )
     if found.stems:
         log("decontaminate").info(
             "%s more pairs share no more than a stem such as %r: they are no leaks",

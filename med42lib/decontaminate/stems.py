@@ -45,10 +45,12 @@ def says_something(option: str) -> bool:
 def agrees(item: BenchmarkItem, said: str) -> bool:
     """Say whether an example speaks of an item's matter: of its right option, or of half its options at least.
 
+    Options that say nothing by themselves do not count.
+
     Args:
         item: The evaluation item.
         said: All that prompter and assistant say in the training example.
     """
     text = spaced(said)
-    found = [spaced(option) in text for option in item.options]
-    return any(found[position] for position in item.right) or 2 * sum(found) >= len(found)
+    spoken = {n: spaced(option) in text for n, option in enumerate(item.options) if says_something(option)}
+    return any(spoken.get(right) for right in item.right) or 2 * sum(spoken.values()) >= len(spoken) > 0

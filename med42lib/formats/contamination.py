@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -13,9 +13,19 @@ CONTAMINATED_FILE = "contaminated.json"
 PAIRS_FILE = "pairs.jsonl"
 STEMS_FILE = "stems.jsonl"
 """Pairs that share no more than a generic stem ("Which of the following is true?"), which are no leaks."""
+OVERLAPS_FILE = "overlaps.jsonl"
+"""Pairs of a cosine that is not above the threshold, which share 13-grams or all words of the question."""
 NEAREST_FILE = "nearest.jsonl"
 SUMMARY_FILE = "summary.json"
 ADVICE = "run decontaminate again"
+
+
+class Detector(StrEnum):
+    """How a pair was found: by its cosine, the question's words one for one, or an n-gram that both have in common."""
+
+    COSINE = "cosine"
+    EXACT = "exact"
+    NGRAMS = "ngrams"
 
 
 class Label(StrEnum):
@@ -49,8 +59,8 @@ _LABELS = {
     ),
     Label.REWORDED: (
         "Rewording",
-        "Other words ask, and the example speaks of the item's right option or of half its options; where options tell "
-        "nothing (yes, no, maybe), likeness is enough.",
+        "Other words ask, and the example speaks of the item's right option or of half its options. Options that tell "
+        "nothing (no, maybe, all of the above) do not count; where all are such, likeness is enough.",
     ),
     Label.STEM_ONLY: (
         "Same stem only",
@@ -68,8 +78,9 @@ _LABELS = {
 class Pair:
     """An evaluation item and a training example that ask too much the same.
 
-    `item_text` and `example_text` are what was compared. `label` is a `Label`; what follows is all that both sides say:
-    the item with its options, and every turn of the example. These are empty until the pair is labelled.
+    `item_text` and `example_text` are what was compared. `detectors` are those of `Detector` that found the pair, and
+    `overlap` is the share of the item's n-grams that the example has, in [0, 1]. `label` is a `Label`; what follows is
+    all that both sides say: the item with its options, and every turn of the example. It is empty until then.
     """
 
     item_id: str
@@ -79,6 +90,8 @@ class Pair:
     cosine: float
     item_text: str
     example_text: str
+    detectors: list[str] = field(default_factory=lambda: [Detector.COSINE.value])
+    overlap: float = 0.0
     label: str = ""
     item_request: str = ""
     item_answer: str = ""

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,23 +81,30 @@ def test_the_summary_counts_items_and_pairs(found: Matches, examples: Questions,
     assert summarise(found, examples, items) == {
         "benchmarks": {"a": {"items": 1, "contaminated": 1}, "b": {"items": 3, "contaminated": 2}},
         "sources": {"cards": 3, "forum": 4},
-        "labels": {label.value: {"pairs": 0, "items": 0} for label in Label},
+        "labels": {label.value: {"pairs": {"cosine": 0, "both": 0, "overlap": 0}, "items": 0} for label in Label},
+        "detectors": {"cosine": 3, "both": 0, "overlap": 0, "neither": 1},
         "stems": {"pairs": 0, "items": 0, "items_otherwise_clean": 0},
     }
 
 
-def test_pairs_and_items_are_counted_by_label_with_stems_that_were_told_apart(
+def test_pairs_are_counted_by_label_and_detector_with_stems_that_were_told_apart(
     found: Matches, examples: Questions, items: Questions
 ) -> None:
-    first, second, *others = [replace(pair, label=Label.REWORDED) for pair in found.pairs]
-    parted = Matches(others, found.nearest, [replace(pair, label=Label.STEM_ONLY) for pair in (first, second)])
+    first, second, third, *others = [replace(pair, label=Label.REWORDED) for pair in found.pairs]
+    parted = Matches(
+        [replace(third, detectors=["cosine", "ngrams"]), *others],
+        found.nearest,
+        [replace(first, item_id="b/3", detectors=["exact"])],
+        [replace(pair, label=Label.STEM_ONLY) for pair in (first, second)],
+    )
 
-    counted = summarise(parted, examples, items)["labels"]
+    counted = summarise(parted, examples, items)
 
-    assert isinstance(counted, dict)
-    assert counted["reworded"] == {"pairs": 5, "items": 3}
-    assert counted["stem_only"] == {"pairs": 2, "items": 1}
-    assert counted["topic_only"] == {"pairs": 0, "items": 0}
+    labels: Any = counted["labels"]
+    assert labels["reworded"] == {"pairs": {"cosine": 4, "both": 1, "overlap": 1}, "items": 4}
+    assert labels["stem_only"] == {"pairs": {"cosine": 2, "both": 0, "overlap": 0}, "items": 1}
+    assert labels["topic_only"] == {"pairs": {"cosine": 0, "both": 0, "overlap": 0}, "items": 0}
+    assert counted["detectors"] == {"cosine": 2, "both": 1, "overlap": 1, "neither": 0}
 
 
 def test_sources_and_benchmarks_without_pairs_are_counted_too(examples: Questions, items: Questions) -> None:

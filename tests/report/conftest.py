@@ -155,6 +155,8 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
             "cosine": cosines[item.id],
             "item_text": item.question,
             "example_text": f"Muscle number {rank} of the forearm: which nerve? <script>alert(1)</script>",
+            "detectors": ["cosine", "ngrams"],
+            "overlap": 0.5,
             "label": LABELS[rank % len(LABELS)],
             "item_request": f"{item.question}\nA. ulnar nerve\nB. median nerve",
             "item_answer": "A. ulnar nerve",
@@ -164,6 +166,9 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
         for rank, item in enumerate(leaked)
     ]
     _lines(edge / "pairs.jsonl", pairs)
+    overlap = {"example_id": "medquad/overlap", "cosine": 0.61, "detectors": ["ngrams"]}
+    _lines(edge / "overlaps.jsonl", [{**pairs[0], **overlap}])
+    _lines(edge / "stems.jsonl", [])
     examples = {pair["item_id"]: pair["example_id"] for pair in pairs}
     rows = [
         {
@@ -186,7 +191,11 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
         {
             "benchmarks": counts,
             "sources": {},
-            "labels": {label: {"pairs": labelled[label], "items": labelled[label]} for label in Label},
+            "labels": {
+                label: {"pairs": {"cosine": 0, "both": labelled[label], "overlap": 1}, "items": labelled[label]}
+                for label in Label
+            },
+            "detectors": {"cosine": 4, "both": 11, "overlap": 5, "neither": 200},
             "stems": {"items_otherwise_clean": 0},
         },
     )

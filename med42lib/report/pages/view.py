@@ -199,7 +199,7 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
     if any_leaked:
         tables["leaked"] = leaked_table(results, confidence=config.confidence)
-    if any(share.num_pairs for share in contamination.labels):
+    if any(share.pairs.total for share in contamination.labels):
         tables["labels"] = label_table(contamination)
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
