@@ -11,16 +11,18 @@ from med42lib.core.config import SPEED_ONLY
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.decontaminate.config import DecontaminateConfig
+from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Sources, Target
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from med42lib.decontaminate.embedding.encoder import Encoder
+    from med42lib.decontaminate.embedding.cutter import Cutter
     from med42lib.decontaminate.embedding.questions import Questions
     from med42lib.decontaminate.embedding.windows import Pieces
     from med42lib.decontaminate.matches import Matches
     from med42lib.decontaminate.similarity import Comparison
+    from med42lib.store.cache import StageCache
 
 
 def decontaminate(
@@ -32,6 +34,7 @@ def decontaminate(
     embedded: Annotated[Sources, SPEED_ONLY],
     training: Target,
     contamination: Target,
+    context: StageContext,
 ) -> None:
     """Compare every training question with every evaluation question, and flag the items found in training.
 
@@ -47,23 +50,24 @@ def decontaminate(
         training: Receives `examples.parquet`: all examples, or those in no pair.
         contamination: Receives the flagged items, all pairs with both texts, those that share a generic stem alone,
             every item's nearest example and a summary.
+        context: Its cache keeps the embeddings by their texts: another threshold embeds nothing again.
 
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, shards are of other data, or
             nothing is left.
     """
-    from med42lib.decontaminate.embedding.encoder import Encoder
+    from med42lib.decontaminate.embedding.cutter import Cutter
     from med42lib.decontaminate.embedding.questions import read_questions
     from med42lib.decontaminate.matches import find_matches, summarise, write_matches
     from med42lib.decontaminate.stems import tell_stems_apart
 
     examples, asked = read_questions(dataset, items, text=config.text)
-    model = Encoder.load(encoder.path())
-    pieces = _cut(examples, asked, model, contamination)
-    found = find_matches(examples, asked, _compare(config, pieces, model, encoder, embedded))
+    cutter = Cutter.load(encoder.path())
+    pieces = _cut(examples, asked, cutter, contamination)
+    found = find_matches(examples, asked, _compare(config, pieces, encoder, embedded, context.cache))
     if config.text == "question" and config.generic_stems == "tell_apart":
         found = tell_stems_apart(found, dataset, items)
-    summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, model)}
+    summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, cutter)}
     write_matches(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)
     contamination.metric("contaminated_items", len(found.contaminated))
@@ -74,13 +78,17 @@ def decontaminate(
 
 
 def _compare(
-    config: DecontaminateConfig, pieces: Pieces, model: Encoder, encoder: Source, embedded: Sources
+    config: DecontaminateConfig, pieces: Pieces, encoder: Source, embedded: Sources, cache: StageCache
 ) -> Comparison:
     """Embed what the shards have not, and compare."""
+    from med42lib.decontaminate.embedding.kept import embed_new
     from med42lib.decontaminate.embedding.vectors import gather
     from med42lib.decontaminate.similarity import compare
 
-    vectors_TD = gather(pieces.texts, embedded, encoder=encoder.digest) if embedded else model.embed(pieces.texts)
+    if embedded:
+        vectors_TD = gather(pieces.texts, embedded, encoder=encoder.digest)
+    else:
+        vectors_TD = embed_new(pieces.texts, encoder, cache)
     return compare(
         vectors_TD[pieces.train_rows],
         vectors_TD[pieces.item_rows],
@@ -91,11 +99,11 @@ def _compare(
     )
 
 
-def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target) -> Pieces:
+def _cut(examples: Questions, items: Questions, cutter: Cutter, metrics: Target) -> Pieces:
     """Say what is embedded, and what the long texts among it cost."""
     from med42lib.decontaminate.embedding.windows import to_pieces
 
-    pieces = to_pieces(examples, items, model.cut([*examples.texts, *items.texts]))
+    pieces = to_pieces(examples, items, cutter.cut([*examples.texts, *items.texts]))
     log("decontaminate").info(
         "%s different questions in training, %s in evaluation", f"{len(examples.texts):,}", f"{len(items.texts):,}"
     )
@@ -104,7 +112,7 @@ def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target)
             "%s of them are longer than the %d tokens that the encoder reads: they are compared in %s windows, "
             "%.0f %% of the characters that are embedded",
             f"{pieces.num_long:,}",
-            model.max_tokens,
+            cutter.max_tokens,
             f"{pieces.num_windows:,}",
             100 * pieces.long_share,
         )
@@ -114,12 +122,12 @@ def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target)
     return pieces
 
 
-def _long_texts(pieces: Pieces, model: Encoder) -> dict[str, float]:
+def _long_texts(pieces: Pieces, cutter: Cutter) -> dict[str, float]:
     return {
         "texts": pieces.num_long,
         "windows": pieces.num_windows,
         "share_of_embedded_characters": round(pieces.long_share, 4),
-        "max_tokens": model.max_tokens,
+        "max_tokens": cutter.max_tokens,
     }
 
 
