@@ -11,6 +11,7 @@ from med42lib.core.config import SPEED_ONLY
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.decontaminate.config import DecontaminateConfig
+from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Sources, Target
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from med42lib.decontaminate.embedding.encoder import Encoder
+    from med42lib.decontaminate.embedding.cutter import Cutter
     from med42lib.decontaminate.embedding.questions import Questions
     from med42lib.decontaminate.embedding.windows import Pieces
     from med42lib.decontaminate.matches import Matches
     from med42lib.decontaminate.similarity import Comparison
+    from med42lib.store.cache import StageCache
 
 
 def decontaminate(
@@ -34,6 +36,7 @@ def decontaminate(
     embedded: Annotated[Sources, SPEED_ONLY],
     training: Target,
     contamination: Target,
+    context: StageContext,
 ) -> None:
     """Compare every training question with every evaluation question, and flag the items found in training.
 
@@ -52,27 +55,28 @@ def decontaminate(
         training: Receives `examples.parquet`: all examples, or those in no pair.
         contamination: Receives the flagged items, all pairs with both texts and what they share, those that words
             alone find, those that share a generic stem alone, every item's nearest example and a summary.
+        context: Its cache keeps the embeddings by their texts: another threshold embeds nothing again.
 
     Raises:
         DataError: If there are no examples or no items, the encoder cannot be loaded, shards are of other data, or
             nothing is left.
     """
-    from med42lib.decontaminate.embedding.encoder import Encoder
+    from med42lib.decontaminate.embedding.cutter import Cutter
     from med42lib.decontaminate.embedding.questions import read_questions
     from med42lib.decontaminate.labels import label_matches
     from med42lib.decontaminate.matches import find_matches, summarise, write_matches
     from med42lib.decontaminate.overlaps import add_overlaps, cosine_of, find_overlaps
 
     examples, asked = read_questions(dataset, items, text=config.text)
-    model = Encoder.load(encoder.path())
-    pieces = _cut(examples, asked, model, contamination)
-    vectors_TD = _embed(pieces, model, encoder, embedded)
+    cutter = Cutter.load(encoder.path())
+    pieces = _cut(examples, asked, cutter, contamination)
+    vectors_TD = _embed(pieces, encoder, embedded, context.cache)
     found = find_matches(examples, asked, _compare(config, pieces, vectors_TD))
     overlaps = find_overlaps(examples, asked, dataset)
     found = add_overlaps(found, overlaps, examples, asked, cosine=cosine_of(vectors_TD, pieces))
     tell_stems_apart = config.text == "question" and config.generic_stems == "tell_apart"
     found = label_matches(found, dataset, items, tell_stems_apart=tell_stems_apart)
-    summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, model)}
+    summary = {**summarise(found, examples, asked), "long": _long_texts(pieces, cutter)}
     write_matches(contamination.folder, found, threshold=config.threshold, summary=summary)
     contamination.rows = len(found.nearest)
     contamination.metric("contaminated_items", len(found.contaminated))
@@ -83,11 +87,14 @@ def decontaminate(
     _log_summary(found, training)
 
 
-def _embed(pieces: Pieces, model: Encoder, encoder: Source, embedded: Sources) -> NDArray[np.float32]:
-    """Embed what the shards have not."""
+def _embed(pieces: Pieces, encoder: Source, embedded: Sources, cache: StageCache) -> NDArray[np.float32]:
+    """Embed what neither the shards nor earlier runs have."""
+    from med42lib.decontaminate.embedding.kept import embed_new
     from med42lib.decontaminate.embedding.vectors import gather
 
-    return gather(pieces.texts, embedded, encoder=encoder.digest) if embedded else model.embed(pieces.texts)
+    if embedded:
+        return gather(pieces.texts, embedded, encoder=encoder.digest)
+    return embed_new(pieces.texts, encoder, cache)
 
 
 def _compare(config: DecontaminateConfig, pieces: Pieces, vectors_TD: NDArray[np.float32]) -> Comparison:
@@ -103,11 +110,11 @@ def _compare(config: DecontaminateConfig, pieces: Pieces, vectors_TD: NDArray[np
     )
 
 
-def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target) -> Pieces:
+def _cut(examples: Questions, items: Questions, cutter: Cutter, metrics: Target) -> Pieces:
     """Say what is embedded, and what the long texts among it cost."""
     from med42lib.decontaminate.embedding.windows import to_pieces
 
-    pieces = to_pieces(examples, items, model.cut([*examples.texts, *items.texts]))
+    pieces = to_pieces(examples, items, cutter.cut([*examples.texts, *items.texts]))
     log("decontaminate").info(
         "%s different questions in training, %s in evaluation", f"{len(examples.texts):,}", f"{len(items.texts):,}"
     )
@@ -116,7 +123,7 @@ def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target)
             "%s of them are longer than the %d tokens that the encoder reads: they are compared in %s windows, "
             "%.0f %% of the characters that are embedded",
             f"{pieces.num_long:,}",
-            model.max_tokens,
+            cutter.max_tokens,
             f"{pieces.num_windows:,}",
             100 * pieces.long_share,
         )
@@ -126,12 +133,12 @@ def _cut(examples: Questions, items: Questions, model: Encoder, metrics: Target)
     return pieces
 
 
-def _long_texts(pieces: Pieces, model: Encoder) -> dict[str, float]:
+def _long_texts(pieces: Pieces, cutter: Cutter) -> dict[str, float]:
     return {
         "texts": pieces.num_long,
         "windows": pieces.num_windows,
         "share_of_embedded_characters": round(pieces.long_share, 4),
-        "max_tokens": model.max_tokens,
+        "max_tokens": cutter.max_tokens,
     }
 
 
