@@ -287,7 +287,7 @@ def database(mlflow_home: Path, empty_database: Path) -> Path:
 
 def at_once(work: Callable[[], object]) -> None:
     """Call a function in four processes at the same moment."""
-    import med42lib.tracking.client  # noqa: F401
+    import med42lib.tracking.versions  # noqa: F401
 
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)

@@ -154,11 +154,12 @@ def test_a_name_the_server_does_not_answer_to_is_explained(
 ) -> None:
     from med42lib.store.address import open_store
     from med42lib.tracking.address import check_tracking
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.connection import Connection
+    from med42lib.tracking.runs import Recorder
 
     address = mlflow_server.under_another_name
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(TrackingError, match="--allowed-hosts"):
         check_tracking("s3://bucket/runs")
     with pytest.raises(TrackingError, match="--allowed-hosts"):
-        Registry(address, open_store(str(tmp_path))).experiment("x")
+        Recorder(Connection(address), open_store(str(tmp_path))).experiment("x")
