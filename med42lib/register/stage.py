@@ -13,7 +13,7 @@ from med42lib import __version__
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_card import CARD_FILE
-from med42lib.register.card import ModelCard, model_card
+from med42lib.register.card import ModelCard, description, model_card
 from med42lib.register.config import RegisterConfig
 from med42lib.register.gate import gain_points, objections
 from med42lib.register.run import FinishedRun
@@ -21,8 +21,8 @@ from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
-from med42lib.tracking.names import CANDIDATE, GATE_TAG, NOTE_TAG, PASSED, RUN_TAG, WEIGHTS_TAG, run_name
-from med42lib.tracking.replay import StageRecord, stage_records
+from med42lib.tracking.names import CANDIDATE, GATE_TAG, NOTE_TAG, PASSED, RUN_TAG, WEIGHTS_TAG, flatten, run_name
+from med42lib.tracking.replay import RunRecord, stage_records
 
 if TYPE_CHECKING:
     from med42lib.tracking.runs import Recorder
@@ -91,9 +91,8 @@ def _register(
             tags=_version_tags(config, run) | {GATE_TAG: "; ".join(against) or PASSED},
             description=card.note,
         )
-        if not against:
-            versions.set_alias(config.model_name, version, CANDIDATE)
-    _tell(config.model_name, str(version), source, against)
+        before = None if against else versions.set_alias(config.model_name, version, CANDIDATE)
+    _tell(config.model_name, version, source, against, before)
     alias = {} if against else {"alias": CANDIDATE, "uri": _uri(config.model_name)}
     return {"model": config.model_name, **alias, "source": source, "weights": run.model.digest}
 
@@ -102,7 +101,7 @@ def _uri(model_name: str) -> str:
     return f"models:/{model_name}@{CANDIDATE}"
 
 
-def _tell(model_name: str, version: str, source: str, against: Sequence[str]) -> None:
+def _tell(model_name: str, version: str, source: str, against: Sequence[str], before: str | None) -> None:
     if against:
         log("register").warning(
             "version %s of %s is no candidate, and the alias stays where it is: %s. MLflow: %s",
@@ -112,7 +111,9 @@ def _tell(model_name: str, version: str, source: str, against: Sequence[str]) ->
             ui_command(),
         )
     else:
-        log("register").info("%s is version %s: %s. MLflow: %s", _uri(model_name), version, source, ui_command())
+        moved = f" in place of version {before}" if before not in (None, version) else ""
+        what = f"version {version}{moved}: {source}"
+        log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
 
 
 def _objections(config: RegisterConfig, run: FinishedRun) -> list[str]:
@@ -140,15 +141,14 @@ def _put_card(card: ModelCard, run: FinishedRun, scratch: Path) -> None:
 def _record_run(recorder: Recorder, config: RegisterConfig, run: FinishedRun) -> str:
     for sentence in run.lineage.missing:
         log("register").warning("not recorded in MLflow: input %s", sentence)
-    output = run.lineage.at(run.report.address)
-    return recorder.record_run(
-        recorder.experiment(config.experiment),
-        digest=run.lineage.digest,
+    record = RunRecord(
         name=run_name(config.experiment, run.lineage.digest),
-        tags=config.tags | ({NOTE_TAG: config.description} if config.description else {}),
-        records=stage_records(run.lineage, output.manifest),
-        report=StageRecord("report", (output,)),
+        digest=run.lineage.digest,
+        tags=config.tags | {NOTE_TAG: description(config, run)},
+        params=flatten(run.settings()),
+        stages=stage_records(run.lineage, run.manifest(run.report)),
     )
+    return recorder.record_run(recorder.experiment(config.experiment), record)
 
 
 def _version_tags(config: RegisterConfig, run: FinishedRun) -> dict[str, str]:

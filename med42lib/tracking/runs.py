@@ -40,7 +40,7 @@ from med42lib.tracking.names import (
     batches,
     run_agreement,
 )
-from med42lib.tracking.replay import StageRecord
+from med42lib.tracking.replay import RunRecord, StageRecord
 
 _SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
 _DIGEST_CHARACTERS = 32
@@ -87,42 +87,31 @@ class Recorder:
             )
         return str(found.experiment_id)
 
-    def record_run(
-        self,
-        experiment_id: str,
-        *,
-        digest: str,
-        name: str,
-        tags: Mapping[str, str],
-        records: Sequence[StageRecord],
-        report: StageRecord,
-    ) -> str:
+    def record_run(self, experiment_id: str, record: RunRecord) -> str:
         """Make sure that a run is recorded: a parent with the report, and a child per stage.
 
         Those that were made while stages worked (`tracking.live`) are completed; what they have is not written again.
 
         Args:
             experiment_id: The experiment it belongs to.
-            digest: What identifies the run.
-            name: The parent's name.
-            tags: The parent's tags, beside those this module sets.
-            records: The stages, in the order they ran.
-            report: Its files become the parent's artifacts, and its metrics the parent's too.
+            record: The run and its stages, in the order they ran.
 
         Returns:
             The parent's run id.
         """
+        stages = record.stages
         with self._connection.translated():
-            self._adopt(experiment_id, digest, records)
-            start_ms, end_ms = min(r.start_ms for r in records), max(r.end_ms for r in records)
-            wanted = NewRun(name, start_ms, {RUN_TAG: digest})
-            (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])
-            self._set_tags(parent, tags)
-            self._record_children(parent, records)
+            self._adopt(experiment_id, record.digest, stages)
+            wanted = NewRun(record.name, min(stage.start_ms for stage in stages), {RUN_TAG: record.digest})
+            (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{record.digest}'", RUN_TAG, [wanted])
+            self._set_tags(parent, record.tags)
+            self._record_children(parent, stages)
             if not _finished(parent):
-                self._log_metrics(parent, report.metrics())
-                self._log_files(parent, report)
-                self._client.set_terminated(parent.info.run_id, "FINISHED", end_ms)
+                self._log_params(parent, record.params)
+                self._log_metrics(parent, record.report.metrics())
+                self._log_data(parent, record.report.data())
+                self._log_files(parent, record.report)
+                self._client.set_terminated(parent.info.run_id, "FINISHED", max(stage.end_ms for stage in stages))
             return str(parent.info.run_id)
 
     def _adopt(self, experiment_id: str, digest: str, records: Sequence[StageRecord]) -> None:
@@ -212,17 +201,23 @@ class Recorder:
     def _record_stage(self, child: Run, record: StageRecord) -> None:
         """Fill a child run with what it does not have yet, and close it."""
         run_id = child.info.run_id
-        # A value that is there cannot be changed; it may be of an attempt before, in what decides speed alone.
-        params = {name: value for name, value in record.params().items() if name not in child.data.params}
-        for batch in batches(params.items(), PARAMS_PER_CALL):
-            _write(partial(self._client.log_batch, run_id, params=[Param(key, value) for key, value in batch]))
+        self._log_params(child, record.params())
         self._set_tags(child, {**record.tags(), RUN_NAME_TAG: record.name})
         self._log_metrics(child, record.metrics())
-        if data := record.data():
-            _write(partial(self._client.log_inputs, run_id, [_dataset_input(entry) for entry in data]))
+        self._log_data(child, record.data())
         for output in record.outputs:
             self._client.log_text(run_id, output.manifest.to_json(), f"{output.manifest.target}/manifest.json")
         self._client.set_terminated(run_id, "FINISHED", record.end_ms)
+
+    def _log_params(self, run: Run, params: Mapping[str, str]) -> None:
+        # A value that is there cannot be changed; it may be of an attempt before, in what decides speed alone.
+        missing = [Param(key, value) for key, value in params.items() if key not in run.data.params]
+        for batch in batches(missing, PARAMS_PER_CALL):
+            _write(partial(self._client.log_batch, run.info.run_id, params=batch))
+
+    def _log_data(self, run: Run, data: Sequence[DataInput]) -> None:
+        if data:
+            _write(partial(self._client.log_inputs, run.info.run_id, [_dataset_input(entry) for entry in data]))
 
     def _log_metrics(self, run: Run, points: Iterable[MetricPoint]) -> None:
         """Write the points of steps that a run does not have; one of a killed attempt may have another time."""

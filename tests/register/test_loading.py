@@ -1,6 +1,7 @@
 """What was registered is loaded by its alias, from a folder and from a bucket, and generates text."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
 from med42lib.store.backends.s3 import make_client
-from med42lib.tracking.address import tracking_address
+from med42lib.tracking.address import loading_code, tracking_address
+from tests.conftest import REPOSITORY
 from tests.register.conftest import FinishedRun, MLflowServer, finish_run
 from tests.s3_server import S3Server
 
@@ -24,11 +26,11 @@ pytestmark = pytest.mark.slow
 PROMPT = "what treats fever"
 
 
-def register_candidate(run: FinishedRun, candidate: str) -> None:
+def register_candidate(run: FinishedRun, candidate: str, model_name: str = "") -> None:
     folder = run.scratch / f"registered-{candidate}"
     folder.mkdir(exist_ok=True)
     register(
-        RegisterConfig(experiment="loading", model_name=f"tiny-{candidate}"),
+        RegisterConfig(experiment="loading", model_name=model_name or f"tiny-{candidate}"),
         trained=run.trained(),
         package=run.package(candidate),
         report=run.source("report"),
@@ -98,6 +100,27 @@ def test_it_loads_from_a_local_store_and_an_sqlite_file(candidate: str, real_mod
     run = finish_run(str(tmp_path / "a store"), tmp_path / "scratch", real_models)
     register_candidate(run, candidate)
     check_candidate(candidate, real_models)
+
+
+@pytest.mark.parametrize("where", ["the README", "the end of a run"])
+def test_the_words_that_are_given_load_the_model_and_leave_no_database(
+    where: str, real_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MED42_HOME", "runs")
+    run = finish_run("runs/demo", tmp_path / "runs/scratch", real_models)
+    register_candidate(run, "lora", "med42-demo")
+    there = sorted(tmp_path.iterdir())
+    (in_readme,) = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "med42lib/tracking/README.md").read_text(), re.DOTALL
+    )
+    code = in_readme if where == "the README" else loading_code("models:/med42-demo@candidate")
+    try:
+        exec(code, {})
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    assert "Which vitamin prevents scurvy?" in capsys.readouterr().out
+    assert sorted(tmp_path.iterdir()) == there
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.address import quiet_mlflow
 from med42lib.tracking.live import LiveRun, Server
 from med42lib.tracking.names import PARENT_TAG, WEIGHTS_TAG
-from med42lib.tracking.replay import StageRecord, stage_records
+from med42lib.tracking.replay import RunRecord, stage_records
 from tests.register.conftest import FinishedRun, MLflowServer, answering, at_once
 from tests.s3_server import free_ports
 
@@ -71,10 +71,9 @@ class Recorded:
 
         report = run.source("report")
         self._lineage = trace(run.package("lora"), report, cache=folder)
-        self._output = self._lineage.at(report.address)
         self._address, self._folder, self._store = server.address, folder, open_store(str(folder))
         self._name = folder.name
-        self.records = stage_records(self._lineage, self._output.manifest)
+        self.records = stage_records(self._lineage, self._lineage.at(report.address).manifest)
         self.client = MlflowClient(server.address)
 
     def recorder(self) -> "Recorder":
@@ -85,14 +84,8 @@ class Recorded:
         from med42lib.tracking.versions import Versions
 
         recorder = recorder or self.recorder()
-        run_id = recorder.record_run(
-            recorder.experiment(self._name),
-            digest=self._lineage.digest,
-            name="one",
-            tags={},
-            records=self.records,
-            report=StageRecord("report", (self._output,)),
-        )
+        record = RunRecord("one", self._lineage.digest, {}, {"base_model": "some/base"}, self.records)
+        run_id = recorder.record_run(recorder.experiment(self._name), record)
         tags = {WEIGHTS_TAG: "sha256:0"}
         versions = Versions(Connection(self._address))
         versions.register_version(self._name, source="s3://b/model", run_id=run_id, tags=tags, description="")
