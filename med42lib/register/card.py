@@ -9,6 +9,7 @@ from typing import Any
 from med42lib import __version__
 from med42lib.core.markdown import Markdown, escape_markdown, markdown_code, markdown_table
 from med42lib.formats.model_card import write_card
+from med42lib.formats.models import BASE
 from med42lib.formats.written import display_name, percent
 from med42lib.register.config import RegisterConfig
 from med42lib.register.results import Results
@@ -69,6 +70,19 @@ def model_card(config: RegisterConfig, run: FinishedRun) -> ModelCard:
         _section("Recipe", *_recipe(run)),
     )
     return ModelCard(_metadata(config, run), results.for_hub(), sections)
+
+
+def description(config: RegisterConfig, run: FinishedRun) -> str:
+    """Say of the whole run what it made of what, and what the report claims of the candidate."""
+    models = ", ".join(f"`{name}`" for name in run.trained) or "no model"
+    total = sum(row["sampled"] for row in run.mixture)
+    scored = run.summary["accuracy"]["overall"][BASE]["all"]["n"]
+    facts = (
+        f"Trained {models} from {markdown_code(run.base.name)} on {total:,} conversations of {len(run.mixture)} "
+        f"sources. Of {scored:,} scored questions {percent(run.metrics['leaked_share'])} % have a close match in the "
+        f"training data. The candidate is `{run.candidate}`."
+    )
+    return "\n\n".join([*filter(None, [config.description]), facts, *Results.of(run).sentences(), _WARNING])
 
 
 def _section(title: str, *paragraphs: str) -> str:

@@ -40,6 +40,10 @@ class Gate(StageConfig):
     max_leaked_share: float | None = Field(default=None, ge=0, le=1)
     """Of the scored questions, how many at most may have a close match in the training data."""
 
+    allowed_licences: Annotated[list[str], Field(min_length=1)] | None = None
+    """The licences that the base and every source may have, written as the model card's tables write them; case does
+    not matter. One that is not stated is not allowed: a source's `licence` and `fetch_model.licence` state it."""
+
 
 class RegisterConfig(StageConfig):
     """Where in MLflow the run is recorded.

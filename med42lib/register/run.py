@@ -119,10 +119,10 @@ class FinishedRun:
         rows = read_mixture(self.dataset.source) if self.dataset else []
         return [row for row in rows if row["sampled"]]
 
-    @cached_property
-    def licences(self) -> Mapping[str, str]:
-        """List the licence of the base and of each source, empty where none is stated."""
-        return {"the base model": self.base.licence} | {row["title"]: row["licence"] for row in self.mixture}
+    @property
+    def licences(self) -> list[tuple[str, str]]:
+        """List whose licence is which: the base's and each source's, empty where none is stated."""
+        return [("the base model", self.base.licence), *((row["title"], row["licence"]) for row in self.mixture)]
 
     @cached_property
     def recipe(self) -> Recipe | None:

@@ -13,7 +13,7 @@ from med42lib import __version__
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_card import CARD_FILE
-from med42lib.register.card import ModelCard, model_card
+from med42lib.register.card import ModelCard, description, model_card
 from med42lib.register.config import RegisterConfig
 from med42lib.register.gate import gain_points, objections
 from med42lib.register.run import FinishedRun
@@ -21,16 +21,14 @@ from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
 from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
-from med42lib.tracking.names import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, run_name
-from med42lib.tracking.replay import StageRecord, stage_records
+from med42lib.tracking.names import CANDIDATE, GATE_TAG, NOTE_TAG, PASSED, RUN_TAG, WEIGHTS_TAG, flatten, run_name
+from med42lib.tracking.replay import RunRecord, stage_records
 
 if TYPE_CHECKING:
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.runs import Recorder
 
 GIT_VARIABLE = "MED42_GIT_SHA"
 REGISTERED_FILE = "registered.json"
-ALIAS = "candidate"
-GATE_TAG = "med42.gate"
 _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 
 
@@ -74,34 +72,36 @@ def _register(
 ) -> dict[str, str]:
     check_tracking(package.address)
     quiet_mlflow()
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.connection import Connection
+    from med42lib.tracking.runs import Recorder
+    from med42lib.tracking.versions import Versions
 
     with TemporaryDirectory(prefix="med42-register-") as scratch, sqlite_lock(tracking_address()):
-        registry = Registry(tracking_address(), open_store(context.store))
+        connection = Connection(tracking_address())
         run = FinishedRun.of(trained, package, report, cache=Path(scratch))
         against = _objections(config, run)
         card = model_card(config, run)
         _put_card(card, run, Path(scratch))
         source = _source_uri(run.model.address)
-        version = registry.register_version(
+        versions = Versions(connection)
+        version = versions.register_version(
             config.model_name,
             source=source,
-            run_id=_record_run(registry, config, run),
-            tags=_version_tags(config, run) | {GATE_TAG: "; ".join(against) or "passed"},
+            run_id=_record_run(Recorder(connection, open_store(context.store)), config, run),
+            tags=_version_tags(config, run) | {GATE_TAG: "; ".join(against) or PASSED},
             description=card.note,
         )
-        if not against:
-            registry.set_alias(config.model_name, version, ALIAS)
-    _tell(config.model_name, str(version), source, against)
-    alias = {} if against else {"alias": ALIAS, "uri": _uri(config.model_name)}
+        before = None if against else versions.set_alias(config.model_name, version, CANDIDATE)
+    _tell(config.model_name, version, source, against, before)
+    alias = {} if against else {"alias": CANDIDATE, "uri": _uri(config.model_name)}
     return {"model": config.model_name, **alias, "source": source, "weights": run.model.digest}
 
 
 def _uri(model_name: str) -> str:
-    return f"models:/{model_name}@{ALIAS}"
+    return f"models:/{model_name}@{CANDIDATE}"
 
 
-def _tell(model_name: str, version: str, source: str, against: Sequence[str]) -> None:
+def _tell(model_name: str, version: str, source: str, against: Sequence[str], before: str | None) -> None:
     if against:
         log("register").warning(
             "version %s of %s is no candidate, and the alias stays where it is: %s. MLflow: %s",
@@ -111,7 +111,9 @@ def _tell(model_name: str, version: str, source: str, against: Sequence[str]) ->
             ui_command(),
         )
     else:
-        log("register").info("%s is version %s: %s. MLflow: %s", _uri(model_name), version, source, ui_command())
+        moved = f" in place of version {before}" if before not in (None, version) else ""
+        what = f"version {version}{moved}: {source}"
+        log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
 
 
 def _objections(config: RegisterConfig, run: FinishedRun) -> list[str]:
@@ -122,7 +124,7 @@ def _objections(config: RegisterConfig, run: FinishedRun) -> list[str]:
             run.candidate,
             -gain,
         )
-    return objections(config.gate, run.metrics, run.candidate)
+    return objections(config.gate, run)
 
 
 def _put_card(card: ModelCard, run: FinishedRun, scratch: Path) -> None:
@@ -136,18 +138,17 @@ def _put_card(card: ModelCard, run: FinishedRun, scratch: Path) -> None:
         open_store(address).put(CARD_FILE, file)
 
 
-def _record_run(registry: Registry, config: RegisterConfig, run: FinishedRun) -> str:
+def _record_run(recorder: Recorder, config: RegisterConfig, run: FinishedRun) -> str:
     for sentence in run.lineage.missing:
         log("register").warning("not recorded in MLflow: input %s", sentence)
-    output = run.lineage.at(run.report.address)
-    return registry.record_run(
-        registry.experiment(config.experiment),
-        digest=run.lineage.digest,
+    record = RunRecord(
         name=run_name(config.experiment, run.lineage.digest),
-        tags=config.tags | ({NOTE_TAG: config.description} if config.description else {}),
-        records=stage_records(run.lineage, output.manifest),
-        report=StageRecord("report", (output,)),
+        digest=run.lineage.digest,
+        tags=config.tags | {NOTE_TAG: description(config, run)},
+        params=flatten(run.settings()),
+        stages=stage_records(run.lineage, run.manifest(run.report)),
     )
+    return recorder.record_run(recorder.experiment(config.experiment), record)
 
 
 def _version_tags(config: RegisterConfig, run: FinishedRun) -> dict[str, str]:

@@ -243,6 +243,7 @@ def real_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="</s>", pad_token="</s>")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     settings = {"vocab_size": len(words), "max_position_embeddings": 64}
     ends = {"eos_token_id": 1, "bos_token_id": 1, "pad_token_id": 1}
     for seed, name in enumerate(("base", "full")):
@@ -287,7 +288,7 @@ def database(mlflow_home: Path, empty_database: Path) -> Path:
 
 def at_once(work: Callable[[], object]) -> None:
     """Call a function in four processes at the same moment."""
-    import med42lib.tracking.client  # noqa: F401
+    import med42lib.tracking.versions  # noqa: F401
 
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)

@@ -94,7 +94,25 @@ def test_every_stage_is_a_child_of_one_run(finished_run: FinishedRun, seen: Seen
     }
     assert {run.info.status for run in seen.runs()} == {"FINISHED"}
     assert seen.parent.data.tags["team"] == "x"
-    assert seen.parent.data.tags["mlflow.note.content"] == "a note"
+
+
+def test_the_whole_run_says_what_it_is_and_by_which_settings_and_data(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    assert seen.parent.data.params == {
+        "base_model": BASE_HUB,
+        "package_model.candidate": "lora",
+        "train.full.method": "full",
+        "train.lora.method": "lora",
+    }
+    inputs = {entry.dataset.name: entry.dataset for entry in seen.parent.inputs.dataset_inputs}
+    for edge in ("dataset", "items", "packed"):
+        assert inputs[edge].digest == finished_run.source(edge).digest[:32]
+        assert json.loads(inputs[edge].profile)["num_rows"] == 3
+    note = seen.parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"a note\n\nTrained `full`, `lora` from `{BASE_HUB}` on 3 conversations of 2 sources.")
+    assert "The candidate is `lora`." in note
+    assert "**No difference from the base shown.**" in note
+    assert "**Not for clinical decisions.**" in note
 
 
 def test_a_stage_keeps_its_settings_times_data_and_manifest(finished_run: FinishedRun, seen: Seen) -> None:
@@ -126,7 +144,7 @@ def test_the_assembled_mixture_is_an_input_of_each_training(stage: str, finished
         "sources": {"a": 2, "b": 1},
         "domains": {"general": 1, "medical": 2},
     }
-    assert inputs["packed"].dataset.profile is None
+    assert json.loads(inputs["packed"].dataset.profile) == {"num_rows": 3}
 
 
 def test_metrics_are_replayed_with_their_own_steps_and_times(finished_run: FinishedRun, seen: Seen) -> None:
@@ -236,9 +254,13 @@ def test_what_an_interrupted_call_left_is_completed(
     assert len(history) == 1500
 
 
-def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(finished_run: FinishedRun, seen: Seen) -> None:
+def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(
+    finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
+) -> None:
     call(finished_run, "full")
+    assert "in place of" not in said.text
     call(finished_run, "lora")
+    assert "@candidate is version 2 in place of version 1: " in said.text
     assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
     call(finished_run, "full")
     assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
@@ -246,6 +268,10 @@ def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(finished_r
 
 GATES = {
     "min_gain_points": (5.1, "its gain over the base on clean questions is +5.0 points; asked for is +5.1"),
+    "allowed_licences": (
+        ["mit", "CC BY 4.0"],
+        "licences that register.gate.allowed_licences does not name: 'apache-2.0' (the base model)",
+    ),
     "max_leaked_share": (0.09, "the share of leaked questions is 10.0%; allowed is 9.0%"),
 }
 
