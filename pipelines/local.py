@@ -10,13 +10,14 @@ from pathlib import Path
 from med42lib.commands.command import Command, add_overrides, show
 from med42lib.core.errors import not_installed
 from med42lib.core.hashing import content_hash
+from med42lib.core.json_file import read_json
 from med42lib.core.log import log_place
 from med42lib.planning.readiness import check_place
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address
 from med42lib.store.artifacts import Source
-from med42lib.tracking.address import home_folder, ui_command
+from med42lib.tracking.address import home_folder, loading_code, ui_command
 from pipelines.arguments import pipeline_arguments
 from pipelines.results_table import results_table
 
@@ -26,8 +27,8 @@ whose settings, code and inputs are unchanged are reused, so running again after
 """
 
 
-def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
-    """Run every stage; returns the exit code and the address of the report.
+def run_spec(spec: RunSpec, store: str) -> tuple[int, dict[str, str]]:
+    """Run every stage; returns the exit code and the addresses of what was put out, by name; none after a failure.
 
     Raises:
         EnvironmentProblem: If kfp is not installed.
@@ -44,7 +45,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, str | None]:
     with log_place(run=f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"):
         arguments = {**pipeline_arguments(spec), **addresses, "store": store}
         exit_code, outputs = run_on_host(med42(list(spec.train), shards=spec.decontaminate.shards), arguments)
-    return exit_code, None if exit_code else outputs["report"]
+    return exit_code, {} if exit_code else outputs
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -61,19 +62,28 @@ def _run(arguments: Namespace) -> int:
     started = time.monotonic()
     spec = load_checked(arguments.spec, arguments.overrides, processes=open_launcher().num_processes)
     store = absolute_address(arguments.store or f"runs/{spec.name}")
-    exit_code, report = run_spec(spec, store)
-    if report is not None:
-        conclude(report, time.monotonic() - started)
+    exit_code, outputs = run_spec(spec, store)
+    if outputs:
+        conclude(outputs["report"], time.monotonic() - started, outputs["registered"])
     return exit_code
 
 
-def conclude(report: str, seconds: float) -> None:
-    """Print the table of results, and where to look at the report and at MLflow."""
+def conclude(report: str, seconds: float, registered: str | None = None) -> None:
+    """Print the table of results, how the registered model is loaded, and where to look at the report and at MLflow."""
     source = Source(report, cache=home_folder() / "reports" / content_hash(report))
     show(f"\n{results_table(source.path('results.csv').read_text(encoding='utf-8'))}\n")
+    if registered is not None and (code := _loading(registered)):
+        show(f"{code}\n")
     show(f"report   {source.path('report.html')}")
     show(f"mlflow   {ui_command()}")
     show(f"took     {seconds:.0f} s")
+
+
+def _loading(registered: str) -> str:
+    """Write the Python that loads what was registered, the candidate or not; empty if nothing was."""
+    cache = home_folder() / "reports" / content_hash(registered)
+    content = read_json(Source(registered, cache=cache).path("registered.json"), "run register again")
+    return loading_code(content.get("uri", content["source"])) if "source" in content else ""
 
 
 command = Command("run", "run a whole specification on this machine", DESCRIPTION, _add_arguments, _run)

@@ -68,8 +68,9 @@ def test_a_runtime_has_all_that_its_stages_import(stage: Stage) -> None:
 
 
 def test_the_command_line_needs_no_more_than_the_base() -> None:
-    """But for torch, which `plan` and `run` ask for the number of GPUs, and what `export` merges adapters with."""
-    assert imported_in("base") - declared("base") - declared(CORE) == {"peft", "safetensors", "torch", "transformers"}
+    """But for torch, which `plan` and `run` ask for the GPUs, for what `export` merges with, and `promote` needs."""
+    beyond = imported_in("base") - declared("base") - declared(CORE)
+    assert beyond == {"mlflow", "peft", "safetensors", "torch", "transformers"}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -12,7 +12,9 @@ from pathlib import Path
 from med42lib.commands.command import Command, show
 from med42lib.core.errors import ConfigError, DataError, Problem, not_installed
 from med42lib.core.printable import printable
+from med42lib.formats.model_card import CARD_FILE
 from med42lib.formats.model_folder import ADAPTER_FOLDER, ADAPTER_WEIGHTS_FILE, MODEL_FOLDER
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
 
@@ -27,7 +29,8 @@ source and licence.
   med42 export s3://bucket/prefix/decontaminate/KEY/ATTEMPT/training messages.parquet
 
 Of a model, a plain Hugging Face folder of safetensors, settings and tokenizer, which vLLM and TGI load: an adapter is
-merged into its base. No GPU is needed, and memory for one file of the base's weights.
+merged into its base. No GPU is needed, and memory for one file of the base's weights. The registered model of a run
+takes its model card (README.md) along.
 
   med42 export runs/demo/package_model/KEY/ATTEMPT/package med42-merged
   med42 export runs/demo/train/KEY/ATTEMPT/trained med42-merged --base runs/demo/fetch_model/KEY/ATTEMPT/model
@@ -49,7 +52,7 @@ def _run(arguments: Namespace) -> int:
         inside = {name.partition("/")[0] for name in source.sizes()}
         if inside & {MODEL_FOLDER, ADAPTER_FOLDER}:
             base = Source(arguments.base, cache=Path(cache) / "base") if arguments.base else None
-            said = _export_model(source, inside, base, arguments.place)
+            said = _export_model(source, inside, base, arguments.place) + _export_card(source, arguments.place)
         else:
             said = _export_messages(source, arguments.place)
     show(printable(said))
@@ -80,6 +83,16 @@ def _export_model(source: Source, inside: set[str], base: Source | None, folder:
     with write_errors(folder), _whole_or_nothing(folder):
         count = merge_adapter(model, adapter, folder)
     return f"the model, with {count} matrices of an adapter merged into it, was written to {folder}"
+
+
+def _export_card(source: Source, folder: Path) -> str:
+    """Write the model card that `register` put beside the weights; says so, or that there is none."""
+    card = open_store(source.address).read(CARD_FILE)
+    if card is None:
+        return "; it has no model card, as it is not the registered model of a run"
+    with write_errors(folder):
+        (folder / CARD_FILE).write_bytes(card)
+    return f", with its model card, {CARD_FILE}"
 
 
 @contextmanager

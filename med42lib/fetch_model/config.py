@@ -25,3 +25,7 @@ class FetchModelConfig(StageConfig):
 
     float32 holds every de-quantised value exactly; bfloat16 halves the size and rounds to 8 bits of precision.
     """
+
+    licence: str | None = None
+    """Licence of the base model, for the model card and `register.gate.allowed_licences`; null takes the one that its
+    own card (README.md) or GGUF file states."""

@@ -14,9 +14,10 @@ from med42lib.fetch_model.weight_shapes import module_limit
 
 _MAGIC = b"GGUF"
 _NUM_PARTS = "split.count"
+_LICENCE = "general.license"
 
 
-def convert(file: Path, folder: Path, *, dtype: str) -> None:
+def convert(file: Path, folder: Path, *, dtype: str) -> str:
     """Write the model and tokenizer of a GGUF file as safetensors and tokenizer.json.
 
     Quantised weights become the numbers they stand for; the precision lost when the file was made stays lost.
@@ -25,6 +26,9 @@ def convert(file: Path, folder: Path, *, dtype: str) -> None:
         file: The .gguf file.
         folder: Receives the Hugging Face folder.
         dtype: `float32` or `bfloat16`, in which the weights are stored.
+
+    Returns:
+        The licence that the file states; empty if it states none.
 
     Raises:
         DataError: If the file is not a GGUF file, is cut short or part of a split one, or holds a model that
@@ -39,12 +43,13 @@ def convert(file: Path, folder: Path, *, dtype: str) -> None:
         if stream.read(len(_MAGIC)) != _MAGIC:
             raise DataError(f"{file} does not start with {_MAGIC.decode()}; it is not a GGUF file")
     with library_errors(file, "it may be cut short: fetch it again"):
-        model, tokenizer = _load_isolated(file, dtype)
+        model, tokenizer, licence = _load_isolated(file, dtype)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return licence
 
 
-def _load_isolated(file: Path, dtype: str) -> tuple[Any, Any]:
+def _load_isolated(file: Path, dtype: str) -> tuple[Any, Any, str]:
     """Load the file from a folder of its own: transformers would obey settings and adapters that lie beside it."""
     with TemporaryDirectory() as folder:
         alone = Path(folder, file.name)
@@ -52,7 +57,7 @@ def _load_isolated(file: Path, dtype: str) -> tuple[Any, Any]:
         return _load(alone, dtype)
 
 
-def _load(file: Path, dtype: str) -> tuple[Any, Any]:
+def _load(file: Path, dtype: str) -> tuple[Any, Any, str]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.integrations.gguf import read_gguf_metadata
@@ -80,4 +85,4 @@ def _load(file: Path, dtype: str) -> tuple[Any, Any]:
             output_loading_info=True,
         )
     check_nothing_missing(report)
-    return model, tokenizer
+    return model, tokenizer, str(metadata.get(_LICENCE) or "")

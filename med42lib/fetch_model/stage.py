@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import write_json
 from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.fetch_model.config import FetchModelConfig
+from med42lib.formats.model_card import CARD_FILE, LICENCE_FILE, licence_in_card
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FOLDER
 from med42lib.store.artifacts import Source, Target
@@ -26,7 +28,7 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
     Args:
         config: The format of the weights.
         weights: A folder, `s3://`, `package:` or `hub:` address.
-        model: Receives `model/` and `components/tokenizer/`.
+        model: Receives `model/`, `components/tokenizer/` and the licence, as a note.
 
     Raises:
         DataError: If a needed file is missing, broken or does not fit the others.
@@ -38,9 +40,11 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
 
     folder = model.path(f"{MODEL_FOLDER}/{CONFIG_FILE}").parent
     if config.format == "gguf":
-        _convert(weights, folder, config)
+        stated = _convert(weights, folder, config)
     else:
         _copy(weights, folder)
+        stated = _stated_licence(weights)
+    write_json(model.path(LICENCE_FILE, note=True), {"licence": config.licence or stated})
     facts = check_model(folder)
     copy_as_read(folder, model.path(f"{TOKENIZER_FOLDER}/{TOKENIZER_FILE}").parent, ADVICE)
     model.metric("total_parameters", facts.total_parameters)
@@ -55,12 +59,24 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
     )
 
 
-def _convert(weights: Source, folder: Path, config: FetchModelConfig) -> None:
+def _convert(weights: Source, folder: Path, config: FetchModelConfig) -> str:
     from med42lib.fetch_model.gguf import convert
 
     name = _chosen(weights, config.gguf_file)
     log("fetch_model").info("reading %s", name)
-    convert(weights.path(name), folder, dtype=config.gguf_dtype)
+    return convert(weights.path(name), folder, dtype=config.gguf_dtype)
+
+
+def _stated_licence(weights: Source) -> str:
+    """Give the licence that the model's own card states; empty if there is no card, or it states none."""
+    if not weights.has_file(CARD_FILE):
+        return ""
+    card = weights.path(CARD_FILE)
+    try:
+        return licence_in_card(card.read_text(encoding="utf-8"))
+    except ValueError as error:
+        log("fetch_model").warning("no licence is known of the base, as %s cannot be read: %s", card, error)
+        return ""
 
 
 def _chosen(weights: Source, wanted: str | None) -> str:

@@ -10,6 +10,7 @@ Doors, the modules that other rooms may import:
     merging            merges an adapter into its base; imports torch
     messages           examples in the form that other trainers read
     mixture_table      counts of each source, beside the paper's Table A1
+    model_card         a model's card in the hub's format, and the licence that one states
     model_config       a model's config.json
     model_folder       the folder of a model that MLflow can load
     model_loading      loads a language model; imports torch
@@ -25,4 +26,5 @@ Doors, the modules that other rooms may import:
     stored_weights     a model's tensors as its files name and cut them
     tokenizer_loading  loads a model's tokenizer
     validation         the loss on held-out examples, and whether it rises
+    written            numbers and benchmarks' names, as report and model card write them
 """

@@ -1,4 +1,4 @@
-"""Stage `register`: records a finished run in MLflow and registers its model.
+"""Stage `register`: records a finished run in MLflow and registers its model, with a model card.
 
 MLflow is a view of the store, never the truth.
 

@@ -40,6 +40,10 @@ class Gate(StageConfig):
     max_leaked_share: float | None = Field(default=None, ge=0, le=1)
     """Of the scored questions, how many at most may have a close match in the training data."""
 
+    allowed_licences: Annotated[list[str], Field(min_length=1)] | None = None
+    """The licences that the base and every source may have, written as the model card's tables write them; case does
+    not matter. One that is not stated is not allowed: a source's `licence` and `fetch_model.licence` state it."""
+
 
 class RegisterConfig(StageConfig):
     """Where in MLflow the run is recorded.
@@ -57,7 +61,10 @@ class RegisterConfig(StageConfig):
     """Name of the registered model that gets a new version; made if it does not exist."""
 
     description: Annotated[str, Field(max_length=5000), SEEN] = ""
-    """Note shown with the run and the model version."""
+    """Note shown with the run, and in the model card."""
+
+    licence: Annotated[str, Field(max_length=200), SEEN] = ""
+    """Licence of the registered model, for its card: as the Hugging Face hub calls it (`apache-2.0`), or in words."""
 
     tags: dict[TagName, TagValue] = Field(default_factory=dict)
     """Tags of your own for the run and the model version; their names begin neither with `mlflow.` nor `med42.`."""

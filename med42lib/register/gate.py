@@ -1,11 +1,12 @@
-"""Whether a model may become the candidate: what its report says against what the settings ask for."""
+"""Whether a model may become the candidate: what its run says against what the settings ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from med42lib.formats.models import BASE
 from med42lib.register.config import Gate
+from med42lib.register.run import NOT_STATED, FinishedRun
 
 LEAKED_SHARE = "leaked_share"
 
@@ -17,20 +18,36 @@ def gain_points(metrics: Mapping[str, float], candidate: str) -> float | None:
     return None if own is None or base is None else 100 * (own - base)
 
 
-def objections(gate: Gate, metrics: Mapping[str, float], candidate: str) -> list[str]:
-    """List what stands against a model; what the report does not tell stands against it too.
+def objections(gate: Gate, run: FinishedRun) -> list[str]:
+    """List what stands against a run's candidate; what is not known stands against it too."""
+    return [*_of_figures(gate, run), *_of_licences(gate, run)]
 
-    Args:
-        gate: What is asked for.
-        metrics: Of the report.
-        candidate: Name of the model.
-    """
-    found = []
-    gain, leaked = gain_points(metrics, candidate), metrics.get(LEAKED_SHARE)
+
+def _of_figures(gate: Gate, run: FinishedRun) -> Iterator[str]:
+    gain, leaked = gain_points(run.metrics, run.candidate), run.metrics.get(LEAKED_SHARE)
     if gate.min_gain_points is not None and (gain is None or gain < gate.min_gain_points):
         said = "is not reported" if gain is None else f"is {gain:+.1f} points"
-        found.append(f"its gain over the base on clean questions {said}; asked for is {gate.min_gain_points:+.1f}")
+        yield f"its gain over the base on clean questions {said}; asked for is {gate.min_gain_points:+.1f}"
     if gate.max_leaked_share is not None and (leaked is None or leaked > gate.max_leaked_share):
         said = "is not reported" if leaked is None else f"is {leaked:.1%}"
-        found.append(f"the share of leaked questions {said}; allowed is {gate.max_leaked_share:.1%}")
-    return found
+        yield f"the share of leaked questions {said}; allowed is {gate.max_leaked_share:.1%}"
+
+
+def _of_licences(gate: Gate, run: FinishedRun) -> Iterator[str]:
+    if gate.allowed_licences is None:
+        return
+    allowed = {licence.casefold() for licence in gate.allowed_licences}
+    whose: dict[str, list[str]] = {}
+    for owner, licence in run.licences:
+        if licence.casefold() not in allowed:
+            whose.setdefault(licence, []).append(owner)
+    if whose:
+        yield f"licences that register.gate.allowed_licences does not name: {_listed(whose)}"
+    if not run.mixture:
+        yield "the sources' licences are not known, as the data set is not there any more"
+
+
+def _listed(whose: Mapping[str, Sequence[str]]) -> str:
+    """Write them so that what is in quotes can be copied into the settings."""
+    named = ((repr(licence) if licence else NOT_STATED, owners) for licence, owners in whose.items())
+    return ", ".join(f"{licence} ({', '.join(owners)})" for licence, owners in named)

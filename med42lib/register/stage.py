@@ -1,36 +1,34 @@
-"""`register`: record the run in MLflow, and register the candidate under an alias."""
+"""`register`: record the run in MLflow, and register the candidate under an alias, with a model card."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from med42lib import __version__
-from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
-from med42lib.formats.model_folder import MLMODEL_FILE
+from med42lib.formats.model_card import CARD_FILE
+from med42lib.register.card import ModelCard, description, model_card
 from med42lib.register.config import RegisterConfig
 from med42lib.register.gate import gain_points, objections
+from med42lib.register.run import FinishedRun
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
-from med42lib.store.lineage import Lineage, trace
 from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
-from med42lib.tracking.names import NOTE_TAG, RUN_TAG, WEIGHTS_TAG, run_name
-from med42lib.tracking.replay import StageRecord, stage_records
+from med42lib.tracking.names import CANDIDATE, GATE_TAG, NOTE_TAG, PASSED, RUN_TAG, WEIGHTS_TAG, flatten, run_name
+from med42lib.tracking.replay import RunRecord, stage_records
 
 if TYPE_CHECKING:
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.runs import Recorder
 
 GIT_VARIABLE = "MED42_GIT_SHA"
 REGISTERED_FILE = "registered.json"
-ALIAS = "candidate"
-GATE_TAG = "med42.gate"
 _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 
 
@@ -47,7 +45,7 @@ def register(
 
     All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, not even one
     at the same moment, and a call after MLflow's database was deleted makes everything again. No weights are read or
-    copied.
+    copied. The model card is put beside the weights, in place of one that an earlier call put there.
 
     Args:
         config: Where in MLflow.
@@ -74,34 +72,36 @@ def _register(
 ) -> dict[str, str]:
     check_tracking(package.address)
     quiet_mlflow()
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.connection import Connection
+    from med42lib.tracking.runs import Recorder
+    from med42lib.tracking.versions import Versions
 
-    with TemporaryDirectory(prefix="med42-register-") as cache, sqlite_lock(tracking_address()):
-        registry = Registry(tracking_address(), open_store(context.store))
-        lineage = trace(*trained.values(), package, report, cache=Path(cache))
-        candidate = str(lineage.at(package.address).manifest.setting("candidate"))
-        model = package if package.has(MLMODEL_FILE) else _candidate(candidate, trained)
-        source = _source_uri(model.address)
-        run_id = _record_run(registry, config, lineage, report)
-        metrics = {row["key"]: row["value"] for row in report.metrics()}
-        against = _objections(config, metrics, candidate)
-        tags = _version_tags(config, lineage, candidate, model, package, report, metrics)
-        tags[GATE_TAG] = "; ".join(against) or "passed"
-        version = registry.register_version(
-            config.model_name, source=source, run_id=run_id, tags=tags, description=config.description
+    with TemporaryDirectory(prefix="med42-register-") as scratch, sqlite_lock(tracking_address()):
+        connection = Connection(tracking_address())
+        run = FinishedRun.of(trained, package, report, cache=Path(scratch))
+        against = _objections(config, run)
+        card = model_card(config, run)
+        _put_card(card, run, Path(scratch))
+        source = _source_uri(run.model.address)
+        versions = Versions(connection)
+        version = versions.register_version(
+            config.model_name,
+            source=source,
+            run_id=_record_run(Recorder(connection, open_store(context.store)), config, run),
+            tags=_version_tags(config, run) | {GATE_TAG: "; ".join(against) or PASSED},
+            description=card.note,
         )
-        if not against:
-            registry.set_alias(config.model_name, version, ALIAS)
-    _tell(config.model_name, str(version), source, against)
-    alias = {} if against else {"alias": ALIAS, "uri": _uri(config.model_name)}
-    return {"model": config.model_name, **alias, "source": source, "weights": model.digest}
+        before = None if against else versions.set_alias(config.model_name, version, CANDIDATE)
+    _tell(config.model_name, version, source, against, before)
+    alias = {} if against else {"alias": CANDIDATE, "uri": _uri(config.model_name)}
+    return {"model": config.model_name, **alias, "source": source, "weights": run.model.digest}
 
 
 def _uri(model_name: str) -> str:
-    return f"models:/{model_name}@{ALIAS}"
+    return f"models:/{model_name}@{CANDIDATE}"
 
 
-def _tell(model_name: str, version: str, source: str, against: Sequence[str]) -> None:
+def _tell(model_name: str, version: str, source: str, against: Sequence[str], before: str | None) -> None:
     if against:
         log("register").warning(
             "version %s of %s is no candidate, and the alias stays where it is: %s. MLflow: %s",
@@ -111,61 +111,60 @@ def _tell(model_name: str, version: str, source: str, against: Sequence[str]) ->
             ui_command(),
         )
     else:
-        log("register").info("%s is version %s: %s. MLflow: %s", _uri(model_name), version, source, ui_command())
+        moved = f" in place of version {before}" if before not in (None, version) else ""
+        what = f"version {version}{moved}: {source}"
+        log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
 
 
-def _objections(config: RegisterConfig, metrics: Mapping[str, float], candidate: str) -> list[str]:
-    gain = gain_points(metrics, candidate)
+def _objections(config: RegisterConfig, run: FinishedRun) -> list[str]:
+    gain = gain_points(run.metrics, run.candidate)
     if gain is not None and gain < 0:
         log("register").warning(
             "%s answers clean questions worse than its base, by %.1f points; register.gate can ask for more",
-            candidate,
+            run.candidate,
             -gain,
         )
-    return objections(config.gate, metrics, candidate)
+    return objections(config.gate, run)
 
 
-def _candidate(name: str, trained: Sources) -> Source:
-    if name not in trained:
-        raise DataError(f"package_model chose {name!r}, but the models given are {', '.join(trained) or 'none'}")
-    return trained[name]
+def _put_card(card: ModelCard, run: FinishedRun, scratch: Path) -> None:
+    """Put the card where the weights lie: where MLflow loads them, and where the candidate was trained.
+
+    No manifest lists it, as it is made of a report that came later. It lies beside the folders that libraries read.
+    """
+    for address in sorted({run.model.address, run.trained.get(run.candidate, run.model).address}):
+        file = scratch / CARD_FILE
+        file.write_text(card.text, encoding="utf-8", newline="\n")
+        open_store(address).put(CARD_FILE, file)
 
 
-def _record_run(registry: Registry, config: RegisterConfig, lineage: Lineage, report: Source) -> str:
-    for sentence in lineage.missing:
+def _record_run(recorder: Recorder, config: RegisterConfig, run: FinishedRun) -> str:
+    for sentence in run.lineage.missing:
         log("register").warning("not recorded in MLflow: input %s", sentence)
-    output = lineage.at(report.address)
-    return registry.record_run(
-        registry.experiment(config.experiment),
-        digest=lineage.digest,
-        name=run_name(config.experiment, lineage.digest),
-        tags=config.tags | ({NOTE_TAG: config.description} if config.description else {}),
-        records=stage_records(lineage, output.manifest),
-        report=StageRecord("report", (output,)),
+    record = RunRecord(
+        name=run_name(config.experiment, run.lineage.digest),
+        digest=run.lineage.digest,
+        tags=config.tags | {NOTE_TAG: description(config, run)},
+        params=flatten(run.settings()),
+        stages=stage_records(run.lineage, run.manifest(run.report)),
     )
+    return recorder.record_run(recorder.experiment(config.experiment), record)
 
 
-def _version_tags(
-    config: RegisterConfig,
-    lineage: Lineage,
-    candidate: str,
-    model: Source,
-    package: Source,
-    report: Source,
-    metrics: Mapping[str, float],
-) -> dict[str, str]:
+def _version_tags(config: RegisterConfig, run: FinishedRun) -> dict[str, str]:
     """Say what the version is, how well it does and what it was made from, by content."""
-    package_manifest, report_manifest = (lineage.at(source.address).manifest for source in (package, report))
     tags = {
-        RUN_TAG: lineage.digest,
-        WEIGHTS_TAG: model.digest,
-        "med42.candidate": candidate,
-        "med42.base": package_manifest.input("base").digest,
+        RUN_TAG: run.lineage.digest,
+        WEIGHTS_TAG: run.model.digest,
+        "med42.candidate": run.candidate,
+        "med42.base": run.base.digest,
+        "med42.base_model": run.base.name,
         "med42.suite": __version__,
     }
-    tags |= {f"med42.{e}": entry.digest for e, entry in report_manifest.inputs.items() if e in _TAGGED_INPUTS}
-    scores = {f"accuracy/{subset}/overall/{candidate}": f"med42.accuracy_{subset}" for subset in ("all", "clean")}
-    tags |= {tag: f"{metrics[key]:.4f}" for key, tag in scores.items() if key in metrics}
+    inputs = run.manifest(run.report).inputs.items()
+    tags |= {f"med42.{edge}": entry.digest for edge, entry in inputs if edge in _TAGGED_INPUTS}
+    scores = {f"accuracy/{subset}/overall/{run.candidate}": f"med42.accuracy_{subset}" for subset in ("all", "clean")}
+    tags |= {tag: f"{run.metrics[key]:.4f}" for key, tag in scores.items() if key in run.metrics}
     if commit := os.environ.get(GIT_VARIABLE):
         tags["med42.git_sha"] = commit
     return tags | config.tags

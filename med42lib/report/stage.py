@@ -31,7 +31,8 @@ def report(
     """Compare the fine-tunes, any number of them, with their base model, with and without contaminated questions.
 
     Writes `report.html` (one self-contained page), `report.md`, `results.csv`, `subjects.csv` and `summary.json`; the
-    latter three do not depend on when or where the stages ran. Weights are not fetched.
+    latter three do not depend on when or where the stages ran. For a paper there are `tables.tex`, `accuracy.svg` and
+    `loss.svg`. Weights are not fetched.
 
     Args:
         config: What to compare and to show.
@@ -49,7 +50,8 @@ def report(
             an unknown item.
     """
     from med42lib.report.pages.export import metric_values, write_csv, write_subjects, write_summary
-    from med42lib.report.pages.render import render_html, render_markdown
+    from med42lib.report.pages.latex import latex_tables
+    from med42lib.report.pages.render import render_figures, render_html, render_markdown
     from med42lib.report.pages.view import make_view
 
     sources = {
@@ -62,6 +64,9 @@ def report(
     view = make_view(config, evidence)
     report.path("report.html").write_text(render_html(view), encoding="utf-8")
     report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
+    report.path("tables.tex").write_text(latex_tables(view.tables), encoding="utf-8")
+    for name, figure in render_figures(view):
+        report.path(f"{name}.svg").write_text(figure, encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_subjects(report.path("subjects.csv"), evidence)
     write_summary(report.path("summary.json"), evidence, confidence=config.confidence)

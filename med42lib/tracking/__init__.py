@@ -2,9 +2,11 @@
 
 Doors, the modules that other rooms may import:
 
-    address  where MLflow is, and whether it can be used
-    client   experiments, runs and models of a registry; imports mlflow
-    live     the run of a stage that works
-    names    runs' names and tags, and MLflow's limits
-    replay   the stages of a finished run as MLflow's runs
+    address     where MLflow is, and whether it can be used
+    connection  MLflow, opened; imports mlflow
+    live        the run of a stage that works
+    names       runs' names and tags, and MLflow's limits
+    replay      the stages of a finished run as MLflow's runs
+    runs        experiments and runs; imports mlflow
+    versions    registered models, their versions and aliases; imports mlflow
 """

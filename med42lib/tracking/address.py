@@ -107,6 +107,21 @@ def ui_command() -> str:
     return f"mlflow ui --workers 1 --backend-store-uri {shlex.quote(address)}"
 
 
+def loading_code(model: str) -> str:
+    """Write the Python that loads a registered model and asks it, on this machine.
+
+    Without MLflow's address it would make an empty database where it is run.
+
+    Args:
+        model: Its address: `models:/name@alias`, or that of its folder.
+    """
+    return f"""import mlflow
+
+mlflow.set_tracking_uri({redact(tracking_address())!r})
+pipeline = mlflow.transformers.load_model({model!r})
+print(pipeline([{{"role": "user", "content": "Which vitamin prevents scurvy?"}}], max_new_tokens=50))"""
+
+
 def check_tracking(store_address: str) -> None:
     """Make sure, before anything is computed, that models of this store can be registered.
 

@@ -8,7 +8,7 @@ The run of a training names both `packed`, which it reads, and `dataset`, which 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,8 @@ _TYPES = {"string": "string", "int64": "long"}
 class DataInput:
     """Data that a stage read; `context` says whether to train on or to evaluate with.
 
-    `schema` and `profile` are JSON in MLflow's own form: the columns, and how many rows there are. Both are empty but
-    for the assembled mixture.
+    `schema` and `profile` are JSON in MLflow's own form: the columns, and how many rows there are. The one is empty but
+    for the assembled mixture, the other where nobody counted.
     """
 
     name: str
@@ -41,21 +41,22 @@ class DataInput:
     profile: str = ""
 
 
-def data_inputs(manifest: Manifest, assembled: Output | None) -> list[DataInput]:
+def data_inputs(manifest: Manifest, assembled: Output | None, rows: Mapping[str, int | None]) -> list[DataInput]:
     """List the data sets of one call of a stage.
 
     Args:
         manifest: Of the call's first output.
         assembled: The mixture that its data came from, if any.
+        rows: How many rows there are in what was read, by its address.
     """
     inputs = {edge: manifest.inputs[edge] for edge in _CONTEXTS if edge in manifest.inputs}
     if manifest.stage == "train" and assembled is not None:
         inputs = {ASSEMBLED: Input(assembled.manifest.digest, assembled.source.address), **inputs}
-    return [_data_input(edge, entry, assembled) for edge, entry in inputs.items()]
+    return [_data_input(edge, entry, assembled, rows.get(entry.address)) for edge, entry in inputs.items()]
 
 
-def _data_input(edge: str, entry: Input, assembled: Output | None) -> DataInput:
-    described = {}
+def _data_input(edge: str, entry: Input, assembled: Output | None, rows: int | None) -> DataInput:
+    described = {} if rows is None else {"profile": json.dumps({"num_rows": rows})}
     if assembled is not None and entry.digest == assembled.manifest.digest:
         described = {"schema": mlflow_schema(), "profile": _profile(assembled)}
     return DataInput(edge, entry.digest, entry.address, _CONTEXTS[edge], **described)

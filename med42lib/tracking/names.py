@@ -17,6 +17,16 @@ PIPELINE_TAG = "med42.pipeline"
 
 KEY_TAG = "med42.key"
 WEIGHTS_TAG = "med42.weights"
+CANDIDATE, CHAMPION = "candidate", "champion"
+"""Aliases: the newest version that passed the gate, and the one that somebody said to use."""
+
+GATE_TAG = "med42.gate"
+"""Of a model version: `passed`, or what `register.gate` has against it."""
+
+PASSED = "passed"
+PROMOTED_TAG = "med42.promoted"
+"""Of a model version that became the champion though its gate had not passed: why."""
+
 NOTE_TAG = "mlflow.note.content"
 # Limits of MLflow 3.17 (mlflow/utils/validation.py).
 MAX_NAME_CHARACTERS = 250

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from med42lib.store.artifacts import Source
@@ -16,11 +16,16 @@ from med42lib.tracking.names import KEY_TAG, flatten, mlflow_name
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """One call of a stage: what becomes a child run. `assembled` is the mixture that its training data came from."""
+    """One call of a stage: what becomes a child run.
+
+    `assembled` is the mixture that its training data came from, `rows` says how many rows each output of the run has,
+    by its address.
+    """
 
     name: str
     outputs: tuple[Output, ...]
     assembled: Output | None = None
+    rows: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def manifest(self) -> Manifest:
@@ -59,13 +64,33 @@ class StageRecord:
 
     def data(self) -> list[DataInput]:
         """Give the data sets that the stage read, and the mixture that a training's data came from."""
-        return data_inputs(self.manifest, self.assembled)
+        return data_inputs(self.manifest, self.assembled, self.rows)
 
     def metrics(self) -> Iterator[MetricPoint]:
         """Read the numbers that the stage recorded, fetching them from the store if need be."""
         for source in self.sources:
             for row in source.metrics():
                 yield MetricPoint(mlflow_name(row["key"]), row["value"], row["step"], row["timestamp_ms"])
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The whole run, which becomes the parent of its stages' runs.
+
+    `digest` identifies it, `params` are the settings that matter, `tags` stand beside those that the runs have anyway.
+    The report's files become its artifacts, and the report's metrics and data sets its own.
+    """
+
+    name: str
+    digest: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    stages: Sequence[StageRecord]
+
+    @property
+    def report(self) -> StageRecord:
+        """The report's record."""
+        return next(record for record in self.stages if record.manifest.stage == "report")
 
 
 def stage_records(lineage: Lineage, report: Manifest) -> list[StageRecord]:
@@ -77,5 +102,6 @@ def stage_records(lineage: Lineage, report: Manifest) -> list[StageRecord]:
     """
     names = lineage.names({entry.address: edge for edge, entry in report.inputs.items()})
     assembled = mixtures_behind(lineage.outputs)
+    rows = {output.source.address: output.manifest.rows for output in lineage.outputs}
     named = zip(names, lineage.stage_runs(), strict=True)
-    return [StageRecord(name, outputs, assembled.get(outputs[0].source.address)) for name, outputs in named]
+    return [StageRecord(name, outputs, assembled.get(outputs[0].source.address), rows) for name, outputs in named]

@@ -116,6 +116,20 @@ def test_a_full_fine_tune_is_written_as_it_is(fine_tune: dict[str, Any], tmp_pat
     assert written == there
 
 
+@pytest.mark.parametrize("name", ["trained", "base"])
+def test_the_card_that_register_put_there_goes_along(
+    name: str, fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", str(fine_tune[name]), str(tmp_path / "first"), "--base", str(fine_tune["base"])]
+    assert main(arguments) == 0
+    assert "it has no model card" in capsys.readouterr().out
+    (fine_tune[name] / "README.md").write_text("# A card")
+    arguments[2] = str(tmp_path / "second")
+    assert main(arguments) == 0
+    assert "with its model card, README.md" in capsys.readouterr().out
+    assert (tmp_path / "second/README.md").read_text() == "# A card"
+
+
 def test_another_base_than_the_adapters_is_refused_and_nothing_is_left(
     fine_tune: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def write(path: Path, *, pre: str | None, num_parts: int = 1) -> Path:
     gguf = pytest.importorskip("gguf", reason="writing a GGUF file needs the package gguf")
     path.parent.mkdir(exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
+    writer.add_license("apache-2.0")
     writer.add_context_length(128)
     writer.add_embedding_length(HIDDEN)
     writer.add_block_count(1)
@@ -83,7 +84,7 @@ def write(path: Path, *, pre: str | None, num_parts: int = 1) -> Path:
 
 
 def test_quantised_weights_become_the_numbers_they_stand_for(file: Path, tmp_path: Path) -> None:
-    convert(file, tmp_path / "model", dtype="float32")
+    assert convert(file, tmp_path / "model", dtype="float32") == "apache-2.0", "its licence"
 
     stored = load_file(tmp_path / "model" / "model.safetensors")
     original = tensors()

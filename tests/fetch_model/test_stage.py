@@ -146,3 +146,24 @@ def test_from_a_hub_only_the_wanted_large_files_are_fetched(
     assert {path.name: path.read_bytes() for path in model.iterdir()} == files
     assert not any(path.is_symlink() for path in model.iterdir())
     assert "pytorch_model.bin" not in hub.served
+
+
+@pytest.mark.parametrize(
+    ("card", "setting", "licence"),
+    [
+        ("---\nlicense: mit\n---\n", None, "mit"),
+        ("---\nlicense: mit\n---\n", "by contract", "by contract"),
+        ("---\nlicense: [\n---\n", None, ""),
+        (None, None, ""),
+    ],
+)
+def test_the_bases_licence_is_kept_as_a_note(
+    card: str | None, setting: str | None, licence: str, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    without = mirror(weights, tmp_path / "without")
+    if card is not None:
+        (weights / "README.md").write_text(card)
+    target = mirror(weights, tmp_path / "out", licence=setting)
+    assert json.loads((target.folder / "licence.json").read_text()) == {"licence": licence}
+    assert files_digest(target.files()) == files_digest(without.files()), "no stage works anew for it"
+    assert ("no licence is known of the base" in caplog.text) == (card == "---\nlicense: [\n---\n")

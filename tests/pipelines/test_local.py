@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,32 @@ def test_the_report_shown_at_the_end_is_never_one_that_an_earlier_run_fetched(
 
     assert "overall" in capsys.readouterr().out
     assert (cached / "report.html").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("registered", "loaded"),
+    [
+        ({"model": "m", "uri": "models:/m@candidate", "source": "file:///s"}, "models:/m@candidate"),
+        ({"model": "m", "source": "file:///s"}, "file:///s"),
+        ({"enabled": False}, None),
+    ],
+)
+def test_the_end_of_a_run_shows_how_to_load_what_was_registered(
+    registered: dict[str, object],
+    loaded: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    row = HEADING + "overall,all,base,7,0.5\n"
+    report = filled(tmp_path / "report", {"results.csv": row, "report.html": "new"})
+    conclude(str(report), 1.0, str(filled(tmp_path / "registered", {"registered.json": json.dumps(registered)})))
+    shown = capsys.readouterr().out
+    code = f"""import mlflow
+
+mlflow.set_tracking_uri('sqlite:///{tmp_path}/home/mlflow.db')
+pipeline = mlflow.transformers.load_model({loaded!r})"""
+    assert (code in shown) == (loaded is not None)
+    assert ("import mlflow" in shown) == (loaded is not None)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from tests.tiny_llama import make_llama
 
 START_SECONDS = 60
 MEASURED_AT_MS = 1_700_000_000_000
+BASE_HUB, BASE_LICENCE = f"some/base@{40 * '0'}", "apache-2.0"
 
 
 @dataclass
@@ -53,8 +55,9 @@ class FinishedRun:
         config: dict[str, object] | None = None,
         key: str = "",
         target: str = "",
+        outside: dict[str, Input] | None = None,
     ) -> None:
-        """Publish one output; `inputs` maps its edges to edges of this run."""
+        """Publish one output; `inputs` maps its edges to edges of this run, `outside` to what came from elsewhere."""
         key, target = key or f"{edge}-key", target or edge
         folder = self.scratch / f"{edge}-out"
         folder.mkdir(parents=True)
@@ -66,7 +69,7 @@ class FinishedRun:
             target=target,
             key=key,
             config=config or {},
-            inputs={name: Input(source.digest, source.address) for name, source in sources.items()},
+            inputs={name: Input(source.digest, source.address) for name, source in sources.items()} | (outside or {}),
             files=describe_folder(folder, out.notes),
             rows=3,
             created_at="2026-01-02T03:04:05+00:00",
@@ -114,9 +117,45 @@ def _copy_of(folder: Path, num_metrics: int = 0) -> Callable[[Target], object]:
     return write
 
 
+def _base(folder: Path) -> Callable[[Target], object]:
+    def write(out: Target) -> None:
+        _copy_of(folder)(out)
+        out.path("licence.json", note=True).write_text(json.dumps({"licence": BASE_LICENCE}))
+
+    return write
+
+
+def _figure(value: float) -> dict[str, Any]:
+    return {"n": 10, "value": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def _summary() -> dict[str, Any]:
+    """The part of the report's numbers that the card shows; all questions, and all of one benchmark, score the same."""
+    accuracies = {"base": 0.7, "full": 0.6, "lora": 0.75}
+    subsets = {model: {subset: _figure(value) for subset in ("all", "clean")} for model, value in accuracies.items()}
+    gains = {f"{model}-base": {**_figure(accuracies[model] - 0.7), "p_holm": 0.5} for model in ("full", "lora")}
+    verdict = {"direction": 0, "smallest_shown": 0.2}
+    return {
+        "confidence": 0.95,
+        "groups": {"medqa": ["medqa"], "overall": ["medqa"]},
+        "accuracy": {"medqa": subsets, "overall": subsets},
+        "difference": {
+            group: {pair: {"all": gain, "clean": gain} for pair, gain in gains.items()}
+            for group in ("medqa", "overall")
+        },
+        "verdicts": {
+            "subset": "clean",
+            "differences": {pair: gain | verdict for pair, gain in gains.items()},
+            "added_by_leaks": {},
+        },
+        "contamination": {"threshold": 0.8, "benchmarks": {"medqa": {"items": 10, "contaminated": 1}}},
+    }
+
+
 def _write_report(out: Target) -> None:
-    for name in ("report.html", "report.md", "results.csv", "summary.json"):
+    for name in ("report.html", "report.md", "results.csv"):
         out.path(name).write_text(f"content of {name}")
+    out.path("summary.json").write_text(json.dumps(_summary()))
     out.path("figures/accuracy.svg").write_text("<svg/>")
     out.metric("accuracy/clean/overall/base", 0.7)
     out.metric("accuracy/clean/overall/lora", 0.75)
@@ -128,13 +167,24 @@ def _write_report(out: Target) -> None:
 def _write_dataset(out: Target) -> None:
     out.path("examples.parquet").write_text("rows")
     shares = [("a", "medical", 2), ("b", "general", 1)]
-    rows = [{"source": name, "domain": domain, "sampled": count} for name, domain, count in shares]
+    rows = [
+        {
+            "source": name,
+            "title": f"Source {name}",
+            "domain": domain,
+            "sampled": count,
+            "licence": "CC BY 4.0",
+            "hub": None,
+        }
+        for name, domain, count in shares
+    ]
     out.path("mixture.json").write_text(json.dumps(rows))
 
 
 def finish_run(store: str, scratch: Path, models: Path) -> FinishedRun:
     run = FinishedRun(store, scratch)
-    run.publish("base", "fetch_model", _copy_of(models / "base"), target="model")
+    weights = {"weights": Input("f" * 64, f"hub:{BASE_HUB}")}
+    run.publish("base", "fetch_model", _base(models / "base"), target="model", outside=weights)
     run.publish("dataset", "assemble", _write_dataset, config={"mixture": [{"source": "a"}]})
     run.publish("items", "benchmarks", _text("items.jsonl", "{}"))
     checked = {"dataset": "dataset", "items": "items"}
@@ -193,6 +243,7 @@ def real_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="<unk>", eos_token="</s>", pad_token="</s>")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
     settings = {"vocab_size": len(words), "max_position_embeddings": 64}
     ends = {"eos_token_id": 1, "bos_token_id": 1, "pad_token_id": 1}
     for seed, name in enumerate(("base", "full")):
@@ -237,7 +288,7 @@ def database(mlflow_home: Path, empty_database: Path) -> Path:
 
 def at_once(work: Callable[[], object]) -> None:
     """Call a function in four processes at the same moment."""
-    import med42lib.tracking.client  # noqa: F401
+    import med42lib.tracking.versions  # noqa: F401
 
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)

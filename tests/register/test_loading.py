@@ -1,6 +1,7 @@
 """What was registered is loaded by its alias, from a folder and from a bucket, and generates text."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
 from med42lib.store.backends.s3 import make_client
-from med42lib.tracking.address import tracking_address
+from med42lib.tracking.address import loading_code, tracking_address
+from tests.conftest import REPOSITORY
 from tests.register.conftest import FinishedRun, MLflowServer, finish_run
 from tests.s3_server import S3Server
 
@@ -24,11 +26,11 @@ pytestmark = pytest.mark.slow
 PROMPT = "what treats fever"
 
 
-def register_candidate(run: FinishedRun, candidate: str) -> None:
+def register_candidate(run: FinishedRun, candidate: str, model_name: str = "") -> None:
     folder = run.scratch / f"registered-{candidate}"
     folder.mkdir(exist_ok=True)
     register(
-        RegisterConfig(experiment="loading", model_name=f"tiny-{candidate}"),
+        RegisterConfig(experiment="loading", model_name=model_name or f"tiny-{candidate}"),
         trained=run.trained(),
         package=run.package(candidate),
         report=run.source("report"),
@@ -100,6 +102,27 @@ def test_it_loads_from_a_local_store_and_an_sqlite_file(candidate: str, real_mod
     check_candidate(candidate, real_models)
 
 
+@pytest.mark.parametrize("where", ["the README", "the end of a run"])
+def test_the_words_that_are_given_load_the_model_and_leave_no_database(
+    where: str, real_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MED42_HOME", "runs")
+    run = finish_run("runs/demo", tmp_path / "runs/scratch", real_models)
+    register_candidate(run, "lora", "med42-demo")
+    there = sorted(tmp_path.iterdir())
+    (in_readme,) = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "med42lib/tracking/README.md").read_text(), re.DOTALL
+    )
+    code = in_readme if where == "the README" else loading_code("models:/med42-demo@candidate")
+    try:
+        exec(code, {})
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    assert "Which vitamin prevents scurvy?" in capsys.readouterr().out
+    assert sorted(tmp_path.iterdir()) == there
+
+
 @pytest.fixture(scope="module")
 def run_in_bucket(
     real_models: Path, tmp_path_factory: pytest.TempPathFactory, s3_server_running: S3Server
@@ -154,11 +177,12 @@ def test_a_name_the_server_does_not_answer_to_is_explained(
 ) -> None:
     from med42lib.store.address import open_store
     from med42lib.tracking.address import check_tracking
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.connection import Connection
+    from med42lib.tracking.runs import Recorder
 
     address = mlflow_server.under_another_name
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(TrackingError, match="--allowed-hosts"):
         check_tracking("s3://bucket/runs")
     with pytest.raises(TrackingError, match="--allowed-hosts"):
-        Registry(address, open_store(str(tmp_path))).experiment("x")
+        Recorder(Connection(address), open_store(str(tmp_path))).experiment("x")

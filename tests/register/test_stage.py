@@ -16,7 +16,7 @@ from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import Gate, RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
-from tests.register.conftest import MEASURED_AT_MS, FinishedRun, at_once
+from tests.register.conftest import BASE_HUB, MEASURED_AT_MS, FinishedRun, at_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -94,7 +94,25 @@ def test_every_stage_is_a_child_of_one_run(finished_run: FinishedRun, seen: Seen
     }
     assert {run.info.status for run in seen.runs()} == {"FINISHED"}
     assert seen.parent.data.tags["team"] == "x"
-    assert seen.parent.data.tags["mlflow.note.content"] == "a note"
+
+
+def test_the_whole_run_says_what_it_is_and_by_which_settings_and_data(finished_run: FinishedRun, seen: Seen) -> None:
+    call(finished_run)
+    assert seen.parent.data.params == {
+        "base_model": BASE_HUB,
+        "package_model.candidate": "lora",
+        "train.full.method": "full",
+        "train.lora.method": "lora",
+    }
+    inputs = {entry.dataset.name: entry.dataset for entry in seen.parent.inputs.dataset_inputs}
+    for edge in ("dataset", "items", "packed"):
+        assert inputs[edge].digest == finished_run.source(edge).digest[:32]
+        assert json.loads(inputs[edge].profile)["num_rows"] == 3
+    note = seen.parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"a note\n\nTrained `full`, `lora` from `{BASE_HUB}` on 3 conversations of 2 sources.")
+    assert "The candidate is `lora`." in note
+    assert "**No difference from the base shown.**" in note
+    assert "**Not for clinical decisions.**" in note
 
 
 def test_a_stage_keeps_its_settings_times_data_and_manifest(finished_run: FinishedRun, seen: Seen) -> None:
@@ -126,7 +144,7 @@ def test_the_assembled_mixture_is_an_input_of_each_training(stage: str, finished
         "sources": {"a": 2, "b": 1},
         "domains": {"general": 1, "medical": 2},
     }
-    assert inputs["packed"].dataset.profile is None
+    assert json.loads(inputs["packed"].dataset.profile) == {"num_rows": 3}
 
 
 def test_metrics_are_replayed_with_their_own_steps_and_times(finished_run: FinishedRun, seen: Seen) -> None:
@@ -161,11 +179,13 @@ def test_the_version_points_at_the_candidates_own_address(
     version = seen.client.get_model_version_by_alias("tiny-med", "candidate")
     assert version.source == Path(finished_run.addresses[edge]).as_uri()
     assert version.run_id == seen.parent.info.run_id
-    assert version.description == "a note"
+    assert version.description.startswith("# tiny-med\n\n**Not for clinical decisions.**")
+    assert "\n\na note\n\n" in version.description
     assert version.tags["med42.candidate"] == candidate
     assert version.tags["med42.git_sha"] == "c0ffee"
     assert version.tags["team"] == "x"
     assert version.tags["med42.accuracy_clean"] == {"full": "0.6000", "lora": "0.7500", "base": "0.7000"}[candidate]
+    assert version.tags["med42.base_model"] == BASE_HUB
     digests = {"weights": edge, "base": "base", "dataset": "dataset", "contamination": "contamination"}
     for tag, source in digests.items():
         assert version.tags[f"med42.{tag}"] == finished_run.source(source).digest
@@ -187,7 +207,25 @@ def test_a_changed_description_reaches_the_version_there_is(
     call(finished_run)
     call(finished_run, config=CONFIG.model_copy(update={"description": description}))
     assert seen.versions == ["1"]
-    assert (seen.client.get_model_version("tiny-med", "1").description or "") == description
+    said = seen.client.get_model_version("tiny-med", "1").description
+    assert "a note" not in said
+    assert description in said
+
+
+@pytest.mark.parametrize(
+    ("candidate", "places"), [("full", {"full"}), ("lora", {"lora", "package_lora"}), ("base", {"package_base"})]
+)
+def test_the_card_lies_beside_the_weights_and_the_folders_that_libraries_read_are_still_whole(
+    candidate: str, places: set[str], finished_run: FinishedRun
+) -> None:
+    call(finished_run, candidate)
+    call(finished_run, candidate, CONFIG.model_copy(update={"description": "another note"}))
+    for edge in ("base", "full", "lora", f"package_{candidate}"):
+        card = Path(finished_run.addresses[edge], "README.md")
+        assert card.exists() == (edge in places)
+        assert not card.exists() or "another note" in card.read_text()
+        folders = {entry.path.partition("/")[0] for entry in finished_run.source(edge).files if "/" in entry.path}
+        assert all(finished_run.source(edge).path(folder).is_dir() for folder in folders)
 
 
 def test_what_an_interrupted_call_left_is_completed(
@@ -216,9 +254,13 @@ def test_what_an_interrupted_call_left_is_completed(
     assert len(history) == 1500
 
 
-def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(finished_run: FinishedRun, seen: Seen) -> None:
+def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(
+    finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
+) -> None:
     call(finished_run, "full")
+    assert "in place of" not in said.text
     call(finished_run, "lora")
+    assert "@candidate is version 2 in place of version 1: " in said.text
     assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
     call(finished_run, "full")
     assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
@@ -226,6 +268,10 @@ def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(finished_r
 
 GATES = {
     "min_gain_points": (5.1, "its gain over the base on clean questions is +5.0 points; asked for is +5.1"),
+    "allowed_licences": (
+        ["mit", "CC BY 4.0"],
+        "licences that register.gate.allowed_licences does not name: 'apache-2.0' (the base model)",
+    ),
     "max_leaked_share": (0.09, "the share of leaked questions is 10.0%; allowed is 9.0%"),
 }
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from med42lib.report.estimates import (
     Estimate,
     PairedCounts,
+    Stratum,
     calibration_error,
     chance_p_value,
     design_effect,
@@ -20,6 +21,7 @@ from med42lib.report.estimates import (
     sign_flip_p_value,
     smallest_shown,
     spread,
+    stratified_share,
     wilson,
 )
 
@@ -264,3 +266,26 @@ def test_a_calibrated_model_shows_on_average_the_error_that_is_said_to_be_luck()
 def test_no_answers_have_no_calibration() -> None:
     with pytest.raises(ValueError, match="no answer"):
         calibration_error(np.zeros(0), np.zeros(0, dtype=bool))
+
+
+@pytest.mark.parametrize("shares", [(0.9, 0.5, 0.2), (0.95, 0.9, 0.7), (1.0, 0.98, 0.9)])
+def test_a_stratified_sample_covers_the_truth_as_often_as_it_says(shares: tuple[float, ...]) -> None:
+    """1,000 samples of 40 from each of three strata, drawn without putting back; Monte-Carlo error 0.7 %."""
+    draw = np.random.default_rng(1)
+    sizes = (60, 120, 400)
+    right = [round(size * share) for size, share in zip(sizes, shares, strict=True)]
+    covered = 0
+    for _ in range(1000):
+        drawn = [int(draw.hypergeometric(r, size - r, 40)) for r, size in zip(right, sizes, strict=True)]
+        found = stratified_share([Stratum(r, 40, size) for r, size in zip(drawn, sizes, strict=True)], 0.95)
+        covered += found.low <= sum(right) / sum(sizes) <= found.high
+    assert 0.925 < covered / 1000 < 0.98
+
+
+def test_strata_count_by_their_size_and_one_that_was_drawn_whole_is_known() -> None:
+    assert stratified_share([Stratum(3, 4, 4)], 0.95) == Estimate(0.75, 0.75, 0.75)
+    assert stratified_share([Stratum(1, 1, 1), Stratum(0, 10, 99)], 0.95).value == pytest.approx(0.01)
+    alone, large = stratified_share([Stratum(81, 263, 10**9)], 0.95), wilson(81, 263, 0.95)
+    assert ends(alone) == ends(large)
+    with pytest.raises(ValueError, match="no proportion"):
+        stratified_share([], 0.95)

@@ -5,6 +5,7 @@ import math
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from itertools import cycle
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.formats.contamination import Label
 from med42lib.report.estimates import wilson
 from med42lib.store.artifacts import Source
 from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
@@ -163,6 +165,18 @@ def page(finished: Path) -> _Page:
     parser.feed((finished / "report.html").read_text())
     parser.close()
     return parser
+
+
+def test_page_and_markdown_state_the_rules_of_the_labels_and_how_far_the_detectors_agree(finished: Path) -> None:
+    for name in ("report.html", "report.md"):
+        text = unescape((finished / name).read_text()).replace("\\", "")
+        for label in Label:
+            assert label.heading in text
+            assert label.rule in text
+        assert "Of 20 questions that either finds, both find 11 (55.0" in text
+    found = json.loads((finished / "summary.json").read_text())["contamination"]
+    assert found["detectors"] == {"cosine": 4, "both": 11, "overlap": 5}
+    assert found["labels"]["reworded"] == {"pairs": {"cosine": 0, "both": 4, "overlap": 1}, "items": 4}
 
 
 def test_page_is_well_formed(page: _Page) -> None:
@@ -541,7 +555,7 @@ def test_page_and_markdown_name_the_base_model_the_data_the_code_the_seeds_and_t
             "s3://med42/inputs/raw",
             "med42-suite",
             "Seeds",
-            "Processes",
+            "2 (NVIDIA H200)",
         ):
             assert shown in text
 

@@ -15,7 +15,7 @@ def lineage(finished_run: FinishedRun, tmp_path: Path) -> Lineage:
 
 def names_of(lineage: Lineage, run: FinishedRun, edge: str) -> list[str]:
     address = run.addresses[edge]
-    found = data_inputs(lineage.at(address).manifest, mixtures_behind(lineage.outputs).get(address))
+    found = data_inputs(lineage.at(address).manifest, mixtures_behind(lineage.outputs).get(address), {})
     return [entry.name for entry in found]
 
 
@@ -49,7 +49,7 @@ def test_only_the_mixture_is_described_however_it_is_reached(lineage: Lineage, f
         (entry.name, entry.profile)
         for edge in ("training", "full", "report")
         for entry in data_inputs(
-            lineage.at(finished_run.addresses[edge]).manifest, upstream[finished_run.addresses[edge]]
+            lineage.at(finished_run.addresses[edge]).manifest, upstream[finished_run.addresses[edge]], {}
         )
         if entry.profile
     }
@@ -61,14 +61,20 @@ def test_a_training_whose_mixture_is_gone_has_its_chunks_alone(lineage: Lineage,
     kept = [output for output in lineage.outputs if output.manifest.stage != "assemble"]
     assert mixtures_behind(kept) == {}
     manifest = lineage.at(finished_run.addresses["full"]).manifest
-    assert [entry.name for entry in data_inputs(manifest, None)] == ["packed"]
+    assert [entry.name for entry in data_inputs(manifest, None, {})] == ["packed"]
 
 
 def test_a_mixture_without_its_table_is_still_counted(lineage: Lineage, finished_run: FinishedRun) -> None:
     assembled = lineage.at(finished_run.addresses["dataset"])
     bare = type(assembled)(assembled.source.narrowed(()), assembled.manifest)
     manifest = lineage.at(finished_run.addresses["full"]).manifest
-    assert json.loads(data_inputs(manifest, bare)[0].profile) == {"num_rows": 3}
+    assert json.loads(data_inputs(manifest, bare, {})[0].profile) == {"num_rows": 3}
+
+
+def test_what_somebody_counted_has_its_number_of_rows(lineage: Lineage, finished_run: FinishedRun) -> None:
+    items, manifest = finished_run.addresses["items"], lineage.at(finished_run.addresses["lora_scores"]).manifest
+    assert json.loads(data_inputs(manifest, None, {items: 7})[0].profile) == {"num_rows": 7}
+    assert data_inputs(manifest, None, {items: None})[0].profile == ""
 
 
 def test_the_schema_is_what_mlflow_writes_of_it() -> None:

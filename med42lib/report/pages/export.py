@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,11 @@ def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow,
             for share in contamination.benchmarks
         },
         "sources": {s.source: {"pairs": s.num_pairs, "items": s.num_items} for s in contamination.sources},
+        "labels": {
+            share.label.value: {"pairs": asdict(share.pairs), "items": share.num_items}
+            for share in contamination.labels
+        },
+        "detectors": asdict(contamination.detected),
         "by_threshold": [
             {
                 "threshold": row.threshold,

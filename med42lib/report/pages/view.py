@@ -37,6 +37,7 @@ from med42lib.report.pages.result_tables import (
     accuracy_table,
     contamination_table,
     difference_table,
+    label_table,
     leaked_table,
     source_table,
     threshold_table,
@@ -198,6 +199,8 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
     if any_leaked:
         tables["leaked"] = leaked_table(results, confidence=config.confidence)
+    if any(share.pairs.total for share in contamination.labels):
+        tables["labels"] = label_table(contamination)
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:

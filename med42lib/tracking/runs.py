@@ -1,4 +1,4 @@
-"""MLflow: runs, metrics, artifacts and registered models. The one module that knows it.
+"""MLflow's runs, metrics and artifacts.
 
 Everything is found by its tags before it is made, so that doing it again adds nothing, and what an interrupted
 attempt left is completed.
@@ -11,28 +11,23 @@ unique there, so two processes may make the same run at the same moment. Which o
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
-from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from med42lib.core.errors import AccessError, TrackingError, full_disk
-from med42lib.core.redaction import redact
+from med42lib.core.errors import TrackingError
 from med42lib.store.agreement import agree
 from med42lib.store.base import Store
 from med42lib.store.manifest import METRICS_FILE
 from med42lib.store.metrics import MetricPoint
-from med42lib.store.scratch import attempt_folder
-from med42lib.tracking.address import SQLITE_SCHEME, artifacts_address, host_refused, sqlite_file, unreachable
+from med42lib.tracking.address import artifacts_address
+from med42lib.tracking.connection import Connection, ignore_if_created
 from med42lib.tracking.data_inputs import DataInput
 from med42lib.tracking.names import (
     KEY_TAG,
@@ -42,11 +37,10 @@ from med42lib.tracking.names import (
     PIPELINE_TAG,
     RUN_NAME_TAG,
     RUN_TAG,
-    WEIGHTS_TAG,
     batches,
     run_agreement,
 )
-from med42lib.tracking.replay import StageRecord
+from med42lib.tracking.replay import RunRecord, StageRecord
 
 _SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
 _DIGEST_CHARACTERS = 32
@@ -62,23 +56,17 @@ class NewRun:
     tags: dict[str, str]
 
 
-class Registry:
-    """One MLflow, at a database or a server."""
+class Recorder:
+    """The runs of one MLflow."""
 
-    def __init__(self, address: str, store: Store) -> None:
-        """Open it.
+    def __init__(self, connection: Connection, store: Store) -> None:
+        """Take what is needed.
 
         Args:
-            address: That of MLflow.
+            connection: To that MLflow.
             store: Where those who make the same run agree on one.
         """
-        # MLflow tells of every table it makes and every version it waits for.
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self.address, self._store = address, store
-        with self._translated():
-            if file := sqlite_file(address):
-                _create_database(file)
-            self._client = MlflowClient(address)
+        self._connection, self._store, self._client = connection, store, connection.client
 
     def experiment(self, name: str) -> str:
         """Find the experiment of that name, or make it; returns its id.
@@ -86,11 +74,11 @@ class Registry:
         Raises:
             TrackingError: If it was deleted; MLflow keeps the name of a deleted experiment taken.
         """
-        with self._translated():
+        with self._connection.translated():
             found = self._client.get_experiment_by_name(name)
             if found is None:
-                with _ignore_if_created():
-                    self._client.create_experiment(name, artifact_location=artifacts_address(self.address))
+                with ignore_if_created():
+                    self._client.create_experiment(name, artifact_location=artifacts_address(self._connection.address))
                 found = self._client.get_experiment_by_name(name)
         if found.lifecycle_stage != "active":
             raise TrackingError(
@@ -99,86 +87,32 @@ class Registry:
             )
         return str(found.experiment_id)
 
-    def record_run(
-        self,
-        experiment_id: str,
-        *,
-        digest: str,
-        name: str,
-        tags: Mapping[str, str],
-        records: Sequence[StageRecord],
-        report: StageRecord,
-    ) -> str:
+    def record_run(self, experiment_id: str, record: RunRecord) -> str:
         """Make sure that a run is recorded: a parent with the report, and a child per stage.
-
-        Those that were made while stages worked (`tracking.live`) are completed; what they have is not written again.
 
         Those that were made while stages worked (`tracking.live`) are completed; what they have is not written again.
 
         Args:
             experiment_id: The experiment it belongs to.
-            digest: What identifies the run.
-            name: The parent's name.
-            tags: The parent's tags, beside those this module sets.
-            records: The stages, in the order they ran.
-            report: Its files become the parent's artifacts, and its metrics the parent's too.
+            record: The run and its stages, in the order they ran.
 
         Returns:
             The parent's run id.
         """
-        with self._translated():
-            self._adopt(experiment_id, digest, records)
-            self._adopt(experiment_id, digest, records)
-            start_ms, end_ms = min(r.start_ms for r in records), max(r.end_ms for r in records)
-            wanted = NewRun(name, start_ms, {RUN_TAG: digest})
-            (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{digest}'", RUN_TAG, [wanted])
-            self._set_tags(parent, tags)
-            self._record_children(parent, records)
+        stages = record.stages
+        with self._connection.translated():
+            self._adopt(experiment_id, record.digest, stages)
+            wanted = NewRun(record.name, min(stage.start_ms for stage in stages), {RUN_TAG: record.digest})
+            (parent,) = self._runs(experiment_id, f"tags.`{RUN_TAG}` = '{record.digest}'", RUN_TAG, [wanted])
+            self._set_tags(parent, record.tags)
+            self._record_children(parent, stages)
             if not _finished(parent):
-                self._log_metrics(parent, report.metrics())
-                self._log_files(parent, report)
-                self._client.set_terminated(parent.info.run_id, "FINISHED", end_ms)
+                self._log_params(parent, record.params)
+                self._log_metrics(parent, record.report.metrics())
+                self._log_data(parent, record.report.data())
+                self._log_files(parent, record.report)
+                self._client.set_terminated(parent.info.run_id, "FINISHED", max(stage.end_ms for stage in stages))
             return str(parent.info.run_id)
-
-    def register_version(
-        self, model: str, *, source: str, run_id: str, tags: Mapping[str, str], description: str
-    ) -> str:
-        """Find the version with this source and these weights, or make it.
-
-        Args:
-            model: Name of the registered model; made if it does not exist.
-            source: URI of the folder with the `MLmodel` file; nothing is copied.
-            run_id: The run that the version belongs to.
-            tags: The version's tags; `WEIGHTS_TAG` names its weights.
-            description: The version's note.
-
-        Returns:
-            The version's number.
-        """
-        with self._translated():
-            if not self._client.search_registered_models(f"name = '{model}'"):
-                with _ignore_if_created():
-                    self._client.create_registered_model(model)
-            version = self._find_version(model, source, tags[WEIGHTS_TAG])
-            if version is None:
-                made = self._client.create_model_version(
-                    model, source, run_id, tags=dict(tags), description=description, await_creation_for=0
-                )
-                version = self._find_version(model, source, tags[WEIGHTS_TAG]) or made
-                if version.version != made.version:
-                    self._client.delete_model_version(model, made.version)
-            for key, value in tags.items():
-                if version.tags.get(key) != value:
-                    self._client.set_model_version_tag(model, version.version, key, value)
-            if (version.description or "") != description:
-                self._client.update_model_version(model, version.version, description)
-            return str(version.version)
-
-    def set_alias(self, model: str, version: str, alias: str) -> None:
-        """Point the model's alias at a version, from wherever it points now."""
-        with self._translated():
-            if str(self._client.get_registered_model(model).aliases.get(alias)) != version:
-                self._client.set_registered_model_alias(model, alias, version)
 
     def _adopt(self, experiment_id: str, digest: str, records: Sequence[StageRecord]) -> None:
         """Have what was made while these stages worked found as this run's, below one parent.
@@ -256,12 +190,6 @@ class Registry:
                 return False
             raise
 
-    def _find_version(self, model: str, source: str, weights: str) -> ModelVersion | None:
-        """Find the first version of these weights; numbers are the server's to give, one after the other."""
-        versions = self._client.search_model_versions(f"name = '{model}' and tags.`{WEIGHTS_TAG}` = '{weights}'")
-        same = (version for version in versions if version.source == source)
-        return min(same, key=lambda version: int(version.version), default=None)
-
     def _record_children(self, parent: Run, records: Sequence[StageRecord]) -> None:
         parent_id = parent.info.run_id
         wanted = [NewRun(r.name, r.start_ms, {PARENT_TAG: parent_id, **r.tags()}) for r in records]
@@ -273,17 +201,23 @@ class Registry:
     def _record_stage(self, child: Run, record: StageRecord) -> None:
         """Fill a child run with what it does not have yet, and close it."""
         run_id = child.info.run_id
-        # A value that is there cannot be changed; it may be of an attempt before, in what decides speed alone.
-        params = {name: value for name, value in record.params().items() if name not in child.data.params}
-        for batch in batches(params.items(), PARAMS_PER_CALL):
-            _write(partial(self._client.log_batch, run_id, params=[Param(key, value) for key, value in batch]))
+        self._log_params(child, record.params())
         self._set_tags(child, {**record.tags(), RUN_NAME_TAG: record.name})
         self._log_metrics(child, record.metrics())
-        if data := record.data():
-            _write(partial(self._client.log_inputs, run_id, [_dataset_input(entry) for entry in data]))
+        self._log_data(child, record.data())
         for output in record.outputs:
             self._client.log_text(run_id, output.manifest.to_json(), f"{output.manifest.target}/manifest.json")
         self._client.set_terminated(run_id, "FINISHED", record.end_ms)
+
+    def _log_params(self, run: Run, params: Mapping[str, str]) -> None:
+        # A value that is there cannot be changed; it may be of an attempt before, in what decides speed alone.
+        missing = [Param(key, value) for key, value in params.items() if key not in run.data.params]
+        for batch in batches(missing, PARAMS_PER_CALL):
+            _write(partial(self._client.log_batch, run.info.run_id, params=batch))
+
+    def _log_data(self, run: Run, data: Sequence[DataInput]) -> None:
+        if data:
+            _write(partial(self._client.log_inputs, run.info.run_id, [_dataset_input(entry) for entry in data]))
 
     def _log_metrics(self, run: Run, points: Iterable[MetricPoint]) -> None:
         """Write the points of steps that a run does not have; one of a killed attempt may have another time."""
@@ -307,45 +241,6 @@ class Registry:
         if changed:
             self._client.log_batch(run.info.run_id, tags=changed)
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn MLflow's errors into ours.
-
-        Raises:
-            AccessError: If credentials are missing or rejected.
-            NoSpaceError: If the disk of a SQLite file is full.
-            TrackingError: If MLflow does not answer, or refuses for another reason.
-        """
-        try:
-            yield
-        except Exception as error:
-            if no_space := full_disk(error, f"MLflow's {redact(self.address)}"):
-                raise no_space from error
-            if isinstance(error, MlflowException):
-                raise _refused(self.address, error) from error
-            raise
-
-
-def _create_database(database: Path) -> None:
-    """Make a fresh database elsewhere and move it here: MLflow cannot go on with one that has half of its tables."""
-    if database.exists() and database.stat().st_size:
-        return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with attempt_folder(database.parent, database.stem) as folder:
-        new = folder / database.name
-        MlflowClient(f"{SQLITE_SCHEME}{new}")
-        new.replace(database)
-
-
-@contextmanager
-def _ignore_if_created() -> Iterator[None]:
-    """Ignore the error if another process was quicker to create what the block creates."""
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
 
 def _write(call: Callable[[], object]) -> None:
     """Write what another process may write at the same moment: MLflow looks first, its database refuses the other."""
@@ -358,20 +253,6 @@ def _write(call: Callable[[], object]) -> None:
                 raise
             time.sleep(seconds)
     call()
-
-
-def _refused(address: str, error: MlflowException) -> AccessError | TrackingError:
-    message = redact(str(error))
-    if "Invalid Host header" in message:
-        return host_refused(address)
-    if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "error code 401" in message:
-        return AccessError(
-            f"the MLflow server {redact(address)} rejected the credentials; set MLFLOW_TRACKING_TOKEN, or "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (on a cluster: the Secret med42-mlflow)"
-        )
-    if "failed with exception" in message:
-        return unreachable(address, message)
-    return TrackingError(f"MLflow at {redact(address)} refused: {message}")
 
 
 def _dataset_input(data: DataInput) -> DatasetInput:

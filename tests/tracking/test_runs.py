@@ -12,19 +12,26 @@ from med42lib.store.metrics import MetricPoint
 from med42lib.tracking.address import quiet_mlflow
 from med42lib.tracking.live import LiveRun, Server
 from med42lib.tracking.names import PARENT_TAG, WEIGHTS_TAG
-from med42lib.tracking.replay import StageRecord, stage_records
+from med42lib.tracking.replay import RunRecord, stage_records
 from tests.register.conftest import FinishedRun, MLflowServer, answering, at_once
 from tests.s3_server import free_ports
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from med42lib.tracking.client import Registry
+    from med42lib.tracking.runs import Recorder
 
 
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     quiet_mlflow()
+
+
+def recorder(address: str, folder: Path) -> "Recorder":
+    from med42lib.tracking.connection import Connection
+    from med42lib.tracking.runs import Recorder
+
+    return Recorder(Connection(address), open_store(str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -44,19 +51,15 @@ def _quiet() -> None:
 def test_a_refusal_says_what_to_do(
     code: int, body: bytes, error: type[Exception], message: str, tmp_path: Path
 ) -> None:
-    from med42lib.tracking.client import Registry
-
     with answering(code, body) as address, pytest.raises(error, match=message):
-        Registry(address, open_store(str(tmp_path))).experiment("x")
+        recorder(address, tmp_path).experiment("x")
 
 
 @pytest.mark.slow
 def test_a_server_that_went_away_is_given_up_in_seconds(tmp_path: Path) -> None:
-    from med42lib.tracking.client import Registry
-
     started = time.monotonic()
     with pytest.raises(TrackingError, match="does not answer"):
-        Registry(f"http://user:secret@127.0.0.1:{free_ports(1)[0]}", open_store(str(tmp_path))).experiment("x")
+        recorder(f"http://user:secret@127.0.0.1:{free_ports(1)[0]}", tmp_path).experiment("x")
     assert time.monotonic() - started < 30
 
 
@@ -68,29 +71,24 @@ class Recorded:
 
         report = run.source("report")
         self._lineage = trace(run.package("lora"), report, cache=folder)
-        self._output = self._lineage.at(report.address)
-        self._address, self._store = server.address, open_store(str(folder))
+        self._address, self._folder, self._store = server.address, folder, open_store(str(folder))
         self._name = folder.name
-        self.records = stage_records(self._lineage, self._output.manifest)
+        self.records = stage_records(self._lineage, self._lineage.at(report.address).manifest)
         self.client = MlflowClient(server.address)
 
-    def registry(self) -> "Registry":
-        from med42lib.tracking.client import Registry
+    def recorder(self) -> "Recorder":
+        return recorder(self._address, self._folder)
 
-        return Registry(self._address, self._store)
+    def record(self, recorder: "Recorder | None" = None) -> None:
+        from med42lib.tracking.connection import Connection
+        from med42lib.tracking.versions import Versions
 
-    def record(self, registry: "Registry | None" = None) -> None:
-        registry = registry or self.registry()
-        run_id = registry.record_run(
-            registry.experiment(self._name),
-            digest=self._lineage.digest,
-            name="one",
-            tags={},
-            records=self.records,
-            report=StageRecord("report", (self._output,)),
-        )
+        recorder = recorder or self.recorder()
+        record = RunRecord("one", self._lineage.digest, {}, {"base_model": "some/base"}, self.records)
+        run_id = recorder.record_run(recorder.experiment(self._name), record)
         tags = {WEIGHTS_TAG: "sha256:0"}
-        registry.register_version(self._name, source="s3://b/model", run_id=run_id, tags=tags, description="")
+        versions = Versions(Connection(self._address))
+        versions.register_version(self._name, source="s3://b/model", run_id=run_id, tags=tags, description="")
 
     def live(self, model: str, *, pipeline: str = "p", settings: dict[str, object] | None = None) -> LiveRun:
         """What the first process of a model's training has."""
@@ -145,7 +143,7 @@ def test_four_that_record_the_same_on_a_server_at_once_leave_one_run_and_version
 def test_one_that_is_held_up_at_the_making_of_a_run_adds_none(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, held_up: str, before: bool
 ) -> None:
-    slow = recorded.registry()
+    slow = recorded.recorder()
     create, calls = slow._create, iter(range(100))
 
     def held_up_create(*arguments: Any) -> "Run":

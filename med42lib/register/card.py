@@ -1,0 +1,167 @@
+"""The model card of the registered model, filled from the run: for who downloads it, and for MLflow's registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from med42lib import __version__
+from med42lib.core.markdown import Markdown, escape_markdown, markdown_code, markdown_table
+from med42lib.formats.model_card import write_card
+from med42lib.formats.models import BASE
+from med42lib.formats.written import display_name, percent
+from med42lib.register.config import RegisterConfig
+from med42lib.register.results import Results
+from med42lib.register.run import NOT_STATED, FinishedRun
+
+MOST_CHARACTERS_OF_NOTE = 5000
+"""Of a model version's description: the column's length in MLflow's databases."""
+
+_WARNING = """**Not for clinical decisions.** This model was made for research. It was not tried on patients or in care,
+its answers can be wrong and sound right, and no figure below says that it is safe to use."""
+_MEASURED = """What was measured is which of the given options of examination questions is the likeliest. Free answers,
+advice, safety, bias and privacy were not measured."""
+_HIDDEN_LEAKS = """A leak in other words may not have been found, and nobody looked for what the base model had read
+before."""
+_ONE_SEED = """It was trained once. With another seed it would be another model: part of a difference can be luck."""
+_CUT = "The rest of this card lies beside the model, in its README.md."
+_METHODS = {"full": "full fine-tune", "lora": "LoRA fine-tune", "qlora": "QLoRA fine-tune"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """The text in sections, what a reader must know first; metadata and results as the hub has them."""
+
+    metadata: Mapping[str, Any]
+    results: list[dict[str, Any]]
+    sections: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """Write the whole file."""
+        return write_card(self.metadata, "\n\n".join(self.sections), results=self.results)
+
+    @property
+    def note(self) -> str:
+        """Write as many of the sections, whole, as MLflow's description has room for."""
+        for number in range(len(self.sections), 0, -1):
+            left_out = [_CUT] if number < len(self.sections) else []
+            note = "\n\n".join([*self.sections[:number], *left_out])
+            if len(note) <= MOST_CHARACTERS_OF_NOTE:
+                return note
+        return _CUT
+
+
+def model_card(config: RegisterConfig, run: FinishedRun) -> ModelCard:
+    """Write the card of a run's candidate."""
+    results = Results.of(run)
+    tables = map(results.table, results.subsets)
+    sections = (
+        f"# {escape_markdown(config.model_name)}\n\n{_WARNING}",
+        *([config.description] if config.description else []),
+        _introduction(run),
+        _section("Results", *results.sentences()),
+        *tables,
+        _section("Contamination", *_contamination(run, results)),
+        _section("Limits", "\n".join(f"- {limit}" for limit in _limits(run, results))),
+        _section("Licence", _licence(config, run)),
+        _section("Training data", *_training_data(run)),
+        _section("Recipe", *_recipe(run)),
+    )
+    return ModelCard(_metadata(config, run), results.for_hub(), sections)
+
+
+def description(config: RegisterConfig, run: FinishedRun) -> str:
+    """Say of the whole run what it made of what, and what the report claims of the candidate."""
+    models = ", ".join(f"`{name}`" for name in run.trained) or "no model"
+    total = sum(row["sampled"] for row in run.mixture)
+    scored = run.summary["accuracy"]["overall"][BASE]["all"]["n"]
+    facts = (
+        f"Trained {models} from {markdown_code(run.base.name)} on {total:,} conversations of {len(run.mixture)} "
+        f"sources. Of {scored:,} scored questions {percent(run.metrics['leaked_share'])} % have a close match in the "
+        f"training data. The candidate is `{run.candidate}`."
+    )
+    return "\n\n".join([*filter(None, [config.description]), facts, *Results.of(run).sentences(), _WARNING])
+
+
+def _section(title: str, *paragraphs: str) -> str:
+    return "\n\n".join([f"## {title}", *paragraphs])
+
+
+def _metadata(config: RegisterConfig, run: FinishedRun) -> dict[str, Any]:
+    return {
+        **({"license": config.licence} if config.licence else {"license": "other", "license_name": "not-stated"}),
+        "base_model": run.base.hub and run.base.hub.partition("@")[0],
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["medical", "med42-suite", "not-for-clinical-use"],
+        "datasets": sorted({row["hub"].partition("@")[0] for row in run.mixture if row.get("hub")}) or None,
+        "metrics": ["accuracy"],
+        "model_name": config.model_name,
+    }
+
+
+def _introduction(run: FinishedRun) -> str:
+    method = _METHODS.get(run.recipe.method if run.recipe else "", "fine-tune")
+    what = f"`{run.candidate}`, a {method} of" if run.is_fine_tune else "The base model as it is:"
+    return (
+        f"{what} {markdown_code(run.base.name)} (content `sha256:{run.base.digest[:12]}`), made by Med42 Suite "
+        f"{__version__}. In MLflow the run `{run.lineage.digest}` has all that it was made from. Its chat template is "
+        "the format that it was taught: ask it with messages of the roles system, user and assistant."
+    )
+
+
+def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
+    found = run.summary["contamination"]
+    dropped = run.settings().get("decontaminate.action") == "drop_training"
+    yield (
+        f"A question has a close match where the cosine similarity to a training example's question is above "
+        f"{found['threshold']:g}. {percent(run.metrics['leaked_share'])} % of the scored questions have one, and what "
+        f"matched {'was left out of training' if dropped else 'stayed in the training data'}."
+    )
+    counts = found["benchmarks"].items()
+    rows = ((display_name(b), f"{n['items']:,}", f"{n['contaminated']:,}") for b, n in counts)
+    yield markdown_table("lrr", ("Benchmark", "Questions", "With a close match"), rows)
+    yield from results.gain_on_leaks()
+
+
+def _limits(run: FinishedRun, results: Results) -> Iterator[str]:
+    yield _MEASURED
+    yield _HIDDEN_LEAKS
+    if run.is_fine_tune and not results.trainings:
+        yield _ONE_SEED
+    if results.smallest_shown is not None:
+        yield f"Differences from the base of less than {percent(results.smallest_shown)} points may not have shown."
+
+
+def _licence(config: RegisterConfig, run: FinishedRun) -> str:
+    own = escape_markdown(config.licence or "not stated by who registered it")
+    base = escape_markdown(run.base.licence or NOT_STATED)
+    return (
+        f"Of this model: {own}. Of the base model: {base}. Of the training data: each source has its own, in the table "
+        "of the training data. All of them bind who uses the model."
+    )
+
+
+def _training_data(run: FinishedRun) -> Iterator[str]:
+    total = sum(row["sampled"] for row in run.mixture)
+    if not total:
+        yield "Not recorded: the data set was not there any more when this card was written."
+        return
+    yield f"{total:,} conversations."
+    shares = ((row, f"{row['sampled']:,}", f"{percent(row['sampled'] / total)} %") for row in run.mixture)
+    rows = ((row["title"], count, share, row["licence"] or NOT_STATED) for row, count, share in shares)
+    yield markdown_table("lrrl", ("Source", "Examples", "Share", "Licence"), rows)
+
+
+def _recipe(run: FinishedRun) -> Iterator[str]:
+    if run.recipe is not None:
+        yield (
+            f"{run.recipe.num_steps:,} steps over {run.recipe.num_tokens:,} tokens; "
+            f"{run.recipe.trainable_parameters:,} of {run.recipe.total_parameters:,} parameters were trained."
+        )
+    others = tuple(f"train.{name}." for name in run.trained if name != run.candidate)
+    settings = ((name, value) for name, value in run.settings().items() if not name.startswith(others))
+    rows = ((Markdown(markdown_code(name)), Markdown(markdown_code(str(value)))) for name, value in settings)
+    yield markdown_table("ll", ("Setting of the specification", "Value"), rows)
