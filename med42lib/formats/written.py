@@ -15,6 +15,8 @@ _NAMES = {
     "usmle": "USMLE",
     "usmle_average": "USMLE (average)",
     "usmle_self_assessment": "USMLE self-assessment",
+    "in_distribution": "In distribution",
+    "out_of_distribution": "Out of distribution",
     "overall": "All benchmarks",
 }
 

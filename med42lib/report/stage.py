@@ -103,7 +103,8 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     scored = [items[item_id] for item_id in answers.item_ids]
     trainings = {model.name: model.trainings or (model.name,) for model in models}
     answers = replace(answers, group=cluster(scored, contamination.matched), trainings=trainings)
-    results = analyse(answers, models, pairs_to_compare(config.compare, models), config.confidence)
+    pairs = pairs_to_compare(config.compare, models)
+    results = analyse(answers, models, pairs, config.confidence, sources=provenance.sources)
     baselines = make_baselines(answers, items, results.groups, results.main_subset)
     scoring = {name: str(summary.get("scoring")) for name, summary in provenance.scoring.items()}
     thresholds = {*config.thresholds, contamination.threshold}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from med42lib.formats.mixture_table import TOTAL_PAPER
-from med42lib.report.formatting import integer, setting
+from med42lib.report.formatting import setting
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow
 from med42lib.report.provenance.models import FULL, LORA, Model
 from med42lib.report.provenance.record import Provenance
@@ -18,6 +18,7 @@ from med42lib.report.results.paper import (
     PACK_SETTINGS,
     TRAIN_SETTINGS,
     PaperSetting,
+    base_by_size,
 )
 
 NOT_RECORDED = "not recorded"
@@ -108,10 +109,10 @@ def _cells(comparison: SettingComparison | None) -> tuple[Cell, Cell]:
 
 
 def _compared_data(ran: RecordedRun, method: str) -> list[SettingComparison]:
-    base = BASE_MODELS.get(ran.num_parameters or 0, f"{integer(ran.num_parameters)} parameters")
+    base = base_by_size(ran.num_parameters) if ran.num_parameters else None
     known = ran.num_parameters in BASE_MODELS
     return [
-        _comparison("Base model", method, "Llama-2 7B, 70B", base if ran.num_parameters else None, equal=known),
+        _comparison("Base model", method, "Llama-2 7B, 70B", base, equal=known),
         _exact_comparison("Training examples", method, TOTAL_PAPER, ran.num_examples),
     ]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from med42lib.formats.models import BASE
-from med42lib.report.formatting import MISSING, display_name, integer, interval_limits, percent
+from med42lib.report.formatting import MISSING, display_name, interval_limits, percent
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow
 from med42lib.report.provenance.models import FULL, LORA, Model
 from med42lib.report.provenance.record import Provenance
-from med42lib.report.results.paper import BASE_MODELS
+from med42lib.report.results.paper import base_by_size
 from med42lib.report.results.published import (
     COLUMN_OF_METHOD,
     TABLE_1,
@@ -39,7 +39,7 @@ def reproduction_table(models: Collection[Model], accuracies: Accuracies, proven
     rows = [row for row in TABLE_1 if _is_papers(row, accuracies)]
     if not methods or not rows:
         return None
-    trained_on = {str(source["source"]) for source in provenance.mixture}
+    trained_on = provenance.sources
     compared = _base(provenance) == _PAPERS_BASE
     columns = [Column("Benchmark", numeric=False)]
     columns += [Column(title, _TITLES[m]) for m in methods for title in ("Paper", "This run", "The paper's cell lies")]
@@ -72,8 +72,7 @@ def _is_papers(row: PublishedRow, accuracies: Accuracies) -> bool:
 
 def _base(provenance: Provenance) -> str:
     recipes = [training.recipe for training in provenance.training.values() if training.recipe]
-    parameters = recipes[0].total_parameters if recipes else None
-    return BASE_MODELS.get(parameters or 0, f"a model of {integer(parameters)} parameters")
+    return base_by_size(recipes[0].total_parameters if recipes else None)
 
 
 def _label(row: PublishedRow, trained_on: Collection[str]) -> str:

@@ -21,7 +21,7 @@ from med42lib.report.provenance.models import Pair
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, FoundBy, ThresholdRow
-from med42lib.report.results.table import OVERALL, Accuracy, Change, Group, Results
+from med42lib.report.results.table import IN_DISTRIBUTION, OVERALL, Accuracy, Change, Group, Results
 
 
 def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, subsets: Sequence[str]) -> Table:
@@ -37,6 +37,7 @@ def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, s
             [
                 f"In brackets: Wilson's {percent_of(confidence)} interval. n: questions.",
                 *_averages_note(results),
+                *_distribution_note(results),
                 *_cautions_note(results, cautions),
             ]
         ),
@@ -213,6 +214,15 @@ def _averages_note(results: Results) -> list[str]:
         weigh = "weighs its parts" if len(averages) == 1 else "weigh their parts"
         return [f"{' and '.join(averages)} {weigh} equally, as the paper does; the last line pools all questions."]
     return ["The last line pools all questions."] if len(results.groups) > 2 else []
+
+
+def _distribution_note(results: Results) -> list[str]:
+    """Name the benchmarks that stand apart because their training split is in the mixture."""
+    return [
+        f"In distribution: the mixture has the training split of {' and '.join(map(display_name, group.benchmarks))}."
+        for group in results.groups
+        if group.key == IN_DISTRIBUTION
+    ]
 
 
 def _cautions_note(results: Results, cautions: Cautions) -> list[str]:

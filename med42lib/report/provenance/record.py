@@ -109,6 +109,11 @@ class Provenance:
         """Count the training examples of the mixture."""
         return sum(int(row["sampled"]) for row in self.mixture)
 
+    @property
+    def sources(self) -> set[str]:
+        """Name the sources of the mixture."""
+        return {str(row["source"]) for row in self.mixture}
+
     def source_title(self, source: str) -> str:
         """Give the name that the mixture has for a source; one made of its short name if it has none."""
         titles = (row.get("title") for row in self.mixture if row["source"] == source)

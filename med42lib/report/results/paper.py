@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from med42lib.report.formatting import integer
+
 NOT_STATED = "not stated"
 """What the paper leaves open; nothing can depart from it."""
 
@@ -54,3 +56,8 @@ BASE_MODELS = {6_738_415_616: "Llama-2 7B", 68_976_648_192: "Llama-2 70B"}
 
 LINEAR_LAYERS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
 """The layers of a Llama block that "every linear layer" names."""
+
+
+def base_by_size(num_parameters: int | None) -> str:
+    """Name a base model that the paper has; another one by its size."""
+    return BASE_MODELS.get(num_parameters or 0, f"a model of {integer(num_parameters)} parameters")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from med42lib.report.results.scores import SUBSETS, Answers
 from med42lib.report.results.verdicts import Verdicts, judge
 
 OVERALL = "overall"
+IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in_distribution", "out_of_distribution"
+"""Benchmarks whose training split is in the mixture, and the others; their questions are pooled."""
 MMLU_AVERAGE = "mmlu_average"
 USMLE_AVERAGE = "usmle_average"
 PREFIX_OF_AVERAGE = {MMLU_AVERAGE: "mmlu_", USMLE_AVERAGE: "usmle_"}
@@ -25,7 +27,7 @@ PREFIX_OF_AVERAGE = {MMLU_AVERAGE: "mmlu_", USMLE_AVERAGE: "usmle_"}
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items that share one line of a table: a benchmark, the average of MMLU or USMLE, or everything.
+    """Items that share one line of a table: a benchmark, the average of MMLU or USMLE, some pooled, or everything.
 
     An average weighs its benchmarks equally (the paper's "MMLU (average)"); otherwise items are pooled.
     """
@@ -37,7 +39,7 @@ class Group:
     @property
     def is_summary(self) -> bool:
         """Say whether it stands for several benchmarks."""
-        return self.key == OVERALL or self.average
+        return self.average or self.key in (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,17 @@ class Results:
         return next(model for model in self.models if model.name == name)
 
 
-def analyse(answers: Answers, models: tuple[Model, ...], comparisons: tuple[Pair, ...], confidence: float) -> Results:
-    """Compute every accuracy, difference and change on removing contaminated items."""
+def analyse(
+    answers: Answers,
+    models: tuple[Model, ...],
+    comparisons: tuple[Pair, ...],
+    confidence: float,
+    *,
+    sources: Collection[str] = (),
+) -> Results:
+    """Compute every accuracy, difference and change on removing contaminated items; `sources` are those trained on."""
     names = [model.name for model in models]
-    groups = make_groups(answers.benchmarks)
+    groups = make_groups(answers.benchmarks, sources)
     analysis = _Analysis(answers, confidence)
     return Results(
         models=models,
@@ -143,16 +152,21 @@ def analyse(answers: Answers, models: tuple[Model, ...], comparisons: tuple[Pair
     )
 
 
-def make_groups(benchmarks: tuple[str, ...]) -> tuple[Group, ...]:
+def make_groups(benchmarks: tuple[str, ...], sources: Collection[str] = ()) -> tuple[Group, ...]:
     """List the lines of the tables: each benchmark, the averages of those that belong together, everything.
 
-    An average follows the last of its benchmarks; one benchmark alone has none.
+    An average follows the last of its benchmarks; one benchmark alone has none. Where some benchmarks are of the name
+    of a source that was trained on, these stand apart from the others.
     """
     groups = [Group(name, (name,)) for name in benchmarks]
     for key, prefix in PREFIX_OF_AVERAGE.items():
         parts = tuple(name for name in benchmarks if name.startswith(prefix))
         if len(parts) > 1:
             groups.insert(groups.index(Group(parts[-1], parts[-1:])) + 1, Group(key, parts, average=True))
+    inside = tuple(name for name in benchmarks if name in sources)
+    outside = tuple(name for name in benchmarks if name not in sources)
+    if inside and outside:
+        groups += [Group(IN_DISTRIBUTION, inside), Group(OUT_OF_DISTRIBUTION, outside)]
     return (*groups, Group(OVERALL, benchmarks))
 
 

@@ -3,7 +3,16 @@ import pytest
 
 from med42lib.report.estimates import Estimate, PairedCounts, paired_difference, wilson
 from med42lib.report.results.scores import Answers
-from med42lib.report.results.table import MMLU_AVERAGE, OVERALL, USMLE_AVERAGE, Results, analyse, make_groups
+from med42lib.report.results.table import (
+    IN_DISTRIBUTION,
+    MMLU_AVERAGE,
+    OUT_OF_DISTRIBUTION,
+    OVERALL,
+    USMLE_AVERAGE,
+    Results,
+    analyse,
+    make_groups,
+)
 from tests.report.models import MODELS, PAIRS
 
 # Eight items. Right answers, by benchmark (a comma between items; * is contaminated):
@@ -44,6 +53,17 @@ def test_usmle_has_an_average_of_its_own_as_the_papers_table_1() -> None:
         OVERALL,
     ]
     assert [group.key for group in groups if group.is_summary] == [MMLU_AVERAGE, USMLE_AVERAGE, OVERALL]
+
+
+def test_benchmarks_that_were_trained_on_stand_apart_from_the_others() -> None:
+    *_, inside, outside, everything = make_groups(
+        ("mmlu_a", "medqa", "mmlu_b", "headqa"), {"headqa", "medquad", "medqa"}
+    )
+    assert (inside.key, inside.benchmarks) == (IN_DISTRIBUTION, ("medqa", "headqa"))
+    assert (outside.key, outside.benchmarks) == (OUT_OF_DISTRIBUTION, ("mmlu_a", "mmlu_b"))
+    assert everything.key == OVERALL
+    for all_or_none in ({"headqa", "medqa"}, {"medquad"}):
+        assert len(make_groups(("medqa", "headqa"), all_or_none)) == 3
 
 
 def test_half_of_usmle_has_no_average() -> None:
