@@ -10,10 +10,13 @@ there are, is checked by the stages when they start.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
+
+from pydantic import TypeAdapter
 
 from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
@@ -35,6 +38,8 @@ from med42lib.store.base import HUB_SCHEME
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
 
+_PLACEHOLDER = "{{$"
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 METHODS: tuple[str, ...] = get_args(TrainConfig.model_fields["method"].annotation)
 
 
@@ -77,9 +82,14 @@ def check_inputs(spec: RunSpec) -> None:
             if can_be_seen(address):
                 Source(address).sizes()
         except DataError as error:
-            missing[name] = f"inputs.{name}: {error}"
+            missing[name] = f"inputs.{name}: {error}{_hub_instead(address)}"
     if missing:
         raise DataError("\n  ".join([f"not all inputs are there: {', '.join(missing)}", *missing.values()]))
+
+
+def _hub_instead(address: str) -> str:
+    """Say how a hub's repository is written, behind an address that has the form of its name."""
+    return f"; on a model hub it is {HUB_SCHEME}{address}@<revision>" if _HUB_NAME.fullmatch(address) else ""
 
 
 def can_be_seen(address: str) -> bool:
@@ -96,6 +106,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
 
     A check names as its parameters what it looks at, and is left out if one of these sections has problems itself.
     """
+    yield from _replaced_by_kubeflow(TypeAdapter(Any).dump_python(sections, mode="json", by_alias=True), "")
     facts = {**sections, "processes": processes}
     for check in (
         _trainings,
@@ -126,6 +137,17 @@ def find_doubts(spec: RunSpec) -> Iterator[Problem]:
         if taught and scoring.scoring not in taught:
             what = f"is {scoring.scoring}, but assemble's multiple_choice teaches {' and '.join(sorted(taught))}"
             yield Problem(f"{where}.scoring", what)
+
+
+def _replaced_by_kubeflow(value: object, where: str) -> Iterator[Problem]:
+    """List the texts that would not reach a stage as they are written: Kubeflow's tasks get them as parameters."""
+    if isinstance(value, str) and _PLACEHOLDER in value:
+        yield Problem(
+            where, f"holds {_PLACEHOLDER}, which Kubeflow replaces by something else; write it in another way"
+        )
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for name, inner in pairs:
+        yield from _replaced_by_kubeflow(inner, f"{where}.{name}".removeprefix("."))
 
 
 def _trainings(train: Mapping[str, TrainConfig], processes: int) -> Iterator[Problem]:

@@ -153,7 +153,8 @@ def _prepared(run: HostRun) -> Iterator[Path]:
 def _in_order(tasks: Mapping[str, Any]) -> list[str]:
     """Order tasks as kfp does; of those that may run at any time, `train` comes before `train-2` and `train-10`."""
     by_name = {name: tasks[name] for name in sorted(tasks, key=lambda name: (len(name), name))}
-    return graph_utils.topological_sort(graph_utils.build_dependency_map(by_name))
+    ordered: list[str] = graph_utils.topological_sort(graph_utils.build_dependency_map(by_name))
+    return ordered
 
 
 @contextlib.contextmanager

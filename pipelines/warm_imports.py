@@ -3,7 +3,7 @@
 import os
 
 from med42lib.core.environment import OFFLINE
-from med42lib.train.worker.training import import_deepspeed
+from med42lib.train.worker.deepspeed_engine import import_deepspeed
 
 # Read when huggingface_hub is imported. The stages that start warm read what fetch_model brought, and never the hub.
 os.environ.update(OFFLINE)

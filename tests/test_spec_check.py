@@ -167,6 +167,22 @@ def test_without_a_fine_tune_nothing_was_taught(caplog: pytest.LogCaptureFixture
     assert doubts_of(caplog, "train={}", "package_model.candidate=base", "evaluate.prompt=plain", LETTERS) == []
 
 
+def test_what_kubeflow_would_replace_is_refused_wherever_it_stands() -> None:
+    held = ["report.title='of {{$.pipeline_job_name}}'", "inputs.encoder='{{$}}/encoder'"]
+    with pytest.raises(ConfigError) as caught:
+        load_checked(DEMO, held)
+    assert {problem.where for problem in caught.value.problems} == {"report.title", "inputs.encoder"}
+    assert load_checked(DEMO, ["report.title='{{workflow}} costs $5'"]).report.title == "{{workflow}} costs $5"
+
+
+def test_a_bare_name_of_a_hub_is_told_how_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    bare = ["base_model=HuggingFaceTB/SmolLM2-135M", "encoder=no/such/folder"]
+    assert main(["run", str(DEMO), *(f"--set=inputs.{given}" for given in bare)]) == 3
+    model, encoder = capsys.readouterr().err.splitlines()[-2:]
+    assert model.endswith("on a model hub it is hub:HuggingFaceTB/SmolLM2-135M@<revision>")
+    assert "hub" not in encoder
+
+
 @pytest.mark.parametrize("command", ["run", "plan", "compile"])
 def test_every_command_refuses_it_before_anything_works(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

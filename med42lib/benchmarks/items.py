@@ -65,4 +65,5 @@ def _item(benchmark: str, name: str, record: Record[Question]) -> BenchmarkItem:
         options=question.options,
         gold=question.gold,
         origin=Origin(question.publisher_id, record.file, record.line),
+        subject=question.subject,
     )

@@ -5,6 +5,8 @@ ward_exam: {format: multiple_choice, path: exam.jsonl, licence: "of the hospital
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Family, Questions, load_family
 from med42lib.formats.rejects import ExcludedRecord
@@ -40,4 +42,4 @@ def _questions(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
 def _of_topics(own: OwnQuestion, topics: tuple[str, ...]) -> Question:
     if topics and own.subject not in topics:
         raise ExcludedRecord("the question is of another topic", own.subject)
-    return own.question
+    return replace(own.question, subject=own.subject)

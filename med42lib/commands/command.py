@@ -32,13 +32,14 @@ def add_processes(parser: ArgumentParser, default: str) -> None:
     """Add the option that says how many processes will train, where that is another machine."""
     parser.add_argument(
         "--processes",
-        type=_positive,
+        type=positive,
         metavar="N",
         help=f"training processes, over all machines; global_batch_size must fit them (default: {default})",
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read an argument that is a whole number above 0."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise ArgumentTypeError(f"must be a whole number above 0 (given: {text!r})")

@@ -19,6 +19,7 @@ from med42lib.commands.inspection import INSPECT
 from med42lib.commands.k8s import K8S
 from med42lib.commands.plan import PLAN
 from med42lib.commands.promote import PROMOTE
+from med42lib.commands.review import REVIEW
 from med42lib.commands.stage import STAGE
 from med42lib.core.environment import in_pod, limit_threads
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error, last_line
@@ -38,6 +39,7 @@ start here:
   med42 plan SPEC                                  sizes and memory before anything is spent
   med42 doctor --local                             what is missing here, before anything is spent
   med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
+  med42 review draw CONTAMINATION sample.csv       leaked pairs for people to judge
   med42 export DATASET messages.parquet            the training rows for TRL, axolotl or LLaMA-Factory
   med42 promote MODEL                              the candidate of the registered model becomes its champion
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
@@ -83,7 +85,7 @@ def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
 
 def _commands() -> list[Command]:
     added = [entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)]
-    return [*added, INIT, PLAN, CHECK, STAGE, INSPECT, EXPORT, PROMOTE, K8S, DOCTOR]
+    return [*added, INIT, PLAN, CHECK, STAGE, INSPECT, REVIEW, EXPORT, PROMOTE, K8S, DOCTOR]
 
 
 def _parser(commands: Sequence[Command]) -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from med42lib.core.printable import counted
 from med42lib.pack.config import PackConfig
 from med42lib.planning.duration import MFU_SOURCE, Duration, default_mfu, plan_duration
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster
@@ -72,7 +73,7 @@ def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]
     remarks = {source.remark for source in sources}
     common = remarks.pop() if len(remarks) == 1 else ""
     yield f"training data    {common or spec.inputs.training_data}"
-    yield f"  mixture        {about}{rows:,} rows, ~{tokens:,.0f} tokens, {len(sources)} sources:"
+    yield f"  mixture        {about}{counted(rows, 'row')}, ~{tokens:,.0f} tokens, {counted(len(sources), 'source')}:"
     width = max(len(source.name) for source in sources)
     for source in sources:
         number = f"{'' if source.rows_counted else '~'}{source.rows:,}"

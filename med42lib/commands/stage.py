@@ -110,7 +110,7 @@ def request_from_kubeflow(stage: Stage, given: Mapping[str, Any]) -> Request:
     settings, section = given["settings"], given["section"]
     config = read_settings(settings, section)
     tracked = _tracked(stage, lambda: read_settings(settings, "register"), digest_in_address(settings), section)
-    return Request(config, absolute_address(given["store"]), _absolute(sources), tracked)
+    return Request(config, absolute_address(given["store"]), _absolute(sources), tracked, section)
 
 
 def _tracked(stage: Stage, read_register: Callable[[], Mapping[str, Any]], run: str, section: str) -> TrackedAs | None:
@@ -170,7 +170,7 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
     spec = load_spec(arguments.spec, arguments.overrides).sections()
     config = _section(spec, section, title=str(arguments.spec))
     tracked = _tracked(stage, lambda: _section(spec, "register", title=""), settings_digest(spec), section)
-    return Request(config, absolute_address(arguments.store), _absolute(sources), tracked)
+    return Request(config, absolute_address(arguments.store), _absolute(sources), tracked, section)
 
 
 def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:

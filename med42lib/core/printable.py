@@ -51,6 +51,11 @@ def brief(value: object) -> str:
     return cut(_Brief().repr(value))
 
 
+def counted(number: int, thing: str) -> str:
+    """Write a number with what it counts: 1 pair, 2,000 pairs."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 class _Brief(reprlib.Repr):
     def __init__(self) -> None:
         super().__init__()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from med42lib.core.config import SPEED_ONLY, StageConfig
 from med42lib.decontaminate.embedding.config import EmbedQuestionsConfig, TextKind
@@ -45,6 +45,14 @@ class DecontaminateConfig(StageConfig):
     `drop_training`: they are left out of training. Items are flagged either way.
     """
 
+    dropped_by: Literal["cosine", "either"] = "cosine"
+    """Which pairs lose their example with `action: drop_training`.
+
+    `cosine`: those above the threshold, the paper's rule. `either`: those too that the second detector alone finds,
+    because the words of the item's question stand in the example one for one, or 13 of them in a row. They are in
+    `overlaps.jsonl` and in the report either way, and flag no item.
+    """
+
     rows_per_block: Annotated[int, SPEED_ONLY] = Field(default=2048, ge=1)
     """Training questions compared at a time; bounds memory at about 5 bytes for each of them and evaluation
     question (11,904 questions: 122 MB), and does not change the result."""
@@ -57,6 +65,14 @@ class DecontaminateConfig(StageConfig):
     many nodes about 5. A shard of less than 10,000 questions is not worth its pod's start. On one machine, which runs
     one task after the other and embeds with all cores, 1 is best.
     """
+
+    @model_validator(mode="after")
+    def _something_is_dropped(self) -> Self:
+        if self.dropped_by == "either" and self.action == "flag":
+            raise ValueError(
+                "dropped_by: either has no effect with action: flag; set action: drop_training, or leave it out"
+            )
+        return self
 
     def embedding(self) -> dict[str, EmbedQuestionsConfig]:
         """Give the settings of the shards by their numbers; there are none where decontaminate embeds by itself."""

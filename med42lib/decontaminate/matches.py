@@ -13,15 +13,19 @@ from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.contamination import (
     CONTAMINATED_FILE,
     NEAREST_FILE,
+    OVERLAPS_FILE,
     PAIRS_FILE,
     STEMS_FILE,
     SUMMARY_FILE,
+    Detector,
+    Label,
     NearestExample,
     Pair,
 )
 
 # float32 embeddings carry no more.
 COSINE_DECIMALS = 7
+_FOUND_BY = ("cosine", "both", "overlap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,13 @@ class Matches:
     """The pairs of items and examples that are too similar, and the nearest example of every item.
 
     `pairs` are sorted by item id, then from the most similar down, then by example id; `nearest` has one entry
-    for every item, in the items' order. `stems` are pairs that share no more than a generic stem, in the same order:
-    they are no leaks.
+    for every item, in the items' order. In the order of `pairs`, `overlaps` are what the second detector alone finds,
+    and `stems` are pairs of either that share no more than a generic stem: they are no leaks.
     """
 
     pairs: list[Pair]
     nearest: list[NearestExample]
+    overlaps: list[Pair] = field(default_factory=list)
     stems: list[Pair] = field(default_factory=list)
 
     @property
@@ -45,10 +50,9 @@ class Matches:
             highest.setdefault(pair.item_id, pair.cosine)
         return highest
 
-    @property
-    def contaminating(self) -> set[str]:
-        """Ids of the training examples in pairs."""
-        return {pair.example_id for pair in self.pairs}
+    def contaminating(self, *, overlaps_too: bool) -> set[str]:
+        """Ids of the training examples in pairs; of those that the second detector alone finds only if asked for."""
+        return {pair.example_id for pair in (*self.pairs, *(self.overlaps if overlaps_too else ()))}
 
 
 def find_matches(examples: Questions, items: Questions, comparison: Comparison) -> Matches:
@@ -59,27 +63,57 @@ def find_matches(examples: Questions, items: Questions, comparison: Comparison) 
 def summarise(found: Matches, examples: Questions, items: Questions) -> dict[str, object]:
     """Count items and contaminated items per benchmark, and pairs per source, those without any included.
 
-    `stems` counts the pairs that share no more than a generic stem.
+    `labels` counts pairs by what they share and by what finds them (cosine alone, both detectors, overlap alone), those
+    of `stems` included; `detectors` counts items by what finds them; `stems` counts the pairs that the cosine finds,
+    but that share no more than a generic stem.
     """
     num_items = Counter(items.groups)
     contaminated = found.contaminated
     flagged = Counter(entry.benchmark for entry in found.nearest if entry.item_id in contaminated)
     num_pairs = Counter(pair.source for pair in found.pairs)
+    stems = [pair for pair in found.stems if Detector.COSINE in pair.detectors]
     return {
         "benchmarks": {name: {"items": num_items[name], "contaminated": flagged[name]} for name in sorted(num_items)},
         "sources": {name: num_pairs[name] for name in sorted(set(examples.groups))},
+        "labels": {label.value: _count_label(found, label) for label in Label},
+        "detectors": _count_items(found),
         "stems": {
-            "pairs": len(found.stems),
-            "items": len({pair.item_id for pair in found.stems}),
-            "items_otherwise_clean": len({pair.item_id for pair in found.stems} - contaminated.keys()),
+            "pairs": len(stems),
+            "items": len({pair.item_id for pair in stems}),
+            "items_otherwise_clean": len({pair.item_id for pair in stems} - contaminated.keys()),
         },
     }
 
 
+def _count_label(found: Matches, label: Label) -> dict[str, object]:
+    pairs = [pair for pair in (*found.pairs, *found.overlaps, *found.stems) if pair.label == label]
+    by = Counter(map(_found_by, pairs))
+    return {"pairs": {name: by[name] for name in _FOUND_BY}, "items": len({pair.item_id for pair in pairs})}
+
+
+def _found_by(pair: Pair) -> str:
+    """Say which of the two detectors found a pair; exact words and n-grams are the second."""
+    if pair.detectors == [Detector.COSINE]:
+        return "cosine"
+    return "both" if Detector.COSINE in pair.detectors else "overlap"
+
+
+def _count_items(found: Matches) -> dict[str, int]:
+    """Count the items by the detectors that find them in training, stems left out."""
+    by_cosine = found.contaminated.keys()
+    by_overlap = {pair.item_id for pair in (*found.pairs, *found.overlaps) if _found_by(pair) != "cosine"}
+    counts = {"cosine": by_cosine - by_overlap, "both": by_cosine & by_overlap, "overlap": by_overlap - by_cosine}
+    return {
+        **{name: len(items) for name, items in counts.items()},
+        "neither": len(found.nearest) - len(by_cosine | by_overlap),
+    }
+
+
 def write_matches(folder: Path, found: Matches, *, threshold: float, summary: Mapping[str, object]) -> None:
-    """Write the five files of the output `contamination`."""
+    """Write the six files of the output `contamination`."""
     write_json(folder / CONTAMINATED_FILE, {"threshold": threshold, "items": found.contaminated})
     write_json_lines(folder / PAIRS_FILE, map(asdict, found.pairs))
+    write_json_lines(folder / OVERLAPS_FILE, map(asdict, found.overlaps))
     write_json_lines(folder / STEMS_FILE, map(asdict, found.stems))
     write_json_lines(folder / NEAREST_FILE, map(asdict, found.nearest))
     write_json(folder / SUMMARY_FILE, summary)
@@ -103,7 +137,12 @@ def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> lis
         for item in item_rows[item_text]
         for example in example_rows[example_text]
     ]
-    return _most_similar_turns(sorted(pairs, key=lambda pair: (pair.item_id, -pair.cosine, pair.example_id)))
+    return _most_similar_turns(sorted(pairs, key=pair_order))
+
+
+def pair_order(pair: Pair) -> tuple[str, float, str]:
+    """Give what pairs are sorted by: item, from the most similar down, example."""
+    return pair.item_id, -pair.cosine, pair.example_id
 
 
 def _most_similar_turns(pairs: list[Pair]) -> list[Pair]:

@@ -58,6 +58,8 @@ class Request:
     store: str
     sources: Mapping[str, str | Mapping[str, str]]
     tracked: TrackedAs | None = None
+    section: str = ""
+    """Where the settings stand in the spec, `train.lora`; empty: under the stage's name."""
 
     def addresses(self) -> Iterator[tuple[str, str]]:
         """Give each input's address by its edge, that of a member by edge and name: `trained.lora`."""
@@ -115,7 +117,9 @@ def run_stage(stage: Stage, request: Request) -> Result:
 
 
 def _find_or_run(stage: Stage, request: Request) -> Result:
-    config = parse_config(stage.config_class, dict(request.config), title=f"settings of {stage.name}")
+    config = parse_config(
+        stage.config_class, dict(request.config), title=f"settings of {request.section or stage.name}"
+    )
     store = open_store(request.store)
     store.check()
     with attempt_folder(store.scratch_root(), stage.name) as scratch, _disk_errors(scratch):

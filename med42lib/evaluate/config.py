@@ -9,9 +9,9 @@ from pydantic import Field
 from med42lib.core.config import SPEED_ONLY, CountOrAll, StageConfig, renamed_from
 from med42lib.formats.models import Precision
 from med42lib.formats.prompt import DEFAULT_SYSTEM, MultipleChoice
+from med42lib.formats.scores import Normalise
 
 Prompt = Literal["med42", "plain"]
-Normalise = Literal["none", "characters", "bytes"]
 
 
 class BenchmarkScoring(StageConfig):

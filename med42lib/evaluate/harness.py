@@ -25,17 +25,15 @@ from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.progress import Progress, progress
 from med42lib.evaluate.answers import Request
-from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, make_prompt
 from med42lib.evaluate.scores import score_item
 from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.prompt import as_text
 from med42lib.formats.records import BenchmarkItem
-from med42lib.formats.scores import Score
+from med42lib.formats.scores import METRIC_OF, Score
 from med42lib.formats.tokenizer_loading import control_tokens
-
-LM_EVAL_METRIC: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 
 
 def score_items(
@@ -89,7 +87,7 @@ def _read_samples(
                 normalise=normalise,
                 truncated=any(tuple(pair) in lm.truncated for pair in row["arguments"]),
             )
-            if score.correct != bool(row[LM_EVAL_METRIC[normalise]]):
+            if score.correct != bool(row[METRIC_OF[normalise]]):
                 raise AssertionError(f"lm-eval and this stage disagree on item {score.item_id}: {row}")
             yield score.item_id, score
 
@@ -115,9 +113,7 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
                 "doc_to_target": "gold",
                 "target_delimiter": ANSWER_DELIMITER,
                 "num_fewshot": 0,
-                "metric_list": [
-                    {"metric": LM_EVAL_METRIC[how.normalise], "aggregation": "mean", "higher_is_better": True}
-                ],
+                "metric_list": [{"metric": METRIC_OF[how.normalise], "aggregation": "mean", "higher_is_better": True}],
             }
         )
 

@@ -1,8 +1,4 @@
-"""From log-likelihoods to one row per item and one summary per benchmark.
-
-Shape key:
-    K: options of an item
-"""
+"""From log-likelihoods to one row per item and one summary per benchmark."""
 
 from __future__ import annotations
 
@@ -13,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.config import EvaluateConfig
 from med42lib.formats.records import BenchmarkItem
-from med42lib.formats.scores import Score
+from med42lib.formats.scores import Normalise, Score, predicted
 
 
 def score_item(
@@ -38,7 +34,7 @@ def score_item(
             f"the model's log-likelihoods for item {item.id!r} are {list(loglikelihoods)}: its weights are damaged or "
             "its training diverged; train again, with a lower rate"
         )
-    prediction = int(np.argmax(np.asarray(loglikelihoods) / _lengths(answers, normalise)))
+    prediction = predicted(answers, loglikelihoods, normalise)
     return Score(
         item_id=item.id,
         benchmark=item.benchmark,
@@ -48,13 +44,6 @@ def score_item(
         loglikelihoods=tuple(loglikelihoods),
         truncated=truncated,
     )
-
-
-def _lengths(answers: Sequence[str], normalise: Normalise) -> np.ndarray[Any, np.dtype[np.float64]]:
-    if normalise == "none":
-        return np.ones(len(answers))
-    texts_K = [answer.encode() if normalise == "bytes" else answer for answer in answers]
-    return np.array([len(text) for text in texts_K], dtype=np.float64)
 
 
 def summarise(scores: Iterable[Score], config: EvaluateConfig) -> dict[str, dict[str, Any]]:

@@ -37,6 +37,8 @@ class Recipe:
     without_adapter: list[str] = field(default_factory=list)
     """Matrices that an adapter leaves as they are, those of all layers under one name: `layers.*.mlp.gate.weight`.
     Embeddings, convolutions and the output layer never get one and are not listed."""
+    device: str = ""
+    """What each process computed on: a GPU's name, or CPU; empty if it was not recorded."""
 
     def write(self, folder: Path) -> None:
         """Write the recipe into a folder."""

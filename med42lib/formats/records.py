@@ -75,7 +75,8 @@ class BenchmarkItem:
     """One multiple-choice evaluation question.
 
     `gold` is the 0-based position of the right answer in `options`. `context` is what the question refers to
-    (PubMedQA's abstract), empty where there is none.
+    (PubMedQA's abstract), `subject` what it is about (a topic of MMLU, a specialty); either is empty where there is
+    none.
     """
 
     id: str
@@ -85,6 +86,7 @@ class BenchmarkItem:
     options: tuple[str, ...]
     gold: int
     origin: Origin
+    subject: str = ""
 
     @property
     def right(self) -> tuple[int, ...]:

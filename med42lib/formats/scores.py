@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json_rows, write_json_lines
@@ -14,6 +15,22 @@ SCORES_SUMMARY_FILE = "summary.json"
 """Beside it: how each benchmark was scored, and the share of right answers."""
 
 ADVICE = "run evaluate again"
+
+Normalise = Literal["none", "characters", "bytes"]
+"""What an option's log-likelihood is divided by before the highest wins."""
+
+METRIC_OF: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
+"""What lm-eval calls the accuracy."""
+
+
+def predicted(answers: Sequence[str], loglikelihoods: Sequence[float], normalise: Normalise) -> int:
+    """Give the position of the answer with the highest normalised log-likelihood; ties go to the earlier one."""
+    if normalise == "none":
+        compared = list(loglikelihoods)
+    else:
+        lengths = [len(answer.encode() if normalise == "bytes" else answer) for answer in answers]
+        compared = [number / length for number, length in zip(loglikelihoods, lengths, strict=True)]
+    return compared.index(max(compared))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@
 
 For the target `all` of a source that was not read to its end, the rows are those of the paper's Table A1. Rows that
 assemble will drop, duplicates or those outside the limits of length, are counted too. A source of the user's own, of
-which no paper says how many rows it has, is always read to its end.
+which no paper says how many rows it has, is always read to its end; elsewhere its files' size says about how many.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from med42lib.assemble.config import AssembleConfig
-from med42lib.assemble.own.source import source_of
+from med42lib.assemble.own.source import SPLITS, source_of
 from med42lib.core.errors import DataError, Problem
 from med42lib.formats.prompt import render
 from med42lib.formats.records import Exchange
 from med42lib.formats.rejects import Tally
 from med42lib.pack.config import PackConfig
 from med42lib.readers.files import DataFolder
+from med42lib.readers.own.tables import own_names
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import FileEntry
 
 if TYPE_CHECKING:
     from med42lib.assemble.reading.read_source import Reading
+    from med42lib.assemble.source import TrainingSource
 
 BYTES_PER_TOKEN = 3.85
 """Of Llama-2's tokenizer on real medical question-answering text; other tokenizers and texts differ."""
@@ -70,11 +72,12 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What was seen of a source: rows, why there are none or not all, and whether its files are there."""
+    """What was seen of a source: rows, why there are none or not all, whether its files are there, and their size."""
 
     sample: _Sample | None
     remark: str
     is_there: bool | None
+    num_bytes: int = 0
 
 
 def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[SourcePlan]:
@@ -134,7 +137,7 @@ def _look(config: AssembleConfig, name: str, data: Source, cache: Path) -> _Look
         if not is_there(reading):
             return _Look(None, f"missing: {data.address} has no {reading.path!r}", False)
         if open_store(data.address).local_path("") is None:
-            return _Look(None, "not on this machine, so not read", True)
+            return _Look(None, "not on this machine, so not read", True, _num_bytes(reading))
         most = MOST_READ if reading.source.num_paper else None
         sizes = list(islice(_row_bytes(reading), most and most + 1))
     except DataError as error:
@@ -168,7 +171,7 @@ def _planned(config: AssembleConfig, name: str, look: _Look) -> SourcePlan:
     settings, sample = config.sources[name], look.sample
     source = source_of(name, settings)
     whole = sample is not None and sample.whole
-    available = sample.rows if sample and whole else source.num_paper
+    available = sample.rows if sample and whole else source.num_paper or _guessed_rows(look, source)
     wanted = settings.wanted(available=available, total=config.total)
     there = sample is not None and settings.target != "all" and wanted < sample.rows
     return SourcePlan(
@@ -177,6 +180,18 @@ def _planned(config: AssembleConfig, name: str, look: _Look) -> SourcePlan:
         tokens_per_row=sample.bytes_per_row / BYTES_PER_TOKEN if sample else source.tokens_per_row,
         rows_counted=whole or there,
         tokens_measured=sample is not None,
-        remark="" if whole or there else look.remark,
+        remark="" if whole or there else look.remark + ("" if available else "; counted as no rows"),
         is_there=look.is_there,
     )
+
+
+def _guessed_rows(look: _Look, source: TrainingSource) -> int:
+    return math.ceil(look.num_bytes / BYTES_PER_TOKEN / source.tokens_per_row)
+
+
+def _num_bytes(reading: Reading) -> int:
+    """Add up the files of a source of the user's own; 0 for a publisher's, of which the paper says how many rows."""
+    if reading.settings.format is None:
+        return 0
+    sizes = reading.data.sizes()
+    return sum(sizes[name] for name in own_names(DataFolder(reading.data), reading.path, SPLITS))

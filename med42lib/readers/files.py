@@ -212,8 +212,8 @@ class DataFolder:
             )
         return [self.file(name) for name in wanted]
 
-    def matching(self, pattern: str) -> list[DataFile]:
-        """Open all files that match a pattern such as `x/**/*.parquet`, sorted by name.
+    def matching(self, pattern: str) -> list[str]:
+        """List all files that match a pattern such as `x/**/*.parquet`, sorted.
 
         Raises:
             DataError: If there are none.
@@ -222,7 +222,7 @@ class DataFolder:
         wanted = [name for name in self.names("") if expression.fullmatch(name)]
         if not wanted:
             raise DataError(f"{self._data.address} has no files {pattern}; check the path")
-        return [self.file(name) for name in wanted]
+        return wanted
 
 
 def _as_expression(pattern: str) -> str:

@@ -87,8 +87,17 @@ def table_files(
     folder: DataFolder, path: str, splits: Collection[str] = ("train",), *, suffixes: Sequence[str] = SUFFIXES
 ) -> list[DataFile]:
     """Open the files that `table_rows` reads, sorted by name; of a folder, those that end in one of `suffixes`."""
+    return [folder.file(name) for name in chosen_names(folder, path, splits, suffixes)]
+
+
+def chosen_names(folder: DataFolder, path: str, splits: Collection[str], suffixes: Sequence[str]) -> list[str]:
+    """List the files that `table_files` opens.
+
+    Raises:
+        DataError: If there are none.
+    """
     if folder.has_file(path):
-        return [folder.file(path)]
+        return [PurePosixPath(path).as_posix()]
     if "*" in path:
         return folder.matching(path)
     files = table_names(folder, path, suffixes)
@@ -98,7 +107,7 @@ def table_files(
             f"{folder.address}/{path} holds no {' or '.join(splits)} split: no {', '.join(suffixes)} of that name "
             f"among {len(files)} such files; name a file, or a pattern such as {path}/*.parquet"
         )
-    return [folder.file(name) for name in wanted]
+    return wanted
 
 
 def table_names(folder: DataFolder, path: str, suffixes: Sequence[str] = SUFFIXES) -> list[str]:

@@ -3,4 +3,5 @@
 Doors, the modules that other rooms may import:
 
     config  its settings
+    review  a sample of pairs for people to judge
 """

@@ -14,10 +14,12 @@ the design effect, `design_effect`, is the number of independent questions that 
 Shape key:
     N: questions
     G: clusters, of questions that belong together
+    B: bins of confidence
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -90,19 +92,72 @@ def wilson(correct: float, n: float, confidence: float) -> Estimate:
 def mean_of_shares(counts: Sequence[tuple[float, float]], confidence: float) -> Estimate:
     """Average proportions, (right, n) each, with equal weights, as the paper does for MMLU.
 
-    Wilson's interval of the mean for the number of questions that would vary as much, as Korn and Graubard (1998) do,
-    found from proportions with one right and one wrong answer more, since those of 0 and 1 are less certain than they
-    look. In few questions with extreme answers the average of Wilson's intervals covers 90 %, this one 95 to 97 %.
-
     Raises:
         ValueError: If there is nothing to average, or as `wilson`.
     """
-    value = sum(right / n for right, n in counts) / len(counts)
-    shrunk = [((right + 1) / (n + 2), n) for right, n in counts]
-    centre = sum(p for p, _ in shrunk) / len(counts)
-    variance = sum(p * (1 - p) / n for p, n in shrunk) / len(counts) ** 2
+    return _weighted_share([_Share(right, n, 1 / len(counts)) for right, n in counts], confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """A part of what is sampled: `right` of `n` drawn at random from its `size`."""
+
+    right: int
+    n: int
+    size: int
+
+
+def stratified_share(strata: Sequence[Stratum], confidence: float) -> Estimate:
+    """Estimate the share of right ones among all, of which a sample was drawn in each stratum.
+
+    Strata count by their size, and what was drawn whole is known without error: the finite population correction of
+    W. G. Cochran, Sampling Techniques (3rd ed., 1977), section 5.4.
+
+    Raises:
+        ValueError: If there is no stratum, or as `wilson`.
+    """
+    total = sum(stratum.size for stratum in strata)
+    return _weighted_share(
+        [
+            _Share(
+                stratum.right,
+                stratum.n,
+                stratum.size / total,
+                (stratum.size - stratum.n) / (stratum.size - 1) if stratum.size > 1 else 0.0,
+            )
+            for stratum in strata
+        ],
+        confidence,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A proportion, its weight in the sum, and the share of its variance that is there; 0 where all are known."""
+
+    right: float
+    n: float
+    weight: float
+    unknown: float = 1.0
+
+
+def _weighted_share(shares: Sequence[_Share], confidence: float) -> Estimate:
+    """Sum proportions by their weights.
+
+    Wilson's interval of the sum for the number of questions that would vary as much, as Korn and Graubard (1998) do,
+    found from proportions with one right and one wrong answer more, since those of 0 and 1 are less certain than they
+    look. In few questions with extreme answers the average of Wilson's intervals covers 90 %, this one 95 to 97 %.
+    """
+    if not shares:
+        raise ValueError("there is no proportion to average; expected one or more")
+    value = min(sum(share.weight * share.right / share.n for share in shares), 1.0)
+    shrunk = [(share.right + 1) / (share.n + 2) for share in shares]
+    centre = sum(share.weight * p for share, p in zip(shares, shrunk, strict=True))
+    variance = sum(s.weight**2 * s.unknown * p * (1 - p) / s.n for s, p in zip(shares, shrunk, strict=True))
+    if variance == 0:
+        return Estimate(value, value, value)
     num_alike = centre * (1 - centre) / variance
-    around = wilson(min(value, 1.0) * num_alike, num_alike, confidence)
+    around = wilson(value * num_alike, num_alike, confidence)
     return Estimate(value, around.low, around.high)
 
 
@@ -235,10 +290,10 @@ class Spread:
 
         return float(stdtrit(self.freedom, probability))
 
-    def estimate(self, value: float, confidence: float, *, lowest: float) -> Estimate:
-        """Give a value, from `lowest` to 1, with its interval."""
+    def estimate(self, value: float, confidence: float, *, lowest: float, highest: float = 1.0) -> Estimate:
+        """Give a value, from `lowest` to `highest`, with its interval."""
         half_width = self.quantile((1 + confidence) / 2) * self.standard_error
-        return Estimate(value, max(value - half_width, lowest), min(value + half_width, 1.0))
+        return Estimate(value, max(value - half_width, lowest), min(value + half_width, highest))
 
     def p_value(self, value: float) -> float:
         """Test, two-sided, whether a value is 0."""
@@ -251,8 +306,10 @@ class Spread:
         return (self.quantile(1 - alpha / 2) + self.quantile(power)) * self.standard_error
 
 
-def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_]) -> Spread:
+def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_] | NDArray[np.float64]) -> Spread:
     """Find how much one model's accuracy, or the first's minus the second's, varies with questions and trainings.
+
+    Any score of each question will do in place of right and wrong.
 
     Each side is of shape (trainings, N); one with a single training is taken as it is, not as a draw. What trainings
     differ in by the chance of single questions is the questions' part already; so the trainings' is the variance
@@ -273,6 +330,64 @@ def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_]) -> Spread:
             of_freedom += (between / num) ** 2 / (num - 1)
     of_freedom += of_questions**2 / max(n - 1, 1)
     return Spread(of_questions, of_trainings, (of_questions + of_trainings) ** 2 / of_freedom)
+
+
+def chance_p_value(right: int, chances_N: NDArray[np.float64], clusters_N: NDArray[np.int64]) -> float:
+    """Give the probability that guessing answers at least so many questions right.
+
+    Exact: the sum of trials of unequal chances has Poisson's binomial distribution, taken from its characteristic
+    function as Y. Hong, Comput. Stat. Data Anal. 59 (2013) 41-51, does, here to 1e-12. A guesser who meets a question
+    again gives the same answer again: one draw decides all questions of a cluster, each being right where the draw
+    lies below its chance.
+
+        chances 1/2 and 1/4 in two clusters: 0, 1, 2 right in 3, 4, 1 of 8; in one cluster: in 4, 2, 2 of 8
+
+    Args:
+        right: The right answers.
+        chances_N: Each question's chance of being guessed, in [0, 1].
+        clusters_N: Numbers from 0; equal ones belong together.
+    """
+    chances: dict[int, list[float]] = {}
+    for cluster, chance in zip(clusters_N.tolist(), chances_N.tolist(), strict=True):
+        chances.setdefault(cluster, []).append(chance)
+    alike = Counter(tuple(sorted(together, reverse=True)) for together in chances.values())
+    size = len(chances_N) + 1
+    spectrum = np.ones(size // 2 + 1, dtype=complex)
+    for at_least, count in alike.items():
+        probability = -np.diff((1.0, *at_least, 0.0))  # of 0, 1, 2, ... right in such a cluster
+        spectrum *= np.fft.rfft(probability, size) ** count
+    tail = np.fft.irfft(spectrum, size)[right:].sum()
+    return round(min(1.0, max(0.0, float(tail))), 12)
+
+
+NUM_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationError:
+    """How far confidence and accuracy part, in [0, 1]; `by_luck` is what a calibrated model would show on average."""
+
+    value: float
+    by_luck: float
+
+
+def calibration_error(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> CalibrationError:
+    """Compare confidence in the given answers with the share of right ones, in ten bins of equal width.
+
+    The expected calibration error of M. P. Naeini, G. F. Cooper, M. Hauskrecht, AAAI (2015) 2901-2907: the distance
+    between mean confidence and accuracy in each bin, weighted by the bin's questions. It is never below 0, so few
+    questions show some error by luck: the mean of a normal deviate's size, sqrt(2 / pi) standard deviations.
+
+    Raises:
+        ValueError: If there are no questions.
+    """
+    if not len(confidence_N):
+        raise ValueError("there is no answer to compare with its confidence")
+    bins_N = np.minimum((confidence_N * NUM_BINS).astype(np.int64), NUM_BINS - 1)
+    gaps_B = np.abs(np.bincount(bins_N, weights=confidence_N - right_N))
+    variances_B = np.bincount(bins_N, weights=confidence_N * (1 - confidence_N))
+    by_luck = sqrt(2 / np.pi) * np.sqrt(variances_B).sum()
+    return CalibrationError(float(gaps_B.sum()) / len(right_N), float(by_luck) / len(right_N))
 
 
 def smallest_shown(n: float, disagreement: float, *, alpha: float, power: float = 0.8) -> float:

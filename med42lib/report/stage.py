@@ -30,8 +30,9 @@ def report(
 ) -> None:
     """Compare the fine-tunes, any number of them, with their base model, with and without contaminated questions.
 
-    Writes `report.html` (one self-contained page), `report.md`, `results.csv` and `summary.json`; the latter two do
-    not depend on when or where the stages ran. Weights are not fetched.
+    Writes `report.html` (one self-contained page), `report.md`, `results.csv`, `subjects.csv` and `summary.json`; the
+    latter three do not depend on when or where the stages ran. For a paper there are `tables.tex`, `accuracy.svg` and
+    `loss.svg`. Weights are not fetched.
 
     Args:
         config: What to compare and to show.
@@ -48,8 +49,9 @@ def report(
         DataError: If a model has no scores, the score files do not hold the same items, or a file is broken or names
             an unknown item.
     """
-    from med42lib.report.pages.export import metric_values, write_csv, write_summary
-    from med42lib.report.pages.render import render_html, render_markdown
+    from med42lib.report.pages.export import metric_values, write_csv, write_subjects, write_summary
+    from med42lib.report.pages.latex import latex_tables
+    from med42lib.report.pages.render import render_figures, render_html, render_markdown
     from med42lib.report.pages.view import make_view
 
     sources = {
@@ -62,9 +64,13 @@ def report(
     view = make_view(config, evidence)
     report.path("report.html").write_text(render_html(view), encoding="utf-8")
     report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
+    report.path("tables.tex").write_text(latex_tables(view.tables), encoding="utf-8")
+    for name, figure in render_figures(view):
+        report.path(f"{name}.svg").write_text(figure, encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
+    write_subjects(report.path("subjects.csv"), evidence)
     write_summary(report.path("summary.json"), evidence, confidence=config.confidence)
-    for name, value in metric_values(evidence.results):
+    for name, value in metric_values(evidence.results, evidence.measures):
         report.metric(name, value)
     _summarise(view.findings, view.num_scored)
 
@@ -82,7 +88,9 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     from med42lib.report.results.cautions import make_cautions
     from med42lib.report.results.clusters import cluster
     from med42lib.report.results.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.results.measures import measure
     from med42lib.report.results.scores import join_answers
+    from med42lib.report.results.subjects import score_subjects
     from med42lib.report.results.table import analyse
 
     items = {item.id: item for item in read_items(sources["items"].path(ITEMS_FILE).parent)}
@@ -96,12 +104,16 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     trainings = {model.name: model.trainings or (model.name,) for model in models}
     answers = replace(answers, group=cluster(scored, contamination.matched), trainings=trainings)
     results = analyse(answers, models, pairs_to_compare(config.compare, models), config.confidence)
+    baselines = make_baselines(answers, items, results.groups, results.main_subset)
+    scoring = {name: str(summary.get("scoring")) for name, summary in provenance.scoring.items()}
     thresholds = {*config.thresholds, contamination.threshold}
     return Evidence(
         results=results,
         contamination=contamination,
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
-        baselines=make_baselines(answers, items, results.groups, results.main_subset),
+        baselines=baselines,
+        measures=measure(answers, scored, results, baselines=baselines, scoring=scoring, confidence=config.confidence),
+        subjects=score_subjects(answers, scored, results, config.confidence),
         cautions=make_cautions(answers, items),
         provenance=provenance,
         recipe=compare_with_paper(RecordedRun.from_provenance(provenance)) if has_papers_models(models) else (),

@@ -8,16 +8,21 @@ under a key of its own, below `.cache/` in the store:
         ... write everything into cache.scratch(key) ...
         folder = cache.keep(key)
 
+What grows from run to run is kept in parts, each under a key of its own, which `parts` lists; stages that keep the same
+share a cache (`shared`).
+
 `.cache/` can be deleted at any time; the next run then reads everything again.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
+from med42lib.store.base import StoredFile
 from med42lib.store.identity import HashCache
 from med42lib.store.manifest import Manifest, describe_folder
 from med42lib.store.publish import Upload, find_sealed
@@ -26,11 +31,23 @@ CACHE_FOLDER = ".cache"
 _KEPT = "kept"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """What lies under a key, whole or not; `modified`, when the youngest file was written, is in seconds since 1970."""
+
+    bytes: int
+    modified: float
+
+
 class StageCache:
     """Intermediate results of one stage in the store at an address; can be handed to another process."""
 
     def __init__(self, store_address: str, stage: str, scratch: Path) -> None:
         self._address, self._stage, self._scratch = store_address, stage, scratch
+
+    def shared(self, name: str) -> StageCache:
+        """Give the cache of that name, which is of several stages."""
+        return StageCache(self._address, name, self._scratch / name)
 
     def find(self, key: str) -> Path | None:
         """Give the local folder of what was kept, fetched if need be; None if there is nothing.
@@ -38,14 +55,35 @@ class StageCache:
         Raises:
             DataError: If files of it are missing or differ from its manifest.
         """
-        store = open_store(self._address)
-        sealed = find_sealed(store, self._prefix(key), [_KEPT])
-        if sealed is None:
+        hashes = HashCache(open_store(self._address))
+        source = self.open(key, hashes)
+        if source is None:
             return None
-        hashes = HashCache(store)
-        folder = Source(sealed.output(_KEPT), cache=self._scratch / "kept" / key, hashes=hashes).path()
+        folder = source.path()
         hashes.save(self._scratch)
         return folder
+
+    def open(self, key: str, hashes: HashCache | None = None) -> Source | None:
+        """Give what was kept, of which only those files are fetched that are asked for; None if there is nothing."""
+        sealed = find_sealed(open_store(self._address), self._prefix(key), [_KEPT])
+        if sealed is None:
+            return None
+        return Source(sealed.output(_KEPT), cache=self._scratch / "kept" / key, hashes=hashes)
+
+    def parts(self) -> dict[str, StoredPart]:
+        """List all keys under which something lies, with its size."""
+        folder = f"{CACHE_FOLDER}/{self._stage}"
+        files: dict[str, list[StoredFile]] = {}
+        for name, file in open_store(self._address).files(folder).items():
+            files.setdefault(name.removeprefix(f"{folder}/").partition("/")[0], []).append(file)
+        return {
+            key: StoredPart(sum(file.bytes for file in found), max(file.modified for file in found))
+            for key, found in files.items()
+        }
+
+    def forget(self, key: str) -> None:
+        """Remove what lies under a key; who reads it at that moment finds it damaged."""
+        open_store(self._address).delete(self._prefix(key))
 
     def scratch(self, key: str) -> Path:
         """Make the empty folder in which something is to be written."""

@@ -37,7 +37,7 @@ _STEP_BYTES = 8
 of its gradient beside them."""
 
 _BUCKET = 500_000_000
-"""DeepSpeed's `reduce_bucket_size`: parameters whose gradients are exchanged together."""
+"""DeepSpeed's usual `reduce_bucket_size`: parameters whose gradients are exchanged together."""
 
 _MOST_AT_ONCE = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters that are whole, or updated, at a time."""
@@ -98,6 +98,11 @@ def count_trained(shapes: Shapes, config: TrainConfig) -> int:
     return count_lora_parameters(shapes, rank=config.lora.rank) if config.has_adapter else count_parameters(shapes)
 
 
+def bucket_size(num_trained: int) -> int:
+    """Give DeepSpeed's `reduce_bucket_size`, memory that it takes whole: no more than all gradients fill."""
+    return min(_BUCKET, num_trained)
+
+
 def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
     """Work out what each of so many GPUs needs, one training process on each.
 
@@ -119,7 +124,7 @@ def gpu_memory(shapes: Shapes, work: Workload, num_gpus: int) -> GpuMemory:
         optimizer=OPTIMIZER_BYTES * trained / num_gpus,
         activations=kept + max(0.0, layer - logits),
         logits=logits,
-        buffers=work.number * _BUCKET + gathered + peak - kept - max(logits, layer),
+        buffers=work.number * bucket_size(trained) + gathered + peak - kept - max(logits, layer),
     )
 
 
@@ -155,7 +160,7 @@ def _exchange(trained: int, work: Workload, num_gpus: int) -> float:
         case 2:
             copied = 2 * trained / num_gpus
         case 3:
-            copied = 2 * min(_BUCKET, trained)
+            copied = 2 * bucket_size(trained)
     return float(work.number * copied)
 
 

@@ -31,7 +31,7 @@ def test_the_mixture_has_the_targets_the_counts_and_where_every_row_came_from(
     image, broken, twice = (
         headqa_row(90, image="x.png"),
         headqa_row(91, ra="9"),
-        headqa_row(1, qid="92", category="medicine"),
+        headqa_row(1, qid="92", remark="medicine"),
     )
     path = write(HEADQA, headqa(40, image, broken, twice))
     write_cards(data, map(str, range(5)))
@@ -51,7 +51,7 @@ def test_the_mixture_has_the_targets_the_counts_and_where_every_row_came_from(
     assert [row[name] for name in counts] == [43, 1, 1, 1, 40, 20, 20, 0]
     assert row["rejected_by_reason"] == {"the answer is outside the options": 1}
     assert [(file["path"], file["bytes"]) for file in row["files"]] == [(HEADQA, path.stat().st_size)]
-    assert (row["unread_fields"], mixture(out)["medical_flashcards"]["unread_fields"]) == ({"category": 1}, {})
+    assert (row["unread_fields"], mixture(out)["medical_flashcards"]["unread_fields"]) == ({"remark": 1}, {})
     short = mixture(out)["medical_flashcards"]
     assert (short["kept"], short["target"], short["sampled"], short["short_by"]) == (5, 9, 5, 4)
     assert [(r["source"], r["file"], r["line"], r["kind"], r["reason"]) for r in rejects(out)] == [

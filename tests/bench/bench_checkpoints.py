@@ -37,7 +37,7 @@ from med42lib.train.batches import steps  # noqa: E402
 from med42lib.train.config import TrainConfig  # noqa: E402
 from med42lib.train.loop import Totals, train_steps  # noqa: E402
 from med42lib.train.schedule import Schedule  # noqa: E402
-from med42lib.train.worker import training  # noqa: E402
+from med42lib.train.worker import deepspeed_engine  # noqa: E402
 from med42lib.train.worker.checkpointing import Checkpointing  # noqa: E402
 from tests.tiny_llama import make_llama  # noqa: E402
 from tests.train.conftest import FULL, write_packed  # noqa: E402
@@ -61,16 +61,16 @@ class SlowCheckpoints(Checkpoints):
 def main() -> None:
     options = parse_options()
     config = FULL.model_copy(update={"zero_stage": options.zero, "epochs": 1000, "precision": options.precision})
-    training._join_processes(config)
+    deepspeed_engine.join_processes(config)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         folder = Path(scratch)
         data = make_inputs(folder, options)
-        engine = training._engine(config, folder / "base/model")
+        engine = deepspeed_engine.make_engine(config, folder / "base/model")
         run = Steps(engine, data, config)
         run.seconds(2)  # AdamW makes its state in the first
         num_bytes = compare_saving(engine, folder, options.repeats)
         compare_training(run, folder, options, seconds_between=num_bytes / MB / options.mb_per_second)
-    training._leave_processes()
+    deepspeed_engine.leave_processes()
 
 
 def parse_options() -> argparse.Namespace:

@@ -121,16 +121,16 @@ class Watch:
 def med42(training: Training) -> None:
     """Train as the worker does, without a store and its checkpoints."""
     from med42lib.train.loop import train_steps
-    from med42lib.train.worker import training as worker
+    from med42lib.train.worker import deepspeed_engine as worker
 
-    worker._join_processes(training.config)
-    engine = worker._engine(training.config, training.model)
+    worker.join_processes(training.config)
+    engine = worker.make_engine(training.config, training.model)
     data, watch = training.data, Watch()
     for result in train_steps(engine, data, steps(len(data), training.config), training.schedule, training.config):
         watch.step_done(result.loss)
     if distributed.get_rank() == 0:
         watch.report()
-    worker._leave_processes()
+    worker.leave_processes()
 
 
 def plain(training: Training) -> None:

@@ -68,6 +68,11 @@ def test_the_topics_asked_for_are_read_and_the_others_counted(run: Any, write: A
     assert summary(folder)["excluded_by_reason"] == {"the question is of another topic": 2}
 
 
+def test_an_item_has_the_users_subject(run: Any, write: Any) -> None:
+    write("exam.jsonl", [question(1, subject="heart"), question(2, subject_name="eye"), question(3)])
+    assert [item.subject for item in items_of(run({"exam": EXAM}))] == ["heart", "eye", ""]
+
+
 def test_numbers_of_which_nobody_knows_where_they_begin_end_the_stage(run: Any, write: Any) -> None:
     write("exam.jsonl", [question(1, answer=1), question(2, answer=2)])
     with pytest.raises(DataError, match=r"number from 0 or number from 1.*exam\.jsonl:1.*say `answers: "):

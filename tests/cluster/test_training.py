@@ -32,7 +32,12 @@ __all__ = ["base_model", "packed_data"]  # fixtures
 
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
 OPERATOR = "--selector=control-plane=kubeflow-training-operator"
-LONG = {"train.full.epochs": "100", "train.full.max_steps": "null", "train.full.checkpoint_minutes": "0.05"}
+LONG = {
+    "train.full.epochs": "100",
+    "train.full.max_steps": "null",
+    "train.full.checkpoint_minutes": "0.05",
+    "train.full.zero_stage": "3",  # whose steps are slow enough to be met in the middle
+}
 KILL = """
 import os, signal
 for pid in filter(str.isdecimal, os.listdir("/proc")):

@@ -11,7 +11,7 @@ from med42lib.commands.main import main
 from med42lib.commands.stage import request_from_kubeflow
 from med42lib.core.errors import ClusterUnavailable, ConfigError, StoreUnavailable
 from med42lib.engine.context import TrackedAs
-from med42lib.engine.runner import Result
+from med42lib.engine.runner import Result, run_stage
 from med42lib.formats.run_settings import put_settings
 from med42lib.spec import load_spec
 from tests.conftest import REPOSITORY
@@ -35,6 +35,13 @@ def test_a_tasks_parameters_become_a_request_and_unknown_ones_are_ignored(settin
     assert request.config == {"n": 1}
     assert (request.store, dict(request.sources)) == ("s3://bucket/x", addresses)
     assert request_from_kubeflow(PACK, {**given, "section": "train.lora"}).config == {"n": 2}
+
+
+def test_wrong_settings_of_a_model_are_told_with_its_name(settings: str) -> None:
+    given = {"settings": settings, "section": "train.lora", "packed": "y", "model": "z"}
+    request = request_from_kubeflow(STAGES["train"], {**given, "store": str(Path(settings).parents[1])})
+    with pytest.raises(ConfigError, match=r"settings of train\.lora"):
+        run_stage(STAGES["train"], request)
 
 
 def test_a_training_is_told_what_it_is_called_in_mlflow_unless_nothing_is_to_be_registered(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.core.printable import brief, cut, indented, one_line, printable
+from med42lib.core.printable import brief, counted, cut, indented, one_line, printable
 from tests.hostile import UNSEEN
 
 
@@ -67,6 +67,10 @@ def deep() -> object:
     for _ in range(10_000):
         value = [value]
     return value
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "pair") for number in (0, 1, 2000)] == ["0 pairs", "1 pair", "2,000 pairs"]
 
 
 LARGE: dict[str, Callable[[], object]] = {

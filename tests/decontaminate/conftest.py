@@ -6,6 +6,7 @@ import pytest
 
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.decontaminate.stage import decontaminate
+from med42lib.engine.context import StageContext
 from med42lib.formats.dataset import write_examples
 from med42lib.formats.records import BenchmarkItem, Example, Exchange, Origin, write_items
 from med42lib.store.artifacts import Source, Target
@@ -60,6 +61,7 @@ class Workbench:
             embedded={},
             training=Target(folders["training"]),
             contamination=Target(folders["contamination"]),
+            context=StageContext.in_folder(root, "decontaminate"),
         )
         return folders["training"], folders["contamination"]
 

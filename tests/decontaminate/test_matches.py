@@ -1,6 +1,8 @@
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from med42lib.decontaminate.embedding.questions import Questions, questions_of_examples, questions_of_items
 from med42lib.decontaminate.matches import Matches, find_matches, summarise, write_matches
 from med42lib.decontaminate.similarity import Comparison
+from med42lib.formats.contamination import Label, Pair
 from med42lib.formats.dataset import row_of
 from med42lib.formats.records import BenchmarkItem, Example
 
@@ -78,8 +81,30 @@ def test_the_summary_counts_items_and_pairs(found: Matches, examples: Questions,
     assert summarise(found, examples, items) == {
         "benchmarks": {"a": {"items": 1, "contaminated": 1}, "b": {"items": 3, "contaminated": 2}},
         "sources": {"cards": 3, "forum": 4},
+        "labels": {label.value: {"pairs": {"cosine": 0, "both": 0, "overlap": 0}, "items": 0} for label in Label},
+        "detectors": {"cosine": 3, "both": 0, "overlap": 0, "neither": 1},
         "stems": {"pairs": 0, "items": 0, "items_otherwise_clean": 0},
     }
+
+
+def test_pairs_are_counted_by_label_and_detector_with_stems_that_were_told_apart(
+    found: Matches, examples: Questions, items: Questions
+) -> None:
+    first, second, third, *others = [replace(pair, label=Label.REWORDED) for pair in found.pairs]
+    parted = Matches(
+        [replace(third, detectors=["cosine", "ngrams"]), *others],
+        found.nearest,
+        [replace(first, item_id="b/3", detectors=["exact"])],
+        [replace(pair, label=Label.STEM_ONLY) for pair in (first, second)],
+    )
+
+    counted = summarise(parted, examples, items)
+
+    labels: Any = counted["labels"]
+    assert labels["reworded"] == {"pairs": {"cosine": 4, "both": 1, "overlap": 1}, "items": 4}
+    assert labels["stem_only"] == {"pairs": {"cosine": 2, "both": 0, "overlap": 0}, "items": 1}
+    assert labels["topic_only"] == {"pairs": {"cosine": 0, "both": 0, "overlap": 0}, "items": 0}
+    assert counted["detectors"] == {"cosine": 2, "both": 1, "overlap": 1, "neither": 0}
 
 
 def test_sources_and_benchmarks_without_pairs_are_counted_too(examples: Questions, items: Questions) -> None:
@@ -101,7 +126,7 @@ def test_the_files_hold_what_was_found(found: Matches, tmp_path: Path) -> None:
         "items": {"a/0": 0.95, "b/1": 0.95, "b/2": 0.8123457},
     }
     pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text().splitlines()]
-    assert list(pairs[0]) == ["item_id", "benchmark", "example_id", "source", "cosine", "item_text", "example_text"]
+    assert list(pairs[0]) == [field.name for field in fields(Pair)]
     nearest = [json.loads(line) for line in (tmp_path / "nearest.jsonl").read_text().splitlines()]
     assert len(pairs) == 7
     assert [list(row) for row in nearest] == [["item_id", "benchmark", "example_id", "cosine", "stem_only"]] * 4

@@ -178,6 +178,27 @@ def test_a_generic_stem_is_a_leak_only_where_options_or_answer_agree_unless_the_
 
 
 @pytest.mark.slow
+def test_a_pair_says_what_both_sides_say_and_what_they_share(
+    workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem], read_lines: ReadLines
+) -> None:
+    question, options = ASKED_IN_EXAM[2], ("Vagus nerve", "Phrenic nerve")
+    trained = replace(
+        example(0, question), exchanges=(Exchange(multiple_choice(question, options), f"B. {options[1]}"),)
+    )
+
+    _, contamination = workbench.run(
+        [trained, example(1, "Why?")], [replace(item(0, question), options=options, gold=1)]
+    )
+
+    (pair,) = read_lines(contamination / "pairs.jsonl")
+    assert pair["label"] == "same_answer"
+    assert pair["item_request"] == pair["example_request"] == multiple_choice(question, options)
+    assert pair["item_answer"] == pair["example_answer"] == "B. Phrenic nerve"
+    summary = json.loads((contamination / "summary.json").read_text())
+    assert summary["labels"]["same_answer"] == {"pairs": {"cosine": 0, "both": 1, "overlap": 0}, "items": 1}
+
+
+@pytest.mark.slow
 def test_dropping_leaves_out_the_examples_in_pairs_and_flags_the_items_all_the_same(
     workbench: Any, examples: list[Example], items: list[BenchmarkItem]
 ) -> None:
@@ -185,6 +206,30 @@ def test_dropping_leaves_out_the_examples_in_pairs_and_flags_the_items_all_the_s
 
     assert list(read_examples(training)) == examples[2:]
     assert len(json.loads((contamination / "contaminated.json").read_text())["items"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropped_by", ["cosine", "either"])
+def test_what_words_alone_find_flags_no_item_and_is_dropped_only_if_asked_for(
+    workbench: Any,
+    example: Callable[..., Example],
+    item: Callable[..., BenchmarkItem],
+    read_lines: ReadLines,
+    dropped_by: str,
+) -> None:
+    told = replace(example(0, "What do you know?"), exchanges=(Exchange("What do you know?", f"This: {VIGNETTE}"),))
+    kept = example(1, "Who was Molière?")
+
+    training, contamination = workbench.run(
+        [told, kept], [item(0, VIGNETTE[:300])], action="drop_training", dropped_by=dropped_by
+    )
+
+    (pair,) = read_lines(contamination / "overlaps.jsonl")
+    assert (pair["item_id"], pair["example_id"], pair["detectors"]) == ("exam/0", told.id, ["ngrams"])
+    assert pair["cosine"] < 0.8
+    assert read_lines(contamination / "pairs.jsonl") == []
+    assert json.loads((contamination / "contaminated.json").read_text())["items"] == {}
+    assert list(read_examples(training)) == ([kept] if dropped_by == "either" else [told, kept])
 
 
 @pytest.mark.slow
@@ -270,6 +315,11 @@ def test_no_items_is_an_error(workbench: Any, examples: list[Example]) -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         DecontaminateConfig.model_validate(settings)
+
+
+def test_saying_by_which_detector_to_drop_where_nothing_is_dropped_is_refused() -> None:
+    with pytest.raises(ValidationError, match="no effect with action: flag"):
+        DecontaminateConfig(dropped_by="either")
 
 
 @pytest.mark.slow

@@ -46,10 +46,19 @@ def test_a_question_that_says_what_it_asks_is_not_generic_nor_is_one_in_a_langua
         ("A. Vitamin C\nB. Vitamin D\nC. Lead", True),  # half of the options, not the right one
         ("A. Vitamin C\nB. Lead", False),
         ("Vitamin Kx", False),
+        ("E. All of the above", False),
     ],
 )
 def test_an_example_agrees_that_speaks_of_the_right_option_or_of_half_of_all(
     item: Callable[..., BenchmarkItem], said: str, expected: bool
 ) -> None:
-    options = ("Vitamin K", "Vitamin C", "Vitamin D", "Vitamin E")
+    options = ("Vitamin K", "Vitamin C", "Vitamin D", "Vitamin E", "All of the above")
     assert agrees(replace(item(1, "Which is true?"), options=options), said) == expected
+
+
+def test_an_option_that_says_nothing_is_no_agreement_and_a_number_is_the_same_with_and_without_a_space(
+    item: Callable[..., BenchmarkItem],
+) -> None:
+    options = ("3mm", "5mm", "All of the above")
+    assert not agrees(replace(item(1, "Which is true?"), options=options, gold=2), "D. All of the above")
+    assert agrees(replace(item(1, "Which is true?"), options=options, gold=0), "B. 3 mm")

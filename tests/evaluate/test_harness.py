@@ -10,11 +10,12 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.config import EvaluateConfig, Normalise
-from med42lib.evaluate.harness import LM_EVAL_METRIC, BenchmarkTask, ScoringModel, score_items
+from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.harness import BenchmarkTask, ScoringModel, score_items
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, lm_eval_task, make_prompt
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.scores import METRIC_OF, Normalise
 from med42lib.formats.tokenizer_loading import control_tokens
 from med42lib.pack.tokenise import SampleTokenizer
 from tests.evaluate.lm_eval_tasks import HUB_ROWS, hub_items, lm_eval_task_on
@@ -109,7 +110,7 @@ def test_a_plain_items_loglikelihoods_and_mark_are_those_of_lm_evals_own_task(
         (score,) = score_items(hub_items(benchmark), model, tokenizer, EvaluateConfig.model_validate(how))
         theirs = [loglikelihood for loglikelihood, _ in row["filtered_resps"]]
         np.testing.assert_allclose(score.loglikelihoods, theirs, atol=1e-4)
-        metric = LM_EVAL_METRIC[normalise]
+        metric = METRIC_OF[normalise]
         assert score.correct == bool(row.get(metric, score.correct))
 
 

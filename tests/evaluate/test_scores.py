@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.config import EvaluateConfig, Normalise
+from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.scores import score_item, summarise
 from med42lib.formats.records import BenchmarkItem
-from med42lib.formats.scores import Score
+from med42lib.formats.scores import Normalise, Score
 
 
 @pytest.fixture

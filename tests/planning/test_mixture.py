@@ -121,6 +121,23 @@ def test_files_in_a_bucket_are_listed_and_not_fetched(bucket: str, tmp_path: Pat
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
+def test_rows_of_the_users_own_in_a_bucket_are_guessed_from_the_files_size(bucket: str, tmp_path: Path) -> None:
+    from med42lib.store.backends.s3 import make_client
+
+    row = json.dumps({"prompt": "What is it?" * 40, "completion": "It is so."}) + "\n"
+    for name, num_rows in (("ward", 1000), ("other", 9)):
+        make_client().put_object(Bucket=bucket, Key=f"data/{name}.jsonl", Body=row.encode() * num_rows)
+    ward = {"format": "instruction", "path": "ward.jsonl", "target": "all", "licence": "ours"}
+    config = settings({"ward": ward})
+    [plan] = plan_sources(config, f"s3://{bucket}/data", tmp_path / "cache")
+    assert plan.tokens == pytest.approx(len(row) * 1000 / BYTES_PER_TOKEN, rel=0.01)
+    assert (plan.rows_counted, plan.remark) == (False, "not on this machine, so not read")
+    [gone] = plan_sources(config, f"s3://{bucket}/nowhere", tmp_path / "cache")
+    assert gone.rows == 0
+    assert gone.remark.endswith("; counted as no rows")
+
+
 def test_chunks_hold_all_tokens() -> None:
     source = SourcePlan("x", 10, 12.9, True, True, "")
     pack = PackConfig(policy="concatenate", chunk_length=128, seed=1)

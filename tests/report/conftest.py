@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from med42lib.formats.contamination import Label
 from med42lib.formats.packed import PackInfo
 from med42lib.formats.recipe import Recipe
 from med42lib.formats.records import BenchmarkItem, Origin, write_items
@@ -26,6 +28,8 @@ RIGHT: dict[str, Callable[[int], bool]] = {
     "lora": lambda i: i % 4 == 0 or i % 3 == 0,
 }
 LEAKED_EVERY = 15
+SUBJECTS = ("<i>heart</i> *lung*", "eye", "")
+LABELS = (Label.SAME_ANSWER, Label.OTHER_OPTIONS, Label.REWORDED, Label.TOPIC_ONLY)
 VERSIONS = {"torch": "2.13.0", "lm-eval": "0.4.13"}
 
 
@@ -121,6 +125,7 @@ def make_items() -> list[BenchmarkItem]:
             options=("ulnar nerve", "median nerve", "radial nerve", "axillary nerve"),
             gold=number % 4,
             origin=Origin(str(number), f"{benchmark}.jsonl", number + 1),
+            subject=SUBJECTS[number % 3] if benchmark == "medqa" else "",
         )
         for benchmark, count in BENCHMARKS.items()
         for number in range(count)
@@ -150,10 +155,20 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
             "cosine": cosines[item.id],
             "item_text": item.question,
             "example_text": f"Muscle number {rank} of the forearm: which nerve? <script>alert(1)</script>",
+            "detectors": ["cosine", "ngrams"],
+            "overlap": 0.5,
+            "label": LABELS[rank % len(LABELS)],
+            "item_request": f"{item.question}\nA. ulnar nerve\nB. median nerve",
+            "item_answer": "A. ulnar nerve",
+            "example_request": f"Muscle number {rank} of the forearm: which nerve? <script>alert(1)</script>",
+            "example_answer": "It is the ulnar nerve.",
         }
         for rank, item in enumerate(leaked)
     ]
     _lines(edge / "pairs.jsonl", pairs)
+    overlap = {"example_id": "medquad/overlap", "cosine": 0.61, "detectors": ["ngrams"]}
+    _lines(edge / "overlaps.jsonl", [{**pairs[0], **overlap}])
+    _lines(edge / "stems.jsonl", [])
     examples = {pair["item_id"]: pair["example_id"] for pair in pairs}
     rows = [
         {
@@ -170,7 +185,20 @@ def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[Ben
         name: {"items": count, "contaminated": sum(item.benchmark == name for item in leaked)}
         for name, count in BENCHMARKS.items()
     }
-    _json(edge / "summary.json", {"benchmarks": counts, "sources": {}, "stems": {"items_otherwise_clean": 0}})
+    labelled = Counter(pair["label"] for pair in pairs)
+    _json(
+        edge / "summary.json",
+        {
+            "benchmarks": counts,
+            "sources": {},
+            "labels": {
+                label: {"pairs": {"cosine": 0, "both": labelled[label], "overlap": 1}, "items": labelled[label]}
+                for label in Label
+            },
+            "detectors": {"cosine": 4, "both": 11, "overlap": 5, "neither": 200},
+            "stems": {"items_otherwise_clean": 0},
+        },
+    )
     inputs = {"encoder": Input("e" * 64, "package:some_encoder/all-MiniLM-L6-v2")}
     _manifest(edge, "decontaminate", "contamination", {"threshold": 0.8, "action": "flag"}, seconds=24.5, inputs=inputs)
 
@@ -203,7 +231,7 @@ def write_fine_tune(edge: Path, settings: dict[str, Any], *, method: str, traina
     numbers.append(("train_seconds", 0, 84.0))
     rows = [{"key": key, "value": value, "step": step, "timestamp_ms": 0} for key, step, value in numbers]
     _lines(edge / "metrics.jsonl", rows)
-    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 1, 4.0, 0.6).write(edge)
+    Recipe(method, 150, 120, 180_000, 63_000, trainable, 2_140_000, 2, 1, 4.0, 0.6, device="NVIDIA H200").write(edge)
     if method == "lora":
         names = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
         _json(edge / "peft/adapter_config.json", {"target_modules": names})
@@ -224,7 +252,8 @@ def write_scored(edge: Path, model: str, items: list[BenchmarkItem]) -> None:
 
 def _score(item: BenchmarkItem, *, right: bool) -> Score:
     prediction = item.gold if right else (item.gold + 1) % 4
-    return Score(item.id, item.benchmark, item.gold, prediction, right, (-1.0, -2.0, -3.0, -4.0), truncated=False)
+    loglikelihoods = tuple(-1.0 - (position - prediction) % 4 for position in range(4))
+    return Score(item.id, item.benchmark, item.gold, prediction, right, loglikelihoods, truncated=False)
 
 
 def _folder(folder: Path, name: str) -> Path:

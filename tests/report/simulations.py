@@ -84,7 +84,7 @@ BENCHMARK = np.repeat(["headqa", "medmcqa", "mmlu_anatomy"], [300, 300, 100])
 LEAKED = np.isin(np.arange(700), [*range(60), *range(300, 316), *range(600, 604)])
 EASE = np.random.default_rng(1).normal(0.0, 1.2, 700)
 CHANCES = logistic(EASE)
-NO_SHARES = Contamination(0.8, {}, {}, {}, (), (), ())
+NO_SHARES = Contamination(0.8, {}, {}, {}, (), (), (), ())
 
 
 def null_run(generator: Generator) -> Answers:

@@ -1,9 +1,11 @@
 import csv
 import hashlib
 import json
+import math
 import shutil
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from itertools import cycle
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.formats.contamination import Label
 from med42lib.report.estimates import wilson
+from med42lib.store.artifacts import Source
 from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
 from tests.markdown_page import OF_A_STRANGER, kinds, num_headings
-from tests.report.conftest import make_run
+from tests.report.conftest import LEAKED_EVERY, RIGHT, SUBJECTS, make_run
 
 # In the synthetic run of conftest.py, 15 of 220 items leaked: 3, 4 and 8 of the benchmarks' 40, 60 and 120.
 NUM_RIGHT_CLEAN = {"base": 51, "full": 117, "lora": 95}
@@ -69,6 +73,75 @@ def test_summary_holds_the_same_numbers_as_the_csv(finished: Path) -> None:
     assert summary["contamination"]["benchmarks"]["medqa"] == {"items": 120, "contaminated": 8}
 
 
+def test_scores_beside_accuracy_stand_in_the_summary_and_in_the_metrics(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    beside = summary["beside_accuracy"]
+    assert beside["subset"] == "clean"
+    full = beside["groups"]["overall"]["full"]
+    assert full["chance_corrected"]["value"] == pytest.approx((117 / 205 - 1 / 4) / (3 / 4))
+    assert full["p_chance"] == full["p_chance_holm"] == 0.0
+    shares = [math.exp(-k) for k in range(4)]
+    sure = shares[0] / sum(shares)
+    assert full["excess_confidence"]["value"] == pytest.approx(sure - 117 / 205)
+    assert full["calibration_error"] == pytest.approx(abs(sure - 117 / 205))
+    metrics = {row["key"]: row["value"] for row in Source(str(finished)).metrics()}
+    assert metrics["chance_corrected/clean/overall/full"] == full["chance_corrected"]["value"]
+    assert metrics["brier_score/clean/medqa/base"] == beside["groups"]["medqa"]["base"]["brier_score"]["value"]
+    assert not any("acc_norm" in key for key in metrics)
+
+
+def test_scored_texts_have_lm_evals_accuracies_and_no_calibration(run: Any) -> None:
+    for scores in run.folder.glob("scores.*/summary.json"):
+        scores.write_text(scores.read_text().replace('"letters"', '"texts"'))
+        (scores.parent / "manifest.json").unlink()
+    folder = run.make_report()
+    base = json.loads((folder / "summary.json").read_text())["beside_accuracy"]["groups"]["medqa"]["base"]
+    assert base.keys() >= {"acc", "acc_norm", "acc_bytes"}
+    assert "brier_score" not in base
+    text = (folder / "report.md").read_text()
+    assert "Accuracy in percent by what an option is divided by" in text
+    assert "Calibration of letters" not in text
+
+
+def test_scores_beside_accuracy_are_folded_up_on_the_page(finished: Path) -> None:
+    text = (finished / "report.html").read_text()
+    folded = text[text.index("<summary>Scores beside accuracy</summary>") :]
+    folded = folded[: folded.index("</details>")]
+    assert "Accuracy above chance, clean questions" in folded
+    assert "Calibration of letters, clean questions" in folded
+
+
+def test_each_subject_has_its_row_with_n_and_interval(finished: Path) -> None:
+    with (finished / "subjects.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["benchmark"], row["subject"], row["model"]) for row in rows] == [
+        ("medqa", subject, model) for subject in sorted(filter(None, SUBJECTS)) for model in ("base", "full", "lora")
+    ]
+    # Of medqa's items 0 to 119, which stand behind 100 others, 0, 3, ... are of the heart; each fifteenth leaked.
+    hearts = [number for number in range(0, 120, 3) if (number + 100) % LEAKED_EVERY]
+    num_right = sum(RIGHT["full"](number + 100) for number in hearts)
+    (row,) = [row for row in rows if row["subject"] == SUBJECTS[0] and row["model"] == "full"]
+    expected = wilson(num_right, len(hearts), 0.95)
+    assert (row["subset"], int(row["n"]), int(row["correct"])) == ("clean", len(hearts), num_right)
+    assert (float(row["low"]), float(row["high"])) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_the_subjects_stand_folded_up_with_a_caution(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    folded = page[page.index("<summary>Accuracy by subject</summary>") :]
+    folded = folded[: folded.index("</details>")]
+    assert "&lt;i&gt;heart" in folded
+    assert "Of 6 such intervals about 0.3 miss the truth by chance." in folded
+    assert r"\<i>heart\</i> \*lung\*" in (finished / "report.md").read_text()
+
+
+def test_a_run_whose_items_have_no_subject_has_no_table_of_them(run: Any) -> None:
+    run.rewrite("items/items.jsonl", lambda rows: [{**row, "subject": ""} for row in rows])
+    folder = run.make_report()
+    assert "by subject" not in (folder / "report.html").read_text()
+    assert len((folder / "subjects.csv").read_text().splitlines()) == 1
+
+
 class _Page(HTMLParser):
     VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
 
@@ -92,6 +165,18 @@ def page(finished: Path) -> _Page:
     parser.feed((finished / "report.html").read_text())
     parser.close()
     return parser
+
+
+def test_page_and_markdown_state_the_rules_of_the_labels_and_how_far_the_detectors_agree(finished: Path) -> None:
+    for name in ("report.html", "report.md"):
+        text = unescape((finished / name).read_text()).replace("\\", "")
+        for label in Label:
+            assert label.heading in text
+            assert label.rule in text
+        assert "Of 20 questions that either finds, both find 11 (55.0" in text
+    found = json.loads((finished / "summary.json").read_text())["contamination"]
+    assert found["detectors"] == {"cosine": 4, "both": 11, "overlap": 5}
+    assert found["labels"]["reworded"] == {"pairs": {"cosine": 0, "both": 4, "overlap": 1}, "items": 4}
 
 
 def test_page_is_well_formed(page: _Page) -> None:
@@ -470,7 +555,7 @@ def test_page_and_markdown_name_the_base_model_the_data_the_code_the_seeds_and_t
             "s3://med42/inputs/raw",
             "med42-suite",
             "Seeds",
-            "Processes",
+            "2 (NVIDIA H200)",
         ):
             assert shown in text
 

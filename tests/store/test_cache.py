@@ -99,3 +99,26 @@ def test_a_part_in_a_bucket_is_found_again_and_its_content_checked(bucket: str, 
     make_client().put_object(Bucket=bucket, Key=f"prefix/{rows}", Body=b"SOME ROWS")
     with pytest.raises(DataError, match="rows differs from its manifest"):
         cache_of(address, tmp_path / "third").find("k1")
+
+
+def test_parts_are_listed_with_their_sizes_and_can_be_forgotten(store: Path, tmp_path: Path) -> None:
+    cache = cache_of(store, tmp_path / "second")
+    make(cache, "k2", "more rows")
+    sizes = {
+        key: sum(path.stat().st_size for path in (store / CACHE_FOLDER / "assemble" / key).rglob("*") if path.is_file())
+        for key in ("k1", "k2")
+    }
+    assert {key: part.bytes for key, part in cache.parts().items()} == sizes
+
+    cache.forget("k1")
+
+    assert list(cache.parts()) == ["k2"]
+    assert cache.find("k1") is None
+
+
+def test_a_shared_cache_is_the_same_for_several_stages(tmp_path: Path) -> None:
+    one, other = (StageCache(str(tmp_path / "store"), stage, tmp_path / stage) for stage in ("a", "b"))
+    make(one.shared("both"), "k1")
+    assert other.shared("both").find("k1") is not None
+    assert other.shared("another").parts() == {}
+    assert one.find("k1") is None

@@ -26,7 +26,7 @@ from med42lib.store.publish import Upload
 from med42lib.train.config import TrainConfig
 from med42lib.train.stage import train
 if os.environ["MED42_START_METHOD"] == "fork":
-    from med42lib.train.worker.training import import_deepspeed
+    from med42lib.train.worker.deepspeed_engine import import_deepspeed
     import transformers.models.llama.modeling_llama
     import_deepspeed("cpu")
 packed, model, store, scratch, config = sys.argv[1:]

@@ -54,14 +54,14 @@ TRAIN_VARIANTS = """
 import sys
 from pathlib import Path
 from med42lib.train.job import TrainingJob
-from med42lib.train.worker import training
+from med42lib.train.worker import deepspeed_engine, training
 jobs = [TrainingJob.read(address) for address in sys.argv[2:]]
-training._join_processes(jobs[0].config)
+deepspeed_engine.join_processes(jobs[0].config)
 for job in jobs:
     scratch = Path(sys.argv[1], job.attempt)
     scratch.mkdir()
     training._train(job, scratch)
-training._leave_processes()
+deepspeed_engine.leave_processes()
 """
 
 

@@ -40,10 +40,10 @@ def work_of(*, policy: Any = "concatenate", chunk_length: int = 4096, **settings
 MEASURE_DEEPSPEED = """
 import json, sys
 from tests.train.test_memory import peak_of_deepspeed
-from med42lib.train.worker import training
+from med42lib.train.worker import deepspeed_engine
 from med42lib.train.config import ResolvedConfig
 cases = json.loads(sys.argv[1])
-training._join_processes(ResolvedConfig(**cases[0][0]))
+deepspeed_engine.join_processes(ResolvedConfig(**cases[0][0]))
 print(json.dumps([peak_of_deepspeed(ResolvedConfig(**config), length) for config, length in cases]))
 """
 
@@ -132,7 +132,7 @@ def peak_of_deepspeed(config: ResolvedConfig, length: int) -> int:
     """Bytes that two steps of two passes really have at their peak, all states included, in one process."""
     import deepspeed
 
-    from med42lib.train.worker.training import deepspeed_config
+    from med42lib.train.worker.deepspeed_engine import deepspeed_config
 
     settings = deepspeed_config(config, 1)
     settings["zero_optimization"]["reduce_bucket_size"] = BUCKET
@@ -173,7 +173,7 @@ def test_a_peak_is_that_of_deepspeed_at_work(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("num_gpus", [8, 64, 128])
 @pytest.mark.parametrize("stage", [2, 3])
 def test_states_agree_with_deepspeeds_own_estimators(stage: int, num_gpus: int) -> None:
-    from med42lib.train.worker.training import import_deepspeed
+    from med42lib.train.worker.deepspeed_engine import import_deepspeed
 
     import_deepspeed("cpu")
     from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
@@ -204,6 +204,12 @@ def test_each_zero_stage_splits_one_thing_more(method: str) -> None:
     assert one.gradients == pytest.approx(16 * two.gradients)
     assert two.gradients == three.gradients
     assert one.optimizer == two.optimizer == three.optimizer
+
+
+def test_the_exchange_of_gradients_takes_no_more_memory_than_there_are_gradients() -> None:
+    full, lora = (gpu_memory(LLAMA_2_70B, work_of(method=method, zero_stage=1), 1) for method in ("full", "lora"))
+    assert full.buffers - lora.buffers > 0.9 * 2 * 500_000_000
+    assert lora.buffers < 1.2 * lora.gradients
 
 
 def test_a_base_in_four_bits_takes_little_more_than_a_quarter_and_its_adapter_what_any_does() -> None:

@@ -28,6 +28,7 @@ from med42lib.train.job import TrainingJob
 from med42lib.train.model import load_model
 from med42lib.train.schedule import Schedule
 from med42lib.train.stage import check_fit, hub_origin, train
+from med42lib.train.worker.step_metrics import gpu_name
 from tests.processes import gone, wait_for
 from tests.store.outputs import filled, manifest_of, published
 from tests.train.conftest import FULL, read_metric, write_packed
@@ -196,6 +197,7 @@ def test_what_was_trained_is_recorded(runs: Callable[..., Path], packed_data: Pa
     assert full["trainable_parameters"] == full["total_parameters"]
     assert lora["total_parameters"] == full["total_parameters"] + lora["trainable_parameters"]
     assert (full["world_size"], full["zero_stage"]) == (2, 3)
+    assert full["device"] == (gpu_name() or "CPU")
     for key, count in {
         "loss": 6,
         "learning_rate": 6,

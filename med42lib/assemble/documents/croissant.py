@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from med42lib.core.printable import counted
 from med42lib.formats.dataset import SCHEMA
 from med42lib.formats.mixture_table import MixtureRow
 from med42lib.store.manifest import FileEntry
@@ -55,8 +56,8 @@ def croissant(rows: Sequence[MixtureRow], file: FileEntry) -> str:
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": "med42-suite-training-mixture",
-        "description": f"{num_examples:,} instruction-tuning conversations from {len(rows)} sources: "
-        f"{', '.join(row['title'] for row in rows)}. Each row names its own licence.",
+        "description": f"{counted(num_examples, 'instruction-tuning conversation')} from "
+        f"{counted(len(rows), 'source')}: {', '.join(row['title'] for row in rows)}. Each row names its own licence.",
         "conformsTo": CONFORMS_TO,
         "version": "1.0.0",
         **({} if any(row.get("format") for row in rows) else {"inLanguage": "en"}),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from med42lib.core.markdown import bold, escape_markdown, markdown_table
-from med42lib.core.printable import one_line
+from med42lib.core.printable import counted, one_line
 from med42lib.formats.mixture_table import (
     COUNT_TITLES,
     NOT_THE_PAPERS,
@@ -38,7 +38,7 @@ def mixture_markdown(rows: Sequence[MixtureRow], near_duplicates: str = "") -> s
     table = mixture_table(rows)
     parts = [
         "# The training mixture",
-        f"{table.num_examples:,} examples from {len(rows)} source{'' if len(rows) == 1 else 's'}.",
+        f"{counted(table.num_examples, 'example')} from {counted(len(rows), 'source')}.",
         f"## {'Beside the Table A1 of the paper' if table.is_papers else 'Sources'}",
         table_a1(table),
         table.general_share(),

@@ -29,7 +29,7 @@ from med42lib.readers.own.multiple_choice import OwnQuestion, own_questions
 from med42lib.readers.own.tables import own_files, own_rows, rows_of
 from med42lib.readers.parsers import Record, each
 
-_SPLITS = ("train",)
+SPLITS = ("train",)
 _TOKENS_PER_ROW = 150
 """A guess, for `plan`, where the files are elsewhere; here they are measured."""
 
@@ -67,7 +67,7 @@ def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], 
     build: _Build = conversation_of if settings.format == "conversations" else instruction_conversation
 
     def read(folder: DataFolder, path: str, _options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
-        rows = rows_of(own_files(folder, path, _SPLITS))
+        rows = rows_of(own_files(folder, path, SPLITS))
         return each(rows, lambda row: build(mapping(row), names, settings.group))
 
     return read
@@ -77,7 +77,7 @@ def _reader_of_questions(
     settings: SourceConfig, names: FieldNames
 ) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
-        files = own_files(folder, path, _SPLITS)
+        files = own_files(folder, path, SPLITS)
         questions = own_questions(files, names, answers=settings.answers, group=settings.group)
         return each(questions, lambda question: _conversation(question, options))
 

@@ -8,6 +8,7 @@ once more, and `auxiliary_train/` are passed over.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from med42lib.benchmarks.config import BenchmarkConfig
@@ -15,6 +16,7 @@ from med42lib.benchmarks.family import Family, Questions
 from med42lib.core.errors import DataError
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import SUFFIXES, split_of, table_rows
+from med42lib.readers.parsers import each
 from med42lib.readers.publishers.mmlu import FACTS, mmlu_rows_of_hub, read_mmlu, topic_of
 
 _NOT_TOPICS = ("all", "auxiliary_train", "")
@@ -29,12 +31,16 @@ def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
     if settings.layout == "huggingface":
         folders = _by_topic(settings, _topic_folders(folder, settings.path), "{}/ with a test split")
         return {
-            f"mmlu_{topic}": mmlu_rows_of_hub(table_rows(folder, place, splits=("test",)))
+            f"mmlu_{topic}": _about(topic, mmlu_rows_of_hub(table_rows(folder, place, splits=("test",))))
             for topic, place in folders.items()
         }
     names = [file.name for file in folder.files(settings.path, "*_test.csv")]
     files = _by_topic(settings, [(topic_of(name), name) for name in names], "{}_test.csv")
-    return {f"mmlu_{topic}": read_mmlu(folder.file(name)) for topic, name in files.items()}
+    return {f"mmlu_{topic}": _about(topic, read_mmlu(folder.file(name))) for topic, name in files.items()}
+
+
+def _about(topic: str, questions: Questions) -> Questions:
+    return each(questions, lambda question: replace(question, subject=topic.replace("_", " ")))
 
 
 def _topic_folders(folder: DataFolder, path: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from med42lib.core.log import log
 from med42lib.decontaminate.embedding.config import EmbedQuestionsConfig
+from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 
 
@@ -14,6 +15,7 @@ def embed_questions(
     items: Source,
     encoder: Source,
     embedded: Target,
+    context: StageContext,
 ) -> None:
     """Embed one shard's share of all questions, for decontaminate to compare.
 
@@ -27,21 +29,24 @@ def embed_questions(
         items: `items.jsonl` from benchmarks.
         encoder: Folder of a SentenceTransformers model.
         embedded: Receives the vectors.
+        context: Its cache keeps the vectors by their texts: what was embedded before is not embedded again.
 
     Raises:
         DataError: If there are no examples or no items, or the encoder cannot be loaded.
     """
-    from med42lib.decontaminate.embedding.encoder import Encoder
+    from med42lib.decontaminate.embedding.cutter import Cutter
+    from med42lib.decontaminate.embedding.kept import embed_new
     from med42lib.decontaminate.embedding.questions import read_questions
+    from med42lib.decontaminate.embedding.shards import share_of
     from med42lib.decontaminate.embedding.vectors import write_shard
     from med42lib.decontaminate.embedding.windows import to_pieces
 
-    model = Encoder.load(encoder.path())
+    cutter = Cutter.load(encoder.path())
     examples, asked = read_questions(dataset, items, text=config.text)
-    texts = to_pieces(examples, asked, model.cut([*examples.texts, *asked.texts])).texts
+    texts = to_pieces(examples, asked, cutter.cut([*examples.texts, *asked.texts])).texts
     which = {"shard": config.shard, "shards": config.shards}
-    own_TD = model.embed(texts, **which)
-    log("embed_questions").info("embedded %s of %s different texts", f"{len(own_TD):,}", f"{len(texts):,}")
+    own_TD = embed_new([texts[row] for row in share_of(texts, **which)], encoder, context.cache)
+    log("embed_questions").info("%s of %s different texts are this shard's", f"{len(own_TD):,}", f"{len(texts):,}")
     write_shard(embedded.folder, own_TD, texts, **which, encoder=encoder.digest)
     embedded.rows = len(own_TD)
     embedded.metric("embedded_texts", len(own_TD))

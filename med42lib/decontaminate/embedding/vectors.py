@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
 from med42lib.core.json_file import read_json, write_json
-from med42lib.decontaminate.embedding.shards import Rows, rows_of, share_of
+from med42lib.decontaminate.embedding.shards import Rows, share_of
 from med42lib.store.artifacts import Source, Sources
 
 SHARD_FILE, VECTORS_FILE = "shard.json", "vectors.npy"
@@ -31,7 +31,7 @@ def write_shard(
         shards: How many there are.
         encoder: Digest of the encoder.
     """
-    rows = rows_of(share_of(texts, shard=shard, shards=shards))
+    rows = share_of(texts, shard=shard, shards=shards)
     of = _name(texts, rows, encoder)
     np.save(folder / VECTORS_FILE, own_TD, allow_pickle=False)
     write_json(folder / SHARD_FILE, {"shard": shard, "shards": shards, "of": of})
@@ -48,21 +48,33 @@ def gather(texts: Sequence[str], shards: Sources, *, encoder: str) -> NDArray[np
     Raises:
         DataError: If a shard embedded other texts or with another encoder, or they are not all there, each once.
     """
-    found = [_read_shard(source, texts, encoder) for source in shards.values()]
+    read = (_read_shard(source, texts, encoder) for source in shards.values())
+    found = [(rows, own_TD) for rows, own_TD in read if len(rows)]
     rows_T = np.concatenate([rows for rows, _ in found])
     if not np.array_equal(np.sort(rows_T), np.arange(len(texts))):
         raise DataError(
             f"{len(shards)} shards hold {len(rows_T):,} vectors of {len(texts):,} questions; give each shard's once"
         )
-    vectors_TD = np.empty((len(texts), found[0][1].shape[1]), np.float32)
-    for rows, own_TD in found:
+    return put_together(found, len(texts))
+
+
+def put_together(parts: Iterable[tuple[Rows, NDArray[np.float32]]], num_texts: int) -> NDArray[np.float32]:
+    """Put vectors in the order of texts, given in parts: the rows of some texts, and their vectors.
+
+    Returns:
+        Shape (T, D); (0, 0) of no texts.
+    """
+    vectors_TD = np.empty((0, 0), np.float32)
+    for rows, own_TD in parts:
+        if not vectors_TD.size:
+            vectors_TD = np.empty((num_texts, own_TD.shape[1]), np.float32)
         vectors_TD[rows] = own_TD
     return vectors_TD
 
 
 def _read_shard(source: Source, texts: Sequence[str], encoder: str) -> tuple[Rows, NDArray[np.float32]]:
     record = read_json(source.path(SHARD_FILE), _ADVICE)
-    rows = rows_of(share_of(texts, shard=record["shard"], shards=record["shards"]))
+    rows = share_of(texts, shard=record["shard"], shards=record["shards"])
     if record["of"] != _name(texts, rows, encoder):
         raise DataError(
             f"{source.address} holds vectors of other questions, or of another encoder; embed with the same inputs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from med42lib.readers.files import DataFile, DataFolder
-from med42lib.readers.hf_layout import SUFFIXES, Rows, file_rows, table_files, table_names
+from med42lib.readers.hf_layout import SUFFIXES, Rows, chosen_names, file_rows, table_names
 from med42lib.readers.parsers import csv_records
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
@@ -18,13 +18,17 @@ def own_files(folder: DataFolder, path: str, splits: Collection[str]) -> list[Da
     Raises:
         DataError: If there are none.
     """
-    files = table_files(folder, path, splits, suffixes=OWN_SUFFIXES)
+    read = own_names(folder, path, splits)
     if not folder.has_file(path) and "*" not in path:
-        read = {file.name for file in files}
         left = [name for name in table_names(folder, path, OWN_SUFFIXES) if name not in read]
         if left:
             folder.notes.append(_not_read(path, left))
-    return files
+    return [folder.file(name) for name in read]
+
+
+def own_names(folder: DataFolder, path: str, splits: Collection[str]) -> list[str]:
+    """List the files that `own_files` opens; errors as there."""
+    return chosen_names(folder, path, splits, OWN_SUFFIXES)
 
 
 def rows_of(files: Sequence[DataFile]) -> Rows:

@@ -1,10 +1,11 @@
 """HEAD-QA (Vilares and Gómez-Rodríguez 2019): exams of the Spanish health system, in two layouts.
 
     publisher    one JSON document
-        {"exams": {"<exam>": {"data": [{"qid": "1", "qtext": ..., "ra": "3", "image": "",
+        {"exams": {"<exam>": {"category": "biology",
+                              "data": [{"qid": "1", "qtext": ..., "ra": "3", "image": "",
                                         "answers": [{"aid": 1, "atext": ...}, ...]}, ...]}}}
     hub          one row per question; numbers are numbers, and `image` is null or a picture
-        {"name": "<exam>", "qid": 1, "qtext": ..., "ra": 3, "image": null, "answers": [...], ...}
+        {"name": "<exam>", "category": "biology", "qid": 1, "qtext": ..., "ra": 3, "image": null, "answers": [...], ...}
 
 `ra` counts from 1 in both. Training exams have five options, later ones four. A question about an image is excluded:
 without the image it cannot be answered.
@@ -18,7 +19,7 @@ from typing import Any
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.data_set import PublisherFacts
-from med42lib.readers.fields import mapping, text_field
+from med42lib.readers.fields import mapping, optional_text, text_field
 from med42lib.readers.files import DataFile
 from med42lib.readers.hf_layout import Rows
 from med42lib.readers.parsers import Record, each, json_document
@@ -44,7 +45,7 @@ def headqa_rows_of_hub(rows: Rows) -> Iterator[Record[Question] | Reject]:
 
 
 def headqa_records(file: DataFile) -> Iterator[Record[Any]]:
-    """Read the document's records, each with its exam; a record's line is its number in the document.
+    """Read the document's records, each with its exam and that exam's subject; a record's line is its number in it.
 
     Raises:
         DataError: If the file is not a JSON document of this layout.
@@ -53,19 +54,20 @@ def headqa_records(file: DataFile) -> Iterator[Record[Any]]:
     for exam, rows in _exams(file):
         for row in rows:
             number += 1
-            yield Record(file.name, number, {**row, "exam": exam} if isinstance(row, dict) else row)
+            yield Record(file.name, number, {**row, **exam} if isinstance(row, dict) else row)
 
 
-def _exams(file: DataFile) -> Iterator[tuple[str, list[Any]]]:
+def _exams(file: DataFile) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+    """Give each exam's name and subject, as fields of its records, and these."""
     document = json_document(file, expected='HEAD-QA\'s document, {"exams": {...}}')
     try:
-        exams = [(name, exam["data"]) for name, exam in document["exams"].items()]
+        exams = [(name, exam.get("category"), exam["data"]) for name, exam in document["exams"].items()]
     except (KeyError, TypeError, AttributeError):
         raise DataError(f"{file.name} has no exams with data in it: not the layout of HEAD-QA") from None
-    for name, rows in exams:
+    for name, category, rows in exams:
         if not isinstance(rows, list):
             raise DataError(f"{file.name}: the data of exam {name!r} is not a list: not the layout of HEAD-QA")
-        yield name, rows
+        yield {"exam": name, **({"category": category} if category else {})}, rows
 
 
 def _published(value: Any) -> Question:
@@ -87,7 +89,7 @@ def _question(row: Mapping[str, Any], *, exam: str, number: str) -> Question:
     text = text_field(row, "qtext")
     options = checked_options(_in_order(row.get("answers")))
     gold = gold_of_number(row.get("ra"), len(options), field="ra")
-    return Question(f"{exam}-{number}", text, options, gold)
+    return Question(f"{exam}-{number}", text, options, gold, subject=optional_text(row, "category"))
 
 
 def _in_order(answers: object) -> list[Any]:

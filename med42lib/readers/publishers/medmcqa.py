@@ -66,4 +66,5 @@ def _question(row: Mapping[str, Any], gold: int) -> Question:
         options=checked_options([row.get(key) for key in _OPTIONS]),
         gold=gold,
         explanation=optional_text(row, "exp"),
+        subject=optional_text(row, "subject_name"),
     )

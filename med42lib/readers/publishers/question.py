@@ -49,8 +49,8 @@ class Question:
     """One question, its options in the publisher's order, and which is right.
 
     `gold` is 0-based. `publisher_id` is empty where the publisher has none. `context` is what the question refers
-    to; `explanation` is the publisher's comment on the answer, which no prompt may show. Two options may read the
-    same: some publishers' do.
+    to, `subject` its specialty or topic; `explanation` is the publisher's comment on the answer, which no prompt may
+    show. Two options may read the same: some publishers' do.
     """
 
     publisher_id: str
@@ -59,6 +59,7 @@ class Question:
     gold: int
     context: str = ""
     explanation: str = ""
+    subject: str = ""
 
 
 def id_field(row: Mapping[str, Any], key: str) -> str:

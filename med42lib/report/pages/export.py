@@ -1,6 +1,6 @@
-"""The numbers for programs: results.csv, summary.json, and metrics.
+"""The numbers for programs: results.csv, subjects.csv, summary.json, and metrics.
 
-Neither file holds times or addresses, so two runs with the same scores write the same bytes.
+No file holds times or addresses, so two runs with the same scores write the same bytes.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from med42lib.core.printable import one_line
 from med42lib.formats.models import BASE
+from med42lib.formats.scores import METRIC_OF
 from med42lib.report.estimates import Estimate
 from med42lib.report.pages.view import Evidence
 from med42lib.report.results.comparison import Difference
 from med42lib.report.results.contamination import Contamination, ThresholdRow
+from med42lib.report.results.measures import Measures
 from med42lib.report.results.scores import SUBSETS
 from med42lib.report.results.table import OVERALL, Accuracy, Change, Results
 from med42lib.report.results.verdicts import Verdict
@@ -40,6 +43,18 @@ def write_csv(path: Path, results: Results) -> int:
     return len(rows)
 
 
+def write_subjects(path: Path, evidence: Evidence) -> None:
+    """Write one row per subject of a benchmark and model, on the main subset, with the columns of `write_csv`."""
+    subset = evidence.results.main_subset
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow((CSV_COLUMNS[0], "subject", *CSV_COLUMNS[1:]))
+        for scores in evidence.subjects:
+            for model, accuracy in scores.accuracies.items():
+                benchmark, *numbers = _csv_row((scores.benchmark, model, subset), accuracy)
+                writer.writerow((benchmark, one_line(scores.subject), *numbers))
+
+
 def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
     """Write every number of the report as JSON."""
     results = evidence.results
@@ -51,6 +66,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
         "difference": _by_group(results, _differences),
         "change_without_contaminated": _by_group(results, _changes),
         "verdicts": _verdicts(results),
+        "beside_accuracy": _measures(evidence.measures),
         "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
         "truncated": {name: dict(counts) for name, counts in evidence.cautions.truncated.items()},
         "right_option_twice": dict(evidence.cautions.right_option_twice),
@@ -63,11 +79,13 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def metric_values(results: Results) -> Iterator[tuple[str, float]]:
+def metric_values(results: Results, measures: Measures) -> Iterator[tuple[str, float]]:
     """Name the headline numbers, to be recorded as metrics: accuracies, and differences with their intervals' ends.
 
     A model that was trained several times has an accuracy by each training's name, and their mean by `<name>_mean`.
+    What stands beside accuracy is of the main subset, and of several trainings the mean.
     """
+    yield from _measure_values(measures)
     num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
     yield "leaked_share", num_leaked / num_all
     for (group, model, subset), accuracy in results.accuracies.items():
@@ -82,6 +100,17 @@ def metric_values(results: Results) -> Iterator[tuple[str, float]]:
             yield f"difference/{name}", difference.estimate.value
             yield f"difference_low/{name}", difference.estimate.low
             yield f"difference_high/{name}", difference.estimate.high
+
+
+def _measure_values(measures: Measures) -> Iterator[tuple[str, float]]:
+    for (group, model), above in measures.above_chance.items():
+        yield f"chance_corrected/{measures.subset}/{group}/{model}", above.estimate.value
+    for (group, model, normalise), accuracy in measures.normalised.items():
+        if accuracy.estimate is not None:
+            yield f"{METRIC_OF[normalise]}/{measures.subset}/{group}/{model}", accuracy.estimate.value
+    for (group, model), found in measures.calibration.items():
+        yield f"calibration_error/{measures.subset}/{group}/{model}", found.error.value
+        yield f"brier_score/{measures.subset}/{group}/{model}", found.brier.value
 
 
 def _csv_row(key: tuple[str, str, str], accuracy: Accuracy) -> list[object]:
@@ -196,6 +225,28 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _measures(measures: Measures) -> dict[str, Any]:
+    """The scores beside accuracy by group and model, as the tables show them."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for (group, model), above in measures.above_chance.items():
+        found.setdefault(group, {})[model] = {
+            "chance_corrected": _named_ends(above.estimate),
+            "p_chance": above.p_value,
+            "p_chance_holm": above.adjusted_p_value,
+        }
+    for (group, model, normalise), accuracy in measures.normalised.items():
+        if accuracy.estimate is not None:
+            found[group][model][METRIC_OF[normalise]] = _named_ends(accuracy.estimate)
+    for (group, model), calibration in measures.calibration.items():
+        found[group][model] |= {
+            "calibration_error": calibration.error.value,
+            "calibration_error_by_luck": calibration.error.by_luck,
+            "excess_confidence": _named_ends(calibration.excess),
+            "brier_score": _named_ends(calibration.brier),
+        }
+    return {"subset": measures.subset, "groups": found}
+
+
 def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow, ...]) -> dict[str, Any]:
     return {
         "threshold": contamination.threshold,
@@ -204,6 +255,11 @@ def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow,
             for share in contamination.benchmarks
         },
         "sources": {s.source: {"pairs": s.num_pairs, "items": s.num_items} for s in contamination.sources},
+        "labels": {
+            share.label.value: {"pairs": asdict(share.pairs), "items": share.num_items}
+            for share in contamination.labels
+        },
+        "detectors": asdict(contamination.detected),
         "by_threshold": [
             {
                 "threshold": row.threshold,

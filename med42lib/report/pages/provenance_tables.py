@@ -79,7 +79,7 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
         "Optimiser steps": [_recorded(recipe.num_steps if recipe else None) for recipe in recipes],
         "Tokens seen": [_recorded(recipe.num_tokens if recipe else None) for recipe in recipes],
         "of these with loss": [_recorded(recipe.num_response_tokens if recipe else None) for recipe in recipes],
-        "Processes": [_recorded(recipe.world_size if recipe else None) for recipe in recipes],
+        "Processes": [_processes(recipe) for recipe in recipes],
         "Memory of a process, peak": [_gibibytes(record.peak_memory_gib) for record in records],
         "Loss, first step": [_loss(record.first_loss) for record in records],
         "Loss, last tenth": [_loss(record.final_loss) for record in records],
@@ -88,6 +88,11 @@ def training_table(models: Sequence[Model], training: Mapping[str, TrainingRecor
         "Time": [_time(record.train_seconds) for record in records],
     }
     return _table_by_model("Training", models, lines)
+
+
+def _processes(recipe: Recipe | None) -> str:
+    number = _recorded(recipe.world_size if recipe else None)
+    return f"{number} ({recipe.device})" if recipe and recipe.device else number
 
 
 def _seeds(model: Model, training: Mapping[str, TrainingRecord]) -> str:

@@ -1,8 +1,9 @@
-"""The templates: one page that needs nothing else, and the same in Markdown."""
+"""The templates: one page that needs nothing else, the same in Markdown, and each figure as a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -24,7 +25,21 @@ _FILTERS = {
 
 def render_html(view: View) -> str:
     """Write the page: style, figures and text in one file, every value escaped."""
-    return _render(_environment(_printable_text), "report.html.j2", view)
+    variables = {name: f"var(--{name})" for name in _palette()}
+    return _render(_environment(_printable_text), "report.html.j2", view, colours=variables)
+
+
+def render_figures(view: View) -> Iterator[tuple[str, str]]:
+    """Draw the figures for a paper, in the colours of a light page: each one's name and its SVG."""
+    environment, colours = _environment(_printable_text), _palette()
+    for name in ("accuracy", "loss") if view.losses[0] else ("accuracy",):
+        yield name, _render(environment, "figure.svg.j2", view, name=name, colours=colours)
+
+
+def _palette() -> dict[str, str]:
+    """Read the colours of a light page off its style sheet, by name."""
+    light, _, _ = (TEMPLATES / "report.css").read_text(encoding="utf-8").partition("}")
+    return dict(re.findall(r"--([\w-]+): (#\w+);", light))
 
 
 def render_markdown(view: View) -> str:
@@ -55,5 +70,5 @@ def _environment(finalize: Callable[[object], object]) -> Environment:
     return environment
 
 
-def _render(environment: Environment, name: str, view: View) -> str:
-    return str(environment.get_template(name).render(view=view))
+def _render(environment: Environment, template: str, view: View, **more: object) -> str:
+    return str(environment.get_template(template).render(view=view, **more))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import (
+    PERCENT,
     SUBSET_LABELS,
     display_name,
     integer,
@@ -19,7 +20,7 @@ from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_c
 from med42lib.report.provenance.models import Pair
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
-from med42lib.report.results.contamination import Contamination, ThresholdRow
+from med42lib.report.results.contamination import Contamination, FoundBy, ThresholdRow
 from med42lib.report.results.table import OVERALL, Accuracy, Change, Group, Results
 
 
@@ -144,6 +145,47 @@ def source_table(contamination: Contamination, provenance: Provenance) -> Table:
         rows=tuple(rows),
         note="One question can be near to examples of several sources.",
     )
+
+
+def label_table(contamination: Contamination) -> Table:
+    """Tabulate what pairs share, with the rule of each label, and which detector finds them."""
+    detected = contamination.detected
+    rows = [
+        _found_row(Cell(share.label.heading, share.label.rule), share.pairs, integer(share.num_items))
+        for share in contamination.labels
+    ]
+    rows.append(
+        _found_row(Cell("Questions, without those of a stem only"), detected, integer(detected.total), last=True)
+    )
+    return Table(
+        caption="What a training example shares with the question that it is like, and what finds the pair",
+        columns=(
+            *text_columns("Label and rule"),
+            *number_columns(["cosine alone", "both", "words alone"], group="Pairs found by"),
+            Column("Questions"),
+        ),
+        rows=tuple(rows),
+        note=(
+            "The first rule that holds decides, in this order but for the stem, which comes before other options. "
+            "Words are compared whatever their case and signs. One question can be in pairs of several labels. "
+            "Cosine: above the threshold. Words: the question's, one for one, or 13 of them in a row (all of a "
+            "question of 8 to 12) in anything that the example says, unless more than ten examples do (Brown et al. "
+            f"2020). What words alone find flags no question. {_agreement(detected)}"
+        ),
+    )
+
+
+def _found_row(heading: Cell, found: FoundBy, items: str, *, last: bool = False) -> TableRow:
+    counts = (Cell(integer(count)) for count in (found.cosine, found.both, found.overlap))
+    return TableRow((heading, *counts, Cell(items)), summary=last)
+
+
+def _agreement(found: FoundBy) -> str:
+    """Say how far two detectors find the same questions."""
+    if not found.total:
+        return "Neither finds a question that shares more than a stem."
+    share = percent(found.both / found.total)
+    return f"Of {integer(found.total)} questions that either finds, both find {integer(found.both)} ({share}{PERCENT})."
 
 
 def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: float) -> Table:

@@ -19,6 +19,7 @@ from med42lib.report.pages.figures import (
     forest_plot,
     loss_plot,
 )
+from med42lib.report.pages.measure_tables import measure_tables
 from med42lib.report.pages.paper_mixture import paper_mixture_table
 from med42lib.report.pages.provenance_tables import (
     origin_table,
@@ -36,18 +37,22 @@ from med42lib.report.pages.result_tables import (
     accuracy_table,
     contamination_table,
     difference_table,
+    label_table,
     leaked_table,
     source_table,
     threshold_table,
     trainings_table,
 )
+from med42lib.report.pages.subject_table import subject_table
 from med42lib.report.pages.tables import Table
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
 from med42lib.report.results.headline import Answer, make_answers, remarks
+from med42lib.report.results.measures import Measures
 from med42lib.report.results.overlap import Segment, shared_segments
+from med42lib.report.results.subjects import SubjectScores
 from med42lib.report.results.table import OVERALL, Results
 
 
@@ -59,6 +64,8 @@ class Evidence:
     contamination: Contamination
     thresholds: tuple[ThresholdRow, ...]
     baselines: Mapping[str, Baseline]
+    measures: Measures
+    subjects: tuple[SubjectScores, ...]
     cautions: Cautions
     provenance: Provenance
     recipe: tuple[SettingComparison, ...]
@@ -182,6 +189,9 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     }
     if any(len(model.trainings) > 1 for model in results.models):
         tables["trainings"] = trainings_table(results, confidence=config.confidence)
+    tables |= measure_tables(results, evidence.measures, evidence.baselines, confidence=config.confidence)
+    if evidence.subjects:
+        tables["subjects"] = subject_table(results, evidence.subjects, confidence=config.confidence)
     if results.comparisons:
         tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)
     if results.comparisons and len(subsets) > 1:
@@ -189,6 +199,8 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
     if any_leaked:
         tables["leaked"] = leaked_table(results, confidence=config.confidence)
+    if any(share.pairs.total for share in contamination.labels):
+        tables["labels"] = label_table(contamination)
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:

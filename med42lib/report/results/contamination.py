@@ -18,6 +18,7 @@ from med42lib.formats.contamination import (
     NEAREST_FILE,
     PAIRS_FILE,
     SUMMARY_FILE,
+    Label,
     NearestExample,
     Pair,
     read_nearest,
@@ -38,6 +39,29 @@ class SourceShare:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundBy:
+    """Counts of pairs or items by what finds them: the cosine alone, both detectors, the words alone."""
+
+    cosine: int
+    both: int
+    overlap: int
+
+    @property
+    def total(self) -> int:
+        """Count what either finds."""
+        return self.cosine + self.both + self.overlap
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShare:
+    """How many pairs share as much as a label says, and distinct items in them."""
+
+    label: Label
+    pairs: FoundBy
+    num_items: int
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkShare:
     """Items of a whole benchmark, scored or not, and how many of them are contaminated."""
 
@@ -52,8 +76,9 @@ class Contamination:
 
     `cosines` holds the flagged items, `nearest` the cosine of every item's best match, in which one that shares no more
     than a generic stem does not count; `matched` is the example that is the best match of a flagged item; `num_stems`
-    are the items that are clean though they have such matches; `shown` are some pairs, one for an item, spread evenly
-    from the most to the least similar.
+    are the items that are clean though they have such matches; `detected` counts items by the detectors that find them,
+    and only those of the cosine are contaminated; `shown` are some pairs, one for an item, spread evenly from the most
+    to the least similar.
     """
 
     threshold: float
@@ -62,6 +87,8 @@ class Contamination:
     matched: Mapping[str, str]
     benchmarks: tuple[BenchmarkShare, ...]
     sources: tuple[SourceShare, ...]
+    labels: tuple[LabelShare, ...]
+    detected: FoundBy
     shown: tuple[Pair, ...]
     num_stems: int = 0
 
@@ -101,6 +128,11 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
                 for name, counts in summary["benchmarks"].items()
             ),
             sources=sources,
+            labels=tuple(
+                LabelShare(label, FoundBy(**summary["labels"][label]["pairs"]), summary["labels"][label]["items"])
+                for label in Label
+            ),
+            detected=FoundBy(**{name: summary["detectors"][name] for name in ("cosine", "both", "overlap")}),
             shown=shown,
         )
     except (KeyError, TypeError, ValueError) as error:

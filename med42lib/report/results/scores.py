@@ -6,7 +6,7 @@ Shape key:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Answers:
 
     `trainings` names those of each model, the base among them; without it each is a model of its own.
     `truncated` says which items' beginning a model did not read. Items of equal numbers in `group` belong together;
-    without it each is for itself.
+    without it each is for itself. `loglikelihoods` are each training's, of every item's options.
     """
 
     item_ids: tuple[str, ...]
@@ -36,6 +36,7 @@ class Answers:
     truncated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     trainings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    loglikelihoods: Mapping[str, Sequence[tuple[float, ...]]] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -95,6 +96,7 @@ def join_answers(
         contaminated=np.array([row.item_id in contaminated for row in reference], dtype=np.bool_),
         correct={model: np.array([row.correct for row in found], dtype=np.bool_) for model, found in rows.items()},
         truncated={model: np.array([row.truncated for row in found], dtype=np.bool_) for model, found in rows.items()},
+        loglikelihoods={model: [row.loglikelihoods for row in found] for model, found in rows.items()},
     )
 
 
@@ -118,6 +120,11 @@ def _check_fits(row: Score, items: Mapping[str, BenchmarkItem], where: str) -> N
         raise DataError(
             f"{where}: item {row.item_id!r} was scored as {row.benchmark!r} with answer {row.gold}, but the items "
             f"say {item.benchmark!r} with answer {item.gold}; evaluate and report must read the same items"
+        )
+    if len(row.loglikelihoods) != len(item.options):
+        raise DataError(
+            f"{where}: item {row.item_id!r} has {len(row.loglikelihoods)} log-likelihoods, but {len(item.options)} "
+            f"options; {ADVICE}"
         )
     if row.correct != (row.prediction in item.right):
         raise DataError(

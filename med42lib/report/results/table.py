@@ -156,10 +156,15 @@ def make_groups(benchmarks: tuple[str, ...]) -> tuple[Group, ...]:
     return (*groups, Group(OVERALL, benchmarks))
 
 
+def accuracy_of(answers: Answers, group: Group, model: str, subset: str, confidence: float) -> Accuracy:
+    """Compute one accuracy."""
+    return _Analysis(answers, confidence).accuracy(group, model, subset)
+
+
 def overall_clean(answers: Answers, confidence: float) -> dict[str, Accuracy]:
     """Compute each model's accuracy on all clean items together."""
-    analysis = _Analysis(answers, confidence)
-    return {model: analysis.accuracy(Group(OVERALL, answers.benchmarks), model, "clean") for model in answers.models}
+    everything = Group(OVERALL, answers.benchmarks)
+    return {model: accuracy_of(answers, everything, model, "clean", confidence) for model in answers.models}
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,7 @@ class StepMetrics:
         trained = count_elements(p for p in parameters if p.requires_grad) if config.has_adapter else 0
         base = count_elements(parameters) - trained
         flops = model_flops(model.config.to_dict(), parameters=base, adapter_parameters=trained)
-        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-        return cls(distributed.get_world_size(), flops, peak_flops(gpu, config.precision))
+        return cls(distributed.get_world_size(), flops, peak_flops(gpu_name(), config.precision))
 
     def of_step(self, step: StepResult) -> dict[str, float]:
         """Give the numbers of a step by their names."""
@@ -65,3 +64,8 @@ class StepMetrics:
             num_tokens=step.num_tokens, num_response_tokens=step.num_response_tokens, num_pairs=step.num_pairs
         )
         return needed / (step.seconds * self.num_devices * peak)
+
+
+def gpu_name() -> str:
+    """Name this process's GPU; empty if it has none."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else ""

@@ -1,4 +1,4 @@
-"""What each training process does under torchrun. It owns DeepSpeed; `fragments` knows where its engine keeps what.
+"""What each training process does under torchrun.
 
 read the job ─► join the others ─► node's first process fetches data and base ─► train ─► first of all puts the output
 """
@@ -6,16 +6,14 @@ read the job ─► join the others ─► node's first process fetches data and
 from __future__ import annotations
 
 import os
-import sys
 import time
-import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment
-from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem, NoProgressError
+from med42lib.core.environment import number_from_environment
+from med42lib.core.errors import TERMINATED_EXIT_CODE, NoProgressError
 from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
@@ -28,7 +26,7 @@ from med42lib.store.identity import HashCache
 from med42lib.store.metrics import MetricSink
 from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
-from med42lib.train.config import ResolvedConfig, TrainConfig
+from med42lib.train.config import ResolvedConfig
 from med42lib.train.fit import count_steps
 from med42lib.train.job import (
     MAX_RESTARTS_VARIABLE,
@@ -39,6 +37,7 @@ from med42lib.train.job import (
     reported_errors,
 )
 from med42lib.train.schedule import Schedule
+from med42lib.train.worker.deepspeed_engine import gathered_parameters, join_processes, leave_processes, make_engine
 
 if TYPE_CHECKING:
     from med42lib.train.loop import StepResult, Totals
@@ -62,29 +61,10 @@ def run_training(job_address: str) -> None:
         reported_errors(job_address, scratch),
     ):
         set_up_logging()
-        _join_processes(job.config)
+        join_processes(job.config)
         _forget_what_was_survived(job_address)
         _train(job, scratch)
-        _leave_processes()
-
-
-def _join_processes(config: TrainConfig) -> None:
-    """Connect the processes: NCCL between GPUs, gloo otherwise."""
-    import torch
-
-    from med42lib.train.four_bit import check_four_bit
-
-    # torch reads the variable when it is imported, and a fork has torch from its parent.
-    torch.set_num_threads(int(os.environ.get(THREADS_VARIABLE) or num_cores()))
-    on_gpu = torch.cuda.is_available()
-    # DeepSpeed and PEFT use names that torch and transformers will drop, and are told so at every call.
-    warnings.simplefilter("ignore", FutureWarning)
-    deepspeed = import_deepspeed("cuda" if on_gpu else "cpu")
-    check_precision(config.precision, _supported_formats())
-    deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
-    if config.method == "qlora":
-        check_four_bit(torch.device("cuda" if on_gpu else "cpu"))
-    deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
+        leave_processes()
 
 
 def _forget_what_was_survived(job_address: str) -> None:
@@ -116,76 +96,6 @@ def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:
     return next(folders for name, folders in found if name == node and folders is not None)
 
 
-def import_deepspeed(accelerator: str) -> Any:
-    """Import DeepSpeed 0.19 for `cuda` or `cpu`, without what it brings along for features that are not used here.
-
-    That saves 3 of 9 seconds (mlflow for its autotuner, torch's compiler for the Muon optimiser), and a shared-memory
-    operator that it would build with the machine's C++ compiler: 40 s, or the end where there is none.
-    """
-    os.environ.setdefault("DS_ACCELERATOR", accelerator)
-    present = sys.modules.get("mlflow")
-    sys.modules["mlflow"] = None  # type: ignore[assignment]
-    import deepspeed
-
-    del sys.modules["mlflow"]
-    if present is not None:
-        sys.modules["mlflow"] = present
-    deepspeed.runtime.compiler.compile = lambda: lambda function: function
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    return deepspeed
-
-
-def _leave_processes() -> None:
-    from torch import distributed
-
-    distributed.barrier()
-    distributed.destroy_process_group()
-
-
-def check_precision(precision: str, supported: set[str]) -> None:
-    """Make sure that the hardware computes in this number format.
-
-    Raises:
-        EnvironmentProblem: If it does not.
-    """
-    if precision not in supported:
-        raise EnvironmentProblem(
-            f"train's precision is {precision!r}, but this machine has only {', '.join(sorted(supported))}; "
-            "set one of these (V100 GPUs: float16), or train elsewhere"
-        )
-
-
-def _supported_formats() -> set[str]:
-    import torch
-    from deepspeed.accelerator import get_accelerator
-
-    accelerator = get_accelerator()
-    # torch also says yes where it only emulates bfloat16, far too slowly to train.
-    has_bfloat16 = (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if torch.cuda.is_available()
-        else accelerator.is_bf16_supported()
-    )
-    formats = {"float32": True, "bfloat16": has_bfloat16, "float16": accelerator.is_fp16_supported()}
-    return {name for name, supported in formats.items() if supported}
-
-
-def deepspeed_config(config: ResolvedConfig, num_processes: int) -> dict[str, Any]:
-    """Say in DeepSpeed's terms how to train."""
-    per_forward = config.micro_batch_size * num_processes
-    return {
-        "train_batch_size": config.global_batch_size,
-        "train_micro_batch_size_per_gpu": config.micro_batch_size,
-        "gradient_accumulation_steps": config.global_batch_size // per_forward,
-        "gradient_clipping": config.max_grad_norm,
-        # ZeRO-1 would copy gradients that it does not split, and hold them twice.
-        "zero_optimization": {"stage": config.zero_stage, "contiguous_gradients": config.zero_stage != 1},
-        "bf16": {"enabled": config.precision == "bfloat16"},
-        "fp16": {"enabled": config.precision == "float16"},
-        "steps_per_print": sys.maxsize,
-    }
-
-
 def _train(job: TrainingJob, scratch: Path) -> None:
     from torch import distributed
 
@@ -198,7 +108,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
     config = choose_here(job.config, base, data.info)
-    engine = _engine(config, base)  # refuses a base that lacks weights, which would look like other names
+    engine = make_engine(config, base)  # refuses a base that lacks weights, which would look like other names
     if config.method == "full":
         StoredNames.of(base).check()
     minutes = job.config.checkpoint_minutes
@@ -258,30 +168,6 @@ def _put(job: TrainingJob, target: Target) -> None:
     give_usual_modes(target.folder)
     job.upload.put_files(OUTPUT, target.folder, entries)
     job.write_files(entries)
-
-
-def _engine(config: ResolvedConfig, base: Path) -> Any:
-    import deepspeed
-    from torch import distributed
-    from torch.optim import AdamW
-    from transformers.integrations import HfDeepSpeedConfig
-
-    from med42lib.train.model import load_model, parameter_groups
-
-    settings = deepspeed_config(config, distributed.get_world_size())
-    # While this object lives, transformers builds models split between the processes (ZeRO-3).
-    announcement = HfDeepSpeedConfig(settings)
-    model = load_model(base, config)
-    optimizer = AdamW(
-        parameter_groups(model, config.weight_decay),
-        lr=config.learning_rate,
-        betas=(config.adam_beta1, config.adam_beta2),
-        eps=config.adam_epsilon,
-        fused=True,
-    )
-    engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=settings, dist_init_required=False)
-    del announcement
-    return engine
 
 
 def _check_base(engine: Any, info: PackInfo) -> None:
@@ -354,6 +240,7 @@ def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals)
 
     from med42lib.train.adapter import kinds_of, without_adapter
     from med42lib.train.weights import count_elements
+    from med42lib.train.worker.step_metrics import gpu_name
 
     parameters = list(model.parameters())
     return Recipe(
@@ -369,6 +256,7 @@ def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals)
         first_loss=totals.first_loss,
         last_loss=totals.last_loss,
         without_adapter=kinds_of(without_adapter(model)) if config.has_adapter else [],
+        device=gpu_name() or "CPU",
     )
 
 
@@ -386,7 +274,6 @@ def _reported(
 
 
 def _save(model: Any, job: TrainingJob, base: Path, folder: Path, *, end_token_id: int) -> None:
-    import deepspeed
     from torch import distributed
 
     from med42lib.train.weights import save_trained
@@ -399,6 +286,6 @@ def _save(model: Any, job: TrainingJob, base: Path, folder: Path, *, end_token_i
         base_name=job.base_name,
         base_hub=job.base_hub,
         end_token_id=end_token_id,
-        gather=deepspeed.zero.GatheredParameters,
+        gather=gathered_parameters,
         writes=distributed.get_rank() == 0,
     )

@@ -34,6 +34,16 @@ def test_two_files_of_one_topic_and_none_at_all_fail(read: Any, write: Any) -> N
         read("mmlu", "mmlu")
 
 
+def test_a_question_is_about_its_topic(read: Any, write: Any) -> None:
+    write("mmlu/college_biology_test.csv", ROW)
+    write("hub/college_biology/test.parquet", [HUB_ROW])
+    (published,), (of_hub,) = (
+        read("mmlu", path, layout=layout)["mmlu_college_biology"]
+        for path, layout in (("mmlu", "publisher"), ("hub", "huggingface"))
+    )
+    assert published.subject == of_hub.subject == "college biology"
+
+
 HUB_ROW = {"question": "Which?", "subject": "anatomy", "choices": ["a", "b", "c", "d"], "answer": 1}
 
 

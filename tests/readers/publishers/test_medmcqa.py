@@ -17,6 +17,12 @@ def test_the_answer_counts_from_one_even_for_multi_and_options_may_repeat(make: 
     assert (last.gold, last.explanation) == (3, "Ans. is d")
 
 
+def test_the_subject_is_the_specialty_in_both_layouts(make: Any, rows: Any, outcome: Any) -> None:
+    anatomy = row(subject_name="Anatomy")
+    for read in (read_medmcqa(make("dev.jsonl", [anatomy])), medmcqa_rows_of_hub(rows(anatomy))):
+        assert [question.subject for question in outcome(read)] == ["Anatomy"]
+
+
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -118,3 +120,13 @@ def test_the_loss_on_held_out_examples_is_drawn_on_the_same_scale() -> None:
     (line,), (held_out,) = plot.lines, plot.validation_lines
     assert line.points.split()[-1] == held_out.points.split()[-1]
     assert float(held_out.points.split()[0].split(",")[1]) < float(line.points.split()[0].split(",")[1])
+
+
+def test_a_figure_is_a_file_of_its_own_that_any_program_can_draw(run: Any) -> None:
+    folder = run.make_report()
+    for name, mark in (("accuracy", "circle"), ("loss", "polyline")):
+        text = (folder / f"{name}.svg").read_text()
+        drawing = ElementTree.fromstring(text)
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        assert drawing.findall(f".//{{*}}{mark}")
+        assert "var(" not in text, "programs other than browsers know no variables"

@@ -45,6 +45,18 @@ def test_whole_benchmarks_are_counted(run: Any) -> None:
     ]
 
 
+def test_labels_and_detectors_are_counted(run: Any) -> None:
+    found = read_contamination(run.source("contamination"), num_shown=0)
+    assert {share.label.value: (share.pairs.both, share.pairs.total, share.num_items) for share in found.labels} == {
+        "same_answer": (4, 5, 4),
+        "other_options": (4, 5, 4),
+        "reworded": (4, 5, 4),
+        "stem_only": (0, 1, 0),
+        "topic_only": (3, 4, 3),
+    }
+    assert found.detected.total == 20
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -130,3 +130,11 @@ def test_a_line_broken_in_the_middle_is_named(files: dict[str, Path]) -> None:
 def test_an_unknown_contaminated_item_is_refused(files: dict[str, Path]) -> None:
     with pytest.raises(DataError, match="the contaminated item 'x/7' is not among the 3 benchmark items"):
         join_answers(files, ITEMS, {"x/7": 0.9})
+
+
+def test_a_row_with_fewer_loglikelihoods_than_the_item_has_options_is_refused(files: dict[str, Path]) -> None:
+    rows = score_rows()
+    rows[1] |= {"loglikelihoods": [-2.0]}
+    write(files["full"], rows)
+    with pytest.raises(DataError, match=r"'m/2' has 1 log-likelihoods, but 2 options"):
+        join_answers(files, ITEMS, {})

@@ -1,0 +1,126 @@
+"""What a pair shares: the rules of `formats.contamination.Label`, decided from stem, options and answer of both sides.
+
+asks in the same words?   ──yes──  answers with the right option?   ──yes──  same_answer
+         │                                    │
+         │                            the stem is generic, and the matter another?  ──yes──  stem_only
+         │                                    └──no──  other_options
+         └──no──  speaks of the right option, or of half the options?   ──yes──  reworded
+                          └──no──  the stem is generic?   ──yes──  stem_only   ──no──  topic_only
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from string import ascii_uppercase
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from med42lib.decontaminate.matches import Matches, pair_order
+from med42lib.decontaminate.stems import agrees, is_generic, says_something
+from med42lib.decontaminate.words import spaced
+from med42lib.formats.contamination import Label, NearestExample, Pair
+from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
+from med42lib.formats.prompt import multiple_choice
+from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
+from med42lib.store.artifacts import Source
+
+_OPTION_LINE = re.compile(r"^A[.)] ", re.MULTILINE)
+_LETTER = re.compile(r"^[A-Z][.)] ")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a training example says in all its turns; the first of `questions` is the bare one."""
+
+    questions: tuple[str, ...]
+    requests: tuple[str, ...]
+    answers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Said:
+        """Read a row of `formats.dataset` with `question` and `exchanges`."""
+        requests = tuple(exchange["prompter"] for exchange in row["exchanges"])
+        answers = tuple(exchange["assistant"] for exchange in row["exchanges"])
+        return cls((row["question"], *requests[1:]), requests, answers)
+
+    @property
+    def text(self) -> str:
+        """Give all of it."""
+        return "\n".join((*self.requests, *self.answers))
+
+    def gives(self, option: str) -> bool:
+        """Say whether an answer says an option: anywhere, or in its first line where options are shown."""
+        shown = bool(_OPTION_LINE.search("\n".join(self.requests)))
+        told = [_LETTER.sub("", answer.split("\n", 1)[0]) if shown else answer for answer in self.answers]
+        return any(spaced(option) in spaced(answer) for answer in told)
+
+
+def label_of(item: BenchmarkItem, said: Said) -> Label:
+    """Label a pair by the first rule that holds."""
+    same_words = spaced(item.question) in [spaced(question) for question in said.questions]
+    if same_words and any(said.gives(item.options[position]) for position in item.right):
+        return Label.SAME_ANSWER
+    if is_stem(item, said):
+        return Label.STEM_ONLY
+    if same_words:
+        return Label.OTHER_OPTIONS
+    tells = any(says_something(option) for option in item.options)
+    return Label.REWORDED if agrees(item, said.text) or not tells else Label.TOPIC_ONLY
+
+
+def is_stem(item: BenchmarkItem, said: Said) -> bool:
+    """Say whether the two share no more than a generic stem."""
+    return is_generic(item.question) and not agrees(item, said.text)
+
+
+def label_matches(found: Matches, dataset: Source, items: Source, *, tell_stems_apart: bool) -> Matches:
+    """Label all pairs, and say all that both sides say.
+
+    Args:
+        found: Pairs as `find_matches` and `add_overlaps` give them.
+        dataset: The examples that were compared.
+        items: The items that they were compared with.
+        tell_stems_apart: Whether pairs that share no more than a generic stem go to `stems`, and nearest examples that
+            do are marked.
+    """
+    asked = {item.id: item for item in read_items(items.path(ITEMS_FILE).parent)}
+    compared: list[Pair | NearestExample] = [*found.pairs, *found.overlaps, *found.nearest]
+    said = _read_said(dataset, {row.example_id for row in compared})
+    pairs, overlaps = (
+        [_labelled(pair, asked[pair.item_id], said[pair.example_id]) for pair in kind]
+        for kind in (found.pairs, found.overlaps)
+    )
+    if not tell_stems_apart:
+        return replace(found, pairs=pairs, overlaps=overlaps)
+    nearest = [replace(near, stem_only=is_stem(asked[near.item_id], said[near.example_id])) for near in found.nearest]
+    stems = [pair for pair in (*pairs, *overlaps) if pair.label == Label.STEM_ONLY]
+    return Matches(_no_stems(pairs), nearest, _no_stems(overlaps), sorted(stems, key=pair_order))
+
+
+def _no_stems(pairs: list[Pair]) -> list[Pair]:
+    return [pair for pair in pairs if pair.label != Label.STEM_ONLY]
+
+
+def _labelled(pair: Pair, item: BenchmarkItem, said: Said) -> Pair:
+    return replace(
+        pair,
+        label=label_of(item, said).value,
+        item_request=multiple_choice(item.question, item.options, context=item.context),
+        item_answer=f"{ascii_uppercase[item.gold]}. {item.options[item.gold]}",
+        example_request="\n\n".join(said.requests),
+        example_answer="\n\n".join(said.answers),
+    )
+
+
+def _read_said(dataset: Source, wanted: Collection[str]) -> dict[str, Said]:
+    """Read what some examples say, by their ids."""
+    ids = pa.array(sorted(wanted), pa.string())
+    folder = dataset.path(EXAMPLES_FILE).parent
+    every = read_columns(folder, ("id", "question", "exchanges"))
+    tables = (table.filter(pc.is_in(table["id"], ids)) for table in every)
+    rows: Iterable[Mapping[str, Any]] = (row for table in tables for row in table.to_pylist())
+    return {row["id"]: Said.of(row) for row in rows}

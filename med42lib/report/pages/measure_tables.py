@@ -1,0 +1,152 @@
+"""The tables of scores beside accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from med42lib.formats.scores import METRIC_OF
+from med42lib.report.estimates import NUM_BINS
+from med42lib.report.formatting import (
+    MISSING,
+    SUBSET_LABELS,
+    display_name,
+    integer,
+    interval_limits,
+    p_value,
+    percent,
+    percent_of,
+    points,
+)
+from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
+from med42lib.report.results.baselines import Baseline
+from med42lib.report.results.measures import AboveChance, Calibration, Measures
+from med42lib.report.results.table import Accuracy, Group, Results
+
+
+def measure_tables(
+    results: Results, measures: Measures, baselines: Mapping[str, Baseline], *, confidence: float
+) -> dict[str, Table]:
+    """Tabulate each measure; one that no benchmark has is left out."""
+    tables = {"above_chance": _above_chance_table(results, measures, baselines, confidence)}
+    if measures.normalised:
+        tables["normalised"] = _normalised_table(results, measures, confidence)
+    if measures.calibration:
+        tables["calibration"] = _calibration_table(results, measures, confidence)
+    return tables
+
+
+def _above_chance_table(
+    results: Results, measures: Measures, baselines: Mapping[str, Baseline], confidence: float
+) -> Table:
+    columns = [*text_columns("Benchmark"), Column("Guessing, %")]
+    for title in results.titles:
+        columns += number_columns(["above chance, %", "p"], group=title)
+    rows = []
+    for group in _groups(results, measures.above_chance):
+        cells = [Cell(display_name(group.key)), Cell(percent(baselines[group.key].chance))]
+        for model in results.models:
+            cells += _above_chance_cells(measures.above_chance.get((group.key, model.name)), alpha=1 - confidence)
+        rows.append(TableRow(tuple(cells), group.is_summary))
+    return Table(
+        caption=f"Accuracy above chance, {SUBSET_LABELS[measures.subset].lower()}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        note=" ".join(
+            [
+                "(accuracy − guessing) / (100 − guessing): 0 is what guessing scores, 100 all right; questions of",
+                f"fewer options count less. Below: accuracy's {percent_of(confidence)} interval, on this scale.",
+                "p: exact, of guessing at least as many; questions that belong together are one guess. In brackets:",
+                f"adjusted after Holm for every cell of this table; bold where that is at most {1 - confidence:.3g}.",
+                *_constant_note(results, measures),
+            ]
+        ),
+    )
+
+
+def _above_chance_cells(above: AboveChance | None, *, alpha: float) -> tuple[Cell, Cell]:
+    if above is None:
+        return Cell(MISSING), Cell(MISSING)
+    adjusted = above.adjusted_p_value
+    strong = adjusted is not None and adjusted <= alpha
+    return (
+        Cell(points(above.estimate.value), interval_limits(above.estimate, signed=True), strong=strong),
+        Cell(p_value(above.p_value), "" if adjusted is None else f"[{p_value(adjusted)}]"),
+    )
+
+
+def _constant_note(results: Results, measures: Measures) -> list[str]:
+    """Name what is above chance and not above one answer for all: guessing is no rival there."""
+    named = [
+        f"{display_name(group)} ({results.model(model).title})"
+        for (group, model), above in measures.above_chance.items()
+        if above.estimate.value > 0 and not above.above_constant
+    ]
+    return [f"Not above giving the most frequent answer always: {', '.join(named)}."] if named else []
+
+
+def _normalised_table(results: Results, measures: Measures, confidence: float) -> Table:
+    columns = [*text_columns("Benchmark"), Column("n")]
+    for title in results.titles:
+        columns += number_columns(list(METRIC_OF.values()), group=title)
+    rows = []
+    for group in _groups(results, measures.normalised):
+        found = [
+            measures.normalised[group.key, model.name, normalise] for model in results.models for normalise in METRIC_OF
+        ]
+        cells = [Cell(display_name(group.key)), Cell(integer(found[0].n)), *map(_accuracy_cell, found)]
+        rows.append(TableRow(tuple(cells), group.is_summary))
+    return Table(
+        caption=f"Accuracy in percent by what an option is divided by, {SUBSET_LABELS[measures.subset].lower()}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        note=(
+            "Of benchmarks whose options' texts are scored; letters are all of one length. As lm-eval calls them: acc "
+            "compares log-likelihoods as they are, so that short options have an advantage; acc_norm divides them by "
+            "the option's characters, acc_bytes by its bytes in UTF-8. Which of them the other tables show stands in "
+            f"the table of how the benchmarks were scored. In brackets: Wilson's {percent_of(confidence)} interval."
+        ),
+    )
+
+
+def _accuracy_cell(accuracy: Accuracy) -> Cell:
+    return Cell(percent(accuracy.estimate.value if accuracy.estimate else None), interval_limits(accuracy.estimate))
+
+
+def _calibration_table(results: Results, measures: Measures, confidence: float) -> Table:
+    columns = [*text_columns("Benchmark"), Column("n")]
+    for title in results.titles:
+        columns += number_columns(["error", "excess", "Brier"], group=title)
+    rows = []
+    for group in _groups(results, measures.calibration):
+        found = [measures.calibration[group.key, model.name] for model in results.models]
+        cells = [Cell(display_name(group.key)), Cell(integer(found[0].n))]
+        rows.append(
+            TableRow((*cells, *(cell for each in found for cell in _calibration_cells(each))), group.is_summary)
+        )
+    return Table(
+        caption=f"Calibration of letters, {SUBSET_LABELS[measures.subset].lower()}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        note=(
+            "A letter's probability is its share among the question's letters. error: expected calibration error in "
+            f"points, of {NUM_BINS} bins of confidence of equal width, and below it what a calibrated model would show "
+            "by luck on so many questions. excess: mean confidence minus accuracy in points, + where the model is too "
+            "sure. Brier: summed squared error over the letters, 0 to 2; a uniform guess of four has 0.75. Below both: "
+            f"Student's {percent_of(confidence)} interval, of each number alone."
+        ),
+    )
+
+
+def _calibration_cells(found: Calibration) -> tuple[Cell, ...]:
+    brier = found.brier
+    return (
+        Cell(percent(found.error.value), f"luck {percent(found.error.by_luck)}"),
+        Cell(points(found.excess.value), interval_limits(found.excess, signed=True)),
+        Cell(f"{brier.value:.3f}", f"[{brier.low:.3f}, {brier.high:.3f}]"),
+    )
+
+
+def _groups(results: Results, keys: Iterable[Sequence[str]]) -> list[Group]:
+    """List the groups of which a measure was taken, in the tables' order."""
+    there = {key[0] for key in keys}
+    return [group for group in results.groups if group.key in there]

@@ -1,0 +1,243 @@
+"""A sample of pairs for people to judge, and the precision that their verdicts show.
+
+The sample is stratified: each label and each band of cosines is drawn from alike, as far as it goes, so that few
+verdicts say something of each. What is judged are the texts alone; labels, cosines and detectors are not shown, since
+they would tell what to expect. Rows come in random order, so that whoever stops early has judged a random sample too.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+from med42lib.core.errors import DataError
+from med42lib.core.printable import brief, cut, printable
+from med42lib.core.sampling import sample_by_hash, sampling_key
+from med42lib.formats.contamination import OVERLAPS_FILE, PAIRS_FILE, STEMS_FILE, Label, Pair, read_pairs
+from med42lib.report.estimates import Estimate, Stratum, stratified_share
+from med42lib.report.formatting import integer, interval_limits, percent, percent_of
+from med42lib.store.artifacts import Source
+
+BANDS = (0.8, 0.85, 0.9, 0.95)
+"""Cosines at which a stratum ends and the next begins."""
+
+VERDICT = "verdict"
+_SHOWN = ("item_request", "item_answer", "example_request", "example_answer", "benchmark", "source")
+_IDS = ("item_id", "example_id")
+COLUMNS = (VERDICT, "remark", *_SHOWN, *_IDS)
+_MOST_CHARACTERS = 20_000
+"""Of a cell: a spreadsheet takes 32,767."""
+
+_FORMULA = ("=", "+", "-", "@")
+
+Key = TypeVar("Key", bound=Hashable)
+Ids = tuple[str, str]
+
+
+class Verdict(StrEnum):
+    """What a person may write about a pair."""
+
+    LEAK = "leak"
+    NO_LEAK = "not a leak"
+    UNSURE = "unsure"
+
+
+class Found(StrEnum):
+    """Where decontamination put a pair: flagged by its cosine, found by words alone, or a stem that was told apart."""
+
+    FLAGGED = PAIRS_FILE
+    WORDS_ALONE = OVERLAPS_FILE
+    STEM = STEMS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pairs that are drawn from together."""
+
+    found: Found
+    label: Label
+    band: int
+
+    @classmethod
+    def of(cls, found: Found, pair: Pair) -> Group:
+        """Give a pair's group."""
+        return cls(found, Label(pair.label), bisect_right(BANDS, pair.cosine))
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How many of some pairs are leaks. `share` leaves unsure verdicts out; `at_least` takes them for no leaks.
+
+    `num_pairs` counts the pairs of the groups that have a verdict, and `num_unseen` those of groups without one.
+    """
+
+    title: str
+    num_pairs: int
+    num_unseen: int
+    verdicts: Mapping[Verdict, int]
+    share: Estimate | None
+    at_least: Estimate | None
+
+
+class Pairs:
+    """All pairs of an output of decontaminate, in the groups that they are drawn from."""
+
+    def __init__(self, contamination: Source) -> None:
+        self._pairs: dict[Ids, Pair] = {}
+        self._groups: dict[Ids, Group] = {}
+        for found in Found:
+            for pair in read_pairs(contamination.path(found.value)):
+                ids = pair.item_id, pair.example_id
+                self._pairs[ids] = pair
+                self._groups[ids] = Group.of(found, pair)
+        self.sizes = Counter(self._groups.values())
+
+    def draw(self, count: int, *, seed: int) -> list[Pair]:
+        """Draw pairs, as many of each group as of any other while it has them; in random order."""
+        members: dict[Group, list[Ids]] = {}
+        for ids, group in self._groups.items():
+            members.setdefault(group, []).append(ids)
+        drawn = [
+            ids
+            for group, share in allocate(self.sizes, count).items()
+            for ids in sample_by_hash(members[group], share, seed=seed, id="\n".join)
+        ]
+        # Another seed than that of the draw, by which groups of which little was drawn would come first.
+        drawn.sort(key=lambda ids: sampling_key(seed + 1, "\n".join(ids)))
+        return [self._pairs[ids] for ids in drawn]
+
+    def judge(self, verdicts: Mapping[Ids, Verdict], confidence: float) -> list[Precision]:
+        """Estimate which share is leaks: of each label, of all that is flagged, and of what words alone find."""
+        counts = Counter((self._groups[ids], verdict) for ids, verdict in verdicts.items())
+        kinds = [(label.heading, [group for group in self.sizes if group.label == label]) for label in Label]
+        for title, found in (("All flagged pairs", Found.FLAGGED), ("All found by words alone", Found.WORDS_ALONE)):
+            kinds.append((title, [group for group in self.sizes if group.found == found]))
+        return [self._precision(title, groups, counts, confidence) for title, groups in kinds if groups]
+
+    def _precision(
+        self, title: str, groups: Sequence[Group], counts: Mapping[tuple[Group, Verdict], int], confidence: float
+    ) -> Precision:
+        def strata(*of: Verdict) -> list[Stratum]:
+            """List the groups that have such verdicts."""
+            drawn = ((group, sum(counts[group, verdict] for verdict in of)) for group in groups)
+            return [Stratum(counts[group, Verdict.LEAK], n, self.sizes[group]) for group, n in drawn if n]
+
+        decided, judged = strata(Verdict.LEAK, Verdict.NO_LEAK), strata(*Verdict)
+        num_pairs = sum(stratum.size for stratum in judged)
+        return Precision(
+            title,
+            num_pairs,
+            sum(self.sizes[group] for group in groups) - num_pairs,
+            {verdict: sum(counts[group, verdict] for group in groups) for verdict in Verdict},
+            stratified_share(decided, confidence) if decided else None,
+            stratified_share(judged, confidence) if judged else None,
+        )
+
+    def __contains__(self, ids: Ids) -> bool:
+        return ids in self._pairs
+
+
+def allocate(sizes: Mapping[Key, int], count: int) -> dict[Key, int]:
+    """Share out a number among groups evenly, but none gets more than its size: 10 among 2, 8 and 9 are 2, 4 and 4."""
+    shares: dict[Key, int] = {}
+    smallest_first = sorted(sizes.items(), key=lambda entry: entry[1])
+    for position, (key, size) in enumerate(smallest_first):
+        shares[key] = min(size, (count - sum(shares.values())) // (len(sizes) - position))
+    return shares
+
+
+def write_sample(file: Path, pairs: Iterable[Pair]) -> None:
+    """Write pairs as CSV with empty verdicts, which spreadsheets open as UTF-8 and read as text, never as formulas."""
+    with file.open("x", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        for pair in pairs:
+            shown = [_cell(getattr(pair, name)) for name in _SHOWN]
+            writer.writerow(["", "", *shown, pair.item_id, pair.example_id])
+
+
+def _cell(text: str) -> str:
+    text = cut(printable(text), _MOST_CHARACTERS)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def read_verdicts(file: Path, pairs: Pairs) -> dict[Ids, Verdict]:
+    """Read a sample that was filled in; rows without a verdict are left out.
+
+    Commas, semicolons and tabs may part the columns, as spreadsheets write them in different countries.
+
+    Raises:
+        DataError: If the file cannot be read, a verdict is none, a pair is not of this output or there twice, or no
+            verdict is filled in; with file and line.
+    """
+    verdicts: dict[Ids, Verdict] = {}
+    for where, row in _rows(file):
+        ids = row["item_id"], row["example_id"]
+        written = " ".join(row[VERDICT].split()).lower()
+        if ids not in pairs:
+            raise DataError(
+                f"{where}: no pair of {brief(ids)} in this output; read it with the output it was drawn from"
+            )
+        if written and written not in set(Verdict):
+            raise DataError(
+                f"{where}: the verdict {brief(row[VERDICT])} is none; write {', '.join(Verdict)}, or nothing"
+            )
+        if ids in verdicts:
+            raise DataError(f"{where}: the pair {brief(ids)} is there twice; leave one")
+        if written:
+            verdicts[ids] = Verdict(written)
+    if not verdicts:
+        raise DataError(f"{file}: no verdict is filled in; write {', '.join(Verdict)} into the column {VERDICT}")
+    return verdicts
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Read the rows, each with the file and the line that it begins at."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error}); give the file that was filled in") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 ({error}); save it as `CSV UTF-8`") from error
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    names = next(reader, [])
+    if absent := [name for name in (VERDICT, *_IDS) if name not in names]:
+        raise DataError(f"{file}:1 has no column {', '.join(absent)}; keep the first line of the sample")
+    begin = reader.line_num + 1
+    for values in reader:
+        where, begin = f"{file}:{begin}", reader.line_num + 1
+        if len(values) != len(names):
+            raise DataError(
+                f"{where} has {len(values)} columns, the first line {len(names)}; put the row back as it was drawn"
+            )
+        yield where, dict(zip(names, values, strict=True))
+
+
+def precision_lines(found: Sequence[Precision], confidence: float) -> Iterator[str]:
+    """Write precision as a table for a screen."""
+    heading = ("", "pairs", *Verdict, f"leaks, % [{percent_of(confidence)}]", "unsure as no leaks")
+    rows = [heading, *(_row(one) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
+    for first, *others in rows:
+        cells = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
+        yield "  ".join([first.ljust(widths[0]), *cells]).rstrip()
+    for one in found:
+        if one.num_unseen:
+            yield f"{one.title}: {integer(one.num_unseen)} more pairs, of strata without a verdict, do not count."
+
+
+def _row(found: Precision) -> tuple[str, ...]:
+    counts = (integer(found.verdicts[verdict]) for verdict in Verdict)
+    return found.title, integer(found.num_pairs), *counts, _interval(found.share), _interval(found.at_least)
+
+
+def _interval(estimate: Estimate | None) -> str:
+    return percent(estimate.value if estimate else None) + (f" {interval_limits(estimate)}" if estimate else "")

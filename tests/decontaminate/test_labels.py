@@ -1,0 +1,76 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from med42lib.decontaminate.labels import Said, label_of
+from med42lib.formats.contamination import Label
+from med42lib.formats.prompt import multiple_choice
+from med42lib.formats.records import BenchmarkItem
+from tests.conftest import REPOSITORY
+
+SCURVY = "Which vitamin deficiency causes scurvy?"
+SCURVY_OPTIONS = ("Vitamin A", "Vitamin C", "Vitamin D", "Vitamin K")
+GENERIC = "Which of the following is true?"
+
+
+def said(question: str, answer: str, options: tuple[str, ...] = ()) -> Said:
+    return Said((question,), (multiple_choice(question, options) if options else question,), (answer,))
+
+
+@pytest.fixture
+def scurvy(item: Callable[..., BenchmarkItem]) -> BenchmarkItem:
+    return replace(item(1, SCURVY), options=SCURVY_OPTIONS, gold=1)
+
+
+@pytest.mark.parametrize(
+    ("trained", "label"),
+    [
+        # Case, signs and spaces make no other question; a free answer may say more than the option.
+        (said("which vitamin  deficiency causes Scurvy", "It is lack of vitamin C, found in fruit."), "same_answer"),
+        (said(SCURVY, "D. Vitamin C", ("Iron", "Zinc", "Lead", "Vitamin C")), "same_answer"),
+        # What explains the answer is not the answer, where options are shown.
+        (said(SCURVY, "A. Vitamin D\nNot vitamin C.", ("Vitamin D", "Vitamin C", "Zinc", "Lead")), "other_options"),
+        (said(SCURVY, "B. Ascorbic acid", ("Retinol", "Ascorbic acid")), "other_options"),
+        (said("Scurvy is due to lack of what?", "C. Vitamin C", ("Iron", "Zinc", "Vitamin C")), "reworded"),
+        (said("Scurvy is not due to which?", "A. Iron", ("Iron", "Vitamin A", "Vitamin D")), "reworded"),
+        (said("Who described scurvy first?", "James Lind"), "topic_only"),
+        (said("Scurvy: vitamin?", "Vitamin CX"), "topic_only"),
+    ],
+)
+def test_a_pair_is_labelled_by_what_both_sides_say(scurvy: BenchmarkItem, trained: Said, label: str) -> None:
+    assert label_of(scurvy, trained) == label
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "label"),
+    [
+        ("A. Cones see colours", ("Cones see colours", "Rods see colours"), "stem_only"),
+        ("A. Kidneys make renin", ("Kidneys make renin", "Rods see colours"), "same_answer"),
+        ("B. There are four kidneys", ("Kidneys make renin", "There are four kidneys"), "other_options"),
+    ],
+)
+def test_a_generic_stem_alone_is_no_question(
+    item: Callable[..., BenchmarkItem], answer: str, options: tuple[str, ...], label: str
+) -> None:
+    kidneys = replace(item(1, GENERIC), options=("Kidneys make renin", "There are four kidneys"), gold=0)
+    assert label_of(kidneys, said(GENERIC, answer, options)) == label
+    assert label_of(kidneys, said("Which statement is true?", answer, options)) in (label, "reworded")
+
+
+def test_options_that_tell_nothing_leave_it_to_likeness(item: Callable[..., BenchmarkItem]) -> None:
+    verdict = replace(item(1, "Does aspirin prevent colorectal cancer?"), options=("yes", "no", "maybe"))
+    trained = said("Is colorectal cancer prevented by aspirin?", "Long-term trials found fewer tumours.")
+    assert label_of(verdict, trained) == "reworded"
+    assert label_of(replace(verdict, options=("in smokers", "in women")), trained) == "topic_only"
+
+
+def test_a_later_turn_of_a_conversation_is_a_question_too(scurvy: BenchmarkItem) -> None:
+    rows = [{"prompter": text, "assistant": answer} for text, answer in (("Hello?", "Hello."), (SCURVY, "Vitamin C"))]
+    assert label_of(scurvy, Said.of({"question": "Hello?", "exchanges": rows})) == "same_answer"
+
+
+def test_the_readme_states_the_rules_that_the_report_shows() -> None:
+    readme = (REPOSITORY / "med42lib/decontaminate/README.md").read_text()
+    for label in Label:
+        assert f"| {label.heading} | `{label.value}` | {label.rule} |" in readme
