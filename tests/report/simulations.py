@@ -21,7 +21,7 @@ from med42lib.report.estimates import mean_of_shares, smallest_shown
 from med42lib.report.pages.result_tables import contamination_table, difference_table
 from med42lib.report.pages.tables import Table
 from med42lib.report.results.comparison import Difference, compare
-from med42lib.report.results.contamination import Contamination
+from med42lib.report.results.contamination import Contamination, FoundBy
 from med42lib.report.results.leaks import LeakedGain, leaked_gain
 from med42lib.report.results.scores import Answers
 from med42lib.report.results.table import analyse
@@ -84,7 +84,7 @@ BENCHMARK = np.repeat(["headqa", "medmcqa", "mmlu_anatomy"], [300, 300, 100])
 LEAKED = np.isin(np.arange(700), [*range(60), *range(300, 316), *range(600, 604)])
 EASE = np.random.default_rng(1).normal(0.0, 1.2, 700)
 CHANCES = logistic(EASE)
-NO_SHARES = Contamination(0.8, {}, {}, {}, (), (), (), ())
+NO_SHARES = Contamination(0.8, {}, {}, {}, (), (), (), FoundBy(0, 0, 0), ())
 
 
 def null_run(generator: Generator) -> Answers:
