@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from med42lib.report.estimates import mean_of_shares, smallest_shown
+from med42lib.report.estimates import chance_p_value, mean_of_shares, smallest_shown, spread
 from med42lib.report.pages.result_tables import contamination_table, difference_table
 from med42lib.report.pages.tables import Table
 from med42lib.report.results.comparison import Difference, compare
@@ -258,6 +258,22 @@ def on_its_own(found: Difference) -> bool:
     return abs(counts.first_only - counts.second_only) > 1.96 * sqrt(counts.first_only + counts.second_only)
 
 
+def guesser_is_above_chance(generator: Generator) -> bool:
+    """Ask 300 questions of two to five options of a model that guesses; every fifth four are one question."""
+    group = np.arange(300) // 4
+    clusters = np.unique(np.where(group % 5 == 0, 1000 + group, np.arange(300)), return_inverse=True)[1]
+    chances = 1 / generator.integers(2, 6, 300)
+    right = generator.uniform(size=300)[clusters] < chances
+    return chance_p_value(int(right.sum()), chances, clusters) <= 1 - CONFIDENCE
+
+
+def calibrated_model_is_too_sure_or_not_sure_enough(generator: Generator) -> bool:
+    sure = generator.uniform(0.25, 1.0, 200)
+    excess = sure - (generator.uniform(size=200) < sure)
+    found = spread(np.arange(200), excess[None]).estimate(float(excess.mean()), CONFIDENCE, lowest=-1.0)
+    return not found.includes_zero
+
+
 SIMULATIONS = (
     Simulation(
         "another gain on leaked questions, in points, where HeadQA gains 10 points more than the rest",
@@ -345,4 +361,11 @@ SIMULATIONS = (
         in_tests=False,
     ),
     Simulation("equal, where the difference is the margin", equal_at_the_margin, 0.0, 0.035),
+    Simulation("better than guessing, of a model that guesses", guesser_is_above_chance, 0.03, 0.06),
+    Simulation(
+        "too sure or not sure enough, of a calibrated model",
+        calibrated_model_is_too_sure_or_not_sure_enough,
+        0.03,
+        0.06,
+    ),
 )
