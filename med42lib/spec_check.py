@@ -124,7 +124,25 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
 
 
 def find_doubts(spec: RunSpec) -> Iterator[Problem]:
-    """List where models are scored in another form than they were taught in, which can be meant."""
+    """List what can be meant, but may be a mistake."""
+    yield from _scored_otherwise(spec)
+    yield from _licences_that_are_not_allowed(spec)
+
+
+def _licences_that_are_not_allowed(spec: RunSpec) -> Iterator[Problem]:
+    """List sources for which no model can become the candidate; the base's licence is not always known here."""
+    for name, settings in spec.assemble.sources.items():
+        licence = settings.licence or ("" if settings.format else SOURCES.load(name).facts.licence)
+        if not spec.register_.gate.allows(licence):
+            what = f"does not name {licence!r}, which assemble.sources.{name} has: no model will become the candidate"
+            yield Problem("register.gate.allowed_licences", what)
+    if (own := spec.fetch_model.licence) and not spec.register_.gate.allows(own):
+        what = f"does not name {own!r}, which fetch_model.licence says: no model will become the candidate"
+        yield Problem("register.gate.allowed_licences", what)
+
+
+def _scored_otherwise(spec: RunSpec) -> Iterator[Problem]:
+    """List where models are scored in another form than they were taught in."""
     evaluate = spec.evaluate
     if not spec.train:
         return

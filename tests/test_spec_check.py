@@ -152,6 +152,18 @@ def test_a_source_that_is_taught_in_its_own_way_counts(caplog: pytest.LogCapture
     assert doubts_of(caplog, own, "evaluate.scoring=letters") == []
 
 
+def test_licences_that_would_stop_a_model_at_the_gate_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    allowed = "register.gate.allowed_licences=[cc0-1.0, apache-2.0]"
+    assert doubts_of(caplog, allowed) == []
+    stated = ["assemble.sources.medquad.licence=null", "fetch_model.licence=mit"]
+    end = "has: no model will become the candidate"
+    assert doubts_of(caplog, allowed, *stated) == [
+        f"register.gate.allowed_licences: does not name 'CC BY 4.0', which assemble.sources.medquad {end}",
+        "register.gate.allowed_licences: does not name 'mit', which fetch_model.licence says: "
+        "no model will become the candidate",
+    ]
+
+
 def test_questions_that_are_trained_on_are_no_benchmark() -> None:
     own = "{format: multiple_choice, path: exam.jsonl, licence: ours"
     asked = f"benchmarks.include.exam={own}}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +92,7 @@ def _section(title: str, *paragraphs: str) -> str:
 
 def _metadata(config: RegisterConfig, run: FinishedRun) -> dict[str, Any]:
     return {
-        **({"license": config.licence} if config.licence else {"license": "other", "license_name": "not-stated"}),
+        **_licence_for_hub(config.licence),
         "base_model": run.base.hub and run.base.hub.partition("@")[0],
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
@@ -100,6 +101,14 @@ def _metadata(config: RegisterConfig, run: FinishedRun) -> dict[str, Any]:
         "metrics": ["accuracy"],
         "model_name": config.model_name,
     }
+
+
+def _licence_for_hub(licence: str) -> dict[str, str]:
+    """Write a licence as the hub does: by its identifier, or as `other` with a name of such characters."""
+    identifier = "-".join(re.findall(r"[a-z0-9.]+", licence.lower()))
+    if licence and identifier == licence.lower():
+        return {"license": identifier}
+    return {"license": "other", "license_name": identifier or "not-stated"}
 
 
 def _introduction(run: FinishedRun) -> str:

@@ -44,6 +44,11 @@ class Gate(StageConfig):
     """The licences that the base and every source may have, written as the model card's tables write them; case does
     not matter. One that is not stated is not allowed: a source's `licence` and `fetch_model.licence` state it."""
 
+    def allows(self, licence: str) -> bool:
+        """Say whether the base or a source may have this licence."""
+        named = self.allowed_licences
+        return named is None or licence.casefold() in (name.casefold() for name in named)
+
 
 class RegisterConfig(StageConfig):
     """Where in MLflow the run is recorded.

@@ -36,10 +36,9 @@ def _of_figures(gate: Gate, run: FinishedRun) -> Iterator[str]:
 def _of_licences(gate: Gate, run: FinishedRun) -> Iterator[str]:
     if gate.allowed_licences is None:
         return
-    allowed = {licence.casefold() for licence in gate.allowed_licences}
     whose: dict[str, list[str]] = {}
     for owner, licence in run.licences:
-        if licence.casefold() not in allowed:
+        if not gate.allows(licence):
             whose.setdefault(licence, []).append(owner)
     if whose:
         yield f"licences that register.gate.allowed_licences does not name: {_listed(whose)}"

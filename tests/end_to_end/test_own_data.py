@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -59,3 +60,21 @@ def test_the_walk_of_the_readme_ends_with_a_report_on_ones_own_questions(desk: P
         assert f"\nexam,{model},clean,58," in results
         assert f"\nexam,{model},contaminated,2," in results
     assert "Did this LoRA fine-tune help? Not shown" in output, "as the README says"
+    with_conversations(desk)
+
+
+def with_conversations(desk: Path) -> None:
+    """Add a file of conversations to the same mixture, in a place that has the other stages' outputs."""
+    told = (json.loads(line) for line in (desk / "mine/notes.jsonl").read_text().splitlines())
+    exchanges = [[{"from": "human", "value": n["input"]}, {"from": "gpt", "value": n["output"]}] for n in told]
+    talks = [[*first, *second] for first, second in zip(exchanges[::2], reversed(exchanges[1::2]), strict=True)]
+    (desk / "mine/talks.jsonl").write_text("".join(json.dumps({"conversations": talk}) + "\n" for talk in talks))
+    talks_too = "assemble.sources.talks={format: conversations, path: talks.jsonl, target: all, licence: ours}"
+    command = ["med42", "run", "mine.yaml", "--set", talks_too, "--set", "train.lora.max_steps=3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[fetch_model] reused" in done.stderr
+    [report] = [Path(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("report ")]
+    sources = json.loads((report.parent / "summary.json").read_text())["contamination"]["sources"]
+    found = {name: source["items"] for name, source in sources.items()}
+    assert found == {"notes": 2, "talks": 3}, "the notes ask the same, below a line that is always the same"

@@ -66,9 +66,20 @@ def test_the_hub_reads_base_licence_data_and_results_off_the_card(run: FinishedR
     assert len(found) == 6
 
 
-def test_a_card_without_a_stated_licence_says_so_and_claims_none(run: FinishedRun) -> None:
-    data = HubCard(model_card(CONFIG.model_copy(update={"licence": ""}), run).text).data
-    assert (data.license, data.license_name) == ("other", "not-stated")
+@pytest.mark.parametrize(
+    ("licence", "stated"),
+    [
+        ("apache-2.0", ("apache-2.0", None)),
+        ("CC-BY-4.0", ("cc-by-4.0", None)),
+        ("Ours, for research: no copies", ("other", "ours-for-research-no-copies")),
+        ("", ("other", "not-stated")),
+    ],
+)
+def test_a_licence_is_written_as_the_hub_takes_it(
+    licence: str, stated: tuple[str, str | None], run: FinishedRun
+) -> None:
+    data = HubCard(model_card(CONFIG.model_copy(update={"licence": licence}), run).text).data
+    assert (data.license, data.license_name) == stated
 
 
 def test_the_warning_comes_first_and_then_the_note(run: FinishedRun) -> None:

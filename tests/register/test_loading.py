@@ -152,6 +152,7 @@ def test_a_server_holds_the_whole_tree_and_a_second_call_adds_nothing(
     run_in_bucket: FinishedRun, mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
+    from mlflow.artifacts import list_artifacts
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.address)
     client = MlflowClient(mlflow_server.address)
@@ -170,6 +171,7 @@ def test_a_server_holds_the_whole_tree_and_a_second_call_adds_nothing(
     assert (len(runs), points) == (12, 1500)
     assert artifacts == {"report.html", "report.md", "results.csv", "summary.json", "figures"}
     assert registered() == (runs, points, artifacts)
+    assert "README.md" in {entry.path for entry in list_artifacts("models:/tiny-lora@candidate")}
 
 
 def test_a_name_the_server_does_not_answer_to_is_explained(
