@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from med42lib.formats.scores import METRIC_OF
-from med42lib.report.estimates import NUM_BINS
 from med42lib.report.formatting import (
     MISSING,
     SUBSET_LABELS,
@@ -17,6 +16,7 @@ from med42lib.report.formatting import (
     percent_of,
     points,
 )
+from med42lib.report.guessing import NUM_BINS
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.measures import AboveChance, Calibration, Measures
