@@ -13,7 +13,7 @@ from med42lib.commands.command import Command, add_overrides, add_processes, sho
 from med42lib.commands.plan_text import Asked, Training, cluster_lines, mixture_lines, training_lines
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.printable import printable
-from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_problems, find_base
+from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_doubts, base_problems, find_base
 from med42lib.planning.duration import MFU_SOURCE
 from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
 from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, missing_sources, plan_sources
@@ -92,6 +92,8 @@ class Plan:
         yield f"run              {self.spec.name}"
         yield from mixture_lines(self.spec, self.sources)
         yield f"base model       {self.base.found}"
+        for doubt in base_doubts(self.spec, self.base):
+            yield f"  warning        {doubt}"
         if self.unknown:
             yield f"  size           unknown: {self.unknown}"
         for training in self.trainings:
