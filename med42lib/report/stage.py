@@ -30,8 +30,8 @@ def report(
 ) -> None:
     """Compare the fine-tunes, any number of them, with their base model, with and without contaminated questions.
 
-    Writes `report.html` (one self-contained page), `report.md`, `results.csv` and `summary.json`; the latter two do
-    not depend on when or where the stages ran. Weights are not fetched.
+    Writes `report.html` and `pairs.html` (self-contained pages), `report.md`, `results.csv` and `summary.json`; all but
+    the first and `report.md` do not depend on when or where the stages ran. Weights are not fetched.
 
     Args:
         config: What to compare and to show.
@@ -49,8 +49,10 @@ def report(
             an unknown item.
     """
     from med42lib.report.pages.export import metric_values, write_csv, write_summary
+    from med42lib.report.pages.pairs import FILE, render_pairs
     from med42lib.report.pages.render import render_html, render_markdown
     from med42lib.report.pages.view import make_view
+    from med42lib.report.results.contamination import read_browsed
 
     sources = {
         "dataset": dataset,
@@ -62,6 +64,9 @@ def report(
     view = make_view(config, evidence)
     report.path("report.html").write_text(render_html(view), encoding="utf-8")
     report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
+    browsed = read_browsed(contamination, most=config.num_browsed_pairs)
+    pairs_page = render_pairs(config.title, browsed, source_title=evidence.provenance.source_title)
+    report.path(FILE).write_text(pairs_page, encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_summary(report.path("summary.json"), evidence, confidence=config.confidence)
     for name, value in metric_values(evidence.results):

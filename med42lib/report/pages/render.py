@@ -24,7 +24,12 @@ _FILTERS = {
 
 def render_html(view: View) -> str:
     """Write the page: style, figures and text in one file, every value escaped."""
-    return _render(_environment(_printable_text), "report.html.j2", view)
+    return render_page("report.html.j2", view)
+
+
+def render_page(template: str, view: object) -> str:
+    """Write any of the templates in HTML, every value escaped."""
+    return _render(_environment(_printable_text), template, view)
 
 
 def render_markdown(view: View) -> str:
@@ -55,5 +60,5 @@ def _environment(finalize: Callable[[object], object]) -> Environment:
     return environment
 
 
-def _render(environment: Environment, name: str, view: View) -> str:
+def _render(environment: Environment, name: str, view: object) -> str:
     return str(environment.get_template(name).render(view=view))
