@@ -2,5 +2,6 @@
 
 Doors, the modules that other rooms may import:
 
-    config  its settings
+    config             its settings
+    results.published  what the paper reports
 """
