@@ -588,7 +588,7 @@ def test_questions_that_were_cut_and_right_options_that_stand_twice_are_counted_
     assert summary["right_option_twice"] == {"mmlu_anatomy": 1}
     for name in ("report.md", "report.html"):
         text = (folder / name).read_text()
-        accuracy = text.partition("Accuracy in percent, zero-shot")[2].partition("Differences in percentage points")[0]
+        accuracy = text.partition("Accuracy in percent")[2].partition("Differences in percentage points")[0]
         assert "scored without their beginning: MedQA 3 (Base), 3 (Full), 2 (LoRA)." in " ".join(accuracy.split())
         assert "so that either is right: MMLU anatomy 1." in " ".join(accuracy.split())
 

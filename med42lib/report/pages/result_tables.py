@@ -30,7 +30,7 @@ def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, s
     for subset in subsets:
         columns += number_columns(["n", *results.titles], group=SUBSET_LABELS[subset])
     return Table(
-        caption="Accuracy in percent, zero-shot",
+        caption="Accuracy in percent",
         columns=tuple(columns),
         rows=tuple(_accuracy_row(results, group, subsets) for group in results.groups),
         note=" ".join(
