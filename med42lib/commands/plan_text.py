@@ -180,7 +180,7 @@ def cluster_lines(trainings: Sequence[Training], asked: Asked) -> Iterator[str]:
     ]
     if columns:
         cluster = asked.cluster
-        labels = [f"on {cluster.nodes} nodes of {cluster.gpus_per_node} {cluster.gpu.name}", *_labels(asked)]
+        labels = [f"on {counted(cluster.nodes, 'node')} of {cluster.gpus_per_node} {cluster.gpu.name}", *_labels(asked)]
         yield from _aligned([list(row) for row in zip(labels, *columns, strict=True)])
         if asked.mfu is None:
             yield f"MFU: {MFU_SOURCE}; --mfu says another."
