@@ -107,7 +107,7 @@ def test_scores_beside_accuracy_are_folded_up_on_the_page(finished: Path) -> Non
     text = (finished / "report.html").read_text()
     folded = text[text.index("<summary>Scores beside accuracy</summary>") :]
     folded = folded[: folded.index("</details>")]
-    assert "Accuracy above chance, clean questions" in folded
+    assert "Accuracy above chance in percent, clean questions" in folded
     assert "Calibration of letters, clean questions" in folded
 
 
