@@ -21,6 +21,7 @@ from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec, parse_spec
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
+from med42lib.train.architectures import architecture
 
 DESCRIPTION = f"""\
 Look at the files of a folder and write a first spec, with comments: what each file holds, which fields were taken for
@@ -76,11 +77,21 @@ def _name(address: str) -> str:
 def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found], cache: Path) -> str:
     """Write the spec twice: how long chunks may be is asked of the data and the base model that the first one names."""
 
-    def write(length: int, notes: Sequence[str]) -> str:
-        return spec_text(name, arguments.folder, arguments.base_model, parts, found=found, length=length, notes=notes)
+    def write(length: int, notes: Sequence[str], *, keeps_apart: bool = True) -> str:
+        return spec_text(
+            name,
+            arguments.folder,
+            arguments.base_model,
+            parts,
+            found=found,
+            length=length,
+            keeps_apart=keeps_apart,
+            notes=notes,
+        )
 
     spec = _spec(write(chunk_length(0, None), ()))
     base = find_base(spec, cache)
+    known = architecture((base.config or {}).get("model_type"))
     context = None if base.config is None else base.config.get("max_position_embeddings")
     tokens = sum(source.tokens for source in plan_sources(spec.assemble, arguments.folder, cache))
     reads = f"reads {context:,} tokens" if context else "could not be looked at: chunk_length is a guess"
@@ -88,7 +99,10 @@ def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found],
         f"base model {arguments.base_model}: {reads}",
         f"about {tokens:,.0f} tokens to train on, by Llama-2's tokenizer",
     ]
-    return write(chunk_length(tokens, context), notes)
+    if known is not None and known.is_refused:
+        notes.append(f"{known.model_type} cannot be trained: {known.full}")
+    keeps_apart = known is None or not known.reads_across
+    return write(chunk_length(tokens, context), notes, keeps_apart=keeps_apart)
 
 
 def _spec(text: str) -> RunSpec:

@@ -57,9 +57,8 @@ decontaminate:
   action: flag    # or drop_training: leave out of training what a test question nearly repeats
 
 pack:
-  policy: best_fit
+  {policy}
   chunk_length: {chunk_length}    # tokens; no longer than the base model reads
-  too_long: drop    # or truncate
   seed: 42
   # validation_share: 0.05    # holds out questions, or whole groups, and shows when training is too long
 
@@ -85,6 +84,10 @@ register:
   experiment: {name}
   model_name: {name}
 """
+
+
+_BEST_FIT = "policy: best_fit\n  too_long: drop    # or truncate"
+_CONCATENATE = "policy: concatenate    # this base would read one sample of a chunk into the next with best_fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,15 @@ def chunk_length(num_tokens: float, longest_context: int | None) -> int:
 
 
 def spec_text(
-    name: str, folder: str, base_model: str, parts: Parts, *, found: Sequence[Found], length: int, notes: Sequence[str]
+    name: str,
+    folder: str,
+    base_model: str,
+    parts: Parts,
+    *,
+    found: Sequence[Found],
+    length: int,
+    keeps_apart: bool = True,
+    notes: Sequence[str],
 ) -> str:
     """Write the spec.
 
@@ -196,6 +207,7 @@ def spec_text(
         parts: What is trained on, and what is asked.
         found: All files that were looked at.
         length: Of a chunk, in tokens.
+        keeps_apart: Whether the base model reads no sample of a chunk into the next.
         notes: What else there is to say, of the base model for instance.
     """
     comments = [one_line(line) for line in (*described(found), *map(_left, parts.left), *notes)]
@@ -209,6 +221,7 @@ def spec_text(
         comments="\n".join(f"# {line}" for line in comments),
         benchmarks="\n".join([*guess, *(line for named in parts.benchmarks for line in _data_set(named, {}))]),
         sources="\n".join(line for named in parts.sources for line in _data_set(named, {"target": "all"})),
+        policy=_BEST_FIT if keeps_apart else _CONCATENATE,
         chunk_length=length,
         title=_quoted(f"Fine-tuning on {name}"),
     )

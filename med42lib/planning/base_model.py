@@ -22,10 +22,12 @@ from med42lib.core.errors import (
     StoreUnavailable,
 )
 from med42lib.core.json_file import read_json
+from med42lib.core.log import log
 from med42lib.formats.model_config import CONFIG_FILE, POSITIONS, has_experts, read_config
 from med42lib.pack.limits import context_problems
 from med42lib.spec import RunSpec
 from med42lib.store.artifacts import Source
+from med42lib.train.architectures import architecture
 from med42lib.train.shapes import Shapes
 
 _ADVICE = "check inputs.base_model"
@@ -75,7 +77,7 @@ class BaseModel:
 
 
 def check_base(spec: RunSpec, cache: Path) -> None:
-    """Find the base model's config.json, and make sure that the spec fits it.
+    """Find the base model's config.json, and make sure that the spec fits it; what is only probably wrong is a warning.
 
     Raises:
         ConfigError: If it does not; all problems at once.
@@ -84,6 +86,7 @@ def check_base(spec: RunSpec, cache: Path) -> None:
     base = find_base(spec, cache)
     if problems := list(base_problems(spec, base)):
         raise ConfigError("the spec and its base model", problems)
+    warn_of_base(spec, base)
 
 
 def find_base(spec: RunSpec, cache: Path) -> BaseModel:
@@ -118,6 +121,24 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
             if config.has_adapter and config.lora.rank > largest:
                 what = f"must be at most {largest:,}, the smallest size of a linear layer of {base.place}"
                 yield Problem(f"train.{name}.lora.rank", f"{what} (given: {config.lora.rank:,})")
+
+
+def base_doubts(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
+    """List what `train` will probably refuse, when it tries the base itself and GPUs are taken already."""
+    known = None if base.config is None or not spec.train else architecture(base.config.get("model_type"))
+    if known is None:
+        return
+    if known.is_refused:
+        yield Problem("inputs.base_model", f"is a {known.model_type}, which train refuses: {known.full}")
+    if known.reads_across and spec.pack.policy == "best_fit":
+        what = f"is best_fit, but a {known.model_type} with usual settings reads one sample of a chunk into the next"
+        yield Problem("pack.policy", f"{what}; train tries it, and refuses it then: set concatenate")
+
+
+def warn_of_base(spec: RunSpec, base: BaseModel) -> None:
+    """Write the doubts into the log."""
+    for doubt in base_doubts(spec, base):
+        log("spec").warning("%s", doubt)
 
 
 def known_name(address: str) -> str | None:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.planning.base_model import base_problems, find_base
+from med42lib.planning.base_model import base_problems, find_base, warn_of_base
 from med42lib.planning.training import cluster_of, cluster_problems
 from med42lib.spec import RunSpec
 from med42lib.spec_check import can_be_seen, check_inputs
@@ -19,7 +19,7 @@ from med42lib.train.launchers.template import JobTemplate
 def check_place(spec: RunSpec, store: str) -> None:
     """Make sure that inputs are there, the spec fits base model and GPUs, and store and MLflow can be used.
 
-    Of the GPUs, the template of training jobs is asked, where one is.
+    Of the GPUs, the template of training jobs is asked, where one is. What is only probably wrong is a warning.
 
     Raises:
         ConfigError: If chunks are longer than the base model's context, an adapter is larger than its layers, or a
@@ -35,6 +35,7 @@ def check_place(spec: RunSpec, store: str) -> None:
     hardware = [] if cluster is None else cluster_problems(spec, base, cluster)
     if problems := [*base_problems(spec, base), *hardware]:
         raise ConfigError("the spec, its base model and the machines that train", problems)
+    warn_of_base(spec, base)
     if base.why_not and spec.fetch_model.format == "huggingface" and can_be_seen(spec.inputs.base_model):
         raise DataError(base.why_not)
     open_store(store).check()

@@ -2,6 +2,7 @@
 
 Doors, the modules that other rooms may import:
 
+    architectures          what came of trying each architecture
     config                 its settings
     fit                    its length, and whether settings fit it
     job                    what a training's driver tells its processes

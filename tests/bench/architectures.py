@@ -30,6 +30,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from med42lib.core.errors import Med42Error  # noqa: E402
 from med42lib.formats.stored_weights import StoredNames, empty_model  # noqa: E402
 from med42lib.train.adapter import kinds_of, without_adapter  # noqa: E402
+from med42lib.train.architectures import ACROSS  # noqa: E402
 from med42lib.train.config import LoraConfig, ResolvedConfig  # noqa: E402
 from med42lib.train.isolation import check_causality, check_isolation  # noqa: E402
 from med42lib.train.model import load_model  # noqa: E402
@@ -120,7 +121,7 @@ def _tried(model_type: str, architecture: str, folder: Path) -> Row:
         return Row(model_type, architecture, f"refused: {refusal}", "refused")
     _, names = outcome(lambda: StoredNames.of(folder).check())
     _, leak = outcome(lambda: check_isolation(base, **tokens))
-    best_fit = "reads across samples" if leak else "samples apart"
+    best_fit = ACROSS if leak else "samples apart"
     return Row(model_type, architecture, f"refused: {names}" if names else "yes", lora_of(folder), best_fit)
 
 

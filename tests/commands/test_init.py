@@ -60,6 +60,13 @@ def test_the_base_model_that_is_named_decides_the_length_of_chunks(ward: Path, t
     assert "# base model gone: could not be looked at: chunk_length is a guess" in Path("b.yaml").read_text()
 
 
+def test_a_base_that_reads_across_samples_gets_another_packing(ward: Path, tmp_path: Path) -> None:
+    config = {"model_type": "opt", "architectures": ["OPTForCausalLM"], "max_position_embeddings": 96}
+    write_data(tmp_path / "base/config.json", json.dumps(config))
+    assert main(["init", "Ward 7", "--base-model", "base", "--spec", "a.yaml"]) == 0
+    assert load_checked(Path("a.yaml"), processes=2).pack.policy == "concatenate"
+
+
 def test_what_could_not_be_told_is_said_and_stands_in_the_spec(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_data(ward / "exam.jsonl", [{**CHOICE, "answer": 1}])
     assert main(["init", "Ward 7"]) == 0

@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import ConfigError
-from med42lib.planning.base_model import KNOWN_CONFIGS, check_base, find_base, known_name
+from med42lib.planning.base_model import (
+    KNOWN_CONFIGS,
+    BaseModel,
+    base_doubts,
+    check_base,
+    find_base,
+    known_name,
+)
 from med42lib.spec import load_spec
 from med42lib.train.shapes import Shapes, count_parameters
 from tests.conftest import REPOSITORY
@@ -76,6 +83,24 @@ def test_an_adapter_larger_than_a_layer_is_refused_together_with_chunks_that_are
     assert [problem.where for problem in caught.value.problems] == ["pack.chunk_length", "train.lora.lora.rank"]
     assert "must be at most 1,024, the smallest size of a linear layer of llama-3-8b" in str(caught.value)
     check_base(load_spec(DEMO, ["inputs.base_model=llama-3-8b", "train.lora.lora.rank=1024"]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "where"),
+    [
+        ("falcon", [], ["pack.policy"]),
+        ("falcon", ["pack.policy=concatenate", "pack.too_long=null"], []),
+        ("falcon", ["train={}"], []),
+        ("bert", [], ["inputs.base_model"]),
+        ("llama", [], []),
+        ("of_next_year", [], []),
+    ],
+)
+def test_a_base_that_train_will_refuse_is_told_from_its_settings_alone(
+    model_type: str, settings: list[str], where: list[str]
+) -> None:
+    doubts = base_doubts(load_spec(DEMO, settings), BaseModel({"model_type": model_type}, "base"))
+    assert [doubt.where for doubt in doubts] == where
 
 
 @pytest.mark.slow

@@ -185,7 +185,8 @@ def test_page_is_well_formed(page: _Page) -> None:
 
 def test_page_loads_nothing_from_elsewhere(page: _Page, finished: Path) -> None:
     assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed"}
-    assert not [attrs for _, attrs in page.tags if {"src", "href", "srcset", "xlink:href"} & attrs.keys()]
+    links = [attrs for _, attrs in page.tags if {"src", "href", "srcset", "xlink:href"} & attrs.keys()]
+    assert links == [{"href": "pairs.html"}]
     text = (finished / "report.html").read_text()
     assert "http://" not in text
     assert "https://" not in text
@@ -395,7 +396,8 @@ def test_no_strangers_text_becomes_part_of_the_page(hostile: Path, finished: Pat
     assert tags <= expected
     names = {name for element in pages[0].iter() for name in element.attrib}
     assert not [name for name in names if name.startswith("on")]
-    assert not names & {"src", "srcset", "srcdoc", "href", "xlink:href", "action", "formaction", "data"}
+    assert not names & {"src", "srcset", "srcdoc", "xlink:href", "action", "formaction", "data"}
+    assert pages[0].xpath("//@href") == ["pairs.html"]
     text = pages[0].text_content()
     for written in (*HTML, *(text for text in MARKDOWN if "\n" not in text)):
         assert written in text, "a reader sees what the stranger wrote"
