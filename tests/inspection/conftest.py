@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from med42lib import demo
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
-from med42lib.decontaminate.embedding import encoder
+from med42lib.decontaminate.embedding import cutter, kept
 from med42lib.decontaminate.embedding.windows import Windows
 from med42lib.engine.runner import Request, run_stage
 from med42lib.formats.dataset import EXAMPLES_FILE, read_examples
@@ -89,7 +89,8 @@ def decontaminated(
     """The same, decontaminated with given settings by an encoder to which only equal questions are alike."""
 
     def start(*overrides: str, store: str = "") -> DataRun:
-        monkeypatch.setattr(encoder, "Encoder", OnlyEqualTextsAreAlike)
+        monkeypatch.setattr(cutter, "Cutter", OnlyEqualTextsAreAlike)
+        monkeypatch.setattr(kept, "Encoder", OnlyEqualTextsAreAlike)
         run = assembled(store)
         items = tmp_path / "items"
         items.mkdir()
@@ -139,7 +140,7 @@ def model_folder(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory)
 
 
 class OnlyEqualTextsAreAlike:
-    """An encoder that reads every text whole."""
+    """An encoder, and its tokenizer, that reads every text whole."""
 
     max_tokens = 254
 
@@ -150,7 +151,7 @@ class OnlyEqualTextsAreAlike:
     def cut(self, _texts: list[str]) -> dict[str, Windows]:
         return {}
 
-    def embed(self, texts: list[str]) -> NDArray[np.float32]:
+    def embed(self, texts: list[str], _advance: Callable[[int], object]) -> NDArray[np.float32]:
         return np.eye(len(texts), dtype=np.float32)
 
 
