@@ -62,6 +62,7 @@ bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FUL
 	@$(BIN)/python tests/bench/bench_launcher.py
 	@$(BIN)/python tests/bench/bench_assembly.py $(if $(FULL),--full)
 	@$(BIN)/python tests/bench/bench_decontamination.py
+	@$(BIN)/python tests/bench/bench_join.py
 	@$(BIN)/python tests/bench/bench_checkpoints.py
 	@$(BIN)/python tests/bench/bench_evaluation.py
 	@$(BIN)/python tests/bench/bench_step.py

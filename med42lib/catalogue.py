@@ -53,7 +53,7 @@ STAGES = {
             "report",
             "med42lib.report",
             "ReportConfig",
-            data=("pages/templates/*.j2", "pages/templates/*.css"),
+            data=("pages/templates/*.j2", "pages/templates/*.css", "pages/templates/*.js"),
             shown=(Shown("page", "html", "report", "report.html"),),
             runtime="base",
         ),

@@ -9,16 +9,17 @@ r"""A task of lm-eval of the user's own, read from its YAML as lm-eval 0.4.13 re
                                                        doc_to_target: "{{key}}"
 
 A template is rendered in Jinja's sandbox, since Jinja can reach into Python. What would need code (`!function`), the
-hub, examples in the prompt or a text that the model writes is refused by name; so is a setting that is not known here,
-since nobody could say what it changes.
+hub, examples drawn at random or a text that the model writes is refused by name; so is a setting that is not known
+here, since nobody could say what it changes.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +31,13 @@ from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import Questions
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Asked
-from med42lib.formats.rejects import BadRecord
+from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.formats.scores import METRIC_OF, Normalise
 from med42lib.readers.fields import mapping
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import table_files
 from med42lib.readers.own.tables import rows_of
-from med42lib.readers.parsers import each
+from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.question import Question
 
 _SUFFIXES = {"json": (".jsonl", ".json", ".jsonl.gz", ".json.gz"), "parquet": (".parquet",)}
@@ -45,13 +46,12 @@ _NORMALISE_OF: Mapping[str, Normalise] = {metric: normalise for normalise, metri
 _READ = (
     *("task", "dataset_path", "dataset_kwargs", "test_split", "validation_split", "output_type", "num_fewshot"),
     *("doc_to_text", "doc_to_choice", "doc_to_target", "target_delimiter", "description", "metric_list"),
-    *("should_decontaminate", "doc_to_decontamination_query"),
+    *("should_decontaminate", "doc_to_decontamination_query", "fewshot_split", "fewshot_delimiter", "fewshot_config"),
 )
-_WITHOUT_EFFECT = (
-    *("task_alias", "tag", "metadata", "training_split", "fewshot_split", "fewshot_delimiter", "fewshot_config"),
-    *("generation_kwargs", "repeats"),
-)
-"""Settings that change nothing in a multiple-choice task without examples."""
+_WITHOUT_EFFECT = (*("task_alias", "tag", "metadata", "training_split", "generation_kwargs", "repeats"),)
+"""Settings that change nothing in a multiple-choice task."""
+_EXAMPLES = frozenset(("sampler", "split"))
+"""What `fewshot_config` may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,10 @@ def read_task(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
         if metric not in _NORMALISE_OF:
             folder.notes.append(f"{settings.path}: the metric {metric!r} is not computed; it is not right or wrong")
     asks = _Template(settings.path, task)
-    return each(rows_of(_files(folder, settings.path, task)), lambda value: asks.question(_whole(value)))
+    if num_examples := task.get("num_fewshot"):
+        shown = rows_of(_files(folder, settings.path, task, _split_of_examples(task)))
+        asks.show(itertools.islice(shown, num_examples), num_examples)
+    return each(rows_of(_files(folder, settings.path, task, _split(task))), lambda value: asks.question(_whole(value)))
 
 
 def _whole(value: object) -> dict[str, Any]:
@@ -138,8 +141,6 @@ def _problems_of_scoring(task: Mapping[str, Any]) -> Iterator[str]:
         yield f"output_type {kind}: only multiple_choice says of each item whether it is right, by its log-likelihoods"
     elif not any(metric in _NORMALISE_OF for metric in _metrics(task)):
         yield f"metric_list has none of {', '.join(_NORMALISE_OF)}, which say of each item whether it is right"
-    if task.get("num_fewshot"):
-        yield f"num_fewshot {task['num_fewshot']}: everything is asked without examples here; set 0"
     for name, kinds in (("doc_to_text", str), ("doc_to_choice", str | list | dict), ("doc_to_target", str | int)):
         if not isinstance(task.get(name), kinds | _Code):
             yield f"{name} is missing, or neither a field's name nor a template"
@@ -153,6 +154,20 @@ def _problems_of_data(task: Mapping[str, Any]) -> Iterator[str]:
         yield "dataset_kwargs must have data_files and nothing else"
     elif _split(task) not in _data_files(task):
         yield f"dataset_kwargs.data_files has no split {_split(task)}, which test_split or validation_split names"
+    elif (number := task.get("num_fewshot")) and not isinstance(number, int):
+        yield f"num_fewshot {number} is no whole number"
+    elif number:
+        yield from _problems_of_examples(task)
+
+
+def _problems_of_examples(task: Mapping[str, Any]) -> Iterator[str]:
+    how = task.get("fewshot_config") or {}
+    if not isinstance(how, dict) or how.get("sampler") != "first_n":
+        yield f"num_fewshot {task['num_fewshot']} of random examples: set fewshot_config.sampler to first_n, or 0"
+    elif unknown := set(how) - _EXAMPLES:
+        yield f"fewshot_config.{min(unknown)} is not supported: leave it out"
+    if (split := _split_of_examples(task)) not in _data_files(task) or split == _split(task):
+        yield f"fewshot_split {split} must be one of data_files, and not what is asked"
 
 
 def _metrics(task: Mapping[str, Any]) -> list[str]:
@@ -164,13 +179,17 @@ def _split(task: Mapping[str, Any]) -> str:
     return str(task.get("test_split") or task.get("validation_split"))
 
 
+def _split_of_examples(task: Mapping[str, Any]) -> str:
+    return str((task.get("fewshot_config") or {}).get("split") or task.get("fewshot_split"))
+
+
 def _data_files(task: Mapping[str, Any]) -> dict[str, Any]:
     named = task["dataset_kwargs"]["data_files"]
     return named if isinstance(named, dict) else {"train": named}
 
 
-def _files(folder: DataFolder, path: str, task: Mapping[str, Any]) -> list[DataFile]:
-    named = _data_files(task)[_split(task)]
+def _files(folder: DataFolder, path: str, task: Mapping[str, Any], split: str) -> list[DataFile]:
+    named = _data_files(task)[split]
     places = [_beside(path, name) for name in (named if isinstance(named, list) else [named])]
     files = [file for place in places for file in table_files(folder, place)]
     endings = _SUFFIXES[task["dataset_path"]]
@@ -187,25 +206,47 @@ class _Template:
         self._path, self._task = path, task
         self._environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
         self._environment.filters["regex_replace"] = _regex_replace
-        self._asked_with = next(_NORMALISE_OF[name] for name in _metrics(task) if name in _NORMALISE_OF)
+        self._normalise = next(_NORMALISE_OF[name] for name in _metrics(task) if name in _NORMALISE_OF)
+        self._delimiter = str(task.get("target_delimiter", " "))
+        self._examples, self._num_examples = "", 0
+
+    def show(self, rows: Iterable[Record[Any] | Reject], number: int) -> None:
+        """Write examples with their answers before every question.
+
+        Raises:
+            DataError: If there are fewer than `number`, or one is broken.
+        """
+        between = str(self._task.get("fewshot_delimiter", "\n\n"))
+        for asked in each(rows, lambda value: self._ask(_whole(value))):
+            if isinstance(asked, Reject):
+                raise DataError(f"{self._path}: the example {asked.example} is broken: {asked.reason}")
+            text, options, gold = asked.value
+            self._examples += f"{text}{self._delimiter}{options[gold]}{between}"
+            self._num_examples += 1
+        if self._num_examples < number:
+            raise DataError(f"{self._path}: num_fewshot is {number}, but there are {self._num_examples} examples")
 
     def question(self, row: dict[str, Any]) -> Question:
         """Render a row."""
-        text = self._field("doc_to_text", row)
-        if not isinstance(text, str) or not text.strip() or text.isdigit():
-            raise BadRecord("doc_to_text gives no question", repr(text))
+        text, options, gold = self._ask(row)
         description = self._field("description", row) if self._task.get("description") else ""
-        options = _options(self._choices(row))
-        delimiter = str(self._task.get("target_delimiter", " "))
+        prompt = f"{description}{self._examples}{text}"
         subject = row.get("subject")
         return Question(
             publisher_id="",
             text=self._compared(row, text),
             options=options,
-            gold=_gold(self._target(row), options),
+            gold=gold,
             subject=subject if isinstance(subject, str) else "",
-            asked=Asked(f"{description}{text}", delimiter, self._asked_with),
+            asked=Asked(prompt, self._delimiter, self._normalise, self._num_examples),
         )
+
+    def _ask(self, row: dict[str, Any]) -> tuple[str, tuple[str, ...], int]:
+        text = self._field("doc_to_text", row)
+        if not isinstance(text, str) or not text.strip() or text.isdigit():
+            raise BadRecord("doc_to_text gives no question", repr(text))
+        options = _options(self._choices(row))
+        return text, options, _gold(self._target(row), options)
 
     def _compared(self, row: dict[str, Any], text: str) -> str:
         """Give what decontamination compares: the task's own query, if it has one, else the whole question."""

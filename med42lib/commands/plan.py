@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.commands.command import Command, add_overrides, add_processes, show
-from med42lib.commands.plan_text import Asked, Training, cluster_lines, mixture_lines, training_lines
+from med42lib.commands.plan_text import (
+    Asked,
+    Training,
+    cluster_lines,
+    decontamination_lines,
+    mixture_lines,
+    training_lines,
+)
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.printable import printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_doubts, base_problems, find_base
@@ -23,10 +30,11 @@ from med42lib.spec_check import check_spec
 from med42lib.train.shapes import Shapes
 
 DESCRIPTION = f"""\
-Say what a run will take: rows and tokens of the training data, chunks, parameters, steps, the smallest cluster that
-each training fits and, with --on, memory of each GPU and node, hours, GPU-hours and money on that cluster. Nothing is
-run or written, and neither data nor weights need to be here: rows come from the targets, tokens per row from a table of
-the sources. Of sources that are here, the first rows are read and counted.
+Say what a run will take: rows and tokens of the training data, how long decontamination embeds and compares, chunks,
+parameters, steps, the smallest cluster that each training fits and, with --on, memory of each GPU and node, hours,
+GPU-hours and money on that cluster. Nothing is run or written, and neither data nor weights need to be here: rows come
+from the targets, tokens per row from a table of the sources. Of sources that are here, the first rows are read and
+counted.
 
   med42 plan SPEC --on v100-16x8                16 nodes of 8 V100s
   med42 plan SPEC --on h100-4x8 --price 2.5     and what it costs at 2.5 for each GPU and hour
@@ -91,6 +99,7 @@ class Plan:
         """Describe it, line by line."""
         yield f"run              {self.spec.name}"
         yield from mixture_lines(self.spec, self.sources)
+        yield from decontamination_lines(self.spec, self.sources, self.asked)
         yield f"base model       {self.base.found}"
         for doubt in base_doubts(self.spec, self.base):
             yield f"  warning        {doubt}"

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from med42lib.core.environment import num_cores
 from med42lib.core.printable import counted
 from med42lib.pack.config import PackConfig
+from med42lib.planning.decontamination import (
+    GPU_SHARE,
+    PAIRS_PER_CORE_SECOND,
+    RATES_SOURCE,
+    TOKENS_PER_CORE_SECOND,
+    plan_decontamination,
+)
 from med42lib.planning.duration import MFU_SOURCE, Duration, default_mfu, plan_duration
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster
 from med42lib.planning.mixture import SourcePlan, count_chunks, count_trained_tokens
@@ -19,6 +27,7 @@ from med42lib.train.memory import GpuMemory, Workload, count_trained, gpu_memory
 from med42lib.train.shapes import Shapes, count_parameters
 
 _GIGABYTE = 1e9
+_USUAL_GPU = "a100-80"
 _HEADINGS = {"optimizer": "optimiser"}
 
 
@@ -86,6 +95,33 @@ def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]
     yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
 
 
+def decontamination_lines(spec: RunSpec, sources: Sequence[SourcePlan], asked: Asked) -> Iterator[str]:
+    """Describe what is embedded and compared, and how long that takes here and on a GPU."""
+    plan = plan_decontamination(spec.decontaminate, spec.benchmarks, sources)
+    gpu = asked.cluster.gpu if asked.cluster else GPUS[_USUAL_GPU]
+    cores, shards = num_cores(), spec.decontaminate.shards
+    unknown = f", besides those of {', '.join(plan.unknown)}" if plan.unknown else ""
+    on_cores = f"on {cores} cores" + (f" of each of {shards} machines" if shards > 1 else "")
+    to_embed, to_compare = map(_length, plan.gpu_seconds(gpu))
+    yield f"decontaminate    ~{plan.questions:,} questions, ~{plan.items:,} items{unknown}"
+    yield f"  embedding      ~{plan.tokens:,} tokens, {plan.tokens_each} each, {plan.embed_flops:.1e} FLOPs"
+    yield f"                 {_length(plan.embed_seconds(cores) / shards)} {on_cores}, {to_embed} on one {gpu.name}"
+    yield f"  comparing      ~{plan.questions * plan.items:,} pairs, {plan.compare_flops:.1e} FLOPs for all of them"
+    yield f"                 {_length(plan.compare_seconds(cores))} on {cores} cores"
+    yield f"                 {to_compare} if one {gpu.name} did it, which is left to the CPU"
+    yield f"  rates          of a core {TOKENS_PER_CORE_SECOND:,} tokens, {PAIRS_PER_CORE_SECOND:.1e} pairs a second:"
+    yield f"                 {RATES_SOURCE}"
+    yield f"                 of a GPU computed, not measured: {GPU_SHARE:.0%} of its data sheet's float32"
+
+
+def _length(seconds: float) -> str:
+    """Say how long something takes, in the unit that fits."""
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"~{seconds / size:,.0f} {unit}"
+    return f"~{seconds:,.1f} s"
+
+
 def training_lines(training: Training, asked: Asked) -> Iterator[str]:
     """Describe one training: its size, its steps, and its memory on a cluster if one was named."""
     config, shapes = training.config, training.shapes
@@ -144,7 +180,7 @@ def cluster_lines(trainings: Sequence[Training], asked: Asked) -> Iterator[str]:
     ]
     if columns:
         cluster = asked.cluster
-        labels = [f"on {cluster.nodes} nodes of {cluster.gpus_per_node} {cluster.gpu.name}", *_labels(asked)]
+        labels = [f"on {counted(cluster.nodes, 'node')} of {cluster.gpus_per_node} {cluster.gpu.name}", *_labels(asked)]
         yield from _aligned([list(row) for row in zip(labels, *columns, strict=True)])
         if asked.mfu is None:
             yield f"MFU: {MFU_SOURCE}; --mfu says another."

@@ -53,17 +53,17 @@ class DecontaminateConfig(StageConfig):
     `overlaps.jsonl` and in the report either way, and flag no item.
     """
 
-    rows_per_block: Annotated[int, SPEED_ONLY] = Field(default=2048, ge=1)
-    """Training questions compared at a time; bounds memory at about 5 bytes for each of them and evaluation
-    question (11,904 questions: 122 MB), and does not change the result."""
+    rows_per_block: Annotated[int, SPEED_ONLY] = Field(default=512, ge=1)
+    """Training questions compared at a time by each core; bounds memory at about 5 bytes for each of them and
+    evaluation question (11,904 questions: 30 MB for each core), and does not change the result."""
 
     shards: Annotated[int, SPEED_ONLY] = Field(default=1, ge=1, le=MOST_SHARDS)
     """Tasks that embed the questions side by side, each its share, before they are compared. The result is the same for
     every number; with 1 there is no such task, and decontaminate embeds them itself.
 
-    Two cores embed about 160 questions a second: the paper's 706,713 examples take them 75 minutes, and 16 shards on as
-    many nodes about 5. A shard of less than 10,000 questions is not worth its pod's start. On one machine, which runs
-    one task after the other and embeds with all cores, 1 is best.
+    Two cores embed about 190 questions a second: the paper's 706,713 examples take them an hour (`med42 plan` works it
+    out), and 16 shards on as many nodes about 4 minutes. A shard of less than 10,000 questions is not worth its pod's
+    start. On one machine, which runs one task after the other and embeds with all cores, 1 is best.
     """
 
     @model_validator(mode="after")

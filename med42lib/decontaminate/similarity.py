@@ -1,5 +1,14 @@
 """Cosine similarity between training questions and evaluation questions.
 
+The (N, M) matrix of similarities is never held in memory, only a block of its rows for each core:
+
+    train     items ─►                   a bound in float32 selects, float64 decides:
+    block 1 ─ ████████ ─ candidates ─►   above the threshold? then it is a pair
+    block 2 ─ ████████ ─ candidates ─►   above the item's nearest so far? then it is the new nearest
+
+Candidates are the pairs that may, by an upper bound (`bound`), be above the threshold or nearest; their similarity is
+computed again in float64. So neither the size of a block nor the bound, the cores or the BLAS library decide.
+
 Shape key:
     N: training questions
     M: evaluation questions
@@ -11,22 +20,33 @@ Shape key:
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.progress import track
-
-Floats32 = NDArray[np.float32]
-Floats64 = NDArray[np.float64]
-Rows = NDArray[np.intp]
+from med42lib.decontaminate.bound import Axes, Bound
+from med42lib.decontaminate.cores import in_cores
+from med42lib.decontaminate.questions_in_windows import (
+    Floats32,
+    Floats64,
+    Rows,
+    Texts,
+    about,
+    exact,
+    of_pairs,
+    product,
+)
 
 # A float32 product of unit vectors is off by less than 1e-6 at D = 384, and a length by UNIT_TOLERANCE: every
 # pair within this of mattering is computed again in float64.
 RECHECK_MARGIN = 1e-4
 UNIT_TOLERANCE = 1e-5
-_PAIRS_PER_RECHECK = 1 << 16
+_FEW = 2048
+_FIRST_CHOICE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +64,24 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Texts:
-    """Questions as the vectors of their windows: those of question `n` begin at row `starts_N[n]`."""
+class _Pairs:
+    """Pairs of questions and their similarity."""
 
-    vectors_VD: Floats32
-    starts_N: Rows
-    ends_N: Rows
+    train_P: Rows
+    item_P: Rows
+    cosine_P: Floats64
+
+    def where(self, chosen_P: NDArray[np.bool_]) -> _Pairs:
+        return _Pairs(self.train_P[chosen_P], self.item_P[chosen_P], self.cosine_P[chosen_P])
+
+    def sorted(self) -> _Pairs:
+        order = np.lexsort((self.train_P, -self.cosine_P, self.item_P))
+        return _Pairs(self.train_P[order], self.item_P[order], self.cosine_P[order])
 
     @classmethod
-    def of(cls, vectors_VD: Floats32, starts_N: Rows | None) -> _Texts:
-        starts_N = np.arange(len(vectors_VD)) if starts_N is None else starts_N
-        return cls(vectors_VD, starts_N, np.append(starts_N[1:], len(vectors_VD)))
-
-    @property
-    def cut(self) -> bool:
-        return len(self.starts_N) < len(self.vectors_VD)
-
-    def blocks(self, rows_per_block: int) -> list[slice]:
-        """Split the questions into slices of at most that many windows, or one question."""
-        first, found = 0, []
-        while first < len(self.starts_N):
-            reach = int(np.searchsorted(self.ends_N, self.starts_N[first] + rows_per_block, side="right"))
-            found.append(slice(first, max(first + 1, reach)))
-            first = found[-1].stop
-        return found
+    def together(cls, parts: Sequence[_Pairs]) -> _Pairs:
+        columns = zip(*((part.train_P, part.item_P, part.cosine_P) for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
 
 
 def compare(
@@ -81,24 +95,12 @@ def compare(
 ) -> Comparison:
     """Find all pairs whose cosine similarity exceeds the threshold, and each item's nearest training question.
 
-    The (N, M) matrix of similarities is never held in memory, only `rows_per_block` of its rows:
-
-        train     items ─►                   a float32 product selects, float64 decides:
-        block 1 ─ ████████ ─ candidates ─►   above the threshold? then it is a pair
-        block 2 ─ ████████ ─ candidates ─►   above the item's nearest so far? then it is the new nearest
-
-    Candidates are the pairs that are, but for rounding, above the threshold or nearest; their similarity is
-    computed again in float64. So neither the size of a block nor the BLAS library decides.
-
-    The similarity of two questions in windows is that of the item's window that is found worst: its smallest of the
-    largest to any of the training question's windows.
-
     Args:
         train_VD: Unit-length embeddings of the training questions' windows.
         items_WD: Unit-length embeddings of the evaluation questions' windows.
         threshold: In (0, 1); a pair at exactly the threshold is not above it.
         rows_per_block: Training windows compared at a time; bounds memory at about `5 * rows_per_block * W`
-            bytes besides the pairs found, and does not change the result.
+            bytes for each core besides the pairs found, and does not change the result.
         train_starts_N: The first window of each training question; with none each window is a question.
         item_starts_M: The same of the evaluation questions.
 
@@ -109,95 +111,100 @@ def compare(
         ValueError: If there is nothing to compare, the arrays differ in D, or a row is not of unit length.
     """
     _check_comparable(train_VD, items_WD)
-    train, items = _Texts.of(train_VD, train_starts_N), _Texts.of(items_WD, item_starts_M)
-    nearest_train_M = np.zeros(len(items.starts_N), np.intp)
-    nearest_cosine_M = np.full(len(items.starts_N), -np.inf)
-    found: list[tuple[Rows, Rows, Floats64]] = []
-    blocks = train.blocks(rows_per_block)
-    for block in track(blocks, "compare", total=len(blocks), unit="blocks"):
-        product_BM = _product(train, items, block)
-        floor_M = np.minimum(np.maximum(nearest_cosine_M, product_BM.max(axis=0)), threshold) - RECHECK_MARGIN
-        train_P, item_P = np.nonzero(product_BM >= floor_M.astype(np.float32))
-        train_P += block.start
-        cosine_P = _exact(train, items, train_P, item_P)
-        _keep_nearest(nearest_train_M, nearest_cosine_M, train_P, item_P, cosine_P)
-        above = cosine_P > threshold
-        found.append((train_P[above], item_P[above], cosine_P[above]))
-    pairs = _sorted(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
-    return Comparison(*pairs, nearest_train_M, nearest_cosine_M)
+    train, items = Texts.of(train_VD, train_starts_N), Texts.of(items_WD, item_starts_M)
+    search = _Search.begin(train, items, threshold, rows_per_block)
+    pairs = _Pairs.together(list(search.pairs(train.blocks(rows_per_block)))).sorted()
+    return Comparison(pairs.train_P, pairs.item_P, pairs.cosine_P, search.nearest_train_M, search.nearest_cosine_M)
 
 
-def _product(train: _Texts, items: _Texts, block: slice) -> Floats32:
-    """Compare a block of training questions with all items, in float32."""
-    starts_B, ends_B = train.starts_N[block], train.ends_N[block]
-    product: Floats32 = train.vectors_VD[starts_B[0] : ends_B[-1]] @ items.vectors_VD.T
-    if len(product) > len(starts_B):
-        product = np.maximum.reduceat(product, starts_B - starts_B[0], axis=0)
-    return np.minimum.reduceat(product, items.starts_N, axis=1) if items.cut else product
+class _Space(threading.local):
+    """Memory of each thread for one block after the other: new memory would take as long as the product."""
+
+    def __init__(self, num_rows: int, num_columns: int) -> None:
+        self._floats = np.empty((num_rows, num_columns), np.float32)
+        self._flags = np.empty((num_rows, num_columns), np.bool_)
+
+    def rows(self, number: int) -> tuple[Floats32, NDArray[np.bool_]]:
+        """Give memory for so many rows; a single question may have more windows than a block."""
+        if number > len(self._floats):
+            self.__init__(number, self._floats.shape[1])  # type: ignore[misc]
+        return self._floats[:number], self._flags[:number]
 
 
-def _exact(train: _Texts, items: _Texts, train_P: Rows, item_P: Rows) -> Floats64:
-    """Compute the similarity of chosen pairs of questions in float64.
+@dataclass(slots=True)
+class _Search:
+    """What is compared, and each item's nearest training question so far.
 
-    A pair whose item has windows x, y and whose training question has a, b, c is spelled out as
-
-        group     (x) ─────────  (y) ─────────
-        windows   xa   xb   xc   ya   yb   yc      the largest of each group, and of these the smallest
+    `floor_M` is what a pair's similarity must reach to matter: the threshold or, of an item without a pair, what is
+    known of its nearest. Blocks are looked at side by side, each with the floor and the bound of the moment: old ones
+    only leave more candidates.
     """
-    if not (train.cut or items.cut) or not len(train_P):
-        return exact_cosines(train.vectors_VD, items.vectors_VD, train_P, item_P)
-    num_groups_P = (items.ends_N - items.starts_N)[item_P]
-    train_G = np.repeat(train_P, num_groups_P)
-    windows_G = _ranges(items.starts_N[item_P], num_groups_P)
-    num_windows_G = (train.ends_N - train.starts_N)[train_G]
-    cosines = exact_cosines(
-        train.vectors_VD,
-        items.vectors_VD,
-        _ranges(train.starts_N[train_G], num_windows_G),
-        np.repeat(windows_G, num_windows_G),
-    )
-    largest_G = np.maximum.reduceat(cosines, np.cumsum(num_windows_G) - num_windows_G)
-    smallest_P: Floats64 = np.minimum.reduceat(largest_G, np.cumsum(num_groups_P) - num_groups_P)
-    return smallest_P
 
+    train: Texts
+    items: Texts
+    threshold: float
+    floor_M: Floats64
+    nearest_train_M: Rows
+    nearest_cosine_M: Floats64
+    axes: Axes
+    bound: Bound
+    space: _Space
 
-def _ranges(starts: Rows, counts: Rows) -> Rows:
-    """Count from each start: 5 and 2 with counts of 3 and 2 are 5, 6, 7, 2, 3."""
-    before = np.cumsum(counts) - counts
-    numbered: Rows = np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
-    return numbered
+    @classmethod
+    def begin(cls, train: Texts, items: Texts, threshold: float, rows_per_block: int) -> _Search:
+        # An item's nearest is no farther than the nearest of a few.
+        nearest_of_few_M = product(train.few(_FEW), items).max(axis=0).astype(np.float64) - RECHECK_MARGIN
+        floor_M = np.minimum(nearest_of_few_M, threshold) - RECHECK_MARGIN
+        nearest = np.zeros(len(floor_M), np.intp), np.full(len(floor_M), -np.inf)
+        axes = Axes.of(train.vectors_VD, items.first_windows())
+        space = _Space(min(rows_per_block, len(train.vectors_VD)), len(floor_M))
+        return cls(train, items, threshold, floor_M, *nearest, axes, axes.cheapest(floor_M), space)
 
+    def pairs(self, blocks: Sequence[slice]) -> Iterator[_Pairs]:
+        """Give each block's pairs above the threshold, and take note of nearest ones."""
+        results = track(in_cores(self.candidates, blocks), "compare", total=len(blocks), unit="blocks")
+        for number, candidates in enumerate(results, 1):
+            self.keep_nearest(candidates)
+            yield candidates.where(candidates.cosine_P > self.threshold)
+            if number >= _FIRST_CHOICE and number.bit_count() == 1:  # floors rise with the logarithm of what was seen
+                self.bound = self.axes.cheapest(self.floor_M)
 
-def exact_cosines(train_ND: Floats32, items_MD: Floats32, train_P: Rows, item_P: Rows) -> Floats64:
-    """Compute the similarity of chosen pairs in float64, holding few of them in memory at a time."""
-    cosine_P = np.empty(len(train_P))
-    for start in range(0, len(train_P), _PAIRS_PER_RECHECK):
-        part = slice(start, start + _PAIRS_PER_RECHECK)
-        train_PD = train_ND[train_P[part]].astype(np.float64)
-        item_PD = items_MD[item_P[part]].astype(np.float64)
-        lengths_P = np.linalg.norm(train_PD, axis=1) * np.linalg.norm(item_PD, axis=1)
-        cosine_P[part] = (train_PD * item_PD).sum(axis=1) / lengths_P
-    return np.clip(cosine_P, -1.0, 1.0)
+    def candidates(self, block: slice) -> _Pairs:
+        """Compute the similarity of those pairs of a block that may matter.
 
+        They are among those in which a window of the training question is like the item's first: this one is found.
+        """
+        train_P, item_P = self._perhaps(block)
+        for cosines in (about, exact):
+            cosine_P = of_pairs(cosines, self.train, self.items, train_P, item_P)
+            matters_P = cosine_P >= self.floor_M[item_P]
+            train_P, item_P, cosine_P = train_P[matters_P], item_P[matters_P], cosine_P[matters_P]
+        return _Pairs(train_P, item_P, cosine_P)
 
-def _keep_nearest(
-    nearest_train_M: Rows,
-    nearest_cosine_M: Floats64,
-    train_P: Rows,
-    item_P: Rows,
-    cosine_P: Floats64,
-) -> None:
-    """Put each item's best candidate in place of its nearest so far, if it is more similar."""
-    train_P, item_P, cosine_P = _sorted(train_P, item_P, cosine_P)
-    first = np.unique(item_P, return_index=True)[1]
-    better = first[cosine_P[first] > nearest_cosine_M[item_P[first]]]
-    nearest_train_M[item_P[better]] = train_P[better]
-    nearest_cosine_M[item_P[better]] = cosine_P[better]
+    def _perhaps(self, block: slice) -> tuple[Rows, Rows]:
+        """List the pairs of a block whose bound is not below the floor."""
+        starts_B, ends_B = self.train.starts_N[block], self.train.ends_N[block]
+        vectors_BD = self.train.vectors_VD[starts_B[0] : ends_B[-1]]
+        bound_BM, matters_BM = self.space.rows(len(vectors_BD))
+        self.bound.product(vectors_BD, bound_BM)
+        np.greater_equal(bound_BM, self.floor_M.astype(np.float32), out=matters_BM)
+        window_P, item_P = np.divmod(np.flatnonzero(matters_BM), len(self.floor_M))
+        train_P = block.start + window_P
+        if self.train.cut:
+            train_P = np.searchsorted(self.train.starts_N, starts_B[0] + window_P, side="right") - 1
+            train_P, item_P = np.divmod(np.unique(train_P * len(self.floor_M) + item_P), len(self.floor_M))
+        return train_P, item_P
 
-
-def _sorted(train_P: Rows, item_P: Rows, cosine_P: Floats64) -> tuple[Rows, Rows, Floats64]:
-    order = np.lexsort((train_P, -cosine_P, item_P))
-    return train_P[order], item_P[order], cosine_P[order]
+    def keep_nearest(self, candidates: _Pairs) -> None:
+        """Put each item's best candidate in place of its nearest so far, if it is more similar."""
+        best = candidates.sorted()
+        first = np.unique(best.item_P, return_index=True)[1]
+        better = first[best.cosine_P[first] > self.nearest_cosine_M[best.item_P[first]]]
+        items = best.item_P[better]
+        self.nearest_train_M[items] = best.train_P[better]
+        self.nearest_cosine_M[items] = best.cosine_P[better]
+        known_M = np.minimum(self.nearest_cosine_M[items], self.threshold) - RECHECK_MARGIN
+        self.floor_M[items] = np.maximum(self.floor_M[items], known_M)
 
 
 def _check_comparable(train_VD: Floats32, items_WD: Floats32) -> None:

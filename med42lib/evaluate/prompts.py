@@ -18,7 +18,6 @@ from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import Normalise
 
 ANSWER_DELIMITER = " "
-_OF_TASK = "the task's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,8 @@ def scoring_of(item: BenchmarkItem, config: EvaluateConfig) -> Scoring:
         how = config.scoring_of(item.benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
     are_letters = item.options == tuple(ascii_uppercase[: len(item.options)])
-    return Scoring("letters" if are_letters else "texts", item.asked.normalise, _OF_TASK, item.asked.delimiter)
+    prompt = f"the task's, {item.asked.num_examples} examples" if item.asked.num_examples else "the task's"
+    return Scoring("letters" if are_letters else "texts", item.asked.normalise, prompt, item.asked.delimiter)
 
 
 @dataclass(frozen=True, slots=True)

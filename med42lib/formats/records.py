@@ -75,12 +75,14 @@ def right_positions(options: Sequence[str], gold: int) -> tuple[int, ...]:
 class Asked:
     """How a task of lm-eval asks an item: its whole prompt, and what stands between that and an answer.
 
-    `normalise` is what options are divided by before they are compared.
+    `normalise` is what options are divided by before they are compared, `num_examples` how many answered questions the
+    prompt begins with.
     """
 
     prompt: str
     delimiter: str
     normalise: Normalise
+    num_examples: int = 0
 
 
 @dataclass(frozen=True, slots=True)

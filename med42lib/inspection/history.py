@@ -9,7 +9,15 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.hashing import content_hash
-from med42lib.formats.contamination import NEAREST_FILE, PAIRS_FILE, NearestExample, Pair, read_nearest, read_pairs
+from med42lib.formats.contamination import (
+    NEAREST_FILE,
+    OVERLAPS_FILE,
+    PAIRS_FILE,
+    NearestExample,
+    Pair,
+    read_nearest,
+    read_pairs,
+)
 from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.formats.mixture_table import read_mixture
 from med42lib.formats.records import Example
@@ -56,7 +64,9 @@ def assembled_row(found: FoundRow) -> Assembled:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A row's pairs with evaluation items, and the items to which no row is more alike, most similar first.
+    """A row's pairs with evaluation items, of any detector, and the items to which no row is more alike.
+
+    Both from the most similar down.
 
     `threshold`, `text` and `action` are the stage's settings; `kept` says whether the row went on to training.
     """
@@ -87,7 +97,8 @@ def compared_row(id: str, training: Output, cache: Path) -> Compared:
     if findings.manifest is None:
         raise DataError(f"{address} is no longer there")
     finder = ExampleFinder(training.source.path(EXAMPLES_FILE).parent)
-    pairs = [pair for pair in read_pairs(findings.path(PAIRS_FILE)) if pair.example_id == id]
+    found = (pair for name in (PAIRS_FILE, OVERLAPS_FILE) for pair in read_pairs(findings.path(name)))
+    pairs = [pair for pair in found if pair.example_id == id]
     nearest = [item for item in read_nearest(findings.path(NEAREST_FILE)) if item.example_id == id]
     return Compared(
         address,

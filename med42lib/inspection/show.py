@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from med42lib.core.printable import one_line, printable
 from med42lib.core.progress import TERMINAL_VARIABLE
+from med42lib.formats.contamination import Detector, Label
 from med42lib.inspection.find import SourceRows
 from med42lib.inspection.history import Assembled, Compared, History
 from med42lib.inspection.packed import Packed, Piece, Token
@@ -153,7 +154,8 @@ def _compared(found: Compared | None) -> Iterator[Field]:
     yield "compared", f"its {found.text} with {items}; a pair has a cosine above {found.threshold} ({found.address})"
     yield "pairs", f"{len(found.pairs)}" if found.pairs else "none"
     for pair in found.pairs:
-        yield f"  {pair.cosine:.4f}", f"{pair.item_id}\n{pair.item_text}"
+        alone = "" if Detector.COSINE in pair.detectors else ", found by words alone"
+        yield f"  {pair.cosine:.4f}", f"{pair.item_id}: {Label(pair.label).heading.lower()}{alone}\n{pair.item_text}"
     if found.nearest:
         yield "nearest to", "\n".join(f"{item.item_id} ({item.cosine:.4f})" for item in found.nearest)
     yield "action", f"{found.action}: {'kept in' if found.kept else 'left out of'} training"

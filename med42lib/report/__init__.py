@@ -2,6 +2,7 @@
 
 Doors, the modules that other rooms may import:
 
-    config  its settings
-    review  a sample of pairs for people to judge
+    config             its settings
+    results.published  what the paper reports
+    review             a sample of pairs for people to judge
 """

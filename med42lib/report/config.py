@@ -28,6 +28,9 @@ class ReportConfig(StageConfig):
     num_pairs: int = Field(default=12, ge=0, le=500)
     """Contaminated pairs shown with both texts, spread evenly from the most to the least similar."""
 
+    num_browsed_pairs: int = Field(default=10_000, ge=0, le=100_000)
+    """Pairs in `pairs.html`, the page with filters beside the report; of more a random choice. About 2 kB each."""
+
     compare: tuple[tuple[str, str], ...] = ()
     """Pairs of models whose difference is asked, first minus second, by their names in `train`, or `base`:
     `[[lora_r64, lora], [lora, base]]`. None named: each model with the base, and the first (by name) whose method is

@@ -31,9 +31,9 @@ def report(
 ) -> None:
     """Compare the fine-tunes, any number of them, with their base model, with and without contaminated questions.
 
-    Writes `report.html` (one self-contained page), `report.md`, `results.csv`, `subjects.csv` and `summary.json`; the
-    latter three do not depend on when or where the stages ran. For a paper there are `tables.tex`, `accuracy.svg` and
-    `loss.svg`. Weights are not fetched.
+    Writes `report.html` and `pairs.html` (self-contained pages), `report.md`, `results.csv`, `subjects.csv` and
+    `summary.json`; all but `report.html` and `report.md` do not depend on when or where the stages ran. For a paper
+    there are `tables.tex`, `accuracy.svg` and `loss.svg`. Weights are not fetched.
 
     Args:
         config: What to compare and to show.
@@ -52,8 +52,10 @@ def report(
     """
     from med42lib.report.pages.export import metric_values, write_csv, write_subjects, write_summary
     from med42lib.report.pages.latex import latex_tables
+    from med42lib.report.pages.pairs import FILE, render_pairs
     from med42lib.report.pages.render import render_figures, render_html, render_markdown
     from med42lib.report.pages.view import make_view
+    from med42lib.report.results.contamination import read_browsed
 
     sources = {
         "dataset": dataset,
@@ -68,6 +70,9 @@ def report(
     report.path("tables.tex").write_text(latex_tables(view.tables), encoding="utf-8")
     for name, figure in render_figures(view):
         report.path(f"{name}.svg").write_text(figure, encoding="utf-8")
+    browsed = read_browsed(contamination, most=config.num_browsed_pairs)
+    pairs_page = render_pairs(config.title, browsed, source_title=evidence.provenance.source_title)
+    report.path(FILE).write_text(pairs_page, encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_subjects(report.path("subjects.csv"), evidence)
     write_summary(report.path(REPORT_SUMMARY_FILE), evidence, confidence=config.confidence)

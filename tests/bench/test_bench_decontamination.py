@@ -15,3 +15,5 @@ def test_the_bench_compares_equal_bytes_and_prints_a_ratio() -> None:
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith("80 made-up questions")
     assert re.search(r"^ +2 +\d+\.\d s +\d+\.\d s +\d\.\d\d +\d+\.\d s$", run.stdout, re.MULTILINE)
+    for change in ("another threshold", "a tenth more questions"):
+        assert re.search(rf"^{change}: .* where embeddings are kept, the same bytes$", run.stdout, re.MULTILINE)

@@ -28,6 +28,14 @@ TASK: dict[str, Any] = {
 ROW = {"stem": "What prevents scurvy?", "options": ["Iron", "Vitamin C"], "key": 1, "explanation": "It is known."}
 
 
+FIRST: dict[str, Any] = {
+    "num_fewshot": 1,
+    "fewshot_split": "dev",
+    "fewshot_config": {"sampler": "first_n"},
+    "dataset_kwargs": {"data_files": {"test": "ward.jsonl", "dev": "dev.jsonl"}},
+}
+
+
 @pytest.fixture
 def ask(run: Any, write: Any) -> Any:
     """Run the stage on a task with some settings changed, or with YAML of its own, and rows."""
@@ -132,7 +140,14 @@ def test_a_row_without_a_field_of_the_template_is_set_aside(ask: Any) -> None:
         ({"output_type": "generate_until"}, "output_type generate_until: only multiple_choice"),
         ({"output_type": "loglikelihood_rolling"}, "output_type loglikelihood_rolling: only"),
         ({"metric_list": [{"metric": "f1"}]}, "metric_list has none of acc, acc_norm, acc_bytes"),
-        ({"num_fewshot": 5}, "num_fewshot 5: everything is asked without examples"),
+        ({"num_fewshot": 5}, "num_fewshot 5 of random examples: set fewshot_config.sampler to first_n"),
+        ({"num_fewshot": "five"}, "num_fewshot five is no whole number"),
+        ({"num_fewshot": 5, "fewshot_config": {"sampler": "first_n"}}, "fewshot_split None must be one of data_files"),
+        ({**FIRST, "fewshot_split": "test"}, "fewshot_split test must be one of data_files, and not what is asked"),
+        (
+            {**FIRST, "fewshot_config": {"sampler": "first_n", "doc_to_text": "x"}},
+            r"fewshot_config\.doc_to_text is not supported",
+        ),
         ({"dataset_path": "cais/mmlu"}, "dataset_path cais/mmlu: the data must be files beside the task"),
         ({"dataset_kwargs": {"data_dir": "x"}}, "dataset_kwargs must have data_files and nothing else"),
         ({"dataset_kwargs": {"data_files": "a.jsonl", "trust_remote_code": True}}, "data_files and nothing else"),
@@ -148,6 +163,24 @@ def test_a_row_without_a_field_of_the_template_is_set_aside(ask: Any) -> None:
 def test_a_task_that_cannot_be_compared_is_refused_by_name(ask: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=rf"tasks/ward\.yaml cannot be scored: .*{message}"):
         ask(**changes)
+
+
+def test_the_first_examples_stand_before_every_question_and_are_not_compared(ask: Any, write: Any) -> None:
+    write("tasks/dev.jsonl", [{**ROW, "stem": "First?"}, {**ROW, "stem": "Second?"}])
+    (item,) = items_of(ask(**FIRST, description="Answer.\n"))
+    assert item.question == "Question: What prevents scurvy?\nAnswer:"
+    assert item.asked is not None
+    assert item.asked.prompt == f"Answer.\nQuestion: First?\nAnswer: Vitamin C\n\n{item.question}"
+    assert item.asked.num_examples == 1
+
+
+def test_too_few_or_broken_examples_are_refused(ask: Any, write: Any) -> None:
+    write("tasks/dev.jsonl", [ROW, {**ROW, "key": 7}])
+    with pytest.raises(DataError, match=r"dev\.jsonl:2 .* is broken: the answer is outside the options"):
+        ask(**{**FIRST, "num_fewshot": 3})
+    write("tasks/dev.jsonl", [ROW])
+    with pytest.raises(DataError, match="num_fewshot is 3, but there are 1 examples"):
+        ask(**{**FIRST, "num_fewshot": 3})
 
 
 @pytest.mark.parametrize("name", ["doc_to_text", "doc_to_choice", "doc_to_target", "process_docs", "custom_dataset"])

@@ -216,3 +216,16 @@ def test_options_that_cannot_be_meant_are_refused(
         main(["plan", str(DEMO), *option])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_embedding_and_comparing_are_worked_out_apart_and_a_gpus_time_is_said_to_be_computed(tmp_path: Path) -> None:
+    shown = plan_of(load_spec(PAPER), tmp_path)
+    assert "decontaminate    ~706,713 questions, ~10,437 items\n" in shown
+    assert "  comparing      ~7,375,963,581 pairs, 5.7e+12 FLOPs for all of them\n" in shown
+    assert "on one a100-80\n" in shown
+    assert "of a GPU computed, not measured" in shown
+
+
+def test_shards_embed_on_as_many_machines(tmp_path: Path) -> None:
+    shown = plan_of(load_spec(PAPER, ["decontaminate.shards=16"]), tmp_path)
+    assert "cores of each of 16 machines, ~" in shown

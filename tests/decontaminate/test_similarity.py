@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from med42lib.decontaminate.similarity import Comparison, compare, exact_cosines
+from med42lib.decontaminate import similarity
+from med42lib.decontaminate.questions_in_windows import Floats64, Rows, about, exact
+from med42lib.decontaminate.similarity import Comparison, compare
 
 Vectors = NDArray[np.float32]
 
@@ -112,15 +114,15 @@ def test_similarities_stay_within_one() -> None:
     vectors = random_units(500, 7, 384)
     rows = np.arange(500)
 
-    assert (exact_cosines(vectors, vectors, rows, rows) <= 1.0).all()
+    assert (exact(vectors, vectors, rows, rows) <= 1.0).all()
 
 
 def test_many_candidates_are_recomputed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from med42lib.decontaminate import similarity
+    from med42lib.decontaminate import questions_in_windows
 
     train_ND, items_MD = random_units(50, 0), random_units(20, 1)
     whole = compare(train_ND, items_MD, threshold=0.3, rows_per_block=50)
-    monkeypatch.setattr(similarity, "_PAIRS_PER_RECHECK", 7)
+    monkeypatch.setattr(questions_in_windows, "_PAIRS_AT_A_TIME", 7)
 
     parts = compare(train_ND, items_MD, threshold=0.3, rows_per_block=50)
 
@@ -173,6 +175,82 @@ def test_windows_are_compared_exactly_whatever_the_block(
     assert set(pairs_of(found)) == {(item, train) for train, item in np.argwhere(exact_NM > 0.6).tolist()}
     assert np.allclose(found.nearest_cosine_M, exact_NM.max(axis=0), atol=1e-6)
     assert found.pair_cosine_P == pytest.approx(exact_NM[found.pair_train_P, found.pair_item_P], abs=1e-6)
+
+
+def like_embeddings(num_rows: int, seed: int) -> Vectors:
+    """Draw vectors of 96 dimensions that lie along a few of them, as a sentence encoder's do; many are near others."""
+    spread = np.exp(-np.arange(96) / 10)
+    topics = np.random.default_rng(99).normal(size=(40, 96)) * spread
+    random = np.random.default_rng(seed)
+    rows = topics[random.integers(40, size=num_rows)] + random.uniform(0.2, 1.5, (num_rows, 1)) * (
+        random.normal(size=(num_rows, 96)) * spread
+    )
+    turned = rows @ np.linalg.qr(np.random.default_rng(98).normal(size=(96, 96)))[0]
+    return unit(*turned.astype(np.float32).tolist())
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many pairs were looked at again, by block; the bound is used however few pairs there are."""
+    from med42lib.decontaminate import bound
+
+    counts: list[int] = []
+
+    def counted(train_VD: Vectors, items_WD: Vectors, train_P: Rows, item_P: Rows) -> Floats64:
+        counts.append(len(train_P))
+        return about(train_VD, items_WD, train_P, item_P)
+
+    monkeypatch.setattr(bound, "PAIRS_WORTH_AXES", 0)
+    monkeypatch.setattr(similarity, "about", counted)
+    monkeypatch.setattr(similarity, "_FIRST_CHOICE", 1)
+    return counts
+
+
+@pytest.mark.parametrize("threshold", [0.6, 0.8, 0.95])
+def test_the_bound_leaves_few_pairs_and_loses_none(looked_at: list[int], threshold: float) -> None:
+    train_ND, items_MD = like_embeddings(3_000, 1), like_embeddings(200, 2)
+    exact_NM = train_ND.astype(np.float64) @ items_MD.T.astype(np.float64)
+
+    found = compare(train_ND, items_MD, threshold=threshold, rows_per_block=100)
+
+    assert set(pairs_of(found)) == {(item, train) for train, item in np.argwhere(exact_NM > threshold).tolist()}
+    assert found.nearest_train_M.tolist() == exact_NM.argmax(axis=0).tolist()
+    above = int((exact_NM > threshold).sum())
+    assert sum(looked_at) < above + 0.1 * exact_NM.size
+
+
+def test_windows_are_found_by_the_bound_too(looked_at: list[int]) -> None:
+    random = np.random.default_rng(0)
+    train_starts_N = np.flatnonzero(np.append(True, random.random(1_999) < 0.6))
+    item_starts_M = np.flatnonzero(np.append(True, random.random(149) < 0.7))
+    train_VD, items_WD = like_embeddings(2_000, 3), like_embeddings(150, 4)
+    exact_VW = train_VD.astype(np.float64) @ items_WD.T.astype(np.float64)
+    exact_NM = np.minimum.reduceat(np.maximum.reduceat(exact_VW, train_starts_N, axis=0), item_starts_M, axis=1)
+
+    found = compare(
+        train_VD,
+        items_WD,
+        threshold=0.7,
+        rows_per_block=64,
+        train_starts_N=train_starts_N,
+        item_starts_M=item_starts_M,
+    )
+
+    assert set(pairs_of(found)) == {(item, train) for train, item in np.argwhere(exact_NM > 0.7).tolist()}
+    assert found.nearest_train_M.tolist() == exact_NM.argmax(axis=0).tolist()
+    assert 0 < sum(looked_at) < 0.5 * exact_NM.size
+
+
+@pytest.mark.parametrize("cores", [1, 3, 8])
+def test_the_number_of_cores_changes_nothing(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    vectors = like_embeddings(500, 5), like_embeddings(60, 6)
+    expected = compare(*vectors, threshold=0.8, rows_per_block=500)
+    monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
+
+    found = compare(*vectors, threshold=0.8, rows_per_block=16)
+
+    for name in Comparison.__slots__:
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
 
 
 @pytest.mark.parametrize(

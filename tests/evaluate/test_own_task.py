@@ -37,6 +37,16 @@ TASKS: dict[str, dict[str, Any]] = {
         "doc_to_target": "{{key}}",
         "metric_list": ["acc"],
     },
+    "shown": {
+        "description": "Answer.\n\n",
+        "doc_to_text": LETTERED,
+        "doc_to_choice": ["A", "B", "C"],
+        "doc_to_target": "key",
+        "num_fewshot": 2,
+        "fewshot_split": "dev",
+        "fewshot_config": {"sampler": "first_n"},
+        "metric_list": ["acc"],
+    },
     "delimited": {
         "doc_to_text": "Q: {{stem | regex_replace('bone', 'leg')}}\nA:",
         "doc_to_choice": "{{a}}",
@@ -51,9 +61,10 @@ TASKS: dict[str, dict[str, Any]] = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    (folder / "dev.jsonl").write_text("".join(json.dumps({**row, "key": 1}) + "\n" for row in ROWS[::-1]))
     for name, task in TASKS.items():
         metrics = [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in task["metric_list"]]
-        files = {"data_files": {"test": "rows.jsonl"}}
+        files = {"data_files": {"test": "rows.jsonl", "dev": "dev.jsonl"}}
         config = {"task": name, **COMMON, **task, "metric_list": metrics, "dataset_kwargs": files}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
     return folder
@@ -111,6 +122,7 @@ def test_prompts_loglikelihoods_and_marks_are_those_of_lm_eval(
     assert {name: (how["scoring"], how["normalise"], how["prompt"]) for name, how in summary.items()} == {
         "texts": ("texts", "characters", "the task's"),
         "letters": ("letters", "none", "the task's"),
+        "shown": ("letters", "none", "the task's, 2 examples"),
         "delimited": ("texts", "bytes", "the task's"),
     }
 

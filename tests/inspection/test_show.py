@@ -22,7 +22,7 @@ TOKENS = (
     Token(9, 2, "</s>", True),
 )
 EXAMPLE = Example("cards", "CC0-1.0", "Be brief.", (Exchange("Ask", "é"),), "Ask", Origin("c1", "cards.jsonl", 3))
-PAIR = Pair("exam/1", "exam", "cards/ab", "cards", 0.91234, "Ask?", "Ask")
+PAIR = Pair("exam/1", "exam", "cards/ab", "cards", 0.91234, "Ask?", "Ask", label="reworded")
 SHARE = {"title": "Cards", "attribution": "The makers", "citation": "", "sampled": 5, "kept": 1_000}
 HISTORY = History(
     "cards/ab",
@@ -49,6 +49,13 @@ def shown(history: History, width: int = 100) -> str:
     return "\n".join(history_lines(history, PLAIN, width))
 
 
+def test_a_pair_that_words_alone_found_says_so() -> None:
+    assert HISTORY.decontaminate is not None
+    alone = replace(PAIR, detectors=["ngrams"], cosine=0.5)
+    text = shown(replace(HISTORY, decontaminate=replace(HISTORY.decontaminate, pairs=[alone])))
+    assert "    0.5000      exam/1: rewording, found by words alone\n" in text
+
+
 def test_every_step_of_the_history_is_shown() -> None:
     text = shown(HISTORY)
     for part in (
@@ -61,7 +68,7 @@ def test_every_step_of_the_history_is_shown() -> None:
         "  attribution   The makers\n  sampled       5 of the source's 1,000 usable rows\n  publisher id  c1",
         "  system        Be brief.\n  prompter      Ask\n  assistant     é",
         "\n3 decontaminate\n  compared      its question with 1,273 evaluation items; a pair has a cosine above 0.8",
-        "  pairs         1\n    0.9123      exam/1\n                Ask?\n  nearest to    exam/1 (0.9123)",
+        "  pairs         1\n    0.9123      exam/1: rewording\n                Ask?\n  nearest to    exam/1 (0.9123)",
         "  action        flag: kept in training",
         "\n4 pack\n  settings      policy best_fit (s3://b/pack)",
         "  chunk         3 of 0 to 8, slots 4 to 9: 6 tokens, 3 of them with loss",

@@ -107,7 +107,7 @@ def test_scores_beside_accuracy_are_folded_up_on_the_page(finished: Path) -> Non
     text = (finished / "report.html").read_text()
     folded = text[text.index("<summary>Scores beside accuracy</summary>") :]
     folded = folded[: folded.index("</details>")]
-    assert "Accuracy above chance, clean questions" in folded
+    assert "Accuracy above chance in percent, clean questions" in folded
     assert "Calibration of letters, clean questions" in folded
 
 
@@ -185,7 +185,8 @@ def test_page_is_well_formed(page: _Page) -> None:
 
 def test_page_loads_nothing_from_elsewhere(page: _Page, finished: Path) -> None:
     assert not {tag for tag, _ in page.tags} & {"script", "link", "img", "iframe", "object", "embed"}
-    assert not [attrs for _, attrs in page.tags if {"src", "href", "srcset", "xlink:href"} & attrs.keys()]
+    links = [attrs for _, attrs in page.tags if {"src", "href", "srcset", "xlink:href"} & attrs.keys()]
+    assert links == [{"href": "pairs.html"}]
     text = (finished / "report.html").read_text()
     assert "http://" not in text
     assert "https://" not in text
@@ -395,7 +396,8 @@ def test_no_strangers_text_becomes_part_of_the_page(hostile: Path, finished: Pat
     assert tags <= expected
     names = {name for element in pages[0].iter() for name in element.attrib}
     assert not [name for name in names if name.startswith("on")]
-    assert not names & {"src", "srcset", "srcdoc", "href", "xlink:href", "action", "formaction", "data"}
+    assert not names & {"src", "srcset", "srcdoc", "xlink:href", "action", "formaction", "data"}
+    assert pages[0].xpath("//@href") == ["pairs.html"]
     text = pages[0].text_content()
     for written in (*HTML, *(text for text in MARKDOWN if "\n" not in text)):
         assert written in text, "a reader sees what the stranger wrote"
@@ -586,7 +588,7 @@ def test_questions_that_were_cut_and_right_options_that_stand_twice_are_counted_
     assert summary["right_option_twice"] == {"mmlu_anatomy": 1}
     for name in ("report.md", "report.html"):
         text = (folder / name).read_text()
-        accuracy = text.partition("Accuracy in percent, zero-shot")[2].partition("Differences in percentage points")[0]
+        accuracy = text.partition("Accuracy in percent")[2].partition("Differences in percentage points")[0]
         assert "scored without their beginning: MedQA 3 (Base), 3 (Full), 2 (LoRA)." in " ".join(accuracy.split())
         assert "so that either is right: MMLU anatomy 1." in " ".join(accuracy.split())
 

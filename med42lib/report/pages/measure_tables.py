@@ -31,7 +31,7 @@ def _above_chance_table(
 ) -> Table:
     columns = [*text_columns("Benchmark"), Column("Guessing, %")]
     for title in results.titles:
-        columns += number_columns(["above chance, %", "p"], group=title)
+        columns += number_columns(["score", "p"], group=title)
     rows = []
     for group in _groups(results, measures.above_chance):
         cells = [Cell(display_name(group.key)), Cell(percent(baselines[group.key].chance))]
@@ -39,13 +39,13 @@ def _above_chance_table(
             cells += _above_chance_cells(measures.above_chance.get((group.key, model.name)), alpha=1 - confidence)
         rows.append(TableRow(tuple(cells), group.is_summary))
     return Table(
-        caption=f"Accuracy above chance, {SUBSET_LABELS[measures.subset].lower()}",
+        caption=f"Accuracy above chance in percent, {SUBSET_LABELS[measures.subset].lower()}",
         columns=tuple(columns),
         rows=tuple(rows),
         note=" ".join(
             [
-                "(accuracy − guessing) / (100 − guessing): 0 is what guessing scores, 100 all right; questions of",
-                f"fewer options count less. Below: accuracy's {percent_of(confidence)} interval, on this scale.",
+                "score: (accuracy − guessing) / (100 − guessing), so that 0 is what guessing scores, 100 all right;",
+                f"questions of fewer options count less. Below: accuracy's {percent_of(confidence)} interval.",
                 "p: exact, of guessing at least as many; questions that belong together are one guess. In brackets:",
                 f"adjusted after Holm for every cell of this table; bold where that is at most {1 - confidence:.3g}.",
                 *_constant_note(results, measures),
@@ -76,19 +76,15 @@ def _constant_note(results: Results, measures: Measures) -> list[str]:
 
 
 def _normalised_table(results: Results, measures: Measures, confidence: float) -> Table:
-    columns = [*text_columns("Benchmark"), Column("n")]
-    for title in results.titles:
-        columns += number_columns(list(METRIC_OF.values()), group=title)
     rows = []
     for group in _groups(results, measures.normalised):
-        found = [
-            measures.normalised[group.key, model.name, normalise] for model in results.models for normalise in METRIC_OF
-        ]
-        cells = [Cell(display_name(group.key)), Cell(integer(found[0].n)), *map(_accuracy_cell, found)]
-        rows.append(TableRow(tuple(cells), group.is_summary))
+        for model in results.models:
+            found = [measures.normalised[group.key, model.name, normalise] for normalise in METRIC_OF]
+            cells = [Cell(display_name(group.key)), Cell(model.title), Cell(integer(found[0].n))]
+            rows.append(TableRow((*cells, *map(_accuracy_cell, found)), group.is_summary))
     return Table(
         caption=f"Accuracy in percent by what an option is divided by, {SUBSET_LABELS[measures.subset].lower()}",
-        columns=tuple(columns),
+        columns=(*text_columns("Benchmark", "Model"), *number_columns(["n", *METRIC_OF.values()])),
         rows=tuple(rows),
         note=(
             "Of benchmarks whose options' texts are scored; letters are all of one length. As lm-eval calls them: acc "
@@ -104,24 +100,20 @@ def _accuracy_cell(accuracy: Accuracy) -> Cell:
 
 
 def _calibration_table(results: Results, measures: Measures, confidence: float) -> Table:
-    columns = [*text_columns("Benchmark"), Column("n")]
-    for title in results.titles:
-        columns += number_columns(["error", "excess", "Brier"], group=title)
     rows = []
     for group in _groups(results, measures.calibration):
-        found = [measures.calibration[group.key, model.name] for model in results.models]
-        cells = [Cell(display_name(group.key)), Cell(integer(found[0].n))]
-        rows.append(
-            TableRow((*cells, *(cell for each in found for cell in _calibration_cells(each))), group.is_summary)
-        )
+        for model in results.models:
+            found = measures.calibration[group.key, model.name]
+            cells = [Cell(display_name(group.key)), Cell(model.title), Cell(integer(found.n))]
+            rows.append(TableRow((*cells, *_calibration_cells(found)), group.is_summary))
     return Table(
         caption=f"Calibration of letters, {SUBSET_LABELS[measures.subset].lower()}",
-        columns=tuple(columns),
+        columns=(*text_columns("Benchmark", "Model"), *number_columns(["n", "Error", "Excess", "Brier"])),
         rows=tuple(rows),
         note=(
-            "A letter's probability is its share among the question's letters. error: expected calibration error in "
+            "A letter's probability is its share among the question's letters. Error: expected calibration error in "
             f"points, of {NUM_BINS} bins of confidence of equal width, and below it what a calibrated model would show "
-            "by luck on so many questions. excess: mean confidence minus accuracy in points, + where the model is too "
+            "by luck on so many questions. Excess: mean confidence minus accuracy in points, + where the model is too "
             "sure. Brier: summed squared error over the letters, 0 to 2; a uniform guess of four has 0.75. Below both: "
             f"Student's {percent_of(confidence)} interval, of each number alone."
         ),

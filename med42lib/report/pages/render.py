@@ -27,14 +27,18 @@ _FILTERS = {
 def render_html(view: View) -> str:
     """Write the page: style, figures and text in one file, every value escaped."""
     variables = {name: f"var(--{name})" for name in _palette()}
-    return _render(_environment(_printable_text), "report.html.j2", view, colours=variables)
+    return render_page("report.html.j2", view, colours=variables)
+
+
+def render_page(template: str, view: object, **more: object) -> str:
+    """Write any of the templates in HTML, every value escaped."""
+    return _render(_environment(_printable_text), template, view, **more)
 
 
 def render_figures(view: View) -> Iterator[tuple[str, str]]:
     """Draw the figures for a paper, in the colours of a light page: each one's name and its SVG."""
-    environment, colours = _environment(_printable_text), _palette()
     for name in ("accuracy", "loss") if view.losses[0] else ("accuracy",):
-        yield name, _render(environment, "figure.svg.j2", view, name=name, colours=colours)
+        yield name, render_page("figure.svg.j2", view, name=name, colours=_palette())
 
 
 def _palette() -> dict[str, str]:
@@ -71,5 +75,5 @@ def _environment(finalize: Callable[[object], object]) -> Environment:
     return environment
 
 
-def _render(environment: Environment, template: str, view: View, **more: object) -> str:
+def _render(environment: Environment, template: str, view: object, **more: object) -> str:
     return str(environment.get_template(template).render(view=view, **more))

@@ -22,7 +22,7 @@ def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, s
     for subset in subsets:
         columns += number_columns(["n", *results.titles], group=SUBSET_LABELS[subset])
     return Table(
-        caption="Accuracy in percent, zero-shot",
+        caption="Accuracy in percent",
         columns=tuple(columns),
         rows=tuple(_accuracy_row(results, group, subsets) for group in results.groups),
         note=" ".join(
@@ -141,36 +141,29 @@ def source_table(contamination: Contamination, provenance: Provenance) -> Table:
 
 
 def label_table(contamination: Contamination) -> Table:
-    """Tabulate what pairs share, with the rule of each label, and which detector finds them."""
+    """Tabulate what pairs share and which detector finds them; the rules of the labels stand below the table."""
     detected = contamination.detected
-    rows = [
-        _found_row(Cell(share.label.heading, share.label.rule), share.pairs, integer(share.num_items))
-        for share in contamination.labels
-    ]
-    rows.append(
-        _found_row(Cell("Questions, without those of a stem only"), detected, integer(detected.total), last=True)
-    )
+    rows = [_found_row(share.label.heading, share.pairs, integer(share.num_items)) for share in contamination.labels]
+    rows.append(_found_row("Questions, without those of a stem only", detected, integer(detected.total), last=True))
     return Table(
         caption="What a training example shares with the question that it is like, and what finds the pair",
         columns=(
-            *text_columns("Label and rule"),
+            *text_columns("Label"),
             *number_columns(["cosine alone", "both", "words alone"], group="Pairs found by"),
             Column("Questions"),
         ),
         rows=tuple(rows),
         note=(
-            "The first rule that holds decides, in this order but for the stem, which comes before other options. "
-            "Words are compared whatever their case and signs. One question can be in pairs of several labels. "
-            "Cosine: above the threshold. Words: the question's, one for one, or 13 of them in a row (all of a "
-            "question of 8 to 12) in anything that the example says, unless more than ten examples do (Brown et al. "
-            f"2020). What words alone find flags no question. {_agreement(detected)}"
+            "One question can be in pairs of several labels. Cosine: above the threshold. Words: the question's, one "
+            "for one, or 13 of them in a row (all of a question of 8 to 12) in anything that the example says, unless "
+            "more than ten examples do (Brown et al. 2020). What words alone find flags no question. "
+            f"{_agreement(detected)}"
         ),
     )
 
 
-def _found_row(heading: Cell, found: FoundBy, items: str, *, last: bool = False) -> TableRow:
-    counts = (Cell(integer(count)) for count in (found.cosine, found.both, found.overlap))
-    return TableRow((heading, *counts, Cell(items)), summary=last)
+def _found_row(heading: str, found: FoundBy, items: str, *, last: bool = False) -> TableRow:
+    return plain_row(heading, *map(integer, (found.cosine, found.both, found.overlap)), items, summary=last)
 
 
 def _agreement(found: FoundBy) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ import numpy as np
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
+from med42lib.core.sampling import DEFAULT_SEED, sample_by_hash
 from med42lib.formats.contamination import (
     ADVICE,
     CONTAMINATED_FILE,
     NEAREST_FILE,
+    OVERLAPS_FILE,
     PAIRS_FILE,
+    STEMS_FILE,
     SUMMARY_FILE,
     Label,
     NearestExample,
@@ -94,6 +97,14 @@ class Contamination:
 
 
 @dataclass(frozen=True, slots=True)
+class Browsed:
+    """Pairs to look through, each with whether it flags its item, and how many were found."""
+
+    pairs: tuple[tuple[Pair, bool], ...]
+    num_found: int
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdRow:
     """What is left, and how accurate the models are on it, if items above a cosine count as contaminated."""
 
@@ -137,6 +148,25 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{source.address} is not an output of decontaminate ({error!r}); run it again") from error
+
+
+def read_browsed(source: Source, *, most: int) -> Browsed:
+    """Read the pairs of all detectors, those of a stem only included; of more than `most` a random choice.
+
+    Raises:
+        DataError: If a file is missing or broken.
+    """
+    num_found = 0
+
+    def every() -> Iterator[tuple[Pair, bool]]:
+        nonlocal num_found
+        for name in (PAIRS_FILE, OVERLAPS_FILE, STEMS_FILE):
+            for pair in read_pairs(source.path(name)):
+                num_found += 1
+                yield pair, name == PAIRS_FILE
+
+    chosen = sample_by_hash(every(), most, seed=DEFAULT_SEED, id=lambda row: f"{row[0].item_id}\n{row[0].example_id}")
+    return Browsed(tuple(chosen), num_found)
 
 
 def _check_agree(source: Source, flagged: Mapping[str, Any], nearest: Mapping[str, NearestExample]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from med42lib.decontaminate.embedding import kept as kept_module
 from med42lib.decontaminate.embedding.encoder import Encoder
 from med42lib.decontaminate.embedding.kept import embed_new
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.cache import StageCache
 from tests.json_files import edit
@@ -187,3 +188,28 @@ def test_where_there_is_no_room_nothing_is_kept(
     assert embed(TEXTS).tobytes() == embed(TEXTS).tobytes()
     assert stored(tmp_path) == []
     assert len(embedded) == 2 * len(TEXTS)
+
+
+@pytest.mark.slow
+def test_in_a_bucket_parts_are_found_again_and_a_damaged_or_vanished_file_is_made_again(
+    bucket: str, encoder: Path, embedded: list[str], tmp_path: Path
+) -> None:
+    store = open_store(f"s3://{bucket}/prefix")
+    runs = iter(range(10))
+
+    def run(texts: list[str]) -> NDArray[np.float32]:
+        cache = StageCache(store.address, "decontaminate", tmp_path / str(next(runs)))
+        return embed_new(texts, Source(str(encoder)), cache)
+
+    first_TD = run(TEXTS)
+    assert run([*TEXTS, *MORE])[: len(TEXTS)].tobytes() == first_TD.tobytes()
+    assert len(embedded) == len(TEXTS) + len(MORE)
+
+    names = [name for name in store.files(".cache/embeddings") if name.endswith("vectors.npy")]
+    store.delete(names[0])
+    (tmp_path / "other").write_bytes(b"other bytes")
+    store.put(names[1], tmp_path / "other")
+    assert run(TEXTS).tobytes() == first_TD.tobytes()
+    embedded.clear()
+    assert run(TEXTS).tobytes() == first_TD.tobytes()
+    assert embedded == []
