@@ -147,7 +147,7 @@ def _problems_of_scoring(task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problems_of_data(task: Mapping[str, Any]) -> Iterator[str]:
-    if task.get("dataset_path") not in _SUFFIXES:
+    if str(task.get("dataset_path")) not in _SUFFIXES:
         yield f"dataset_path {task.get('dataset_path')}: the data must be files beside the task; set json or parquet"
     kwargs = task.get("dataset_kwargs")
     if not isinstance(kwargs, dict) or set(kwargs) != {"data_files"}:
@@ -161,10 +161,10 @@ def _problems_of_data(task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _problems_of_examples(task: Mapping[str, Any]) -> Iterator[str]:
-    how = task.get("fewshot_config") or {}
-    if not isinstance(how, dict) or how.get("sampler") != "first_n":
+    how = _how_examples_are_taken(task)
+    if how.get("sampler") != "first_n":
         yield f"num_fewshot {task['num_fewshot']} of random examples: set fewshot_config.sampler to first_n, or 0"
-    elif unknown := set(how) - _EXAMPLES:
+    elif unknown := set(map(str, how)) - _EXAMPLES:
         yield f"fewshot_config.{min(unknown)} is not supported: leave it out"
     if (split := _split_of_examples(task)) not in _data_files(task) or split == _split(task):
         yield f"fewshot_split {split} must be one of data_files, and not what is asked"
@@ -172,15 +172,21 @@ def _problems_of_examples(task: Mapping[str, Any]) -> Iterator[str]:
 
 def _metrics(task: Mapping[str, Any]) -> list[str]:
     listed = task.get("metric_list") or [{"metric": "acc"}, {"metric": "acc_norm"}]  # lm-eval's default
-    return [str(entry.get("metric")) for entry in listed if isinstance(entry, dict)]
+    entries = listed if isinstance(listed, list) else [listed]
+    return [str(entry.get("metric")) for entry in entries if isinstance(entry, dict)]
 
 
 def _split(task: Mapping[str, Any]) -> str:
     return str(task.get("test_split") or task.get("validation_split"))
 
 
+def _how_examples_are_taken(task: Mapping[str, Any]) -> dict[str, Any]:
+    how = task.get("fewshot_config")
+    return how if isinstance(how, dict) else {}
+
+
 def _split_of_examples(task: Mapping[str, Any]) -> str:
-    return str((task.get("fewshot_config") or {}).get("split") or task.get("fewshot_split"))
+    return str(_how_examples_are_taken(task).get("split") or task.get("fewshot_split"))
 
 
 def _data_files(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,6 +248,8 @@ class _Template:
         )
 
     def _ask(self, row: dict[str, Any]) -> tuple[str, tuple[str, ...], int]:
+        if (template := self._task["doc_to_text"]) not in row and "{" not in template:
+            raise BadRecord("doc_to_text is no field of the row, and no template", template)
         text = self._field("doc_to_text", row)
         if not isinstance(text, str) or not text.strip() or text.isdigit():
             raise BadRecord("doc_to_text gives no question", repr(text))

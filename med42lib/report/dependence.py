@@ -1,7 +1,7 @@
 """What is done about questions that belong together, and about models that were trained several times.
 
 Questions of one vignette or passage tell less than as many that have nothing in common. Their number divided by the
-design effect, `design_effect`, is the number of independent questions that would tell as much; the tests here toss one
+design effect, `design_effect`, is the number of independent questions that would tell as much; the test here tosses one
 coin for a cluster of them. Every formula names its source.
 
 Shape key:
@@ -12,7 +12,6 @@ Shape key:
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from math import sqrt
 
@@ -126,31 +125,3 @@ def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_] | NDArray[np
             of_freedom += (between / num) ** 2 / (num - 1)
     of_freedom += of_questions**2 / max(n - 1, 1)
     return Spread(of_questions, of_trainings, (of_questions + of_trainings) ** 2 / of_freedom)
-
-
-def chance_p_value(right: int, chances_N: NDArray[np.float64], clusters_N: NDArray[np.int64]) -> float:
-    """Give the probability that guessing answers at least so many questions right.
-
-    Exact: the sum of trials of unequal chances has Poisson's binomial distribution, taken from its characteristic
-    function as Y. Hong, Comput. Stat. Data Anal. 59 (2013) 41-51, does, here to 1e-12. A guesser who meets a question
-    again gives the same answer again: one draw decides all questions of a cluster, each being right where the draw
-    lies below its chance.
-
-        chances 1/2 and 1/4 in two clusters: 0, 1, 2 right in 3, 4, 1 of 8; in one cluster: in 4, 2, 2 of 8
-
-    Args:
-        right: The right answers.
-        chances_N: Each question's chance of being guessed, in [0, 1].
-        clusters_N: Numbers from 0; equal ones belong together.
-    """
-    chances: dict[int, list[float]] = {}
-    for cluster, chance in zip(clusters_N.tolist(), chances_N.tolist(), strict=True):
-        chances.setdefault(cluster, []).append(chance)
-    alike = Counter(tuple(sorted(together, reverse=True)) for together in chances.values())
-    size = len(chances_N) + 1
-    spectrum = np.ones(size // 2 + 1, dtype=complex)
-    for at_least, count in alike.items():
-        probability = -np.diff((1.0, *at_least, 0.0))  # of 0, 1, 2, ... right in such a cluster
-        spectrum *= np.fft.rfft(probability, size) ** count
-    tail = np.fft.irfft(spectrum, size)[right:].sum()
-    return round(min(1.0, max(0.0, float(tail))), 12)

@@ -9,10 +9,6 @@ The paired comparison of two models on the same n questions rests on four counts
     difference = (first_only - second_only) / n
 
 All questions count as independent here; `dependence` says what is done where they are not.
-
-Shape key:
-    N: questions
-    B: bins of confidence
 """
 
 from __future__ import annotations
@@ -21,9 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,36 +214,6 @@ def linear_combination(weights: Sequence[float], estimates: Sequence[Estimate]) 
 def mean(estimates: Sequence[Estimate]) -> Estimate:
     """Average independent quantities without weights."""
     return linear_combination([1 / len(estimates)] * len(estimates), estimates)
-
-
-NUM_BINS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationError:
-    """How far confidence and accuracy part, in [0, 1]; `by_luck` is what a calibrated model would show on average."""
-
-    value: float
-    by_luck: float
-
-
-def calibration_error(confidence_N: NDArray[np.float64], right_N: NDArray[np.bool_]) -> CalibrationError:
-    """Compare confidence in the given answers with the share of right ones, in ten bins of equal width.
-
-    The expected calibration error of M. P. Naeini, G. F. Cooper, M. Hauskrecht, AAAI (2015) 2901-2907: the distance
-    between mean confidence and accuracy in each bin, weighted by the bin's questions. It is never below 0, so few
-    questions show some error by luck: the mean of a normal deviate's size, sqrt(2 / pi) standard deviations.
-
-    Raises:
-        ValueError: If there are no questions.
-    """
-    if not len(confidence_N):
-        raise ValueError("there is no answer to compare with its confidence")
-    bins_N = np.minimum((confidence_N * NUM_BINS).astype(np.int64), NUM_BINS - 1)
-    gaps_B = np.abs(np.bincount(bins_N, weights=confidence_N - right_N))
-    variances_B = np.bincount(bins_N, weights=confidence_N * (1 - confidence_N))
-    by_luck = sqrt(2 / np.pi) * np.sqrt(variances_B).sum()
-    return CalibrationError(float(gaps_B.sum()) / len(right_N), float(by_luck) / len(right_N))
 
 
 def smallest_shown(n: float, disagreement: float, *, alpha: float, power: float = 0.8) -> float:

@@ -214,6 +214,21 @@ def test_a_template_that_is_none_is_named(ask: Any) -> None:
         ask(doc_to_text="{{ stem")
 
 
+def test_a_field_that_is_misspelt_is_not_asked_as_it_stands(ask: Any) -> None:
+    with pytest.raises(DataError, match="doc_to_text is no field of the row, and no template"):
+        ask(doc_to_text="steem")
+
+
+@pytest.mark.parametrize("value", [7, [{"metric": ["acc"]}], {"a": 1}], ids=str)
+@pytest.mark.parametrize("name", [*TASK, *FIRST, "description", "should_decontaminate", "include", "target_delimiter"])
+def test_a_setting_of_another_kind_is_refused_or_has_its_meaning(ask: Any, write: Any, name: str, value: Any) -> None:
+    write("tasks/dev.jsonl", [ROW])
+    try:
+        assert items_of(ask(**{**FIRST, name: value}))
+    except DataError as error:
+        assert "tasks/" in str(error) or "record" in str(error)  # noqa: PT017
+
+
 def test_what_a_task_includes_lies_beneath_its_own_settings(ask: Any, write: Any) -> None:
     write("shared/_default", yaml.safe_dump({**TASK, "doc_to_text": "theirs", "target_delimiter": "-"}).encode())
     (item,) = items_of(ask(yaml_text="include: ../shared/_default\ndoc_to_text: 'Mine: {{stem}}'\n"))

@@ -7,7 +7,6 @@ from med42lib.report.estimates import (
     Estimate,
     PairedCounts,
     Stratum,
-    calibration_error,
     holm,
     linear_combination,
     mean,
@@ -151,25 +150,6 @@ def test_holm_multiplies_the_smallest_most_and_never_reverses_an_order() -> None
 def test_an_interval_that_ends_at_zero_includes_it() -> None:
     assert Estimate(0.1, 0.0, 0.2).includes_zero
     assert not Estimate(0.1, 0.001, 0.2).includes_zero
-
-
-def test_calibration_error_weighs_the_gap_of_each_of_ten_bins() -> None:
-    confidence = np.array([0.91, 0.99, 1.0, 0.55, 0.41, 0.49])
-    right = np.array([True, True, False, True, False, False])
-    gap = abs(0.91 + 0.99 + 1.0 - 2) + abs(0.55 - 1) + abs(0.41 + 0.49 - 0)
-    assert calibration_error(confidence, right).value == pytest.approx(gap / 6)
-
-
-def test_a_calibrated_model_shows_on_average_the_error_that_is_said_to_be_luck() -> None:
-    draws = np.random.default_rng(5)
-    confidence = draws.uniform(0.25, 1.0, 300)
-    found = [calibration_error(confidence, draws.uniform(size=300) < confidence) for _ in range(400)]
-    assert np.mean([error.value for error in found]) == pytest.approx(found[0].by_luck, rel=0.05)
-
-
-def test_no_answers_have_no_calibration() -> None:
-    with pytest.raises(ValueError, match="no answer"):
-        calibration_error(np.zeros(0), np.zeros(0, dtype=bool))
 
 
 @pytest.mark.parametrize("shares", [(0.9, 0.5, 0.2), (0.95, 0.9, 0.7), (1.0, 0.98, 0.9)])
