@@ -17,7 +17,7 @@ def results_table(results_csv: str) -> str:
     """Write accuracy in percent per benchmark and model, for all questions and for those without a leak.
 
     Args:
-        results_csv: Content of the report's `results.csv`.
+        results_csv: Content of the report's `results.csv`; an accuracy is empty where nothing was asked.
     """
     rows: dict[str, dict[tuple[str, str], dict[str, str]]] = defaultdict(dict)
     for row in csv.DictReader(io.StringIO(results_csv)):
@@ -32,10 +32,12 @@ def _line(benchmark: str, models: Sequence[str], cells: Cells) -> str:
 
 
 def _subset(cells: Cells, subset: str, models: Sequence[str]) -> str:
-    if (subset, models[0]) not in cells:
-        return f"{'–':>8}" + _models(models, "–" * len(models))
     found = [cells[subset, model] for model in models]
-    return f"{int(found[0]['n']):>8,}" + _models(models, [f"{100 * float(cell['accuracy']):.1f}" for cell in found])
+    return f"{int(found[0]['n']):>8,}" + _models(models, [_percent(cell["accuracy"]) for cell in found])
+
+
+def _percent(accuracy: str) -> str:
+    return f"{100 * float(accuracy):.1f}" if accuracy else "–"
 
 
 def _models(models: Sequence[str], texts: Sequence[str]) -> str:

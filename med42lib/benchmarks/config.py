@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, field_validator
 from med42lib.core.config import CountOrAll, StageConfig
 from med42lib.core.names import NamedModules
 from med42lib.core.sampling import DEFAULT_SEED
+from med42lib.formats.report import POOLED
 from med42lib.readers.layout_config import (
     OF_SOME,
     OWN_NAMES,
@@ -26,7 +27,7 @@ def _taken_for_no_other(name: str) -> str:
     family = next((family for family in FAMILIES.names() if name.startswith(f"{family}_")), None)
     if family:
         raise ValueError(f"would be taken for a part of {family}; choose a name that does not begin so")
-    if name == "overall" or name.endswith("_average"):
+    if name in POOLED or name.endswith("_average"):
         raise ValueError("is what the report calls a line of several benchmarks; choose another name")
     return name
 

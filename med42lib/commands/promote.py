@@ -9,7 +9,7 @@ from med42lib.commands.command import Command, show
 from med42lib.core.errors import ConfigError, Problem, TrackingError, not_installed
 from med42lib.core.printable import printable
 from med42lib.core.redaction import redact
-from med42lib.tracking.address import quiet_mlflow, sqlite_file, sqlite_lock, tracking_address
+from med42lib.tracking.address import check_answers, quiet_mlflow, sqlite_file, sqlite_lock, tracking_address
 from med42lib.tracking.names import CHAMPION, GATE_TAG, PASSED, PROMOTED_TAG
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def _run(arguments: Namespace) -> int:
     file = sqlite_file(address)
     if file is not None and not file.exists():
         raise TrackingError(f"nothing is registered at {redact(address)}; run a spec first, or set MLFLOW_TRACKING_URI")
+    check_answers(address)
     quiet_mlflow()
     try:
         from med42lib.tracking.connection import Connection

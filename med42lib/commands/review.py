@@ -7,7 +7,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptio
 from pathlib import Path
 
 from med42lib.commands.command import Command, positive, show
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.printable import printable
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
@@ -75,6 +75,8 @@ def _draw(arguments: Namespace, contamination: Source) -> None:
     if not file.parent.is_dir():
         raise ConfigError("review", [Problem(str(file), "its folder does not exist; make it first")])
     drawn = Pairs(contamination).draw(arguments.pairs, seed=arguments.seed)
+    if not drawn:
+        raise DataError(f"{contamination.address} holds no pairs: nothing was found, so there is nothing to judge")
     with write_errors(file):
         write_sample(file, drawn)
     show(printable(f"{len(drawn):,} pairs written to {file}"))

@@ -21,6 +21,7 @@ Doors, the modules that other rooms may import:
     recipe             what was trained, in numbers
     records            a training example, a benchmark item
     rejects            records that are set aside, with the reason
+    report             what the report calls its lines and numbers
     run_settings       the checked settings of a whole run
     scores             a model's answers to benchmark items
     stored_weights     a model's tensors as its files name and cut them

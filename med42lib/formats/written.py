@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from med42lib.formats.report import IN_DISTRIBUTION, MMLU_AVERAGE, OUT_OF_DISTRIBUTION, OVERALL, USMLE_AVERAGE
+
 MISSING = "–"
 PERCENT = "\N{NO-BREAK SPACE}%"
 _P_LIMITS = (0.01, 0.05, 0.1)
@@ -11,13 +13,13 @@ _NAMES = {
     "headqa": "HeadQA",
     "pubmedqa": "PubMedQA",
     "mmlu": "MMLU",
-    "mmlu_average": "MMLU (average)",
+    MMLU_AVERAGE: "MMLU (average)",
     "usmle": "USMLE",
-    "usmle_average": "USMLE (average)",
+    USMLE_AVERAGE: "USMLE (average)",
     "usmle_self_assessment": "USMLE self-assessment",
-    "in_distribution": "In distribution",
-    "out_of_distribution": "Out of distribution",
-    "overall": "All benchmarks",
+    IN_DISTRIBUTION: "In distribution",
+    OUT_OF_DISTRIBUTION: "Out of distribution",
+    OVERALL: "All benchmarks",
 }
 
 

@@ -11,6 +11,7 @@ from med42lib import __version__
 from med42lib.core.markdown import Markdown, escape_markdown, markdown_code, markdown_table
 from med42lib.formats.model_card import write_card
 from med42lib.formats.models import BASE
+from med42lib.formats.report import LEAKED_SHARE, OVERALL
 from med42lib.formats.written import display_name, percent
 from med42lib.register.config import RegisterConfig
 from med42lib.register.results import Results
@@ -77,10 +78,10 @@ def description(config: RegisterConfig, run: FinishedRun) -> str:
     """Say of the whole run what it made of what, and what the report claims of the candidate."""
     models = ", ".join(f"`{name}`" for name in run.trained) or "no model"
     total = sum(row["sampled"] for row in run.mixture)
-    scored = run.summary["accuracy"]["overall"][BASE]["all"]["n"]
+    scored = run.summary["accuracy"][OVERALL][BASE]["all"]["n"]
     facts = (
         f"Trained {models} from {markdown_code(run.base.name)} on {total:,} conversations of {len(run.mixture)} "
-        f"sources. Of {scored:,} scored questions {percent(run.metrics['leaked_share'])} % have a close match in the "
+        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have a close match in the "
         f"training data. The candidate is `{run.candidate}`."
     )
     return "\n\n".join([*filter(None, [config.description]), facts, *Results.of(run).sentences(), _WARNING])
@@ -126,7 +127,7 @@ def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
     dropped = run.settings().get("decontaminate.action") == "drop_training"
     yield (
         f"A question has a close match where the cosine similarity to a training example's question is above "
-        f"{found['threshold']:g}. {percent(run.metrics['leaked_share'])} % of the scored questions have one, and what "
+        f"{found['threshold']:g}. {percent(run.metrics[LEAKED_SHARE])} % of the scored questions have one, and what "
         f"matched {'was left out of training' if dropped else 'stayed in the training data'}."
     )
     counts = found["benchmarks"].items()

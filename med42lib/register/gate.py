@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from med42lib.formats.models import BASE
+from med42lib.formats.report import LEAKED_SHARE, OVERALL, accuracy_metric
 from med42lib.register.config import Gate
 from med42lib.register.run import NOT_STATED, FinishedRun
-
-LEAKED_SHARE = "leaked_share"
 
 
 def gain_points(metrics: Mapping[str, float], candidate: str) -> float | None:
     """Give a model's accuracy on all clean questions minus the base's, in percentage points; None if not reported."""
-    accuracies = [metrics.get(f"accuracy/clean/overall/{model}") for model in (candidate, BASE)]
+    accuracies = [metrics.get(accuracy_metric("clean", OVERALL, model)) for model in (candidate, BASE)]
     own, base = accuracies
-    return None if own is None or base is None else 100 * (own - base)
+    return None if own is None or base is None else round(100 * (own - base), 9)  # less is the rounding of floats
 
 
 def objections(gate: Gate, run: FinishedRun) -> list[str]:
@@ -26,11 +25,11 @@ def objections(gate: Gate, run: FinishedRun) -> list[str]:
 def _of_figures(gate: Gate, run: FinishedRun) -> Iterator[str]:
     gain, leaked = gain_points(run.metrics, run.candidate), run.metrics.get(LEAKED_SHARE)
     if gate.min_gain_points is not None and (gain is None or gain < gate.min_gain_points):
-        said = "is not reported" if gain is None else f"is {gain:+.1f} points"
-        yield f"its gain over the base on clean questions {said}; asked for is {gate.min_gain_points:+.1f}"
+        said = "is not reported" if gain is None else f"is {gain:+.4g} points"
+        yield f"its gain over the base on clean questions {said}; asked for is {gate.min_gain_points:+.4g}"
     if gate.max_leaked_share is not None and (leaked is None or leaked > gate.max_leaked_share):
-        said = "is not reported" if leaked is None else f"is {leaked:.1%}"
-        yield f"the share of leaked questions {said}; allowed is {gate.max_leaked_share:.1%}"
+        said = "is not reported" if leaked is None else f"is {100 * leaked:.4g}%"
+        yield f"the share of leaked questions {said}; allowed is {100 * gate.max_leaked_share:.4g}%"
 
 
 def _of_licences(gate: Gate, run: FinishedRun) -> Iterator[str]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from med42lib.core.markdown import markdown_table
 from med42lib.formats.models import BASE
+from med42lib.formats.report import OVERALL, accuracy_metric
 from med42lib.formats.written import MISSING, display_name, limit, p_in_prose, p_value, percent, percent_of, points
 from med42lib.register.run import FinishedRun
 
-OVERALL = "overall"
 SUBSET_TITLES = {"all": "All questions", "clean": "Questions without a close match in the training data"}
 _VERDICTS = {
     1: "**Better than the base.**",
@@ -70,7 +70,7 @@ class Results:
                 f", {p_in_prose(verdict['p_holm'])}, adjusted for all that the report asks."
             )
         if self.trainings:
-            own = percent(self.metrics[f"accuracy/{self.main}/{OVERALL}/{self.candidate}"])
+            own = percent(self.metrics[accuracy_metric(self.main, OVERALL, self.candidate)])
             yield (
                 f"The figures are the mean of {len(self.trainings)} trainings that differ by their seed. These weights "
                 f"are those of one, `{self.candidate}`, which answers {own} % right."
@@ -111,7 +111,7 @@ class Results:
         }
 
     def _name(self, group: str, subset: str) -> str:
-        return f"accuracy/{subset}/{group}/{self.candidate}"
+        return accuracy_metric(subset, group, self.candidate)
 
     def _row(self, group: str, subset: str) -> list[str]:
         own, base = (self._accuracy(group, model, subset) for model in (self.model, BASE))

@@ -15,12 +15,12 @@ from med42lib.formats.model_card import LICENCE_FILE
 from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.formats.models import BASE
 from med42lib.formats.recipe import RECIPE_FILE, Recipe
+from med42lib.formats.report import REPORT_SUMMARY_FILE
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import HUB_SCHEME
 from med42lib.store.lineage import Lineage, Output, trace
 from med42lib.store.manifest import Manifest
 
-SUMMARY_FILE = "summary.json"
 NOT_STATED = "not stated"
 _ADAPTER = ("lora.rank", "lora.alpha", "lora.layers", "lora.dropout")
 _THAT_MATTER = {
@@ -94,7 +94,7 @@ class FinishedRun:
     @cached_property
     def summary(self) -> Mapping[str, Any]:
         """Every number of the report, with intervals."""
-        return read_json(self.report.path(SUMMARY_FILE), "run report again")
+        return read_json(self.report.path(REPORT_SUMMARY_FILE), "run report again")
 
     @cached_property
     def base(self) -> BaseModel:

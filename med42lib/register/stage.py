@@ -13,6 +13,7 @@ from med42lib import __version__
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_card import CARD_FILE
+from med42lib.formats.report import OVERALL, accuracy_metric
 from med42lib.register.card import ModelCard, description, model_card
 from med42lib.register.config import RegisterConfig
 from med42lib.register.gate import gain_points, objections
@@ -163,7 +164,9 @@ def _version_tags(config: RegisterConfig, run: FinishedRun) -> dict[str, str]:
     }
     inputs = run.manifest(run.report).inputs.items()
     tags |= {f"med42.{edge}": entry.digest for edge, entry in inputs if edge in _TAGGED_INPUTS}
-    scores = {f"accuracy/{subset}/overall/{run.candidate}": f"med42.accuracy_{subset}" for subset in ("all", "clean")}
+    scores = {
+        accuracy_metric(subset, OVERALL, run.candidate): f"med42.accuracy_{subset}" for subset in ("all", "clean")
+    }
     tags |= {tag: f"{run.metrics[key]:.4f}" for key, tag in scores.items() if key in run.metrics}
     if commit := os.environ.get(GIT_VARIABLE):
         tags["med42.git_sha"] = commit

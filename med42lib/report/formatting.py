@@ -1,16 +1,8 @@
-"""How numbers and names are written, the same in the page, the Markdown and the log."""
+"""How the report writes what no other stage writes, the same in the page, the Markdown and the log."""
 
 from __future__ import annotations
 
-from med42lib.formats.written import MISSING as MISSING
-from med42lib.formats.written import PERCENT as PERCENT
-from med42lib.formats.written import display_name as display_name
-from med42lib.formats.written import limit
-from med42lib.formats.written import p_in_prose as p_in_prose
-from med42lib.formats.written import p_value as p_value
-from med42lib.formats.written import percent as percent
-from med42lib.formats.written import percent_of as percent_of
-from med42lib.formats.written import points as points
+from med42lib.formats.written import MISSING, limit, percent
 from med42lib.report.estimates import Estimate
 
 SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}

@@ -21,8 +21,9 @@ from med42lib.core.errors import DataError
 from med42lib.core.printable import brief, cut, printable
 from med42lib.core.sampling import sample_by_hash, sampling_key
 from med42lib.formats.contamination import OVERLAPS_FILE, PAIRS_FILE, STEMS_FILE, Label, Pair, read_pairs
+from med42lib.formats.written import percent, percent_of
 from med42lib.report.estimates import Estimate, Stratum, stratified_share
-from med42lib.report.formatting import integer, interval_limits, percent, percent_of
+from med42lib.report.formatting import integer, interval_limits
 from med42lib.store.artifacts import Source
 
 BANDS = (0.8, 0.85, 0.9, 0.95)
@@ -199,26 +200,38 @@ def read_verdicts(file: Path, pairs: Pairs) -> dict[Ids, Verdict]:
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Read the rows, each with the file and the line that it begins at."""
+    """Read the rows by their columns, each with the file and the line that it begins at."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error}); give the file that was filled in") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not UTF-8 ({error}); save it as `CSV UTF-8`") from error
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = next(reader, [])
+    lines = _lines(file, text)
+    _, names = next(lines, ("", []))
     if absent := [name for name in (VERDICT, *_IDS) if name not in names]:
         raise DataError(f"{file}:1 has no column {', '.join(absent)}; keep the first line of the sample")
-    begin = reader.line_num + 1
-    for values in reader:
-        where, begin = f"{file}:{begin}", reader.line_num + 1
+    for where, values in lines:
         if len(values) != len(names):
             raise DataError(
                 f"{where} has {len(values)} columns, the first line {len(names)}; put the row back as it was drawn"
             )
         yield where, dict(zip(names, values, strict=True))
+
+
+def _lines(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
+    """Read the rows and the heading, each with the file and the line that it begins at."""
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    where = f"{file}:1"
+    try:
+        for values in reader:
+            yield where, values
+            where = f"{file}:{reader.line_num + 1}"
+    except csv.Error as error:
+        raise DataError(
+            f"{where} begins a row that cannot be read ({error}); look for a quote that none closes"
+        ) from error
 
 
 def precision_lines(found: Sequence[Precision], confidence: float) -> Iterator[str]:

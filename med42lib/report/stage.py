@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.formats.models import BASE
+from med42lib.formats.report import REPORT_SUMMARY_FILE
 from med42lib.report.config import ReportConfig
 from med42lib.store.artifacts import Source, Sources, Target
 
@@ -74,7 +75,7 @@ def report(
     report.path(FILE).write_text(pairs_page, encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_subjects(report.path("subjects.csv"), evidence)
-    write_summary(report.path("summary.json"), evidence, confidence=config.confidence)
+    write_summary(report.path(REPORT_SUMMARY_FILE), evidence, confidence=config.confidence)
     for name, value in metric_values(evidence.results, evidence.measures):
         report.metric(name, value)
     _summarise(view.findings, view.num_scored)

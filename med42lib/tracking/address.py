@@ -135,6 +135,16 @@ def check_tracking(store_address: str) -> None:
     address = tracking_address()
     if is_server(address):
         _check_store(address, store_address)
+    check_answers(address)
+
+
+def check_answers(address: str) -> None:
+    """Make sure that there is an MLflow at an address, before a client is made for it.
+
+    Raises:
+        TrackingError: If a server does not answer or refuses its name, or a SQLite file cannot be used.
+    """
+    if is_server(address):
         _check_server(address)
     elif file := sqlite_file(address):
         _check_sqlite(file)

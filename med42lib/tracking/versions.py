@@ -9,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.tracking.address import ui_command
 from med42lib.tracking.connection import Connection, ignore_if_created
 from med42lib.tracking.names import CANDIDATE, WEIGHTS_TAG
 
@@ -87,7 +88,9 @@ class Versions:
                 if error.error_code not in _MISSING:
                     raise
                 wanted = f"version {number}" if number else f"version with the alias {CANDIDATE}"
-                problem = Problem(model, f"has no {wanted} in this MLflow, or is not registered there")
+                problem = Problem(
+                    model, f"has no {wanted} in this MLflow, or is not registered there; see {ui_command()}"
+                )
                 raise ConfigError("MLflow", [problem]) from error
         return Version(str(found.version), dict(found.tags))
 

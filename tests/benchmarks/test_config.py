@@ -38,6 +38,7 @@ OWN = {"format": "multiple_choice", "path": "exam.jsonl", "licence": "ours"}
         ("medqa", {}, "medqa: is a benchmark with a format of its own"),
         ("mmlu_ward", {}, "mmlu_ward: would be taken for a part of mmlu"),
         ("overall", {}, "overall: is what the report calls a line of several benchmarks"),
+        ("in_distribution", {}, "in_distribution: is what the report calls a line of several benchmarks"),
         ("ward_average", {}, "ward_average: is what the report calls a line of several benchmarks"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from med42lib.commands.main import main
+from med42lib.core.errors import TrackingError
 from tests.mlflow_server import MLflowServer
 from tests.register.conftest import database, empty_database, mlflow_home, mlflow_server
 
@@ -120,3 +121,13 @@ def test_a_server_keeps_alias_and_reason(
     assert "in place of version 3" in capsys.readouterr().out
     assert champion(client) == "2"
     assert client.get_model_version(MODEL, "2").tags["med42.promoted"].startswith("for a study")
+
+
+def test_a_file_that_is_no_database_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but long enough to be taken for one by its size")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+    assert main(["promote", MODEL]) == TrackingError.exit_code
+    assert "notes.txt is not a SQLite database" in capsys.readouterr().err

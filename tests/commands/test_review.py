@@ -57,3 +57,24 @@ def test_a_sample_without_verdicts_is_bad_data(
 def test_a_confidence_that_is_none_is_refused(contamination: Path, confidence: str) -> None:
     with pytest.raises(SystemExit):
         main(["review", "score", str(contamination), "sample.csv", "--confidence", confidence])
+
+
+def test_there_is_nothing_to_judge_where_nothing_was_found(
+    contamination: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (contamination / "pairs.jsonl").write_text("")
+    file = tmp_path / "sample.csv"
+    assert main(["review", "draw", str(contamination), str(file)]) == DataError.exit_code
+    assert "holds no pairs" in capsys.readouterr().err
+    assert not file.exists()
+
+
+def test_a_quote_that_was_never_closed_is_bad_data(
+    contamination: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sample.csv"
+    assert main(["review", "draw", str(contamination), str(file)]) == 0
+    heading, row = file.read_text(encoding="utf-8-sig").splitlines()
+    file.write_text(f'{heading}\n"leak{row}\n' + 10_000 * f"{row}\n")
+    assert main(["review", "score", str(contamination), str(file)]) == DataError.exit_code
+    assert "sample.csv:2 begins a row that cannot be read" in capsys.readouterr().err

@@ -11,6 +11,9 @@ medqa,lora,clean,1200,420,0.350000,0.2,0.4
 leaked,base,all,5,1,0.200000,0,1
 leaked,full,all,5,5,1.000000,0,1
 leaked,lora,all,5,5,1.000000,0,1
+leaked,base,clean,0,0,,,
+leaked,full,clean,0,0,,,
+leaked,lora,clean,0,0,,,
 """
 
 
@@ -18,7 +21,7 @@ def test_each_benchmark_is_one_line_with_all_and_clean_questions_side_by_side() 
     heading, medqa, leaked = results_table(CSV).splitlines()
     assert heading.split() == ["accuracy,", "%", "all", "base", "full", "lora", "clean", "base", "full", "lora"]
     assert medqa.split() == ["medqa", "1,273", "31.4", "39.3", "35.3", "1,200", "31.7", "39.2", "35.0"]
-    assert leaked.split() == ["leaked", "5", "20.0", "100.0", "100.0", "–", "–", "–", "–"]
+    assert leaked.split() == ["leaked", "5", "20.0", "100.0", "100.0", "0", "–", "–", "–"]
 
 
 def test_columns_line_up() -> None:

@@ -53,6 +53,20 @@ def test_sources_that_are_not_known_any_more_are_not_allowed(run: FinishedRun) -
 def test_what_the_report_does_not_tell_stands_against_a_model(run: FinishedRun) -> None:
     run.__dict__["metrics"] = {}
     assert objections(Gate(min_gain_points=0, max_leaked_share=0.5), run) == [
-        "its gain over the base on clean questions is not reported; asked for is +0.0",
-        "the share of leaked questions is not reported; allowed is 50.0%",
+        "its gain over the base on clean questions is not reported; asked for is +0",
+        "the share of leaked questions is not reported; allowed is 50%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "objection"),
+    [
+        (0.57, []),  # 0.57 - 0.52 is a little less than 0.05 in floating point
+        (0.5696, ["its gain over the base on clean questions is +4.96 points; asked for is +5"]),
+    ],
+)
+def test_a_gain_that_is_just_what_is_asked_for_is_enough(
+    accuracy: float, objection: list[str], run: FinishedRun
+) -> None:
+    run.__dict__["metrics"] = {"accuracy/clean/overall/base": 0.52, "accuracy/clean/overall/lora": accuracy}
+    assert objections(Gate(min_gain_points=5), run) == objection

@@ -267,12 +267,12 @@ def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(
 
 
 GATES = {
-    "min_gain_points": (5.1, "its gain over the base on clean questions is +5.0 points; asked for is +5.1"),
+    "min_gain_points": (5.1, "its gain over the base on clean questions is +5 points; asked for is +5.1"),
     "allowed_licences": (
         ["mit", "CC BY 4.0"],
         "licences that register.gate.allowed_licences does not name: 'apache-2.0' (the base model)",
     ),
-    "max_leaked_share": (0.09, "the share of leaked questions is 10.0%; allowed is 9.0%"),
+    "max_leaked_share": (0.09, "the share of leaked questions is 10%; allowed is 9%"),
 }
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from med42lib.report.estimates import mean_of_shares, smallest_shown, spread
+from med42lib.report.dependence import spread
+from med42lib.report.estimates import mean_of_shares, smallest_shown
 from med42lib.report.guessing import chance_p_value
 from med42lib.report.pages.result_tables import contamination_table, difference_table
 from med42lib.report.pages.tables import Table

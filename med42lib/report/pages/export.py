@@ -14,6 +14,7 @@ from typing import Any
 
 from med42lib.core.printable import one_line
 from med42lib.formats.models import BASE
+from med42lib.formats.report import LEAKED_SHARE, OVERALL, accuracy_metric
 from med42lib.formats.scores import METRIC_OF
 from med42lib.report.estimates import Estimate
 from med42lib.report.pages.view import Evidence
@@ -21,7 +22,7 @@ from med42lib.report.results.comparison import Difference
 from med42lib.report.results.contamination import Contamination, ThresholdRow
 from med42lib.report.results.measures import Measures
 from med42lib.report.results.scores import SUBSETS
-from med42lib.report.results.table import OVERALL, Accuracy, Change, Results
+from med42lib.report.results.table import Accuracy, Change, Results
 from med42lib.report.results.verdicts import Verdict
 
 CSV_COLUMNS = ("benchmark", "model", "subset", "n", "correct", "accuracy", "low", "high", "n_effective")
@@ -87,13 +88,13 @@ def metric_values(results: Results, measures: Measures) -> Iterator[tuple[str, f
     """
     yield from _measure_values(measures)
     num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
-    yield "leaked_share", num_leaked / num_all
+    yield LEAKED_SHARE, num_leaked / num_all
     for (group, model, subset), accuracy in results.accuracies.items():
         of_trainings = dict(zip(results.model(model).trainings, accuracy.trainings, strict=False))
         for name, value in of_trainings.items():
-            yield f"accuracy/{subset}/{group}/{name}", value
+            yield accuracy_metric(subset, group, name), value
         if accuracy.estimate is not None:
-            yield f"accuracy/{subset}/{group}/{model}{'_mean' * bool(of_trainings)}", accuracy.estimate.value
+            yield accuracy_metric(subset, group, model + "_mean" * bool(of_trainings)), accuracy.estimate.value
     for (group, first, second, subset), difference in results.differences.items():
         if difference.estimate is not None:
             name = f"{subset}/{group}/{first}-{second}"

@@ -11,7 +11,8 @@ from math import ceil, floor, log10
 
 from med42lib.core.printable import cut
 from med42lib.formats.models import BASE
-from med42lib.report.formatting import display_name, integer, percent
+from med42lib.formats.written import display_name, percent
+from med42lib.report.formatting import integer
 from med42lib.report.provenance.models import Model
 from med42lib.report.results.table import Accuracy, Group, Results
 

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from med42lib.formats.scores import METRIC_OF
-from med42lib.report.formatting import (
-    MISSING,
-    SUBSET_LABELS,
-    display_name,
-    integer,
-    interval_limits,
-    p_value,
-    percent,
-    percent_of,
-    points,
-)
+from med42lib.formats.written import MISSING, display_name, p_value, percent, percent_of, points
+from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
 from med42lib.report.guessing import NUM_BINS
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
 from med42lib.report.results.baselines import Baseline

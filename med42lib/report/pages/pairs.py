@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from med42lib.core.printable import cut, printable
 from med42lib.formats.contamination import Detector, Label, Pair
-from med42lib.report.formatting import display_name
+from med42lib.formats.written import display_name
 from med42lib.report.pages.render import TEMPLATES, render_page
 from med42lib.report.results.contamination import Browsed
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from med42lib.formats.mixture_table import COUNT_TITLES
 from med42lib.formats.packed import PackInfo
 from med42lib.formats.recipe import Recipe
-from med42lib.report.formatting import MISSING, display_name, duration, integer, percent, setting
+from med42lib.formats.written import MISSING, display_name, percent
+from med42lib.report.formatting import duration, integer, setting
 from med42lib.report.pages.recipe import NOT_RECORDED
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.models import Model

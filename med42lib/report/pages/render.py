@@ -11,15 +11,16 @@ from markupsafe import Markup
 
 from med42lib.core import markdown
 from med42lib.core.printable import printable
-from med42lib.report import formatting
+from med42lib.formats.written import display_name, percent, percent_of
+from med42lib.report.formatting import integer
 from med42lib.report.pages.view import View
 
 TEMPLATES = Path(__file__).parent / "templates"
 _FILTERS = {
-    "display_name": formatting.display_name,
-    "integer": formatting.integer,
-    "percent": formatting.percent,
-    "percent_of": formatting.percent_of,
+    "display_name": display_name,
+    "integer": integer,
+    "percent": percent,
+    "percent_of": percent_of,
 }
 
 

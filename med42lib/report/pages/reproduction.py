@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from med42lib.formats.models import BASE
-from med42lib.report.formatting import MISSING, display_name, interval_limits, percent
+from med42lib.formats.written import MISSING, display_name, percent
+from med42lib.report.formatting import interval_limits
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow
 from med42lib.report.provenance.models import FULL, LORA, Model
 from med42lib.report.provenance.record import Provenance

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from med42lib.formats.report import IN_DISTRIBUTION, OVERALL
+from med42lib.formats.written import PERCENT, display_name, p_value, percent, percent_of, points
 from med42lib.report.estimates import Estimate
-from med42lib.report.formatting import (
-    PERCENT,
-    SUBSET_LABELS,
-    display_name,
-    integer,
-    interval_limits,
-    p_value,
-    percent,
-    percent_of,
-    points,
-)
+from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
 from med42lib.report.provenance.models import Pair
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, FoundBy, ThresholdRow
-from med42lib.report.results.table import IN_DISTRIBUTION, OVERALL, Accuracy, Change, Group, Results
+from med42lib.report.results.table import Accuracy, Change, Group, Results
 
 
 def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, subsets: Sequence[str]) -> Table:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from med42lib.report.formatting import SUBSET_LABELS, display_name, integer, interval_limits, percent, percent_of
+from med42lib.formats.report import PREFIX_OF_AVERAGE
+from med42lib.formats.written import display_name, percent, percent_of
+from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
 from med42lib.report.results.subjects import SubjectScores
-from med42lib.report.results.table import PREFIX_OF_AVERAGE, Results
+from med42lib.report.results.table import Results
 
 MAX_ROWS = 100
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from med42lib.formats.contamination import Pair
 from med42lib.formats.models import BASE
+from med42lib.formats.report import OVERALL
 from med42lib.formats.validation import find_rise
 from med42lib.report.config import ReportConfig
 from med42lib.report.formatting import close_match
@@ -53,7 +54,7 @@ from med42lib.report.results.headline import Answer, make_answers, remarks
 from med42lib.report.results.measures import Measures
 from med42lib.report.results.overlap import Segment, shared_segments
 from med42lib.report.results.subjects import SubjectScores
-from med42lib.report.results.table import OVERALL, Results
+from med42lib.report.results.table import Results
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from med42lib.formats.packed import INFO_FILE, PackInfo
 from med42lib.formats.recipe import ADVICE, RECIPE_FILE, Recipe
 from med42lib.formats.scores import SCORES_SUMMARY_FILE
 from med42lib.formats.validation import VALIDATION_LOSS
-from med42lib.report.formatting import display_name
+from med42lib.formats.written import display_name
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import PACKAGE_SCHEME
 from med42lib.store.lineage import Lineage, trace

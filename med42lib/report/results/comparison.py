@@ -11,16 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from med42lib.report.estimates import (
-    Estimate,
-    PairedCounts,
-    Spread,
-    design_effect,
-    paired_difference,
-    sign_flip_p_value,
-    smallest_shown,
-    spread,
-)
+from med42lib.report.dependence import Spread, design_effect, sign_flip_p_value, spread
+from med42lib.report.estimates import Estimate, PairedCounts, paired_difference, smallest_shown
 from med42lib.report.results.scores import Answers
 
 

@@ -9,20 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from med42lib.formats.models import BASE
+from med42lib.formats.report import OVERALL
+from med42lib.formats.written import MISSING, PERCENT, p_in_prose, percent, percent_of, points
 from med42lib.report.estimates import Estimate
-from med42lib.report.formatting import (
-    MISSING,
-    PERCENT,
-    close_match,
-    integer,
-    interval_in_prose,
-    p_in_prose,
-    percent,
-    percent_of,
-    points,
-)
+from med42lib.report.formatting import close_match, integer, interval_in_prose
 from med42lib.report.provenance.models import Pair
-from med42lib.report.results.table import OVERALL, Results
+from med42lib.report.results.table import Results
 from med42lib.report.results.verdicts import Verdict
 
 LEAK_QUESTION = "Are gains larger on leaked questions?"

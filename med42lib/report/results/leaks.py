@@ -16,7 +16,8 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from med42lib.report.estimates import Estimate, design_effect, normal_quantile, two_sided_p_value
+from med42lib.report.dependence import design_effect
+from med42lib.report.estimates import Estimate, normal_quantile, two_sided_p_value
 from med42lib.report.results.scores import Answers
 
 Floats = NDArray[np.float64]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from med42lib.formats.records import BenchmarkItem, right_positions
 from med42lib.formats.scores import Normalise, predicted
-from med42lib.report.estimates import Estimate, holm, spread
+from med42lib.report.dependence import spread
+from med42lib.report.estimates import Estimate, holm
 from med42lib.report.guessing import CalibrationError, calibration_error, chance_p_value
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.scores import Answers

@@ -9,20 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.formats.models import BASE
-from med42lib.report.estimates import Estimate, Spread, design_effect, holm, mean, mean_of_shares, spread, wilson
+from med42lib.formats.report import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL, POOLED, PREFIX_OF_AVERAGE
+from med42lib.report.dependence import Spread, design_effect, spread
+from med42lib.report.estimates import Estimate, holm, mean, mean_of_shares, wilson
 from med42lib.report.provenance.models import Model, Pair
 from med42lib.report.results.comparison import Difference, compare
 from med42lib.report.results.leaks import removal
 from med42lib.report.results.scores import SUBSETS, Answers
 from med42lib.report.results.verdicts import Verdicts, judge
-
-OVERALL = "overall"
-IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in_distribution", "out_of_distribution"
-"""Benchmarks whose training split is in the mixture, and the others; their questions are pooled."""
-MMLU_AVERAGE = "mmlu_average"
-USMLE_AVERAGE = "usmle_average"
-PREFIX_OF_AVERAGE = {MMLU_AVERAGE: "mmlu_", USMLE_AVERAGE: "usmle_"}
-"""Benchmarks that the paper averages, by the beginning of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,7 @@ class Group:
     @property
     def is_summary(self) -> bool:
         """Say whether it stands for several benchmarks."""
-        return self.average or self.key in (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL)
+        return self.average or self.key in POOLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,10 @@
 import numpy as np
 import pytest
 
+from med42lib.formats.report import IN_DISTRIBUTION, MMLU_AVERAGE, OUT_OF_DISTRIBUTION, OVERALL, USMLE_AVERAGE
 from med42lib.report.estimates import Estimate, PairedCounts, paired_difference, wilson
 from med42lib.report.results.scores import Answers
-from med42lib.report.results.table import (
-    IN_DISTRIBUTION,
-    MMLU_AVERAGE,
-    OUT_OF_DISTRIBUTION,
-    OVERALL,
-    USMLE_AVERAGE,
-    Results,
-    analyse,
-    make_groups,
-)
+from med42lib.report.results.table import Results, analyse, make_groups
 from tests.report.models import MODELS, PAIRS
 
 # Eight items. Right answers, by benchmark (a comma between items; * is contaminated):

@@ -1,0 +1,23 @@
+"""What the report calls the lines and the numbers that others read off it."""
+
+from __future__ import annotations
+
+REPORT_SUMMARY_FILE = "summary.json"
+"""Every number of the report, with intervals."""
+
+OVERALL = "overall"
+IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in_distribution", "out_of_distribution"
+"""Benchmarks whose training split is in the mixture, and the others; their questions are pooled."""
+
+POOLED = (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL)
+MMLU_AVERAGE, USMLE_AVERAGE = "mmlu_average", "usmle_average"
+PREFIX_OF_AVERAGE = {MMLU_AVERAGE: "mmlu_", USMLE_AVERAGE: "usmle_"}
+"""Benchmarks that the paper averages, by the beginning of their names."""
+
+LEAKED_SHARE = "leaked_share"
+"""The metric that says which share of the scored questions is contaminated."""
+
+
+def accuracy_metric(subset: str, group: str, model: str) -> str:
+    """Name the metric of an accuracy."""
+    return f"accuracy/{subset}/{group}/{model}"
