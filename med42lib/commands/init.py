@@ -92,7 +92,7 @@ def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found],
     spec = _spec(write(chunk_length(0, None), ()))
     base = find_base(spec, cache)
     known = architecture((base.config or {}).get("model_type"))
-    context = None if base.config is None else base.config.get("max_position_embeddings")
+    context = base.num_positions
     tokens = sum(source.tokens for source in plan_sources(spec.assemble, arguments.folder, cache))
     reads = f"reads {context:,} tokens" if context else "could not be looked at: chunk_length is a guess"
     notes = [

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from med42lib.decontaminate.matches import Matches, pair_order
-from med42lib.decontaminate.stems import agrees, is_generic, says_something
+from med42lib.decontaminate.stems import agrees, is_generic, telling_options
 from med42lib.decontaminate.words import spaced
 from med42lib.formats.contamination import Label, NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
@@ -30,6 +30,7 @@ from med42lib.store.artifacts import Source
 
 _OPTION_LINE = re.compile(r"^A[.)] ", re.MULTILINE)
 _LETTER = re.compile(r"^[A-Z][.)] ")
+_CHOSEN = re.compile(r"\s*\(?([A-Z])(?:[.):]|\s*$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,14 @@ class Said:
         """Give all of it."""
         return "\n".join((*self.requests, *self.answers))
 
-    def gives(self, option: str) -> bool:
+    def gives_right_option(self, item: BenchmarkItem) -> bool:
+        """Say whether an answer gives an item's right option; where options are letters alone, begins with it."""
+        right = [item.options[position] for position in item.right]
+        if item.has_bare_letters:
+            return any(found[1] in right for found in map(_CHOSEN.match, self.answers) if found)
+        return any(map(self._says, right))
+
+    def _says(self, option: str) -> bool:
         """Say whether an answer says an option: anywhere, or in its first line where options are shown."""
         shown = bool(_OPTION_LINE.search("\n".join(self.requests)))
         told = [_LETTER.sub("", answer.split("\n", 1)[0]) if shown else answer for answer in self.answers]
@@ -62,14 +70,13 @@ class Said:
 def label_of(item: BenchmarkItem, said: Said) -> Label:
     """Label a pair by the first rule that holds."""
     same_words = spaced(item.question) in [spaced(question) for question in said.questions]
-    if same_words and any(said.gives(item.options[position]) for position in item.right):
+    if same_words and said.gives_right_option(item):
         return Label.SAME_ANSWER
     if is_stem(item, said):
         return Label.STEM_ONLY
     if same_words:
         return Label.OTHER_OPTIONS
-    tells = any(says_something(option) for option in item.options)
-    return Label.REWORDED if agrees(item, said.text) or not tells else Label.TOPIC_ONLY
+    return Label.REWORDED if agrees(item, said.text) or not telling_options(item) else Label.TOPIC_ONLY
 
 
 def is_stem(item: BenchmarkItem, said: Said) -> bool:

@@ -37,9 +37,11 @@ def is_generic(question: str) -> bool:
     return len(set(words(question)) - _NOT_OWN) <= MOST_OWN_WORDS
 
 
-def says_something(option: str) -> bool:
-    """Say whether an option has a word of its own; "Yes", "No" and "None of the above" have not."""
-    return bool(set(words(option)) - _NOT_OWN - _VERDICTS)
+def telling_options(item: BenchmarkItem) -> dict[int, str]:
+    """Give the options that have a word of their own; "Yes", "No", "None of the above" and letters alone have not."""
+    if item.has_bare_letters:
+        return {}
+    return {n: option for n, option in enumerate(item.options) if set(words(option)) - _NOT_OWN - _VERDICTS}
 
 
 def agrees(item: BenchmarkItem, said: str) -> bool:
@@ -52,5 +54,5 @@ def agrees(item: BenchmarkItem, said: str) -> bool:
         said: All that prompter and assistant say in the training example.
     """
     text = spaced(said)
-    spoken = {n: spaced(option) in text for n, option in enumerate(item.options) if says_something(option)}
+    spoken = {n: spaced(option) in text for n, option in telling_options(item).items()}
     return any(spoken.get(right) for right in item.right) or 2 * sum(spoken.values()) >= len(spoken) > 0

@@ -35,9 +35,8 @@ def scoring_of(item: BenchmarkItem, config: EvaluateConfig) -> Scoring:
     if item.asked is None:
         how = config.scoring_of(item.benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
-    are_letters = item.options == tuple(ascii_uppercase[: len(item.options)])
     prompt = f"the task's, {item.asked.num_examples} examples" if item.asked.num_examples else "the task's"
-    return Scoring("letters" if are_letters else "texts", item.asked.normalise, prompt, item.asked.delimiter)
+    return Scoring("letters" if item.has_bare_letters else "texts", item.asked.normalise, prompt, item.asked.delimiter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ _LABELS = {
     Label.REWORDED: (
         "Rewording",
         "Other words ask, and the example speaks of the item's right option or of half its options. Options that tell "
-        "nothing (no, maybe, all of the above) do not count; where all are such, likeness is enough.",
+        "nothing (no, maybe, all of the above, a letter alone) do not count; where all are such, likeness is enough.",
     ),
     Label.STEM_ONLY: (
         "Same stem only",

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from med42lib.core.errors import DataError
@@ -108,6 +109,11 @@ class BenchmarkItem:
     def right(self) -> tuple[int, ...]:
         """The positions of all options that are right: more than one where the right one stands twice."""
         return right_positions(self.options, self.gold)
+
+    @property
+    def has_bare_letters(self) -> bool:
+        """Say whether the options are their letters alone: what these stand for is in the question then."""
+        return self.options == tuple(ascii_uppercase[: len(self.options)])
 
     def to_json(self) -> str:
         """Write the item as one JSON line."""

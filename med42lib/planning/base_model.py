@@ -69,6 +69,12 @@ class BaseModel:
     why_not: str = ""
 
     @property
+    def num_positions(self) -> int | None:
+        """Give the length of its context; None if that is not known."""
+        config = self.config or {}
+        return next((config[name] for name in POSITIONS if config.get(name)), None)
+
+    @property
     def found(self) -> str:
         """Tell people where it was found, or why not."""
         if self.config is None:
@@ -108,8 +114,7 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
     """List what the spec asks for and the base model has not: a longer context, layers for adapters of such a rank."""
     if base.config is None:
         return
-    num_positions = next((base.config[name] for name in POSITIONS if base.config.get(name)), None)
-    yield from context_problems(num_positions, base.place, chunk_length=spec.pack.chunk_length)
+    yield from context_problems(base.num_positions, base.place, chunk_length=spec.pack.chunk_length)
     if has_experts(base.config):
         for name, config in spec.train.items():
             if config.has_adapter and config.lora.layers == "all" and config.lora.dropout:

@@ -50,8 +50,9 @@ def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.Ca
     assert load_checked(Path("other.yaml"), processes=2).name == "other"
 
 
-def test_the_base_model_that_is_named_decides_the_length_of_chunks(ward: Path, tmp_path: Path) -> None:
-    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "max_position_embeddings": 96}
+@pytest.mark.parametrize("context", ["max_position_embeddings", "n_positions"])
+def test_the_base_model_that_is_named_decides_the_length_of_chunks(ward: Path, tmp_path: Path, context: str) -> None:
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], context: 96}
     write_data(tmp_path / "base/config.json", json.dumps(config))
     assert main(["init", "Ward 7", "--base-model", "base", "--spec", "a.yaml"]) == 0
     spec = load_checked(Path("a.yaml"), processes=2)

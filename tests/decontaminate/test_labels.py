@@ -65,6 +65,28 @@ def test_options_that_tell_nothing_leave_it_to_likeness(item: Callable[..., Benc
     assert label_of(replace(verdict, options=("in smokers", "in women")), trained) == "topic_only"
 
 
+@pytest.mark.parametrize(
+    ("question", "trained", "label"),
+    [
+        # The letters of other options are no agreement.
+        (
+            GENERIC,
+            said(GENERIC, "C. Iron is a metal", ("Rods see", "Cones do", "Iron is a metal", "So is lead")),
+            "stem_only",
+        ),
+        (SCURVY, said(SCURVY, "B", SCURVY_OPTIONS), "same_answer"),
+        (SCURVY, said(SCURVY, "B. Vitamin C", SCURVY_OPTIONS), "same_answer"),
+        (SCURVY, said(SCURVY, "A. Vitamin A", SCURVY_OPTIONS), "other_options"),
+        (SCURVY, said(SCURVY, "Lack of vitamin C; type B is rare."), "other_options"),
+    ],
+)
+def test_options_that_are_letters_alone_are_no_words_of_the_matter(
+    item: Callable[..., BenchmarkItem], question: str, trained: Said, label: str
+) -> None:
+    """Of a task of lm-eval, whose question has the options."""
+    assert label_of(replace(item(1, question), options=("A", "B", "C", "D"), gold=1), trained) == label
+
+
 def test_a_later_turn_of_a_conversation_is_a_question_too(scurvy: BenchmarkItem) -> None:
     rows = [{"prompter": text, "assistant": answer} for text, answer in (("Hello?", "Hello."), (SCURVY, "Vitamin C"))]
     assert label_of(scurvy, Said.of({"question": "Hello?", "exchanges": rows})) == "same_answer"
