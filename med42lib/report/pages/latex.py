@@ -31,6 +31,7 @@ _COMMANDS = {
     "\N{GREEK SMALL LETTER CHI}": r"$\chi$",
     "\N{SUPERSCRIPT TWO}": r"\textsuperscript{2}",
 }
+_LONGEST_NAME = 60
 _SPECIAL = re.compile("|".join(map(re.escape, _COMMANDS)))
 _UNKNOWN = re.compile(r"[^\x20-\x7e\u00a0-\u017f\u2010-\u2026]")
 """What pdfTeX cannot be relied on to have: beyond Latin letters with accents, and signs of punctuation."""
@@ -48,7 +49,7 @@ def escape_latex(text: str) -> str:
 
 
 def _table(name: str, table: Table) -> str:
-    flush = "".join("r" if column.numeric else "l" for column in table.columns)
+    flush = "".join(_column(table, number) for number in range(len(table.columns)))
     lines = [
         rf"\begin{{longtable}}{{{flush}}}",
         rf"\caption{{{escape_latex(table.caption)}}}\label{{tab:{name}}}\\",
@@ -61,6 +62,15 @@ def _table(name: str, table: Table) -> str:
     ]
     note = rf"\noindent{{\footnotesize {escape_latex(table.note)}\par}}"
     return "\n".join([*lines, *([note] if table.note else []), ""])
+
+
+def _column(table: Table, number: int) -> str:
+    """Set numbers flush right and names flush left; what is longer than a name is broken into lines."""
+    if table.columns[number].numeric:
+        return "r"
+    cells = [row.cells[number] for row in table.rows if len(row.cells) > number]
+    is_long = any(len(cell.text) + len(cell.small) > _LONGEST_NAME for cell in cells)
+    return r"p{0.45\linewidth}" if is_long else "l"
 
 
 def _heading(table: Table) -> Iterator[str]:

@@ -35,6 +35,11 @@ def test_a_table_has_groups_of_columns_rules_intervals_and_a_label() -> None:
         assert part in text
 
 
+def test_a_column_of_sentences_is_broken_into_lines() -> None:
+    table = Table("Labels", TABLE.columns[:2], (plain_row("a sentence " * 9, "1"), plain_row("short", "2")))
+    assert r"\begin{longtable}{p{0.45\linewidth}r}" in latex_tables({"labels": table})
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [
