@@ -7,6 +7,7 @@ from med42lib.core.hashing import content_hash
 from pipelines.local import conclude
 from tests.store.outputs import filled, manifest_of, published
 
+SUBSETS = ("all", "clean")
 HEADING = "benchmark,subset,model,n,accuracy\n"
 
 
@@ -15,7 +16,7 @@ def test_the_report_shown_at_the_end_is_never_one_that_an_earlier_run_fetched(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
-    rows = "".join(f"overall,all,{model},7,0.5\n" for model in ("base", "full", "lora"))
+    rows = "".join(f"overall,{s},{model},7,0.5\n" for s in SUBSETS for model in ("base", "full", "lora"))
     made = filled(tmp_path / "made", {"results.csv": HEADING + rows, "report.html": "new"})
     address = published(f"s3://{bucket}", made, manifest_of(made, stage="report", target="report"))
     cached = tmp_path / "home/reports" / content_hash(address)
@@ -44,8 +45,8 @@ def test_the_end_of_a_run_shows_how_to_load_what_was_registered(
 ) -> None:
     monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    row = HEADING + "overall,all,base,7,0.5\n"
-    report = filled(tmp_path / "report", {"results.csv": row, "report.html": "new"})
+    rows = HEADING + "".join(f"overall,{subset},base,7,0.5\n" for subset in SUBSETS)
+    report = filled(tmp_path / "report", {"results.csv": rows, "report.html": "new"})
     conclude(str(report), 1.0, str(filled(tmp_path / "registered", {"registered.json": json.dumps(registered)})))
     shown = capsys.readouterr().out
     code = f"""import mlflow
