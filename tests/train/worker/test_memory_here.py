@@ -11,7 +11,7 @@ from med42lib.train.worker.memory_here import choose_here
 from tests.train.conftest import FULL
 
 AUTO = FULL.model_copy(update={"zero_stage": "auto", "gradient_checkpointing": "auto"})
-GIB = 1 << 30
+MEBIBYTE = 1 << 20
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,9 @@ def _one_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def on_a_machine_of(
-    gibibytes: float, base_model: Path, packed_data: Path, monkeypatch: pytest.MonkeyPatch
+    mebibytes: float, base_model: Path, packed_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[int, bool]:
-    monkeypatch.setattr(memory_here, "memory_bytes", lambda: int(gibibytes * GIB))
+    monkeypatch.setattr(memory_here, "memory_bytes", lambda: int(mebibytes * MEBIBYTE))
     info = PackInfo.read(packed_data)
     found = choose_here(AUTO, base_model, info)
     return found.zero_stage, found.gradient_checkpointing
@@ -36,11 +36,11 @@ def test_main_memory_decides_where_there_is_no_gpu_and_processes_share_it(
 ) -> None:
     model = base_model / "model"
     with caplog.at_level("INFO"):
-        assert on_a_machine_of(4, model, packed_data, monkeypatch) == (1, False)
+        assert on_a_machine_of(2, model, packed_data, monkeypatch) == (1, False)
     assert "trains with ZeRO-1, without gradient checkpointing" in caplog.text
-    assert on_a_machine_of(1, model, packed_data, monkeypatch) == (3, True)
+    assert on_a_machine_of(0.5, model, packed_data, monkeypatch) == (3, True)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert on_a_machine_of(4, model, packed_data, monkeypatch) == (3, True)
+    assert on_a_machine_of(2, model, packed_data, monkeypatch) == (3, True)
 
 
 def test_a_model_of_another_kind_is_split_as_far_as_can_be(
