@@ -12,9 +12,9 @@ from med42lib.report.config import ReportConfig
 from med42lib.store.artifacts import Source, Sources, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from med42lib.report.pages.view import Evidence
+    from med42lib.report.pages.view import Evidence, View
     from med42lib.report.results.headline import Answer
 
 
@@ -51,34 +51,35 @@ def report(
             an unknown item.
     """
     from med42lib.report.pages.export import metric_values, write_csv, write_subjects, write_summary
-    from med42lib.report.pages.latex import latex_tables
-    from med42lib.report.pages.pairs import FILE, render_pairs
-    from med42lib.report.pages.render import render_figures, render_html, render_markdown
     from med42lib.report.pages.view import make_view
-    from med42lib.report.results.contamination import read_browsed
 
-    sources = {
-        "dataset": dataset,
-        "items": items,
-        "contamination": contamination,
-        "packed": packed,
-    }
+    sources = {"dataset": dataset, "items": items, "contamination": contamination, "packed": packed}
     evidence = _read_evidence(config, sources, trained, scores)
     view = make_view(config, evidence)
-    report.path("report.html").write_text(render_html(view), encoding="utf-8")
-    report.path("report.md").write_text(render_markdown(view), encoding="utf-8")
-    report.path("tables.tex").write_text(latex_tables(view.tables), encoding="utf-8")
-    for name, figure in render_figures(view):
-        report.path(f"{name}.svg").write_text(figure, encoding="utf-8")
-    browsed = read_browsed(contamination, most=config.num_browsed_pairs)
-    pairs_page = render_pairs(config.title, browsed, source_title=evidence.provenance.source_title)
-    report.path(FILE).write_text(pairs_page, encoding="utf-8")
+    for name, text in _documents(config, view, contamination):
+        report.path(name).write_text(text, encoding="utf-8")
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_subjects(report.path("subjects.csv"), evidence)
     write_summary(report.path(REPORT_SUMMARY_FILE), evidence, confidence=config.confidence)
     for name, value in metric_values(evidence.results, evidence.measures):
         report.metric(name, value)
     _summarise(view.findings, view.num_scored)
+
+
+def _documents(config: ReportConfig, view: View, contamination: Source) -> Iterator[tuple[str, str]]:
+    """Write what people read, by the files' names."""
+    from med42lib.report.pages.latex import latex_tables
+    from med42lib.report.pages.pairs import FILE, render_pairs
+    from med42lib.report.pages.render import render_figures, render_html, render_markdown
+    from med42lib.report.results.contamination import read_browsed
+
+    yield "report.html", render_html(view)
+    yield "report.md", render_markdown(view)
+    browsed = read_browsed(contamination, most=config.num_browsed_pairs)
+    yield FILE, render_pairs(config.title, browsed, source_title=view.evidence.provenance.source_title)
+    yield "tables.tex", latex_tables(view.tables)
+    for name, figure in render_figures(view):
+        yield f"{name}.svg", figure
 
 
 def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:
