@@ -1,4 +1,7 @@
-"""Progress on long loops: a bar on a terminal, a plain line every few seconds elsewhere, or a log line in JSON."""
+"""Progress on long loops: a bar on a terminal, a plain line every few seconds elsewhere, or a log line in JSON.
+
+Bars that libraries draw by tqdm are seen on a terminal alone.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from med42lib.core.log import tell, writes_json
 from med42lib.core.printable import one_line
 from med42lib.core.redaction import redact
+
+TERMINAL_VARIABLE = "MED42_TERMINAL"
+"""Set to 1 for a process whose output reaches a terminal through a pipe."""
+
+
+def _on_terminal() -> bool:
+    return not writes_json() and (sys.stderr.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1")
+
+
+if not _on_terminal():
+    os.environ.setdefault("TQDM_DISABLE", "1")  # which tqdm reads when it is imported
+
+from tqdm import tqdm  # noqa: E402
 
 # By itself tqdm makes a lock between processes, a semaphore that a stage's quick end (core.process.leave) leaks.
 tqdm.set_lock(threading.RLock())
 
 SECONDS_BETWEEN_LINES = 10.0
-TERMINAL_VARIABLE = "MED42_TERMINAL"
-"""Set to 1 for a process whose output reaches a terminal through a pipe."""
-
 T = TypeVar("T")
 
 
@@ -35,7 +46,9 @@ class Progress:
         self._note = ""
         self._started = self._printed = time.monotonic()
         self._bar = (
-            tqdm(total=total, desc=self._label, unit=unit, leave=False, unit_scale=True) if _on_terminal() else None
+            tqdm(total=total, desc=self._label, unit=unit, leave=False, unit_scale=True, disable=False)
+            if _on_terminal()
+            else None
         )
 
     def advance(self, count: int = 1, *, note: str = "") -> None:
@@ -66,10 +79,6 @@ class Progress:
             postfix=self._note or None,
         )
         tell("progress", f"  {line}")
-
-
-def _on_terminal() -> bool:
-    return not writes_json() and (sys.stderr.isatty() or os.environ.get(TERMINAL_VARIABLE) == "1")
 
 
 @contextmanager

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -78,3 +81,17 @@ def test_in_json_progress_is_log_lines_even_on_a_terminal(
     said = json.loads(capsys.readouterr().err)
     assert said["logger"] == "med42.progress"
     assert said["message"].startswith("embed:  25%")
+
+
+def test_bars_of_libraries_are_not_drawn_into_a_log() -> None:
+    code = "import med42lib.core.progress; from tqdm.auto import tqdm; list(tqdm(range(3)))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TQDM_", "MED42_"))}
+    for terminal, seen in (("0", False), ("1", True)):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**environment, "MED42_TERMINAL": terminal},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ("3/3" in done.stderr) == seen
