@@ -6,6 +6,7 @@ import re
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -21,7 +22,6 @@ from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec, parse_spec
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
-from med42lib.train.architectures import architecture
 
 DESCRIPTION = f"""\
 Look at the files of a folder and write a first spec, with comments: what each file holds, which fields were taken for
@@ -76,22 +76,10 @@ def _name(address: str) -> str:
 
 def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found], cache: Path) -> str:
     """Write the spec twice: how long chunks may be is asked of the data and the base model that the first one names."""
-
-    def write(length: int, notes: Sequence[str], *, keeps_apart: bool = True) -> str:
-        return spec_text(
-            name,
-            arguments.folder,
-            arguments.base_model,
-            parts,
-            found=found,
-            length=length,
-            keeps_apart=keeps_apart,
-            notes=notes,
-        )
-
-    spec = _spec(write(chunk_length(0, None), ()))
+    write = partial(spec_text, name, arguments.folder, arguments.base_model, parts, found=found)
+    spec = _spec(write(length=chunk_length(0, None), notes=()))
     base = find_base(spec, cache)
-    known = architecture((base.config or {}).get("model_type"))
+    known = base.architecture
     context = base.num_positions
     tokens = sum(source.tokens for source in plan_sources(spec.assemble, arguments.folder, cache))
     reads = f"reads {context:,} tokens" if context else "could not be looked at: chunk_length is a guess"
@@ -102,7 +90,7 @@ def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found],
     if known is not None and known.is_refused:
         notes.append(f"{known.model_type} cannot be trained: {known.full}")
     keeps_apart = known is None or not known.reads_across
-    return write(chunk_length(tokens, context), notes, keeps_apart=keeps_apart)
+    return write(length=chunk_length(tokens, context), notes=notes, keeps_apart=keeps_apart)
 
 
 def _spec(text: str) -> RunSpec:

@@ -119,20 +119,28 @@ def write_matches(folder: Path, found: Matches, *, threshold: float, summary: Ma
     write_json(folder / SUMMARY_FILE, summary)
 
 
+def make_pair(
+    examples: Questions, items: Questions, *, records: tuple[int, int], texts: tuple[int, int], cosine: float
+) -> Pair:
+    """Name an example and an item, by their rows, with the texts of both that are alike, by theirs."""
+    (example, item), (example_text, item_text) = records, texts
+    return Pair(
+        item_id=items.ids[item],
+        benchmark=items.groups[item],
+        example_id=examples.ids[example],
+        source=examples.groups[example],
+        cosine=round(cosine, COSINE_DECIMALS),
+        item_text=items.texts[item_text],
+        example_text=examples.texts[example_text],
+    )
+
+
 def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> list[Pair]:
     example_rows = examples.records_by_text(comparison.pair_train_P.tolist())
     item_rows = items.records_by_text(comparison.pair_item_P.tolist())
     columns = (comparison.pair_train_P, comparison.pair_item_P, comparison.pair_cosine_P)
     pairs = [
-        Pair(
-            item_id=items.ids[item],
-            benchmark=items.groups[item],
-            example_id=examples.ids[example],
-            source=examples.groups[example],
-            cosine=round(cosine, COSINE_DECIMALS),
-            item_text=items.texts[item_text],
-            example_text=examples.texts[example_text],
-        )
+        make_pair(examples, items, records=(example, item), texts=(example_text, item_text), cosine=cosine)
         for example_text, item_text, cosine in zip(*(column.tolist() for column in columns), strict=True)
         for item in item_rows[item_text]
         for example in example_rows[example_text]

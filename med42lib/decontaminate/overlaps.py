@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from med42lib.decontaminate.embedding.questions import Questions
 from med42lib.decontaminate.embedding.windows import Pieces
-from med42lib.decontaminate.matches import COSINE_DECIMALS, Matches, pair_order
+from med42lib.decontaminate.matches import Matches, make_pair, pair_order
 from med42lib.decontaminate.ngrams import find_shared
 from med42lib.decontaminate.words import words
 from med42lib.formats.contamination import Detector, Pair
@@ -110,13 +110,6 @@ def _found_too(pair: Pair, rows: tuple[int, int], overlaps: Overlaps) -> Pair:
 def _pair(example: int, item: int, examples: Questions, items: Questions, cosine: Cosine) -> Pair:
     (item_text,) = items.text_rows[item]
     nearest, example_text = max((cosine(text, item_text), -text) for text in examples.text_rows[example])
-    return Pair(
-        item_id=items.ids[item],
-        benchmark=items.groups[item],
-        example_id=examples.ids[example],
-        source=examples.groups[example],
-        cosine=round(nearest, COSINE_DECIMALS),
-        item_text=items.texts[item_text],
-        example_text=examples.texts[-example_text],
-        detectors=[],
-    )
+    texts = -example_text, item_text
+    found = make_pair(examples, items, records=(example, item), texts=texts, cosine=nearest)
+    return replace(found, detectors=[])

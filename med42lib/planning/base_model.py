@@ -27,7 +27,7 @@ from med42lib.formats.model_config import CONFIG_FILE, POSITIONS, has_experts, r
 from med42lib.pack.limits import context_problems
 from med42lib.spec import RunSpec
 from med42lib.store.artifacts import Source
-from med42lib.train.architectures import architecture
+from med42lib.train.architectures import Architecture, architecture
 from med42lib.train.shapes import Shapes
 
 _ADVICE = "check inputs.base_model"
@@ -67,6 +67,11 @@ class BaseModel:
     config: Mapping[str, Any] | None
     place: str
     why_not: str = ""
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """Give what came of trying its architecture; None if that is not known."""
+        return None if self.config is None else architecture(self.config.get("model_type"))
 
     @property
     def num_positions(self) -> int | None:
@@ -130,8 +135,8 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
 
 def base_doubts(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
     """List what `train` will probably refuse, when it tries the base itself and GPUs are taken already."""
-    known = None if base.config is None or not spec.train else architecture(base.config.get("model_type"))
-    if known is None:
+    known = base.architecture
+    if known is None or not spec.train:
         return
     if known.is_refused:
         yield Problem("inputs.base_model", f"is a {known.model_type}, which train refuses: {known.full}")
