@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 
-from med42lib.evaluate.config import EvaluateConfig, Prompt
+from med42lib.core.errors import DataError
+from med42lib.evaluate.config import AskingConfig, Prompt
 from med42lib.formats.prompt import (
     MultipleChoice,
     lettered_options,
@@ -30,13 +32,33 @@ class Scoring:
     delimiter: str = ANSWER_DELIMITER
 
 
-def scoring_of(item: BenchmarkItem, config: EvaluateConfig) -> Scoring:
-    """Say how an item's benchmark is scored: as its task of lm-eval says, or else as the settings do."""
-    if item.asked is None:
-        how = config.scoring_of(item.benchmark)
+def scorings(items: Iterable[BenchmarkItem], config: AskingConfig) -> dict[str, Scoring]:
+    """Say how each benchmark is scored: as its task of lm-eval says, or else as the settings do.
+
+    Raises:
+        DataError: If items of one benchmark were asked by different tasks.
+    """
+    groups: dict[str, list[BenchmarkItem]] = defaultdict(list)
+    for item in items:
+        groups[item.benchmark].append(item)
+    return {benchmark: _scoring_of(benchmark, group, config) for benchmark, group in groups.items()}
+
+
+def _scoring_of(benchmark: str, items: Sequence[BenchmarkItem], config: AskingConfig) -> Scoring:
+    asked = [item.asked and replace(item.asked, prompt="") for item in items]
+    if other := next((item for item, one in zip(items, asked, strict=True) if one != asked[0]), None):
+        raise DataError(
+            f"items {items[0].id!r} and {other.id!r} of the benchmark {benchmark} are asked by different tasks; run "
+            "benchmarks again"
+        )
+    if asked[0] is None:
+        how = config.scoring_of(benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
-    prompt = f"the task's, {item.asked.num_examples} examples" if item.asked.num_examples else "the task's"
-    return Scoring("letters" if item.has_bare_letters else "texts", item.asked.normalise, prompt, item.asked.delimiter)
+    task = asked[0]
+    prompt = f"the task's, {task.num_examples} examples" if task.num_examples else "the task's"
+    # A single question may have the letters themselves for options: which blood group, A or B?
+    letters = all(item.has_bare_letters for item in items)
+    return Scoring("letters" if letters else "texts", task.normalise, prompt, task.delimiter)
 
 
 @dataclass(frozen=True, slots=True)
