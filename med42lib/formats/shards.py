@@ -11,6 +11,12 @@ from med42lib.core.config import StageConfig
 MOST_SHARDS = 64
 """Each is a task of the pipeline, and Kubeflow keeps a run's tasks in one object of limited size."""
 
+MOST_TASKS = 190
+"""Of a run in shards: Kubernetes takes 1.5 MB, and 47 tasks filled 355 kB (`pipelines/README.md`)."""
+
+_COMMON_TASKS = 10
+"""Two commands, and eight stages that a run has once."""
+
 
 class ShardConfig(StageConfig):
     """Which share is whose; of all shards a spec says how many there are."""
@@ -31,3 +37,12 @@ class ShardConfig(StageConfig):
 def shard_names(shards: int) -> list[str]:
     """Name the tasks by their numbers, from 1; there is none where the stage does all of its work by itself."""
     return [str(number) for number in range(1, shards + 1)] if shards > 1 else []
+
+
+def num_tasks(*, models: int, decontaminate: int, evaluate: int) -> int:
+    """Count the tasks of a run with so many models, the base among them, and so many shards.
+
+    Each model is evaluated, and all but the base are trained.
+    """
+    of_models = 2 * models - 1 + models * len(shard_names(evaluate))
+    return _COMMON_TASKS + len(shard_names(decontaminate)) + of_models

@@ -11,6 +11,7 @@ from components.readme import readme
 from med42lib.catalogue import COMMANDS, STAGES
 from med42lib.commands.main import main
 from med42lib.engine.stage import Stage
+from med42lib.formats.shards import num_tasks
 from med42lib.spec import load_spec
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
@@ -129,6 +130,12 @@ def test_each_model_and_the_base_is_answered_in_shards_which_its_evaluate_gets(m
             assert named[f"answer questions {model} {shard}"] in marking.dependent_tasks
             assert task.inputs.parameters["model"] == marking.inputs.parameters["model"]
     assert dict(constant(tasks["check"], "shards").struct_value) == {"decontaminate": 1, "evaluate": 2}
+
+
+@pytest.mark.parametrize("shards", [{}, {"evaluate": 3}, {"decontaminate": 2, "evaluate": 2}], ids=len)
+def test_a_run_has_as_many_tasks_as_a_spec_is_checked_for(shards: dict[str, int]) -> None:
+    counted = num_tasks(models=3, **(UNSHARDED | shards))
+    assert len(tasks_of(["full", "lora"], **shards)) == counted - 1, "stop is outside"
 
 
 def test_with_one_shard_decontaminate_and_evaluate_do_all_by_themselves() -> None:
