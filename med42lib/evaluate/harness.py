@@ -1,4 +1,4 @@
-"""The one module that knows lm-eval: items in, log-likelihoods out.
+"""Items in, lm-eval's scores out; with `generation`, the modules that know lm-eval.
 
 Tasks are made here from the mirrored items, so nothing is looked up on a hub and no dataset script runs. Called is
 `lm_eval.evaluator.evaluate`, not `simple_evaluate` around it: that one also reads lm-eval's 14,000 task files and asks
@@ -7,25 +7,22 @@ pip and the system for versions, 24 seconds here, and adds nothing to the scores
 
 from __future__ import annotations
 
-import io
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stderr
 from dataclasses import replace
 from typing import Any
 
 import datasets
 import torch
-from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate as run_lm_eval
-from lm_eval.models.huggingface import HFLM
 
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
-from med42lib.core.progress import Progress, progress
+from med42lib.core.progress import progress
 from med42lib.evaluate.answers import Request
 from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.generation import GeneratingModel, GenerationTask, QuietTask
 from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.prompts import PromptedItem, make_prompt, scoring_of
 from med42lib.evaluate.scores import score_item
@@ -65,7 +62,12 @@ def score_items(
         groups[item.benchmark].append(item)
     lm = ScoringModel(model, tokenizer, config.batch_size, journal)
     tokens = control_tokens(tokenizer)
-    tasks = {benchmark: BenchmarkTask(benchmark, group, config, tokens) for benchmark, group in groups.items()}
+    tasks = {
+        benchmark: GenerationTask(benchmark, group)
+        if group[0].generation
+        else BenchmarkTask(benchmark, group, config, tokens)
+        for benchmark, group in groups.items()
+    }
     results = run_lm_eval(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)
     scores = dict(_read_samples(results["samples"], {item.id: item for item in items}, lm, config))
     return [scores[item.id] for item in items]
@@ -81,6 +83,9 @@ def _read_samples(
         for row in rows:
             item = items[row["doc"]["id"]]
             normalise = scoring_of(item, config).normalise
+            if normalise is None:
+                yield item.id, lm.score_generated(item, row)
+                continue
             score = score_item(
                 item,
                 row["doc"]["answers"],
@@ -93,7 +98,7 @@ def _read_samples(
             yield score.item_id, score
 
 
-class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyped
+class BenchmarkTask(QuietTask):
     """One benchmark as an lm-eval task, its questions already written out."""
 
     def __init__(
@@ -114,14 +119,9 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
                 "doc_to_target": "gold",
                 "target_delimiter": how.delimiter,
                 "num_fewshot": 0,
-                "metric_list": [{"metric": METRIC_OF[how.normalise], "aggregation": "mean", "higher_is_better": True}],
+                "metric_list": [{"metric": how.metric, "aggregation": "mean", "higher_is_better": True}],
             }
         )
-
-    def build_all_requests(self, **options: Any) -> None:
-        """Build the requests without lm-eval's bar, which comes and goes in milliseconds."""
-        with redirect_stderr(io.StringIO()):
-            super().build_all_requests(**options)
 
 
 def _as_text(item: BenchmarkItem, tokens: tuple[str, ...]) -> BenchmarkItem:
@@ -152,10 +152,8 @@ _NATS = {True: 1e-3, False: 0.5}
 """How far a log-likelihood may lie from lm-eval's, in float32 and in a coarser format."""
 
 
-class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
+class ScoringModel(GeneratingModel):
     """lm-eval's Hugging Face model, with our progress and with a memory of what did not fit."""
-
-    _bar: Progress
 
     def __init__(self, model: Any, tokenizer: Any, batch_size: int, journal: Journal | None = None) -> None:
         super().__init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import Literal
 
 from med42lib.evaluate.config import EvaluateConfig, Prompt
 from med42lib.formats.prompt import (
@@ -15,28 +16,45 @@ from med42lib.formats.prompt import (
     render_question,
 )
 from med42lib.formats.records import BenchmarkItem
-from med42lib.formats.scores import Normalise
+from med42lib.formats.scores import METRIC_OF, Normalise
 
 ANSWER_DELIMITER = " "
+
+Scored = MultipleChoice | Literal["generated"]
+"""What of an answer is scored: the option's letter or its text, by log-likelihood, or what the model writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How the items of a benchmark are asked and compared; `prompt` as tables call it."""
+    """How the items of a benchmark are asked and compared; `prompt` as tables call it.
 
-    scoring: MultipleChoice
-    normalise: Normalise
+    `normalise` is None where the answer is written.
+    """
+
+    scoring: Scored
+    normalise: Normalise | None
     prompt: str
     delimiter: str = ANSWER_DELIMITER
+
+    @property
+    def metric(self) -> str:
+        """What lm-eval calls the accuracy."""
+        return METRIC_OF[self.normalise] if self.normalise else "exact_match"
 
 
 def scoring_of(item: BenchmarkItem, config: EvaluateConfig) -> Scoring:
     """Say how an item's benchmark is scored: as its task of lm-eval says, or else as the settings do."""
+    if item.generation:
+        return Scoring("generated", None, _prompt_of_task(item.generation.num_examples))
     if item.asked is None:
         how = config.scoring_of(item.benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
-    prompt = f"the task's, {item.asked.num_examples} examples" if item.asked.num_examples else "the task's"
+    prompt = _prompt_of_task(item.asked.num_examples)
     return Scoring("letters" if item.has_bare_letters else "texts", item.asked.normalise, prompt, item.asked.delimiter)
+
+
+def _prompt_of_task(num_examples: int) -> str:
+    return f"the task's, {num_examples} examples" if num_examples else "the task's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +100,7 @@ def lm_eval_task(benchmark: str) -> LmEvalTask:
     return _TASKS.get(benchmark, _NO_TASK)
 
 
-def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
+def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: Scored, system: str) -> PromptedItem:
     r"""Write an item as a prompt, with the answers that are scored; a task of lm-eval has written its own.
 
     The same item in the `med42` prompt, first by letters and then by texts:

@@ -19,7 +19,9 @@ def measure_tables(
     results: Results, measures: Measures, baselines: Mapping[str, Baseline], *, confidence: float
 ) -> dict[str, Table]:
     """Tabulate each measure; one that no benchmark has is left out."""
-    tables = {"above_chance": _above_chance_table(results, measures, baselines, confidence)}
+    tables = {}
+    if measures.above_chance:
+        tables["above_chance"] = _above_chance_table(results, measures, baselines, confidence)
     if measures.normalised:
         tables["normalised"] = _normalised_table(results, measures, confidence)
     if measures.calibration:
