@@ -41,14 +41,17 @@ class BenchmarkConfig(DataLayoutConfig):
     format: Literal["multiple_choice", "lm_eval"] | None = None
     """For a benchmark of your own, under a name of your own. `multiple_choice`: a question, its options and the answer,
     in JSON lines, JSON, CSV with a header, Parquet or Arrow. `lm_eval`: a task of lm-eval, asked and scored as its YAML
-    says. `licence` is required then. More is in `med42lib/readers/own/README.md`."""
+    says, be it by options (`multiple_choice`) or by an answer that the model writes (`generate_until` with
+    `exact_match`); code that it names (`!function`) is refused and never run. `licence` is required then. More is in
+    `med42lib/readers/own/README.md`."""
 
     path: PathInData
     """Where the benchmark lies inside the data folder. In the publisher's layout a file; for MMLU a folder of
     `<topic>_test.csv`, for USMLE one with the folders `sample_exam` and `self_assessment`. In the hub's layout a file,
     a pattern such as `medqa/*.parquet`, or a folder, of which the split that is scored is read; USMLE has no such
     layout. With `hub`, `path` is inside that repository: `.` is all of it. Of your own questions a file, a pattern,
-    or a folder, of which the test split is read; of a task of lm-eval its YAML."""
+    or a folder, of which the test split is read. Of lm-eval a task's YAML, a group's, or a folder of tasks: several
+    tasks are one benchmark, in which each is the subject of its questions."""
 
     limit: CountOrAll = "all"
     """Items to keep, at most; for MMLU, of each topic. They are chosen by a keyed hash of their ids, so that a larger

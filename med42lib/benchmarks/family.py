@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from med42lib.benchmarks.config import FAMILIES, BenchmarkConfig
+from med42lib.formats.records import Generation
 from med42lib.formats.rejects import Reject
 from med42lib.readers.data_set import DataSet
 from med42lib.readers.files import DataFolder
@@ -13,6 +14,18 @@ from med42lib.readers.parsers import Record
 from med42lib.readers.publishers.question import Question
 
 Questions = Iterator[Record[Question] | Reject]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQuestion:
+    """A question without options, whose answer the model writes; `text` is what is compared with training data."""
+
+    text: str
+    generation: Generation
+    subject: str = ""
+
+
+AnyQuestions = Iterator[Record[Question | OpenQuestion] | Reject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +38,7 @@ class Absent:
     advice: str
 
 
-Reader = Callable[[DataFolder, BenchmarkConfig], Mapping[str, Questions | Absent]]
+Reader = Callable[[DataFolder, BenchmarkConfig], Mapping[str, AnyQuestions | Absent]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from med42lib.benchmarks.family import OpenQuestion
 from med42lib.core.hashing import content_hash
 from med42lib.formats.records import BenchmarkItem, Origin
 from med42lib.formats.rejects import BadRecord, Reject
@@ -12,31 +13,40 @@ from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.question import Question, check_can_be_asked
 
 
-def as_items(benchmark: str, questions: Iterable[Record[Question] | Reject]) -> Iterator[BenchmarkItem | Reject]:
+def as_items(
+    benchmark: str, questions: Iterable[Record[Question | OpenQuestion] | Reject]
+) -> Iterator[BenchmarkItem | Reject]:
     """Name every question that can be asked and make it an item.
 
     The publisher's id, where there is one, becomes `headqa/<id>`; one that comes twice is refused, since nobody could
-    say which of the two a score belongs to. Elsewhere the id is a hash of question, context and options,
-    `medqa/<hash>`; an exact repeat gets `-2`, `-3`, ... after it.
+    say which of the two a score belongs to. Elsewhere the id is a hash of question, context and options, or of the
+    prompt of a question without options, `medqa/<hash>`; an exact repeat gets `-2`, `-3`, ... after it.
     """
     seen: Counter[str] = Counter()
     for record in each(questions, _askable):
         if isinstance(record, Reject):
             yield record
             continue
-        question = record.value
-        said = question.asked.prompt if question.asked else question.text
-        name = question.publisher_id or content_hash(said, question.context, *question.options)
+        publisher_id = "" if isinstance(record.value, OpenQuestion) else record.value.publisher_id
+        name = publisher_id or _content(record.value)
         seen[name] += 1
-        if seen[name] > 1 and question.publisher_id:
-            yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, question)
+        if seen[name] > 1 and publisher_id:
+            yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, record.value)
         else:
             yield _item(benchmark, name if seen[name] == 1 else f"{name}-{seen[name]}", record)
 
 
-def _askable(question: Question) -> Question:
-    check_can_be_asked(question)
+def _askable(question: Question | OpenQuestion) -> Question | OpenQuestion:
+    if isinstance(question, Question):
+        check_can_be_asked(question)
     return question
+
+
+def _content(question: Question | OpenQuestion) -> str:
+    if isinstance(question, OpenQuestion):
+        return content_hash(question.generation.prompt)
+    said = question.asked.prompt if question.asked else question.text
+    return content_hash(said, question.context, *question.options)
 
 
 def asked_elsewhere(items: Iterable[BenchmarkItem]) -> Counter[str]:
@@ -56,8 +66,20 @@ def _meaning(item: BenchmarkItem) -> str:
     return content_hash(question, context, *sorted(options))
 
 
-def _item(benchmark: str, name: str, record: Record[Question]) -> BenchmarkItem:
+def _item(benchmark: str, name: str, record: Record[Question | OpenQuestion]) -> BenchmarkItem:
     question = record.value
+    if isinstance(question, OpenQuestion):
+        return BenchmarkItem(
+            id=f"{benchmark}/{name}",
+            benchmark=benchmark,
+            question=question.text,
+            context="",
+            options=(),
+            gold=None,
+            origin=Origin("", record.file, record.line),
+            subject=question.subject,
+            generation=question.generation,
+        )
     return BenchmarkItem(
         id=f"{benchmark}/{name}",
         benchmark=benchmark,

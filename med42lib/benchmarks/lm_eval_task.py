@@ -9,28 +9,34 @@ r"""A task of lm-eval of the user's own, read from its YAML as lm-eval 0.4.13 re
                                                        doc_to_target: "{{key}}"
 
 A template is rendered in Jinja's sandbox, since Jinja can reach into Python. What would need code (`!function`), the
-hub, examples drawn at random or a text that the model writes is refused by name; so is a setting that is not known
-here, since nobody could say what it changes.
+hub, or examples drawn at random is refused by name; so is a setting that is not known here, since nobody could say what
+it changes. `lm_eval_files` finds the tasks of a group or a folder; `lm_eval_generation` knows `generate_until`.
 """
 
 from __future__ import annotations
 
 import ast
 import itertools
-import posixpath
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from med42lib.benchmarks.config import BenchmarkConfig
-from med42lib.benchmarks.family import Questions
+from med42lib.benchmarks.family import AnyQuestions, OpenQuestion
+from med42lib.benchmarks.lm_eval_files import Code, TaskFile, beside, code_in, find_tasks
+from med42lib.benchmarks.lm_eval_generation import (
+    handed_to_lm_eval,
+    is_generated,
+    left_out,
+    problems_of_generation,
+    right_answers,
+)
 from med42lib.core.errors import DataError
-from med42lib.formats.records import Asked
+from med42lib.formats.records import Asked, Generation
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.formats.scores import METRIC_OF, Normalise
 from med42lib.readers.fields import mapping
@@ -47,48 +53,44 @@ _READ = (
     *("task", "dataset_path", "dataset_kwargs", "test_split", "validation_split", "output_type", "num_fewshot"),
     *("doc_to_text", "doc_to_choice", "doc_to_target", "target_delimiter", "description", "metric_list"),
     *("should_decontaminate", "doc_to_decontamination_query", "fewshot_split", "fewshot_delimiter", "fewshot_config"),
+    *("generation_kwargs", "repeats"),
 )
-_WITHOUT_EFFECT = (*("task_alias", "tag", "metadata", "training_split", "generation_kwargs", "repeats"),)
-"""Settings that change nothing in a multiple-choice task."""
+_WITHOUT_EFFECT = ("task_alias", "tag", "metadata", "training_split")
 _EXAMPLES = frozenset(("sampler", "split"))
 """What `fewshot_config` may say."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """A value that names a Python function."""
-
-    name: str
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a task's YAML, in which a function is a name and nothing more."""
-
-
-def _code(_: _Loader, node: yaml.Node) -> _Code:
-    return _Code(str(node.value))
-
-
-_Loader.add_constructor("!function", _code)
-
-
-def read_task(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
-    """Read the questions of a task as lm-eval asks them.
+def read_tasks(folder: DataFolder, settings: BenchmarkConfig) -> AnyQuestions:
+    """Read the questions of a task as lm-eval asks them; of several tasks, each is the subject of its questions.
 
     Raises:
-        DataError: If the YAML is broken, or the task cannot be scored here; all reasons are named together.
+        DataError: If a YAML is broken, a task cannot be scored here, or several are scored in different ways; all
+            reasons are named together.
     """
-    task = _read_yaml(folder, settings.path)
-    if problems := list(_problems(task)):
-        raise DataError(f"{settings.path} cannot be scored: {'; '.join(problems)}")
+    tasks = find_tasks(folder, settings.path)
+    found = {task.path: list(_problems(task.settings)) for task in tasks}
+    if problems := [f"{path} cannot be scored: {'; '.join(of_one)}" for path, of_one in found.items() if of_one]:
+        raise DataError("\n  ".join(problems))
+    _check_scored_alike(tasks)
+    read = [_read_task(folder, task, subject=task.title if len(tasks) > 1 else "") for task in tasks]
+    return itertools.chain.from_iterable(read)
+
+
+def _read_task(folder: DataFolder, file: TaskFile, *, subject: str) -> AnyQuestions:
+    path, task = file.path, file.settings
+    folder.notes += [f"{path}: {what}" for what in (left_out if is_generated(task) else _left_out)(task)]
+    asks = _Generated(path, task, subject) if is_generated(task) else _Chosen(path, task, subject)
+    if num_examples := task.get("num_fewshot"):
+        shown = rows_of(_files(folder, path, task, _split_of_examples(task)))
+        asks.show(itertools.islice(shown, num_examples), num_examples)
+    return each(rows_of(_files(folder, path, task, _split(task))), lambda value: asks.question(_whole(value)))
+
+
+def _left_out(task: Mapping[str, Any]) -> Iterator[str]:
+    """Name the metrics that the task asks lm-eval to compute besides."""
     for metric in _metrics(task):
         if metric not in _NORMALISE_OF:
-            folder.notes.append(f"{settings.path}: the metric {metric!r} is not computed; it is not right or wrong")
-    asks = _Template(settings.path, task)
-    if num_examples := task.get("num_fewshot"):
-        shown = rows_of(_files(folder, settings.path, task, _split_of_examples(task)))
-        asks.show(itertools.islice(shown, num_examples), num_examples)
-    return each(rows_of(_files(folder, settings.path, task, _split(task))), lambda value: asks.question(_whole(value)))
+            yield f"the metric {metric!r} is not computed; it is not right or wrong"
 
 
 def _whole(value: object) -> dict[str, Any]:
@@ -97,52 +99,57 @@ def _whole(value: object) -> dict[str, Any]:
     return {name: row[name] for name in row}
 
 
-def _read_yaml(folder: DataFolder, path: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read a task's settings, those of the files that it includes beneath its own."""
-    if path in above:
-        raise DataError(f"{path} includes itself, by way of {' and '.join(above[::-1])}")
-    try:
-        task = yaml.load(folder.file(path).text(), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is not the YAML of a task: {error}") from None
-    if not isinstance(task, dict):
-        raise DataError(f"{path} is not the YAML of a task: it holds {type(task).__name__}, not settings by name")
-    included = task.pop("include", [])
-    found: dict[str, Any] = {}
-    for other in included if isinstance(included, list) else [included]:
-        found |= _read_yaml(folder, _beside(path, other), (*above, path))
-    return found | task
+def _check_scored_alike(tasks: Sequence[TaskFile]) -> None:
+    """Make sure that the questions of several tasks can be one benchmark."""
+    first, *others = tasks
+    for task in others:
+        ways, firsts = _scoring(task.settings), _scoring(first.settings)
+        if different := [name for name in firsts if ways.get(name) != firsts[name]]:
+            raise DataError(
+                f"{task.path} has another {' and another '.join(different)} than {first.path}, so that the two cannot "
+                "be one benchmark: name the file of each as a benchmark of its own"
+            )
 
 
-def _beside(path: str, other: object) -> str:
-    """Give the place in the data folder of a file that a task names from its own."""
-    place = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(other)))
-    if place.startswith(("/", "..")) or "://" in str(other):
-        raise DataError(f"{path} names {str(other)!r}, which lies outside the data folder; copy it beside the task")
-    return place
+def _scoring(task: Mapping[str, Any]) -> dict[str, object]:
+    """Give what must be the same for all questions of a benchmark."""
+    common = {"output_type": is_generated(task), "num_fewshot": task.get("num_fewshot") or 0}
+    if is_generated(task):
+        return {**common, "generation_kwargs": None, "filter_list": None, **handed_to_lm_eval(task)}
+    return {**common, "target_delimiter": task.get("target_delimiter", " "), "metric_list": _normalise(task)}
 
 
 def _problems(task: Mapping[str, Any]) -> Iterator[str]:
     """Say why a task cannot be scored here, as lm-eval would score it."""
-    if isinstance(task.get("task"), list) or "group" in task:
-        yield "it is a group of tasks: name the file of each as a benchmark of its own"
+    if isinstance(task.get("task"), list):
+        yield "task lists several tasks, as a group does: name the group (`group`), or name the file of each task"
     for name, value in task.items():
-        if isinstance(value, _Code):
-            yield f"{name} is code (!function {value.name}), and no code of a task is run: write it as a template"
-        elif value and name not in (*_READ, *_WITHOUT_EFFECT, "group"):
+        if functions := [code.name for code in code_in(value)]:
+            yield (
+                f"{name} is code (!function {functions[0]}), and no code of a task is run: write it as a template, or "
+                "prepare the rows so that it is not needed"
+            )
+        elif value and name not in (*_READ, *_WITHOUT_EFFECT, *(["filter_list"] if is_generated(task) else [])):
             yield f"{name} is not supported: leave it out, or prepare the rows so that it is not needed"
     yield from _problems_of_scoring(task)
     yield from _problems_of_data(task)
 
 
 def _problems_of_scoring(task: Mapping[str, Any]) -> Iterator[str]:
-    kind = task.get("output_type", "generate_until")
-    if kind != "multiple_choice":
-        yield f"output_type {kind}: only multiple_choice says of each item whether it is right, by its log-likelihoods"
-    elif not any(metric in _NORMALISE_OF for metric in _metrics(task)):
-        yield f"metric_list has none of {', '.join(_NORMALISE_OF)}, which say of each item whether it is right"
-    for name, kinds in (("doc_to_text", str), ("doc_to_choice", str | list | dict), ("doc_to_target", str | int)):
-        if not isinstance(task.get(name), kinds | _Code):
+    needed: dict[str, Any] = {"doc_to_text": str, "doc_to_target": str | int}
+    if is_generated(task):
+        yield from problems_of_generation(task)
+    elif task.get("output_type") == "multiple_choice":
+        needed["doc_to_choice"] = str | list | dict
+        if not any(metric in _NORMALISE_OF for metric in _metrics(task)):
+            yield f"metric_list has none of {', '.join(_NORMALISE_OF)}, which say of each item whether it is right"
+    else:
+        yield (
+            f"output_type {task.get('output_type')}: only multiple_choice and generate_until say of each item whether "
+            "it is right"
+        )
+    for name, kinds in needed.items():
+        if not isinstance(task.get(name), kinds | Code):
             yield f"{name} is missing, or neither a field's name nor a template"
 
 
@@ -176,6 +183,10 @@ def _metrics(task: Mapping[str, Any]) -> list[str]:
     return [str(entry.get("metric")) for entry in entries if isinstance(entry, dict)]
 
 
+def _normalise(task: Mapping[str, Any]) -> Normalise:
+    return next(_NORMALISE_OF[name] for name in _metrics(task) if name in _NORMALISE_OF)
+
+
 def _split(task: Mapping[str, Any]) -> str:
     return str(task.get("test_split") or task.get("validation_split"))
 
@@ -196,7 +207,7 @@ def _data_files(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _files(folder: DataFolder, path: str, task: Mapping[str, Any], split: str) -> list[DataFile]:
     named = _data_files(task)[split]
-    places = [_beside(path, name) for name in (named if isinstance(named, list) else [named])]
+    places = [beside(path, name) for name in (named if isinstance(named, list) else [named])]
     files = [file for place in places for file in table_files(folder, place)]
     endings = _SUFFIXES[task["dataset_path"]]
     for file in files:
@@ -205,14 +216,13 @@ def _files(folder: DataFolder, path: str, task: Mapping[str, Any], split: str) -
     return files
 
 
-class _Template:
-    """What a task makes of a row: the prompt, the options, and which is right."""
+class _Template(ABC):
+    """What a task makes of a row: the prompt, and what is answered."""
 
-    def __init__(self, path: str, task: Mapping[str, Any]) -> None:
-        self._path, self._task = path, task
+    def __init__(self, path: str, task: Mapping[str, Any], subject: str) -> None:
+        self._path, self._task, self._subject = path, task, subject
         self._environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
         self._environment.filters["regex_replace"] = _regex_replace
-        self._normalise = next(_NORMALISE_OF[name] for name in _metrics(task) if name in _NORMALISE_OF)
         self._delimiter = str(task.get("target_delimiter", " "))
         self._examples, self._num_examples = "", 0
 
@@ -223,71 +233,61 @@ class _Template:
             DataError: If there are fewer than `number`, or one is broken.
         """
         between = str(self._task.get("fewshot_delimiter", "\n\n"))
-        for asked in each(rows, lambda value: self._ask(_whole(value))):
-            if isinstance(asked, Reject):
-                raise DataError(f"{self._path}: the example {asked.example} is broken: {asked.reason}")
-            text, options, gold = asked.value
-            self._examples += f"{text}{self._delimiter}{options[gold]}{between}"
+        for shown in each(rows, lambda value: self.example(_whole(value))):
+            if isinstance(shown, Reject):
+                raise DataError(f"{self._path}: the example {shown.example} is broken: {shown.reason}")
+            self._examples += f"{shown.value}{between}"
             self._num_examples += 1
         if self._num_examples < number:
             raise DataError(f"{self._path}: num_fewshot is {number}, but there are {self._num_examples} examples")
 
-    def question(self, row: dict[str, Any]) -> Question:
-        """Render a row."""
-        text, options, gold = self._ask(row)
-        description = self._field("description", row) if self._task.get("description") else ""
-        prompt = f"{description}{self._examples}{text}"
-        subject = row.get("subject")
-        return Question(
-            publisher_id="",
-            text=self._compared(row, text),
-            options=options,
-            gold=gold,
-            subject=subject if isinstance(subject, str) else "",
-            asked=Asked(prompt, self._delimiter, self._normalise, self._num_examples),
-        )
+    def example(self, row: dict[str, Any]) -> str:
+        """Render a row with its answer."""
+        text, (answer, *_) = self.text(row), self.answers(row)
+        return f"{text}{self._delimiter}{answer}"
 
-    def _ask(self, row: dict[str, Any]) -> tuple[str, tuple[str, ...], int]:
+    @abstractmethod
+    def answers(self, row: dict[str, Any]) -> tuple[str, ...]:
+        """Give the right answers of a row, that of an example first."""
+
+    @abstractmethod
+    def question(self, row: dict[str, Any]) -> Question | OpenQuestion:
+        """Render a row."""
+
+    def text(self, row: dict[str, Any]) -> str:
+        """Render what a row asks."""
         if (template := self._task["doc_to_text"]) not in row and "{" not in template:
             raise BadRecord("doc_to_text is no field of the row, and no template", template)
-        text = self._field("doc_to_text", row)
+        text = self.field("doc_to_text", row)
         if not isinstance(text, str) or not text.strip() or text.isdigit():
             raise BadRecord("doc_to_text gives no question", repr(text))
-        options = _options(self._choices(row))
-        return text, options, _gold(self._target(row), options)
+        return text
 
-    def _compared(self, row: dict[str, Any], text: str) -> str:
+    def prompt(self, row: dict[str, Any]) -> str:
+        """Render all that the model reads."""
+        description = self.field("description", row) if self._task.get("description") else ""
+        return f"{description}{self._examples}{self.text(row)}"
+
+    def subject(self, row: dict[str, Any]) -> str:
+        """Give what a row is about: the task among several, else what the row says."""
+        subject = self._subject or row.get("subject")
+        return subject if isinstance(subject, str) else ""
+
+    def compared(self, row: dict[str, Any]) -> str:
         """Give what decontamination compares: the task's own query, if it has one, else the whole question."""
         if not (self._task.get("should_decontaminate") and self._task.get("doc_to_decontamination_query")):
-            return text
-        query = self._field("doc_to_decontamination_query", row)
+            return self.text(row)
+        query = self.field("doc_to_decontamination_query", row)
         if not isinstance(query, str) or not query.strip():
             raise BadRecord("doc_to_decontamination_query gives no text", repr(query))
         return query
 
-    def _choices(self, row: dict[str, Any]) -> object:
-        choices = self._task["doc_to_choice"]
-        if isinstance(choices, dict):
-            return list(choices.values())
-        if isinstance(choices, list) or choices in row:
-            return row[choices] if isinstance(choices, str) else choices
-        return _literal(self._render("doc_to_choice", choices, row))
-
-    def _target(self, row: dict[str, Any]) -> object:
-        target = self._task["doc_to_target"]
-        if isinstance(target, int):
-            return target
-        said = self._field("doc_to_target", row)
-        if target in row or not isinstance(said, str):
-            return said
-        return _literal(said) if said.isdigit() or (said[:1], said[-1:]) == ("[", "]") else said
-
-    def _field(self, name: str, row: dict[str, Any]) -> object:
+    def field(self, name: str, row: dict[str, Any]) -> object:
         """Give the field of a row that a setting names, or else what its template makes of the row."""
         value = str(self._task[name])
-        return row[value] if value in row else self._render(name, value, row)
+        return row[value] if value in row else self.render(name, value, row)
 
-    def _render(self, name: str, template: str, row: dict[str, Any]) -> str:
+    def render(self, name: str, template: str, row: dict[str, Any]) -> str:
         try:
             return str(self._environment.from_string(template).render(**row))
         except TemplateSyntaxError as error:
@@ -296,6 +296,61 @@ class _Template:
             raise DataError(f"{self._path}: {name} reaches beyond the row: {error}") from None
         except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise BadRecord(f"{name} cannot be rendered", str(error)) from None
+
+
+class _Chosen(_Template):
+    """A task with options, one of which is right."""
+
+    def question(self, row: dict[str, Any]) -> Question:
+        """Render a row."""
+        options = _options(self._choices(row))
+        return Question(
+            publisher_id="",
+            text=self.compared(row),
+            options=options,
+            gold=_gold(self._target(row), options),
+            subject=self.subject(row),
+            asked=Asked(self.prompt(row), self._delimiter, _normalise(self._task), self._num_examples),
+        )
+
+    def answers(self, row: dict[str, Any]) -> tuple[str, ...]:
+        """Give the right option of a row."""
+        options = _options(self._choices(row))
+        return (options[_gold(self._target(row), options)],)
+
+    def _choices(self, row: dict[str, Any]) -> object:
+        choices = self._task["doc_to_choice"]
+        if isinstance(choices, dict):
+            return list(choices.values())
+        if isinstance(choices, list) or choices in row:
+            return row[choices] if isinstance(choices, str) else choices
+        return _literal(self.render("doc_to_choice", choices, row))
+
+    def _target(self, row: dict[str, Any]) -> object:
+        target = self._task["doc_to_target"]
+        if isinstance(target, int):
+            return target
+        said = self.field("doc_to_target", row)
+        if target in row or not isinstance(said, str):
+            return said
+        return _literal(said) if said.isdigit() or (said[:1], said[-1:]) == ("[", "]") else said
+
+
+class _Generated(_Template):
+    """A task whose answers the model writes."""
+
+    def question(self, row: dict[str, Any]) -> OpenQuestion:
+        """Render a row."""
+        settings = handed_to_lm_eval(self._task)
+        generation = Generation(self.prompt(row), self.answers(row), settings, self._num_examples)
+        return OpenQuestion(self.compared(row), generation, self.subject(row))
+
+    def answers(self, row: dict[str, Any]) -> tuple[str, ...]:
+        """Give all right answers of a row."""
+        target = self._task["doc_to_target"]
+        if isinstance(target, int):
+            return right_answers(target, is_rendered=False)
+        return right_answers(self.field("doc_to_target", row), is_rendered=target not in row)
 
 
 def _regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from med42lib.benchmarks.config import BenchmarkConfig
-from med42lib.benchmarks.family import Family, Questions, load_family
-from med42lib.benchmarks.lm_eval_task import read_task
+from med42lib.benchmarks.family import AnyQuestions, Family, Questions, load_family
+from med42lib.benchmarks.lm_eval_task import read_tasks
 from med42lib.formats.rejects import ExcludedRecord
 from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder
@@ -27,8 +27,8 @@ def family_of(name: str, settings: BenchmarkConfig) -> Family:
     if settings.format is None:
         return load_family(name)
 
-    def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, Questions]:
-        return {name: read_task(folder, settings) if settings.format == "lm_eval" else _questions(folder, settings)}
+    def read(folder: DataFolder, settings: BenchmarkConfig) -> dict[str, AnyQuestions]:
+        return {name: read_tasks(folder, settings) if settings.format == "lm_eval" else _questions(folder, settings)}
 
     facts = PublisherFacts(licence=settings.licence or "", attribution="", citation="")
     return Family(name=name, title=name, facts=facts, read=read)

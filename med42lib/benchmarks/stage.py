@@ -16,7 +16,7 @@ from med42lib.formats.rejects import REJECTS_FILE
 from med42lib.store.artifacts import Source, Target
 
 if TYPE_CHECKING:
-    from med42lib.benchmarks.family import Absent, Family, Questions
+    from med42lib.benchmarks.family import Absent, AnyQuestions, Family
     from med42lib.formats.records import BenchmarkItem
 
 
@@ -93,7 +93,7 @@ def _take(
     config: BenchmarksConfig,
     family: Family,
     benchmark: str,
-    questions: Questions,
+    questions: AnyQuestions,
     write_reject: Callable[[str], object],
 ) -> tuple[list[BenchmarkItem], dict[str, Any]]:
     """Read one benchmark: its items, at most as many as its limit, and its row of the summary."""
@@ -129,8 +129,11 @@ def _facts(family: Family, licence: str | None) -> dict[str, Any]:
 
 
 def _by_num_options(items: Sequence[BenchmarkItem]) -> dict[str, int]:
-    """Count items by number of options, which is what a guess is worth; as JSON needs them, the keys are text."""
-    counts = Counter(len(item.options) for item in items)
+    """Count items by number of options, which is what a guess is worth; as JSON needs them, the keys are text.
+
+    Items whose answer is written have none, and are not counted.
+    """
+    counts = Counter(len(item.options) for item in items if item.options)
     return {str(num_options): counts[num_options] for num_options in sorted(counts)}
 
 

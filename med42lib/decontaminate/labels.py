@@ -24,7 +24,7 @@ from med42lib.decontaminate.stems import agrees, is_generic, telling_options
 from med42lib.decontaminate.words import spaced
 from med42lib.formats.contamination import Label, NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
-from med42lib.formats.prompt import multiple_choice
+from med42lib.formats.prompt import question_and_options
 from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
 from med42lib.store.artifacts import Source
 
@@ -54,11 +54,10 @@ class Said:
         return "\n".join((*self.requests, *self.answers))
 
     def gives_right_option(self, item: BenchmarkItem) -> bool:
-        """Say whether an answer gives an item's right option; where options are letters alone, begins with it."""
-        right = [item.options[position] for position in item.right]
+        """Say whether an answer gives an item's right one; where answers are letters alone, begins with it."""
         if item.has_bare_letters:
-            return any(found[1] in right for found in map(_CHOSEN.match, self.answers) if found)
-        return any(map(self._says, right))
+            return any(found[1] in item.right_answers for found in map(_CHOSEN.match, self.answers) if found)
+        return any(map(self._says, item.right_answers))
 
     def _says(self, option: str) -> bool:
         """Say whether an answer says an option: anywhere, or in its first line where options are shown."""
@@ -116,11 +115,18 @@ def _labelled(pair: Pair, item: BenchmarkItem, said: Said) -> Pair:
     return replace(
         pair,
         label=label_of(item, said).value,
-        item_request=multiple_choice(item.question, item.options, context=item.context),
-        item_answer=f"{ascii_uppercase[item.gold]}. {item.options[item.gold]}",
+        item_request=question_and_options(item),
+        item_answer=_right_answer(item),
         example_request="\n\n".join(said.requests),
         example_answer="\n\n".join(said.answers),
     )
+
+
+def _right_answer(item: BenchmarkItem) -> str:
+    """Write the right option with its letter, or all right answers of an item without options."""
+    if item.gold is None:
+        return " or ".join(item.right_answers)
+    return f"{ascii_uppercase[item.gold]}. {item.options[item.gold]}"
 
 
 def _read_said(dataset: Source, wanted: Collection[str]) -> dict[str, Said]:

@@ -37,15 +37,18 @@ def is_generic(question: str) -> bool:
     return len(set(words(question)) - _NOT_OWN) <= MOST_OWN_WORDS
 
 
-def telling_options(item: BenchmarkItem) -> dict[int, str]:
-    """Give the options that have a word of their own; "Yes", "No", "None of the above" and letters alone have not."""
+def telling_options(item: BenchmarkItem) -> list[str]:
+    """Give the options that have a word of their own; "Yes", "No", "None of the above" and letters alone have not.
+
+    Where there are no options, since the answer is written, the right answers take their place.
+    """
     if item.has_bare_letters:
-        return {}
-    return {n: option for n, option in enumerate(item.options) if set(words(option)) - _NOT_OWN - _VERDICTS}
+        return []
+    return [option for option in item.options or item.right_answers if set(words(option)) - _NOT_OWN - _VERDICTS]
 
 
 def agrees(item: BenchmarkItem, said: str) -> bool:
-    """Say whether an example speaks of an item's matter: of its right option, or of half its options at least.
+    """Say whether an example speaks of an item's matter: of a right answer, or of half its options at least.
 
     Options that say nothing by themselves do not count.
 
@@ -54,5 +57,6 @@ def agrees(item: BenchmarkItem, said: str) -> bool:
         said: All that prompter and assistant say in the training example.
     """
     text = spaced(said)
-    spoken = {n: spaced(option) in text for n, option in telling_options(item).items()}
-    return any(spoken.get(right) for right in item.right) or 2 * sum(spoken.values()) >= len(spoken) > 0
+    telling = telling_options(item)
+    spoken = [option for option in telling if spaced(option) in text]
+    return any(option in item.right_answers for option in spoken) or 2 * len(spoken) >= len(telling) > 0

@@ -35,7 +35,8 @@ class StageContext:
     `upload` is the attempt: other processes, on this machine or another, put files of its outputs with it, and
     `Target.received` takes them into account. `cache` keeps work between runs. `checkpoints` keep what is not finished,
     also for other attempts at this key; the runner removes them when the output is sealed. `tracked` is None where
-    nobody is to watch. `stopping` tells a stage that looks at it to save and leave.
+    nobody is to watch. `stopping` tells a stage that looks at it to save and leave. `section` is what its settings are
+    called in messages: `train.lora`.
     """
 
     key: str
@@ -44,6 +45,7 @@ class StageContext:
     cache: StageCache
     tracked: TrackedAs | None = None
     stopping: StopSignal = field(default_factory=StopSignal)
+    section: str = ""
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -54,4 +56,5 @@ class StageContext:
     def in_folder(cls, folder: Path, stage: str, *, key: str = "key") -> StageContext:
         """Make the context of a call outside the runner, on a store in a folder."""
         store = open_store(str(folder / "store"))
-        return cls(key, store.address, Upload(store, f"{stage}/{key}"), StageCache(store.address, stage, folder))
+        upload, cache = Upload(store, f"{stage}/{key}"), StageCache(store.address, stage, folder)
+        return cls(key, store.address, upload, cache, section=stage)

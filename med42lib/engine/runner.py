@@ -89,6 +89,7 @@ class _Call:
     store: Store
     scratch: Path
     tracked: TrackedAs | None
+    section: str
 
     @property
     def prefix(self) -> str:
@@ -117,9 +118,8 @@ def run_stage(stage: Stage, request: Request) -> Result:
 
 
 def _find_or_run(stage: Stage, request: Request) -> Result:
-    config = parse_config(
-        stage.config_class, dict(request.config), title=f"settings of {request.section or stage.name}"
-    )
+    section = request.section or stage.name
+    config = parse_config(stage.config_class, dict(request.config), title=f"settings of {section}")
     store = open_store(request.store)
     store.check()
     with attempt_folder(store.scratch_root(), stage.name) as scratch, _disk_errors(scratch):
@@ -129,7 +129,7 @@ def _find_or_run(stage: Stage, request: Request) -> Result:
         deciding = {n: source.digest for n, source in sources.items() if n.partition(".")[0] not in stage.speed_only}
         key = output_key(stage, config, deciding)
         hashes.save(scratch)
-        call = _Call(stage, config, sources, key, store, scratch, request.tracked)
+        call = _Call(stage, config, sources, key, store, scratch, request.tracked, section)
         with log_place(key=key):
             if stage.reuse and (sealed := find_sealed(store, call.prefix, stage.targets)):
                 log(stage.name).info("reused %s", sealed.address)
@@ -152,7 +152,7 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
 def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:
     stage, scratch = call.stage, call.scratch
     cache = StageCache(call.store.address, stage.name, scratch / "cache")
-    context = StageContext(call.key, call.store.address, upload, cache, call.tracked)
+    context = StageContext(call.key, call.store.address, upload, cache, call.tracked, section=call.section)
     targets = {name: Target(scratch / "out" / name) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)

@@ -33,7 +33,7 @@ def choose_items(
     """
     found = list(items)
     for item in found:
-        if not all(item.options) or not 0 <= item.gold < len(item.options):
+        if not _can_be_scored(item):
             raise DataError(f"item {item.id!r} has an empty option, or no option {item.gold}; run benchmarks again")
     if not found:
         raise DataError("there is no benchmark item to score; give `benchmarks` at least one file with questions")
@@ -41,6 +41,12 @@ def choose_items(
     by_benchmark = [[item for item in found if item.benchmark == name] for name in {item.benchmark for item in found}]
     kept = {item.id for items_of_one in by_benchmark for item in limited(items_of_one, config.limit)}
     return [item for item in found if item.id in kept]
+
+
+def _can_be_scored(item: BenchmarkItem) -> bool:
+    if item.gold is None:
+        return item.generation is not None and not item.options
+    return all(item.options) and 0 <= item.gold < len(item.options)
 
 
 def _check_names(config: AskingConfig, known: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""The one module that knows lm-eval: items in, log-likelihoods out.
+"""Items in, lm-eval's scores out; with `generation`, the modules that know lm-eval.
 
 Tasks are made here from the mirrored items, so nothing is looked up on a hub and no dataset script runs. Called is
 `lm_eval.evaluator.evaluate`, not `simple_evaluate` around it: that one also reads lm-eval's 14,000 task files and asks
@@ -7,18 +7,14 @@ pip and the system for versions, 24 seconds here, and adds nothing to the scores
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr
 from dataclasses import replace
 from typing import Any
 
 import datasets
 import torch
-from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate as run_lm_eval
-from lm_eval.models.huggingface import HFLM
 
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
@@ -26,6 +22,7 @@ from med42lib.core.progress import progress
 from med42lib.evaluate.answers import Answered, Request
 from med42lib.evaluate.batches import WHOLE, Batch, Share, in_batches
 from med42lib.evaluate.config import AskingConfig
+from med42lib.evaluate.generation import GeneratingModel, GenerationTask, QuietTask
 from med42lib.evaluate.journal import Memory
 from med42lib.evaluate.prompts import PromptedItem, Scoring, make_prompt, scorings
 from med42lib.evaluate.scores import score_item
@@ -75,7 +72,7 @@ def answer_share(
     share: Share,
     memory: Memory | None = None,
 ) -> tuple[list[Request], dict[Request, Answered]]:
-    """Answer one shard's share of what `score_items` would, to the same bits.
+    """Answer one shard's share of what `score_items` would, to the same bits; written answers are no shard's.
 
     Returns:
         The requests of all shards, and the answers to those of this one.
@@ -87,16 +84,20 @@ def answer_share(
     tasks = _tasks(items, scorings(items, config), config, tokenizer).values()
     for task in tasks:
         task.build_all_requests()
-    lm.loglikelihood([instance for task in tasks for instance in task.instances])
+    instances = [instance for task in tasks for instance in task.instances]
+    lm.loglikelihood([instance for instance in instances if instance.request_type == "loglikelihood"])
     return lm.requests, lm.answers
 
 
 def _tasks(
     items: Sequence[BenchmarkItem], how: Mapping[str, Scoring], config: AskingConfig, tokenizer: Any
-) -> dict[str, BenchmarkTask]:
+) -> dict[str, QuietTask]:
     tokens = control_tokens(tokenizer)
     of_each = {name: [item for item in items if item.benchmark == name] for name in how}
-    return {name: BenchmarkTask(name, own, how[name], config, tokens) for name, own in of_each.items()}
+    return {
+        name: BenchmarkTask(name, own, how[name], config, tokens) if how[name].normalise else GenerationTask(name, own)
+        for name, own in of_each.items()
+    }
 
 
 def _read_samples(
@@ -109,6 +110,9 @@ def _read_samples(
         for row in rows:
             item = items[row["doc"]["id"]]
             normalise = how[item.benchmark].normalise
+            if normalise is None:
+                yield item.id, lm.score_generated(item, row)
+                continue
             score = score_item(
                 item,
                 row["doc"]["answers"],
@@ -121,7 +125,7 @@ def _read_samples(
             yield score.item_id, score
 
 
-class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyped
+class BenchmarkTask(QuietTask):
     """One benchmark as an lm-eval task, its questions already written out."""
 
     def __init__(
@@ -147,14 +151,9 @@ class BenchmarkTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyp
                 "doc_to_target": "gold",
                 "target_delimiter": how.delimiter,
                 "num_fewshot": 0,
-                "metric_list": [{"metric": METRIC_OF[how.normalise], "aggregation": "mean", "higher_is_better": True}],
+                "metric_list": [{"metric": how.metric, "aggregation": "mean", "higher_is_better": True}],
             }
         )
-
-    def build_all_requests(self, **options: Any) -> None:
-        """Build the requests without lm-eval's bar, which comes and goes in milliseconds."""
-        with redirect_stderr(io.StringIO()):
-            super().build_all_requests(**options)
 
 
 def _as_text(item: BenchmarkItem, tokens: tuple[str, ...]) -> BenchmarkItem:
@@ -182,7 +181,7 @@ _NATS = {True: 1e-3, False: 0.5}
 """How far a log-likelihood may lie from lm-eval's, in float32 and in a coarser format."""
 
 
-class ScoringModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
+class ScoringModel(GeneratingModel):
     """lm-eval's Hugging Face model, which scores batch by batch, and of a shard its own batches alone.
 
     Once it was asked, `requests` are the distinct ones, in their order, `answers` those to its share, and `truncated`

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
+from typing import Literal
 
 from med42lib.core.errors import DataError
 from med42lib.evaluate.config import AskingConfig, Prompt
@@ -16,20 +17,31 @@ from med42lib.formats.prompt import (
     open_question,
     render_question,
 )
-from med42lib.formats.records import BenchmarkItem
-from med42lib.formats.scores import Normalise
+from med42lib.formats.records import Asked, BenchmarkItem, Generation
+from med42lib.formats.scores import METRIC_OF, Normalise
 
 ANSWER_DELIMITER = " "
+
+Scored = MultipleChoice | Literal["generated"]
+"""What of an answer is scored: the option's letter or its text, by log-likelihood, or what the model writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How the items of a benchmark are asked and compared; `prompt` as tables call it."""
+    """How the items of a benchmark are asked and compared; `prompt` as tables call it.
 
-    scoring: MultipleChoice
-    normalise: Normalise
+    `normalise` is None where the answer is written.
+    """
+
+    scoring: Scored
+    normalise: Normalise | None
     prompt: str
     delimiter: str = ANSWER_DELIMITER
+
+    @property
+    def metric(self) -> str:
+        """What lm-eval calls the accuracy."""
+        return METRIC_OF[self.normalise] if self.normalise else "exact_match"
 
 
 def scorings(items: Iterable[BenchmarkItem], config: AskingConfig) -> dict[str, Scoring]:
@@ -45,20 +57,32 @@ def scorings(items: Iterable[BenchmarkItem], config: AskingConfig) -> dict[str, 
 
 
 def _scoring_of(benchmark: str, items: Sequence[BenchmarkItem], config: AskingConfig) -> Scoring:
-    asked = [item.asked and replace(item.asked, prompt="") for item in items]
-    if other := next((item for item, one in zip(items, asked, strict=True) if one != asked[0]), None):
+    asked, written = _of_task(items[0])
+    if other := next((item for item in items if _of_task(item) != (asked, written)), None):
         raise DataError(
             f"items {items[0].id!r} and {other.id!r} of the benchmark {benchmark} are asked by different tasks; run "
             "benchmarks again"
         )
-    if asked[0] is None:
+    if written:
+        return Scoring("generated", None, _prompt_of_task(written.num_examples))
+    if asked is None:
         how = config.scoring_of(benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
-    task = asked[0]
-    prompt = f"the task's, {task.num_examples} examples" if task.num_examples else "the task's"
     # A single question may have the letters themselves for options: which blood group, A or B?
     letters = all(item.has_bare_letters for item in items)
-    return Scoring("letters" if letters else "texts", task.normalise, prompt, task.delimiter)
+    return Scoring(
+        "letters" if letters else "texts", asked.normalise, _prompt_of_task(asked.num_examples), asked.delimiter
+    )
+
+
+def _of_task(item: BenchmarkItem) -> tuple[Asked | None, Generation | None]:
+    """Give what an item's task of lm-eval says of all its items."""
+    asked, written = item.asked, item.generation
+    return asked and replace(asked, prompt=""), written and replace(written, prompt="", answers=())
+
+
+def _prompt_of_task(num_examples: int) -> str:
+    return f"the task's, {num_examples} examples" if num_examples else "the task's"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +128,7 @@ def lm_eval_task(benchmark: str) -> LmEvalTask:
     return _TASKS.get(benchmark, _NO_TASK)
 
 
-def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: MultipleChoice, system: str) -> PromptedItem:
+def make_prompt(item: BenchmarkItem, *, prompt: Prompt, scoring: Scored, system: str) -> PromptedItem:
     r"""Write an item as a prompt, with the answers that are scored; a task of lm-eval has written its own.
 
     The same item in the `med42` prompt, first by letters and then by texts:

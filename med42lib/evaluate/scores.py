@@ -61,9 +61,14 @@ def summarise(scores: Iterable[Score], scoring: Mapping[str, Scoring]) -> dict[s
             "items": len(group),
             "accuracy": sum(score.correct for score in group) / len(group),
             "scoring": scoring[benchmark].scoring,
-            "normalise": scoring[benchmark].normalise,
+            **_normalise(scoring[benchmark]),
             "prompt": scoring[benchmark].prompt,
             "truncated": sum(score.truncated for score in group),
         }
         for benchmark, group in groups.items()
     }
+
+
+def _normalise(how: Scoring) -> dict[str, str]:
+    """Say what options are divided by, where there are options."""
+    return {"normalise": how.normalise} if how.normalise else {}

@@ -28,7 +28,7 @@ from functools import cache
 from string import ascii_uppercase
 from typing import Literal
 
-from med42lib.formats.records import Exchange
+from med42lib.formats.records import BenchmarkItem, Exchange
 
 MultipleChoice = Literal["letters", "texts"]
 """How options are taught and scored: shown with letters, of which one is the answer, or hidden, the text is it."""
@@ -96,6 +96,13 @@ def render_question(system: str, prompter: str) -> str:
 def multiple_choice(question: str, options: Sequence[str], *, context: str = "") -> str:
     """Write a question with lettered options, as training sources and letter-scored benchmarks both show it."""
     return "\n".join([*([context] if context else []), question, lettered_options(options)])
+
+
+def question_and_options(item: BenchmarkItem) -> str:
+    """Write an evaluation item as training sources write theirs: with its lettered options, if it has any."""
+    if not item.options:
+        return open_question(item.question, context=item.context)
+    return multiple_choice(item.question, item.options, context=item.context)
 
 
 def lettered_options(options: Sequence[str]) -> str:

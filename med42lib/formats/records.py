@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import ascii_uppercase
@@ -87,12 +87,27 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class BenchmarkItem:
-    """One multiple-choice evaluation question.
+class Generation:
+    """How a task of lm-eval has a model write its answer to an item: the whole prompt, and which answers are right.
 
-    `gold` is the 0-based position of the right answer in `options`. `context` is what the question refers to
-    (PubMedQA's abstract), `subject` what it is about (a topic of MMLU, a specialty); either is empty where there is
-    none. `asked` says how, where the benchmark does so itself; `question` is then what is compared with training data.
+    `settings` are those of the task that lm-eval generates and judges by, as its YAML has them. `num_examples` is how
+    many answered questions the prompt begins with.
+    """
+
+    prompt: str
+    answers: tuple[str, ...]
+    settings: Mapping[str, Any]
+    num_examples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkItem:
+    """One evaluation question: multiple-choice, or one whose answer the model writes, which has a `generation`.
+
+    `gold` is the 0-based position of the right answer in `options`; None, and no options, where the answer is written.
+    `context` is what the question refers to (PubMedQA's abstract), `subject` what it is about (a topic of MMLU, a
+    specialty); either is empty where there is none. `asked` says how, where the benchmark does so itself. With `asked`
+    or `generation`, `question` is what is compared with training data.
     """
 
     id: str
@@ -100,19 +115,29 @@ class BenchmarkItem:
     question: str
     context: str
     options: tuple[str, ...]
-    gold: int
+    gold: int | None
     origin: Origin
     subject: str = ""
     asked: Asked | None = None
+    generation: Generation | None = None
 
     @property
     def right(self) -> tuple[int, ...]:
         """The positions of all options that are right: more than one where the right one stands twice."""
-        return right_positions(self.options, self.gold)
+        return () if self.gold is None else right_positions(self.options, self.gold)
+
+    @property
+    def right_answers(self) -> tuple[str, ...]:
+        """The texts of all right options, or all written answers that are right."""
+        if self.generation:
+            return self.generation.answers
+        return tuple([self.options[position] for position in self.right])
 
     @property
     def has_bare_letters(self) -> bool:
-        """Say whether the options are their letters alone: what these stand for is in the question then."""
+        """Say whether the answers are letters alone: what these stand for is in the question then."""
+        if self.generation:
+            return set(self.generation.answers) <= set(ascii_uppercase)
         return self.options == tuple(ascii_uppercase[: len(self.options)])
 
     def to_json(self) -> str:
@@ -127,6 +152,8 @@ class BenchmarkItem:
         values["origin"] = Origin(**values["origin"])
         if values.get("asked"):
             values["asked"] = Asked(**values["asked"])
+        if generation := values.get("generation"):
+            values["generation"] = Generation(**{**generation, "answers": tuple(generation["answers"])})
         return cls(**values)
 
 

@@ -19,6 +19,9 @@ ADVICE = "run evaluate again"
 Normalise = Literal["none", "characters", "bytes"]
 """What an option's log-likelihood is divided by before the highest wins."""
 
+MOST_GENERATED = 2_000
+"""Characters of a written answer that are kept; all of it is judged."""
+
 METRIC_OF: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "bytes": "acc_bytes"}
 """What lm-eval calls the accuracy."""
 
@@ -39,16 +42,18 @@ class Score:
 
     `gold` and `prediction` are 0-based positions in the item's options; `loglikelihoods` are natural logarithms,
     one per option, not normalised. `correct` holds for any option that says the same as `gold`. `truncated` says that
-    the question's beginning did not fit the model.
+    the question's beginning did not fit the model. Where the model wrote its answer, `generated` is that text, its
+    first `MOST_GENERATED` characters, and there are no positions and no log-likelihoods.
     """
 
     item_id: str
     benchmark: str
-    gold: int
-    prediction: int
+    gold: int | None
+    prediction: int | None
     correct: bool
     loglikelihoods: tuple[float, ...]
     truncated: bool
+    generated: str | None = None
 
 
 def write_scores(path: Path, scores: Iterable[Score]) -> None:

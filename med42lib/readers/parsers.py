@@ -32,11 +32,12 @@ MAX_LINES_PER_ROW = 1000
 _BINARY_TEST_BYTES = 1024
 
 A = TypeVar("A")
+A_co = TypeVar("A_co", covariant=True)
 B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
-class Record(Generic[A]):
+class Record(Generic[A_co]):
     """One record and where it stands: `line` is 1-based, or the record's number in formats without lines.
 
     `unread` names the publisher's fields with text that went into none of it: see `unread`.
@@ -44,7 +45,7 @@ class Record(Generic[A]):
 
     file: str
     line: int
-    value: A
+    value: A_co
     unread: tuple[str, ...] = field(default=(), compare=False)
 
     def with_value(self, value: B) -> Record[B]:

@@ -42,7 +42,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
     """
     launcher = open_launcher()
     info = PackInfo.read(packed.path(INFO_FILE).parent)
-    check_fit(config, info.num_chunks, launcher.num_processes)
+    check_fit(config, info.num_chunks, launcher.num_processes, section=context.section)
     check_responses(info, packed.address)
     log("train").info(
         "%s: %d steps of %d chunks of %s tokens; %d training processes",
@@ -85,15 +85,15 @@ def hub_origin(model: Source) -> str | None:
     return address.removeprefix(HUB_SCHEME) if address.startswith(HUB_SCHEME) else None
 
 
-def check_fit(config: TrainConfig, num_chunks: int, processes: int) -> None:
-    """Make sure the settings fit together with the data and the processes.
+def check_fit(config: TrainConfig, num_chunks: int, processes: int, *, section: str) -> None:
+    """Make sure the settings, those of a `section` of the spec, fit together with the data and the processes.
 
     Raises:
         ConfigError: If they do not; all problems are listed.
     """
     problems = list(fit_problems(config, processes=processes, num_steps=count_steps(num_chunks, config)))
     if problems:
-        raise ConfigError(f"settings of train, for {num_chunks} chunks", problems)
+        raise ConfigError(f"settings of {section}, for {num_chunks:,} chunks", problems)
 
 
 def check_responses(info: PackInfo, address: str) -> None:

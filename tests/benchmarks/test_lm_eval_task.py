@@ -137,7 +137,7 @@ def test_a_row_without_a_field_of_the_template_is_set_aside(ask: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"output_type": "generate_until"}, "output_type generate_until: only multiple_choice"),
+        ({"output_type": "generate_until"}, "doc_to_choice is for output_type multiple_choice"),
         ({"output_type": "loglikelihood_rolling"}, "output_type loglikelihood_rolling: only"),
         ({"metric_list": [{"metric": "f1"}]}, "metric_list has none of acc, acc_norm, acc_bytes"),
         ({"num_fewshot": 5}, "num_fewshot 5 of random examples: set fewshot_config.sampler to first_n"),
@@ -157,7 +157,7 @@ def test_a_row_without_a_field_of_the_template_is_set_aside(ask: Any) -> None:
         ({"filter_list": [{"name": "x"}]}, "filter_list is not supported"),
         ({"gen_prefix": "The"}, "gen_prefix is not supported"),
         ({"unsafe_code": True}, "unsafe_code is not supported"),
-        ({"task": ["a", "b"]}, "it is a group of tasks"),
+        ({"task": ["a", "b"]}, "task lists several tasks, as a group does"),
     ],
 )
 def test_a_task_that_cannot_be_compared_is_refused_by_name(ask: Any, changes: dict[str, Any], message: str) -> None:
@@ -190,6 +190,15 @@ def test_code_of_a_task_is_named_and_never_run(ask: Any, write: Any, tmp_path: P
     with pytest.raises(DataError, match=rf"{name} is code \(!function utils\.f\), and no code of a task is run"):
         ask(yaml_text=f"{yaml.safe_dump(task)}\n{name}: !function utils.f\n")
     assert not (tmp_path / "ran").exists()
+
+
+def test_code_inside_a_setting_is_named_too_with_what_to_do(ask: Any) -> None:
+    task = {key: value for key, value in TASK.items() if key != "metric_list"}
+    text = f"{yaml.safe_dump(task)}\nmetric_list: [{{metric: acc, aggregation: !function utils.f}}]\n"
+    with pytest.raises(
+        DataError, match=r"metric_list is code \(!function utils\.f\).* write it as a template, or prep"
+    ):
+        ask(yaml_text=text)
 
 
 @pytest.mark.parametrize(

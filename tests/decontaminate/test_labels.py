@@ -6,7 +6,7 @@ import pytest
 from med42lib.decontaminate.labels import Said, label_of
 from med42lib.formats.contamination import Label
 from med42lib.formats.prompt import multiple_choice
-from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.records import BenchmarkItem, Generation
 from tests.conftest import REPOSITORY
 
 SCURVY = "Which vitamin deficiency causes scurvy?"
@@ -96,3 +96,29 @@ def test_the_readme_states_the_rules_that_the_report_shows() -> None:
     readme = (REPOSITORY / "med42lib/decontaminate/README.md").read_text()
     for label in Label:
         assert f"| {label.heading} | `{label.value}` | {label.rule} |" in readme
+
+
+@pytest.mark.parametrize(
+    ("answers", "trained", "label"),
+    [
+        (("Vitamin C", "Ascorbic acid"), said(SCURVY, "It is lack of ascorbic acid."), "same_answer"),
+        (("Vitamin C",), said(SCURVY, "It is lack of iron."), "other_options"),
+        (("Vitamin C",), said("Scurvy is lack of what?", "C. Vitamin C", ("Iron", "Zinc", "Vitamin C")), "reworded"),
+        (("Vitamin C",), said("Who described scurvy first?", "James Lind"), "topic_only"),
+        (("B",), said(SCURVY, "B"), "same_answer"),
+        (("B",), said(SCURVY, "A. Vitamin B"), "other_options"),
+        (("B",), said("Who described scurvy first?", "James Lind"), "reworded"),
+    ],
+)
+def test_an_item_whose_answer_is_written_is_labelled_by_its_right_answers(
+    item: Callable[..., BenchmarkItem], answers: tuple[str, ...], trained: Said, label: str
+) -> None:
+    how = Generation(SCURVY, answers, {})
+    assert label_of(replace(item(1, SCURVY), options=(), gold=None, generation=how), trained) == label
+
+
+def test_a_generic_stem_whose_written_answer_is_not_spoken_of_is_no_leak(item: Callable[..., BenchmarkItem]) -> None:
+    how = Generation(GENERIC, ("Kidneys make renin",), {})
+    kidneys = replace(item(1, GENERIC), options=(), gold=None, generation=how)
+    assert label_of(kidneys, said(GENERIC, "Rods see colours")) == "stem_only"
+    assert label_of(kidneys, said(GENERIC, "Kidneys make renin, and more.")) == "same_answer"

@@ -11,7 +11,7 @@ from med42lib.core.errors import DataError
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.formats.dataset import read_examples
 from med42lib.formats.prompt import multiple_choice
-from med42lib.formats.records import BenchmarkItem, Example, Exchange
+from med42lib.formats.records import BenchmarkItem, Example, Exchange, Generation
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import METRICS_FILE, describe_folder, files_digest
 
@@ -186,16 +186,22 @@ def test_a_pair_says_what_both_sides_say_and_what_they_share(
         example(0, question), exchanges=(Exchange(multiple_choice(question, options), f"B. {options[1]}"),)
     )
 
-    _, contamination = workbench.run(
-        [trained, example(1, "Why?")], [replace(item(0, question), options=options, gold=1)]
-    )
+    written = Generation(f"{question}\nAnswer:", ("Phrenic nerve", "The phrenic nerve"), {})
+    asked = [
+        replace(item(0, question), options=options, gold=1),
+        replace(item(1, question), options=(), gold=None, generation=written),
+    ]
 
-    (pair,) = read_lines(contamination / "pairs.jsonl")
-    assert pair["label"] == "same_answer"
-    assert pair["item_request"] == pair["example_request"] == multiple_choice(question, options)
-    assert pair["item_answer"] == pair["example_answer"] == "B. Phrenic nerve"
+    _, contamination = workbench.run([trained, example(1, "Why?")], asked)
+
+    chosen, generated = read_lines(contamination / "pairs.jsonl")
+    assert chosen["label"] == generated["label"] == "same_answer"
+    assert chosen["item_request"] == chosen["example_request"] == multiple_choice(question, options)
+    assert chosen["item_answer"] == chosen["example_answer"] == "B. Phrenic nerve"
+    assert generated["item_request"] == question
+    assert generated["item_answer"] == "Phrenic nerve or The phrenic nerve"
     summary = json.loads((contamination / "summary.json").read_text())
-    assert summary["labels"]["same_answer"] == {"pairs": {"cosine": 0, "both": 1, "overlap": 0}, "items": 1}
+    assert summary["labels"]["same_answer"] == {"pairs": {"cosine": 0, "both": 2, "overlap": 0}, "items": 2}
 
 
 @pytest.mark.slow

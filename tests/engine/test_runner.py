@@ -334,6 +334,21 @@ def test_checkpoints_serve_every_attempt_at_a_key_and_go_when_its_output_is_seal
     assert not list(tmp_path.rglob("checkpoints"))
 
 
+def test_a_stage_is_told_which_section_of_the_spec_its_settings_are(
+    install: Callable[..., Stage], request_for: Callable[..., Request]
+) -> None:
+    seen: list[str] = []
+
+    def told(config: DoubleConfig, *, numbers: Source, products: Target, context: StageContext) -> None:
+        seen.append(context.section)
+        products.path("out.txt").write_text("done")
+
+    stage = install(told, reuse=False)
+    for section in ("double.lora", ""):
+        run_stage(stage, replace(request_for(), section=section))
+    assert seen == ["double.lora", "double"]
+
+
 def test_most_stages_get_no_context(install: Callable[..., Stage]) -> None:
     assert install().contexts == ()
 

@@ -50,7 +50,7 @@ def test_no_items_is_an_error(settings: Settings) -> None:
         choose_items([], settings())
 
 
-@pytest.mark.parametrize("change", [{"options": ("a", "")}, {"gold": 4}, {"gold": -1}, {"options": ()}])
+@pytest.mark.parametrize("change", [{"options": ("a", "")}, {"gold": 4}, {"gold": -1}, {"options": ()}, {"gold": None}])
 def test_an_item_that_cannot_be_scored_is_an_error(
     items: list[BenchmarkItem], settings: Settings, change: dict[str, object]
 ) -> None:

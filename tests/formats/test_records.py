@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from med42lib.formats.records import (
     BenchmarkItem,
     Example,
     Exchange,
+    Generation,
     Origin,
     content_hash,
     read_items,
@@ -39,6 +41,16 @@ def test_the_hash_keeps_neighbouring_texts_apart() -> None:
 def test_items_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert write_items(tmp_path, [item(1), item(2)]) == 2
     assert list(read_items(tmp_path)) == [item(1), item(2)]
+
+
+def test_an_item_whose_answer_is_written_comes_back_and_has_right_answers_without_options(tmp_path: Path) -> None:
+    how = Generation("Which?\nA:", ("B", "A"), {"filter_list": [{"name": "x"}]}, 2)
+    written = replace(item(1), options=(), gold=None, generation=how)
+    write_items(tmp_path, [written])
+    assert list(read_items(tmp_path)) == [written]
+    assert (written.right, written.right_answers, written.has_bare_letters) == ((), ("B", "A"), True)
+    assert not replace(written, generation=replace(how, answers=("Iron",))).has_bare_letters
+    assert item(1).right_answers == ("ß",)
 
 
 def test_two_items_of_one_id_are_refused(tmp_path: Path) -> None:

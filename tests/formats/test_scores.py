@@ -22,6 +22,7 @@ def test_scores_are_written_one_line_each(tmp_path: Path) -> None:
         "correct": True,
         "loglikelihoods": [-2.0, -1.0, -3.0],
         "truncated": False,
+        "generated": None,
     }
 
 
@@ -40,7 +41,9 @@ def test_scores_are_read_back_with_their_places(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_is_none_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    values = {name: value for name, value in {**asdict(SCORE), **change}.items() if value is not None}
+    values = {
+        name: value for name, value in {**asdict(SCORE), **change}.items() if change.get(name, "kept") is not None
+    }
     (tmp_path / "scores.jsonl").write_text(json.dumps(values))
     with pytest.raises(DataError, match=message):
         list(read_scores(tmp_path / "scores.jsonl"))

@@ -2,6 +2,7 @@ import csv
 import hashlib
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from med42lib.report.estimates import wilson
 from med42lib.store.artifacts import Source
 from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
 from tests.markdown_page import OF_A_STRANGER, kinds, num_headings
-from tests.report.conftest import LEAKED_EVERY, RIGHT, SUBJECTS, make_run
+from tests.report.conftest import BENCHMARKS, LEAKED_EVERY, RIGHT, SUBJECTS, make_run
 
 # In the synthetic run of conftest.py, 15 of 220 items leaked: 3, 4 and 8 of the benchmarks' 40, 60 and 120.
 NUM_RIGHT_CLEAN = {"base": 51, "full": 117, "lora": 95}
@@ -101,6 +102,46 @@ def test_scored_texts_have_lm_evals_accuracies_and_no_calibration(run: Any) -> N
     text = (folder / "report.md").read_text()
     assert "Accuracy in percent by what an option is divided by" in text
     assert "Calibration of letters" not in text
+
+
+def write_answers(run: Any, *benchmarks: str) -> None:
+    """Have the models write their answers to some benchmarks' questions, right where they were right before."""
+    how = {"prompt": "?", "answers": ["ulnar nerve"], "settings": {}, "num_examples": 0}
+    item = {"options": [], "gold": None, "generation": how}
+    score = {"gold": None, "prediction": None, "loglikelihoods": [], "generated": "ulnar"}
+
+    def changed(change: dict[str, Any]) -> Any:
+        return lambda rows: [row | change if row["benchmark"] in benchmarks else row for row in rows]
+
+    run.rewrite("items/items.jsonl", changed(item))
+    for folder in run.folder.glob("scores.*"):
+        run.rewrite(f"{folder.name}/scores.jsonl", changed(score))
+        summary = json.loads((folder / "summary.json").read_text())
+        for name in benchmarks:
+            summary[name] = {"items": summary[name]["items"], "scoring": "generated", "prompt": "the task's"}
+        (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_written_answers_are_compared_as_others_are_and_nothing_is_said_of_guessing_or_confidence(run: Any) -> None:
+    before = json.loads((run.make_report() / "summary.json").read_text())
+    write_answers(run, "medqa")
+    folder = run.make_report()
+    after = json.loads((folder / "summary.json").read_text())
+    for what in ("accuracy", "difference", "verdicts", "contamination", "groups"):
+        assert after[what] == before[what]
+    for what in ("baselines", "groups"):
+        names = after["beside_accuracy"]["groups"] if what == "groups" else after["baselines"]
+        assert set(names) == {"mmlu_anatomy", "mmlu_college_biology", "mmlu_average"}
+    text = (folder / "report.md").read_text()
+    assert re.search(r"\| MedQA +\| +120 \| generated +\| – +\| the task's +\| +– \| +– \|", text)
+    assert "Accuracy above chance" in text
+
+
+def test_a_report_of_written_answers_alone_has_no_scores_beside_accuracy(run: Any) -> None:
+    write_answers(run, *BENCHMARKS)
+    folder = run.make_report()
+    assert json.loads((folder / "summary.json").read_text())["beside_accuracy"]["groups"] == {}
+    assert "Scores beside accuracy" not in (folder / "report.html").read_text()
 
 
 def test_scores_beside_accuracy_are_folded_up_on_the_page(finished: Path) -> None:

@@ -266,14 +266,15 @@ def test_no_training_process_outlives_a_killed_stage(base_model: Path, packed_da
 def test_settings_that_do_not_fit_are_all_listed() -> None:
     unfit = FULL.model_copy(update={"global_batch_size": 6, "micro_batch_size": 2, "warmup_steps": 100})
     with pytest.raises(ConfigError) as caught:
-        check_fit(unfit, num_chunks=9, processes=2)
+        check_fit(unfit, num_chunks=9, processes=2, section="train.lora")
+    assert str(caught.value).startswith("settings of train.lora, for 9 chunks\n")
     assert [problem.where for problem in caught.value.problems] == ["global_batch_size", "warmup_steps"]
     assert "multiple of 4" in str(caught.value)
     assert "less than the 4 steps" in str(caught.value)
 
 
 def test_settings_that_fit_pass() -> None:
-    check_fit(FULL, num_chunks=9, processes=2)
+    check_fit(FULL, num_chunks=9, processes=2, section="train")
 
 
 class Diverging:

@@ -12,7 +12,7 @@ from typing import Any
 from med42lib.core.errors import DataError
 from med42lib.decontaminate.embedding.config import TextKind
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
-from med42lib.formats.prompt import multiple_choice
+from med42lib.formats.prompt import question_and_options
 from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
 from med42lib.store.artifacts import Source
 
@@ -97,7 +97,7 @@ def _example_texts(row: Mapping[str, Any], text: TextKind) -> tuple[str, ...]:
 def _item_text(item: BenchmarkItem, text: TextKind) -> str:
     if text == "question":
         return item.question
-    return multiple_choice(item.question, item.options, context=item.context)
+    return question_and_options(item)
 
 
 def _collect(records: Iterable[tuple[str, str, Sequence[str]]], *, where: str, what: str) -> Questions:

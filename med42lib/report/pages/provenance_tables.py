@@ -173,9 +173,9 @@ def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> 
         rows=tuple(rows),
         note=(
             "letters: the options are shown and their letters are scored; texts: the options are hidden and their "
-            "whole texts are scored. The two are not comparable. med42: the prompt format of training; plain: "
-            "lm-eval's; the task's: of a task of lm-eval, written by its author. Prompts "
-            "have no examples where none are named."
+            "whole texts are scored; generated: the model writes its answer, and what guessing would score is not "
+            "known. None of these are comparable. med42: the prompt format of training; plain: lm-eval's; the task's: "
+            "of a task of lm-eval, written by its author. Prompts have no examples where none are named."
         ),
     )
 

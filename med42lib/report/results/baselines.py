@@ -25,13 +25,17 @@ class Baseline:
 def make_baselines(
     answers: Answers, items: Mapping[str, BenchmarkItem], groups: Iterable[Group], subset: str
 ) -> dict[str, Baseline]:
-    """Compute the baselines of each group on one of `SUBSETS`; groups without items there are left out."""
+    """Compute the baselines of each group on one of `SUBSETS`.
+
+    Left out are groups without items there, and those with an item without options: what guessing would score of an
+    answer that the model writes is not known.
+    """
     baselines = {}
     for group in groups:
         parts = [(name,) for name in group.benchmarks] if group.average else [group.benchmarks]
-        found = [_baseline(_chosen(answers, items, part, subset)) for part in parts]
-        known = [baseline for baseline in found if baseline is not None]
-        if known:
+        chosen = [found for part in parts if (found := _chosen(answers, items, part, subset))]
+        if chosen and all(item.options for part in chosen for item in part):
+            known = [_baseline(part) for part in chosen]
             chance = sum(baseline.chance for baseline in known) / len(known)
             baselines[group.key] = Baseline(chance, sum(b.constant for b in known) / len(known))
     return baselines
@@ -44,9 +48,7 @@ def _chosen(
     return [items[item_id] for item_id, chosen in zip(answers.item_ids, selected, strict=True) if chosen]
 
 
-def _baseline(items: list[BenchmarkItem]) -> Baseline | None:
-    if not items:
-        return None
+def _baseline(items: list[BenchmarkItem]) -> Baseline:
     chance = sum(len(item.right) / len(item.options) for item in items) / len(items)
     most_common = Counter(position for item in items for position in item.right).most_common(1)[0][1]
     return Baseline(chance, most_common / len(items))

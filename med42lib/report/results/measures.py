@@ -83,8 +83,8 @@ def measure(
         answers: The models' answers, with their log-likelihoods.
         items: The N items, in the answers' order.
         results: The groups and models, and their accuracies.
-        baselines: What knowing nothing scores, by group, on the same subset.
-        scoring: `letters` or `texts`, by benchmark.
+        baselines: What knowing nothing scores, by group, on the same subset; groups without one are left out.
+        scoring: `letters`, `texts` or `generated`, by benchmark.
         confidence: Probability that an interval aims to cover the truth with.
     """
     by_letters, by_texts = (_groups_of(results, scoring, kind) for kind in ("letters", "texts"))
@@ -116,8 +116,8 @@ def _groups_of(results: Results, scoring: Mapping[str, str], kind: str) -> list[
 def _above_chance(
     answers: Answers, items: Sequence[BenchmarkItem], results: Results, baselines: Mapping[str, Baseline]
 ) -> Iterator[tuple[tuple[str, str], AboveChance]]:
-    chances_N = np.array([len(item.right) / len(item.options) for item in items])
-    for group in results.groups:
+    chances_N = np.array([len(item.right) / len(item.options) if item.options else np.nan for item in items])
+    for group in (group for group in results.groups if group.key in baselines):
         selected_N = answers.selected(group.benchmarks, results.main_subset)
         for model in results.models:
             accuracy = results.accuracies[group.key, model.name, results.main_subset].estimate
@@ -151,11 +151,11 @@ def _adjusted(found: dict[tuple[str, str], AboveChance]) -> dict[tuple[str, str]
 
 
 def _compared(answers: Answers, items: Sequence[BenchmarkItem], normalise: Normalise) -> Answers:
-    """Give the answers that the same log-likelihoods make, divided by something else."""
+    """Give the answers that the same log-likelihoods make, divided by something else; none where there are none."""
     correct = {
         training: np.array(
             [
-                predicted(item.options, numbers, normalise) in item.right
+                bool(numbers) and predicted(item.options, numbers, normalise) in item.right
                 for item, numbers in zip(items, answers.loglikelihoods[training], strict=True)
             ]
         )

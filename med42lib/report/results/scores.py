@@ -26,7 +26,7 @@ class Answers:
 
     `trainings` names those of each model, the base among them; without it each is a model of its own.
     `truncated` says which items' beginning a model did not read. Items of equal numbers in `group` belong together;
-    without it each is for itself. `loglikelihoods` are each training's, of every item's options.
+    without it each is for itself. `loglikelihoods` are each training's, of every item's options, if it has any.
     """
 
     item_ids: tuple[str, ...]
@@ -126,7 +126,11 @@ def _check_fits(row: Score, items: Mapping[str, BenchmarkItem], where: str) -> N
             f"{where}: item {row.item_id!r} has {len(row.loglikelihoods)} log-likelihoods, but {len(item.options)} "
             f"options; {ADVICE}"
         )
-    if row.correct != (row.prediction in item.right):
+    if (row.generated is None) != (item.generation is None):
+        raise DataError(
+            f"{where}: item {row.item_id!r} was chosen where it is to be written, or the other way; {ADVICE}"
+        )
+    if item.generation is None and row.correct != (row.prediction in item.right):
         raise DataError(
             f"{where}: item {row.item_id!r} has prediction {row.prediction} and 'correct' {str(row.correct).lower()}, "
             f"but right is {' or '.join(map(str, item.right))}; {ADVICE}"

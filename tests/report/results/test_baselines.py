@@ -55,6 +55,14 @@ def test_a_guess_is_right_more_often_where_the_right_option_stands_twice() -> No
     assert found.constant == 1.0  # always D
 
 
+def test_what_guessing_scores_is_not_known_where_answers_are_written_nor_where_such_are_pooled() -> None:
+    written = replace(make_item("w", "ward", 0, 0), gold=None)
+    items = [written, make_item("a", "mmlu_anatomy", 4, 0), make_item("b", "mmlu_biology", 4, 0)]
+    answers = answers_of(items)
+    found = make_baselines(answers, {i.id: i for i in items}, make_groups(answers.benchmarks), "all")
+    assert set(found) == {"mmlu_anatomy", "mmlu_biology", "mmlu_average"}
+
+
 def test_groups_without_items_are_left_out() -> None:
     items = [make_item("a", "headqa", 4, 0)]
     answers = answers_of(items)

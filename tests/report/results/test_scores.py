@@ -1,13 +1,13 @@
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.formats.records import BenchmarkItem, Origin
+from med42lib.formats.records import BenchmarkItem, Generation, Origin
 from med42lib.formats.scores import Score
 from med42lib.report.results.scores import Answers, join_answers
 
@@ -15,6 +15,7 @@ ITEMS = {
     id: BenchmarkItem(id, benchmark, "What?", "", ("a", "b"), 1, Origin("1", "x.jsonl", 1))
     for id, benchmark in (("m/1", "medqa"), ("m/2", "medqa"), ("h/1", "headqa"))
 }
+HOW = Generation("What?", ("b",), {})
 Rows = list[dict[str, Any]]
 
 
@@ -138,3 +139,14 @@ def test_a_row_with_fewer_loglikelihoods_than_the_item_has_options_is_refused(fi
     write(files["full"], rows)
     with pytest.raises(DataError, match=r"'m/2' has 1 log-likelihoods, but 2 options"):
         join_answers(files, ITEMS, {})
+
+
+def test_written_answers_are_joined_and_must_be_of_items_whose_answers_are_written(files: dict[str, Path]) -> None:
+    items = {id: replace(item, options=(), gold=None, generation=HOW) for id, item in ITEMS.items()}
+    rows = [row | {"gold": None, "prediction": None, "loglikelihoods": [], "generated": "b"} for row in score_rows()]
+    for path in files.values():
+        write(path, rows)
+    assert join_answers(files, items, {}).correct["full"].tolist() == [True, True, True]
+    write(files["full"], [{**row, "generated": None} for row in rows])
+    with pytest.raises(DataError, match=r"full.jsonl:1: item 'm/1' was chosen where it is to be written"):
+        join_answers(files, items, {})
