@@ -72,6 +72,7 @@ PODS = {
     "pack": Pod(cpu=("250m", "8"), memory=("1Gi", "16Gi"), hours=12),
     # Nothing but time, the job template's hours of waiting and working and a day more: resources would be its job's.
     "train": Pod(hours=22 * 24),
+    "answer_questions": Pod(cpu=("250m", "16"), memory=("2Gi", "64Gi"), hours=72),
     "evaluate": Pod(cpu=("250m", "16"), memory=("2Gi", "64Gi"), hours=72),
     "report": Pod(cpu=("250m", "2"), memory=("512Mi", "8Gi"), hours=2),
     "package_model": Pod(cpu=("250m", "2"), memory=("512Mi", "8Gi"), hours=12),

@@ -17,6 +17,7 @@ from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief, cut
 from med42lib.decontaminate.config import DecontaminateConfig
+from med42lib.evaluate.answering.config import AnswerQuestionsConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.models import BASE, ModelName, name_of_seed
@@ -76,10 +77,21 @@ class RunSpec(StageConfig):
     package_model: PackageModelConfig
     register_: RegisterConfig = Field(alias="register")
 
+    def shards(self) -> dict[str, int]:
+        """Give the number of shards of each section that has some: what a pipeline is compiled for."""
+        return {"decontaminate": self.decontaminate.shards, "evaluate": self.evaluate.shards}
+
     def sections(self) -> dict[str, Any]:
-        """Write the settings of all tasks: the spec's sections, and one for each shard of the embedding."""
-        shards = {shard: config.model_dump(mode="json") for shard, config in self.decontaminate.embedding().items()}
-        return self.model_dump(mode="json", by_alias=True) | {"embed_questions": shards}
+        """Write the settings of all tasks: the spec's sections, and one for each shard of a stage's work."""
+        of_shards: Mapping[str, Mapping[str, StageConfig]] = {
+            "embed_questions": self.decontaminate.embedding(),
+            "answer_questions": AnswerQuestionsConfig.of_all(self.evaluate),
+        }
+        written = {
+            stage: {shard: config.model_dump(mode="json") for shard, config in configs.items()}
+            for stage, configs in of_shards.items()
+        }
+        return self.model_dump(mode="json", by_alias=True) | written
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], c
 
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
         check_base(spec, Path(cache))
-    pipeline = med42(list(spec.train), cluster.pods or PODS, shards=spec.decontaminate.shards)
+    pipeline = med42(list(spec.train), cluster.pods or PODS, shards=spec.shards())
     Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
     text = without_chance(output.read_text(encoding="utf-8"))
     output.write_text(with_images(text, cluster.images) if cluster.images else text, encoding="utf-8")
