@@ -29,6 +29,10 @@ class Code:
 
     name: str
 
+    def __str__(self) -> str:
+        """Write it as YAML has it."""
+        return f"!function {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFile:

@@ -58,7 +58,8 @@ def left_out(task: Mapping[str, Any]) -> Iterator[str]:
         if entry.get("metric") != METRIC:
             yield f"the metric {entry.get('metric')!r} is not computed; it is not right or wrong"
     for other in (task.get("filter_list") or [])[1:]:
-        yield f"the filter {other['name']!r} is not applied; the first one decides"
+        name = other.get("name") if isinstance(other, dict) else other
+        yield f"the filter {name!r} is not applied; the first one decides"
 
 
 def problems_of_generation(task: Mapping[str, Any]) -> Iterator[str]:
@@ -71,11 +72,10 @@ def problems_of_generation(task: Mapping[str, Any]) -> Iterator[str]:
     kwargs = task.get("generation_kwargs") or {}
     yield from _problems_of_kwargs(kwargs) if isinstance(kwargs, dict) else ["generation_kwargs is no mapping"]
     filters = task.get("filter_list") or []
-    if not isinstance(filters, list):
+    if isinstance(filters, list):
+        yield from (problem for first in filters[:1] for problem in _problems_of_filter(first))
+    else:
         yield "filter_list is no list"
-        return
-    for pipeline in filters:
-        yield from _problems_of_filter(pipeline)
 
 
 def right_answers(target: object, *, is_rendered: bool) -> tuple[str, ...]:
@@ -105,10 +105,15 @@ def _list_or_text(text: str) -> object:
         return text
 
 
-def _metrics(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    listed = task.get("metric_list") or [{"metric": METRIC}]
+def metric_entries(task: Mapping[str, Any], *default: str) -> list[dict[str, Any]]:
+    """Give what a task lists as its metrics, or lm-eval's `default` ones; what is none is passed over."""
+    listed = task.get("metric_list") or [{"metric": name} for name in default]
     entries = listed if isinstance(listed, list) else [listed]
     return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _metrics(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return metric_entries(task, METRIC)
 
 
 def _problems_of_metrics(task: Mapping[str, Any]) -> Iterator[str]:

@@ -29,9 +29,11 @@ from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import AnyQuestions, OpenQuestion
 from med42lib.benchmarks.lm_eval_files import Code, TaskFile, beside, code_in, find_tasks
 from med42lib.benchmarks.lm_eval_generation import (
+    METRIC,
     handed_to_lm_eval,
     is_generated,
     left_out,
+    metric_entries,
     problems_of_generation,
     right_answers,
 )
@@ -123,10 +125,11 @@ def _problems(task: Mapping[str, Any]) -> Iterator[str]:
     """Say why a task cannot be scored here, as lm-eval would score it."""
     if isinstance(task.get("task"), list):
         yield "task lists several tasks, as a group does: name the group (`group`), or name the file of each task"
-    for name, value in task.items():
-        if functions := [code.name for code in code_in(value)]:
+    deciding = [entry for entry in _entries(task) if str(entry.get("metric")) in (METRIC, *_NORMALISE_OF)]
+    for name, value in {**task, "metric_list": deciding}.items():  # of other metrics nothing is computed
+        if code := next(code_in(value), None):
             yield (
-                f"{name} is code (!function {functions[0]}), and no code of a task is run: write it as a template, or "
+                f"{name} is code ({code}), and no code of a task is run: write it as a template, or "
                 "prepare the rows so that it is not needed"
             )
         elif value and name not in (*_READ, *_WITHOUT_EFFECT, *(["filter_list"] if is_generated(task) else [])):
@@ -177,10 +180,12 @@ def _problems_of_examples(task: Mapping[str, Any]) -> Iterator[str]:
         yield f"fewshot_split {split} must be one of data_files, and not what is asked"
 
 
+def _entries(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return metric_entries(task, "acc", "acc_norm")
+
+
 def _metrics(task: Mapping[str, Any]) -> list[str]:
-    listed = task.get("metric_list") or [{"metric": "acc"}, {"metric": "acc_norm"}]  # lm-eval's default
-    entries = listed if isinstance(listed, list) else [listed]
-    return [str(entry.get("metric")) for entry in entries if isinstance(entry, dict)]
+    return [str(entry.get("metric")) for entry in _entries(task)]
 
 
 def _normalise(task: Mapping[str, Any]) -> Normalise:

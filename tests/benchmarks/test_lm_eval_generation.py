@@ -121,7 +121,7 @@ def test_lm_evals_defaults_are_left_to_lm_eval(ask: Any) -> None:
 
 
 def test_what_does_not_decide_is_named(ask: Any, caplog: pytest.LogCaptureFixture) -> None:
-    other = {"name": "loose", "filter": [{"function": "take_first"}]}
+    other = {"name": "loose", "filter": [{"function": "multi_choice_regex"}]}
     generation = item_of(
         ask(filter_list=[*TASK["filter_list"], other], metric_list=[{"metric": "bleu"}, {"metric": "exact_match"}])
     ).generation

@@ -201,6 +201,16 @@ def test_code_inside_a_setting_is_named_too_with_what_to_do(ask: Any) -> None:
         ask(yaml_text=text)
 
 
+def test_code_of_a_metric_that_does_not_decide_is_not_run_and_does_not_matter(
+    ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = {key: value for key, value in TASK.items() if key != "metric_list"}
+    metrics = "[{metric: f1, aggregation: !function utils.f}, {metric: !function utils.g}, {metric: acc}]"
+    assert items_of(ask(yaml_text=f"{yaml.safe_dump(task)}\nmetric_list: {metrics}\n"))
+    assert "the metric 'f1' is not computed" in caplog.text
+    assert "the metric '!function utils.g' is not computed" in caplog.text
+
+
 @pytest.mark.parametrize(
     "template",
     ["{{ ''.__class__.__mro__ }}", "{{ stem.__init__.__globals__ }}", "{{ cycler.__init__.__globals__.os }}"],

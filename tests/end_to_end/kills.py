@@ -1,8 +1,8 @@
-"""One run after another of smoke.yaml, in each of which one process is killed (-9) at a random moment.
+"""One run after another of smoke.yaml, whose processes are killed (-9) at random moments, one after the other.
 
     python -m tests.end_to_end.kills KILLS [--s3]        in a folder, or on a real S3 server started for it
 
-A killed run is started again, and killed again, until one ends well; then the next begins in a fresh store. What each
+A run that does not survive is started again, until one ends well; then the next begins in a fresh store. What each
 finds has to be, byte for byte, what an undisturbed run finds, and no process may outlive its run.
 """
 
@@ -58,20 +58,20 @@ def kill_one(run: subprocess.Popen[bytes], log: Path, kills: Kills) -> list[psut
 
 
 def disturbed(store: str, home: Path, kills: Kills, wanted: int, seconds: float) -> Iterator[str]:
-    """Start a run and kill one of its processes, until a run ends well; yields what went wrong."""
+    """Start a run and kill one of its processes after the other, until a run ends well; yields what went wrong."""
     for number in range(1_000):
         run, log = start(store, home, number, sets=SAVING), home / f"run-{number}.log"
         there: list[psutil.Process] = []
-        try:
-            run.wait(timeout=random.uniform(0.5, seconds) if kills.total() < wanted else 900)
-        except subprocess.TimeoutExpired:
-            there = kill_one(run, log, kills)
-        code = run.wait(timeout=900)
+        while run.poll() is None:
+            try:
+                run.wait(timeout=random.uniform(0.5, seconds) if kills.total() < wanted else 900)
+            except subprocess.TimeoutExpired:
+                there = kill_one(run, log, kills)
         time.sleep(3)
         yield from (f"pid {left.pid} outlived run {number}" for left in there if not gone(left.pid))
         if "Traceback" in log.read_text():
             yield f"run {number} ended with a traceback: {log.read_text()[-3000:]}"
-        if code == 0:
+        if run.returncode == 0:
             return
 
 
@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("kills", type=int)
     parser.add_argument("--s3", action="store_true")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how late in a run something may be killed")
+    parser.add_argument("--seconds", type=float, default=20.0, help="the longest time between two kills")
     options = parser.parse_args()
     kills: Kills = collections.Counter()
     failed, rounds = 0, 0
