@@ -114,6 +114,7 @@ def test_prompts_answers_and_marks_are_those_of_lm_eval(
         items=Source(str(own_items)),
         base=model,
         model=model,
+        answers={},
         scores=Target(scores),
         context=StageContext.in_folder(tmp_path, "evaluate"),
     )
