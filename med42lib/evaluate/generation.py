@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
-from copy import deepcopy
 from typing import Any
 
 import datasets
@@ -48,7 +48,7 @@ class GenerationTask(QuietTask):
                 "doc_to_text": "context",
                 "doc_to_target": "answers",
                 "num_fewshot": 0,
-                **deepcopy(dict(asked[0][1].settings)),  # lm-eval fills in what is not said
+                **copy.deepcopy(dict(asked[0][1].settings)),  # lm-eval changes them
             }
         )
 

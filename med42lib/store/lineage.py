@@ -56,25 +56,30 @@ class Lineage:
         Args:
             edges: Names by address: the edge through which the report read an output tells apart the calls of a stage
                 that ran more than once (`scores.lora` says `lora`). Where it read none of a call's, that through which
-                another stage read it as one of several does, or the key.
+                another stage read it as one of several does, behind what tells that stage's calls apart
+                (`answer_questions[lora.1]`), or the key.
         """
-        runs = self.stage_runs()
-        inputs = (item for output in self.outputs for item in output.manifest.inputs.items())
-        edges = {entry.address: edge for edge, entry in inputs if "." in edge} | dict(edges)
-        calls = Counter(run[0].manifest.stage for run in runs)
-        return [_name(run, edges, several=calls[run[0].manifest.stage] > 1) for run in runs]
+        runs = {run[0].stage_run: run for run in self.stage_runs()}
+        calls = Counter(stage for stage, _ in runs)
+        inputs = ((output, *item) for output in self.outputs for item in output.manifest.inputs.items())
+        readers = {entry.address: (edge, output.stage_run) for output, edge, entry in inputs if "." in edge}
+
+        def told_apart(run: tuple[Output, ...]) -> list[str]:
+            if calls[run[0].manifest.stage] == 1:
+                return []
+            addresses = [output.source.address for output in run]
+            if own := next((edges[address] for address in addresses if address in edges), ""):
+                return [own.rpartition(".")[2]]
+            if read := next((readers[address] for address in addresses if address in readers), None):
+                return [*told_apart(runs[read[1]]), read[0].rpartition(".")[2]]
+            return [run[0].manifest.key]
+
+        found = [(run[0].manifest.stage, ".".join(told_apart(run))) for run in runs.values()]
+        return [f"{stage}[{name}]" if name else stage for stage, name in found]
 
     def at(self, address: str) -> Output:
         """Give the output at an address; one of those that were walked over."""
         return next(output for output in self.outputs if output.source.address == address)
-
-
-def _name(run: tuple[Output, ...], edges: Mapping[str, str], *, several: bool) -> str:
-    manifest = run[0].manifest
-    if not several:
-        return manifest.stage
-    read = (edges[output.source.address].rpartition(".")[2] for output in run if output.source.address in edges)
-    return f"{manifest.stage}[{next(read, manifest.key)}]"
 
 
 def trace(*roots: Source, cache: Path | None = None) -> Lineage:

@@ -89,6 +89,19 @@ def test_calls_that_a_stage_read_as_one_of_several_are_called_as_it_called_them(
     assert lineage.names({}) == ["embed[1]", "embed[2]", "compare"]
 
 
+def test_shards_of_two_models_are_told_apart_by_the_model_and_the_shard(store: Store, tmp_path: Path) -> None:
+    scores = {}
+    for model in ("base", "lora"):
+        shards = {f"answers.{n}": store.publish("answer", key=f"{model}{n}") for n in (1, 2)}
+        scores[f"scores.{model}"] = store.publish_of("evaluate", shards, key=model)
+    lineage = walk(tmp_path, store.publish_of("report", scores))
+    assert lineage.names({str(address): edge for edge, address in scores.items()}) == [
+        *("answer[base.1]", "answer[base.2]", "evaluate[base]"),
+        *("answer[lora.1]", "answer[lora.2]", "evaluate[lora]"),
+        "report",
+    ]
+
+
 def test_a_folder_of_the_users_ends_the_walk(store: Store, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
