@@ -12,6 +12,7 @@ import yaml
 
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief
+from med42lib.core.yaml_file import read_yaml
 from med42lib.engine.runtime import Runtime
 
 Images = Mapping[Runtime, str]
@@ -43,10 +44,7 @@ def read_images(path: Path) -> Images:
     Raises:
         ConfigError: If it cannot be read, a runtime is missing or unknown, or something is no reference.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("images", [Problem(str(path), f"cannot be read: {error}")]) from error
+    values = read_yaml(path, title="images")
     if not isinstance(values, dict):
         raise ConfigError("images", [Problem(str(path), f"has no line `runtime: image` (given: {brief(values)})")])
     if problems := list(_problems(values)):

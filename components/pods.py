@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from kfp import dsl, kubernetes
 from pydantic import Field
 
@@ -27,6 +26,7 @@ from med42lib.core.cluster_objects import (
 )
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.yaml_file import read_yaml
 
 USER = 10_001
 SCRATCH = "/scratch"
@@ -72,6 +72,7 @@ PODS = {
     "pack": Pod(cpu=("250m", "8"), memory=("1Gi", "16Gi"), hours=12),
     # Nothing but time, the job template's hours of waiting and working and a day more: resources would be its job's.
     "train": Pod(hours=22 * 24),
+    "answer_questions": Pod(cpu=("250m", "16"), memory=("2Gi", "64Gi"), hours=72),
     "evaluate": Pod(cpu=("250m", "16"), memory=("2Gi", "64Gi"), hours=72),
     "report": Pod(cpu=("250m", "2"), memory=("512Mi", "8Gi"), hours=2),
     "package_model": Pod(cpu=("250m", "2"), memory=("512Mi", "8Gi"), hours=12),
@@ -95,10 +96,7 @@ def read_pods(path: Path) -> Mapping[str, Pod]:
     Raises:
         ConfigError: If the file cannot be read, or says what there is not; all problems are listed.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("pods", [Problem(str(path), f"cannot be read: {error}")]) from error
+    values = read_yaml(path, title="pods")
     if not isinstance(values, dict) or not all(isinstance(given, dict) for given in values.values()):
         raise ConfigError(str(path), [Problem("pods", "expected lines like `evaluate: {gpus: 1}`")])
     problems = [Problem(str(step), f"is no step; there are {', '.join(PODS)}") for step in values.keys() - PODS.keys()]

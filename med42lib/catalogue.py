@@ -42,6 +42,8 @@ STAGES = {
             live=True,
             runtime="train",
         ),
+        # Not in every pipeline: shards of evaluate's work.
+        Stage("answer_questions", "med42lib.evaluate.answering", "AnswerQuestionsConfig", runtime="eval"),
         Stage(
             "evaluate",
             "med42lib.evaluate",

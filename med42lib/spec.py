@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.benchmarks.config import BenchmarksConfig
-from med42lib.core.config import StageConfig, parse_config
+from med42lib.core.config import StageConfig, parse_config, written_as
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief, cut
+from med42lib.core.yaml_file import parse_yaml, read_yaml
 from med42lib.decontaminate.config import DecontaminateConfig
+from med42lib.evaluate.answering.config import AnswerQuestionsConfig
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.models import BASE, ModelName, name_of_seed
@@ -26,10 +27,6 @@ from med42lib.register.config import RegisterConfig
 from med42lib.report.config import ReportConfig
 from med42lib.train.config import TrainConfig
 
-_TEXT_TAG = "tag:yaml.org,2002:str"
-_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-_KINDS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", *_NUMBER_TAGS)
-_LONGEST_NUMBER = 100
 SEEDS = "seeds"
 """Beside a model's settings: how often it is trained."""
 MOST_SEEDS = 20
@@ -54,7 +51,9 @@ class Inputs(StageConfig):
 class RunSpec(StageConfig):
     """Everything that decides a run's result."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,40}$")
+    name: Annotated[
+        str, written_as(r"[a-z][a-z0-9_-]{0,40}", "lower-case letters, digits, - and _, at most 41, a letter first")
+    ]
     """Name of the run: lower-case letters, digits, `-` and `_`."""
 
     inputs: Inputs
@@ -76,10 +75,21 @@ class RunSpec(StageConfig):
     package_model: PackageModelConfig
     register_: RegisterConfig = Field(alias="register")
 
+    def shards(self) -> dict[str, int]:
+        """Give the number of shards of each section that has some: what a pipeline is compiled for."""
+        return {"decontaminate": self.decontaminate.shards, "evaluate": self.evaluate.shards}
+
     def sections(self) -> dict[str, Any]:
-        """Write the settings of all tasks: the spec's sections, and one for each shard of the embedding."""
-        shards = {shard: config.model_dump(mode="json") for shard, config in self.decontaminate.embedding().items()}
-        return self.model_dump(mode="json", by_alias=True) | {"embed_questions": shards}
+        """Write the settings of all tasks: the spec's sections, and one for each shard of a stage's work."""
+        of_shards: Mapping[str, Mapping[str, StageConfig]] = {
+            "embed_questions": self.decontaminate.embedding(),
+            "answer_questions": AnswerQuestionsConfig.of_all(self.evaluate),
+        }
+        written = {
+            stage: {shard: config.model_dump(mode="json") for shard, config in configs.items()}
+            for stage, configs in of_shards.items()
+        }
+        return self.model_dump(mode="json", by_alias=True) | written
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> ReadSpec:
         ConfigError: If the file cannot be read.
     """
     title = f"{path}" + (" with --set" if overrides else "")
-    values = _read_yaml(path)
+    values = _read_sections(path)
     problems = [problem for override in overrides if (problem := _apply(values, override))]
     return parse_spec(values, title=title, problems=problems)
 
@@ -179,74 +189,11 @@ def _sound(kinds: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = _parsed(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError("spec", [Problem(str(path), f"cannot be read ({error.strerror}); check the path")]) from error
-    except ValueError as error:
-        raise ConfigError("spec", [Problem(str(path), f"is not YAML: {error}")]) from error
+def _read_sections(path: Path) -> dict[str, Any]:
+    values = read_yaml(path, title="spec")
     if not isinstance(values, dict):
         raise ConfigError("spec", [Problem(str(path), "holds no sections; start from pipelines/specs/demo.yaml")])
     return values
-
-
-def _parsed(text: str) -> Any:
-    """Read YAML.
-
-    Raises:
-        ValueError: If it is not plain YAML; says what and where.
-    """
-    try:
-        return yaml.load(text, Loader=_StrictLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ValueError(f"{where}{error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ValueError(str(error).partition("\n")[0]) from error
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Plain YAML, in which a file is about as large as what it says.
-
-    PyYAML would silently keep the last of two equal keys; here they are an error. Aliases and merge keys (`*`, `<<`)
-    let a few bytes say gigabytes, and make a reader look elsewhere for what a setting is; tags (`!!`) make values of
-    other kinds than settings have. None of them is read. A date is text.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None or event.tag is not None:
-            raise _not_plain("anchors, aliases and tags (&, *, !) are not read in a spec; write the value out", event)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.tag != _TEXT_TAG:
-                raise _not_plain("a key is not plain text; if it is meant to be, put it in quotes", key)
-            if key.value in seen:
-                raise _not_plain(f"{brief(key.value)} stands twice", key)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
-        if node.tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
-            raise _not_plain(f"a number of {len(node.value):,} characters", node)
-        return super().construct_scalar(node)
-
-
-_StrictLoader.yaml_implicit_resolvers = {
-    character: [(tag, pattern) for tag, pattern in resolvers if tag in _KINDS]
-    for character, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-def _not_plain(problem: str, place: yaml.Node | yaml.Event) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(None, None, problem, place.start_mark)  # type: ignore[arg-type]
 
 
 def _apply(values: dict[str, Any], override: str) -> Problem | None:
@@ -256,7 +203,7 @@ def _apply(values: dict[str, Any], override: str) -> Problem | None:
     if not equals or not path:
         return Problem(where, "is not of the form section.field=value")
     try:
-        value = _parsed(text)
+        value = parse_yaml(text)
     except ValueError as error:
         return Problem(where, f"the value {brief(text)} is not YAML: {error}")
     *parents, last = path.split(".")

@@ -24,9 +24,11 @@ from med42lib.core.environment import in_pod
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.log import log
 from med42lib.core.names import did_you_mean
+from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import BenchmarkScoring, EvaluateConfig
 from med42lib.formats.models import BASE
 from med42lib.formats.prompt import DEFAULT_SYSTEM
+from med42lib.formats.shards import MOST_TASKS, num_tasks
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.readers.layout_config import OF_FORMAT
@@ -116,6 +118,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
         _candidate,
         _scorings_without_effect,
         _scored_families,
+        _too_many_shards,
         _trained_on_what_is_asked,
     ):
         wanted = inspect.signature(check).parameters
@@ -225,6 +228,16 @@ def _scorings_without_effect(evaluate: EvaluateConfig) -> Iterator[Problem]:
     for where, scoring in [("evaluate", evaluate), *_own_scorings(evaluate)]:
         if scoring.scoring == "letters" and "normalise" in scoring.model_fields_set:
             yield Problem(f"{where}.normalise", "does nothing with scoring letters, one byte each; remove it")
+
+
+def _too_many_shards(
+    models: Sequence[str], decontaminate: DecontaminateConfig, evaluate: EvaluateConfig
+) -> Iterator[Problem]:
+    """List what makes more tasks than Kubeflow can keep of a run."""
+    tasks = num_tasks(models=len(models), decontaminate=decontaminate.shards, evaluate=evaluate.shards)
+    if evaluate.shards > 1 and tasks > MOST_TASKS:
+        what = f"makes a run of {tasks} tasks with {len(models)} models; Kubeflow can keep {MOST_TASKS}"
+        yield Problem("evaluate.shards", what)
 
 
 def _scored_families(evaluate: EvaluateConfig, benchmarks: BenchmarksConfig) -> Iterator[Problem]:

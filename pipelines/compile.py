@@ -88,7 +88,7 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], c
 
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
         check_base(spec, Path(cache))
-    pipeline = med42(list(spec.train), cluster.pods or PODS, shards=spec.decontaminate.shards)
+    pipeline = med42(list(spec.train), cluster.pods or PODS, shards=spec.shards())
     Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
     text = without_chance(output.read_text(encoding="utf-8"))
     output.write_text(with_images(text, cluster.images) if cluster.images else text, encoding="utf-8")
@@ -105,6 +105,17 @@ def without_chance(text: str) -> str:
     """
     text = re.sub(r"^(sdkVersion: kfp-\d+\.\d+)\.\d+$", r"\1", text, flags=re.MULTILINE)
     return re.sub(r"^(#    spec: dict) \[Default: .*$", r"\1", text, flags=re.MULTILINE)
+
+
+DESCRIPTION = """\
+Compile the pipeline. The spec's settings become the defaults of the six fields of the form that starts a run; `store`
+is filled in there, and so is each address that is a folder of this machine in the spec. Everything is checked that
+needs neither data nor the cluster: say with --processes how many will train there. Of a base model that can be reached
+from here, config.json is read.
+
+  med42 compile SPEC                            writes pipelines/compiled/<name of the spec>.yaml of the project
+  med42 compile SPEC --output ./mine.yaml       or another file
+"""
 
 
 def add_cluster(parser: ArgumentParser) -> None:
@@ -140,10 +151,7 @@ def _run(arguments: Namespace) -> int:
 command = Command(
     "compile",
     "write the pipeline as YAML for the Kubeflow Pipelines UI",
-    "Compile the pipeline. The spec's settings become the defaults of its parameters; set `store` when you submit, and "
-    "what is in a folder of this machine here. "
-    "Everything is checked that needs neither data nor the cluster: say with --processes how many will train there. Of "
-    "a base model that can be reached from here, config.json is read.",
+    DESCRIPTION,
     _add_arguments,
     _run,
 )

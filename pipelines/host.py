@@ -93,9 +93,8 @@ class HostHandler:
         given = _executor_input(self._command)["inputs"]["parameterValues"]
         if step == "fetch_model":
             return BASE
-        if step == "evaluate":
-            return self._run.models.get(given["model"], "")
-        return str(given.get("section", "")).partition(".")[2]
+        model = self._run.models.get(given["model"], "") if step in ("answer_questions", "evaluate") else ""
+        return f"{model} {str(given.get('section', '')).partition('.')[2]}".strip()
 
     def _run_warm(self) -> int:
         return self._run.warm.run(self._command[_FIRST_WORD:], os.environ)

@@ -44,7 +44,7 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, dict[str, str]]:
     addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
     with log_place(run=f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"):
         arguments = {**pipeline_arguments(spec), **addresses, "store": store}
-        exit_code, outputs = run_on_host(med42(list(spec.train), shards=spec.decontaminate.shards), arguments)
+        exit_code, outputs = run_on_host(med42(list(spec.train), shards=spec.shards()), arguments)
     return exit_code, {} if exit_code else outputs
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.answer_questions.component import answer_questions
 from components.assemble.component import assemble
 from components.benchmarks.component import benchmarks
 from components.check.component import check
@@ -24,8 +25,8 @@ from components.register.component import register
 from components.report.component import report
 from components.stop.component import stop
 from components.train.component import train
-from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.formats.models import BASE
+from med42lib.formats.shards import shard_names
 
 DESCRIPTION = """\
 Fine-tune a medical language model, and compare each model with the base.
@@ -33,31 +34,37 @@ Fine-tune a medical language model, and compare each model with the base.
 base_model, benchmark_data, encoder, training_data: where the inputs are: s3://bucket/prefix, hub:owner/name@revision \
 or package:name/path.
 spec: all settings, as in pipelines/specs/*.yaml but without `inputs`. The models of `train` are those that this \
-pipeline was compiled for: {models}; `decontaminate.shards` is {shards}.
+pipeline was compiled for: {models}; {shards}.
 store: s3://bucket/prefix for all outputs. What is there already is not made again.
 
 Credentials and addresses of servers come from the namespace's ConfigMaps and Secrets med42-*, never from here.
 """
 
+UNSHARDED = {"decontaminate": 1, "evaluate": 1}
+"""Numbers of shards, by the sections of the spec that say them."""
 
-def _step(task: dsl.PipelineTask, step: str, pod: Pod, of: str = "") -> dsl.PipelineTask:
+
+def _step(task: dsl.PipelineTask, step: str, pod: Pod, *of: str) -> dsl.PipelineTask:
     """Finish a task; `of` tells apart the tasks of one stage.
 
     Kubeflow's own caching is off: it cannot see that a data folder changed. The stages reuse by content.
     """
     task.set_caching_options(False)
-    task.set_display_name(f"{step.replace('_', ' ')} {of}".strip())
+    task.set_display_name(" ".join(word for word in (*step.split("_"), *of) if word))
     as_pod(task, step, pod)
     return task
 
 
-def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS, *, shards: int = 1) -> Callable[..., Any]:
+def med42(
+    models: Sequence[str], pods: Mapping[str, Pod] = PODS, *, shards: Mapping[str, int] = UNSHARDED
+) -> Callable[..., Any]:
     """Build the pipeline that trains these models and compares them with the base; there may be none.
 
     Args:
         models: Their names.
         pods: What the pod of each step asks for on a cluster.
-        shards: Tasks that embed for decontaminate, side by side; 1: it does that itself.
+        shards: Tasks that work side by side before decontaminate, and before each model's evaluate; 1: those do all by
+            themselves.
     """
 
     def run(
@@ -72,7 +79,7 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS, *, shards: int 
             checked = check(
                 spec=spec,
                 models=list(models),
-                shards=shards,
+                shards=dict(shards),
                 store=store,
                 training_data=training_data,
                 benchmark_data=benchmark_data,
@@ -81,27 +88,31 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS, *, shards: int 
             )
             settings = _step(checked, "check", pods["check"]).outputs["settings"]
 
-            def stage(component: Callable[..., dsl.PipelineTask], of: str = "", **inputs: Any) -> Any:
+            def stage(component: Callable[..., dsl.PipelineTask], *of: str, part: str = "", **inputs: Any) -> Any:
                 name = component.name.replace("-", "_")  # type: ignore[attr-defined]
-                section = f"{name}.{of}" if component in (embed_questions, train) else name
+                section = f"{name}.{part}" if part else name
                 task = component(settings=settings, section=section, store=store, **inputs)
-                return _step(task, name, pods[name], of).outputs
+                return _step(task, name, pods[name], *of, part).outputs
 
             base = stage(fetch_model, weights=base_model)["model"]
             items = stage(benchmarks, data=benchmark_data)["items"]
             dataset = stage(assemble, data=training_data)["dataset"]
 
             asked = {"dataset": dataset, "items": items, "encoder": encoder}
-            numbers = DecontaminateConfig(shards=shards).embedding()
-            embedded = {number: stage(embed_questions, number, **asked)["embedded"] for number in numbers}
+            numbers = shard_names(shards["decontaminate"])
+            embedded = {number: stage(embed_questions, part=number, **asked)["embedded"] for number in numbers}
             decontaminated = stage(decontaminate, **asked, embedded=embedded)
             packed = stage(pack, dataset=decontaminated["training"], model=base)["packed"]
 
-            trained = {name: stage(train, name, packed=packed, model=base)["trained"] for name in models}
-            scores = {
-                name: stage(evaluate, name, items=items, base=base, model=model)["scores"]
-                for name, model in {BASE: base, **trained}.items()
-            }
+            trained = {name: stage(train, part=name, packed=packed, model=base)["trained"] for name in models}
+
+            def score(name: str, model: Any) -> Any:
+                asked = {"items": items, "base": base, "model": model}
+                numbers = shard_names(shards["evaluate"])
+                answers = {number: stage(answer_questions, name, part=number, **asked)["answers"] for number in numbers}
+                return stage(evaluate, name, **asked, answers=answers)["scores"]
+
+            scores = {name: score(name, model) for name, model in {BASE: base, **trained}.items()}
 
             written = stage(
                 report,
@@ -118,7 +129,10 @@ def med42(models: Sequence[str], pods: Mapping[str, Pod] = PODS, *, shards: int 
     pipeline: Callable[..., Any] = dsl.pipeline(
         run,
         name="med42",
-        description=DESCRIPTION.format(models=", ".join(models) or "none", shards=shards),
+        description=DESCRIPTION.format(
+            models=", ".join(models) or "none",
+            shards=" and ".join(f"`{section}.shards` is {number}" for section, number in shards.items()),
+        ),
         pipeline_config=dsl.PipelineConfig(active_deadline_seconds=RUN_SECONDS),
     )
     return pipeline

@@ -257,7 +257,8 @@ def _check_reachable(spec: RunSpec, store: str, host: str | None) -> None:
         if is_folder(address)
     ]
     if not (host or "").startswith(("http://", "https://")):
-        what = f"is required, or {HOST_VARIABLE}: http:// or https:// of Kubeflow Pipelines (given: {brief(host)})"
+        given = f"; given: {brief(host)}" if host else ""
+        what = f"is required, or {HOST_VARIABLE}: http:// or https:// of Kubeflow Pipelines{given}"
         problems.append(Problem("--host", what))
     if problems:
         raise ConfigError("med42 submit", problems)
@@ -269,7 +270,8 @@ def _token(file: Path | None) -> str | None:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError("med42 submit", [Problem("--token-file", f"{file} cannot be read ({error})")]) from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError("med42 submit", [Problem("--token-file", f"{file} cannot be read: {reason}")]) from error
 
 
 command = Command("submit", "start a specification as a run of Kubeflow Pipelines", DESCRIPTION, _add_arguments, _run)

@@ -22,7 +22,7 @@ from multiprocessing.forkserver import ensure_running
 
 from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, START_METHOD_VARIABLE, exit_at_once, has_accelerator
 
-STAGES = frozenset({"embed_questions", "decontaminate", "pack", "train", "evaluate"})
+STAGES = frozenset({"embed_questions", "decontaminate", "pack", "train", "answer_questions", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""
 
 LAST_STAGES = frozenset({"package_model", "report", "register"})

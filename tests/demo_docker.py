@@ -29,7 +29,7 @@ def main() -> int:
     """Run the demo; returns the exit code."""
     started = time.monotonic()
     spec = load_checked(REPOSITORY / "pipelines/specs/demo.yaml", processes=2)
-    pipeline = med42(list(spec.train), shards=spec.decontaminate.shards)
+    pipeline = med42(list(spec.train), shards=spec.shards())
     try:
         check_docker(pipeline).close()
     except Med42Error as error:

@@ -96,12 +96,12 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 BRACKETS = "[" * 10_000 + "]" * 10_000
 HOSTILE = {
-    "aliases": (BOMB, "are not read in a spec"),
+    "aliases": (BOMB, "are not read here"),
     "an alias": ("a: *b", "line 1, column 4: anchors, aliases and tags"),
     "a merge key": ("<<: {name: x}", "<<"),
     "many merge keys": ("<<: {}\n" * 1_000, "'<<' stands twice"),
-    "tags": ("a: !!int x", "are not read in a spec"),
-    "a tag of a time": ("a: !!timestamp x", "are not read in a spec"),
+    "tags": ("a: !!int x", "are not read here"),
+    "a tag of a time": ("a: !!timestamp x", "are not read here"),
     "depth": (f"a: {BRACKETS}", "nested too deeply"),
     "depth of lists": ("- " * 10_000, "nested too deeply"),
     "digits": (f"a: {'1' * 5_000}", "line 1, column 4: a number of 5,000 characters"),

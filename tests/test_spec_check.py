@@ -65,6 +65,11 @@ def test_nothing_is_wrong_or_doubtful_in_a_spec_that_is_shipped(path: Path, capl
             "evaluate.benchmarks.medqua",
             "is no benchmark of benchmarks.include, which has medqa, mmlu; did you mean 'medqa'?",
         ),
+        (
+            ["evaluate.shards=59", "decontaminate.shards=2"],
+            "evaluate.shards",
+            "makes a run of 194 tasks with 3 models; Kubeflow can keep 190",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(overrides: list[str], where: str, what: str) -> None:

@@ -9,7 +9,7 @@ from components.common import command_container
 def check(
     spec: dict,  # type: ignore[type-arg]
     models: list,  # type: ignore[type-arg]
-    shards: int,
+    shards: dict,  # type: ignore[type-arg]
     store: str,
     training_data: str,
     benchmark_data: str,

@@ -13,6 +13,7 @@ def evaluate(
     items: str,
     base: str,
     model: str,
+    answers: dict,  # type: ignore[type-arg]
     scores: dsl.OutputPath(str),  # type: ignore[valid-type]
     accuracy: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:

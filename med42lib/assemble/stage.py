@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from med42lib.assemble.config import AssembleConfig
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
+from med42lib.core.printable import counted
 from med42lib.engine.context import StageContext
 from med42lib.formats.mixture_table import MIXTURE_FILE
 from med42lib.formats.rejects import REJECTS_FILE
@@ -93,7 +94,7 @@ def _summarise(rows: Sequence[dict[str, Any]], dataset: Target) -> None:
             lines.info("%s: fields with text that is not used: %s", row["source"], ", ".join(row["unread_fields"]))
         if row["short_by"]:
             lines.warning("%s: %s examples short of its target", row["source"], f"{row['short_by']:,}")
-    lines.info("%s examples from %d sources", f"{dataset.rows:,}", len(rows))
+    lines.info("%s examples from %s", f"{dataset.rows:,}", counted(len(rows), "source"))
 
 
 def _sentence(row: dict[str, Any]) -> str:

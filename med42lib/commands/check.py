@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from med42lib.commands.command import Command
@@ -55,7 +55,7 @@ def _run(arguments: Namespace) -> int:
 
 
 def read_parameters(
-    values: Mapping[str, Any], addresses: Mapping[str, str], *, models: Sequence[str], shards: float
+    values: Mapping[str, Any], addresses: Mapping[str, str], *, models: Sequence[str], shards: Mapping[str, float]
 ) -> RunSpec:
     """Make a spec of a pipeline's parameters, and check it.
 
@@ -63,7 +63,7 @@ def read_parameters(
         values: The spec without its inputs, as Kubeflow hands it over.
         addresses: Its inputs.
         models: Names of the models that the pipeline was compiled for.
-        shards: The number of shards that it was compiled for.
+        shards: The numbers of shards that it was compiled for, by sections of the spec.
 
     Raises:
         ConfigError: If anything is wrong: all problems at once, each with its path.
@@ -78,24 +78,24 @@ def read_parameters(
         there, wanted = (", ".join(sorted(names)) or "none" for names in (trained, models))
         what = f"names {there}, but this pipeline trains {wanted}; compile one from your spec"
         problems.append(Problem("train", what))
-    if (problem := _other_shards(values.get("decontaminate"), shards)) is not None:
-        problems.append(problem)
+    problems += _other_shards(values, shards)
     read = parse_spec({**values, "inputs": dict(addresses)}, title=_TITLE, problems=problems)
     return check_spec(read, processes=open_launcher().num_processes)
 
 
-def _other_shards(settings: object, compiled: float) -> Problem | None:
-    """Say that the settings ask for another number of shards than the pipeline has."""
-    asked = settings.get("shards", 1) if isinstance(settings, Mapping) else compiled
-    if asked == compiled:
-        return None
-    what = f"is {brief(asked)}, but this pipeline has {compiled:g}; compile one from your spec"
-    return Problem("decontaminate.shards", what)
+def _other_shards(values: Mapping[str, Any], compiled: Mapping[str, float]) -> Iterator[Problem]:
+    """Say of which sections the settings ask for another number of shards than the pipeline has."""
+    for section, number in compiled.items():
+        settings = values.get(section)
+        asked = settings.get("shards", 1) if isinstance(settings, Mapping) else number
+        if asked != number:
+            what = f"is {brief(asked)}, but this pipeline has {number:g}; compile one from your spec"
+            yield Problem(f"{section}.shards", what)
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    kinds: dict[str, tuple[str, Any]] = {SPEC: ("an object", dict), MODELS: ("a list", list)}
-    kinds[SHARDS] = ("a number", (int, float))
+    kinds: dict[str, tuple[str, type]] = {MODELS: ("a list", list)}
+    kinds |= dict.fromkeys([SPEC, SHARDS], ("an object", dict))
     kinds |= dict.fromkeys([STORE, *ADDRESSES], ("text", str))
     problems = [
         Problem(name, f"is required as {form} (given: {brief(given.get(name))})")

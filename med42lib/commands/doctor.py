@@ -24,7 +24,7 @@ Look at everything that a run needs around it, and say in one line each what was
 in a pod under the service account med42-driver:
   med42 doctor --store s3://bucket/runs
 as the platform's engineer, by kubeconfig:
-  med42 doctor --service-account med42-driver --image REGISTRY/med42-train@sha256:...
+  med42 doctor --service-account med42-driver --image REGISTRY/med42/train@sha256:...
 on one machine that runs everything:
   med42 doctor --local --store runs/demo
 

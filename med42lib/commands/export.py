@@ -11,11 +11,11 @@ from pathlib import Path
 
 from med42lib.commands.command import Command, show
 from med42lib.core.errors import ConfigError, DataError, Problem, not_installed
-from med42lib.core.printable import printable
+from med42lib.core.printable import counted, printable
 from med42lib.formats.model_card import CARD_FILE
 from med42lib.formats.model_folder import ADAPTER_FOLDER, ADAPTER_WEIGHTS_FILE, MODEL_FOLDER
 from med42lib.store.address import open_store
-from med42lib.store.artifacts import Source
+from med42lib.store.artifacts import Source, give_usual_modes, listing
 from med42lib.store.disk import write_errors
 
 DESCRIPTION = """\
@@ -36,6 +36,7 @@ takes its model card (README.md) along.
   med42 export runs/demo/train/KEY/ATTEMPT/trained med42-merged --base runs/demo/fetch_model/KEY/ATTEMPT/model
 """
 _SHA256 = "sha256:"
+_PARQUET = ".parquet"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -65,7 +66,14 @@ def _export_messages(dataset: Source, file: Path) -> str:
         from med42lib.formats.messages import write_messages
     except ModuleNotFoundError as error:
         raise not_installed(error, "`med42 export` of a data set", "base") from error
-    return f"{write_messages(dataset.path(EXAMPLES_FILE).parent, file):,} conversations written to {file}"
+    if not dataset.has_file(EXAMPLES_FILE):
+        raise DataError(
+            f"{dataset.address} is neither a data set nor a model: it holds {listing(dataset.files)}; give an output "
+            "of assemble (dataset), decontaminate (training), train (trained) or package_model (package)"
+        )
+    if file.suffix != _PARQUET:
+        raise ConfigError("export", [Problem(str(file), f"a data set is written as {_PARQUET}; name such a file")])
+    return f"{counted(write_messages(dataset.path(EXAMPLES_FILE).parent, file), 'conversation')} written to {file}"
 
 
 def _export_model(source: Source, inside: set[str], base: Source | None, folder: Path) -> str:
@@ -101,6 +109,7 @@ def _whole_or_nothing(folder: Path) -> Iterator[None]:
     folder.mkdir()
     try:
         yield
+        give_usual_modes(folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -116,13 +125,23 @@ def _base_of(source: Source, inside: set[str], base: Source | None) -> Path:
     if MODEL_FOLDER in inside:
         return source.path(MODEL_FOLDER)
     if base is None:
-        raise ConfigError("export", [Problem("--base", "is required: this output is an adapter without its base")])
+        what = f"is required: this output is an adapter without its base{_trained_on(source)}"
+        raise ConfigError("export", [Problem("--base", what)])
     from med42lib.formats.merging import base_of_adapter
 
     wanted = base_of_adapter(source.path(f"{ADAPTER_FOLDER}/{ADAPTER_WEIGHTS_FILE}"))
     if wanted is not None and wanted != f"{_SHA256}{base.digest}":
-        raise DataError(f"{source.address} was trained on {wanted}, but {base.address} is {_SHA256}{base.digest}")
+        raise DataError(
+            f"{source.address} was trained on {wanted}, but {base.address} is {_SHA256}{base.digest}"
+            + _trained_on(source)
+        )
     return base.path(MODEL_FOLDER)
+
+
+def _trained_on(source: Source) -> str:
+    """Name the base that was trained on, as the output's manifest does, if it has one."""
+    inputs = source.manifest.inputs if source.manifest else {}
+    return f"; it was trained on {inputs['model'].address}" if "model" in inputs else ""
 
 
 EXPORT = Command("export", "write a data set or a model as other programs read it", DESCRIPTION, _add_arguments, _run)

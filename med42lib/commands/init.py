@@ -35,6 +35,7 @@ options; see med42lib/readers/own/README.md. Questions in a file that is called 
 become the benchmark, everything else is trained on. Without --base-model it is the demo's, a toy: {DEMO_BASE}.
 """
 _LONGEST_NAME = 40
+_TOY = ", the demo's toy, which shows that a run goes through and no more; --base-model names yours"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -54,7 +55,7 @@ def _run(arguments: Namespace) -> int:
         text = _text(name, arguments, parts, found, Path(cache) / "base")
     with write_errors(file), file.open("x", encoding="utf-8") as stream:
         stream.write(text)
-    show(printable(_said(file, parts, found)))
+    show(printable(_said(file, parts, found, arguments.base_model)))
     return 0
 
 
@@ -100,7 +101,7 @@ def _spec(text: str) -> RunSpec:
     return read.spec
 
 
-def _said(file: Path, parts: Parts, found: Sequence[Found]) -> str:
+def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str) -> str:
     trained, asked = (
         [f"{named.name} ({named.found.path})" for named in side] for side in (parts.sources, parts.benchmarks)
     )
@@ -115,6 +116,7 @@ def _said(file: Path, parts: Parts, found: Sequence[Found]) -> str:
             "",
             f"trains on  {', '.join(trained)}",
             f"asks       {', '.join(asked)}",
+            f"starts at  {base_model}{_TOY if base_model == DEMO_BASE else ''}",
             f"not told   {'; '.join(to_say)}",
             f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}",
         ]

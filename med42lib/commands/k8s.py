@@ -32,8 +32,8 @@ DESCRIPTION = "Trainings on Kubernetes: write their manifests, or stop them."
 RENDER_DESCRIPTION = """\
 Write one PyTorchJob for each model of the spec's section `train`. Nothing is asked of a cluster or a store.
 
-  med42 k8s render SPEC --template k8s/base/job_template.yaml --template k8s/components/kueue/kueue.yaml \\
-      --image REGISTRY/med42-train@sha256:... --store s3://bucket/runs \\
+  med42 k8s render SPEC --template k8s/base/job_template.yaml --template k8s/components/kueue/40-queue.yaml \\
+      --image REGISTRY/med42/train@sha256:... --store s3://bucket/runs \\
       --packed s3://bucket/runs/pack/KEY/ATTEMPT/packed --model s3://bucket/runs/fetch_model/KEY/ATTEMPT/model
   kubectl apply -f k8s/jobs/med42-lora.yaml
 

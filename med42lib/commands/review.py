@@ -9,8 +9,10 @@ from pathlib import Path
 from med42lib.commands.command import Command, positive, show
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.printable import printable
+from med42lib.formats.contamination import PAIRS_FILE
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
+from med42lib.store.manifest import MANIFEST_FILE
 
 DESCRIPTION = """\
 How many of the pairs that decontaminate found are leaks? People judge a sample; this draws it and reads it back.
@@ -62,8 +64,21 @@ def _confidence(text: str) -> float:
 
 def _run(arguments: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="med42-review-") as cache:
-        arguments.do(arguments, Source(arguments.address, cache=Path(cache)))
+        contamination = Source(arguments.address, cache=Path(cache))
+        _check_is_contamination(contamination)
+        arguments.do(arguments, contamination)
     return 0
+
+
+def _check_is_contamination(source: Source) -> None:
+    """Refuse another place, a whole store for one, before its files are hashed; name what may be meant in it."""
+    names = source.sizes()
+    if PAIRS_FILE in names:
+        return
+    places = [name.removesuffix(f"/{PAIRS_FILE}") for name in sorted(names) if name.endswith(f"/{PAIRS_FILE}")]
+    finished = [f"{source.address}/{place}" for place in places if f"{place}/{MANIFEST_FILE}" in names]
+    there = f"; give one of these, which lie there:\n{chr(10).join(finished)}" if finished else ", and none lies there"
+    raise DataError(f"{source.address} is no output `contamination` of decontaminate{there}")
 
 
 def _draw(arguments: Namespace, contamination: Source) -> None:
@@ -74,7 +89,7 @@ def _draw(arguments: Namespace, contamination: Source) -> None:
         raise ConfigError("review", [Problem(str(file), "is there already; name a new file")])
     if not file.parent.is_dir():
         raise ConfigError("review", [Problem(str(file), "its folder does not exist; make it first")])
-    drawn = Pairs(contamination).draw(arguments.pairs, seed=arguments.seed)
+    drawn = Pairs.read(contamination).draw(arguments.pairs, seed=arguments.seed)
     if not drawn:
         raise DataError(f"{contamination.address} holds no pairs: nothing was found, so there is nothing to judge")
     with write_errors(file):
@@ -85,7 +100,7 @@ def _draw(arguments: Namespace, contamination: Source) -> None:
 def _score(arguments: Namespace, contamination: Source) -> None:
     from med42lib.report.review import Pairs, precision_lines, read_verdicts
 
-    pairs = Pairs(contamination)
+    pairs = Pairs.read(contamination)
     found = pairs.judge(read_verdicts(arguments.file, pairs), arguments.confidence)
     show(printable("\n".join(precision_lines(found, arguments.confidence))))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -31,6 +33,11 @@ made with another value of it are reused."""
 _FOR_THE_KEY = "key"
 _FORMERLY = "formerly"
 _CHECK = "check its spelling"
+_IN_A_USERS_WORDS = {
+    "dict_type": "should hold settings by their names",
+    "model_type": "should hold settings by their names",
+    "tuple_type": "should be a list",
+}
 Place = tuple[int | str, ...]
 
 
@@ -83,6 +90,19 @@ def _count_or_all(value: object) -> object:
 CountOrAll = Annotated[int | Literal["all"], BeforeValidator(_count_or_all)]
 """The type of a limit."""
 
+
+def written_as(pattern: str, rule: str) -> AfterValidator:
+    """Make sure that a text matches a pattern; the error says `rule` in its place, since few users read patterns."""
+    expression = re.compile(pattern)
+
+    def checked(text: str) -> str:
+        if not expression.fullmatch(text):
+            raise ValueError(f"must be {rule}")
+        return text
+
+    return AfterValidator(checked)
+
+
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
@@ -106,7 +126,8 @@ def _problem(prefix: str, detail: Any, hint: str) -> Problem:
         return Problem(where, "is required and was not given")
     if detail["type"] == "extra_forbidden":
         return Problem(where, f"is not a known setting (given: {brief(detail['input'])}); {hint or _CHECK}")
-    return Problem(where, f"{_sentence(detail['msg'])} (given: {brief(detail['input'])})")
+    what = _IN_A_USERS_WORDS.get(detail["type"]) or _sentence(detail["msg"])
+    return Problem(where, f"{what} (given: {brief(detail['input'])})")
 
 
 def _hints(kind: type[BaseModel], places: Sequence[Place]) -> dict[Place, str]:

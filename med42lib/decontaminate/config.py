@@ -8,9 +8,7 @@ from pydantic import Field, model_validator
 
 from med42lib.core.config import SPEED_ONLY, StageConfig
 from med42lib.decontaminate.embedding.config import EmbedQuestionsConfig, TextKind
-
-MOST_SHARDS = 64
-"""Each is a task of the pipeline, and Kubeflow keeps a run's tasks in one object of limited size."""
+from med42lib.formats.shards import MOST_SHARDS, shard_names
 
 
 class DecontaminateConfig(StageConfig):
@@ -76,5 +74,5 @@ class DecontaminateConfig(StageConfig):
 
     def embedding(self) -> dict[str, EmbedQuestionsConfig]:
         """Give the settings of the shards by their numbers; there are none where decontaminate embeds by itself."""
-        numbers = range(1, self.shards + 1) if self.shards > 1 else ()
-        return {str(n): EmbedQuestionsConfig(text=self.text, shard=n, shards=self.shards) for n in numbers}
+        names = shard_names(self.shards)
+        return {name: EmbedQuestionsConfig(text=self.text, shard=int(name), shards=self.shards) for name in names}

@@ -1,6 +1,7 @@
-"""Stage `evaluate`: scores one model on the benchmark items with lm-eval.
+"""Stage `evaluate`: scores one model on the benchmark items with lm-eval, by itself or what shards have answered.
 
 Doors, the modules that other rooms may import:
 
-    config  its settings
+    answering.config  settings of the shards' stage, `answer_questions`
+    config            its settings
 """

@@ -10,6 +10,7 @@ from med42lib.core.config import SPEED_ONLY, CountOrAll, StageConfig, renamed_fr
 from med42lib.formats.models import Precision
 from med42lib.formats.prompt import DEFAULT_SYSTEM, MultipleChoice
 from med42lib.formats.scores import Normalise
+from med42lib.formats.shards import MOST_SHARDS
 
 Prompt = Literal["med42", "plain"]
 
@@ -28,8 +29,8 @@ class BenchmarkScoring(StageConfig):
     on letters, which are one byte each."""
 
 
-class EvaluateConfig(BenchmarkScoring):
-    """Settings of `evaluate`; its own `scoring` and `normalise` hold for every benchmark not in `benchmarks`."""
+class AskingConfig(BenchmarkScoring):
+    """How models are asked; its own `scoring` and `normalise` hold for every benchmark not in `benchmarks`."""
 
     benchmarks: dict[str, BenchmarkScoring] = Field(default_factory=dict)
     """Benchmarks that are scored in another way, by name."""
@@ -58,3 +59,13 @@ class EvaluateConfig(BenchmarkScoring):
     def scoring_of(self, benchmark: str) -> BenchmarkScoring:
         """Say how one benchmark is scored."""
         return self.benchmarks.get(benchmark, self)
+
+
+class EvaluateConfig(AskingConfig):
+    """Settings of `evaluate`."""
+
+    shards: Annotated[int, SPEED_ONLY] = Field(default=1, ge=1, le=MOST_SHARDS)
+    """Tasks that answer the questions of one model side by side, each its share, before `evaluate` marks them: as many
+    for each model and for the base. The scores are the same for every number; with 1 there is no such task, and
+    `evaluate` answers by itself. Each task loads the model, and on a cluster gets the GPU that `--pods` gives to
+    `answer_questions`. On one machine, which runs one task after the other, 1 is best."""

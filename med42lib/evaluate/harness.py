@@ -8,8 +8,7 @@ pip and the system for versions, 24 seconds here, and adds nothing to the scores
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +19,12 @@ from lm_eval.evaluator import evaluate as run_lm_eval
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.progress import progress
-from med42lib.evaluate.answers import Request
-from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.answers import Answered, Request
+from med42lib.evaluate.batches import WHOLE, Batch, Share, in_batches
+from med42lib.evaluate.config import AskingConfig
 from med42lib.evaluate.generation import GeneratingModel, GenerationTask, QuietTask
-from med42lib.evaluate.journal import Journal
-from med42lib.evaluate.prompts import PromptedItem, make_prompt, scoring_of
+from med42lib.evaluate.journal import Memory
+from med42lib.evaluate.prompts import PromptedItem, Scoring, make_prompt, scorings
 from med42lib.evaluate.scores import score_item
 from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.prompt import as_text
@@ -37,8 +37,8 @@ def score_items(
     items: Sequence[BenchmarkItem],
     model: Any,
     tokenizer: Any,
-    config: EvaluateConfig,
-    journal: Journal | None = None,
+    config: AskingConfig,
+    memory: Memory | None = None,
 ) -> list[Score]:
     """Score a model on items of any benchmarks.
 
@@ -47,7 +47,7 @@ def score_items(
         model: A `PreTrainedModel` or `PeftModel`, on its device.
         tokenizer: The model's tokenizer, as training used it.
         config: How to ask and how to compare the answers.
-        journal: Keeps answers while it goes on, and knows those of an earlier attempt.
+        memory: Keeps answers while it goes on, and knows those of an earlier attempt or of shards.
 
     Returns:
         One score per item, in the items' order.
@@ -56,33 +56,62 @@ def score_items(
         DataError: If a log-likelihood is not a finite number, or an answer cannot be scored with this tokenizer
             or does not fit the model.
     """
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    groups: dict[str, list[BenchmarkItem]] = defaultdict(list)
-    for item in items:
-        groups[item.benchmark].append(item)
-    lm = ScoringModel(model, tokenizer, config.batch_size, journal)
-    tokens = control_tokens(tokenizer)
-    tasks = {
-        benchmark: GenerationTask(benchmark, group)
-        if group[0].generation
-        else BenchmarkTask(benchmark, group, config, tokens)
-        for benchmark, group in groups.items()
-    }
+    lm = ScoringModel(model, tokenizer, config.batch_size, memory)
+    how = scorings(items, config)
+    tasks = _tasks(items, how, config, tokenizer)
     results = run_lm_eval(lm, {"tasks": tasks, "groups": {}, "group_map": {}}, bootstrap_iters=0)
-    scores = dict(_read_samples(results["samples"], {item.id: item for item in items}, lm, config))
+    scores = dict(_read_samples(results["samples"], {item.id: item for item in items}, lm, how))
     return [scores[item.id] for item in items]
+
+
+def answer_share(
+    items: Sequence[BenchmarkItem],
+    model: Any,
+    tokenizer: Any,
+    config: AskingConfig,
+    share: Share,
+    memory: Memory | None = None,
+) -> tuple[list[Request], dict[Request, Answered]]:
+    """Answer one shard's share of what `score_items` would by log-likelihoods, to the same bits.
+
+    Returns:
+        The requests of all shards, and the answers to those of this one.
+
+    Raises:
+        DataError: If an answer cannot be scored with this tokenizer or does not fit the model.
+    """
+    lm = ScoringModel(model, tokenizer, config.batch_size, memory, share)
+    weighed = [item for item in items if not item.generation]
+    tasks = _tasks(weighed, scorings(weighed, config), config, tokenizer).values()
+    for task in tasks:
+        task.build_all_requests()
+    lm.loglikelihood([instance for task in tasks for instance in task.instances])
+    return lm.requests, lm.answers
+
+
+def _tasks(
+    items: Sequence[BenchmarkItem], how: Mapping[str, Scoring], config: AskingConfig, tokenizer: Any
+) -> dict[str, QuietTask]:
+    tokens = control_tokens(tokenizer)
+    of_each = {name: [item for item in items if item.benchmark == name] for name in how}
+    return {
+        name: GenerationTask(name, own)
+        if how[name].scoring == "generated"
+        else BenchmarkTask(name, own, how[name], config, tokens)
+        for name, own in of_each.items()
+    }
 
 
 def _read_samples(
     samples: Mapping[str, list[dict[str, Any]]],
     items: Mapping[str, BenchmarkItem],
     lm: ScoringModel,
-    config: EvaluateConfig,
+    how: Mapping[str, Scoring],
 ) -> Iterator[tuple[str, Score]]:
     for rows in samples.values():
         for row in rows:
             item = items[row["doc"]["id"]]
-            normalise = scoring_of(item, config).normalise
+            normalise = how[item.benchmark].normalise
             if normalise is None:
                 yield item.id, lm.score_generated(item, row)
                 continue
@@ -102,9 +131,14 @@ class BenchmarkTask(QuietTask):
     """One benchmark as an lm-eval task, its questions already written out."""
 
     def __init__(
-        self, benchmark: str, items: Sequence[BenchmarkItem], config: EvaluateConfig, tokens: tuple[str, ...]
+        self,
+        benchmark: str,
+        items: Sequence[BenchmarkItem],
+        how: Scoring,
+        config: AskingConfig,
+        tokens: tuple[str, ...],
     ) -> None:
-        how, system = scoring_of(items[0], config), as_text(config.system, tokens)
+        system = as_text(config.system, tokens)
         said = [_as_text(item, tokens) for item in items]
         asked = [make_prompt(item, prompt=config.prompt, scoring=how.scoring, system=system) for item in said]
         rows = [_document(item, question) for item, question in zip(items, asked, strict=True)]
@@ -145,17 +179,21 @@ TokenisedRequest = tuple[tuple[str, str], list[int], list[int]]
 """Prompt and answer as texts, the prompt's tokens, the answer's tokens."""
 
 
-Scored = dict[tuple[str, str], tuple[float, bool]]
-"""By prompt and answer: the log-likelihood in nats, and whether each token was the likeliest."""
-
 _NATS = {True: 1e-3, False: 0.5}
 """How far a log-likelihood may lie from lm-eval's, in float32 and in a coarser format."""
 
 
 class ScoringModel(GeneratingModel):
-    """lm-eval's Hugging Face model, with our progress and with a memory of what did not fit."""
+    """lm-eval's Hugging Face model, which scores batch by batch, and of a shard its own batches alone.
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int, journal: Journal | None = None) -> None:
+    Once it was asked, `requests` are the distinct ones, in their order, `answers` those to its share, and `truncated`
+    what did not fit.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, batch_size: int, memory: Memory | None = None, share: Share = WHOLE
+    ) -> None:
+        logging.getLogger("lm_eval").setLevel(logging.ERROR)
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
@@ -164,7 +202,9 @@ class ScoringModel(GeneratingModel):
             softmax_dtype="float32",
         )
         self.truncated: set[tuple[str, str]] = set()
-        self._journal = journal
+        self.requests: list[Request] = []
+        self.answers: dict[Request, Answered] = {}
+        self._memory, self._share = memory, share
         self._ends_itself = tokenizer("A")["input_ids"][-1] == tokenizer.eos_token_id
 
     def tok_encode(self, string: str, *args: Any, **kwargs: Any) -> list[int]:
@@ -173,68 +213,75 @@ class ScoringModel(GeneratingModel):
         return ids[:-1] if self._ends_itself else ids
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        """Score requests without lm-eval's own bars."""
+        """Score requests without lm-eval's own bars; gives the answers to this share's alone."""
         scored: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         return scored
 
     def _loglikelihood_tokens(
         self, requests: list[TokenisedRequest], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        for request in requests:
-            self._check_fits(request)
-        whole = [request for request in requests if request[0] not in self.truncated]
-        # One-token answers to the same prompt share a forward pass, as lm-eval groups them.
-        distinct = {tuple(prompt + answer[:-1]) for _, prompt, answer in requests}
-        with progress("scoring", len(distinct), unit="sequences") as self._bar:
-            scored = self._scored_together(whole) if whole else {}
-            others = [request for request in requests if request[0] not in scored]
-            scored |= self._scored_apart(others, override_bs)
-        return [scored[texts] for texts, _, _ in requests]
+        asked = [Request(tuple(prompt), tuple(answer)) for _, prompt, answer in requests]
+        for (texts, _, _), request in zip(requests, asked, strict=True):
+            self._check_answer_fits(texts, request)
+            if not self._fits(request):
+                self.truncated.add(texts)
+        self.requests = list(dict.fromkeys(asked))
+        self.answers = self._answer()
+        found = (self.answers.get(request) for request in asked)
+        return [(answer.loglikelihood, answer.is_greedy) for answer in found if answer]
 
-    def _scored_apart(self, requests: list[TokenisedRequest], override_bs: int | None = None) -> Scored:
-        answers = super()._loglikelihood_tokens(requests, True, override_bs)
-        return dict(zip((texts for texts, _, _ in requests), answers, strict=True))
+    def _answer(self) -> dict[Request, Answered]:
+        answers = self._memory.read(self.requests) if self._memory else {}
+        if answers.keys() >= set(self.requests):
+            return answers
+        batches = self._share.of(self._batches())
+        with progress("scoring", sum(batch.num_inputs for batch in batches), unit="sequences") as bar:
+            for batch in batches:
+                if not answers.keys() >= set(batch.requests):
+                    answers.update(batch.scorer(batch.requests))
+                    if self._memory:
+                        self._memory.keep(answers, self.requests)
+                bar.advance(batch.num_inputs)
+        return answers
 
-    def _scored_together(self, requests: list[TokenisedRequest]) -> Scored:
-        """Score each prompt once for all its answers; nothing, if this model does not give lm-eval's numbers so."""
-        if not can_share_prompts(self.model):
-            return {}
-        scorer = SharedPromptScorer(self.model, self.batch_size)
-        longest, shortest = (choose(requests, key=lambda request: len(request[1]))[1] for choose in (max, min))
-        tried = [request for request in requests if request[1] in (longest, shortest)]
-        if not self._agree(_together(scorer, tried, lambda _: None), self._scored_apart(tried)):
+    def _batches(self) -> list[Batch]:
+        """Put all requests into batches, the same in every shard."""
+        fitting = [request for request in self.requests if self._fits(request)]
+        together = SharedPromptScorer(self.model, fitting) if fitting and can_share_prompts(self.model) else None
+        if together and not self._agree(together, fitting):
             log("evaluate").warning(
                 "this model gives other numbers when prompts are shared: each is read for each answer"
             )
-            return {}
-        return _together(scorer, requests, self._bar.advance, self._journal)
+            together = None
+        alone = [request for request in self.requests if not (together and self._fits(request))]
+        shared = in_batches(fitting, self.batch_size, together.score) if together else ()
+        return [*shared, *in_batches(alone, self.batch_size, self._scored_by_lm_eval)]
 
-    def _agree(self, ours: Scored, lm_eval: Scored) -> bool:
+    def _agree(self, together: SharedPromptScorer, requests: Sequence[Request]) -> bool:
+        """Try whether sharing gives lm-eval's numbers, with the longest and the shortest prompt."""
+        longest, shortest = (choose(requests, key=lambda request: len(request.prompt)).prompt for choose in (max, min))
+        tried = [request for request in requests if request.prompt in (longest, shortest)]
+        theirs = self._scored_by_lm_eval(tried)
         tolerance = _NATS[self.model.dtype == torch.float32]
-        return all(abs(ours[texts][0] - lm_eval[texts][0]) <= tolerance for texts in lm_eval)
+        return all(
+            abs(answer.loglikelihood - theirs[request].loglikelihood) <= tolerance
+            for batch in in_batches(tried, self.batch_size, together.score)
+            for request, answer in batch.scorer(batch.requests).items()
+        )
 
-    def _check_fits(self, request: TokenisedRequest) -> None:
-        """Note a request whose beginning lm-eval will cut off; the answer's last token is never read."""
-        texts, prompt, answer = request
-        if not 0 < len(answer) <= self.max_length:
+    def _scored_by_lm_eval(self, requests: Sequence[Request]) -> dict[Request, Answered]:
+        """Score each prompt anew for each answer of several tokens; cuts off the beginning of what does not fit."""
+        tokenised = [(("", ""), list(request.prompt), list(request.answer)) for request in requests]
+        found = super()._loglikelihood_tokens(tokenised, disable_tqdm=True)
+        return {request: Answered(*answer) for request, answer in zip(requests, found, strict=True)}
+
+    def _fits(self, request: Request) -> bool:
+        """Say whether the model takes all that it would read."""
+        return len(request.read) <= int(self.max_length)
+
+    def _check_answer_fits(self, texts: tuple[str, str], request: Request) -> None:
+        if not 0 < len(request.answer) <= self.max_length:
             raise DataError(
-                f"the answer {texts[1]!r} is {len(answer)} tokens long; the model takes 1 to {self.max_length:,}"
+                f"the answer {texts[1]!r} is {len(request.answer)} tokens long; the model takes 1 to "
+                f"{self.max_length:,}"
             )
-        if len(prompt) + len(answer) > self.max_length + 1:
-            self.truncated.add(texts)
-
-    def _model_call(self, inps: Any, attn_mask: Any = None, labels: Any = None) -> Any:
-        logits = super()._model_call(inps, attn_mask, labels)
-        self._bar.advance(inps.shape[0])
-        return logits
-
-
-def _together(
-    scorer: SharedPromptScorer,
-    requests: list[TokenisedRequest],
-    advance: Callable[[int], None],
-    journal: Journal | None = None,
-) -> Scored:
-    asked = [Request(tuple(prompt), tuple(answer)) for _, prompt, answer in requests]
-    answers = scorer.score(asked, advance, journal)
-    return {texts: (each.loglikelihood, each.is_greedy) for (texts, _, _), each in zip(requests, answers, strict=True)}

@@ -1,4 +1,4 @@
-"""Answers kept in the store while scoring goes on: a run that was killed goes on behind them."""
+"""Answers kept in files: of a run that was killed, so that it goes on behind them, and of shards."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+from med42lib.core.errors import DataError
+from med42lib.core.json_file import write_json_lines
 from med42lib.core.log import log
 from med42lib.evaluate.answers import Answered, Request
 from med42lib.store.checkpoints import Checkpoints
 
 MINUTES = 10.0
-_FILE = "answers.jsonl"
+ANSWERS_FILE = "answers.jsonl"
+
+
+class Memory(Protocol):
+    """Knows some answers before scoring begins, and keeps others while it goes on."""
+
+    def read(self, requests: Sequence[Request]) -> dict[Request, Answered]:
+        """Give what is known; nothing if nothing is."""
+
+    def keep(self, answers: Mapping[Request, Answered], requests: Sequence[Request]) -> None:
+        """Take all answers so far."""
 
 
 class Journal:
@@ -27,19 +40,38 @@ class Journal:
         newest = self._checkpoints.newest()
         if newest is None:
             return {}
-        path = newest.source(self._scratch / "answers").path(_FILE)
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        log("evaluate").info("going on behind %s answers of an earlier attempt", f"{len(rows):,}")
-        return {requests[number]: Answered(loglikelihood, greedy) for number, loglikelihood, greedy in rows}
+        answers = read_answers(newest.source(self._scratch / "answers").path(ANSWERS_FILE), requests)
+        log("evaluate").info("going on behind %s answers of an earlier attempt", f"{len(answers):,}")
+        return answers
 
     def keep(self, answers: Mapping[Request, Answered], requests: Sequence[Request]) -> None:
         """Save all answers so far, if it is time to."""
         if time.monotonic() - self._saved_at < self._seconds:
             return
-        path = self._scratch / _FILE
-        with path.open("w", encoding="utf-8") as file:
-            for number, request in enumerate(requests):
-                if answer := answers.get(request):
-                    file.write(json.dumps([number, answer.loglikelihood, answer.is_greedy]) + "\n")
-        self._checkpoints.seal(len(answers), [self._checkpoints.put(len(answers), _FILE, path)], {})
+        path = self._scratch / ANSWERS_FILE
+        write_answers(path, answers, requests)
+        self._checkpoints.seal(len(answers), [self._checkpoints.put(len(answers), ANSWERS_FILE, path)], {})
         self._saved_at = time.monotonic()
+
+
+def write_answers(path: Path, answers: Mapping[Request, Answered], requests: Sequence[Request]) -> None:
+    """Write the answers that there are, each by the number of its request: `[17, -3.25, true]`, in their order."""
+    numbered = ((number, answers.get(request)) for number, request in enumerate(requests))
+    write_json_lines(path, ([number, found.loglikelihood, found.is_greedy] for number, found in numbered if found))
+
+
+def read_answers(path: Path, requests: Sequence[Request]) -> dict[Request, Answered]:
+    """Read what `write_answers` wrote of the same requests.
+
+    Raises:
+        DataError: If a line is no answer to one of them.
+    """
+    answers, by_number = {}, dict(enumerate(requests))
+    with path.open(encoding="utf-8") as file:
+        for line_number, line in enumerate(file, start=1):
+            try:
+                number, loglikelihood, is_greedy = json.loads(line)
+                answers[by_number[number]] = Answered(float(loglikelihood), bool(is_greedy))
+            except (ValueError, TypeError, KeyError) as error:
+                raise DataError(f"{path}:{line_number} is no answer ({error}); run evaluate again") from error
+    return answers

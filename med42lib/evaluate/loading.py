@@ -10,9 +10,12 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from med42lib.evaluate.locate import ModelFolders
-from med42lib.formats.model_loading import load_weights, loading_errors
+from med42lib.formats.model_loading import load_description, load_weights, loading_errors
 from med42lib.formats.models import Precision
+from med42lib.formats.stored_weights import empty_model
 from med42lib.formats.tokenizer_loading import load_fast_tokenizer
+
+_ADVICE = "make that model again"
 
 
 def load_model(folders: ModelFolders, precision: Precision) -> tuple[Any, Any]:
@@ -29,9 +32,22 @@ def load_model(folders: ModelFolders, precision: Precision) -> tuple[Any, Any]:
         EnvironmentProblem: If the model does not fit into the GPUs' memory.
     """
     transformers_logging.set_verbosity_error()
-    tokenizer = load_fast_tokenizer(folders.weights, "make that model again")
+    tokenizer = load_fast_tokenizer(folders.weights, _ADVICE)
     model = load_weights(folders.weights, precision, device_map="auto" if torch.cuda.is_available() else None)
     return model if folders.adapter is None else _add_adapter(model, folders.adapter), tokenizer
+
+
+def load_outline(folders: ModelFolders) -> tuple[Any, Any]:
+    """Load the tokenizer, and the model without a single weight: what it is asked, and what fits it, shows from these.
+
+    Returns:
+        A `PreTrainedModel` that cannot be called, and its tokenizer.
+
+    Raises:
+        DataError: If a file is broken.
+    """
+    tokenizer = load_fast_tokenizer(folders.weights, _ADVICE)
+    return empty_model(load_description(folders.weights, _ADVICE)), tokenizer
 
 
 def _add_adapter(model: Any, adapter: Path) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Literal
 
-from med42lib.evaluate.config import EvaluateConfig, Prompt
+from med42lib.core.errors import DataError
+from med42lib.evaluate.config import AskingConfig, Prompt
 from med42lib.formats.prompt import (
     MultipleChoice,
     lettered_options,
@@ -15,7 +17,7 @@ from med42lib.formats.prompt import (
     open_question,
     render_question,
 )
-from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.records import Asked, BenchmarkItem, Generation
 from med42lib.formats.scores import METRIC_OF, Normalise
 
 ANSWER_DELIMITER = " "
@@ -42,19 +44,42 @@ class Scoring:
         return METRIC_OF[self.normalise] if self.normalise else "exact_match"
 
 
-def scoring_of(item: BenchmarkItem, config: EvaluateConfig) -> Scoring:
-    """Say how an item's benchmark is scored: as its task of lm-eval says, or else as the settings do."""
-    if item.generation:
-        return Scoring("generated", None, _prompt_of_task(item.generation.num_examples))
-    if item.asked is None:
-        how = config.scoring_of(item.benchmark)
+def scorings(items: Iterable[BenchmarkItem], config: AskingConfig) -> dict[str, Scoring]:
+    """Say how each benchmark is scored: as its task of lm-eval says, or else as the settings do.
+
+    Raises:
+        DataError: If items of one benchmark were asked by different tasks.
+    """
+    groups: dict[str, list[BenchmarkItem]] = defaultdict(list)
+    for item in items:
+        groups[item.benchmark].append(item)
+    return {benchmark: _scoring_of(benchmark, group, config) for benchmark, group in groups.items()}
+
+
+def _scoring_of(benchmark: str, items: Sequence[BenchmarkItem], config: AskingConfig) -> Scoring:
+    tasks = [_task_of(item) for item in items]
+    if other := next((item for item, task in zip(items, tasks, strict=True) if task != tasks[0]), None):
+        raise DataError(
+            f"items {items[0].id!r} and {other.id!r} of the benchmark {benchmark} are asked by different tasks; run "
+            "benchmarks again"
+        )
+    task = tasks[0]
+    if task is None:
+        how = config.scoring_of(benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
-    prompt = _prompt_of_task(item.asked.num_examples)
-    return Scoring("letters" if item.has_bare_letters else "texts", item.asked.normalise, prompt, item.asked.delimiter)
+    prompt = f"the task's, {task.num_examples} examples" if task.num_examples else "the task's"
+    if isinstance(task, Generation):
+        return Scoring("generated", None, prompt)
+    # A single question may have the letters themselves for options: which blood group, A or B?
+    letters = all(item.has_bare_letters for item in items)
+    return Scoring("letters" if letters else "texts", task.normalise, prompt, task.delimiter)
 
 
-def _prompt_of_task(num_examples: int) -> str:
-    return f"the task's, {num_examples} examples" if num_examples else "the task's"
+def _task_of(item: BenchmarkItem) -> Asked | Generation | None:
+    """Give what an item has of its task of lm-eval; nothing if it was not asked by one."""
+    if item.generation:
+        return replace(item.generation, prompt="", answers=())
+    return replace(item.asked, prompt="") if item.asked else None
 
 
 @dataclass(frozen=True, slots=True)

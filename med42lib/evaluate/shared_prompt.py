@@ -17,67 +17,43 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from med42lib.evaluate.answers import Answered, Request, Tokens
-from med42lib.evaluate.journal import Journal
 
 _PADDING = 0
 
 
 class SharedPromptScorer:
-    """Scores requests in batches of at most `batch_size` tails; the longest prompts come first."""
+    """Scores batches of requests; what the prompts of all `requests` begin with is read once, with the first batch."""
 
-    def __init__(self, model: Any, batch_size: int) -> None:
+    def __init__(self, model: Any, requests: Iterable[Request]) -> None:
         self._model = model
-        self._batch_size = batch_size
         self._keeps = "logits_to_keep" in _parameters(model)
+        self._shared = _shared_beginning({request.prompt for request in requests})
 
     @torch.inference_mode()
-    def score(
-        self, requests: Sequence[Request], advance: Callable[[int], None], journal: Journal | None = None
-    ) -> list[Answered]:
-        """Score requests.
+    def score(self, batch: Sequence[Request]) -> dict[Request, Answered]:
+        """Score one batch of them; its prompts are of like length, or much is padding."""
+        return dict(self._score(batch))
 
-        Args:
-            requests: Any number, in any order; what several have in common is read once.
-            advance: Is told of each batch how many distinct inputs it had.
-            journal: Knows the answers of an earlier attempt, and keeps these. Batches, and so all bits of the answers,
-                are the same as without.
+    @cached_property
+    def _beginning(self) -> Any:
+        return self._read_on([self._shared], None) if self._shared else None
 
-        Returns:
-            One answer for each request, in their order.
-        """
-        distinct = list(dict.fromkeys(requests))
-        answers = journal.read(distinct) if journal else {}
-        shared = _shared_beginning({request.prompt for request in distinct})
-        beginning = self._read_beginning(shared)
-        for batch in _batches(distinct, self._batch_size):
-            if not answers.keys() >= set(batch):
-                answers.update(self._score_batch(batch, beginning, len(shared)))
-                if journal:
-                    journal.keep(answers, distinct)
-            advance(len({request.read for request in batch}))
-        return [answers[request] for request in requests]
-
-    def _read_beginning(self, shared: Tokens) -> Any:
-        return self._read_on([shared], None) if shared else None
-
-    def _score_batch(
-        self, batch: Sequence[Request], beginning: Any, num_shared: int
-    ) -> Iterator[tuple[Request, Answered]]:
+    def _score(self, batch: Sequence[Request]) -> Iterator[tuple[Request, Answered]]:
         prompts = list(dict.fromkeys(request.prompt for request in batch))
         reads = list(dict.fromkeys(request.read for request in batch))
-        cut, cache = num_shared, _copied(beginning, len(prompts))
+        cut, cache = len(self._shared), _copied(self._beginning, len(prompts))
         # Where each prompt has one tail, as letters have, one pass reads both.
         if len(reads) > len(prompts):
             cut = min(map(len, prompts)) - 1
-            heads = [prompt[num_shared:cut] for prompt in prompts]
+            heads = [prompt[len(self._shared) : cut] for prompt in prompts]
             cache = self._read_on(heads, cache) if heads[0] else cache
         if cache is not None:
             row_of = {request.read: prompts.index(request.prompt) for request in batch}
@@ -144,21 +120,3 @@ def _shared_beginning(prompts: Iterable[Tokens]) -> Tokens:
     first, last = min(prompts), max(prompts)
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     return tuple(token for token, _ in same)[: min(map(len, prompts)) - 1]
-
-
-def _batches(requests: Iterable[Request], batch_size: int) -> Iterator[list[Request]]:
-    """Gather requests by prompt, prompts of like length together, until a batch has so many distinct inputs."""
-    by_prompt: dict[Tokens, list[Request]] = defaultdict(list)
-    for request in requests:
-        by_prompt[request.prompt].append(request)
-    batch: list[Request] = []
-    num_inputs = 0
-    for _, group in sorted(by_prompt.items(), key=lambda item: (-len(item[0]), item[0])):
-        inputs = len({request.read for request in group})
-        if batch and num_inputs + inputs > batch_size:
-            yield batch
-            batch, num_inputs = [], 0
-        batch += group
-        num_inputs += inputs
-    if batch:
-        yield batch

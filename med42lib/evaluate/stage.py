@@ -7,26 +7,33 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from med42lib.core.config import SPEED_ONLY
 from med42lib.core.environment import OFFLINE
-from med42lib.core.errors import DataError
-from med42lib.core.json_file import read_json, write_json
+from med42lib.core.json_file import write_json
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
-from med42lib.evaluate.choice import choose_items
+from med42lib.evaluate.answering.shards import ShardAnswers, work_of
+from med42lib.evaluate.choice import read_chosen
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.locate import locate_model
-from med42lib.evaluate.prompts import lm_eval_task, scoring_of
+from med42lib.evaluate.prompts import lm_eval_task, scorings
 from med42lib.evaluate.scores import summarise
-from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, read_items
 from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Sources, Target
 
 
 def evaluate(
-    config: EvaluateConfig, *, items: Source, base: Source, model: Source, scores: Target, context: StageContext
+    config: EvaluateConfig,
+    *,
+    items: Source,
+    base: Source,
+    model: Source,
+    answers: Annotated[Sources, SPEED_ONLY],
+    scores: Target,
+    context: StageContext,
 ) -> None:
     """Score a model: the base itself, a full fine-tune, or a LoRA adapter on top of the base.
 
@@ -35,31 +42,36 @@ def evaluate(
         items: Output of `benchmarks`.
         base: Output of `fetch_model`; read only if `model` holds an adapter.
         model: Output of `fetch_model` or `train`.
+        answers: What each shard has answered; with none the model is asked here. Weights are loaded only then, or where
+            the model writes its answers, which are not dealt to shards.
         scores: Receives `scores.jsonl`, one row per scored item in the items' order, and `summary.json`.
         context: Keeps answers while it goes on, so that a run that was killed goes on behind them.
 
     Raises:
-        DataError: If items or model are missing, incomplete or broken, or a log-likelihood is not a number.
+        DataError: If items or model are missing, incomplete or broken, shards have answered something else or not
+            all, or a log-likelihood is not a number.
         ConfigError: If the settings name a benchmark that has no item.
     """
-    chosen = choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
+    chosen = read_chosen(items, config)
     _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
-    folders = locate_model(model, base)
+    needs_weights = not answers or any(item.generation for item in chosen)
+    folders = locate_model(model, base, weights=needs_weights)
     os.environ.update(OFFLINE)
 
     from med42lib.evaluate.harness import score_items
-    from med42lib.evaluate.loading import load_model
+    from med42lib.evaluate.loading import load_model, load_outline
 
-    log("evaluate").info("loading %s", model.address)
-    loaded, tokenizer = load_model(folders, config.precision)
+    log("evaluate").info("%s %s", "loading" if needs_weights else "marking what shards have answered of", model.address)
+    loaded, tokenizer = load_model(folders, config.precision) if needs_weights else load_outline(folders)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        rows = score_items(chosen, loaded, tokenizer, config, Journal(context.checkpoints, Path(scratch)))
+        journal = Journal(context.checkpoints, Path(scratch))
+        answered = ShardAnswers(answers, work=work_of(config, items=items, base=base, model=model))
+        rows = score_items(chosen, loaded, tokenizer, config, answered if answers else journal)
     seconds = time.monotonic() - started
 
     write_scores(scores.path(SCORES_FILE), rows)
-    scoring = {item.benchmark: scoring_of(item, config) for item in chosen}
-    _report(summarise(rows, scoring), seconds, scores)
+    _report(summarise(rows, scorings(chosen, config)), seconds, scores)
 
 
 def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) -> None:
@@ -72,17 +84,6 @@ def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) ->
                 "evaluate.benchmarks.%s.scoring: %s",
                 *(benchmark, scoring, task.name, task.scoring, benchmark, task.scoring),
             )
-
-
-def _absent_benchmarks(items: Source) -> list[str]:
-    """Name the benchmarks that `benchmarks` left out because the user has not brought their files."""
-    if not items.has(ITEMS_SUMMARY_FILE):
-        return []
-    path = items.path(ITEMS_SUMMARY_FILE)
-    summary = read_json(path, "run benchmarks again")
-    if not all(isinstance(row, dict) for row in summary.values()):
-        raise DataError(f"{path} is not the summary of benchmark items; run benchmarks again")
-    return [name for name, row in summary.items() if "absent" in row]
 
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:

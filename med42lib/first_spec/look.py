@@ -19,6 +19,7 @@ from med42lib.assemble.config import SourceConfig
 from med42lib.assemble.own.source import source_of
 from med42lib.assemble.source import ReadOptions
 from med42lib.core.errors import DataError
+from med42lib.core.printable import counted, cut
 from med42lib.first_spec.names import guessed_fields, guessed_group
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
@@ -29,6 +30,7 @@ from med42lib.readers.own.tables import OWN_SUFFIXES, rows_of
 from med42lib.readers.parsers import Record
 
 FIRST_ROWS = 100
+_MOST_FIELDS = 8
 _ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
 _ASKED = re.compile(r"(?<![a-z])(exam|quiz|benchmark|bench|eval|evaluation)(?![a-z])")
 
@@ -62,12 +64,18 @@ class Found:
 
 
 def look_at(folder: DataFolder) -> Iterator[Found]:
-    """Say of each file, or files of one pattern, what it holds, in the order of names."""
-    for path, names in sorted(_by_pattern(table_names(folder, "", OWN_SUFFIXES)).items()):
+    """Say of each file, or files of one pattern, what it holds, by names, then which kinds are not read."""
+    tables = table_names(folder, "", OWN_SUFFIXES)
+    for path, names in sorted(_by_pattern(tables).items()):
         try:
             yield _found(folder, path, names)
         except DataError as error:
             yield Found(path, why_not=str(error))
+    others = Counter(PurePosixPath(name).suffix for name in folder.names("") if not name.endswith(OWN_SUFFIXES))
+    for suffix, number in sorted(others.items()):
+        if suffix:
+            what = f"{counted(number, 'file')} of a kind that is not read; write CSV, JSON lines or Parquet"
+            yield Found(f"*{suffix}", why_not=what)
 
 
 def _by_pattern(names: Sequence[str]) -> dict[str, list[str]]:
@@ -90,20 +98,33 @@ def _is_apt(pattern: str, found: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
-    records = islice(rows_of([folder.file(name) for name in names]), FIRST_ROWS)
-    first = [record.value for record in records if isinstance(record, Record) and isinstance(record.value, dict)]
+    read = list(islice(rows_of([folder.file(name) for name in names]), FIRST_ROWS))
+    first = [record.value for record in read if isinstance(record, Record) and isinstance(record.value, dict)]
     if not first:
-        return Found(path, why_not="it holds no rows")
+        return Found(path, why_not=_why_no_rows(read))
+    held = dict.fromkeys(str(name) for row in first for name, value in row.items() if not is_empty(value))
     tried = [
         _read(folder, Found(path, shape, fields), FIRST_ROWS) for shape in _ORDER for fields in _ways(shape, first)
     ]
     best = max(tried, key=lambda found: found.usable)
     if best.shape is None or not best.usable:
         reasons = "; ".join(f"as {found.shape}: {next(iter(found.reasons), '')}" for found in tried if found.reasons)
-        return Found(path, rows=best.rows, why_not=f"its rows are of no shape that is read ({reasons})")
+        why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({reasons})"
+        return Found(path, rows=best.rows, why_not=why_not)
     whole = _read(folder, replace(best, group=guessed_group(first)), None)
-    held = dict.fromkeys(str(name) for row in first for name, value in row.items() if not is_empty(value))
     return replace(whole, names=tuple(name for name in held if name not in whole.unread))
+
+
+def _why_no_rows(read: Sequence[Record[Any] | Reject]) -> str:
+    if not read:
+        return "it holds no rows"
+    reason = next((one.reason for one in read if isinstance(one, Reject)), "they are no objects of named fields")
+    return f"none of its first {counted(len(read), 'row')} can be read: {reason}"
+
+
+def _some(names: Iterable[str]) -> str:
+    shown = list(islice(names, _MOST_FIELDS + 1))
+    return ", ".join(map(cut, shown[:_MOST_FIELDS])) + (" …" if len(shown) > _MOST_FIELDS else "")
 
 
 def _ways(shape: Format, rows: Sequence[Mapping[str, Any]]) -> list[FieldMapping]:

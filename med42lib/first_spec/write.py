@@ -129,7 +129,9 @@ def parts_of(found: Sequence[Found]) -> Parts:
     if not asked:
         raise DataError(
             "no file has questions with options, and a run needs a test set: a file of rows such as "
-            '{"question": "...", "options": ["...", "..."], "answer": "A"}' + _listed(found)
+            '{"question": "...", "options": ["...", "..."], "answer": "A"}, '
+            "or a public one of med42lib/benchmarks/families/README.md, in a spec that you write by hand"
+            + _listed(found)
         )
     if not trained:
         raise DataError("no file is left to train on beside the test set" + _listed(found))

@@ -24,6 +24,7 @@ Doors, the modules that other rooms may import:
     report             what the report calls its lines and numbers
     run_settings       the checked settings of a whole run
     scores             a model's answers to benchmark items
+    shards             settings of tasks that share a stage's work
     stored_weights     a model's tensors as its files name and cut them
     tokenizer_loading  loads a model's tokenizer
     validation         the loss on held-out examples, and whether it rises

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from med42lib.core.config import written_as
 
 BASE = "base"
 _SEED = "_seed"
 Precision = Literal["float32", "bfloat16", "float16"]
 """Number format of weights, as torch calls it."""
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+_NAME_RULE = "lower-case letters, digits and _, at most 31, a letter first"
+ModelName = Annotated[str, written_as(r"[a-z][a-z0-9_]{0,30}", _NAME_RULE)]
 """Name of a trained model: up to 31 lower-case letters, digits and `_`."""
 
 

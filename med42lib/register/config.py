@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from med42lib.core.config import StageConfig
+from med42lib.core.config import StageConfig, written_as
 from med42lib.core.printable import printable
 
 _RESERVED = ("mlflow.", "med42.")
@@ -27,7 +27,12 @@ def _allowed_tag(name: str) -> str:
 
 SEEN = AfterValidator(_printable_text)
 # What MLflow takes for both a run's and a model version's tags (mlflow/utils/validation.py).
-TagName = Annotated[str, Field(max_length=250, pattern=r"^\w[\w.: -]*(/\w[\w.: -]*)*$"), AfterValidator(_allowed_tag)]
+TagName = Annotated[
+    str,
+    Field(max_length=250),
+    written_as(r"\w[\w.: -]*(/\w[\w.: -]*)*", "letters, digits, spaces and . : - _, in parts with / between them"),
+    AfterValidator(_allowed_tag),
+]
 TagValue = Annotated[str, Field(max_length=8_000), SEEN]
 
 
@@ -59,10 +64,19 @@ class RegisterConfig(StageConfig):
     enabled: bool = True
     """`false` records and registers nothing, and asks for no MLflow: the models stay in the store."""
 
-    experiment: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^\S(.*\S)?$"), SEEN]
+    experiment: Annotated[
+        str,
+        Field(min_length=1, max_length=500),
+        written_as(r"\S(.*\S)?", "one line without spaces at its ends"),
+        SEEN,
+    ]
     """Name of the MLflow experiment that the run is listed under; made if it does not exist."""
 
-    model_name: str = Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]*$")
+    model_name: Annotated[
+        str,
+        Field(max_length=200),
+        written_as(r"[A-Za-z0-9][A-Za-z0-9_. -]*", "letters, digits, spaces and _ . -, a letter or digit first"),
+    ]
     """Name of the registered model that gets a new version; made if it does not exist."""
 
     description: Annotated[str, Field(max_length=5000), SEEN] = ""

@@ -7,6 +7,7 @@ coin for a cluster of them. Every formula names its source.
 Shape key:
     N: questions
     G: clusters, of questions that belong together
+    S: strata, of what a sample is drawn from
     K: trainings of a model
 """
 
@@ -18,7 +19,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from med42lib.report.estimates import Estimate
+from med42lib.report.estimates import Estimate, Stratum, share_of_others
 
 
 def sign_flip_p_value(sums_G: NDArray[np.int64]) -> float:
@@ -52,7 +53,8 @@ def design_effect(contributions_N: NDArray[np.float64], clusters_N: NDArray[np.i
     """Say how many times larger a sum's variance is because questions belong together; 1 at least.
 
     Source: L. Kish, Survey Sampling (1965), section 8.2; the variance between clusters is the sandwich of K.-Y. Liang,
-    S. L. Zeger, Biometrika 73 (1986) 13-22, times G / (G - 1). An estimate below 1 is the luck of the draw.
+    S. L. Zeger, Biometrika 73 (1986) 13-22, times G / (G - 1). An estimate below 1 is the luck of the draw. A single
+    cluster does not show how clusters differ; it counts as one draw.
 
     Args:
         contributions_N: What each question adds to the sum, less its expectation.
@@ -60,10 +62,43 @@ def design_effect(contributions_N: NDArray[np.float64], clusters_N: NDArray[np.i
     """
     alone = float(contributions_N @ contributions_N)
     num_clusters = len(np.unique(clusters_N))
-    if alone == 0 or num_clusters in (1, len(clusters_N)):
+    if alone == 0 or num_clusters == len(clusters_N):
         return 1.0
+    if num_clusters == 1:
+        return float(len(clusters_N))
     together = np.bincount(clusters_N, weights=contributions_N)
     return max(1.0, float(together @ together) / alone * num_clusters / (num_clusters - 1))
+
+
+def clustered_share(
+    right_N: NDArray[np.bool_],
+    strata_N: NDArray[np.int64],
+    sizes_S: NDArray[np.int64],
+    clusters_N: NDArray[np.int64],
+    confidence: float,
+) -> tuple[Estimate, float]:
+    """Estimate the share of right ones among others of which those that were sampled from are a draw themselves.
+
+    Those of one cluster are alike, in whatever strata they lie. `stratified_share` needs no clusters: its share is that
+    of the very ones sampled from, of which each was as likely to be drawn.
+
+    Args:
+        right_N: What was found of N ones drawn.
+        strata_N: Their strata, numbers from 0; those of one were drawn at random.
+        sizes_S: How many there are in each of S strata.
+        clusters_N: Numbers from 0; equal ones belong together.
+        confidence: Of the interval.
+
+    Returns:
+        The share, and the number of independent ones that would tell as much as those drawn.
+    """
+    n_S = np.bincount(strata_N, minlength=len(sizes_S))
+    right_S = np.bincount(strata_N, weights=right_N, minlength=len(sizes_S))
+    # One right and one wrong more, as in the interval itself: where all are alike a cluster then counts as one.
+    deviations_N = right_N - ((right_S + 1) / (n_S + 2))[strata_N]
+    effect = design_effect((sizes_S / n_S)[strata_N] * deviations_N, clusters_N)
+    strata = [Stratum(*counts) for counts in zip(right_S.tolist(), n_S.tolist(), sizes_S.tolist(), strict=True)]
+    return share_of_others(strata, effect, confidence), len(right_N) / effect
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,9 +92,9 @@ def mean_of_shares(counts: Sequence[tuple[float, float]], confidence: float) -> 
 class Stratum:
     """A part of what is sampled: `right` of `n` drawn at random from its `size`."""
 
-    right: int
-    n: int
-    size: int
+    right: float
+    n: float
+    size: float
 
 
 def stratified_share(strata: Sequence[Stratum], confidence: float) -> Estimate:
@@ -119,6 +119,19 @@ def stratified_share(strata: Sequence[Stratum], confidence: float) -> Estimate:
         ],
         confidence,
     )
+
+
+def share_of_others(strata: Sequence[Stratum], design_effect: float, confidence: float) -> Estimate:
+    """Estimate the share of right ones among others in such strata, of which those sampled from are a draw themselves.
+
+    So what was drawn whole is uncertain too, and counts are divided by the design effect, as in `wilson`.
+
+    Raises:
+        ValueError: As `stratified_share`.
+    """
+    total = sum(stratum.size for stratum in strata)
+    shares = [_Share(s.right / design_effect, s.n / design_effect, s.size / total) for s in strata]
+    return _weighted_share(shares, confidence)
 
 
 @dataclass(frozen=True, slots=True)

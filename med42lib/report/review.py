@@ -11,17 +11,20 @@ import csv
 import io
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from med42lib.core.errors import DataError
 from med42lib.core.printable import brief, cut, printable
 from med42lib.core.sampling import sample_by_hash, sampling_key
 from med42lib.formats.contamination import OVERLAPS_FILE, PAIRS_FILE, STEMS_FILE, Label, Pair, read_pairs
-from med42lib.formats.written import percent, percent_of
+from med42lib.formats.written import MISSING, percent, percent_of
+from med42lib.report.dependence import clustered_share
 from med42lib.report.estimates import Estimate, Stratum, stratified_share
 from med42lib.report.formatting import integer, interval_limits
 from med42lib.store.artifacts import Source
@@ -74,9 +77,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How many of some pairs are leaks. `share` leaves unsure verdicts out; `at_least` takes them for no leaks.
+    """How many of some pairs are leaks.
 
-    `num_pairs` counts the pairs of the groups that have a verdict, and `num_unseen` those of groups without one.
+    `share` and `of_others` leave unsure verdicts out; `at_least` takes them for no leaks. `num_pairs` counts the pairs
+    of the groups that have a verdict, and `num_unseen` those of groups without one. `num_effective` independent
+    verdicts would tell as much of the pairs of other benchmark questions as those that were given.
     """
 
     title: str
@@ -85,20 +90,26 @@ class Precision:
     verdicts: Mapping[Verdict, int]
     share: Estimate | None
     at_least: Estimate | None
+    of_others: Estimate | None
+    num_effective: float
 
 
 class Pairs:
     """All pairs of an output of decontaminate, in the groups that they are drawn from."""
 
-    def __init__(self, contamination: Source) -> None:
+    def __init__(self, pairs: Iterable[tuple[Found, Pair]]) -> None:
         self._pairs: dict[Ids, Pair] = {}
         self._groups: dict[Ids, Group] = {}
-        for found in Found:
-            for pair in read_pairs(contamination.path(found.value)):
-                ids = pair.item_id, pair.example_id
-                self._pairs[ids] = pair
-                self._groups[ids] = Group.of(found, pair)
+        for found, pair in pairs:
+            ids = pair.item_id, pair.example_id
+            self._pairs[ids] = pair
+            self._groups[ids] = Group.of(found, pair)
         self.sizes = Counter(self._groups.values())
+
+    @classmethod
+    def read(cls, contamination: Source) -> Pairs:
+        """Read an output of decontaminate."""
+        return cls((found, pair) for found in Found for pair in read_pairs(contamination.path(found.value)))
 
     def draw(self, count: int, *, seed: int) -> list[Pair]:
         """Draw pairs, as many of each group as of any other while it has them; in random order."""
@@ -116,29 +127,46 @@ class Pairs:
 
     def judge(self, verdicts: Mapping[Ids, Verdict], confidence: float) -> list[Precision]:
         """Estimate which share is leaks: of each label, of all that is flagged, and of what words alone find."""
-        counts = Counter((self._groups[ids], verdict) for ids, verdict in verdicts.items())
         kinds = [(label.heading, [group for group in self.sizes if group.label == label]) for label in Label]
         for title, found in (("All flagged pairs", Found.FLAGGED), ("All found by words alone", Found.WORDS_ALONE)):
             kinds.append((title, [group for group in self.sizes if group.found == found]))
-        return [self._precision(title, groups, counts, confidence) for title, groups in kinds if groups]
+        return [self._precision(title, groups, verdicts, confidence) for title, groups in kinds if groups]
 
     def _precision(
-        self, title: str, groups: Sequence[Group], counts: Mapping[tuple[Group, Verdict], int], confidence: float
+        self, title: str, groups: Collection[Group], verdicts: Mapping[Ids, Verdict], confidence: float
     ) -> Precision:
-        def strata(*of: Verdict) -> list[Stratum]:
-            """List the groups that have such verdicts."""
-            drawn = ((group, sum(counts[group, verdict] for verdict in of)) for group in groups)
-            return [Stratum(counts[group, Verdict.LEAK], n, self.sizes[group]) for group, n in drawn if n]
-
-        decided, judged = strata(Verdict.LEAK, Verdict.NO_LEAK), strata(*Verdict)
-        num_pairs = sum(stratum.size for stratum in judged)
+        judged = {ids: verdict for ids, verdict in verdicts.items() if self._groups[ids] in groups}
+        decided = {ids: verdict for ids, verdict in judged.items() if verdict is not Verdict.UNSURE}
+        counts, strata = Counter(judged.values()), self._strata(judged)
+        num_pairs = sum(self.sizes[group] for group in strata)
+        of_others, num_effective = self._share_of_others(decided, confidence) if decided else (None, 0.0)
         return Precision(
             title,
             num_pairs,
             sum(self.sizes[group] for group in groups) - num_pairs,
-            {verdict: sum(counts[group, verdict] for group in groups) for verdict in Verdict},
-            stratified_share(decided, confidence) if decided else None,
-            stratified_share(judged, confidence) if judged else None,
+            {verdict: counts[verdict] for verdict in Verdict},
+            stratified_share(list(self._strata(decided).values()), confidence) if decided else None,
+            stratified_share(list(strata.values()), confidence) if judged else None,
+            of_others,
+            num_effective,
+        )
+
+    def _strata(self, verdicts: Mapping[Ids, Verdict]) -> dict[Group, Stratum]:
+        """Count leaks and verdicts by the groups that have any."""
+        counts = Counter((self._groups[ids], verdict) for ids, verdict in verdicts.items())
+        drawn = {group: sum(counts[group, verdict] for verdict in Verdict) for group in self.sizes}
+        return {group: Stratum(counts[group, Verdict.LEAK], n, self.sizes[group]) for group, n in drawn.items() if n}
+
+    def _share_of_others(self, verdicts: Mapping[Ids, Verdict], confidence: float) -> tuple[Estimate, float]:
+        """Estimate the share among pairs that other questions would have; those of one question are alike."""
+        groups, questions = [self._groups[ids] for ids in verdicts], [item for item, _ in verdicts]
+        numbers = {group: number for number, group in enumerate(self._strata(verdicts))}
+        return clustered_share(
+            np.array([verdict is Verdict.LEAK for verdict in verdicts.values()]),
+            np.array([numbers[group] for group in groups]),
+            np.array([self.sizes[group] for group in numbers]),
+            np.unique(questions, return_inverse=True)[1],
+            confidence,
         )
 
     def __contains__(self, ids: Ids) -> bool:
@@ -236,7 +264,8 @@ def _lines(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
 
 def precision_lines(found: Sequence[Precision], confidence: float) -> Iterator[str]:
     """Write precision as a table for a screen."""
-    heading = ("", "pairs", *Verdict, f"leaks, % [{percent_of(confidence)}]", "unsure as no leaks")
+    leaks = f"leaks, % [{percent_of(confidence)}]"
+    heading = ("", "pairs", *Verdict, leaks, "unsure as no leaks", "of other questions", "effective n")
     rows = [heading, *(_row(one) for one in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     for first, *others in rows:
@@ -245,11 +274,16 @@ def precision_lines(found: Sequence[Precision], confidence: float) -> Iterator[s
     for one in found:
         if one.num_unseen:
             yield f"{one.title}: {integer(one.num_unseen)} more pairs, of strata without a verdict, do not count."
+    yield (
+        "leaks: of the pairs that were found here. of other questions: the same share's interval for pairs of other "
+        "benchmark questions, where a question's pairs are alike and count as effective n."
+    )
 
 
 def _row(found: Precision) -> tuple[str, ...]:
     counts = (integer(found.verdicts[verdict]) for verdict in Verdict)
-    return found.title, integer(found.num_pairs), *counts, _interval(found.share), _interval(found.at_least)
+    shares = _interval(found.share), _interval(found.at_least), interval_limits(found.of_others) or MISSING
+    return found.title, integer(found.num_pairs), *counts, *shares, integer(found.num_effective)
 
 
 def _interval(estimate: Estimate | None) -> str:

@@ -101,7 +101,7 @@ class _Feeder:
     def __init__(self, path: Path, sink: MetricSink) -> None:
         self._path, self._sink = path, sink
         self._position = 0
-        self._has_failed = False
+        self._has_failed = self._is_left = False
         self._news, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -115,11 +115,12 @@ class _Feeder:
         if self._thread.ident is not None:
             self._news.set()
             self._thread.join(max(0.0, until - time.monotonic()))
-            if self._thread.is_alive() or self._path.stat().st_size > self._position:
+            self._is_left = self._thread.is_alive()
+            if self._is_left or self._path.stat().st_size > self._position:
                 log("metrics").warning("%s did not take all metrics; they are in the output", self._sink.name)
 
     def _run(self) -> None:
-        while True:
+        while not self._is_left:  # then the file may be gone
             self._news.wait()
             self._news.clear()
             closing = self._closing.is_set()  # asked first: what was logged until then is in the file

@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.cluster import programs, sandbox
 from tests.cluster.sandbox import NODE_ADDRESS, ClusterError
 
-REGISTRY_ADDRESS = f"{NODE_ADDRESS}:5000"
+REGISTRY_ADDRESS = f"{NODE_ADDRESS}:5001"
 PAUSE_IMAGE = "localhost/med42-cluster/pause:1"
 OPERATOR_IMAGE = f"localhost/med42-cluster/training-operator:{programs.TRAINING_OPERATOR.version}"
 KUEUE_IMAGE = f"localhost/med42-cluster/kueue:{programs.KUEUE.version}"

@@ -13,7 +13,7 @@ from string import Template
 
 from tests.cluster import images, keys, sandbox
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.programs import COREDNS, ETCD, KUBERNETES, REGISTRY, program
+from tests.cluster.programs import COREDNS, ETCD, KUBE_ROUTER, KUBERNETES, REGISTRY, program
 from tests.cluster.sandbox import BRIDGE, CGROUP, NODE_ADDRESS, PODS, SERVICES
 
 FILES = Path(__file__).parent / "files"
@@ -157,6 +157,7 @@ def _daemons() -> list[Daemon]:
         Daemon("kube-proxy", [program(KUBERNETES, "kube-proxy"), f"--config={config}/kube-proxy.yaml"]),
         Daemon("coredns", [program(COREDNS, "coredns"), "-conf", config / "Corefile"]),
         Daemon("kubelet", _kubelet(), _node_is_ready, "the node to be Ready"),
+        Daemon("kube-router", _kube_router()),
     ]
 
 
@@ -229,6 +230,12 @@ def _kubelet() -> list[str | Path]:
         f"--root-dir={state_folder()}/kubelet",
         f"--cert-dir={state_folder()}/kubelet/keys",
     ]
+
+
+def _kube_router() -> list[str | Path]:
+    """The firewall of NetworkPolicies, of all that kube-router can be."""
+    alone = ["--run-firewall", "--run-router=false", "--run-service-proxy=false", "--health-port=0"]
+    return [program(KUBE_ROUTER, "kube-router"), *alone, f"--kubeconfig={kubeconfig()}", "--hostname-override=node1"]
 
 
 def _containerd_answers() -> bool:

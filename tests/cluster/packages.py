@@ -18,6 +18,7 @@ _PACKAGES = {
     "containerd": "containerd",
     "ethtool": "ethtool",
     "ip": "iproute2",
+    "ipset": "ipset",
     "iptables": "iptables",
     "nsenter": "util-linux",
     "openssl": "openssl",

@@ -66,12 +66,13 @@ TRAINING_OPERATOR = Module(
 )
 KUEUE = Module("kueue", "sigs.k8s.io/kueue", "v0.17.0", ("cmd/kueue",), files=("config",))
 KWOK = Module("kwok", "sigs.k8s.io/kwok", "v0.8.0", ("cmd/kwok",), files=("kustomize",))
+KUBE_ROUTER = Module("kube-router", "github.com/cloudnativelabs/kube-router/v2", "v2.1.0", ("cmd/kube-router",))
 REGISTRY = Module("registry", "github.com/distribution/distribution/v3", "v3.0.0", ("cmd/registry",))
 JOBSET = Module("jobset", "sigs.k8s.io/jobset", "v0.11.1", ("",), files=("config",))
 TRAINER = Module(
     "trainer", "github.com/kubeflow/trainer/v2", "v2.2.0", ("cmd/trainer-controller-manager",), files=("manifests",)
 )
-MODULES = (KUBERNETES, ETCD, COREDNS, TRAINING_OPERATOR, KUEUE, KWOK, REGISTRY)
+MODULES = (KUBERNETES, ETCD, COREDNS, TRAINING_OPERATOR, KUEUE, KWOK, KUBE_ROUTER, REGISTRY)
 TRAINER_MODULES = (JOBSET, TRAINER)
 """What tests of TrainJobs need besides, if they are asked for."""
 

@@ -17,7 +17,7 @@ from tests.cluster.node import Daemon
 from tests.cluster.sandbox import NODE_ADDRESS, ClusterError
 from tests.s3_server import ACCESS_KEY, SECRET_KEY, server_command
 
-S3_PORT, MLFLOW_PORT = 8333, 5001
+S3_PORT, MLFLOW_PORT = 8333, 5000
 S3_ENDPOINT, MLFLOW_URI = f"http://{NODE_ADDRESS}:{S3_PORT}", f"http://{NODE_ADDRESS}:{MLFLOW_PORT}"
 S3_ENVIRONMENT = {
     "AWS_ENDPOINT_URL": S3_ENDPOINT,

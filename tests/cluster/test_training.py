@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 
+from med42lib.commands.main import main
 from med42lib.core.errors import NoSpaceError
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
+from med42lib.train.job import TrainingJob
 from tests.cluster import node, sandbox, servers
 from tests.cluster.conftest import ClusterUnderTest
 from tests.cluster.drivers import Driver
@@ -46,6 +49,7 @@ for pid in filter(str.isdecimal, os.listdir("/proc")):
 """
 
 Train = Callable[..., Driver]
+Render = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +106,22 @@ def train(
         driver.kill()
 
 
+@pytest.fixture
+def render(store: str, inputs: list[str], train_image: str, tmp_path: Path) -> Render:
+    """Render the spec's full fine-tune as a job of two small nodes; gives the file."""
+
+    def write(kind: str, settings: dict[str, str]) -> Path:
+        (tmp_path / "template.yaml").write_text(yaml.safe_dump(template(train_image)))
+        addresses = [f"--{each}" for each in inputs if "=" in each]
+        options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
+        command = ["k8s", "render", "pipelines/specs/smoke.yaml", "--as", kind, "--store", store, *addresses]
+        command += ["--template", str(tmp_path / "template.yaml"), "--output", str(tmp_path), *options]
+        assert main(command) == 0
+        return tmp_path / "smoke-full.yaml"
+
+    return write
+
+
 def template(image: str) -> dict[str, Any]:
     """The platform's own template with two small nodes without GPUs."""
     values: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
@@ -118,11 +138,15 @@ def template(image: str) -> dict[str, Any]:
 def trained(driver: Driver) -> dict[str, str]:
     """Wait for a training's end; gives the sha256 of each file that counts."""
     assert driver.ends(900) == 0, driver.said()
-    printed = driver.said()
-    output = Source(json.loads(printed[printed.rindex("\n{") :])["trained"])
-    files = {entry.path: entry.sha256 for entry in output.files if not entry.note}
+    files = {entry.path: entry.sha256 for entry in output_of(driver).files if not entry.note}
     assert files.keys() & {"model/model.safetensors", "peft/adapter_model.safetensors"}
     return files
+
+
+def output_of(driver: Driver) -> Source:
+    """What a driver that has ended well says that it made."""
+    printed = driver.said()
+    return Source(json.loads(printed[printed.rindex("\n{") :])["trained"])
 
 
 def job_of(namespace: Kubectl) -> str:
@@ -158,6 +182,27 @@ def trained_here(train: Train, made_before: dict[str, str]) -> dict[str, str]:
 def test_two_nodes_train_the_bytes_of_one_machine(namespace: Kubectl, train: Train, section: str) -> None:
     spread = trained(train("pytorchjob", {}, section))
     assert spread == trained(train("local", {}, section))
+
+
+def test_a_job_that_kubectl_applies_trains_the_bytes_of_one_machine(
+    namespace: Kubectl, render: Render, train: Train, trained_here: dict[str, str]
+) -> None:
+    path = render("pytorchjob", LONG)
+    namespace("apply", "--filename", str(path))
+    name = f"pytorchjob/{yaml.safe_load(path.read_text())['metadata']['name']}"
+    namespace("wait", name, "--for=condition=Succeeded", "--timeout=400s")
+    assert files_of(job_in(path)) == trained_here
+
+
+def job_in(path: Path) -> TrainingJob:
+    """What the pods of a rendered PyTorchJob are told to train."""
+    master = yaml.safe_load(path.read_text())["spec"]["pytorchReplicaSpecs"]["Master"]
+    return TrainingJob.from_json(master["template"]["spec"]["containers"][0]["args"][-1])
+
+
+def files_of(job: TrainingJob) -> dict[str, str]:
+    """Give the sha256 of each file that counts of what was trained."""
+    return {entry.path: entry.sha256 for entry in job.read_files() if not entry.note}
 
 
 @pytest.mark.parametrize("role", ["worker-0", "master-0"])
@@ -217,6 +262,31 @@ def test_a_training_goes_on_while_the_store_is_away_for_a_minute(
     time.sleep(60)
     servers.start_servers(lambda _: None)
     assert trained(driver) == trained_here
+
+
+def test_a_tracking_server_that_is_away_holds_up_no_training_and_has_everything_afterwards(
+    own_cluster: ClusterUnderTest, namespace: Kubectl, train: Train, trained_here: dict[str, str]
+) -> None:
+    data = {"data": {"MLFLOW_TRACKING_URI": servers.MLFLOW_URI}}
+    namespace("patch", "configmap", "med42-settings", "--patch", json.dumps(data))
+    sandbox.stop("mlflow")
+    driver = train("pytorchjob", LONG | {"register.experiment": namespace.namespace})
+    in_step(driver, namespace)
+    time.sleep(30)
+    servers.start_servers(lambda _: None)
+    assert trained(driver) == trained_here
+    assert "MLflow takes no metrics for now" in driver.said()
+    written = map(json.loads, output_of(driver).path("metrics.jsonl").read_text().splitlines())
+    assert shown(servers.MLFLOW_URI, namespace.namespace) == sorted((row["key"], row["step"]) for row in written)
+
+
+def shown(tracking: str, experiment: str) -> list[tuple[str, int]]:
+    """The metrics and steps that MLflow has of the one training of an experiment."""
+    client = MlflowClient(tracking)
+    found = client.get_experiment_by_name(experiment)
+    [run] = client.search_runs([found.experiment_id], "tags.`med42.stage` = 'train'")
+    points = [p for key in run.data.metrics for p in client.get_metric_history(run.info.run_id, key)]
+    return sorted((point.key, point.step) for point in points)
 
 
 def test_a_volume_that_is_full_ends_the_training_with_its_own_code(

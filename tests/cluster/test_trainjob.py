@@ -6,14 +6,12 @@ MED42_TEST_TRAINER=1 runs them: to build the two costs 3 to 6 minutes, once. A c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from med42lib.commands.main import main
 from med42lib.train.job import TrainingJob
 from tests.cluster import operators, programs, sandbox
 from tests.cluster.conftest import ClusterUnderTest
@@ -21,26 +19,36 @@ from tests.cluster.kubectl import Kubectl, KubectlError, eventually
 from tests.cluster.test_training import (
     KILL,
     LONG,
+    Render,
     Train,
     base_model,
+    files_of,
     inputs,
     made_before,
     packed_data,
-    template,
+    render,
     train,
     train_image,
     trained,
     trained_here,
 )
 
-__all__ = ["base_model", "inputs", "made_before", "packed_data", "train", "train_image", "trained_here"]  # fixtures
+__all__ = [
+    "base_model",
+    "inputs",
+    "made_before",
+    "packed_data",
+    "render",
+    "train",
+    "train_image",
+    "trained_here",
+]  # fixtures
 
 VARIABLE = "MED42_TEST_TRAINER"
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(VARIABLE), reason=f"builds JobSet and Trainer, minutes: {VARIABLE}=1"
-)
-
-Render = Callable[..., Path]
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get(VARIABLE), reason=f"builds JobSet and Trainer, minutes: {VARIABLE}=1"),
+    pytest.mark.usefixtures("trainer"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +58,6 @@ def trainer(cluster: ClusterUnderTest) -> None:
         with sandbox.alone(print):
             programs.build_all(print, programs.TRAINER_MODULES)
             operators.start_trainer(print)
-
-
-@pytest.fixture
-def render(trainer: None, store: str, inputs: list[str], train_image: str, tmp_path: Path) -> Render:
-    """Render the spec's full fine-tune as a TrainJob of two small nodes; gives the file."""
-
-    def write(settings: dict[str, str]) -> Path:
-        (tmp_path / "template.yaml").write_text(yaml.safe_dump(template(train_image)))
-        addresses = [f"--{each}" for each in inputs if "=" in each]
-        options = [option for name, value in settings.items() for option in ("--set", f"{name}={value}")]
-        command = ["k8s", "render", "pipelines/specs/smoke.yaml", "--as", "trainjob", "--store", store, *addresses]
-        command += ["--template", str(tmp_path / "template.yaml"), "--output", str(tmp_path), *options]
-        assert main(command) == 0
-        return tmp_path / "smoke-full.yaml"
-
-    return write
 
 
 def job_in(path: Path) -> tuple[str, TrainingJob]:
@@ -95,15 +87,10 @@ def is_complete(namespace: Kubectl, name: str) -> bool:
     return "Complete" in true
 
 
-def files_of(job: TrainingJob) -> dict[str, str]:
-    """Give the sha256 of each file that counts of what was trained."""
-    return {entry.path: entry.sha256 for entry in job.read_files() if not entry.note}
-
-
 def test_two_nodes_of_a_trainjob_train_the_bytes_of_one_machine(
     namespace: Kubectl, render: Render, train: Train
 ) -> None:
-    path = render({})
+    path = render("trainjob", {})
     name, job = job_in(path)
     apply(namespace, path)
     eventually(lambda: is_complete(namespace, name), f"{name} to be Complete", seconds=500)
@@ -114,7 +101,7 @@ def test_two_nodes_of_a_trainjob_train_the_bytes_of_one_machine(
 def test_a_trainjob_goes_on_after_a_nodes_processes_were_killed(
     namespace: Kubectl, render: Render, trained_here: dict[str, str]
 ) -> None:
-    path = render(LONG)
+    path = render("trainjob", LONG)
     name, job = job_in(path)
     apply(namespace, path)
     eventually(lambda: job.checkpoints.newest(), "a checkpoint", seconds=400)
@@ -126,7 +113,7 @@ def test_a_trainjob_goes_on_after_a_nodes_processes_were_killed(
 
 
 def test_the_api_server_drops_no_field_of_a_trainjob_and_its_runtime(namespace: Kubectl, render: Render) -> None:
-    path = render({})
+    path = render("trainjob", {})
     runtime, job = yaml.safe_load_all(path.read_text())
     dry = ("apply", "--dry-run=server", "--filename=-")
     namespace("apply", "--filename=-", text=yaml.safe_dump(runtime))

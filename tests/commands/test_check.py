@@ -33,7 +33,8 @@ def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
 
 def parameters(to: object, **changed: Any) -> dict[str, Any]:
     given = pipeline_arguments(load_spec(DEMO))
-    given |= {"spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "shards": 1, "store": str(to)}
+    given |= {"spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "store": str(to)}
+    given["shards"] = {"decontaminate": 1.0, "evaluate": 1.0}
     return {**given, **changed}
 
 
@@ -48,7 +49,7 @@ def test_a_spec_that_went_through_kubeflow_is_the_one_that_was_compiled(path: Pa
     spec = load_spec(path)
     given = pipeline_arguments(spec)
     addresses = {name: given[name] for name in ADDRESSES}
-    found = read_parameters(through_kubeflow(given["spec"]), addresses, models=list(spec.train), shards=1)
+    found = read_parameters(through_kubeflow(given["spec"]), addresses, models=list(spec.train), shards=spec.shards())
     assert found == spec
     assert found.canonical_json() == spec.canonical_json()
 
@@ -93,24 +94,30 @@ def test_seeds_written_into_the_form_are_the_models_of_a_pipeline_compiled_with_
     given = parameters("s3://bucket/runs")
     given["spec"]["train"]["lora"]["seeds"] = 2.0
     addresses = {name: given[name] for name in ADDRESSES}
-    found = read_parameters(given["spec"], addresses, models=["full", "lora", "lora_seed2"], shards=1)
+    found = read_parameters(given["spec"], addresses, models=["full", "lora", "lora_seed2"], shards=given["shards"])
     assert found == load_spec(DEMO, ["train.lora.seeds=2"])
     assert "names full, lora, lora_seed2, but this pipeline trains full, lora" in refused(given)
 
 
-def test_shards_that_the_pipeline_was_not_compiled_for_are_refused() -> None:
+@pytest.mark.parametrize("section", ["decontaminate", "evaluate"])
+def test_shards_that_the_pipeline_was_not_compiled_for_are_refused(section: str) -> None:
     given = parameters("s3://bucket/runs")
-    given["spec"]["decontaminate"]["shards"] = 8.0
-    assert "decontaminate.shards: is 8, but this pipeline has 1" in refused(given)
-    assert "decontaminate.shards: is 1, but this pipeline has 4" in refused(parameters("s3://bucket/runs", shards=4.0))
+    given["spec"][section]["shards"] = 8.0
+    assert f"{section}.shards: is 8, but this pipeline has 1" in refused(given)
+    given["shards"][section] = 4.0
+    del given["spec"][section]["shards"]
+    assert f"{section}.shards: is 1, but this pipeline has 4" in refused(given)
 
 
 def test_each_shard_has_a_section_of_its_own(tmp_path: Path) -> None:
-    given = parameters(tmp_path / "store", shards=2.0)
+    given = parameters(tmp_path / "store", shards={"decontaminate": 2.0, "evaluate": 3.0})
     given["spec"]["decontaminate"] |= {"shards": 2.0, "text": "request"}
+    given["spec"]["evaluate"] |= {"shards": 3.0, "limit": 7.0}
     assert check(tmp_path, given) == 0
     address = (tmp_path / "out/settings").read_text()
     assert read_settings(address, "embed_questions.2") == {"text": "request", "shard": 2, "shards": 2}
+    of_shard = read_settings(address, "answer_questions.3")
+    assert (of_shard["shard"], of_shard["shards"], of_shard["limit"]) == (3, 3, 7)
 
 
 def test_inputs_inside_the_spec_would_have_no_effect_and_are_refused() -> None:
@@ -130,7 +137,7 @@ def test_a_number_whose_last_digits_kubeflow_has_lost_is_refused() -> None:
     [
         ({"spec": "text"}, "spec: is required as an object"),
         ({"models": None}, "models: is required as a list"),
-        ({"shards": "4"}, "shards: is required as a number"),
+        ({"shards": 4.0}, "shards: is required as an object"),
         ({"store": ""}, "store: is required as text"),
         ({"encoder": 1.0}, "encoder: is required as text"),
     ],

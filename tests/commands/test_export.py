@@ -28,7 +28,7 @@ def dataset(tmp_path: Path) -> Path:
 def test_a_data_set_is_written_as_messages(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "messages.parquet"
     assert main(["export", str(dataset), str(path)]) == 0
-    assert "1 conversations written" in capsys.readouterr().out
+    assert "1 conversation written" in capsys.readouterr().out
     [row] = pq.read_table(path).to_pylist()
     assert (row["licence"], [message["role"] for message in row["messages"]]) == ("CC0", ["user", "assistant"])
 
@@ -38,8 +38,17 @@ def test_what_is_no_data_set_is_bad_data_and_nothing_is_written(
 ) -> None:
     (tmp_path / "rows.csv").write_text("a,b")
     assert main(["export", str(tmp_path), str(tmp_path / "messages.parquet")]) == DataError.exit_code
-    assert "examples.parquet" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "is neither a data set nor a model: it holds rows.csv; give an output of assemble (dataset)" in said
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_a_data_set_is_not_written_as_parquet_under_another_name(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(dataset), str(tmp_path / "messages.jsonl")]) == ConfigError.exit_code
+    assert "messages.jsonl: a data set is written as .parquet" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
 
 
 def test_a_folder_that_is_not_there_is_a_wrong_setting(
@@ -93,6 +102,8 @@ def test_a_merged_adapter_gives_the_logits_of_base_and_adapter(
     assert main(["export", str(fine_tune["trained"]), str(out), "--base", str(fine_tune["base"])]) == 0
     assert "14 matrices of an adapter merged" in capsys.readouterr().out
     assert_merged(out, fine_tune["logits"])
+    (tmp_path / "new").touch()
+    assert {path.stat().st_mode for path in out.iterdir()} == {(tmp_path / "new").stat().st_mode}
     names = {path.name for path in out.iterdir()}
     assert names == {path.name for path in (fine_tune["base"] / "model").iterdir()}
     assert len([name for name in names if name.endswith(".safetensors")]) > 2

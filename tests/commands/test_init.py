@@ -28,6 +28,7 @@ def test_the_spec_that_is_written_is_whole_and_nothing_is_wrong_with_it(
     said = capsys.readouterr().out
     assert "trains on  chat (chat.jsonl)" in said
     assert "asks       exam (exam.jsonl)" in said
+    assert "starts at  package:med42lib/demo/model, the demo's toy" in said
     assert "wrote      ward_7.yaml" in said
     spec = load_checked(Path("ward_7.yaml"), processes=2)
     assert (spec.name, spec.inputs.training_data, spec.pack.chunk_length) == ("ward_7", "Ward 7", 128)
@@ -51,12 +52,15 @@ def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("context", ["max_position_embeddings", "n_positions"])
-def test_the_base_model_that_is_named_decides_the_length_of_chunks(ward: Path, tmp_path: Path, context: str) -> None:
+def test_the_base_model_that_is_named_decides_the_length_of_chunks(
+    ward: Path, tmp_path: Path, context: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], context: 96}
     write_data(tmp_path / "base/config.json", json.dumps(config))
     assert main(["init", "Ward 7", "--base-model", "base", "--spec", "a.yaml"]) == 0
     spec = load_checked(Path("a.yaml"), processes=2)
     assert (spec.inputs.base_model, spec.pack.chunk_length) == ("base", 96)
+    assert "starts at  base\n" in capsys.readouterr().out
     assert main(["init", "Ward 7", "--base-model", "gone", "--spec", "b.yaml"]) == 0
     assert "# base model gone: could not be looked at: chunk_length is a guess" in Path("b.yaml").read_text()
 

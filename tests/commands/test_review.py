@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,6 +52,32 @@ def test_a_sample_without_verdicts_is_bad_data(
     assert main(["review", "draw", str(contamination), str(file)]) == 0
     assert main(["review", "score", str(contamination), str(file)]) == DataError.exit_code
     assert "no verdict is filled in" in capsys.readouterr().err
+
+
+def test_a_whole_store_is_refused_with_the_outputs_that_may_be_meant(
+    contamination: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    for place, finished in (
+        ("run/decontaminate/k/1/contamination", True),
+        ("run/decontaminate/k/2/contamination", False),
+    ):
+        shutil.copytree(contamination, store / place)
+        if finished:
+            (store / place / "manifest.json").write_text("{}")
+    (store / ".agreed/run").mkdir(parents=True)
+    (store / ".agreed/run/1").write_text("")
+    assert main(["review", "draw", str(store), str(tmp_path / "sample.csv")]) == DataError.exit_code
+    said = capsys.readouterr().err
+    assert f"{store}/run/decontaminate/k/1/contamination" in said
+    assert "k/2" not in said
+    assert ".agreed" not in said
+
+
+def test_a_folder_without_outputs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    assert main(["review", "score", str(tmp_path), str(tmp_path / "sample.csv")]) == DataError.exit_code
+    assert "is no output `contamination` of decontaminate, and none lies there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("confidence", ["0.4", "1", "high"])

@@ -63,7 +63,9 @@ def test_what_is_no_lock_is_refused_by_its_path(tmp_path: Path, text: str | byte
 
 
 def test_a_lock_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"absent\.yaml"):
+    with pytest.raises(
+        ConfigError, match=r"absent\.yaml: cannot be read \(No such file or directory\); check the path"
+    ):
         read_images(tmp_path / "absent.yaml")
 
 

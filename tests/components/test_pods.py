@@ -86,7 +86,8 @@ def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(
         ("evaluate: {gpu_count: 1}", r"evaluate\.gpu_count: is not a known setting"),
         ("evaluate: {gpus: -1}\npack: {memory: [1, 2]}", r"(?s)pack\.memory.*evaluate\.gpus"),
         ("- evaluate", "expected lines like"),
-        ("evaluate: [", "cannot be read"),
+        ("evaluate: [", "is not YAML: line 1"),
+        ("pack: {gpus: 1}\npack: {gpus: 2}", "line 2.*'pack' stands twice"),
     ],
 )
 def test_a_file_that_says_what_there_is_not_is_refused(text: str, said: str, tmp_path: Path) -> None:

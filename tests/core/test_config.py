@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, StringConstraints
 
-from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from
+from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from, written_as
 from med42lib.core.errors import ConfigError
 
 
@@ -38,6 +38,22 @@ def test_every_problem_is_listed_with_its_path_and_value() -> None:
 
 def test_a_wrong_type_names_what_was_given() -> None:
     assert "'two'" in problems_of({"small": {"epochs": "two", "rate": 1.0}})["small.epochs"]
+
+
+def test_a_value_in_place_of_a_section_is_told_in_a_users_words() -> None:
+    assert problems_of({"small": 2}) == {"small": "should hold settings by their names (given: 2)"}
+
+
+class Called(StageConfig):
+    name: Annotated[str, written_as("[a-z]+", "lower-case letters")]
+
+
+@pytest.mark.parametrize("name", ["Ward 7", "ward7", "ward\n", ""])
+def test_a_text_that_breaks_a_rule_is_told_the_rule_and_no_pattern(name: str) -> None:
+    assert parse_config(Called, {"name": "ward"}, title="").name == "ward"
+    with pytest.raises(ConfigError) as caught:
+        parse_config(Called, {"name": name}, title="")
+    assert [problem.what for problem in caught.value.problems] == [f"must be lower-case letters (given: {name!r})"]
 
 
 def test_infinite_numbers_are_refused() -> None:

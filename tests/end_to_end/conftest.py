@@ -70,7 +70,7 @@ def scientific_content(store: str, cache: Path) -> dict[str, Any]:
         if stage == "report":
             found["report"] = json.loads(source.path("summary.json").read_text())
             found["results"] = source.path("results.csv").read_text()
-        elif stage not in ("register", "embed_questions"):  # of as many shards as there were
+        elif stage not in ("register", "embed_questions", "answer_questions"):  # of as many shards as there were
             found[f"{stage}/{key}/{target}"] = source.digest
     return found
 

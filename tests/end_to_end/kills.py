@@ -1,149 +1,105 @@
-"""A small run that is killed at random moments until it is through, then another, on a new store.
+"""One run after another of smoke.yaml, whose processes are killed (-9) at random moments, one after the other.
 
-    python -m tests.end_to_end.kills KILLS            in folders
-    python -m tests.end_to_end.kills KILLS --s3       on a real S3 server started for it
+    python -m tests.end_to_end.kills KILLS [--s3]        in a folder, or on a real S3 server started for it
 
-Each time one process of the run's tree is killed with SIGKILL: the driver, a stage, torchrun's agent, a training
-process. Training saves after every step. Every run that gets through has to have found what an undisturbed one finds,
-bit for bit, with nothing recorded twice. At the end it says how many kills hit which stage and which process.
+A run that does not survive is started again, until one ends well; then the next begins in a fresh store. What each
+finds has to be, byte for byte, what an undisturbed run finds, and no process may outlive its run.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import collections
 import random
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 
-from tests.end_to_end.conftest import MED42, SMOKE, scientific_content
-from tests.end_to_end.race import NUM_STAGES, doubled, stores
+from tests.end_to_end.conftest import scientific_content
+from tests.end_to_end.race import start, stores
+from tests.processes import gone
 
-LONGER = [
-    f"train.{name}.{setting}" for name in ("full", "lora") for setting in ("max_steps=12", "checkpoint_minutes=0")
-]
-STARTED = re.compile(r"\((\d+)/\d+\) (\S+)")
-SECONDS_TO_END = 900  # a run that lost only its fork server goes on to its end
-
-
-class Run:
-    """One run, killed and started again on the same store."""
-
-    def __init__(self, store: str, home: Path) -> None:
-        self.store, self.home = store, home
-        self.log = home / "log"
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it, or start it again; it leads a process group of its own."""
-        own = {"MED42_HOME": str(self.home / "home"), "HF_HUB_OFFLINE": "1", "MED42_MAX_RESTARTS": "1000"}
-        environment = {**os.environ, **own}
-        environment.pop("MLFLOW_TRACKING_URI", None)
-        command = [*MED42, "run", str(SMOKE), "--store", self.store, *(f"--set={override}" for override in LONGER)]
-        with self.log.open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, cwd=self.home, env=environment)
-
-    def stage(self) -> str:
-        """Name the stage that was begun last."""
-        begun = STARTED.findall(self.log.read_text(errors="replace"))
-        return begun[-1][1] if begun else "before the first"
-
-    def content(self) -> dict[str, Any]:
-        """Gather what the run found."""
-        with tempfile.TemporaryDirectory() as cache:
-            return scientific_content(self.store, Path(cache))
+Kills = collections.Counter[tuple[str, str]]
+"""How often which process was killed while which stage was the last to say something."""
+SAVING = ("train.full.checkpoint_minutes=0", "train.lora.checkpoint_minutes=0")
+"""Checkpoints as fast as they can be written, so that there is something to damage."""
 
 
-def kill_one(run: subprocess.Popen[bytes]) -> str:
-    """Kill one process of a run's tree, each as likely as the others; says which, by its place in the tree."""
+def victims(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """List the processes of a run, itself first."""
     try:
-        root = psutil.Process(run.pid)
-        chosen = random.choice([root, *root.children(recursive=True)])
-        depth = chosen.parents().index(root) + 1 if chosen != root else 0
-        command = " ".join(chosen.cmdline())
-        chosen.send_signal(signal.SIGKILL)
-    except (psutil.NoSuchProcess, ValueError):
-        return "gone already"
-    kinds = {"tracker": "resource_tracker", "fork": "forkserver", "stage": "med42lib stage", "training": "train.worker"}
-    return f"{depth} below the driver: {next((kind for kind, word in kinds.items() if word in command), 'other')}"
+        return [(top := psutil.Process(run.pid)), *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
-def tree(run: subprocess.Popen[bytes]) -> str:
-    """Show which processes of a run are left, and what they wait for."""
-    left = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
-    return "\n".join(
-        f"{each.pid} of {each.ppid()}: {each.status()} in {Path(f'/proc/{each.pid}/wchan').read_text()}: "
-        f"{' '.join(each.cmdline())[:300]}"
-        for each in left
-    )
+def stage_of(log: Path) -> str:
+    """Name the stage that spoke last."""
+    spoken = re.findall(r"\[([a-z_]+)\]", log.read_text())
+    return spoken[-1] if spoken else "start"
 
 
-def torment(run: Run, most_seconds: float, killed: Counter[tuple[str, str]]) -> list[str]:
-    """Kill a run until it gets through; returns what went wrong otherwise."""
-    while True:
-        process = run.start()
-        try:
-            code = process.wait(timeout=random.uniform(0.5, most_seconds))
-        except subprocess.TimeoutExpired:
-            victim = run.stage(), kill_one(process)
-            killed[victim] += 1
+def kill_one(run: subprocess.Popen[bytes], log: Path, kills: Kills) -> list[psutil.Process]:
+    """Kill the run itself or one that it started; returns all that were there."""
+    there = victims(run)
+    if there:
+        victim = random.choice(there)
+        kills[stage_of(log), "run" if victim.pid == run.pid else f"child {victim.name()}"] += 1
+        if victim.is_running():
+            victim.kill()
+    return there
+
+
+def disturbed(store: str, home: Path, kills: Kills, wanted: int, seconds: float) -> Iterator[str]:
+    """Start a run and kill one of its processes after the other, until a run ends well; yields what went wrong."""
+    for number in range(1_000):
+        run, log = start(store, home, number, sets=SAVING), home / f"run-{number}.log"
+        there: list[psutil.Process] = []
+        while run.poll() is None:
             try:
-                code = process.wait(timeout=SECONDS_TO_END)
+                run.wait(timeout=random.uniform(0.5, seconds) if kills.total() < wanted else 900)
             except subprocess.TimeoutExpired:
-                left = tree(process)
-                process.kill()
-                return [f"it hung after {victim}: {run.log.read_text(errors='replace')[-1000:]}\n{left}"]
-            if code == 1:
-                return [f"{victim} became a bug of ours: {run.log.read_text(errors='replace')[-3000:]}"]
-        else:
-            if code != 0:
-                return [f"unharmed, it ended with {code}: {run.log.read_text(errors='replace')[-3000:]}"]
-        if code == 0:
-            return []
-
-
-def judge(run: Run, undisturbed: dict[str, Any]) -> list[str]:
-    """Compare a run that got through with the undisturbed one."""
-    found = run.content()
-    problems = [f"{name} differs" for name in sorted(undisturbed) if found.get(name) != undisturbed[name]]
-    problems += [f"{name} is too much" for name in sorted(found.keys() - undisturbed.keys())]
-    return problems + doubled(run.store, run.home, NUM_STAGES[False])
+                there = kill_one(run, log, kills)
+        time.sleep(3)
+        yield from (f"pid {left.pid} outlived run {number}" for left in there if not gone(left.pid))
+        if "Traceback" in log.read_text():
+            yield f"run {number} ended with a traceback: {log.read_text()[-3000:]}"
+        if run.returncode == 0:
+            return
 
 
 def main() -> int:
-    """Run until enough was killed."""
+    """Kill until it is enough, and say what went wrong."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kills", type=int)
     parser.add_argument("--s3", action="store_true")
-    parser.add_argument("--seconds", type=float, default=30.0, help="how long a run may live before it is killed")
+    parser.add_argument("--seconds", type=float, default=20.0, help="the longest time between two kills")
     options = parser.parse_args()
-    killed: Counter[tuple[str, str]] = Counter()
-    rounds = failed = 0
-    with stores(options.s3) as root:
-        with tempfile.TemporaryDirectory(prefix="kills-") as home:
-            first = Run(f"{root}/undisturbed", Path(home))
-            if first.start().wait(timeout=900) != 0:
-                sys.exit(f"the undisturbed run failed: {first.log.read_text(errors='replace')[-3000:]}")
-            undisturbed = first.content()
-        while killed.total() < options.kills:
-            with tempfile.TemporaryDirectory(prefix="kills-") as home:
-                run, before, began = Run(f"{root}/{uuid.uuid4().hex[:8]}", Path(home)), killed.total(), time.monotonic()
-                problems = torment(run, options.seconds, killed) or judge(run, undisturbed)
-            rounds, failed = rounds + 1, failed + bool(problems)
-            told = f"run {rounds}: {killed.total() - before} kills, {time.monotonic() - began:.0f} s"
-            print(told, *problems or ["well"], sep="\n  ", flush=True)
-    for (stage, place), count in sorted(killed.items()):
-        print(f"{count:4} {stage}, {place}")
-    print(f"{killed.total()} kills; {rounds - failed} of {rounds} runs ended as the undisturbed one")
+    kills: Kills = collections.Counter()
+    failed, rounds = 0, 0
+    with stores(options.s3) as root, tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        home = Path(folder)
+        start(f"{root}/undisturbed", home, 0, sets=SAVING).wait(timeout=900)
+        expected = scientific_content(f"{root}/undisturbed", home / "cache")
+        while kills.total() < options.kills:
+            rounds, own = rounds + 1, home / str(rounds)
+            own.mkdir()
+            store = f"{root}/{uuid.uuid4().hex[:8]}"
+            problems = list(disturbed(store, own, kills, options.kills, options.seconds))
+            if scientific_content(store, own / "cache") != expected:
+                problems.append("what it found is not what an undisturbed run finds")
+            failed += bool(problems)
+            print(f"round {rounds}, {kills.total()} kills so far", *problems or ["well"], sep="\n  ", flush=True)
+    for (stage, victim), number in sorted(kills.items()):
+        print(f"{number:4} {stage}: {victim}")
+    print(f"{rounds - failed} of {rounds} rounds with {kills.total()} kills ended well")
     return 1 if failed else 0
 
 

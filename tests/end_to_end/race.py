@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,22 +29,23 @@ from tests.end_to_end.conftest import MED42, SMOKE, outputs
 from tests.s3_server import s3_server
 
 NUM_STAGES = {False: 13, True: 9}
-UNTRAINED = ["--set", "train={}", "--set", "package_model.candidate=base"]
+UNTRAINED = ("train={}", "package_model.candidate=base")
 
 
-def start(store: str, home: Path, number: int, *, untrained: bool) -> subprocess.Popen[bytes]:
+def start(store: str, home: Path, number: int, *, sets: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start a run whose output goes to a file; it leads a process group of its own."""
     environment = {**os.environ, "MED42_HOME": str(home / "home"), "HF_HUB_OFFLINE": "1"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     with (home / f"run-{number}.log").open("wb") as log:
-        command = [*MED42, "run", str(SMOKE), "--store", store, *(UNTRAINED if untrained else [])]
+        command = [*MED42, "run", str(SMOKE), "--store", store, *(f"--set={setting}" for setting in sets)]
         return subprocess.Popen(command, stdout=log, stderr=log, cwd=home, env=environment)
 
 
 def race(store: str, home: Path, *, kill: bool, late: bool, untrained: bool, seconds: float) -> list[str]:
     """Run once; returns what went wrong."""
     problems = []
-    runs = [start(store, home, number, untrained=untrained) for number in range(2)]
+    sets = UNTRAINED if untrained else ()
+    runs = [start(store, home, number, sets=sets) for number in range(2)]
     moments = [(random.uniform(0.5, seconds), "kill")] * kill + [(random.uniform(0.5, seconds), "late")] * late
     began = time.monotonic()
     for moment, what in sorted(moments):
@@ -52,12 +53,12 @@ def race(store: str, home: Path, *, kill: bool, late: bool, untrained: bool, sec
         if what == "kill":
             runs[1].send_signal(signal.SIGKILL)
         else:
-            runs.append(start(store, home, len(runs), untrained=untrained))
+            runs.append(start(store, home, len(runs), sets=sets))
     for number, run in enumerate(runs):
         code = run.wait(timeout=600)
         if code != 0 and not (kill and number == 1 and code == -signal.SIGKILL):
             problems.append(f"run {number} ended with {code}: {(home / f'run-{number}.log').read_text()[-1500:]}")
-    again = start(store, home, 9, untrained=untrained)
+    again = start(store, home, 9, sets=sets)
     if again.wait(timeout=600) != 0 or (home / "run-9.log").read_text().count("] reused ") != NUM_STAGES[untrained] - 1:
         problems.append(f"the run afterwards did not reuse everything: {(home / 'run-9.log').read_text()[-1500:]}")
     return problems + doubled(store, home, NUM_STAGES[untrained])

@@ -27,7 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NUM_TASKS = 13
 NUM_SHARDS = 2
-"""Of the reference alone; all others embed in one."""
+"""Of the reference alone; all others embed, and answer for each of three models, in one."""
+IN_SHARDS = [f"decontaminate.shards={NUM_SHARDS}", f"evaluate.shards={NUM_SHARDS}"]
 # The others are over in a few hundredths of a second, and are killed only if the test is quick enough.
 CERTAINLY_KILLED = {"fetch_model", "assemble", "decontaminate", "pack", "train", "evaluate", "report", "register"}
 SECONDS_INTO = {"fetch_model": 1.0, "decontaminate": 3.0, "pack": 1.0, "train": 7.0, "evaluate": 3.0, "register": 1.0}
@@ -41,7 +42,7 @@ DEPENDS_ON_EVALUATE = ["evaluate", "evaluate", "evaluate", "report", "register"]
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     """One uninterrupted run, and the folder of its MLflow."""
     home = tmp_path_factory.mktemp("reference")
-    command = [*MED42, "run", str(SMOKE), "--store", str(home / "store"), f"--set=decontaminate.shards={NUM_SHARDS}"]
+    command = [*MED42, "run", str(SMOKE), "--store", str(home / "store"), *[f"--set={each}" for each in IN_SHARDS]]
     environment = {**os.environ, "MED42_HOME": str(home / "home"), **recording(home / IMPORTS_FILE)}
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home, env=environment)
@@ -58,7 +59,7 @@ def copy_of_reference(reference: tuple[Run, Path], home: Path) -> Path:
 def test_the_run_ends_with_the_table_and_the_reports_path(reference: tuple[Run, Path]) -> None:
     run, _ = reference
     assert run.exit_code == 0, run.output
-    num_tasks = NUM_TASKS + NUM_SHARDS
+    num_tasks = NUM_TASKS + NUM_SHARDS * (1 + 3)
     assert len(run.made) == num_tasks
     assert f"({num_tasks + 1}/{num_tasks + 1}) register" in run.output, "the check is a task too"
     [report] = [line.split()[1] for line in run.output.splitlines() if line.startswith("report ")]

@@ -28,5 +28,6 @@ def test_an_input_of_many_addresses_is_an_edge_too_and_known_as_such() -> None:
 def test_an_input_that_only_spares_work_is_an_edge_like_the_others_and_known_as_such() -> None:
     assert STAGES["decontaminate"].mappings == ("embedded",)
     assert {name: stage.speed_only for name, stage in STAGES.items() if stage.speed_only} == {
-        "decontaminate": ("embedded",)
+        "decontaminate": ("embedded",),
+        "evaluate": ("answers",),
     }

@@ -10,9 +10,13 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
 
 from med42lib.core.errors import DataError
+from med42lib.engine.context import StageContext
+from med42lib.evaluate import harness
+from med42lib.evaluate.batches import Share
 from med42lib.evaluate.config import EvaluateConfig
-from med42lib.evaluate.harness import BenchmarkTask, ScoringModel, score_items
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, lm_eval_task, make_prompt
+from med42lib.evaluate.harness import BenchmarkTask, ScoringModel, answer_share, score_items
+from med42lib.evaluate.journal import Journal
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, PromptedItem, lm_eval_task, make_prompt, scorings
 from med42lib.formats.prompt import Rendered
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import METRIC_OF, Normalise
@@ -66,7 +70,8 @@ def test_no_text_of_a_benchmark_becomes_a_control_token_or_a_turn(
     seen: list[str] = []
     lm = ScoringModel(model, tokenizer, batch_size=1)
     config = EvaluateConfig.model_validate({"prompt": prompt, "scoring": scoring, "system": said})
-    task = BenchmarkTask(item.benchmark, [item], config, control_tokens(tokenizer))
+    how = scorings([item], config)[item.benchmark]
+    task = BenchmarkTask(item.benchmark, [item], how, config, control_tokens(tokenizer))
     (document,) = task.dataset["test"]
     for answer in document["answers"]:
         prompt_ids, answer_ids = lm._encode_pair(document["context"], ANSWER_DELIMITER + answer)
@@ -258,3 +263,42 @@ def test_lm_evals_own_bars_and_lines_stay_out_of_the_way(
     capfd.readouterr()
     score_items(items, model, tokenizer, settings())
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("scored_by", ["SharedPromptScorer.score", "ScoringModel._scored_by_lm_eval"])
+def test_a_run_that_was_killed_goes_on_behind_what_it_had_answered_with_the_same_bits(
+    base: Path,
+    load: Load,
+    items: list[BenchmarkItem],
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scored_by: str,
+) -> None:
+    model, tokenizer = load(base)
+    config, share = settings(scoring="texts"), Share(1, 2)
+    monkeypatch.setattr(harness, "can_share_prompts", lambda _: scored_by.startswith("Shared"))
+    monkeypatch.setattr(ScoringModel, "_agree", lambda *_: True)
+    undisturbed = answer_share(items, model, tokenizer, config, share)
+    of_class, method = scored_by.split(".")
+    scorer = getattr(harness, of_class)
+    score, scored = getattr(scorer, method), list[Any]()
+
+    def start(most_batches: int) -> Any:
+        scored.clear()
+
+        def limited(self: Any, batch: Any) -> Any:
+            if len(scored) == most_batches:
+                raise KeyboardInterrupt
+            scored.append(batch)
+            return score(self, batch)
+
+        monkeypatch.setattr(scorer, method, limited)
+        (scratch := tmp_path / f"scratch{most_batches}").mkdir()
+        journal = Journal(StageContext.in_folder(tmp_path, "answer_questions").checkpoints, scratch, minutes=0)
+        return answer_share(items, model, tokenizer, config, share, journal)
+
+    with pytest.raises(KeyboardInterrupt):
+        start(1)
+    assert start(99) == undisturbed
+    assert len(scored) == 1, "of the two batches of this share"

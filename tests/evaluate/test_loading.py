@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from med42lib.core.errors import DataError
-from med42lib.evaluate.loading import load_model
+from med42lib.evaluate.loading import load_model, load_outline
 from med42lib.evaluate.locate import ModelFolders
 from tests.json_files import edit
 
@@ -96,3 +96,12 @@ def test_an_adapter_for_another_base_is_an_error(base: Path, adapter: Path, tmp_
     save_file({name: torch.ones(4, 64) for name in load_file(path)}, path)
     with pytest.raises(DataError, match="cannot be loaded"):
         load(tmp_path / "other", base)
+
+
+def test_an_outline_has_the_models_context_and_tokenizer_and_not_one_weight(copy: Path, load: Load) -> None:
+    model, tokenizer = load(copy)
+    (copy / "model" / "model.safetensors").unlink()
+    outline, of_outline = load_outline(ModelFolders(copy / "model", None))
+    assert all(weight.is_meta for weight in outline.parameters())
+    assert outline.config.max_position_embeddings == model.config.max_position_embeddings
+    assert of_outline("Does aspirin lower fever?") == tokenizer("Does aspirin lower fever?")

@@ -5,6 +5,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.evaluate.locate import ModelFolders, locate_model
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from tests.json_files import edit
 
@@ -92,3 +93,17 @@ def test_an_adapter_kept_as_a_pickle_is_refused(base: Path, adapter: Path, tmp_p
     (folder / "adapter_model.bin").write_bytes(b"never read")
     with pytest.raises(DataError, match=r"has no adapter_model\.safetensors"):
         locate(tmp_path / "pickled", base)
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_wanted_are_not_fetched(bucket: str, base: Path, adapter: Path, tmp_path: Path) -> None:
+    for name, folder in (("base", base), ("adapter", adapter)):
+        store = open_store(f"s3://{bucket}/{name}")
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            store.put(path.relative_to(folder).as_posix(), path)
+    sources = {name: Source(f"s3://{bucket}/{name}", cache=tmp_path / name) for name in ("adapter", "base")}
+    folders = locate_model(sources["adapter"], sources["base"], weights=False)
+    assert (folders.weights / "config.json").is_file()
+    assert folders.adapter is not None
+    assert (folders.adapter / "adapter_config.json").is_file()
+    assert not list(tmp_path.rglob("*.safetensors"))

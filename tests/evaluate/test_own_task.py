@@ -106,6 +106,7 @@ def test_prompts_loglikelihoods_and_marks_are_those_of_lm_eval(
         items=Source(str(own_items)),
         base=model,
         model=model,
+        answers={},
         scores=Target(tmp_path),
         context=StageContext.in_folder(tmp_path, "evaluate"),
     )

@@ -1,11 +1,14 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from med42lib.evaluate.prompts import ANSWER_DELIMITER, lm_eval_task, make_prompt
+from med42lib.core.errors import DataError
+from med42lib.evaluate.config import EvaluateConfig
+from med42lib.evaluate.prompts import ANSWER_DELIMITER, lm_eval_task, make_prompt, scorings
 from med42lib.formats.prompt import multiple_choice, render
-from med42lib.formats.records import BenchmarkItem, Exchange
+from med42lib.formats.records import Asked, BenchmarkItem, Exchange
 from tests.evaluate.lm_eval_tasks import HUB_ROWS, MMLU, hub_items, lm_eval_task_on, requests_of
 
 OPTIONS = ("Retinol", "Folate", "Ascorbic acid", "Thiamine")
@@ -81,3 +84,30 @@ def test_nine_options_are_lettered_to_i(make_item: Callable[..., BenchmarkItem],
     assert question.answers == ("A", "B", "C", "D", "E", "F", "G", "H", "I")
     assert "\nH. option 8\nI. option 9\n" in question.context
     assert "J." not in question.context
+
+
+BY_TASK = Asked("Which blood group?", "\n", "none", 2)
+
+
+def asked(item: BenchmarkItem, how: Asked | None = BY_TASK, options: tuple[str, ...] = OPTIONS) -> BenchmarkItem:
+    return replace(item, asked=how, options=options)
+
+
+def test_a_task_scores_texts_though_the_options_of_one_question_are_letters(vitamin: BenchmarkItem) -> None:
+    config = EvaluateConfig(scoring="letters")
+    bare = asked(vitamin, options=("A", "B"))
+    assert scorings([bare], config)["medqa"].scoring == "letters"
+    for items in ([bare, asked(vitamin)], [asked(vitamin), bare]):
+        found = scorings(items, config)["medqa"]
+        assert (found.scoring, found.normalise, found.delimiter) == ("texts", "none", "\n")
+        assert found.prompt == "the task's, 2 examples"
+
+
+@pytest.mark.parametrize("other", [None, replace(BY_TASK, delimiter=" "), replace(BY_TASK, normalise="bytes")])
+def test_items_of_one_benchmark_that_are_asked_by_different_tasks_are_refused(
+    vitamin: BenchmarkItem, other: Asked | None
+) -> None:
+    items = [asked(vitamin), asked(vitamin, replace(BY_TASK, prompt="Which bone?")), asked(vitamin, other)]
+    items[2] = replace(items[2], id="medqa/2")
+    with pytest.raises(DataError, match="'medqa/1' and 'medqa/2' of the benchmark medqa are asked by different tasks"):
+        scorings(items, EvaluateConfig(scoring="letters"))

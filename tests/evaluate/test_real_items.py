@@ -48,6 +48,7 @@ def test_five_questions_of_each_benchmark_are_scored(
         items=Source(str(real_items)),
         base=model,
         model=model,
+        answers={},
         scores=Target(tmp_path),
         context=StageContext.in_folder(tmp_path, "evaluate"),
     )
@@ -71,6 +72,7 @@ def test_abstracts_that_do_not_fit_the_model_are_counted(
         items=Source(str(real_items)),
         base=model,
         model=model,
+        answers={},
         scores=Target(tmp_path),
         context=StageContext.in_folder(tmp_path, "evaluate"),
     )

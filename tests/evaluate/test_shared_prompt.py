@@ -1,8 +1,5 @@
-import functools
-import itertools
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +19,10 @@ from transformers import (
 )
 
 from med42lib.core.log import log
-from med42lib.engine.context import StageContext
 from med42lib.evaluate.answers import Answered, Request
+from med42lib.evaluate.batches import in_batches
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import score_items
-from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.shared_prompt import SharedPromptScorer, can_share_prompts
 from med42lib.formats.records import BenchmarkItem
 from tests.evaluate.test_harness import Load, Settings, loglikelihood
@@ -61,6 +57,14 @@ def some_requests(beginning: int, lengths: tuple[int, ...], answers: tuple[int, 
     return [Request(prompt, answer) for prompt in prompts for answer in said[prompt]]
 
 
+def score(model: Any, requests: list[Request], batch_size: int) -> list[Answered]:
+    """Score all requests, batch by batch; gives their answers in the requests' order."""
+    answers: dict[Request, Answered] = {}
+    for batch in in_batches(requests, batch_size, SharedPromptScorer(model, requests).score):
+        answers.update(batch.scorer(batch.requests))
+    return [answers[request] for request in requests]
+
+
 @pytest.mark.parametrize("architecture", CONFIGS)
 @pytest.mark.parametrize(
     ("beginning", "answers", "batch_size"),
@@ -73,7 +77,7 @@ def test_loglikelihoods_are_those_of_each_answer_read_alone(
     model = make_model(CONFIGS[architecture]())
     assert can_share_prompts(model)
     requests = some_requests(beginning, (9, 1, 14, 9, 3), answers)
-    found = SharedPromptScorer(model, batch_size).score(requests, lambda _: None)
+    found = score(model, requests, batch_size)
     expected = [loglikelihood(model, list(each.prompt), list(each.answer)) for each in requests]
     assert [each.loglikelihood for each in found] == pytest.approx(expected, abs=1e-4)
 
@@ -84,7 +88,7 @@ def test_an_answer_is_greedy_if_the_model_would_have_written_it() -> None:
     written = model.generate(torch.tensor([prompt]), max_new_tokens=3, do_sample=False, eos_token_id=None)[0, 3:]
     liked = tuple(written.tolist())
     other = (*liked[:2], (liked[2] + 1) % 50)
-    found = SharedPromptScorer(model, 4).score([Request(prompt, liked), Request(prompt, other)], lambda _: None)
+    found = score(model, [Request(prompt, liked), Request(prompt, other)], 4)
     assert [each.is_greedy for each in found] == [True, False]
 
 
@@ -94,12 +98,9 @@ def test_what_requests_have_in_common_is_read_once(monkeypatch: pytest.MonkeyPat
     read: list[int] = []
     forward = model.forward
     monkeypatch.setattr(model, "forward", lambda ids, **others: read.append(ids.numel()) or forward(ids, **others))
-    scorer = SharedPromptScorer(model, 4)
-    told: list[int] = []
-    scorer.score(requests, told.append)
+    score(model, requests, 4)
     # The beginning; of each of three prompts what follows it, but one token; that token and four of each answer.
     assert sum(read) == 100 + 3 * 19 + 3 * 4 * 5
-    assert told == [4, 4, 4]
 
 
 def test_a_model_that_keeps_a_state_is_scored_by_lm_eval(
@@ -138,32 +139,3 @@ def test_a_model_that_cannot_go_on_from_its_cache_is_scored_by_lm_eval_and_that_
         pytest.approx(each.loglikelihoods, abs=1e-4) for each in expected
     ]
     assert said == ["this model gives other numbers when prompts are shared: each is read for each answer"]
-
-
-def test_a_run_that_was_killed_goes_on_behind_what_it_had_answered_with_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = make_model(LlamaConfig(**LLAMA))
-    requests = some_requests(6, (9, 1, 14, 9, 3), (1, 5, 3))
-    undisturbed = SharedPromptScorer(model, 3).score(requests, lambda _: None)
-
-    def start(most_calls: int) -> list[Answered]:
-        calls, forward = itertools.count(), type(model).forward
-
-        def limited(*ids: Any, **others: Any) -> Any:
-            if next(calls) == most_calls:
-                raise KeyboardInterrupt
-            return forward(model, *ids, **others)
-
-        monkeypatch.setattr(model, "forward", functools.wraps(forward)(limited))
-        context = StageContext.in_folder(tmp_path, "evaluate")
-        scratch = tmp_path / f"scratch{most_calls}"
-        scratch.mkdir()
-        return SharedPromptScorer(model, 3).score(
-            requests, lambda _: None, Journal(context.checkpoints, scratch, minutes=0)
-        )
-
-    with pytest.raises(KeyboardInterrupt):
-        start(6)
-    # The beginning is read again; of five batches with two passes each, two were done.
-    assert start(1 + 3 * 2) == undisturbed

@@ -26,7 +26,7 @@ def run(items_folder: Path, base: Path, tmp_path: Path) -> Callable[..., Path]:
         scores.mkdir()
         context = StageContext.in_folder(scores.with_name(f"{scores.name}-context"), "evaluate")
         edges = {"items": Source(str(items)), "base": Source(str(base)), "model": Source(str(model))}
-        evaluate(config, **edges, scores=Target(scores), context=context)
+        evaluate(config, **edges, answers={}, scores=Target(scores), context=context)
         return scores
 
     return call

@@ -58,6 +58,24 @@ def test_what_is_no_training_data_says_why(tmp_path: Path) -> None:
     assert {one.shape for one in found.values()} == {None}
 
 
+def test_rows_that_cannot_be_read_are_not_said_to_be_missing(tmp_path: Path) -> None:
+    found = look(tmp_path, cut_jsonl='{"a": 1\n{"b"\n', list_json="[1, 2]")
+    assert found["cut.jsonl"].why_not.startswith("none of its first 2 rows can be read: ")
+    assert found["list.json"].why_not == "none of its first 2 rows can be read: they are no objects of named fields"
+
+
+def test_rows_of_no_shape_are_told_with_the_fields_that_they_have(tmp_path: Path) -> None:
+    found = look(tmp_path, fragen_csv="Frage;Antwort\na;b\n", wide_jsonl=[{f"f{n}": "x" for n in range(20)}])
+    assert found["fragen.csv"].why_not.startswith("its rows, of the fields Frage;Antwort, are of no shape that is read")
+    assert "f6, f7 …, are of no shape" in found["wide.jsonl"].why_not
+
+
+def test_files_of_kinds_that_are_not_read_are_told_by_their_number(tmp_path: Path) -> None:
+    found = look(tmp_path, a_xlsx="PK", sub__b_xlsx="PK", c_tsv="a\tb", d_jsonl=[{"messages": MESSAGES}])
+    assert [path for path in found if path.startswith("*")] == ["*.tsv", "*.xlsx"]
+    assert found["*.xlsx"].why_not == "2 files of a kind that is not read; write CSV, JSON lines or Parquet"
+
+
 def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> None:
     (found,) = look(tmp_path, x_jsonl=[CHOICE, CHOICE, {**CHOICE, "answer": "D"}]).values()
     assert (found.rows, found.usable, found.reasons) == (3, 2, {"the answer is outside the options": 1})

@@ -15,7 +15,7 @@ from images import build
 from med42lib import __version__
 from tests.images.base_image import base_image, buildah
 
-_REGISTRY = "localhost/med42"
+REGISTRY = "localhost/med42"
 # Mounts end with the namespace. What a pod has beside the root: /dev, /proc, and one volume to write to.
 _IN_NAMESPACES = """
 set -e
@@ -36,10 +36,10 @@ def build_images() -> dict[str, str]:
         subprocess.CalledProcessError: If the base image cannot be made.
         RuntimeError: If a build fails; it says why on standard error.
     """
-    exit_code = build.main(["--registry", _REGISTRY, "--base", base_image()])
+    exit_code = build.main(["--registry", REGISTRY, "--base", base_image()])
     if exit_code != 0:
         raise RuntimeError(f"images.build ended with exit code {exit_code}")
-    return {runtime: f"{_REGISTRY}/{runtime}:{__version__}" for runtime in RUNTIMES}
+    return {runtime: f"{REGISTRY}/{runtime}:{__version__}" for runtime in RUNTIMES}
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,11 @@ def train(section: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type:
 
 
 @dsl.container_component
+def answer_questions(section: str, model: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
+    return stage("answer_questions", PUT_OUT)
+
+
+@dsl.container_component
 def evaluate(section: str, model: str, out: dsl.OutputPath(str)) -> dsl.ContainerSpec:  # type: ignore[valid-type]
     return stage("evaluate", PUT_OUT)
 
@@ -93,12 +98,16 @@ def test_steps_of_a_model_are_told_with_its_name(capfd: pytest.CaptureFixture[st
     @dsl.pipeline(name="two")
     def two() -> None:
         for name in ("full", "lora_r64"):
-            evaluate(section="evaluate", model=train(section=f"train.{name}").outputs["out"])
+            model = train(section=f"train.{name}").outputs["out"]
+            answer_questions(section="answer_questions.2", model=model)
+            evaluate(section="evaluate", model=model)
 
     assert run_on_host(two, {})[0] == 0
     told = capfd.readouterr().err
-    for step in ("train full", "train lora_r64", "evaluate full", "evaluate lora_r64"):
-        assert f"/4) {step}\n" in told
+    for step in ("train", "answer_questions", "evaluate"):
+        for name in ("full", "lora_r64"):
+            number = " 2" if step == "answer_questions" else ""
+            assert f"/6) {step} {name}{number}\n" in told
 
 
 def test_steps_that_may_run_at_any_time_run_in_the_order_of_their_names(capfd: pytest.CaptureFixture[str]) -> None:

@@ -11,11 +11,12 @@ from components.readme import readme
 from med42lib.catalogue import COMMANDS, STAGES
 from med42lib.commands.main import main
 from med42lib.engine.stage import Stage
+from med42lib.formats.shards import num_tasks
 from med42lib.spec import load_spec
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
 from pipelines.compile import COMPILED, compile_spec
-from pipelines.med42 import med42
+from pipelines.med42 import UNSHARDED, med42
 from tests.conftest import REPOSITORY
 
 SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
@@ -64,13 +65,13 @@ def test_a_components_readme_is_what_its_stage_says(stage: Stage) -> None:
     assert written == readme(stage), "run `make compile`"
 
 
-def tasks_of(models: list[str], shards: int = 1) -> Any:
+def tasks_of(models: list[str], **shards: int) -> Any:
     """The tasks inside the exit handler."""
-    return med42(models, shards=shards).pipeline_spec.components["comp-exit-handler-1"].dag.tasks
+    return med42(models, shards=UNSHARDED | shards).pipeline_spec.components["comp-exit-handler-1"].dag.tasks
 
 
 def test_the_pipeline_runs_every_stage_of_the_catalogue_after_one_check_and_inside_the_exit_handler() -> None:
-    tasks = tasks_of(["full"], shards=2)
+    tasks = tasks_of(["full"], decontaminate=2, evaluate=2)
     used = {tasks[name].component_ref.name.removeprefix("comp-").rstrip("-0123456789") for name in tasks}
     assert used == {"check", *(name.replace("_", "-") for name in STAGES)}
     for name in tasks:
@@ -105,20 +106,43 @@ def test_each_model_is_trained_with_its_own_settings_and_scored_beside_the_base(
 
 
 def test_each_shard_embeds_by_its_own_section_and_decontaminate_gets_them_all() -> None:
-    tasks = tasks_of(["full"], shards=3)
+    tasks = tasks_of(["full"], decontaminate=3)
     shards = {tasks[task].task_info.name: task for task in tasks if task.startswith("embed-questions")}
     assert set(shards) == {"embed questions 1", "embed questions 2", "embed questions 3"}
     for name, task in shards.items():
         assert constant(tasks[task], "section").string_value == f"embed_questions.{name[-1]}"
         assert task in tasks["decontaminate"].dependent_tasks
     assert set(constant(tasks["decontaminate"], "embedded").struct_value.fields) == {"1", "2", "3"}
-    assert constant(tasks["check"], "shards").number_value == 3
+    assert dict(constant(tasks["check"], "shards").struct_value) == {"decontaminate": 3, "evaluate": 1}
 
 
-def test_with_one_shard_decontaminate_embeds_by_itself() -> None:
+@pytest.mark.parametrize("models", [[], ["full", "lora_r64"]], ids=len)
+def test_each_model_and_the_base_is_answered_in_shards_which_its_evaluate_gets(models: list[str]) -> None:
+    tasks = tasks_of(models, evaluate=2)
+    named = {tasks[task].task_info.name: task for task in tasks}
+    assert len([task for task in tasks if task.startswith("answer-questions")]) == 2 * (1 + len(models))
+    for model in ["base", *models]:
+        marking = tasks[named[f"evaluate {model}"]]
+        assert set(constant(marking, "answers").struct_value.fields) == {"1", "2"}
+        for shard in "12":
+            task = tasks[named[f"answer questions {model} {shard}"]]
+            assert constant(task, "section").string_value == f"answer_questions.{shard}"
+            assert named[f"answer questions {model} {shard}"] in marking.dependent_tasks
+            assert task.inputs.parameters["model"] == marking.inputs.parameters["model"]
+    assert dict(constant(tasks["check"], "shards").struct_value) == {"decontaminate": 1, "evaluate": 2}
+
+
+@pytest.mark.parametrize("shards", [{}, {"evaluate": 3}, {"decontaminate": 2, "evaluate": 2}], ids=len)
+def test_a_run_has_as_many_tasks_as_a_spec_is_checked_for(shards: dict[str, int]) -> None:
+    counted = num_tasks(models=3, **(UNSHARDED | shards))
+    assert len(tasks_of(["full", "lora"], **shards)) == counted - 1, "stop is outside"
+
+
+def test_with_one_shard_decontaminate_and_evaluate_do_all_by_themselves() -> None:
     tasks = tasks_of(["full"])
-    assert not [task for task in tasks if task.startswith("embed-questions")]
+    assert not [task for task in tasks if task.startswith(("embed-questions", "answer-questions"))]
     assert not constant(tasks["decontaminate"], "embedded").struct_value.fields
+    assert not constant(tasks["evaluate"], "answers").struct_value.fields
 
 
 def constant(task: Any, parameter: str) -> Any:

@@ -138,3 +138,4 @@ def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked() -> None:
     with pytest.raises(ConfigError) as caught:
         submitted("--store=runs/demo", "--set=inputs.training_data=data/raw")
     assert [problem.where for problem in caught.value.problems] == ["--store", "inputs.training_data", "--host"]
+    assert caught.value.problems[2].what.endswith("http:// or https:// of Kubeflow Pipelines")

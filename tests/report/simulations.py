@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from math import sqrt
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from med42lib.formats.contamination import Label, Pair
 from med42lib.report.dependence import spread
-from med42lib.report.estimates import mean_of_shares, smallest_shown
+from med42lib.report.estimates import Estimate, mean_of_shares, smallest_shown
 from med42lib.report.guessing import chance_p_value
 from med42lib.report.pages.result_tables import contamination_table, difference_table
 from med42lib.report.pages.tables import Table
@@ -28,6 +30,7 @@ from med42lib.report.results.leaks import LeakedGain, leaked_gain
 from med42lib.report.results.scores import Answers
 from med42lib.report.results.table import analyse
 from med42lib.report.results.verdicts import judge
+from med42lib.report.review import Found, Pairs, Precision, Verdict
 from tests.report.models import MODELS, PAIRS
 
 CONFIDENCE = 0.95
@@ -276,6 +279,57 @@ def calibrated_model_is_too_sure_or_not_sure_enough(generator: Generator) -> boo
     return not found.includes_zero
 
 
+# Pairs of 60 questions, each with six examples that are like it in several ways.
+OF_QUESTION = np.arange(360) // 6
+KINDS = list(product((Label.SAME_ANSWER, Label.REWORDED), (0.97, 0.82)))
+FOUND = Pairs(
+    (
+        Found.FLAGGED,
+        Pair(f"exam/{OF_QUESTION[n]}", "exam", f"cards/{n}", "cards", cosine, "", "", label=label.value),
+    )
+    for n in range(360)
+    for label, cosine in [KINDS[n * 7 % 10 % 4]]
+)
+ALL_FOUND = FOUND.draw(360, seed=0)
+LEAK_CHANCES = {Label.SAME_ANSWER: 0.9, Label.REWORDED: 0.5}
+
+
+def judged_sample(generator: Generator) -> tuple[Precision, float, float]:
+    """Judge 200 of the pairs; give the precision, its truth among all of them, and that of other questions'.
+
+    Half of the pairs are leaks or not as their question is, so that those of one question are alike.
+    """
+    chances = np.array([LEAK_CHANCES[Label(pair.label)] for pair in ALL_FOUND])
+    of_question = generator.uniform(size=60)[[int(pair.item_id[5:]) for pair in ALL_FOUND]]
+    alike = generator.uniform(size=360) < 0.7
+    leaks = np.where(alike, of_question, generator.uniform(size=360)) < chances
+    truth = {(pair.item_id, pair.example_id): bool(leak) for pair, leak in zip(ALL_FOUND, leaks, strict=True)}
+    ids = [(pair.item_id, pair.example_id) for pair in FOUND.draw(200, seed=int(generator.integers(2**31)))]
+    verdicts = {drawn: Verdict.LEAK if truth[drawn] else Verdict.NO_LEAK for drawn in ids}
+    found = next(one for one in FOUND.judge(verdicts, CONFIDENCE) if one.title == "All flagged pairs")
+    return found, float(leaks.mean()), float(chances.mean())
+
+
+def misses(estimate: Estimate | None, truth: float) -> bool:
+    assert estimate is not None
+    return not estimate.low <= truth <= estimate.high
+
+
+def precision_misses(generator: Generator) -> bool:
+    found, here, _ = judged_sample(generator)
+    return misses(found.share, here)
+
+
+def precision_of_others_misses(generator: Generator) -> bool:
+    found, _, elsewhere = judged_sample(generator)
+    return misses(found.of_others, elsewhere)
+
+
+def precision_here_misses_that_of_others(generator: Generator) -> bool:
+    found, _, elsewhere = judged_sample(generator)
+    return misses(found.share, elsewhere)
+
+
 SIMULATIONS = (
     Simulation(
         "another gain on leaked questions, in points, where HeadQA gains 10 points more than the rest",
@@ -369,5 +423,28 @@ SIMULATIONS = (
         calibrated_model_is_too_sure_or_not_sure_enough,
         0.03,
         0.06,
+    ),
+    Simulation(
+        "the interval of a precision misses the share of leaks among the pairs, of which a question's are alike",
+        precision_misses,
+        0.03,
+        0.06,
+        draws=150,
+        in_tests=False,
+    ),
+    Simulation(
+        "the interval of a precision for other questions misses theirs, where a question's pairs are alike",
+        precision_of_others_misses,
+        0.03,
+        0.06,
+        draws=150,
+    ),
+    Simulation(
+        "the same, if the interval of these pairs were taken for that of other questions",
+        precision_here_misses_that_of_others,
+        0.3,
+        0.42,
+        draws=150,
+        in_tests=False,
     ),
 )

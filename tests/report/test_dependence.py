@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from med42lib.report.dependence import design_effect, sign_flip_p_value, spread
+from med42lib.report.dependence import clustered_share, design_effect, sign_flip_p_value, spread
+from med42lib.report.estimates import wilson
 
 
 def sums(*numbers: int) -> NDArray[np.int64]:
@@ -45,6 +46,19 @@ def test_questions_that_are_repeated_count_as_often_as_they_differ() -> None:
     assert design_effect(alone, groups) == 1.0
     assert design_effect(np.repeat(alone, 3), np.repeat(groups, 3)) == pytest.approx(3 * 120 / 119)
     assert design_effect(alone, groups // 2) == 1.0, "neighbours that cancel out do not narrow an interval"
+
+
+def test_a_single_cluster_counts_as_one_draw() -> None:
+    assert design_effect(np.array([0.5, 0.5, -0.4]), np.zeros(3, dtype=np.int64)) == 3.0
+
+
+def test_a_share_of_others_is_as_uncertain_as_its_clusters_are_few() -> None:
+    """Eight pairs each of ten questions, all of them leaks and all there are: of other questions ten tell."""
+    right, questions = np.ones(80, dtype=np.bool_), np.arange(80) // 8
+    found, n_effective = clustered_share(right, np.zeros(80, dtype=np.int64), np.array([80]), questions, 0.95)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert n_effective == pytest.approx(9)
+    assert found.low == pytest.approx(wilson(9, 9, 0.95).low, abs=0.05)
 
 
 def test_variance_between_trainings_is_told_from_that_of_questions() -> None:

@@ -2,14 +2,24 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.formats.contamination import Label, Pair
-from med42lib.report.review import COLUMNS, Pairs, Verdict, allocate, precision_lines, read_verdicts, write_sample
+from med42lib.report.estimates import Estimate, wilson
+from med42lib.report.review import (
+    COLUMNS,
+    Found,
+    Pairs,
+    Verdict,
+    allocate,
+    precision_lines,
+    read_verdicts,
+    write_sample,
+)
 from med42lib.store.artifacts import Source
 
 
@@ -34,7 +44,7 @@ def pairs(tmp_path: Path) -> Pairs:
             rows += [make_pair(number + offset, label, cosine) for offset in range(count)]
             number += count
         (tmp_path / name).write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows))
-    return Pairs(Source(str(tmp_path)))
+    return Pairs.read(Source(str(tmp_path)))
 
 
 Fill = Callable[[Callable[[int, dict[str, str]], str]], Path]
@@ -117,7 +127,24 @@ def test_precision_weighs_strata_by_their_size_and_knows_without_error_what_was_
         "0",
         "0",
         *["100.0", "[100.0,", "100.0]"] * 2,
+        *["[67.6,", "100.0]", "8"],
     ]
+
+
+def test_pairs_of_one_question_that_agree_tell_of_other_questions_as_one() -> None:
+    """Ten questions with four repeats each, all of them judged: of these 40 nothing is left to doubt."""
+    repeats = [replace(make_pair(n, Label.SAME_ANSWER, 1.0), item_id=f"exam/{n // 4}") for n in range(40)]
+    pairs = Pairs((Found.FLAGGED, pair) for pair in repeats)
+    verdicts = {
+        (pair.item_id, pair.example_id): (Verdict.LEAK, Verdict.NO_LEAK)[n // 4 % 2] for n, pair in enumerate(repeats)
+    }
+    found = pairs.judge(verdicts, 0.95)[0]
+    assert found.share == Estimate(0.5, 0.5, 0.5)
+    assert found.num_effective == pytest.approx(9)
+    assert found.of_others is not None
+    assert found.of_others.low == pytest.approx(wilson(4.5, 9, 0.95).low, abs=0.03)
+    [row] = [line for line in precision_lines([found], 0.95) if line.startswith("Same question")]
+    assert row.split()[-3:] == ["[22.7,", "77.3]", "9"]
 
 
 def test_unsure_verdicts_are_left_out_and_lower_the_other_share(pairs: Pairs, fill: Fill) -> None:

@@ -84,6 +84,22 @@ def test_a_sink_that_blocks_holds_up_neither_work_nor_other_sinks_nor_the_end(
     assert "Kept did not take all metrics; they are in the output" in caplog.text
 
 
+def test_a_sink_that_comes_back_after_the_end_does_not_ask_for_the_file(
+    tmp_path: Path, sink: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    others = set(threading.enumerate())
+    metrics = Metrics(tmp_path / "metrics.jsonl", [sink])
+    sink.may_go.clear()
+    metrics.log({"loss": 1.0}, step=0)
+    metrics.close(seconds=0.1)
+    (tmp_path / "metrics.jsonl").unlink()
+    sink.may_go.set()
+    wait_for(lambda: set(threading.enumerate()) <= others)
+    assert errors == []
+
+
 def test_what_an_earlier_attempt_wrote_goes_to_the_sink_too(tmp_path: Path, sink: Kept) -> None:
     Metrics(tmp_path / "metrics.jsonl").log({"loss": 1.0}, step=1)
     resumed = Metrics(tmp_path / "metrics.jsonl", [sink])

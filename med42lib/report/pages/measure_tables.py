@@ -8,6 +8,7 @@ from med42lib.formats.scores import METRIC_OF
 from med42lib.formats.written import MISSING, display_name, p_value, percent, percent_of, points
 from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
 from med42lib.report.guessing import NUM_BINS
+from med42lib.report.pages.interval_notes import accuracy_intervals
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.measures import AboveChance, Calibration, Measures
@@ -48,8 +49,9 @@ def _above_chance_table(
             [
                 "score: (accuracy − guessing) / (100 − guessing), so that 0 is what guessing scores, 100 all right;",
                 f"questions of fewer options count less. Below: accuracy's {percent_of(confidence)} interval.",
-                "p: exact, of guessing at least as many; questions that belong together are one guess. In brackets:",
-                f"adjusted after Holm for every cell of this table; bold where that is at most {1 - confidence:.3g}.",
+                "p: exact, of guessing at least as many; questions that belong together are one guess, and of several",
+                "seeds the worst counts. In brackets: adjusted after Holm for every cell of this table; bold where",
+                f"that is at most {1 - confidence:.3g}.",
                 *_constant_note(results, measures),
             ]
         ),
@@ -92,7 +94,8 @@ def _normalised_table(results: Results, measures: Measures, confidence: float) -
             "Of benchmarks whose options' texts are scored; letters are all of one length. As lm-eval calls them: acc "
             "compares log-likelihoods as they are, so that short options have an advantage; acc_norm divides them by "
             "the option's characters, acc_bytes by its bytes in UTF-8. Which of them the other tables show stands in "
-            f"the table of how the benchmarks were scored. In brackets: Wilson's {percent_of(confidence)} interval."
+            "the table of how the benchmarks were scored. "
+            f"{accuracy_intervals(results, confidence, groups=_groups(results, measures.normalised))}"
         ),
     )
 

@@ -8,8 +8,8 @@ from med42lib.formats.report import IN_DISTRIBUTION, OVERALL
 from med42lib.formats.written import PERCENT, display_name, p_value, percent, percent_of, points
 from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
+from med42lib.report.pages.interval_notes import accuracy_intervals, difference_tests
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
-from med42lib.report.provenance.models import Pair
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, FoundBy, ThresholdRow
@@ -17,7 +17,7 @@ from med42lib.report.results.table import Accuracy, Change, Group, Results
 
 
 def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, subsets: Sequence[str]) -> Table:
-    """Tabulate accuracy by benchmark and model, with Wilson's interval, one block of columns per subset."""
+    """Tabulate accuracy by benchmark and model, with intervals, one block of columns per subset."""
     columns = [*text_columns("Benchmark")]
     for subset in subsets:
         columns += number_columns(["n", *results.titles], group=SUBSET_LABELS[subset])
@@ -27,7 +27,8 @@ def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, s
         rows=tuple(_accuracy_row(results, group, subsets) for group in results.groups),
         note=" ".join(
             [
-                f"In brackets: Wilson's {percent_of(confidence)} interval. n: questions.",
+                "n: questions.",
+                accuracy_intervals(results, confidence, groups=results.groups),
                 *_averages_note(results),
                 *_distribution_note(results),
                 *_cautions_note(results, cautions),
@@ -37,24 +38,24 @@ def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, s
 
 
 def difference_table(results: Results, *, confidence: float, subset: str) -> Table:
-    """Tabulate the differences between models on the same questions, with paired interval and exact p values.
+    """Tabulate the differences between models on the same questions, with interval and p values.
 
     The pooled line's adjusted p values are those of the page's answers, where it is of their subset.
     """
     alpha = 1 - confidence
     columns = [*text_columns("Benchmark"), Column("n")]
     for pair in results.comparisons:
-        columns += number_columns(["points", "p"], group=comparison_label(results, pair))
+        columns += number_columns(["points", "p"], group=results.difference_title(pair))
     return Table(
         caption=f"Differences in percentage points, {SUBSET_LABELS[subset].lower()}",
         columns=tuple(columns),
         rows=tuple(_difference_row(results, group, subset, alpha=alpha) for group in results.groups),
         note=" ".join(
             [
-                f"Below the points: Newcombe's paired {percent_of(confidence)} interval (method 10), of each number",
-                "alone. p: McNemar's exact test (mid-p). In brackets: adjusted after Holm for all benchmarks and",
-                f"comparisons of this table{_pooled_note(results, subset)}. Bold: that one is at most {alpha:.3g}. An",
-                "interval that excludes zero beside a number that is not bold is one of many that may by chance.",
+                difference_tests(results, confidence),
+                "In brackets: p adjusted after Holm for all benchmarks and comparisons of this",
+                f"table{_pooled_note(results, subset)}. Bold: that one is at most {alpha:.3g}. An interval that",
+                "excludes zero beside a number that is not bold is one of many that may by chance.",
                 *_effective_note(results, subset),
             ]
         ),
@@ -122,7 +123,7 @@ def leaked_table(results: Results, *, confidence: float) -> Table:
         caption="Accuracy in percent on the leaked questions alone",
         columns=(*text_columns("Benchmark"), *number_columns(["n", *results.titles])),
         rows=tuple(_accuracy_row(results, group, ("contaminated",)) for group in groups),
-        note=f"In brackets: Wilson's {percent_of(confidence)} interval.",
+        note=accuracy_intervals(results, confidence, groups=groups),
     )
 
 
@@ -174,7 +175,7 @@ def _agreement(found: FoundBy) -> str:
     return f"Of {integer(found.total)} questions that either finds, both find {integer(found.both)} ({share}{PERCENT})."
 
 
-def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: float) -> Table:
+def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: float, confidence: float) -> Table:
     """Tabulate accuracy on clean items for several thresholds."""
     return Table(
         caption="What if the threshold were another?",
@@ -184,13 +185,8 @@ def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: flo
             *number_columns(results.titles, group="Accuracy without them"),
         ),
         rows=tuple(_threshold_row(row, used) for row in rows),
-        note=f"All scored questions together. The report uses {used:g}.",
+        note=(f"All scored questions together. The report uses {used:g}. {accuracy_intervals(results, confidence)}"),
     )
-
-
-def comparison_label(results: Results, pair: Pair) -> str:
-    """Name a difference: "Full − Base"."""
-    return " − ".join(results.model(name).title for name in pair)
 
 
 def _averages_note(results: Results) -> list[str]:
@@ -253,7 +249,7 @@ def _effective_note(results: Results, subset: str) -> list[str]:
     """Say how many independent questions the pooled line is worth, if fewer than it has."""
     found = {pair: results.differences[OVERALL, *pair, subset] for pair in results.comparisons}
     fewer = [
-        f"{integer(difference.n / difference.design_effect)} ({comparison_label(results, pair)})"
+        f"{integer(difference.n / difference.design_effect)} ({results.difference_title(pair)})"
         for pair, difference in found.items()
         if difference.design_effect > 1
     ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from med42lib.formats.report import PREFIX_OF_AVERAGE
-from med42lib.formats.written import display_name, percent, percent_of
+from med42lib.formats.written import display_name, percent
 from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
+from med42lib.report.pages.interval_notes import accuracy_intervals
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
 from med42lib.report.results.subjects import SubjectScores
 from med42lib.report.results.table import Results
@@ -22,7 +23,7 @@ def subject_table(results: Results, scores: Sequence[SubjectScores], *, confiden
         caption=f"Accuracy in percent by subject, {SUBSET_LABELS[results.main_subset].lower()}",
         columns=(*text_columns("Benchmark", "Subject"), Column("n"), *number_columns(results.titles)),
         rows=tuple(_row(row) for row in shown),
-        note=" ".join([*_left_out_note(scores, shown), _caution(scores, len(results.models), confidence)]),
+        note=" ".join([*_left_out_note(scores, shown), _caution(results, scores, confidence)]),
     )
 
 
@@ -46,11 +47,11 @@ def _left_out_note(scores: Sequence[SubjectScores], shown: Sequence[SubjectScore
     return [f"The {integer(len(shown))} of {integer(len(scores))} subjects with the most questions."]
 
 
-def _caution(scores: Sequence[SubjectScores], num_models: int, confidence: float) -> str:
-    num_intervals = len(scores) * num_models
+def _caution(results: Results, scores: Sequence[SubjectScores], confidence: float) -> str:
+    num_intervals = len(scores) * len(results.models)
     missed = num_intervals * (1 - confidence)
     return (
-        f"In brackets: Wilson's {percent_of(confidence)} interval, of each number alone. Of {integer(num_intervals)} "
-        f"such intervals about {missed:.2g} miss the truth by chance. Nothing here is tested: a subject picked because "
+        f"{accuracy_intervals(results, confidence)} Each is of its number alone. Of {integer(num_intervals)} such "
+        f"intervals about {missed:.2g} miss the truth by chance. Nothing here is tested: a subject picked because "
         "it looks best or worst will look less so on other questions. subjects.csv holds every subject."
     )

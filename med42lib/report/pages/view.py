@@ -188,7 +188,7 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     tables = {
         "accuracy": accuracy_table(results, evidence.cautions, confidence=config.confidence, subsets=subsets),
     }
-    if any(len(model.trainings) > 1 for model in results.models):
+    if any(model.has_seeds for model in results.models):
         tables["trainings"] = trainings_table(results, confidence=config.confidence)
     tables |= measure_tables(results, evidence.measures, evidence.baselines, confidence=config.confidence)
     if evidence.subjects:
@@ -205,7 +205,9 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:
-        tables["thresholds"] = threshold_table(results, evidence.thresholds, used=contamination.threshold)
+        tables["thresholds"] = threshold_table(
+            results, evidence.thresholds, used=contamination.threshold, confidence=config.confidence
+        )
     return tables
 
 

@@ -48,11 +48,16 @@ class Model:
         was trained with several seeds. The method's name is enough where the model has no other.
         """
         named = self.name == self.method
-        if self.name == BASE or len(self.trainings) > 1:
+        if self.name == BASE or self.has_seeds:
             return _SUBJECTS.get(self.method, self.title) if named else self.title
         return (
             _ONE_TRAINING.get(self.method, f"this {self.title} fine-tune") if named else f"this {self.title} fine-tune"
         )
+
+    @property
+    def has_seeds(self) -> bool:
+        """Say whether it was trained several times."""
+        return len(self.trainings) > 1
 
     @property
     def colour(self) -> str:

@@ -74,7 +74,7 @@ def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str,
 def _seeds(results: Results) -> str:
     """Say of which models the intervals hold for the method, and of which for one training alone."""
     tuned = [model for model in results.models if model.trainings]
-    several = [f"{model.title} with {len(model.trainings)} seeds" for model in tuned if len(model.trainings) > 1]
+    several = [f"{model.title} with {len(model.trainings)} seeds" for model in tuned if model.has_seeds]
     once = (
         "was trained once: the intervals say how far the choice of questions could move a number, not how far another "
         "random seed could."

@@ -97,6 +97,10 @@ class Results:
         """The pairs that compare with the base."""
         return tuple(pair for pair in self.comparisons if pair[1] == BASE)
 
+    def difference_title(self, pair: Pair) -> str:
+        """Name a difference in a table: "Full − Base"."""
+        return " − ".join(self.model(name).title for name in pair)
+
     def model(self, name: str) -> Model:
         """Give the model of that name."""
         return next(model for model in self.models if model.name == name)

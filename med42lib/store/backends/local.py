@@ -34,7 +34,10 @@ class LocalStore:
     def check(self) -> None:
         """Create the folder if need be."""
         with write_errors(self._root):
-            self._root.mkdir(parents=True, exist_ok=True)
+            try:
+                self._root.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError as error:  # below a folder of the system's, /proc or an automounted /home
+                raise PermissionError(errno.EACCES, error.strerror) from error
             if not os.access(self._root, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 

@@ -57,6 +57,11 @@ def test_a_file_and_a_folder_are_deleted_and_what_is_not_there_is_no_error(store
     assert store.files() == {}
 
 
+def test_a_folder_that_nobody_can_make_is_named_with_what_to_do() -> None:
+    with pytest.raises(StoreError, match=r"cannot write /proc/med42/runs: .*; choose a --store you may write to"):
+        LocalStore("/proc/med42/runs", Path("/proc/med42/runs")).check()
+
+
 LEADING_OUT = ["../x", "/etc/passwd", "a/../../x", "a\\..\\x"]
 
 

@@ -1,0 +1,1 @@
+"""The stage `answer_questions` as a Kubeflow component."""

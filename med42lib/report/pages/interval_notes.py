@@ -1,0 +1,48 @@
+"""What a table's note says of its intervals and tests: by which method each was computed.
+
+A model that was trained once and one that was trained with several seeds have different ones, also in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from med42lib.formats.written import percent_of
+from med42lib.report.results.table import Group, Results
+
+_SEEDS = "for other questions and other seeds"
+
+
+def accuracy_intervals(results: Results, confidence: float, *, groups: Collection[Group] = ()) -> str:
+    """Say whose intervals accuracies have, and the averages among `groups`, the table's lines."""
+    once = [model.title for model in results.models if not model.has_seeds]
+    seeded = [model.title for model in results.models if model.has_seeds]
+    averages = any(group.average for group in groups)
+    kinds = []
+    if once:
+        of_averages = "; of averages, Korn and Graubard's" if averages else ""
+        kinds.append(f"{_named(once if seeded else [])}Wilson's{of_averages}.")
+    if seeded:
+        of_averages = "; of averages, Zou, Huang and Zhang's" if averages else ""
+        kinds.append(f"{_named(seeded)}Student's, {_SEEDS}{of_averages}.")
+    return f"In brackets: {percent_of(confidence)} interval. {' '.join(kinds)}"
+
+
+def difference_tests(results: Results, confidence: float) -> str:
+    """Say whose intervals and tests differences have."""
+    seeded = [pair for pair in results.comparisons if any(results.model(name).has_seeds for name in pair)]
+    once = [pair for pair in results.comparisons if pair not in seeded]
+    kinds = []
+    if once:
+        named = _named([results.difference_title(pair) for pair in once] if seeded else [])
+        kinds.append(f"{named}Newcombe's paired interval (method 10); p: McNemar's exact test (mid-p).")
+    if seeded:
+        named = _named([results.difference_title(pair) for pair in seeded])
+        kinds.append(f"{named}Student's interval and p, {_SEEDS}.")
+    if any(group.average for group in results.groups):
+        kinds.append("Averages: Zou, Huang and Zhang's interval, and no test.")
+    return f"Below the points: {percent_of(confidence)} interval, of each number alone. {' '.join(kinds)}"
+
+
+def _named(titles: Sequence[str]) -> str:
+    return f"{', '.join(titles)}: " if titles else ""
