@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -169,9 +169,11 @@ def _members(folder: DataFolder, group: TaskFile, files: list[TaskFile], above: 
     if not _weighs_questions_alike(group):
         folder.notes.append(f"{group.path}: weight_by_size is not heeded: every question of the group weighs the same")
     for entry in _as_list(group.settings.get("task")):
-        if not isinstance(entry, str):
+        by_name = {"task": entry} if isinstance(entry, str) else entry
+        if not isinstance(by_name, dict) or not set(by_name) <= {"task", "task_alias"}:
             raise DataError(f"{group.path} lists {entry!r}: give it a file of its own, and list its name alone")
-        yield from _listed(folder, group, entry, files, above)
+        for member in _listed(folder, group, str(by_name.get("task")), files, above):
+            yield replace(member, settings={**member.settings, **by_name, "task": member.name})
 
 
 def _weighs_questions_alike(group: TaskFile) -> bool:

@@ -20,6 +20,7 @@ import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
@@ -228,6 +229,7 @@ class _Template(ABC):
         self._path, self._task, self._subject = path, task, subject
         self._environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
         self._environment.filters["regex_replace"] = _regex_replace
+        self._compiled = cache(self._environment.from_string)
         self._delimiter = str(task.get("target_delimiter", " "))
         self._examples, self._num_examples = "", 0
 
@@ -294,7 +296,7 @@ class _Template(ABC):
 
     def render(self, name: str, template: str, row: dict[str, Any]) -> str:
         try:
-            return str(self._environment.from_string(template).render(**row))
+            return str(self._compiled(template).render(**row))
         except TemplateSyntaxError as error:
             raise DataError(f"{self._path}: {name} is neither a field nor a template: {error}") from None
         except SecurityError as error:

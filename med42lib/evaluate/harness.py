@@ -72,7 +72,7 @@ def answer_share(
     share: Share,
     memory: Memory | None = None,
 ) -> tuple[list[Request], dict[Request, Answered]]:
-    """Answer one shard's share of what `score_items` would by log-likelihoods, to the same bits.
+    """Answer one shard's share of what `score_items` would, to the same bits; written answers are no shard's.
 
     Returns:
         The requests of all shards, and the answers to those of this one.
@@ -81,11 +81,11 @@ def answer_share(
         DataError: If an answer cannot be scored with this tokenizer or does not fit the model.
     """
     lm = ScoringModel(model, tokenizer, config.batch_size, memory, share)
-    weighed = [item for item in items if not item.generation]
-    tasks = _tasks(weighed, scorings(weighed, config), config, tokenizer).values()
+    tasks = _tasks(items, scorings(items, config), config, tokenizer).values()
     for task in tasks:
         task.build_all_requests()
-    lm.loglikelihood([instance for task in tasks for instance in task.instances])
+    instances = [instance for task in tasks for instance in task.instances]
+    lm.loglikelihood([instance for instance in instances if instance.request_type == "loglikelihood"])
     return lm.requests, lm.answers
 
 
@@ -95,9 +95,7 @@ def _tasks(
     tokens = control_tokens(tokenizer)
     of_each = {name: [item for item in items if item.benchmark == name] for name in how}
     return {
-        name: GenerationTask(name, own)
-        if how[name].scoring == "generated"
-        else BenchmarkTask(name, own, how[name], config, tokens)
+        name: BenchmarkTask(name, own, how[name], config, tokens) if how[name].normalise else GenerationTask(name, own)
         for name, own in of_each.items()
     }
 

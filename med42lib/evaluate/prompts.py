@@ -57,29 +57,32 @@ def scorings(items: Iterable[BenchmarkItem], config: AskingConfig) -> dict[str, 
 
 
 def _scoring_of(benchmark: str, items: Sequence[BenchmarkItem], config: AskingConfig) -> Scoring:
-    tasks = [_task_of(item) for item in items]
-    if other := next((item for item, task in zip(items, tasks, strict=True) if task != tasks[0]), None):
+    asked, written = _of_task(items[0])
+    if other := next((item for item in items if _of_task(item) != (asked, written)), None):
         raise DataError(
             f"items {items[0].id!r} and {other.id!r} of the benchmark {benchmark} are asked by different tasks; run "
             "benchmarks again"
         )
-    task = tasks[0]
-    if task is None:
+    if written:
+        return Scoring("generated", None, _prompt_of_task(written.num_examples))
+    if asked is None:
         how = config.scoring_of(benchmark)
         return Scoring(how.scoring, how.normalise, config.prompt)
-    prompt = f"the task's, {task.num_examples} examples" if task.num_examples else "the task's"
-    if isinstance(task, Generation):
-        return Scoring("generated", None, prompt)
     # A single question may have the letters themselves for options: which blood group, A or B?
     letters = all(item.has_bare_letters for item in items)
-    return Scoring("letters" if letters else "texts", task.normalise, prompt, task.delimiter)
+    return Scoring(
+        "letters" if letters else "texts", asked.normalise, _prompt_of_task(asked.num_examples), asked.delimiter
+    )
 
 
-def _task_of(item: BenchmarkItem) -> Asked | Generation | None:
-    """Give what an item has of its task of lm-eval; nothing if it was not asked by one."""
-    if item.generation:
-        return replace(item.generation, prompt="", answers=())
-    return replace(item.asked, prompt="") if item.asked else None
+def _of_task(item: BenchmarkItem) -> tuple[Asked | None, Generation | None]:
+    """Give what an item's task of lm-eval says of all its items."""
+    asked, written = item.asked, item.generation
+    return asked and replace(asked, prompt=""), written and replace(written, prompt="", answers=())
+
+
+def _prompt_of_task(num_examples: int) -> str:
+    return f"the task's, {num_examples} examples" if num_examples else "the task's"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def evaluate(
         items: Output of `benchmarks`.
         base: Output of `fetch_model`; read only if `model` holds an adapter.
         model: Output of `fetch_model` or `train`.
-        answers: What each shard has answered; with none the model is asked here. Weights are loaded only then, or where
-            the model writes its answers, which are not dealt to shards.
+        answers: What each shard has answered, and then weights are loaded for written answers alone; with none all is
+            asked here.
         scores: Receives `scores.jsonl`, one row per scored item in the items' order, and `summary.json`.
         context: Keeps answers while it goes on, so that a run that was killed goes on behind them.
 
@@ -54,15 +54,15 @@ def evaluate(
     """
     chosen = read_chosen(items, config)
     _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
-    needs_weights = not answers or any(item.generation for item in chosen)
-    folders = locate_model(model, base, weights=needs_weights)
+    only_marks = bool(answers) and not any(item.generation for item in chosen)
+    folders = locate_model(model, base, weights=not only_marks)
     os.environ.update(OFFLINE)
 
     from med42lib.evaluate.harness import score_items
     from med42lib.evaluate.loading import load_model, load_outline
 
-    log("evaluate").info("%s %s", "loading" if needs_weights else "marking what shards have answered of", model.address)
-    loaded, tokenizer = load_model(folders, config.precision) if needs_weights else load_outline(folders)
+    log("evaluate").info("%s %s", "marking what shards have answered of" if only_marks else "loading", model.address)
+    loaded, tokenizer = load_outline(folders) if only_marks else load_model(folders, config.precision)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         journal = Journal(context.checkpoints, Path(scratch))

@@ -33,7 +33,7 @@ def report(
 
     Writes `report.html` and `pairs.html` (self-contained pages), `report.md`, `results.csv`, `subjects.csv` and
     `summary.json`; all but `report.html` and `report.md` do not depend on when or where the stages ran. For a paper
-    there are `tables.tex`, `accuracy.svg` and `loss.svg`. Weights are not fetched.
+    there are `tables.tex`, and the figures `accuracy` and `loss` as SVG and PDF. Weights are not fetched.
 
     Args:
         config: What to compare and to show.
@@ -58,6 +58,7 @@ def report(
     view = make_view(config, evidence)
     for name, text in _documents(config, view, contamination):
         report.path(name).write_text(text, encoding="utf-8")
+    _write_figures(view, report)
     report.rows = write_csv(report.path("results.csv"), evidence.results)
     write_subjects(report.path("subjects.csv"), evidence)
     write_summary(report.path(REPORT_SUMMARY_FILE), evidence, confidence=config.confidence)
@@ -70,7 +71,7 @@ def _documents(config: ReportConfig, view: View, contamination: Source) -> Itera
     """Write what people read, by the files' names."""
     from med42lib.report.pages.latex import latex_tables
     from med42lib.report.pages.pairs import FILE, render_pairs
-    from med42lib.report.pages.render import render_figures, render_html, render_markdown
+    from med42lib.report.pages.render import render_html, render_markdown
     from med42lib.report.results.contamination import read_browsed
 
     yield "report.html", render_html(view)
@@ -78,8 +79,15 @@ def _documents(config: ReportConfig, view: View, contamination: Source) -> Itera
     browsed = read_browsed(contamination, most=config.num_browsed_pairs)
     yield FILE, render_pairs(config.title, browsed, source_title=view.evidence.provenance.source_title)
     yield "tables.tex", latex_tables(view.tables)
-    for name, figure in render_figures(view):
-        yield f"{name}.svg", figure
+
+
+def _write_figures(view: View, report: Target) -> None:
+    from med42lib.report.pages.pdf import pdf_of
+    from med42lib.report.pages.render import render_figures
+
+    for name, svg in render_figures(view):
+        report.path(f"{name}.svg").write_text(svg, encoding="utf-8")
+        report.path(f"{name}.pdf").write_bytes(pdf_of(svg))
 
 
 def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained: Sources, scores: Sources) -> Evidence:

@@ -67,6 +67,11 @@ def test_a_group_may_list_groups_and_tags_and_nothing_is_read_twice(tasks: Any) 
     assert tasks("tasks/all.yaml", **{"all.yaml": listed}) == [A, B]
 
 
+def test_a_group_may_call_a_task_otherwise(tasks: Any) -> None:
+    listed = {"group": "ward", "task": [{"task": "ward_b", "task_alias": "Ward B"}, "ward_a"]}
+    assert tasks("tasks/ward.yaml", **{"ward.yaml": listed}) == [("wards", "Ward B", "Is it b?"), A]
+
+
 def test_a_task_by_itself_has_the_subjects_of_its_rows(tasks: Any) -> None:
     assert tasks("tasks/ward_a.yaml") == [("wards", "", "Is it a?")]
 

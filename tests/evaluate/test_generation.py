@@ -21,6 +21,7 @@ from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import ScoringModel, score_items
 from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import BenchmarkItem, Generation, Origin, read_items, write_items
+from med42lib.report.results.scores import join_answers
 from med42lib.store.artifacts import Source, Target
 
 ROWS = [
@@ -33,12 +34,12 @@ COMMON = {
     "test_split": "test",
     "output_type": "generate_until",
     "doc_to_text": "{{stem}}\nAnswer:",
-    "generation_kwargs": {"until": ["\n", "A."], "max_gen_toks": 12, "do_sample": False, "temperature": 0.0},
+    "generation_kwargs": {"until": ["\n", "A."], "max_gen_toks": 4, "do_sample": False, "temperature": 0.0},
 }
 NEVER = {"function": "regex", "regex_pattern": "(never said)", "fallback": "NONE"}
 FIRST = {"function": "take_first"}
 TASKS: dict[str, dict[str, Any]] = {
-    "plain": {"doc_to_target": "{{dose}}", "generation_kwargs": {"max_gen_toks": 5}},
+    "plain": {"doc_to_target": "{{dose}}", "generation_kwargs": {"max_gen_toks": 3}},
     "filtered": {
         "doc_to_target": "key",
         "filter_list": [{"name": "said", "filter": [NEVER, {"function": "lowercase"}, FIRST]}],
@@ -141,6 +142,8 @@ def test_prompts_answers_and_marks_are_those_of_lm_eval(
         "ignoring": [True, False, False],
         "anything": [True, True, True],
     }
+    joined = join_answers({"base": scores / "scores.jsonl"}, {item.id: item for item in items}, {})
+    assert joined.correct["base"].tolist() == [row["correct"] for row in rows]
     assert json.loads((scores / "summary.json").read_text())["ignoring"] == {
         "items": 3,
         "accuracy": 1 / 3,
@@ -194,3 +197,11 @@ def test_written_and_chosen_answers_are_scored_side_by_side_in_the_items_order(
     found = score_items(list(read_items(tmp_path)), *load(base), settings())
     assert [score.item_id for score in found] == [item.id for item in mixed]
     assert [len(score.loglikelihoods) for score in found] == [3, 0, 4, 0]
+
+
+def test_an_adapter_writes_other_answers_than_its_base(
+    base: Path, adapter: Path, load: Callable[..., Any], settings: Callable[..., EvaluateConfig]
+) -> None:
+    items = [generated_item(generation_kwargs={"max_gen_toks": 4})]
+    of_base, of_adapter = (score_items(items, *load(*models), settings()) for models in ((base,), (adapter, base)))
+    assert of_base[0].generated != of_adapter[0].generated

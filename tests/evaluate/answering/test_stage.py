@@ -13,11 +13,13 @@ from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.evaluate import harness, loading
 from med42lib.evaluate.answering.config import AnswerQuestionsConfig
 from med42lib.evaluate.config import EvaluateConfig
-from med42lib.formats.records import Asked, BenchmarkItem, Generation, Origin, write_items
+from med42lib.formats.records import Asked, BenchmarkItem, Generation, read_items, write_items
 from med42lib.store.artifacts import Source
 
 Run = Callable[..., dict[str, Result]]
 BY_TASK = Asked("Q: What is it?\nA: Zinc\n\nQ: Which bone is long?\nA:", " ", "bytes", 1)
+
+WRITING = {"metric_list": [{"metric": "exact_match"}], "generation_kwargs": {"max_gen_toks": 5}}
 
 
 @pytest.fixture
@@ -75,18 +77,6 @@ def test_a_model_that_shares_no_prompts_is_answered_in_shards_too(run: Run, monk
     assert all(Source(together[name].targets["answers"]).path("answers.jsonl").stat().st_size for name in "12")
 
 
-def test_answers_that_the_model_writes_are_written_once_beside_shards(
-    run: Run, items_folder: Path, items: list[BenchmarkItem]
-) -> None:
-    how = {"metric_list": [{"metric": "exact_match"}], "generation_kwargs": {"max_gen_toks": 4}}
-    asked = Generation("Which?\nAnswer:", ("A",), how)
-    written = BenchmarkItem("oral/1", "oral", "Which?", "", (), None, Origin("", "f", 1), generation=asked)
-    write_items(items_folder, [items[0], written, *items[1:]])
-    alone, together = (run(str(n), shards=n) for n in (1, 2))
-    assert scores(together).digest == scores(alone).digest
-    assert '"generated"' in scores(together).path("scores.jsonl").read_text()
-
-
 def test_every_answer_is_one_shards_and_one_beyond_the_last_batch_has_none(run: Run) -> None:
     found = run("store", shards=5, batch_size=64)
     numbers = [
@@ -128,6 +118,17 @@ def test_what_shards_have_answered_is_marked_without_loading_a_weight(
 
     assert [result.reused for result in again.values()] == [True, True, False]
     assert scores(again).digest == digest
+
+
+def test_answers_that_the_model_writes_are_written_by_evaluate(
+    run: Run, items_folder: Path, make_item: Callable[..., BenchmarkItem]
+) -> None:
+    writes = Generation("What prevents scurvy?\nAnswer:", ("Vitamin C",), WRITING)
+    written = replace(make_item("diet", 1, "What prevents scurvy?", ()), gold=None, generation=writes)
+    write_items(items_folder, [*read_items(items_folder), written])
+    alone, together = (run(str(n), shards=n) for n in (1, 2))
+    assert scores(together).digest == scores(alone).digest
+    assert json.loads(scores(alone).path("scores.jsonl").read_text().splitlines()[-1])["generated"]
 
 
 def test_a_shard_beyond_the_last_is_refused() -> None:
