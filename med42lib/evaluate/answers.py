@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Tokens = tuple[int, ...]
@@ -26,3 +27,16 @@ class Answered:
 
     loglikelihood: float
     is_greedy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a shard has found.
+
+    `requests` are those of all shards, `loglikelihoods` are of this one's. `written` are the answers that the model
+    wrote, by the numbers of their prompts among all.
+    """
+
+    requests: Sequence[Request]
+    loglikelihoods: Mapping[Request, Answered]
+    written: Mapping[int, str]

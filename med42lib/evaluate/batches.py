@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from med42lib.evaluate.answers import Answered, Request, Tokens
 
+T = TypeVar("T")
 Scorer = Callable[[Sequence[Request]], Mapping[Request, Answered]]
 
 
@@ -31,7 +33,7 @@ class Share:
     shard: int = 1
     shards: int = 1
 
-    def of(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+    def of(self, batches: Sequence[T]) -> Sequence[T]:
         """Choose this shard's batches; there may be none."""
         return batches[self.shard - 1 :: self.shards]
 

@@ -68,5 +68,4 @@ class EvaluateConfig(AskingConfig):
     """Tasks that answer the questions of one model side by side, each its share, before `evaluate` marks them: as many
     for each model and for the base. The scores are the same for every number; with 1 there is no such task, and
     `evaluate` answers by itself. Each task loads the model, and on a cluster gets the GPU that `--pods` gives to
-    `answer_questions`. Answers that the model writes are written by `evaluate` in any case. On one machine, which runs
-    one task after the other, 1 is best."""
+    `answer_questions`. On one machine, which runs one task after the other, 1 is best."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Mapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from typing import Any
 
@@ -20,6 +22,8 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from med42lib.core.errors import DataError
 from med42lib.core.progress import Progress, progress
+from med42lib.evaluate.batches import Share
+from med42lib.evaluate.journal import Memory
 from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import MOST_GENERATED, Score
 
@@ -54,22 +58,45 @@ class GenerationTask(QuietTask):
 
 
 class GeneratingModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped
-    """lm-eval's Hugging Face model, with our progress."""
+    """lm-eval's Hugging Face model, which writes batch by batch, and of a shard its own batches alone.
+
+    Once it was asked, `written` are the answers of its share, by the numbers of their prompts.
+    """
 
     _bar: Progress
     _ends_itself: bool
+    _memory: Memory | None
+    _share: Share
+    written: Mapping[int, str]
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
-        """Generate answers without lm-eval's own bars.
+        """Generate answers without lm-eval's own bars; gives those of this share alone.
 
         Raises:
             DataError: If the model has no room for so long answers, or gives no numbers.
         """
         for request in requests:
             self._most_read(request.args[1])
-        with progress("generating", len(requests), unit="answers") as self._bar:
-            generated: list[str] = super().generate_until(requests, disable_tqdm=True)
-        return generated
+        known = self._memory.written(len(requests)) if self._memory else {}
+        self.written = known or dict(self._write(requests))
+        return [self.written[number] for number in sorted(self.written)]
+
+    def _write(self, requests: Sequence[Any]) -> Iterator[tuple[int, str]]:
+        batches = self._share.of(list(self._batches_of_prompts(requests)))
+        with progress("generating", sum(map(len, batches)), unit="answers") as self._bar:
+            for numbers in batches:
+                texts = super().generate_until([requests[number] for number in numbers], disable_tqdm=True)
+                yield from zip(numbers, texts, strict=True)
+
+    def _batches_of_prompts(self, requests: Sequence[Any]) -> Iterator[list[int]]:
+        """Gather prompts as lm-eval does, those of the same settings, the longest first; gives their numbers."""
+        by_settings: dict[str, list[int]] = defaultdict(list)
+        for number, request in enumerate(requests):
+            by_settings[json.dumps(request.args[1], sort_keys=True)].append(number)
+        for numbers in by_settings.values():
+            numbers.sort(key=lambda number: -len(self.tok_encode(requests[number].args[0])))
+            for start in range(0, len(numbers), self.batch_size):
+                yield numbers[start : start + self.batch_size]
 
     def score_generated(self, item: BenchmarkItem, row: Mapping[str, Any]) -> Score:
         """Give what lm-eval found of a written answer, from its row of samples."""

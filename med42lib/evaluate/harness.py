@@ -19,7 +19,7 @@ from lm_eval.evaluator import evaluate as run_lm_eval
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.core.progress import progress
-from med42lib.evaluate.answers import Answered, Request
+from med42lib.evaluate.answers import Answered, Answers, Request
 from med42lib.evaluate.batches import WHOLE, Batch, Share, in_batches
 from med42lib.evaluate.config import AskingConfig
 from med42lib.evaluate.generation import GeneratingModel, GenerationTask, QuietTask
@@ -71,11 +71,8 @@ def answer_share(
     config: AskingConfig,
     share: Share,
     memory: Memory | None = None,
-) -> tuple[list[Request], dict[Request, Answered]]:
-    """Answer one shard's share of what `score_items` would, to the same bits; written answers are no shard's.
-
-    Returns:
-        The requests of all shards, and the answers to those of this one.
+) -> Answers:
+    """Answer one shard's share of what `score_items` would, to the same bits.
 
     Raises:
         DataError: If an answer cannot be scored with this tokenizer or does not fit the model.
@@ -86,7 +83,8 @@ def answer_share(
         task.build_all_requests()
     instances = [instance for task in tasks for instance in task.instances]
     lm.loglikelihood([instance for instance in instances if instance.request_type == "loglikelihood"])
-    return lm.requests, lm.answers
+    lm.generate_until([instance for instance in instances if instance.request_type == "generate_until"])
+    return Answers(lm.requests, lm.answers, lm.written)
 
 
 def _tasks(

@@ -27,6 +27,9 @@ class Memory(Protocol):
     def keep(self, answers: Mapping[Request, Answered], requests: Sequence[Request]) -> None:
         """Take all answers so far."""
 
+    def written(self, num_prompts: int) -> dict[int, str]:
+        """Give what the model has written, by the numbers of the prompts: all of it, or nothing."""
+
 
 class Journal:
     """The answers of one key so far, by the numbers of their requests, which are the same whenever it is tried."""
@@ -52,6 +55,10 @@ class Journal:
         write_answers(path, answers, requests)
         self._checkpoints.seal(len(answers), [self._checkpoints.put(len(answers), ANSWERS_FILE, path)], {})
         self._saved_at = time.monotonic()
+
+    def written(self, num_prompts: int) -> dict[int, str]:
+        """Give nothing: what the model writes is kept when all is written."""
+        return {}
 
 
 def write_answers(path: Path, answers: Mapping[Request, Answered], requests: Sequence[Request]) -> None:

@@ -42,8 +42,7 @@ def evaluate(
         items: Output of `benchmarks`.
         base: Output of `fetch_model`; read only if `model` holds an adapter.
         model: Output of `fetch_model` or `train`.
-        answers: What each shard has answered, and then weights are loaded for written answers alone; with none all is
-            asked here.
+        answers: What each shard has answered, and then no weights are loaded; with none the model is asked here.
         scores: Receives `scores.jsonl`, one row per scored item in the items' order, and `summary.json`.
         context: Keeps answers while it goes on, so that a run that was killed goes on behind them.
 
@@ -54,15 +53,14 @@ def evaluate(
     """
     chosen = read_chosen(items, config)
     _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
-    only_marks = bool(answers) and not any(item.generation for item in chosen)
-    folders = locate_model(model, base, weights=not only_marks)
+    folders = locate_model(model, base, weights=not answers)
     os.environ.update(OFFLINE)
 
     from med42lib.evaluate.harness import score_items
     from med42lib.evaluate.loading import load_model, load_outline
 
-    log("evaluate").info("%s %s", "marking what shards have answered of" if only_marks else "loading", model.address)
-    loaded, tokenizer = load_outline(folders) if only_marks else load_model(folders, config.precision)
+    log("evaluate").info("%s %s", "marking what shards have answered of" if answers else "loading", model.address)
+    loaded, tokenizer = load_outline(folders) if answers else load_model(folders, config.precision)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         journal = Journal(context.checkpoints, Path(scratch))

@@ -33,7 +33,7 @@ def answer_questions(
         items: Output of `benchmarks`.
         base: Output of `fetch_model`; read only if `model` holds an adapter.
         model: Output of `fetch_model` or `train`.
-        answers: Receives the log-likelihoods of this shard's answers.
+        answers: Receives the log-likelihoods of this shard's answers, and those that the model wrote.
         context: Keeps answers while it goes on, so that a run that was killed goes on behind them.
 
     Raises:
@@ -52,8 +52,8 @@ def answer_questions(
     with tempfile.TemporaryDirectory() as scratch:
         journal = Journal(context.checkpoints, Path(scratch))
         share = Share(config.shard, config.shards)
-        requests, own = answer_share(chosen, loaded, tokenizer, config, share, journal)
-    log("answer_questions").info("%s of %s different answers are this shard's", f"{len(own):,}", f"{len(requests):,}")
-    write_shard(answers.folder, own, requests, work=work_of(config, items=items, base=base, model=model))
-    answers.rows = len(own)
-    answers.metric("answers", len(own))
+        found = answer_share(chosen, loaded, tokenizer, config, share, journal)
+    write_shard(answers.folder, found, work=work_of(config, items=items, base=base, model=model))
+    answers.rows = len(found.loglikelihoods) + len(found.written)
+    answers.metric("answers", answers.rows)
+    log("answer_questions").info("%s answers are this shard's", f"{answers.rows:,}")

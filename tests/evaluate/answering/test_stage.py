@@ -120,15 +120,20 @@ def test_what_shards_have_answered_is_marked_without_loading_a_weight(
     assert scores(again).digest == digest
 
 
-def test_answers_that_the_model_writes_are_written_by_evaluate(
+def test_answers_that_the_model_writes_are_written_in_shards_too(
     run: Run, items_folder: Path, make_item: Callable[..., BenchmarkItem]
 ) -> None:
-    writes = Generation("What prevents scurvy?\nAnswer:", ("Vitamin C",), WRITING)
-    written = replace(make_item("diet", 1, "What prevents scurvy?", ()), gold=None, generation=writes)
-    write_items(items_folder, [*read_items(items_folder), written])
+    def written(number: int) -> BenchmarkItem:
+        writes = Generation(f"What prevents {'scurvy ' * number}?\nAnswer:", ("Vitamin C",), WRITING)
+        return replace(make_item("diet", number, "What prevents it?", ()), gold=None, generation=writes)
+
+    write_items(items_folder, [*read_items(items_folder), *map(written, (2, 4, 1, 3))])
     alone, together = (run(str(n), shards=n) for n in (1, 2))
     assert scores(together).digest == scores(alone).digest
-    assert json.loads(scores(alone).path("scores.jsonl").read_text().splitlines()[-1])["generated"]
+    rows = [json.loads(line) for line in scores(alone).path("scores.jsonl").read_text().splitlines()[-4:]]
+    assert len({row["generated"] for row in rows}) > 1
+    shares = [Source(together[name].targets["answers"]).path("written.jsonl").read_text() for name in "12"]
+    assert [[json.loads(line)[0] for line in share.splitlines()] for share in shares] == [[1, 3, 0], [2]]
 
 
 def test_a_shard_beyond_the_last_is_refused() -> None:
