@@ -87,8 +87,9 @@ def _seeds(results: Results) -> str:
 
 _LIMITS_OF_LEAKS = (
     "Leaked questions are compared with other questions of the same benchmarks, and a larger gain on them is claimed "
-    "only if it shows both in points and in the odds of being right, which do not depend on how difficult a question "
-    "is. That cannot show why: leaked questions may differ from the others in more than having leaked."
+    "only if it shows both in points and in the odds of which model is right where only one is. From these odds a "
+    "question's difficulty drops out, if it moves every model's odds alike. Neither can show why: leaked questions may "
+    "differ from the others in more than having leaked."
 )
 
 
@@ -245,5 +246,5 @@ def _conclusion(results: Results, pair: Pair) -> str:
         if pair[0] in other and verdict.direction != with_leaks[other]
     ]
     if not turned:
-        return "If they counted, no answer above that it is part of would be different."
-    return f"If they counted, the answer would be different to: {' '.join(turned)}"
+        return f"If they counted too, no answer above about {results.model(pair[0]).subject} would be different."
+    return f"If they counted too, the answer would be different to: {' '.join(turned)}"
