@@ -23,7 +23,7 @@ def accuracy_intervals(results: Results, confidence: float, *, groups: Collectio
         kinds.append("Wilson's" + ", of averages Korn and Graubard's" * averages + _of(once if seeded else []))
     if seeded:
         kinds.append(f"Student's, {_SEEDS}" + ", of averages Zou, Huang and Zhang's" * averages + _of(seeded))
-    return f"In brackets: {percent_of(confidence)} interval: {'; '.join(kinds)}."
+    return f"In brackets: {percent_of(confidence)} interval, {'; '.join(kinds)}."
 
 
 def difference_tests(results: Results, confidence: float) -> str:
@@ -39,7 +39,7 @@ def difference_tests(results: Results, confidence: float) -> str:
         kinds.append(f"Student's, {_SEEDS}, and so is p{named}")
     if any(group.average for group in results.groups):
         kinds.append("Zou, Huang and Zhang's, without a test, of averages")
-    return f"Below the points: {percent_of(confidence)} interval, of each number alone: {'; '.join(kinds)}."
+    return f"Below the points: {percent_of(confidence)} interval of each number alone, {'; '.join(kinds)}."
 
 
 def _of(titles: Sequence[str]) -> str:

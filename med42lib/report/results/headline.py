@@ -193,8 +193,9 @@ _SMALLEST_ADDED = "The smallest addition that these questions would show, were p
 _ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
 _EXACT = " The interval, which is approximate, excludes zero; the exact test does not, and it decides."
 _ODDS = (
-    " The interval excludes zero; but where only one of the two is right, the odds that it is the fine-tune differ no "
-    "more than chance explains. Leaked questions that are easier or harder for every model look like that."
+    " That p value is of odds: where only one of the two is right, the odds that it is the fine-tune differ no more "
+    "than chance explains. The interval is of points, and excludes zero. Leaked questions that are easier or harder "
+    "for every model look like that."
 )
 
 

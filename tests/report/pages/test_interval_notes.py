@@ -33,7 +33,7 @@ def results(*seeded: str) -> Results:
 @pytest.mark.parametrize(
     ("seeded", "said"),
     [
-        ((), "In brackets: 95 % interval: Wilson's, of averages Korn and Graubard's."),
+        ((), "In brackets: 95 % interval, Wilson's, of averages Korn and Graubard's."),
         (
             ("lora",),
             "Wilson's, of averages Korn and Graubard's (Base, Full); Student's, for other questions and other seeds, "

@@ -132,6 +132,7 @@ def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> N
     found = findings_of(base=base, full=base, lora=lora, leaked="+" * 200)[LORA_GAIN]
     assert found.interval.startswith("+")
     assert found.verdict == "Not shown"
+    assert "That p value is of odds" in found.sentence
     assert "the odds that it is the fine-tune differ no more than chance explains" in found.sentence
 
 
