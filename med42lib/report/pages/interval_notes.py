@@ -20,12 +20,10 @@ def accuracy_intervals(results: Results, confidence: float, *, groups: Collectio
     averages = any(group.average for group in groups)
     kinds = []
     if once:
-        of_averages = "; of averages, Korn and Graubard's" if averages else ""
-        kinds.append(f"{_named(once if seeded else [])}Wilson's{of_averages}.")
+        kinds.append("Wilson's" + ", of averages Korn and Graubard's" * averages + _of(once if seeded else []))
     if seeded:
-        of_averages = "; of averages, Zou, Huang and Zhang's" if averages else ""
-        kinds.append(f"{_named(seeded)}Student's, {_SEEDS}{of_averages}.")
-    return f"In brackets: {percent_of(confidence)} interval. {' '.join(kinds)}"
+        kinds.append(f"Student's, {_SEEDS}" + ", of averages Zou, Huang and Zhang's" * averages + _of(seeded))
+    return f"In brackets: {percent_of(confidence)} interval, {'; '.join(kinds)}."
 
 
 def difference_tests(results: Results, confidence: float) -> str:
@@ -34,15 +32,15 @@ def difference_tests(results: Results, confidence: float) -> str:
     once = [pair for pair in results.comparisons if pair not in seeded]
     kinds = []
     if once:
-        named = _named([results.difference_title(pair) for pair in once] if seeded else [])
-        kinds.append(f"{named}Newcombe's paired interval (method 10); p: McNemar's exact test (mid-p).")
+        named = _of([results.difference_title(pair) for pair in once] if seeded else [])
+        kinds.append(f"Newcombe's for pairs (method 10), and p is McNemar's exact (mid-p){named}")
     if seeded:
-        named = _named([results.difference_title(pair) for pair in seeded])
-        kinds.append(f"{named}Student's interval and p, {_SEEDS}.")
+        named = _of([results.difference_title(pair) for pair in seeded])
+        kinds.append(f"Student's, {_SEEDS}, and so is p{named}")
     if any(group.average for group in results.groups):
-        kinds.append("Averages: Zou, Huang and Zhang's interval, and no test.")
-    return f"Below the points: {percent_of(confidence)} interval, of each number alone. {' '.join(kinds)}"
+        kinds.append("Zou, Huang and Zhang's, without a test, of averages")
+    return f"Below the points: {percent_of(confidence)} interval of each number alone, {'; '.join(kinds)}."
 
 
-def _named(titles: Sequence[str]) -> str:
-    return f"{', '.join(titles)}: " if titles else ""
+def _of(titles: Sequence[str]) -> str:
+    return f" ({', '.join(titles)})" if titles else ""

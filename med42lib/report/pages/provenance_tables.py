@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from med42lib.formats.mixture_table import COUNT_TITLES
 from med42lib.formats.packed import PackInfo
 from med42lib.formats.recipe import Recipe
-from med42lib.formats.written import MISSING, display_name, percent
+from med42lib.formats.written import MISSING, PERCENT, display_name, percent
 from med42lib.report.formatting import duration, integer, setting
 from med42lib.report.pages.recipe import NOT_RECORDED
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
@@ -61,8 +61,8 @@ def packing_table(info: PackInfo) -> Table:
         "Tokens per chunk": integer(info.chunk_length),
         "Chunks": integer(info.num_chunks),
         "Examples": integer(info.num_examples),
-        "Tokens": f"{integer(info.num_tokens)} ({percent(info.efficiency)} % of the slots)",
-        "Tokens with loss (responses)": f"{integer(info.num_response_tokens)} ({percent(loss_share)} %)",
+        "Tokens": f"{integer(info.num_tokens)} ({percent(info.efficiency)}{PERCENT} of the slots)",
+        "Tokens with loss (responses)": f"{integer(info.num_response_tokens)} ({percent(loss_share)}{PERCENT})",
         "Examples left out / cut off": f"{integer(info.num_dropped)} / {integer(info.num_truncated)}",
     }
     if info.num_validation_examples:
@@ -222,4 +222,4 @@ def _trainable(recipe: Recipe | None) -> str:
     if recipe is None:
         return NOT_RECORDED
     share = recipe.trainable_parameters / recipe.total_parameters
-    return f"{integer(recipe.trainable_parameters)} ({share * 100:.3g} %)"
+    return f"{integer(recipe.trainable_parameters)} ({share * 100:.3g}{PERCENT})"

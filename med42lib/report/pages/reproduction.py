@@ -100,7 +100,11 @@ def _notes(
     notes = []
     base = _base(provenance)
     if base == _PAPERS_BASE:
-        notes.append("Where the paper's cell lies: inside this run's interval, above or below it.")
+        notes.append(
+            "Where the paper's cell lies: inside this run's interval, above or below it. That is no test: the paper's "
+            "number has an error of its own, and of how it asked, zero-shot with lm-eval, neither prompts nor version "
+            "are stated. How this run asked stands in the table of how the benchmarks were scored."
+        )
     else:
         notes.append(f"The paper's cells are of {_PAPERS_BASE}, this run's of {base}: they are not compared.")
     if any(row.group in trained_on for row in rows):

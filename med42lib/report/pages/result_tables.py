@@ -54,7 +54,7 @@ def difference_table(results: Results, *, confidence: float, subset: str) -> Tab
             [
                 difference_tests(results, confidence),
                 "In brackets: p adjusted after Holm for all benchmarks and comparisons of this",
-                f"table{_pooled_note(results, subset)}. Bold: that one is at most {alpha:.3g}. An interval that",
+                f"table{_pooled_note(results, subset)}. Bold: adjusted, p is at most {alpha:.3g}. An interval that",
                 "excludes zero beside a number that is not bold is one of many that may by chance.",
                 *_effective_note(results, subset),
             ]

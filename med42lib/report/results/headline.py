@@ -87,8 +87,9 @@ def _seeds(results: Results) -> str:
 
 _LIMITS_OF_LEAKS = (
     "Leaked questions are compared with other questions of the same benchmarks, and a larger gain on them is claimed "
-    "only if it shows both in points and in the odds of being right, which do not depend on how difficult a question "
-    "is. That cannot show why: leaked questions may differ from the others in more than having leaked."
+    "only if it shows both in points and in the odds of which model is right where only one is. From these odds a "
+    "question's difficulty drops out, if it moves every model's odds alike. Neither can show why: leaked questions may "
+    "differ from the others in more than having leaked."
 )
 
 
@@ -192,8 +193,9 @@ _SMALLEST_ADDED = "The smallest addition that these questions would show, were p
 _ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
 _EXACT = " The interval, which is approximate, excludes zero; the exact test does not, and it decides."
 _ODDS = (
-    " The interval excludes zero; but where only one of the two is right, the odds that it is the fine-tune differ no "
-    "more than chance explains. Leaked questions that are easier or harder for every model look like that."
+    " That p value is of odds: where only one of the two is right, the odds that it is the fine-tune differ no more "
+    "than chance explains. The interval is of points, and excludes zero. Leaked questions that are easier or harder "
+    "for every model look like that."
 )
 
 
@@ -245,5 +247,5 @@ def _conclusion(results: Results, pair: Pair) -> str:
         if pair[0] in other and verdict.direction != with_leaks[other]
     ]
     if not turned:
-        return "If they counted, no answer above that it is part of would be different."
-    return f"If they counted, the answer would be different to: {' '.join(turned)}"
+        return f"If they counted too, no answer above about {results.model(pair[0]).subject} would be different."
+    return f"If they counted too, the answer would be different to: {' '.join(turned)}"

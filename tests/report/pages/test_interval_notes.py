@@ -33,11 +33,11 @@ def results(*seeded: str) -> Results:
 @pytest.mark.parametrize(
     ("seeded", "said"),
     [
-        ((), "In brackets: 95 % interval. Wilson's; of averages, Korn and Graubard's."),
+        ((), "In brackets: 95 % interval, Wilson's, of averages Korn and Graubard's."),
         (
             ("lora",),
-            "Base, Full: Wilson's; of averages, Korn and Graubard's. LoRA: Student's, for other questions and other "
-            "seeds; of averages, Zou, Huang and Zhang's.",
+            "Wilson's, of averages Korn and Graubard's (Base, Full); Student's, for other questions and other seeds, "
+            "of averages Zou, Huang and Zhang's (LoRA).",
         ),
     ],
 )
@@ -50,12 +50,16 @@ def test_the_note_on_accuracies_names_the_method_of_each_model(seeded: tuple[str
 @pytest.mark.parametrize(
     ("seeded", "said", "unsaid"),
     [
-        ((), "Newcombe's paired interval (method 10); p: McNemar's exact test (mid-p). Averages: Zou", "Student"),
-        (("full", "lora"), "Full − Base, LoRA − Base, Full − LoRA: Student's interval and p, for other", "McNemar"),
+        ((), "Newcombe's for pairs (method 10), and p is McNemar's exact (mid-p); Zou", "Student"),
+        (
+            ("full", "lora"),
+            "Student's, for other questions and other seeds, and so is p (Full − Base, LoRA − Base, Full",
+            "McNemar",
+        ),
         (
             ("lora",),
-            "Full − Base: Newcombe's paired interval (method 10); p: McNemar's exact test (mid-p). LoRA − Base, Full − "
-            "LoRA: Student's",
+            "and p is McNemar's exact (mid-p) (Full − Base); Student's, for other questions and other seeds, and so is "
+            "p (LoRA − Base, Full − LoRA);",
             "nothing else",
         ),
     ],

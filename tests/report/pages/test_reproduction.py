@@ -44,6 +44,8 @@ def test_the_papers_cell_is_told_to_lie_inside_below_or_above_the_interval(prove
     table = beside_paper({"medqa": (783, 1273), "mmlu_anatomy": (50, 135)}, provenance)
     assert table is not None
     assert "* The training split of this benchmark is in the mixture." in table.note
+    assert "That is no test" in table.note
+    assert "neither prompts nor version are stated" in table.note
     assert rows_of(table) == {
         "MMLU anatomy": ["67.4", "37.0", "above", "67.4", "37.0", "above"],
         "MedQA *": ["59.1", "61.5", "inside", "61.5", "61.5", "inside"],

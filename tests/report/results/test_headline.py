@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from med42lib.report.results.headline import LEAK_QUESTION, Answer, make_answers
+from med42lib.report.results.headline import LEAK_QUESTION, Answer, make_answers, remarks
 from med42lib.report.results.scores import Answers
-from med42lib.report.results.table import analyse
+from med42lib.report.results.table import Results, analyse
 from tests.report.models import MODELS, PAIRS
 
 FULL_GAIN, LORA_GAIN = (
@@ -16,10 +16,8 @@ def plain(text: str) -> str:
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def findings_of(
-    base: str, full: str, lora: str, leaked: str = "", benchmarks: str = "", margin: float = 0.0
-) -> dict[str, Answer]:
-    """Make the findings; `+` is a right answer, and in `leaked` a contaminated item."""
+def results_of(base: str, full: str, lora: str, leaked: str = "", benchmarks: str = "") -> Results:
+    """Compare the models; `+` is a right answer, and in `leaked` a contaminated item."""
     models = {"base": base, "full": full, "lora": lora}
     answers = Answers(
         item_ids=tuple(str(number) for number in range(len(base))),
@@ -27,7 +25,14 @@ def findings_of(
         contaminated=np.array([mark == "+" for mark in leaked.ljust(len(base), "-")]),
         correct={name: np.array([mark == "+" for mark in marks]) for name, marks in models.items()},
     )
-    results = analyse(answers, MODELS, PAIRS, 0.95)
+    return analyse(answers, MODELS, PAIRS, 0.95)
+
+
+def findings_of(
+    base: str, full: str, lora: str, leaked: str = "", benchmarks: str = "", margin: float = 0.0
+) -> dict[str, Answer]:
+    """Make the findings of such answers."""
+    results = results_of(base, full, lora, leaked, benchmarks)
     findings = make_answers(results, confidence=0.95, equivalence_points=margin)
     return {finding.question: finding for finding in findings}
 
@@ -102,13 +107,22 @@ def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
     assert "on the other questions of the same benchmarks, weighted alike, 0.0" in found[LORA_GAIN].sentence
 
 
+def test_what_odds_rest_on_is_said_beside_the_answers() -> None:
+    results = results_of(base="-+" * 100, full="-+" * 100, lora="++" * 100, leaked="+" * 40)
+    said = " ".join(remarks(results, confidence=0.95, dropped=False))
+    assert "the odds of which model is right where only one is" in said
+    assert "if it moves every model's odds alike" in said
+
+
 def test_an_answer_that_leaks_would_change_is_named() -> None:
     base, gain = "-+" * 100, "++" * 20 + "-+" * 78 + "+-" * 2
     found = findings_of(base=base, full=base, lora=gain, leaked="+" * 40)
     turned = "Did this LoRA fine-tune help? Is this full fine-tune better than this LoRA fine-tune?"
-    assert found[LORA_GAIN].sentence.endswith(f"If they counted, the answer would be different to: {turned}")
+    assert found[LORA_GAIN].sentence.endswith(f"If they counted too, the answer would be different to: {turned}")
     found = findings_of(base=base, full=base, lora="++" * 100, leaked="++")
-    assert found[LORA_GAIN].sentence.endswith("If they counted, no answer above that it is part of would be different.")
+    assert found[LORA_GAIN].sentence.endswith(
+        "If they counted too, no answer above about this LoRA fine-tune would be different."
+    )
 
 
 def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> None:
@@ -118,6 +132,7 @@ def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> N
     found = findings_of(base=base, full=base, lora=lora, leaked="+" * 200)[LORA_GAIN]
     assert found.interval.startswith("+")
     assert found.verdict == "Not shown"
+    assert "That p value is of odds" in found.sentence
     assert "the odds that it is the fine-tune differ no more than chance explains" in found.sentence
 
 
