@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from med42lib.assemble.config import SOURCES, AssembleConfig, SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
 from med42lib.core.environment import in_pod
-from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.errors import ConfigError, DataError, Problem, StoreError
 from med42lib.core.log import log
 from med42lib.core.names import did_you_mean
 from med42lib.decontaminate.config import DecontaminateConfig
@@ -34,9 +34,9 @@ from med42lib.package_model.config import PackageModelConfig
 from med42lib.readers.layout_config import OF_FORMAT
 from med42lib.report.config import ReportConfig
 from med42lib.spec import Inputs, ReadSpec, RunSpec, read_spec
-from med42lib.store.address import names_missing_package
+from med42lib.store.address import names_missing_package, open_store
 from med42lib.store.artifacts import Source
-from med42lib.store.base import HUB_SCHEME
+from med42lib.store.base import HUB_SCHEME, PACKAGE_SCHEME
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
 
@@ -111,6 +111,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
     yield from _replaced_by_kubeflow(TypeAdapter(Any).dump_python(sections, mode="json", by_alias=True), "")
     facts = {**sections, "processes": processes}
     for check in (
+        _addresses,
         _trainings,
         _validation_without_effect,
         _same_trainings,
@@ -169,6 +170,16 @@ def _replaced_by_kubeflow(value: object, where: str) -> Iterator[Problem]:
     pairs = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for name, inner in pairs:
         yield from _replaced_by_kubeflow(inner, f"{where}.{name}".removeprefix("."))
+
+
+def _addresses(inputs: Inputs) -> Iterator[Problem]:
+    """List addresses that are none, wherever the run is; whether something lies there is for `check_inputs` to see."""
+    for name, address in inputs.model_dump().items():
+        try:
+            if not address.startswith(PACKAGE_SCHEME):
+                open_store(address)
+        except (DataError, StoreError) as error:
+            yield Problem(f"inputs.{name}", str(error))
 
 
 def _trainings(train: Mapping[str, TrainConfig], processes: int) -> Iterator[Problem]:

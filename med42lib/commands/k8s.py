@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +143,8 @@ def _stop(arguments: Namespace) -> int:
         show("nothing to stop: trainings here run in their own steps")
         return 0
     if not _LABEL_VALUE.fullmatch(arguments.run_id or ""):
-        problem = Problem("--run", f"is no value of a label (given: {brief(arguments.run_id)})")
-        raise ConfigError("med42 k8s stop", [problem])
+        given = f"is no value of a label (given: {brief(arguments.run_id)})" if arguments.run_id else "is required"
+        raise ConfigError("med42 k8s stop", [Problem("--run", f"{given}: the run's id in Kubeflow Pipelines")])
     cluster = Cluster.connect()
     for name in cluster.names(f"{RUN_LABEL}={arguments.run_id}"):
         cluster.delete(name)
@@ -158,7 +158,7 @@ def _render(arguments: Namespace) -> int:
         template = template.with_image(arguments.image)
     spec = load_checked(arguments.spec, arguments.overrides, processes=template.num_processes)
     _check_machines(spec, template)
-    addresses = {name: _reachable(name, getattr(arguments, name)) for name in ("packed", "model", "store")}
+    addresses = _reachable({name: getattr(arguments, name) for name in ("packed", "model", "store")})
     arguments.output.mkdir(parents=True, exist_ok=True)
     header = TRAINJOB_HEADER if arguments.kind == TRAINJOB else ""
     for name, objects in rendered_jobs(spec, template, **addresses, kind=arguments.kind):
@@ -181,18 +181,20 @@ def _check_machines(spec: RunSpec, template: JobTemplate) -> None:
         raise ConfigError("the spec and the GPUs that the template names", problems)
 
 
-def _reachable(name: str, address: str) -> str:
-    """Make sure that every node can reach an address.
+def _reachable(addresses: Mapping[str, str]) -> dict[str, str]:
+    """Make sure that every node can reach the addresses.
 
     Raises:
-        ConfigError: If it is a folder of this machine.
+        ConfigError: If some are folders of this machine; all of them at once.
     """
-    if not address.startswith(_REMOTE):
-        problem = Problem(
-            f"--{name}", f"is no address that a cluster's nodes reach: {address}; give s3://bucket/prefix"
-        )
-        raise ConfigError("med42 k8s render", [problem])
-    return absolute_address(address)
+    problems = [
+        Problem(f"--{name}", f"is no address that a cluster's nodes reach: {address}; give s3://bucket/prefix")
+        for name, address in addresses.items()
+        if not address.startswith(_REMOTE)
+    ]
+    if problems:
+        raise ConfigError("med42 k8s render", problems)
+    return {name: absolute_address(address) for name, address in addresses.items()}
 
 
 K8S = Command("k8s", "write manifests of trainings on Kubernetes, or stop these", DESCRIPTION, _add_arguments, _run)

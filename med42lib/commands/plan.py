@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from med42lib.commands.plan_text import (
 from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.core.printable import printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_doubts, base_problems, find_base
+from med42lib.planning.decontamination import count_own_items
 from med42lib.planning.duration import MFU_SOURCE
 from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
 from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, missing_sources, plan_sources
@@ -65,6 +66,7 @@ class Plan:
     """None where the base model is not known, or its config.json says no such sizes; `unknown` then says why."""
     unknown: str
     sources: Sequence[SourcePlan]
+    own_items: Mapping[str, int]
     asked: Asked
 
     @classmethod
@@ -73,12 +75,13 @@ class Plan:
 
         Raises:
             DataError: If the base model's config.json is broken.
-            AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
+            AccessError, StoreError, StoreUnavailable: If the place of the data cannot be asked.
         """
         base = find_base(spec, cache)
         sources = list(plan_sources(spec.assemble, spec.inputs.training_data, cache))
         shapes, unknown = _shapes(base)
-        return cls(spec, base, shapes, unknown, sources, asked)
+        own_items = count_own_items(spec.benchmarks, spec.inputs.benchmark_data)
+        return cls(spec, base, shapes, unknown, sources, own_items, asked)
 
     @property
     def trainings(self) -> list[Training]:
@@ -99,7 +102,7 @@ class Plan:
         """Describe it, line by line."""
         yield f"run              {self.spec.name}"
         yield from mixture_lines(self.spec, self.sources)
-        yield from decontamination_lines(self.spec, self.sources, self.asked)
+        yield from decontamination_lines(self.spec, self.sources, self.own_items, self.asked)
         yield f"base model       {self.base.found}"
         for doubt in base_doubts(self.spec, self.base):
             yield f"  warning        {doubt}"

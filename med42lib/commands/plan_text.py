@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from med42lib.core.environment import num_cores
@@ -95,9 +95,11 @@ def mixture_lines(spec: RunSpec, sources: Sequence[SourcePlan]) -> Iterator[str]
     yield f"chunks           ~{chunks:,} of {spec.pack.chunk_length:,} tokens if no slot stays empty"
 
 
-def decontamination_lines(spec: RunSpec, sources: Sequence[SourcePlan], asked: Asked) -> Iterator[str]:
+def decontamination_lines(
+    spec: RunSpec, sources: Sequence[SourcePlan], own_items: Mapping[str, int], asked: Asked
+) -> Iterator[str]:
     """Describe what is embedded and compared, and how long that takes here and on a GPU."""
-    plan = plan_decontamination(spec.decontaminate, spec.benchmarks, sources)
+    plan = plan_decontamination(spec.decontaminate, spec.benchmarks, sources, own_items)
     gpu = asked.cluster.gpu if asked.cluster else GPUS[_USUAL_GPU]
     cores, shards = num_cores(), spec.decontaminate.shards
     unknown = f", besides those of {', '.join(plan.unknown)}" if plan.unknown else ""

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,21 @@ by hand:
 in a Kubeflow container:
   med42 stage assemble --executor-input '{{$}}'
 """
+_IN_PARTS = ("train", "embed_questions")
+"""Stages that a spec has settings of for each model, or for each shard."""
+_INPUTS = "an input and the output it is, as another stage printed it, or a folder; one for each input of the stage"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", choices=sorted(STAGES), metavar="NAME", help=", ".join(STAGES))
     parser.add_argument("--executor-input", metavar="JSON", help="Kubeflow's executor input, or @FILE that holds it")
     parser.add_argument("--spec", type=Path, help="run specification that holds the stage's settings")
-    parser.add_argument("--section", help="section of the spec (default: the stage's name; for train: train.NAME)")
+    parser.add_argument(
+        "--section", help="section of the spec (default: the stage's name; for train, of several models: train.NAME)"
+    )
     add_overrides(parser)
     parser.add_argument("--store", default="runs/store", help="address of the store (default: %(default)s)")
-    parser.add_argument("--input", action="append", default=[], dest="inputs", metavar="EDGE=ADDRESS")
+    parser.add_argument("--input", action="append", default=[], dest="inputs", metavar="EDGE=ADDRESS", help=_INPUTS)
 
 
 def _run(arguments: Namespace) -> int:
@@ -166,8 +171,8 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
         raise ConfigError(f"med42 stage {stage.name}", sorted(problems, key=str))
     from med42lib.spec import load_spec
 
-    section = arguments.section or stage.name
     spec = load_spec(arguments.spec, arguments.overrides).sections()
+    section = arguments.section or _own_section(spec, stage.name)
     config = _section(spec, section, title=str(arguments.spec))
     tracked = _tracked(stage, lambda: _section(spec, "register", title=""), settings_digest(spec), section)
     return Request(config, absolute_address(arguments.store), _absolute(sources), tracked, section)
@@ -188,11 +193,30 @@ def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], li
     return sources, unknown
 
 
+def _own_section(spec: Mapping[str, Any], stage: str) -> str:
+    """Name the section of a stage's settings: the only one of a stage that has one for each model or shard.
+
+    Raises:
+        ConfigError: If that stage has several, or none.
+    """
+    if stage not in _IN_PARTS:
+        return stage
+    parts = [f"{stage}.{name}" for name in spec[stage]]
+    if len(parts) != 1:
+        raise ConfigError(f"med42 stage {stage}", [Problem("--section", f"is required; {_there(parts)}")])
+    return parts[0]
+
+
+def _there(names: Iterable[str]) -> str:
+    return f"there are {', '.join(names) or 'none'}"
+
+
 def _section(spec: Mapping[str, Any], section: str, *, title: str) -> dict[str, Any]:
     values: Any = spec
     for name in section.split("."):
         if not isinstance(values, dict) or name not in values:
-            raise ConfigError(title, [Problem(section, "is not a section of the spec")])
+            near = f"; {_there(values)}" if isinstance(values, dict) else ""
+            raise ConfigError(title, [Problem(section, f"is not a section of the spec{near}")])
         values = values[name]
     return dict(values)
 

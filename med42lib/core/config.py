@@ -56,12 +56,8 @@ class StageConfig(BaseModel):
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, strict=False
     )
 
-    def canonical_json(self) -> str:
-        """Write the settings as one JSON line, the same for equal settings, defaults included."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
     def key_json(self) -> str:
-        """Write the settings that can change the result, those inside others too: all but `SPEED_ONLY`."""
+        """Write the settings that can change the result as one JSON line, defaults included: all but `SPEED_ONLY`."""
         values = self.model_dump(mode="json", context=_FOR_THE_KEY)
         return json.dumps(values, sort_keys=True, separators=(",", ":"))
 

@@ -32,7 +32,6 @@ RIGHTS = (
 )
 """What the driver of a training may do: API group, resource, part of it, verb; `k8s/base/rbac.yaml` says the same."""
 
-_NO_RIGHT = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _RBAC_WORDS = "cannot "  # pods is forbidden: User "x" cannot create resource "pods" ...
 _PULL_FAILURES = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
 

@@ -9,14 +9,20 @@ from its data sheet: none was at hand. Comparing is done by the CPU in any case.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
+from med42lib.core.errors import DataError
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.planning.hardware import Gpu
-from med42lib.planning.mixture import SourcePlan
+from med42lib.planning.mixture import SourcePlan, listed
+from med42lib.readers.files import DataFolder
+from med42lib.readers.own.tables import own_files, rows_of
+from med42lib.readers.parsers import Record
 from med42lib.report.results.published import TABLE_1
+from med42lib.store.address import open_store
 
 RATES_SOURCE = (
     "measured with this project and all-MiniLM-L6-v2 on a busy Xeon with AVX-512, processor seconds of one core"
@@ -75,10 +81,20 @@ class DecontaminationPlan:
 
 
 def plan_decontamination(
-    config: DecontaminateConfig, benchmarks: BenchmarksConfig, sources: Sequence[SourcePlan]
+    config: DecontaminateConfig,
+    benchmarks: BenchmarksConfig,
+    sources: Sequence[SourcePlan],
+    own_items: Mapping[str, int],
 ) -> DecontaminationPlan:
-    """Work out what decontaminate has to do; every row counts as one question that no other asks."""
-    items = {name: _num_items(name, settings) for name, settings in benchmarks.include.items()}
+    """Work out what decontaminate has to do; every row counts as one question that no other asks.
+
+    Args:
+        config: How it is done.
+        benchmarks: What is asked.
+        sources: What is trained on.
+        own_items: Rows of the user's own benchmarks, as `count_own_items` finds them.
+    """
+    items = {name: _num_items(name, settings, own_items.get(name)) for name, settings in benchmarks.include.items()}
     return DecontaminationPlan(
         questions=sum(source.rows for source in sources),
         items=sum(items.values()),
@@ -87,8 +103,36 @@ def plan_decontamination(
     )
 
 
-def _num_items(name: str, settings: BenchmarkConfig) -> int:
-    """Count a benchmark's items by the paper's Table A2, as far as topics and limit let them; 0 if it is not there."""
+def count_own_items(benchmarks: BenchmarksConfig, address: str) -> dict[str, int]:
+    """Count the rows of the user's own questions with options, of whatever topic; those that are not here are left out.
+
+    Args:
+        benchmarks: What is asked.
+        address: Of the benchmarks' data, which need not be there.
+
+    Raises:
+        AccessError, StoreError, StoreUnavailable: If their place cannot be asked.
+    """
+    own = {n: s for n, s in benchmarks.include.items() if s.format == "multiple_choice" and s.hub is None}
+    data, _ = listed(address) if own else (None, "")
+    if data is None or open_store(address).local_path("") is None:
+        return {}
+    found = {}
+    for name, settings in own.items():
+        with suppress(DataError):  # the plan names it among those that it does not know, the run says what is wrong
+            files = own_files(DataFolder(data), settings.path, ("test",))
+            found[name] = sum(isinstance(row, Record) for row in rows_of(files))
+    return found
+
+
+def _num_items(name: str, settings: BenchmarkConfig, own: int | None) -> int:
+    """Count a benchmark's items as far as topics and limit let them, by the paper's Table A2 or the user's own rows.
+
+    Returns:
+        0 if neither is known.
+    """
+    if settings.format is not None:
+        return min(own or 0, settings.limit) if isinstance(settings.limit, int) else own or 0
     parts = {row.group: row.num_items for row in TABLE_1 if row.num_items is not None}
     chosen = [
         number

@@ -91,7 +91,7 @@ def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[
     Raises:
         AccessError, StoreError, StoreUnavailable: If the place of the training data cannot be asked.
     """
-    data, why_not = _listed(address)
+    data, why_not = listed(address)
     for name in sorted(config.sources):
         yield _planned(config, name, _Look(None, why_not, False) if data is None else _look(config, name, data, cache))
 
@@ -114,8 +114,8 @@ def missing_sources(sources: Sequence[SourcePlan]) -> Iterator[Problem]:
                 yield Problem(f"assemble.sources.{source.name}", f"{source.remark}; add its files, or take it out")
 
 
-def _listed(address: str) -> tuple[Source | None, str]:
-    """Open the training data without hashing them; None, and why, if there are none."""
+def listed(address: str) -> tuple[Source | None, str]:
+    """Open data without hashing them; None, and why, if there are none."""
     source = Source(address)
     try:
         sizes = source.sizes()

@@ -51,7 +51,6 @@ def test_a_spec_that_went_through_kubeflow_is_the_one_that_was_compiled(path: Pa
     addresses = {name: given[name] for name in ADDRESSES}
     found = read_parameters(through_kubeflow(given["spec"]), addresses, models=list(spec.train), shards=spec.shards())
     assert found == spec
-    assert found.canonical_json() == spec.canonical_json()
 
 
 def test_settings_are_put_where_the_stages_read_their_sections(tmp_path: Path) -> None:

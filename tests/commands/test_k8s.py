@@ -91,10 +91,22 @@ def test_a_batch_that_the_templates_processes_do_not_share_is_refused(
 
 def test_a_folder_of_this_machine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     smoke = REPOSITORY / "pipelines/specs/smoke.yaml"
-    command = ["k8s", "render", str(smoke), "--template", str(TEMPLATE), *OPTIONS, "--packed=data/packed"]
+    here = ["--packed=data/packed", "--store=runs"]
+    command = ["k8s", "render", str(smoke), "--template", str(TEMPLATE), *OPTIONS, *here]
     fitting = [f"--set=train.{name}.{field}" for name in ("full", "lora") for field in ("global_batch_size=16",)]
     assert main([*command, *fitting, "--output", str(tmp_path)]) == ConfigError.exit_code
-    assert "--packed: is no address that a cluster's nodes reach: data/packed" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--packed: is no address that a cluster's nodes reach: data/packed" in said
+    assert "--store: is no address that a cluster's nodes reach: runs" in said
+
+
+@pytest.mark.parametrize(("options", "said"), [([], "is required: the run's id"), (["--run", "a b"], "given: 'a b'")])
+def test_what_is_stopped_has_to_be_named(
+    options: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MED42_RUN", raising=False)
+    assert main(["k8s", "stop", *options]) == ConfigError.exit_code
+    assert said in capsys.readouterr().err
 
 
 def test_an_exit_handler_stops_nothing_where_no_training_was_launched(

@@ -223,7 +223,24 @@ def test_a_section_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]
         "model=y",
     ]
     assert main(command) == 2
-    assert "train.qlora: is not a section" in capsys.readouterr().err
+    assert "train.qlora: is not a section of the spec; there are full, lora" in capsys.readouterr().err
+
+
+def test_of_several_models_one_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["stage", "train", "--spec", DEMO, "--input", "packed=x", "--input", "model=y"]
+    assert main(command) == 2
+    assert "--section: is required; there are train.full, train.lora" in capsys.readouterr().err
+    inputs = [word for edge in ("items", "dataset", "encoder") for word in ("--input", f"{edge}=x")]
+    assert main(["stage", "embed_questions", "--spec", DEMO, *inputs]) == 2
+    assert "--section: is required; there are none" in capsys.readouterr().err
+
+
+def test_the_only_model_need_not_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lora = "{method: lora, learning_rate: 1, warmup_steps: 0, epochs: 1, global_batch_size: 8, seed: 1}"
+    one = ["--set", f"train={{lora: {lora}}}", "--set", "report.compare=[]", "--set", "package_model.candidate=lora"]
+    inputs = ["--input", f"packed={tmp_path}/gone", "--input", "model=y", "--store", str(tmp_path / "store")]
+    assert main(["stage", "train", "--spec", DEMO, *one, *inputs]) == 3
+    assert f"{tmp_path}/gone does not exist" in capsys.readouterr().err
 
 
 def test_in_json_every_line_of_a_stage_says_where_it_is_from(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
+from pathlib import Path
+
 import pytest
 
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.decontaminate.config import DecontaminateConfig
-from med42lib.planning.decontamination import DecontaminationPlan, plan_decontamination
+from med42lib.planning.decontamination import DecontaminationPlan, count_own_items, plan_decontamination
 from med42lib.planning.hardware import GPUS
 from med42lib.planning.mixture import SourcePlan
 from med42lib.spec import load_spec
+from tests.assemble.own_rows import CHOICE
 from tests.conftest import REPOSITORY
+from tests.data_files import write_data
 
 
 def sources(rows: int) -> list[SourcePlan]:
@@ -14,7 +18,7 @@ def sources(rows: int) -> list[SourcePlan]:
 
 
 def plan(rows: int, benchmarks: BenchmarksConfig, **settings: object) -> DecontaminationPlan:
-    return plan_decontamination(DecontaminateConfig.model_validate(settings), benchmarks, sources(rows))
+    return plan_decontamination(DecontaminateConfig.model_validate(settings), benchmarks, sources(rows), {})
 
 
 @pytest.fixture
@@ -43,6 +47,21 @@ def test_requests_are_longer_than_questions(of_the_paper: BenchmarksConfig) -> N
     question, request = (plan(1000, of_the_paper, text=text) for text in ("question", "request"))
     assert request.embed_seconds(1) > 1.5 * question.embed_seconds(1)
     assert request.compare_seconds(1) == question.compare_seconds(1)
+
+
+def test_items_of_ones_own_are_counted_where_their_files_are(tmp_path: Path) -> None:
+    own = {"format": "multiple_choice", "licence": "CC0-1.0"}
+    parts = {"ours": {**own, "path": "a.jsonl"}, "few": {**own, "path": "a.jsonl", "limit": 2}}
+    parts |= {"gone": {**own, "path": "b.jsonl"}, "task": {"format": "lm_eval", "path": "t.yaml", "licence": "CC0-1.0"}}
+    benchmarks = BenchmarksConfig.model_validate({"include": parts})
+    write_data(tmp_path / "a.jsonl", [CHOICE] * 3)
+
+    counted = count_own_items(benchmarks, str(tmp_path))
+    found = plan_decontamination(DecontaminateConfig(threshold=0.8, action="flag"), benchmarks, sources(1), counted)
+
+    assert counted == {"ours": 3, "few": 3}
+    assert (found.items, found.unknown) == (3 + 2, ("gone", "task"))
+    assert count_own_items(benchmarks, str(tmp_path / "nowhere")) == {}
 
 
 def test_topics_and_limits_are_heeded_and_a_benchmark_of_ones_own_is_named() -> None:

@@ -116,14 +116,11 @@ class LocalStore:
     def put_once(self, name: str, content: bytes) -> bool:
         """Write a file beside its place and link it there, which fails where one is."""
         final = self._path(name)
-        own = final.with_name(f"{uuid.uuid4().hex}.part")
         with write_errors(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
             try:
-                _write_durably(own, content)
-                return _linked(own, final, content)
-            finally:
-                own.unlink(missing_ok=True)
+                return _put_new(final, content)
+            except FileNotFoundError:  # somebody removed the folder, as in `put`
+                return _put_new(final, content)
 
     def delete(self, prefix: str) -> None:
         """Remove a file or folder."""
@@ -178,6 +175,16 @@ def _text(path: Path) -> str:
     except UnicodeEncodeError:
         raise DataError(f"the file name {os.fsencode(name)!r} is not UTF-8; rename the file") from None
     return name
+
+
+def _put_new(final: Path, content: bytes) -> bool:
+    own = final.with_name(f"{uuid.uuid4().hex}.part")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_durably(own, content)
+        return _linked(own, final, content)
+    finally:
+        own.unlink(missing_ok=True)
 
 
 def _write_durably(path: Path, content: bytes) -> None:

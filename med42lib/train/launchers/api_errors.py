@@ -17,6 +17,7 @@ from med42lib.core.printable import cut, one_line
 
 _MAX_REFUSALS = 5
 _LONGEST_PAUSE = 60.0
+_MOST_DOUBLINGS = 16  # a watch is tried again without end, and no float is as large as 2**1024
 _MOST_CHARACTERS = 500
 _DENIED = "admission webhook"
 
@@ -51,7 +52,7 @@ class Trouble:
         if self.count == 0:
             log("train").warning("the Kubernetes API server is asked again: %s", described(error))
         asked_for = _retry_after(error)
-        pause = min(_LONGEST_PAUSE, max(asked_for, self._first_pause * 2**self.count))
+        pause = min(_LONGEST_PAUSE, max(asked_for, self._first_pause * 2 ** min(self.count, _MOST_DOUBLINGS)))
         self.count += 1
         time.sleep(pause * random.uniform(0.7, 1.0))
 

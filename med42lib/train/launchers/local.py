@@ -40,7 +40,6 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
 }
 CPU_PROCESSES = 2
 _SECONDS_TO_END = 10.0
-_LONGEST_RECORD = 1 << 20
 _SECONDS_TO_SAVE = 30.0  # as long as torchrun waits, and as Kubernetes gives a pod
 _SECONDS_BETWEEN_LOOKS = 0.2
 

@@ -155,11 +155,13 @@ def _files(path: Path) -> list[Path]:
 def _read_yaml(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except OSError as error:
         raise EnvironmentProblem(
-            f"cannot read the template of training jobs at {path}: {error}; mount the ConfigMap that holds it, "
-            f"and set {TEMPLATE_VARIABLE} to its path"
+            f"cannot read the template of training jobs at {path}: {error.strerror}; correct --template or "
+            f"{TEMPLATE_VARIABLE}, or mount the ConfigMap that holds it there"
         ) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise EnvironmentProblem(f"the template of training jobs at {path} is no YAML: {error}") from error
 
 
 def _task_config(text: str) -> TaskConfig:

@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -38,6 +39,21 @@ def test_of_several_that_put_a_file_once_one_is_told_that_it_did(store: LocalSto
     assert sum(done) == 1
     assert store.read("a/seal") == b"%d" % done.index(True)
     assert list(store.files()) == ["a/seal"], "what the losers wrote is gone"
+
+
+def test_a_folder_that_goes_while_a_file_is_put_once_is_made_again(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, gone = os.link, []
+
+    def link_after_somebody_removed_the_folder(own: Path, final: Path) -> None:
+        if not gone:
+            gone.append(shutil.rmtree(final.parent))
+        link(own, final)
+
+    monkeypatch.setattr(os, "link", link_after_somebody_removed_the_folder)
+    assert store.put_once("checkpoints/8/manifest.json", b"x")
+    assert list(store.files()) == ["checkpoints/8/manifest.json"]
 
 
 def test_a_file_system_without_hard_links_lets_one_put_too(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,11 +163,18 @@ def test_a_task_config_that_is_none_is_refused_with_its_variables_name(text: str
         made_in({"MED42_TASK_CONFIG": text})
 
 
-@pytest.mark.parametrize("text", [None, "nodes: [", "\x00"])
-def test_a_template_that_cannot_be_read_is_told_with_what_to_do(text: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "template.yaml: No such file or directory; correct --template or MED42_JOB_TEMPLATE, or mount the Conf"),
+        ("nodes: [", "template.yaml is no YAML"),
+        ("\x00", "template.yaml is no YAML"),
+    ],
+)
+def test_a_template_that_cannot_be_read_is_told_with_what_to_do(text: str | None, said: str, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "template.yaml").write_text(text)
-    with pytest.raises(EnvironmentProblem, match="mount the ConfigMap that holds it"):
+    with pytest.raises(EnvironmentProblem, match=said):
         JobTemplate.read(tmp_path / "template.yaml")
 
 
