@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import AnyQuestions, Family, Questions, load_family
-from med42lib.benchmarks.lm_eval_task import read_tasks
+from med42lib.benchmarks.lm_eval.task import read_tasks
 from med42lib.formats.rejects import ExcludedRecord
 from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder

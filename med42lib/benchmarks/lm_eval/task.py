@@ -10,7 +10,7 @@ r"""A task of lm-eval of the user's own, read from its YAML as lm-eval 0.4.13 re
 
 A template is rendered in Jinja's sandbox, since Jinja can reach into Python. What would need code (`!function`), the
 hub, or examples drawn at random is refused by name; so is a setting that is not known here, since nobody could say what
-it changes. `lm_eval_files` finds the tasks of a group or a folder; `lm_eval_generation` knows `generate_until`.
+it changes. `files` finds the tasks of a group or a folder; `generation` knows `generate_until`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import AnyQuestions, OpenQuestion
-from med42lib.benchmarks.lm_eval_files import Code, TaskFile, beside, code_in, find_tasks
-from med42lib.benchmarks.lm_eval_generation import (
+from med42lib.benchmarks.lm_eval.files import Code, TaskFile, beside, code_in, find_tasks
+from med42lib.benchmarks.lm_eval.generation import (
     METRIC,
     handed_to_lm_eval,
     is_generated,
