@@ -33,7 +33,7 @@ MOST_SEEDS = 20
 
 
 class Inputs(StageConfig):
-    """What a run starts from: addresses of a folder, `s3://bucket/prefix` or `package:name/path`."""
+    """What a run starts from: addresses of a folder, `s3://…`, `package:…` or `hub:…` (`med42lib.store.address`)."""
 
     training_data: str = Field(min_length=1)
     """Folder of the publishers' training files."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.images import Images, read_images, with_images
-from med42lib.commands.command import Command, add_processes, show
+from med42lib.commands.command import Command, add_overrides, add_processes, show
 from med42lib.core.log import log
 from med42lib.planning.base_model import check_base
 from med42lib.spec import RunSpec
@@ -44,7 +44,14 @@ class OfCluster:
         return cls(images, read_pods(arguments.pods))
 
 
-def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, cluster: OfCluster | None = None) -> list[str]:
+def compile_spec(
+    spec_path: Path,
+    output: Path,
+    overrides: Sequence[str] = (),
+    *,
+    processes: int = 1,
+    cluster: OfCluster | None = None,
+) -> list[str]:
     """Compile the pipeline with the spec's settings as the defaults of its parameters.
 
     An input in a folder of this machine gets no default, since no cluster reaches it.
@@ -52,6 +59,7 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, cluster: 
     Args:
         spec_path: The spec's file.
         output: The file to write.
+        overrides: Changed fields of the spec, `section.field=value`.
         processes: Training processes on the cluster, over all machines; 1 if they are not known.
         cluster: Images and pods, where they are other than the project's own.
 
@@ -62,7 +70,7 @@ def compile_spec(spec_path: Path, output: Path, *, processes: int = 1, cluster: 
         ConfigError: If anything is wrong with the spec, or it does not fit the base model.
         DataError: If the base model's config.json is broken.
     """
-    spec = load_checked(spec_path, processes=processes)
+    spec = load_checked(spec_path, overrides, processes=processes)
     arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +141,7 @@ def add_cluster(parser: ArgumentParser) -> None:
 
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
+    add_overrides(parser)
     parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
     add_cluster(parser)
     add_processes(parser, "not known, so the batch is checked when training starts")
@@ -141,7 +150,8 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     output = arguments.output or COMPILED / arguments.spec.name
     cluster = OfCluster.read(arguments)
-    to_fill_in = compile_spec(arguments.spec, output, processes=arguments.processes or 1, cluster=cluster)
+    processes = arguments.processes or 1
+    to_fill_in = compile_spec(arguments.spec, output, arguments.overrides, processes=processes, cluster=cluster)
     show(output)
     if to_fill_in:
         log("compile").warning("%s: folders of this machine; fill them in for each run", ", ".join(to_fill_in))

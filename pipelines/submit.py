@@ -35,6 +35,7 @@ from med42lib.core.redaction import redact
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
+from med42lib.store.base import S3_SCHEME
 from pipelines.arguments import pipeline_arguments
 from pipelines.compile import OfCluster, add_cluster, compile_pipeline
 
@@ -250,12 +251,18 @@ def _run(arguments: Namespace) -> int:
 
 
 def _check_reachable(spec: RunSpec, store: str, host: str | None) -> None:
-    addresses = {"--store": store, **{f"inputs.{n}": address for n, address in spec.inputs.model_dump().items()}}
     problems = [
-        Problem(name, f"is a folder of this machine, which no cluster reaches ({address}); give s3://bucket/prefix")
-        for name, address in addresses.items()
+        Problem(
+            f"inputs.{name}",
+            f"is a folder of this machine, which no cluster reaches ({address}); give s3://bucket/prefix",
+        )
+        for name, address in spec.inputs.model_dump().items()
         if is_folder(address)
     ]
+    if not store.startswith(S3_SCHEME):
+        problems.insert(
+            0, Problem("--store", f"is no place that a cluster can write to ({store}); give s3://bucket/prefix")
+        )
     if not (host or "").startswith(("http://", "https://")):
         given = f"; given: {brief(host)}" if host else ""
         what = f"is required, or {HOST_VARIABLE}: http:// or https:// of Kubeflow Pipelines{given}"

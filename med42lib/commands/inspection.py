@@ -25,7 +25,7 @@ rows of each source. Nothing is written; files of a remote store are fetched int
 
   med42 inspect dataset --store runs/demo                     some ids
   med42 inspect dataset --store runs/demo --id medquad/3fa9   a row, by its id or the beginning or end of it
-  med42 inspect dataset --id 3fa9 s3://bucket/prefix/pack/KEY/packed
+  med42 inspect dataset --id 3fa9 s3://bucket/prefix/pack/KEY/ATTEMPT/packed
 
 Of several runs in a store, the newest packed output that was made from the row is shown. Tokens with loss are green
 and the others dim; without a terminal, or with NO_COLOR set, tokens with loss stand in [brackets].

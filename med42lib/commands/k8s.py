@@ -58,6 +58,7 @@ TRAINJOB_HEADER = """\
 PREFIX, ATTEMPT = "by_hand", "job"
 RESULT_ANNOTATION = "med42.io/result"
 _REMOTE = (S3_SCHEME, HUB_SCHEME)
+_USES = {"packed": "reach", "model": "reach", "store": "can write to"}
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
@@ -188,9 +189,9 @@ def _reachable(addresses: Mapping[str, str]) -> dict[str, str]:
         ConfigError: If some are folders of this machine; all of them at once.
     """
     problems = [
-        Problem(f"--{name}", f"is no address that a cluster's nodes reach: {address}; give s3://bucket/prefix")
+        Problem(f"--{name}", f"is no address that a cluster's nodes {_USES[name]}: {address}; give s3://bucket/prefix")
         for name, address in addresses.items()
-        if not address.startswith(_REMOTE)
+        if not address.startswith(S3_SCHEME if name == "store" else _REMOTE)
     ]
     if problems:
         raise ConfigError("med42 k8s render", problems)

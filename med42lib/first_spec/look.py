@@ -119,7 +119,7 @@ def _why_no_rows(read: Sequence[Record[Any] | Reject]) -> str:
     if not read:
         return "it holds no rows"
     reason = next((one.reason for one in read if isinstance(one, Reject)), "they are no objects of named fields")
-    return f"none of its first {counted(len(read), 'row')} can be read: {reason}"
+    return f"its rows cannot be read: {reason}"
 
 
 def _some(names: Iterable[str]) -> str:

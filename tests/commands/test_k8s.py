@@ -89,15 +89,16 @@ def test_a_batch_that_the_templates_processes_do_not_share_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_this_machine_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("store", ["runs", f"hub:owner/name@{40 * '0'}"])
+def test_what_nodes_cannot_use_is_refused(store: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     smoke = REPOSITORY / "pipelines/specs/smoke.yaml"
-    here = ["--packed=data/packed", "--store=runs"]
+    here = ["--packed=data/packed", f"--store={store}"]
     command = ["k8s", "render", str(smoke), "--template", str(TEMPLATE), *OPTIONS, *here]
     fitting = [f"--set=train.{name}.{field}" for name in ("full", "lora") for field in ("global_batch_size=16",)]
     assert main([*command, *fitting, "--output", str(tmp_path)]) == ConfigError.exit_code
     said = capsys.readouterr().err
     assert "--packed: is no address that a cluster's nodes reach: data/packed" in said
-    assert "--store: is no address that a cluster's nodes reach: runs" in said
+    assert f"--store: is no address that a cluster's nodes can write to: {store}" in said
 
 
 @pytest.mark.parametrize(("options", "said"), [([], "is required: the run's id"), (["--run", "a b"], "given: 'a b'")])

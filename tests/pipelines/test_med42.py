@@ -202,6 +202,12 @@ def test_compile_names_the_parameters_that_it_leaves_to_the_form(
         assert name in shown
 
 
+def test_fields_that_are_changed_for_one_compilation_are_in_its_defaults(tmp_path: Path) -> None:
+    demo = str(REPOSITORY / "pipelines/specs/demo.yaml")
+    assert main(["compile", demo, "--set", "train.full.epochs=7", f"--output={tmp_path}/demo.yaml"]) == 0
+    assert defaults(tmp_path / "demo.yaml")["spec"]["train"]["full"]["epochs"] == 7
+
+
 @pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
 def test_every_spec_is_headed_by_its_command(path: Path) -> None:
     assert f"pipelines/specs/{path.name}" in path.read_text().split("\n\n")[0]

@@ -134,8 +134,9 @@ def test_a_page_to_log_in_is_not_taken_for_the_server() -> None:
         submitted(f"--host={address}")
 
 
-def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked() -> None:
+@pytest.mark.parametrize("store", ["runs/demo", "package:med42lib/demo", f"hub:owner/name@{40 * '0'}"])
+def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked(store: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        submitted("--store=runs/demo", "--set=inputs.training_data=data/raw")
+        submitted(f"--store={store}", "--set=inputs.training_data=data/raw")
     assert [problem.where for problem in caught.value.problems] == ["--store", "inputs.training_data", "--host"]
     assert caught.value.problems[2].what.endswith("http:// or https:// of Kubeflow Pipelines")

@@ -100,8 +100,9 @@ class Cluster:
             _, active = config.list_kube_config_contexts(path)
             return cls(config.new_client_from_config(path), given or active["context"].get("namespace", "default"))
         except config.ConfigException as error:
+            why = str(error).rstrip(".")
             raise EnvironmentProblem(
-                f"no Kubernetes cluster is known here: {error}; run in a pod with a service account, or set KUBECONFIG"
+                f"no Kubernetes cluster is known here: {why}; run in a pod with a service account, or set KUBECONFIG"
             ) from error
 
     def ask(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
