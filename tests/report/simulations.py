@@ -123,11 +123,17 @@ def unsteady_leaks(generator: Generator) -> LeakedGain:
     return gain_of(answers(generator, even, even, even, benchmark=BENCHMARK, leaked=LEAKED))
 
 
-def inflated(generator: Generator) -> LeakedGain:
+def inflated(generator: Generator, *, by: float = 0.25) -> LeakedGain:
     """Fine-tuning gains 25 points more on leaked questions."""
     base = 0.2 + 0.5 * CHANCES
-    full = base + 0.03 + 0.25 * LEAKED
+    full = base + 0.03 + by * LEAKED
     return gain_of(answers(generator, base, full, base, benchmark=BENCHMARK, leaked=LEAKED))
+
+
+def smallest_addition_is_shown(generator: Generator) -> bool:
+    """Leaked questions add what a run without any addition calls the smallest shown in four of five runs, in points."""
+    smallest = inflated(generator, by=0.0).smallest_shown(1 - CONFIDENCE)
+    return inflated(generator, by=smallest / float(LEAKED.mean())).p_points <= 1 - CONFIDENCE
 
 
 def any_answer(generator: Generator) -> bool:
@@ -211,19 +217,19 @@ def average_misses(generator: Generator) -> bool:
     return not found.low <= 0.95 <= found.high
 
 
-def seeded_run(generator: Generator, *, between: float, seeds: int = 3) -> Difference:
-    """1,273 questions, two methods that are equal in expectation; `between` is the deviation between seeds."""
-    ease = generator.normal(0.0, 1.2, 1273)
+def seeded_run(generator: Generator, *, between: float, seeds: int = 3, num: int = 1273) -> Difference:
+    """Two methods that are equal in expectation, on as many questions; `between` is the deviation between seeds."""
+    ease = generator.normal(0.0, 1.2, num)
     correct = {}
     for name in ("full", "base"):
         for number in range(1, seeds + 1):
-            chances = logistic(ease + generator.normal(0.0, 0.5, 1273)) + generator.normal(0.0, between)
-            correct[f"{name}{number}"] = generator.random(1273) < chances
+            chances = logistic(ease + generator.normal(0.0, 0.5, num)) + generator.normal(0.0, between)
+            correct[f"{name}{number}"] = generator.random(num) < chances
     return difference_of(
         Answers(
-            item_ids=tuple(map(str, range(1273))),
-            benchmark=np.full(1273, "medqa"),
-            contaminated=np.zeros(1273, dtype=np.bool_),
+            item_ids=tuple(map(str, range(num))),
+            benchmark=np.full(num, "medqa"),
+            contaminated=np.zeros(num, dtype=np.bool_),
             correct=correct,
             trainings={name: tuple(f"{name}{k}" for k in range(1, seeds + 1)) for name in ("full", "base")},
         )
@@ -378,6 +384,13 @@ SIMULATIONS = (
     Simulation("interval and test say different things there", interval_and_test_part, 0.0, 0.05),
     Simulation("the difference that is called the smallest shown is shown", smallest_shown_is_shown, 0.77, 0.84),
     Simulation(
+        "the addition of leaked questions that is called the smallest shown is shown, in points",
+        smallest_addition_is_shown,
+        0.77,
+        0.84,
+        in_tests=False,
+    ),
+    Simulation(
         "a difference, where four questions each belong together", lambda g: significant(grouped_run(g)), 0.03, 0.06
     ),
     Simulation(
@@ -413,6 +426,20 @@ SIMULATIONS = (
         "the same, if each was trained once and the fine-tunes were taken for their methods",
         lambda g: significant(seeded_run(g, between=0.02, seeds=1)),
         0.2,
+        0.6,
+        in_tests=False,
+    ),
+    Simulation(
+        "the same of 9,787 questions, a point between seeds",
+        lambda g: significant(seeded_run(g, between=0.01, num=9787)),
+        0.02,
+        0.06,
+        in_tests=False,
+    ),
+    Simulation(
+        "the same of 9,787 questions, a point between seeds, if each was trained once",
+        lambda g: significant(seeded_run(g, between=0.01, seeds=1, num=9787)),
+        0.3,
         0.6,
         in_tests=False,
     ),

@@ -5,6 +5,7 @@ import pytest
 
 from med42lib.report.results.leaks import leaked_gain
 from med42lib.report.results.scores import Answers
+from tests.conftest import REPOSITORY
 from tests.report.simulations import CONFIDENCE, SIMULATIONS, Simulation, monte_carlo_error
 
 
@@ -14,6 +15,13 @@ def test_a_claim_is_made_as_often_as_it_is_right_within_three_monte_carlo_errors
     middle = (simulation.lowest + simulation.highest) / 2
     error = 3 * monte_carlo_error(max(middle, 0.02), simulation.draws)
     assert simulation.lowest - error <= found <= simulation.highest + error
+
+
+def test_the_readme_has_a_row_for_each_with_the_rates_that_are_right() -> None:
+    text = (REPOSITORY / "med42lib/report/README.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text[text.index("| claimed |") :].splitlines()[2:]]
+    right = [f"{100 * s.lowest:.3g} to {100 * s.highest:.3g} %" for s in SIMULATIONS]
+    assert [(row[0], row[-1]) for row in rows] == [(s.name, r) for s, r in zip(SIMULATIONS, right, strict=True)]
 
 
 def test_leaks_of_which_no_benchmark_changes_by_itself_add_nothing() -> None:

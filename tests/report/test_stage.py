@@ -558,6 +558,8 @@ def test_trainings_that_differ_in_their_seed_are_one_model_judged_by_all_of_them
         assert "Did this full fine-tune help?" in text
         assert "Trained were LoRA with 3 seeds" in text
         assert "Every other model was trained once" in text
+        assert "those of what leaked questions add take these very seeds." in text
+        assert "the intervals are for other questions and these very seeds." in text
     assert "| Seeds | 42 | 42, 43, 44 |" in (folder / "report.md").read_text()
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     values = {row["key"]: row["value"] for row in rows}

@@ -113,6 +113,7 @@ def _notes(
         here = accuracies[row.group, BASE, "all"].n
         if row.num_items and here != row.num_items:
             notes.append(f"{display_name(row.group)}: {here:,} questions here, {row.num_items:,} in the paper.")
+    notes += _left_out(accuracies, rows)
     items, contaminated = rows_of_a2()
     total, total_contaminated = TABLE_A2_TOTAL
     unfit = [f"{display_name(group)} of {column}" for group, column in cells_that_fit_no_whole_number()]
@@ -122,3 +123,12 @@ def _notes(
         f"no whole number of right answers gives {', '.join(unfit[:-1])} and {unfit[-1]}."
     )
     return notes
+
+
+def _left_out(accuracies: Accuracies, rows: list[PublishedRow]) -> list[str]:
+    """Name the paper's benchmarks that this run scored on other questions."""
+    others = [(row, accuracies.get((row.group, BASE, "all"))) for row in TABLE_1 if row.num_items and row not in rows]
+    counts = [f"{display_name(row.group)} ({here.n:,}, {row.num_items:,})" for row, here in others if here]
+    if not counts:
+        return []
+    return [f"Left out, as the questions are others (how many here, in the paper): {', '.join(counts)}."]

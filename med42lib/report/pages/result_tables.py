@@ -102,9 +102,14 @@ def contamination_table(results: Results, contamination: Contamination, *, confi
             f"benchmark by itself and then averaged by their questions, in percentage points, with "
             f"{percent_of(confidence)} interval; bold where p, adjusted after Holm for every cell of the table, is at "
             f"most {1 - confidence:.3g}. Leaked questions that are easier for every model change accuracies too."
-            f"{_stems_note(contamination)}"
+            f"{_SEEDS_AS_THEY_ARE * any(model.has_seeds for model in results.models)}{_stems_note(contamination)}"
         ),
     )
+
+
+_SEEDS_AS_THEY_ARE = (
+    " Of several seeds the mean counts, and the intervals are for other questions and these very seeds."
+)
 
 
 def _stems_note(contamination: Contamination) -> str:

@@ -81,7 +81,8 @@ def _seeds(results: Results) -> str:
     )
     if not several:
         return f"Each model {once}"
-    text = f"Trained were {', '.join(several)}: intervals and tests take both questions and seeds for a draw of many."
+    text = f"Trained were {', '.join(several)}: intervals and tests take both questions and seeds for a draw of many"
+    text += "; those of what leaked questions add take these very seeds." if results.verdicts.leaks else "."
     return text + f" Every other model {once}" * (len(several) < len(tuned))
 
 

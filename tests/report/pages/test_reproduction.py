@@ -60,6 +60,10 @@ def test_a_few_questions_that_are_missing_here_are_told(provenance: Provenance) 
 
 def test_benchmarks_with_other_questions_than_the_papers_are_not_set_beside_it(provenance: Provenance) -> None:
     assert beside_paper({"medqa": (30, 96), "mine": (1, 2)}, provenance) is None
+    table = beside_paper({"medqa": (30, 96), "mmlu_anatomy": (50, 135)}, provenance)
+    assert table is not None
+    assert list(rows_of(table)) == ["MMLU anatomy"]
+    assert "Left out, as the questions are others (how many here, in the paper): MedQA (96, 1,273)." in table.note
 
 
 def test_another_base_than_the_papers_is_not_compared(run: Run) -> None:
