@@ -90,7 +90,9 @@ class Checkpoints:
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
         )
-        self._store.put_once(f"{self._own(step)}/{MANIFEST_FILE}", manifest.to_json().encode())
+        name = f"{self._own(step)}/{MANIFEST_FILE}"
+        self._store.delete(name)  # an earlier start of this attempt, which went back, has put other bytes
+        self._store.put_once(name, manifest.to_json().encode())
         self._remove_old()
 
     def complete(self) -> Iterator[Checkpoint]:

@@ -25,10 +25,10 @@ def checkpoints_of(address: str, attempt: str = "one") -> Checkpoints:
     return Checkpoints(open_store(address), PREFIX, attempt)
 
 
-def save(address: str, step: int, folder: Path, *, attempt: str = "one", seal: bool = True) -> None:
+def save(address: str, step: int, folder: Path, *, attempt: str = "one", seal: bool = True, content: str = "") -> None:
     """Save a checkpoint as two processes do: each puts a file, then one seals."""
     names = [f"rank-{rank}.pt" for rank in range(2)]
-    filled(folder / "saved", {name: f"{name} of step {step}" for name in names})
+    filled(folder / "saved", {name: content or f"{name} of step {step}" for name in names})
     with ThreadPoolExecutor() as processes:
         files = processes.map(lambda n: checkpoints_of(address, attempt).put(step, n, folder / "saved" / n), names)
         entries = list(files)
@@ -57,6 +57,13 @@ def test_another_attempt_finds_the_newest_with_its_files_and_what_was_said_of_it
     assert found is not None
     assert (found.step, found.state) == (100, {"num_tokens": 1000})
     assert read(found, tmp_path) == "rank-1.pt of step 100"
+
+
+def test_one_that_is_saved_again_with_other_bytes_is_what_was_saved_last(address: str, tmp_path: Path) -> None:
+    """An attempt whose newest was damaged goes back, and comes to that step again; on GPUs bits differ."""
+    save(address, 9, tmp_path)
+    save(address, 9, tmp_path, content="other bytes")
+    assert read(checkpoints_of(address).newest(), tmp_path) == "other bytes"
 
 
 def test_one_that_was_not_sealed_is_none(address: str, tmp_path: Path) -> None:
