@@ -31,7 +31,8 @@ alone found are drawn from alike, as far as they go. The same seed draws the sam
 """
 SCORE_DESCRIPTION = """\
 Read a sample that was filled in, and print the share of leaks of each label, of all that was flagged, and of what words
-alone found, with its interval: a stratum counts by its size, whatever was drawn of it.
+alone found, with two intervals: of these very pairs, and of pairs that other questions would have, where those of one
+question count as alike. A stratum counts by its size, whatever was drawn of it.
 """
 
 
