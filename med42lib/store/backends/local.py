@@ -21,6 +21,7 @@ _BLOCK_BYTES = 1 << 20
 # A file system's clock ticks in steps of up to two seconds; a change within one step does not show.
 SECONDS_UNTIL_SETTLED = 2.0
 _HUB_SNAPSHOT = re.compile(r"(.*/(?:models|datasets|spaces)--[^/]+)/snapshots/[^/]+(?:/.*)?")
+_GONE_OR_FILLED_MEANWHILE = (errno.ENOENT, errno.ENOTEMPTY)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -127,7 +128,7 @@ class LocalStore:
         path = self._path(prefix)
         with write_errors(path):
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path, onerror=_pass_over_what_others_do)
             else:
                 path.unlink(missing_ok=True)
 
@@ -175,6 +176,12 @@ def _text(path: Path) -> str:
     except UnicodeEncodeError:
         raise DataError(f"the file name {os.fsencode(name)!r} is not UTF-8; rename the file") from None
     return name
+
+
+def _pass_over_what_others_do(_: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """Let a removal go on where another one was faster, or where something was put meanwhile, which stays."""
+    if getattr(error[1], "errno", None) not in _GONE_OR_FILLED_MEANWHILE:
+        raise error[1]
 
 
 def _put_new(final: Path, content: bytes) -> bool:

@@ -78,6 +78,19 @@ def test_a_folder_that_nobody_can_make_is_named_with_what_to_do() -> None:
         LocalStore("/proc/med42/runs", Path("/proc/med42/runs")).check()
 
 
+def test_a_folder_that_cannot_be_removed_is_told(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a/x", filled(tmp_path, {"f": "x"}) / "f")
+
+    def refused(path: str, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("os.unlink", refused)
+    with pytest.raises(StoreError, match="Permission denied"):
+        store.delete("a")
+
+
 LEADING_OUT = ["../x", "/etc/passwd", "a/../../x", "a\\..\\x"]
 
 
