@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
@@ -61,6 +61,9 @@ _SECONDS_FOR_LAST_LINES = 5.0
 _MOST_REASONS = 3
 _HOUR = 3600.0
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
+_Moment = tuple[datetime, str]
+"""A line's time, and as it is written: to the nanosecond, of which a datetime has the microseconds."""
+_BEFORE_ALL: _Moment = (datetime.min.replace(tzinfo=UTC), "")
 
 logger = log("train")
 
@@ -350,14 +353,14 @@ def _followed_log(cluster: Cluster, pod: str, output: LiveOutput) -> Iterator[No
 
 def _log(cluster: Cluster, pod: str, ended: Event) -> Iterator[str]:
     """Give a pod's log without times, each line once, going on behind the last where a connection broke."""
-    last, pause = "", 1.0
+    last, pause = _BEFORE_ALL, 1.0
     while True:
         final = ended.is_set()
         try:
             for line in cluster.log_lines(pod, _seconds_since(last)):
                 when, _, text = line.partition(" ")
-                if when > last and _TIME.match(when):
-                    last, pause = when, 1.0
+                if _TIME.match(when) and (moment := (datetime.fromisoformat(when), when)) > last:
+                    last, pause = moment, 1.0
                     yield text
         except ClusterUnavailable:
             pause = min(30.0, pause * 2)
@@ -366,8 +369,8 @@ def _log(cluster: Cluster, pod: str, ended: Event) -> Iterator[str]:
         ended.wait(pause)
 
 
-def _seconds_since(when: str) -> int | None:
-    return int(time.time() - datetime.fromisoformat(when).timestamp()) + 2 if when else None
+def _seconds_since(moment: _Moment) -> int | None:
+    return None if moment == _BEFORE_ALL else int(time.time() - moment[0].timestamp()) + 2
 
 
 def _spent(seconds: float) -> str:

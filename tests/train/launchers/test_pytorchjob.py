@@ -427,6 +427,22 @@ def test_a_log_that_breaks_goes_on_behind_its_last_line_and_fails_nothing(
     assert shown(capsys).splitlines() == ["first", DROPPED, "second"]
 
 
+def test_no_line_is_lost_when_a_nodes_clock_goes_back_from_summer_time(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        times = ("2026-10-25T02:59:59.000000001+02:00", "2026-10-25T02:00:00.000000001+01:00")
+        api.logs[f"{name}-master-0"] = [
+            f"{when} {text}\n" for when, text in zip(times, ("before", "after"), strict=True)
+        ]
+        succeed(api, name, job)
+
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert shown(capsys).splitlines() == ["before", "after"]
+
+
 def test_a_server_that_stays_away_is_told_as_such_and_the_job_goes_on(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob
 ) -> None:
