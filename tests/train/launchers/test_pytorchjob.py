@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -432,10 +433,10 @@ def test_no_line_is_lost_when_a_nodes_clock_goes_back_from_summer_time(
 ) -> None:
     def play(name: str) -> None:
         at_work(api, name)
-        times = ("2026-10-25T02:59:59.000000001+02:00", "2026-10-25T02:00:00.000000001+01:00")
-        api.logs[f"{name}-master-0"] = [
-            f"{when} {text}\n" for when, text in zip(times, ("before", "after"), strict=True)
-        ]
+        now = datetime.now(UTC)
+        summer, winter = (now.astimezone(timezone(timedelta(hours=hours))) for hours in (2, 1))
+        lines = {"before": summer, "after": winter + timedelta(seconds=1)}
+        api.logs[f"{name}-master-0"] = [f"{when.isoformat()} {text}\n" for text, when in lines.items()]
         succeed(api, name, job)
 
     with operator(api, play):
