@@ -28,33 +28,35 @@ from med42lib.formats.records import BenchmarkItem
 from med42lib.formats.scores import MOST_GENERATED, Score
 
 
-class QuietTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyped
-    """A task of lm-eval without its bar, which comes and goes in milliseconds."""
+class MirroredTask(ConfigurableTask):  # type: ignore[misc]  # lm_eval is untyped
+    """One benchmark as an lm-eval task: a row for each item, of which `context` is the prompt, already written out."""
 
-    def build_all_requests(self, **options: Any) -> None:
-        """Build the requests."""
-        with redirect_stderr(io.StringIO()):
-            super().build_all_requests(**options)
-
-
-class GenerationTask(QuietTask):
-    """One benchmark as an lm-eval task, whose items have all the same `Generation.settings`."""
-
-    def __init__(self, benchmark: str, items: Sequence[BenchmarkItem]) -> None:
-        asked = [(item.id, item.generation) for item in items if item.generation]
-        rows = [{"id": name, "context": how.prompt, "answers": list(how.answers)} for name, how in asked]
+    def __init__(self, benchmark: str, rows: list[dict[str, Any]], **settings: Any) -> None:
         super().__init__(
             config={
                 "task": benchmark,
                 "custom_dataset": lambda: {"test": datasets.Dataset.from_list(rows)},
                 "test_split": "test",
-                "output_type": "generate_until",
                 "doc_to_text": "context",
-                "doc_to_target": "answers",
                 "num_fewshot": 0,
-                **copy.deepcopy(dict(asked[0][1].settings)),  # lm-eval changes them
+                **settings,
             }
         )
+
+    def build_all_requests(self, **options: Any) -> None:
+        """Build the requests without lm-eval's bar, which comes and goes in milliseconds."""
+        with redirect_stderr(io.StringIO()):
+            super().build_all_requests(**options)
+
+
+class GenerationTask(MirroredTask):
+    """One benchmark whose items have all the same `Generation.settings`."""
+
+    def __init__(self, benchmark: str, items: Sequence[BenchmarkItem]) -> None:
+        asked = [(item.id, item.generation) for item in items if item.generation]
+        rows = [{"id": name, "context": how.prompt, "answers": list(how.answers)} for name, how in asked]
+        settings = copy.deepcopy(dict(asked[0][1].settings))  # lm-eval changes them
+        super().__init__(benchmark, rows, output_type="generate_until", doc_to_target="answers", **settings)
 
 
 class GeneratingModel(HFLM):  # type: ignore[misc]  # lm_eval is untyped

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import datasets
 import torch
 from lm_eval.evaluator import evaluate as run_lm_eval
 
@@ -22,7 +21,7 @@ from med42lib.core.progress import progress
 from med42lib.evaluate.answers import Answered, Answers, Request
 from med42lib.evaluate.batches import WHOLE, Batch, Share, in_batches
 from med42lib.evaluate.config import AskingConfig
-from med42lib.evaluate.generation import GeneratingModel, GenerationTask, QuietTask
+from med42lib.evaluate.generation import GeneratingModel, GenerationTask, MirroredTask
 from med42lib.evaluate.journal import Memory
 from med42lib.evaluate.prompts import PromptedItem, Scoring, make_prompt, scorings
 from med42lib.evaluate.scores import score_item
@@ -89,7 +88,7 @@ def answer_share(
 
 def _tasks(
     items: Sequence[BenchmarkItem], how: Mapping[str, Scoring], config: AskingConfig, tokenizer: Any
-) -> dict[str, QuietTask]:
+) -> dict[str, MirroredTask]:
     tokens = control_tokens(tokenizer)
     of_each = {name: [item for item in items if item.benchmark == name] for name in how}
     return {
@@ -123,8 +122,8 @@ def _read_samples(
             yield score.item_id, score
 
 
-class BenchmarkTask(QuietTask):
-    """One benchmark as an lm-eval task, its questions already written out."""
+class BenchmarkTask(MirroredTask):
+    """One benchmark of questions with options."""
 
     def __init__(
         self,
@@ -137,20 +136,14 @@ class BenchmarkTask(QuietTask):
         system = as_text(config.system, tokens)
         said = [_as_text(item, tokens) for item in items]
         asked = [make_prompt(item, prompt=config.prompt, scoring=how.scoring, system=system) for item in said]
-        rows = [_document(item, question) for item, question in zip(items, asked, strict=True)]
         super().__init__(
-            config={
-                "task": benchmark,
-                "custom_dataset": lambda: {"test": datasets.Dataset.from_list(rows)},
-                "test_split": "test",
-                "output_type": "multiple_choice",
-                "doc_to_text": "context",
-                "doc_to_choice": "answers",
-                "doc_to_target": "gold",
-                "target_delimiter": how.delimiter,
-                "num_fewshot": 0,
-                "metric_list": [{"metric": how.metric, "aggregation": "mean", "higher_is_better": True}],
-            }
+            benchmark,
+            [_document(item, question) for item, question in zip(items, asked, strict=True)],
+            output_type="multiple_choice",
+            doc_to_choice="answers",
+            doc_to_target="gold",
+            target_delimiter=how.delimiter,
+            metric_list=[{"metric": how.metric, "aggregation": "mean", "higher_is_better": True}],
         )
 
 

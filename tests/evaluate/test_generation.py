@@ -8,21 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
-from lm_eval.evaluator import evaluate as run_lm_eval
 from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
 
-from med42lib.benchmarks.config import BenchmarksConfig
-from med42lib.benchmarks.stage import benchmarks
 from med42lib.core.errors import DataError
-from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import ScoringModel, score_items
-from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import BenchmarkItem, Generation, Origin, read_items, write_items
 from med42lib.report.results.scores import join_answers
-from med42lib.store.artifacts import Source, Target
+from tests.evaluate.own_tasks import evaluate_base, make_items, rows_in, samples_of_lm_eval, write_tasks
 
 ROWS = [
     {"stem": "What prevents scurvy?", "names": ["Vitamin C", "NONE"], "dose": 4, "key": "none"},
@@ -71,57 +64,29 @@ TASKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (folder / "dev.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[1::-1]))
-    for name, task in TASKS.items():
-        files = {"data_files": {"test": "rows.jsonl", "dev": "dev.jsonl"}}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump({"task": name, **COMMON, **task, "dataset_kwargs": files}))
+    write_tasks(folder, {name: {**COMMON, **task} for name, task in TASKS.items()}, test=ROWS, dev=ROWS[1::-1])
     return folder
 
 
 @pytest.fixture(scope="module")
 def own_items(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("items")
-    include = {name: {"format": "lm_eval", "path": f"{name}.yaml", "licence": "ours"} for name in TASKS}
-    benchmarks(BenchmarksConfig.model_validate({"include": include}), data=Source(str(data)), items=Target(folder))
-    return folder
-
-
-@pytest.fixture
-def of_lm_eval(
-    data: Path, base: Path, load: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, list[dict[str, Any]]]:
-    """What lm-eval's own command would do, for the folder of the tasks: its samples by task, in the rows' order."""
-    monkeypatch.chdir(data)
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    model, tokenizer = load(base)
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=2)
-    loaded = TaskManager(include_path=str(data), include_defaults=False).load(list(TASKS))
-    samples: dict[str, list[dict[str, Any]]] = run_lm_eval(lm, loaded, bootstrap_iters=0)["samples"]
-    return samples
+    return make_items(tmp_path_factory.mktemp("items"), data, TASKS)
 
 
 def test_prompts_answers_and_marks_are_those_of_lm_eval(
     own_items: Path,
+    data: Path,
     base: Path,
     tmp_path: Path,
-    of_lm_eval: dict[str, list[dict[str, Any]]],
+    load: Callable[..., Any],
     settings: Callable[..., EvaluateConfig],
 ) -> None:
-    model, scores = Source(str(base)), tmp_path / "scores"
-    scores.mkdir()
-    evaluate(
-        settings(),
-        items=Source(str(own_items)),
-        base=model,
-        model=model,
-        answers={},
-        scores=Target(scores),
-        context=StageContext.in_folder(tmp_path, "evaluate"),
-    )
+    model, tokenizer = load(base)
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=2)
+    theirs = samples_of_lm_eval(lm, data, TASKS, tmp_path / "cache")
+    scores = evaluate_base(own_items, base, settings(), tmp_path)
+    rows = rows_in(scores)
     items = list(read_items(own_items))
-    rows = [json.loads(line) for line in (scores / "scores.jsonl").read_text().splitlines()]
-    theirs = [row for name in sorted(TASKS) for row in sorted(of_lm_eval[name], key=lambda row: row["doc_id"])]
     for item, row, their in zip(items, rows, theirs, strict=True):
         assert item.generation is not None
         assert item.generation.prompt == their["arguments"][0][0]

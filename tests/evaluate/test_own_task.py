@@ -7,19 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
-from lm_eval.evaluator import evaluate as run_lm_eval
 from lm_eval.models.huggingface import HFLM
-from lm_eval.tasks import TaskManager
 
-from med42lib.benchmarks.config import BenchmarksConfig
-from med42lib.benchmarks.stage import benchmarks
-from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
-from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import BenchmarkItem, read_items
 from med42lib.formats.scores import METRIC_OF
-from med42lib.store.artifacts import Source, Target
+from tests.evaluate.own_tasks import evaluate_base, make_items, rows_in, samples_of_lm_eval, write_tasks
 
 ROWS = [
     {"stem": "What prevents scurvy?", "a": ["Iron", "Vitamin C, 37.5 °C", "β"], "key": 1, "ward": "diet"},
@@ -60,66 +53,42 @@ TASKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    (folder / "dev.jsonl").write_text("".join(json.dumps({**row, "key": 1}) + "\n" for row in ROWS[::-1]))
-    for name, task in TASKS.items():
-        metrics = [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in task["metric_list"]]
-        files = {"data_files": {"test": "rows.jsonl", "dev": "dev.jsonl"}}
-        config = {"task": name, **COMMON, **task, "metric_list": metrics, "dataset_kwargs": files}
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    tasks = {name: written(task) for name, task in TASKS.items()}
+    write_tasks(folder, tasks, test=ROWS, dev=[{**row, "key": 1} for row in ROWS[::-1]])
     return folder
+
+
+def written(task: dict[str, Any]) -> dict[str, Any]:
+    metrics = [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in task["metric_list"]]
+    return {**COMMON, **task, "metric_list": metrics}
 
 
 @pytest.fixture(scope="module")
 def own_items(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("items")
-    include = {name: {"format": "lm_eval", "path": f"{name}.yaml", "licence": "ours"} for name in TASKS}
-    benchmarks(BenchmarksConfig.model_validate({"include": include}), data=Source(str(data)), items=Target(folder))
-    return folder
-
-
-@pytest.fixture
-def of_lm_eval(
-    data: Path, base: Path, load: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, list[dict[str, Any]]]:
-    """What lm-eval's own command would do, for the folder of the tasks: its samples by task, in the rows' order."""
-    monkeypatch.chdir(data)
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
-    model, tokenizer = load(base)
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=3, softmax_dtype="float32")
-    manager = TaskManager(include_path=str(data), include_defaults=False)
-    loaded = manager.load(list(TASKS))
-    samples: dict[str, list[dict[str, Any]]] = run_lm_eval(lm, loaded, bootstrap_iters=0)["samples"]
-    return samples
+    return make_items(tmp_path_factory.mktemp("items"), data, TASKS)
 
 
 def test_prompts_loglikelihoods_and_marks_are_those_of_lm_eval(
     own_items: Path,
+    data: Path,
     base: Path,
     tmp_path: Path,
-    of_lm_eval: dict[str, list[dict[str, Any]]],
+    load: Callable[..., Any],
     settings: Callable[..., EvaluateConfig],
 ) -> None:
-    model = Source(str(base))
-    evaluate(
-        settings(),
-        items=Source(str(own_items)),
-        base=model,
-        model=model,
-        answers={},
-        scores=Target(tmp_path),
-        context=StageContext.in_folder(tmp_path, "evaluate"),
-    )
+    model, tokenizer = load(base)
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=3, softmax_dtype="float32")
+    theirs = samples_of_lm_eval(lm, data, TASKS, tmp_path / "cache")
+    folder = evaluate_base(own_items, base, settings(), tmp_path)
+    scores = rows_in(folder)
     items = list(read_items(own_items))
-    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    theirs = [row for name in sorted(TASKS) for row in sorted(of_lm_eval[name], key=lambda row: row["doc_id"])]
     for item, score, row in zip(items, scores, theirs, strict=True):
         assert item.asked is not None
         asked = [(item.asked.prompt, f"{item.asked.delimiter}{option}") for option in item.options]
         assert asked == [tuple(arguments) for arguments in row["arguments"]]
         np.testing.assert_allclose(score["loglikelihoods"], [number for number, _ in row["filtered_resps"]], atol=1e-4)
         assert score["correct"] == bool(row[METRIC_OF[item.asked.normalise]])
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert {name: (how["scoring"], how["normalise"], how["prompt"]) for name, how in summary.items()} == {
         "texts": ("texts", "characters", "the task's"),
         "letters": ("letters", "none", "the task's"),
