@@ -9,8 +9,10 @@ import yaml
 
 from med42lib.commands.main import main
 from med42lib.core.errors import EnvironmentProblem
+from med42lib.doctor import checks
 from med42lib.doctor.checks import check_driver
 from med42lib.doctor.cluster import RIGHTS
+from med42lib.doctor.finding import Level, ok, problem
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
 
@@ -217,6 +219,18 @@ def test_one_machine_needs_no_cluster(doctor: Run, tmp_path: Path, monkeypatch: 
     code, shown = doctor("--local", "--store", str(tmp_path / "store"))
     assert code == 0
     assert "cluster" not in shown
+
+
+def test_a_pod_that_is_refused_in_its_first_moments_asks_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([problem("mlflow", "Connection refused"), ok("mlflow", "answers")])
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setattr(checks, "SECONDS_UNTIL_LET_THROUGH", 0.0)
+    monkeypatch.setattr(checks, "check_mlflow", lambda _: [next(answers)])
+    found = list(checks.check_services(str(tmp_path)))
+    assert Level.PROBLEM not in {finding.level for finding in found}
+    assert ok("mlflow", "answers") in found
 
 
 def test_before_a_run_what_is_in_the_way_of_trainings_is_one_error(
