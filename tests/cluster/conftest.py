@@ -98,10 +98,7 @@ def store(cluster: ClusterUnderTest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def namespace(cluster: ClusterUnderTest, store: str) -> Iterator[Kubectl]:
     """A fresh namespace as k8s/README.md has one make it: restricted, with `k8s/base`, the store's keys and a queue."""
-    name = f"med42-{uuid.uuid4().hex[:8]}"
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": restricted}})
-    kubectl = cluster.kubectl.within(name)
+    kubectl = make_namespace(cluster)
     kubectl("apply", "--kustomize", str(REPOSITORY / "k8s/base"))
     kubectl("patch", "configmap", "med42-settings", "--patch", json.dumps({"data": _store_settings()}))
     keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -116,14 +113,23 @@ def namespace(cluster: ClusterUnderTest, store: str) -> Iterator[Kubectl]:
                 "spec": {"clusterQueue": QUEUE},
             }
         )
-    eventually(lambda: kubectl.succeeds("get", "serviceaccount", "default"), f"the service account of {name}")
     # A test before this one may have ended the operator.
     a_job = ["create", "--dry-run=server", "--filename", str(REPOSITORY / "k8s/jobs/llama-2-7b-lora.yaml")]
     eventually(lambda: kubectl.succeeds(*a_job), "the training operator's webhook to answer")
     yield kubectl
     # Before the queue: Kueue looks for who may start when a job goes, unless the job's queue has gone first.
     kubectl("delete", "pytorchjobs", "--all")
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+def make_namespace(cluster: ClusterUnderTest) -> Kubectl:
+    """Make a fresh namespace that enforces "restricted"."""
+    name = f"med42-{uuid.uuid4().hex[:8]}"
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": restricted}})
+    kubectl = cluster.kubectl.within(name)
+    eventually(lambda: kubectl.succeeds("get", "serviceaccount", "default"), f"the service account of {name}")
+    return kubectl
 
 
 def _store_settings() -> dict[str, str]:

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from tests.cluster import sandbox
-from tests.cluster.conftest import ClusterUnderTest
-from tests.cluster.kubectl import Kubectl, eventually
+from tests.cluster.conftest import ClusterUnderTest, make_namespace
+from tests.cluster.kubectl import Kubectl
 from tests.cluster.stand_in import load_stand_in
 from tests.cluster.test_networks import OURS, pod, reaches
 from tests.conftest import REPOSITORY
@@ -33,15 +33,12 @@ with mlflow.start_run():
 @pytest.fixture
 def bare(own_cluster: ClusterUnderTest) -> Iterator[Kubectl]:
     """A fresh restricted namespace, and volumes to be claimed, as a cluster's default class makes them."""
-    name = f"med42-{secrets.token_hex(4)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    own_cluster.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    own_cluster.kubectl.apply(*(volume(f"{name}-{of}") for of in VOLUMES))
-    kubectl = own_cluster.kubectl.within(name)
-    eventually(lambda: kubectl.succeeds("get", "serviceaccount", "default"), f"the service account of {name}")
+    kubectl = make_namespace(own_cluster)
+    volumes = [f"{kubectl.namespace}-{of}" for of in VOLUMES]
+    own_cluster.kubectl.apply(*map(volume, volumes))
     yield kubectl
-    own_cluster.kubectl("delete", "namespace", name, "--wait=false")
-    own_cluster.kubectl("delete", "persistentvolumes", *(f"{name}-{of}" for of in VOLUMES), "--wait=false")
+    own_cluster.kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    own_cluster.kubectl("delete", "persistentvolumes", *volumes, "--wait=false")
 
 
 def volume(name: str) -> dict[str, Any]:

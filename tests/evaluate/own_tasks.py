@@ -13,9 +13,6 @@ from lm_eval.tasks import TaskManager
 
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.benchmarks.stage import benchmarks
-from med42lib.engine.context import StageContext
-from med42lib.evaluate.config import EvaluateConfig
-from med42lib.evaluate.stage import evaluate
 from med42lib.store.artifacts import Source, Target
 
 Rows = Sequence[Mapping[str, Any]]
@@ -45,24 +42,3 @@ def samples_of_lm_eval(lm: HFLM, data: Path, tasks: Collection[str], cache: Path
         loaded = TaskManager(include_path=str(data), include_defaults=False).load(list(tasks))
         samples = run_lm_eval(lm, loaded, bootstrap_iters=0)["samples"]
     return [row for name in sorted(tasks) for row in sorted(samples[name], key=lambda row: row["doc_id"])]
-
-
-def evaluate_base(items: Path, base: Path, config: EvaluateConfig, folder: Path) -> Path:
-    """Score a base model as the stage `evaluate` does; gives where its files lie."""
-    model, scores = Source(str(base)), folder / "scores"
-    scores.mkdir()
-    evaluate(
-        config,
-        items=Source(str(items)),
-        base=model,
-        model=model,
-        answers={},
-        scores=Target(scores),
-        context=StageContext.in_folder(folder, "evaluate"),
-    )
-    return scores
-
-
-def rows_in(scores: Path) -> list[dict[str, Any]]:
-    """Read what `evaluate` wrote of each item."""
-    return [json.loads(line) for line in (scores / "scores.jsonl").read_text().splitlines()]

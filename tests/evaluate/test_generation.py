@@ -15,7 +15,8 @@ from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.harness import ScoringModel, score_items
 from med42lib.formats.records import BenchmarkItem, Generation, Origin, read_items, write_items
 from med42lib.report.results.scores import join_answers
-from tests.evaluate.own_tasks import evaluate_base, make_items, rows_in, samples_of_lm_eval, write_tasks
+from tests.evaluate.base_scores import evaluate_base, rows_in
+from tests.evaluate.own_tasks import make_items, samples_of_lm_eval, write_tasks
 
 ROWS = [
     {"stem": "What prevents scurvy?", "names": ["Vitamin C", "NONE"], "dose": 4, "key": "none"},

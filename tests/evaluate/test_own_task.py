@@ -12,7 +12,8 @@ from lm_eval.models.huggingface import HFLM
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.formats.records import BenchmarkItem, read_items
 from med42lib.formats.scores import METRIC_OF
-from tests.evaluate.own_tasks import evaluate_base, make_items, rows_in, samples_of_lm_eval, write_tasks
+from tests.evaluate.base_scores import evaluate_base, rows_in
+from tests.evaluate.own_tasks import make_items, samples_of_lm_eval, write_tasks
 
 ROWS = [
     {"stem": "What prevents scurvy?", "a": ["Iron", "Vitamin C, 37.5 °C", "β"], "key": 1, "ward": "diet"},

@@ -10,11 +10,10 @@ import pytest
 
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.benchmarks.stage import benchmarks
-from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
-from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import read_items
 from med42lib.store.artifacts import Source, Target
+from tests.evaluate.base_scores import evaluate_base, rows_in
 
 PATHS = {
     "headqa": "headqa_en_test/test_HEAD_EN.json",
@@ -42,23 +41,14 @@ def test_five_questions_of_each_benchmark_are_scored(
     real_items: Path, base: Path, tmp_path: Path, settings: Callable[..., EvaluateConfig]
 ) -> None:
     config = settings(benchmarks={"headqa": {"scoring": "texts"}}, batch_size=16)
-    model = Source(str(base))
-    evaluate(
-        config,
-        items=Source(str(real_items)),
-        base=model,
-        model=model,
-        answers={},
-        scores=Target(tmp_path),
-        context=StageContext.in_folder(tmp_path, "evaluate"),
-    )
+    scores = evaluate_base(real_items, base, config, tmp_path)
     items = list(read_items(real_items))
-    rows = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    rows = rows_in(scores)
     assert [row["item_id"] for row in rows] == [item.id for item in items]
     assert [len(row["loglikelihoods"]) for row in rows] == [len(item.options) for item in items]
     assert all(math.isfinite(number) for row in rows for number in row["loglikelihoods"])
     assert set(Counter(row["benchmark"] for row in rows).values()) == {5}
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = json.loads((scores / "summary.json").read_text())
     assert len(summary) == 10
     assert {name for name, values in summary.items() if values["scoring"] == "texts"} == {"headqa"}
 
@@ -66,17 +56,8 @@ def test_five_questions_of_each_benchmark_are_scored(
 def test_abstracts_that_do_not_fit_the_model_are_counted(
     real_items: Path, base: Path, tmp_path: Path, settings: Callable[..., EvaluateConfig]
 ) -> None:
-    model = Source(str(base))
-    evaluate(
-        settings(),
-        items=Source(str(real_items)),
-        base=model,
-        model=model,
-        answers={},
-        scores=Target(tmp_path),
-        context=StageContext.in_folder(tmp_path, "evaluate"),
-    )
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    metrics = {row["key"]: row["value"] for row in Source(str(tmp_path)).metrics()}
+    scores = evaluate_base(real_items, base, settings(), tmp_path)
+    summary = json.loads((scores / "summary.json").read_text())
+    metrics = {row["key"]: row["value"] for row in Source(str(scores)).metrics()}
     assert summary["pubmedqa"]["truncated"] == 5
     assert metrics["truncated_items"] == sum(values["truncated"] for values in summary.values())

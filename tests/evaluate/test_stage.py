@@ -13,6 +13,7 @@ from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
 from med42lib.formats.records import BenchmarkItem, write_items
 from med42lib.store.artifacts import Source, Target
+from tests.evaluate.base_scores import rows_in
 
 Settings = Callable[..., EvaluateConfig]
 
@@ -32,14 +33,10 @@ def run(items_folder: Path, base: Path, tmp_path: Path) -> Callable[..., Path]:
     return call
 
 
-def rows(scores: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (scores / "scores.jsonl").read_text().splitlines()]
-
-
 def test_every_item_gets_a_row_in_the_items_order(
     run: Callable[..., Path], settings: Settings, items: list[BenchmarkItem]
 ) -> None:
-    found = rows(run(settings()))
+    found = rows_in(run(settings()))
     assert [(row["item_id"], row["benchmark"], row["gold"]) for row in found] == [
         (item.id, item.benchmark, item.gold) for item in items
     ]
@@ -48,7 +45,7 @@ def test_every_item_gets_a_row_in_the_items_order(
 
 def test_the_summary_and_the_metrics_agree_with_the_rows(run: Callable[..., Path], settings: Settings) -> None:
     scores = run(settings(scoring="texts"))
-    found, summary = rows(scores), json.loads((scores / "summary.json").read_text())
+    found, summary = rows_in(scores), json.loads((scores / "summary.json").read_text())
     metrics = {row["key"]: row["value"] for row in Source(str(scores)).metrics()}
     for benchmark in ("medqa", "pubmedqa"):
         correct = [row["correct"] for row in found if row["benchmark"] == benchmark]
@@ -84,7 +81,7 @@ def test_base_and_adapter_are_scored_on_the_same_items_with_other_results(
     run: Callable[..., Path], settings: Settings, adapter: Path
 ) -> None:
     config = settings(limit=2)
-    of_base, of_adapter = rows(run(config)), rows(run(config, adapter))
+    of_base, of_adapter = rows_in(run(config)), rows_in(run(config, adapter))
     assert [row["item_id"] for row in of_base] == [row["item_id"] for row in of_adapter]
     assert len(of_base) == 4
     assert all(a["loglikelihoods"] != b["loglikelihoods"] for a, b in zip(of_base, of_adapter, strict=True))
@@ -98,7 +95,7 @@ def test_settings_of_a_benchmark_that_the_user_has_not_brought_are_no_mistake(
     write_items(folder, items)
     (folder / "summary.json").write_text(json.dumps({"usmle_sample_exam": {"items": 0, "absent": "bring it"}}))
     config = settings(benchmarks={"usmle_sample_exam": {"scoring": "texts"}})
-    assert len(rows(run(config, items=folder))) == len(items)
+    assert len(rows_in(run(config, items=folder))) == len(items)
     for broken in ("[1]", '{"medqa": 1}'):
         (folder / "summary.json").write_text(broken)
         with pytest.raises(
