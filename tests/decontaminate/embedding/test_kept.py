@@ -112,8 +112,12 @@ def test_a_damaged_file_is_noticed_and_made_again(
 
 
 def test_runs_that_write_at_once_leave_a_whole_cache(
-    embed: Embed, embedded: list[str], monkeypatch: pytest.MonkeyPatch
+    embed: Embed, embedded: list[str], encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Runs are processes. Threads would load at once, and transformers, which takes `tie_weights` off its class while it
+    # loads, would then leave it off for all later tests.
+    model = Encoder.load(encoder)
+    monkeypatch.setattr(Encoder, "load", lambda _: model)
     barrier = threading.Barrier(3)
     original = StageCache.keep
 
