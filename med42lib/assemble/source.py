@@ -25,9 +25,9 @@ Domain = Literal["medical", "general"]
 class Conversation:
     """One record as a conversation, before the source's own facts are added.
 
-    `question` is the bare question, without instructions, context or options. `system` and `licence` are for sources
-    whose records bring their own; None means the usual one, empty the source's. `group` names what belongs together in
-    a split, such as a patient; empty where the data know no groups.
+    `question` is the first exchange's, bare, without instructions, context or options. `system` and `licence` are for
+    sources whose records bring their own; None means the usual one, empty the source's. `group` names what belongs
+    together in a split, such as a patient; empty where the data know no groups.
     """
 
     publisher_id: str

@@ -43,7 +43,7 @@ class Origin:
 class Example:
     """One training conversation.
 
-    `question` is the bare question, without instructions, context or options: what decontamination embeds. `group`
+    `question` is the first exchange's, without instructions, context or options: what decontamination embeds. `group`
     names what belongs together in a split, such as a patient; empty where the data know no groups.
     """
 

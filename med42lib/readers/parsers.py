@@ -26,8 +26,8 @@ from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
 from med42lib.readers.unread import Row
 
-MAX_LINES_PER_ROW = 1000
-"""More lines in one row of CSV are no text, but what follows a stray quote."""
+MAX_LINES_CUT = 1000
+"""More lines behind a quote that is never closed are rows of CSV, and not a text that was cut."""
 
 _BINARY_TEST_BYTES = 1024
 
@@ -146,17 +146,18 @@ def csv_rows(file: DataFile) -> Iterator[Record[list[str]] | Reject]:
     Raises:
         DataError: If the file is not UTF-8, or a quote near its end is never closed.
     """
+    csv.field_size_limit(MAX_LINE_BYTES)
     lines = _Lines(_text_lines(file))
     reader = csv.reader(lines, strict=True)
     line = 1
     while True:
-        lines.row.clear()
+        lines.begin_row()
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            if "unexpected end of data" in str(error):
+            if "unexpected end of data" in str(error) and len(lines.row) <= MAX_LINES_CUT:
                 raise DataError(
                     f"{file.name}:{line}: a quote in this row is never closed, so that the rest of the file cannot be "
                     "told apart; it has a stray quote or was cut"
@@ -177,19 +178,31 @@ class _Lines:
         self._lines = lines
         self._again: deque[str] = deque()
         self.row: list[str] = []
+        self._num_characters = 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
-        if len(self.row) == MAX_LINES_PER_ROW:
-            raise csv.Error(f"it has more than {MAX_LINES_PER_ROW:,} lines: a quote in it is not closed")
         line = self._again.popleft() if self._again else next(self._lines)
         self.row.append(line)
+        self._num_characters += len(line)
+        if isinstance(line, _CutLine):
+            raise csv.Error(f"a line of it has more than {MAX_LINE_BYTES:,} bytes")
+        if self._num_characters > MAX_LINE_BYTES:
+            raise csv.Error(f"it has more than {MAX_LINE_BYTES:,} characters: a quote in it is not closed")
         return line
+
+    def begin_row(self) -> None:
+        self.row.clear()
+        self._num_characters = 0
 
     def read_again_after_the_first(self) -> None:
         self._again.extendleft(reversed(self.row[1:]))
+
+
+class _CutLine(str):
+    """The beginning of a line that is too long to be read whole."""
 
 
 def _text_lines(file: DataFile) -> Iterator[str]:
@@ -198,16 +211,24 @@ def _text_lines(file: DataFile) -> Iterator[str]:
     beginning = b""
     for line in file.lines():
         beginning = beginning or line
+        is_cut = len(line) == MAX_LINE_BYTES
         try:
-            # A line over the limit may end in half a character; the parser refuses its row for its length.
-            errors = "ignore" if len(line) == MAX_LINE_BYTES else "strict"
-            text = line.decode("utf-8" if num_bytes else "utf-8-sig", errors)
+            # A line that was cut may end in half a character.
+            text = line.decode("utf-8" if num_bytes else "utf-8-sig", "ignore" if is_cut else "strict")
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{file.name} is not UTF-8 text (byte {num_bytes + error.start:,}): {advice(beginning)}"
             ) from None
         num_bytes += len(line)
-        if "\r" in text[:-2]:
+        has_returns = "\r" in text[:-2]
+        if is_cut and has_returns:
+            raise DataError(
+                f"{file.name} has more than {MAX_LINE_BYTES:,} bytes without a line feed, but carriage returns; if "
+                "these are its line ends, convert them with `tr '\\r' '\\n'`"
+            )
+        if is_cut:
+            yield _CutLine(text)
+        elif has_returns:
             yield from io.StringIO(text, newline="")
         else:
             yield text

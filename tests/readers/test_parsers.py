@@ -8,7 +8,6 @@ from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.parsers import (
-    MAX_LINES_PER_ROW,
     Record,
     csv_records,
     csv_rows,
@@ -178,9 +177,28 @@ class TestCsv:
             assert (broken.line, broken.record) == (2, '1,"x\n')
             assert [others[0].line, others[-1].line, len(others)] == [3, 5002, 5000]
 
-    def test_a_text_of_many_lines_is_one_row(self, make: Make) -> None:
-        text = "line\n" * (MAX_LINES_PER_ROW - 1)
-        assert shapes(csv_rows(make("a.csv", f'"{text}",b\nc,d\n'))) == [(1, [text, "b"]), (1001, ["c", "d"])]
+    @pytest.mark.parametrize("line", ["Day 1: stable, afebrile\n", "Day 1: stable, afebrile, " * 200 + "\n"])
+    def test_a_text_of_many_lines_is_one_row(self, make: Make, line: str) -> None:
+        rows = csv_rows(make("a.csv", f'"{line * 1500}",b\nc,d\n'))
+        assert shapes(rows) == [(1, [line * 1500, "b"]), (1502, ["c", "d"])]
+
+    def test_a_long_text_without_line_ends_is_one_row(self, make: Make) -> None:
+        text = "stable, afebrile " * 50_000
+        assert shapes(csv_rows(make("a.csv", f'"{text}",b\nc,d\n'))) == [(1, [text, "b"]), (2, ["c", "d"])]
+
+    def test_a_line_that_is_too_long_is_a_reject_wherever_its_cells_end(self, make: Make) -> None:
+        cells = ",".join(["x" * 1000] * 17_000)
+        rows = csv_rows(make("a.csv", f"a,b\n{cells}\nc,d\n"))
+        assert shapes(rows) == [(1, ["a", "b"]), (2, "the row is not valid CSV"), (3, ["c", "d"])]
+
+    def test_a_stray_quote_does_not_swallow_a_file_larger_than_a_row_may_be(self, make: Make) -> None:
+        rows = list(csv_rows(make("a.csv", '1,"x\n' + f"2,{'y' * 1000}\n" * 20_000 + '3,"z"\n')))
+        assert isinstance(rows[0], Reject)
+        assert (len(rows), shapes(rows[-1:])) == (20_002, [(20_002, ["3", "z"])])
+
+    def test_a_large_file_whose_lines_end_in_carriage_returns_alone_fails(self, make: Make) -> None:
+        with pytest.raises(DataError, match=r"a.csv has more than 16,777,216 bytes without a line feed, .* `tr"):
+            list(csv_rows(make("a.csv", f"1,{'y' * 1000}\r" * 20_000)))
 
     def test_a_quote_that_is_never_closed_fails_since_it_swallows_the_rest(self, make: Make) -> None:
         with pytest.raises(DataError, match=r"a.csv:2: a quote in this row is never closed"):

@@ -35,7 +35,7 @@ def instruction_conversation(row: Mapping[str, Any], names: FieldNames, group: s
     if system and beside:
         raise BadRecord("there is a system text among the messages and another beside them", beside)
     exchanges = (*_history(row, names), *exchanges)
-    question = exchanges[-1].prompter
+    question = exchanges[0].prompter
     return Conversation(names.id(row), exchanges, question, system or beside or None, group=group_of(row, group))
 
 

@@ -107,6 +107,7 @@ def test_what_was_said_before_an_instruction_comes_first(read: Read) -> None:
     row = {"instruction": "And Z?", "input": "", "output": "No.", "history": [["What is X?", "It is Y."]]}
     (found,) = read("instruction", [row])
     assert said(found) == [("What is X?", "It is Y."), ("And Z?", "No.")]
+    assert found.question == "What is X?", "decontamination compares it, and the prompts of later turns"
 
 
 TOOL, MEDIA = "a tool call cannot be taught", "an image, sound or video cannot be taught"
