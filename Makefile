@@ -68,6 +68,7 @@ bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FUL
 	@$(BIN)/python tests/bench/bench_step.py
 
 bench-gpu: $(VENV)/dev ## Measure a training step on one GPU (eight minutes; without a GPU it says so)
+	@$(PIP) --editable ".[bench]"
 	@$(BIN)/python tests/bench/bench_step.py --gpu
 
 bench-statistics: $(VENV)/dev ## Count the report's false claims in made-up runs whose truth is known (minutes)
