@@ -11,6 +11,7 @@ from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.library_errors import library_errors
 from med42lib.fetch_model.gguf_tokenizers import follow_rules
 from med42lib.fetch_model.weight_shapes import module_limit
+from med42lib.formats.model_config import add_older_names
 
 _MAGIC = b"GGUF"
 _NUM_PARTS = "split.count"
@@ -45,6 +46,7 @@ def convert(file: Path, folder: Path, *, dtype: str) -> str:
     with library_errors(file, "it may be cut short: fetch it again"):
         model, tokenizer, licence = _load_isolated(file, dtype)
     model.save_pretrained(folder)
+    add_older_names(folder)
     tokenizer.save_pretrained(folder)
     return licence
 

@@ -6,6 +6,7 @@ another way to compute; a stranger's file must not.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 
 CONFIG_FILE = "config.json"
+_ADVICE = "fetch the model again"
 _ATTENTION = (None, "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
 _EXPERTS = (None, "eager", "batched_mm", "grouped_mm")
 _ALLOWED: dict[str, tuple[object, ...]] = {
@@ -35,6 +37,9 @@ _QUANTISED = ("quantization_config", "compression_config")
 _COUNTED = ("layer", "expert", "label")
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 """What architectures call the length of their context; the first of them that a config.json has counts."""
+
+_NUMBER_FORMATS = ("torch_dtype", "dtype")
+"""What transformers 4 and 5 call the weights' number format; 5 reads both."""
 
 _EXPERT_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _MOST_COUNTED = 10_000
@@ -76,6 +81,38 @@ def read_config(folder: Path, advice: str) -> ModelConfig:
         vocab_size=_size(path, stated, "vocab_size"),
         num_positions=next((size for name in POSITIONS if (size := _size(path, stated, name))), None),
     )
+
+
+def write_config(base: Path, folder: Path, *, dtype: str) -> None:
+    """Write a base's config.json for what was trained from it: as it is, but for the weights' number format.
+
+    transformers 5 would write it in other words than those that transformers 4, and vLLM with it, look for: they would
+    take their own defaults, such as another `rope_theta`, without an error.
+
+    Args:
+        base: The base model's folder.
+        folder: Receives config.json.
+        dtype: Number format of the weights, as "bfloat16".
+    """
+    stated = read_json(base / CONFIG_FILE, _ADVICE)
+    names = [name for name in _NUMBER_FORMATS if name in stated] or _NUMBER_FORMATS[:1]
+    _write(folder, stated | dict.fromkeys(names, dtype))
+
+
+def add_older_names(folder: Path) -> None:
+    """Add to a config.json of transformers 5 the names that transformers 4 has for the same, as `write_config` says."""
+    stated = read_json(folder / CONFIG_FILE, _ADVICE)
+    older: dict[str, Any] = {"torch_dtype": stated["dtype"]} if "dtype" in stated else {}
+    rotation = stated.get("rope_parameters") or {}
+    if "rope_theta" in rotation:
+        older["rope_theta"] = rotation["rope_theta"]
+        scaling = {name: value for name, value in rotation.items() if name != "rope_theta"}
+        older["rope_scaling"] = None if scaling.get("rope_type") == "default" else scaling
+    _write(folder, older | stated)
+
+
+def _write(folder: Path, stated: Mapping[str, Any]) -> None:
+    (folder / CONFIG_FILE).write_text(json.dumps(stated, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def check_vocabulary(config: ModelConfig, num_tokens: int) -> None:

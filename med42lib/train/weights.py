@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from med42lib.formats.chat_template import save_tokenizer
+from med42lib.formats.model_config import write_config
 from med42lib.formats.model_folder import (
     ADAPTER_BASE,
     ADAPTER_FOLDER,
@@ -66,7 +67,7 @@ def save_trained(
     folder = trained / (MODEL_FOLDER if full else ADAPTER_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     if full:
-        save_model(model, folder, names=StoredNames.of(base), gather=gather, writes=writes)
+        save_model(model, folder, base=base, gather=gather, writes=writes)
     else:
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
@@ -81,22 +82,22 @@ def save_model(
     model: Any,
     folder: Path,
     *,
-    names: StoredNames,
+    base: Path,
     gather: Gather,
     writes: bool,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> None:
-    """Save weights and configuration as Hugging Face does; every process has to call this.
+    """Save weights and configuration in the words of the base's files; every process has to call this.
 
     Args:
         model: A transformers model, its weights split by ZeRO-3 or not.
         folder: Where to; must exist.
-        names: What its base calls the tensors, as they are saved.
+        base: Folder of the base model, whose names the tensors get.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
         max_shard_bytes: Size of a file, and the memory needed; a layer is not cut in two.
     """
-    weights = weights_of(model)
+    names, weights = StoredNames.of(base), weights_of(model)
     layers = by_layer(weights)
     plan = split_state_dict_into_shards_factory(
         layers,
@@ -116,7 +117,7 @@ def save_model(
         if plan.is_sharded:
             index = {"metadata": plan.metadata, "weight_map": places}
             (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
-        model.config.save_pretrained(folder)
+        write_config(base, folder, dtype=str(model.dtype).removeprefix("torch."))
 
 
 def save_adapter(

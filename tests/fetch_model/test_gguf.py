@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import struct
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def write(path: Path, *, pre: str | None, num_parts: int = 1) -> Path:
     writer.add_head_count(2)
     writer.add_head_count_kv(1)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_freq_base(500_000.0)
     writer.add_vocab_size(len(TOKENS))
     writer.add_uint16("split.count", num_parts)
     writer.add_tokenizer_model("gpt2")
@@ -106,6 +107,13 @@ def test_the_folder_can_be_trained_from(file: Path, tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert not hasattr(model.config, "quantization_config")
     assert torch.isfinite(model(torch.tensor([tokens["input_ids"]])).logits).all()
+
+
+def test_the_configuration_speaks_to_transformers_4_too(file: Path, tmp_path: Path) -> None:
+    convert(file, tmp_path / "model", dtype="bfloat16")
+    stated = json.loads((tmp_path / "model/config.json").read_text())
+    assert (stated["rope_theta"], stated["rope_scaling"], stated["torch_dtype"]) == (500_000.0, None, "bfloat16")
+    assert stated["rope_parameters"]["rope_theta"] == 500_000.0
 
 
 DIGITS = "1 2 3 4"

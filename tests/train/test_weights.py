@@ -43,8 +43,7 @@ def save(model: Any, folder: Path, *, base: Path | None = None, **options: Any) 
     with TemporaryDirectory() as place:
         if base is None:
             model.save_pretrained(place)
-        names = StoredNames.of(base or Path(place))
-    save_model(model, folder, names=names, gather=lambda weights: nullcontext(), **options)
+        save_model(model, folder, base=base or Path(place), gather=lambda weights: nullcontext(), **options)
 
 
 @pytest.fixture
@@ -97,6 +96,22 @@ def test_a_full_fine_tune_has_the_names_and_shapes_of_its_bases_files(
         index = json.loads((tmp_path / "out/model.safetensors.index.json").read_text())
         assert index["weight_map"].keys() == published.keys()
         assert index["metadata"]["total_size"] == sum(weight.nbytes for weight in published.values())
+
+
+def test_a_full_fine_tune_has_its_bases_configuration_word_for_word_but_for_the_number_format(
+    tied_model: Any, tmp_path: Path
+) -> None:
+    # As published for transformers 4, which would not find `rope_theta` where 5 writes it.
+    tied_model.save_pretrained(tmp_path / "base")
+    published = json.loads((tmp_path / "base/config.json").read_text())
+    del published["rope_parameters"], published["dtype"]
+    published |= {"rope_theta": 5e5, "rope_scaling": None, "torch_dtype": "float32"}
+    (tmp_path / "base/config.json").write_text(json.dumps(published))
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.bfloat16)
+    save(trained, tmp_path / "out", base=tmp_path / "base", writes=True)
+    assert json.loads((tmp_path / "out/config.json").read_text()) == published | {"torch_dtype": "bfloat16"}
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert (again.dtype, again.config.rope_parameters["rope_theta"]) == (torch.bfloat16, 5e5)
 
 
 def test_a_base_whose_names_cannot_be_given_back_is_said_before_it_is_trained(
