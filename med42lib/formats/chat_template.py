@@ -2,6 +2,8 @@
 
 transformers, vLLM, TGI and MLflow write a conversation with the template that lies beside the tokenizer, and then
 tokenise all of it without the marks that a tokenizer puts around a text. So the template writes the beginning too.
+A conversation without a system message gets the system text that nearly all training data have; one whose system
+message is empty gets none, as training data that say so.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from med42lib.formats.prompt import reserved
+from med42lib.core.log import log
+from med42lib.formats.prompt import DEFAULT_SYSTEM, KEYWORDS, reserved
 from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
@@ -25,6 +28,9 @@ _TEMPLATE = """\
 {{- said.text -}}
 {%- endmacro -%}
 {{- BEGIN -}}
+{%- if not messages or messages[0]['role'] != 'system' -%}
+{{- '<|system|>: ' ~ SYSTEM ~ '\\n' -}}
+{%- endif -%}
 {%- set turns = namespace(said=0) -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' and loop.first -%}
@@ -58,6 +64,7 @@ def chat_template(tokenizer: Any) -> str:
         "RESERVED": list(reserved(control_tokens(tokenizer))),
         "BEGIN": _begin(tokenizer),
         "END": tokenizer.eos_token,
+        "SYSTEM": DEFAULT_SYSTEM,
     }
     lines = [f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n" for name, value in values.items()]
     return "".join([*lines, _TEMPLATE])
@@ -76,7 +83,18 @@ def save_tokenizer(base: Path, folder: Path) -> None:
 
 
 def _begin(tokenizer: Any) -> str:
-    """Give the control tokens that the tokenizer puts before a text."""
-    encoding = tokenizer.backend_tokenizer.encode("A")
-    first = encoding.special_tokens_mask.index(0)
-    return "".join(encoding.tokens[:first])
+    """Give what to write before a conversation for the control tokens that the tokenizer puts before a text.
+
+    A tokenizer that puts a space before the first word of a text alone sees none after a control token.
+    """
+    taught = tokenizer.backend_tokenizer.encode(KEYWORDS[0])
+    first = taught.special_tokens_mask.index(0)
+    tokens = "".join(taught.tokens[:first])
+    for begin in (tokens, f"{tokens} "):
+        served = tokenizer.backend_tokenizer.encode(begin + KEYWORDS[0], add_special_tokens=False)
+        if served.ids == taught.ids[: len(served.ids)]:
+            return begin
+    log("chat_template").warning(
+        "the chat template's first tokens are not those of training, whose text begins %r", tokens
+    )
+    return tokens

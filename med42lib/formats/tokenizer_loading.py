@@ -127,11 +127,13 @@ def _differ(tokenizer: Any, described: Any) -> str | None:
     for each in (tokenizer.backend_tokenizer, described):
         each.no_padding()
         each.no_truncation()
+    # Turns have the end token between them, and what follows it is a beginning to some tokenizers.
+    probes = (*_PROBES, f"A.{tokenizer.eos_token or ''}\nB")
     pairs = (
         (each.encode(text, add_special_tokens=False).ids for each in (tokenizer.backend_tokenizer, described))
-        for text in _PROBES
+        for text in probes
     )
-    return next((text for text, (one, other) in zip(_PROBES, pairs, strict=True) if one != other), None)
+    return next((text for text, (one, other) in zip(probes, pairs, strict=True) if one != other), None)
 
 
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:

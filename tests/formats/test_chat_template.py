@@ -2,17 +2,17 @@ import json
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.messages import messages
-from med42lib.formats.prompt import render
+from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.pack.tokenise import load_tokenizer
 from tests.json_files import edit
-from tests.pack.conftest import KINDS
-from tests.tiny_tokenizer import BEGIN
+from tests.pack.conftest import KINDS, TEXTS
+from tests.tiny_tokenizer import BEGIN, SPECIAL_TOKENS
 
 ONE = (Exchange("Fever?", "Yes."),)
 CONVERSATIONS = {
@@ -26,13 +26,35 @@ CONVERSATIONS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(KINDS))
+def first_word() -> Tokenizer:
+    """Like Mistral's later ones: a space is put before the first word of a text, and none behind a control token."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first", split=False)
+    alphabet = sorted({*"".join(TEXTS).replace(" ", "▁"), "▁"})
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+SERVED = KINDS | {"first_word": first_word}
+
+
+@pytest.fixture(scope="module", params=list(SERVED))
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base with a chat template of its own, and beside it the tokenizer that a model trained on it gets."""
-    folder, make = tmp_path_factory.mktemp("tokenizers"), KINDS[request.param]
+    folder, make = tmp_path_factory.mktemp("tokenizers"), SERVED[request.param]
     save_base(make(), folder / "base")
     save_tokenizer(folder / "base", folder / "served")
     return folder
+
+
+def spoken(system: str, exchanges: tuple[Exchange, ...]) -> list[dict[str, str]]:
+    """Write a conversation as messages, an empty system text too: without a system message the usual one is meant."""
+    said = messages(Example("s", "CC0", system, exchanges, "", Origin("1", "f", 1)))
+    return said if system else [{"role": "system", "content": ""}, *said]
 
 
 def save_base(tokenizer: Tokenizer, folder: Path) -> None:
@@ -49,18 +71,25 @@ def test_the_template_writes_what_training_was_taught_text_for_text_and_token_fo
     served: Path, name: str
 ) -> None:
     system, exchanges = CONVERSATIONS[name]
-    said = messages(Example("s", "CC0", system, exchanges, "", Origin("1", "f", 1)))
+    said = spoken(system, exchanges)
     packing, tokenizer = load_tokenizer(served / "base"), AutoTokenizer.from_pretrained(served / "served")
     taught = render(system, exchanges, control_tokens=packing.control_tokens, end_of_answer="</s>")
-    assert tokenizer.apply_chat_template(said, tokenize=False) == f"<s>{taught.text}</s>"
+    written = tokenizer.apply_chat_template(said, tokenize=False)
+    assert written.removeprefix("<s>").removeprefix(" ") == f"{taught.text}</s>"
     (sample,) = packing.encode([taught])
     assert tokenizer.apply_chat_template(said, return_dict=False) == sample.ids_T.tolist()
+
+
+def test_without_a_system_message_the_one_of_training_is_meant(served: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(served / "served")
+    asked, told = spoken("", ONE)[1:], spoken(DEFAULT_SYSTEM, ONE)
+    assert tokenizer.apply_chat_template(asked) == tokenizer.apply_chat_template(told)
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)
 def test_a_question_ends_where_the_models_answer_begins(served: Path, name: str) -> None:
     system, exchanges = CONVERSATIONS[name]
-    said = messages(Example("s", "CC0", system, exchanges, "", Origin("1", "f", 1)))
+    said = spoken(system, exchanges)
     tokenizer = AutoTokenizer.from_pretrained(served / "served")
     whole = tokenizer.apply_chat_template(said, tokenize=False)
     asked = tokenizer.apply_chat_template(said[:-1], tokenize=False, add_generation_prompt=True)
