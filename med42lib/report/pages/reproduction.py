@@ -73,7 +73,7 @@ def _is_papers(row: PublishedRow, accuracies: Accuracies) -> bool:
 
 def _base(provenance: Provenance) -> str:
     recipes = [training.recipe for training in provenance.training.values() if training.recipe]
-    return base_by_size(recipes[0].total_parameters if recipes else None)
+    return base_by_size(recipes[0].base_parameters if recipes else None)
 
 
 def _label(row: PublishedRow, trained_on: Collection[str]) -> str:
