@@ -24,7 +24,8 @@ def provenance(run: Run) -> Provenance:
     trained = {"full": (PAPERS_BASE, PAPERS_BASE), "lora": (PAPERS_ADAPTER, PAPERS_BASE + PAPERS_ADAPTER)}
     training = {}
     for name, (trainable, total) in trained.items():
-        assert (recipe := found.training[name].recipe) is not None
+        recipe = found.training[name].recipe
+        assert recipe is not None
         sized = replace(recipe, trainable_parameters=trainable, total_parameters=total)
         training[name] = replace(found.training[name], recipe=sized)
     return replace(found, training=training, mixture=({"source": "medqa"},))
