@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.formats.models import BASE
-from med42lib.formats.report import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL, POOLED, PREFIX_OF_AVERAGE
+from med42lib.formats.report import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL, POOLED, PREFIX_OF_AVERAGE, family
 from med42lib.report.dependence import Spread, clustered_share, design_effect, equal_weights, spread
 from med42lib.report.estimates import Estimate, holm, wilson
 from med42lib.report.provenance.models import Model, Pair
@@ -153,19 +153,24 @@ def analyse(
 def make_groups(benchmarks: tuple[str, ...], sources: Collection[str] = ()) -> tuple[Group, ...]:
     """List the lines of the tables: each benchmark, the averages of those that belong together, everything.
 
-    An average follows the last of its benchmarks; one benchmark alone has none. Where some benchmarks are of the name
-    of a source that was trained on, these stand apart from the others.
+    An average follows the last of its benchmarks; one benchmark alone has none. Where some benchmarks are trained on,
+    these stand apart from the others.
     """
     groups = [Group(name, (name,)) for name in benchmarks]
     for key, prefix in PREFIX_OF_AVERAGE.items():
         parts = tuple(name for name in benchmarks if name.startswith(prefix))
         if len(parts) > 1:
             groups.insert(groups.index(Group(parts[-1], parts[-1:])) + 1, Group(key, parts, average=True))
-    inside = tuple(name for name in benchmarks if name in sources)
-    outside = tuple(name for name in benchmarks if name not in sources)
+    inside = tuple(name for name in benchmarks if is_trained_on(name, sources))
+    outside = tuple(name for name in benchmarks if name not in inside)
     if inside and outside:
         groups += [Group(IN_DISTRIBUTION, inside), Group(OUT_OF_DISTRIBUTION, outside)]
     return (*groups, Group(OVERALL, benchmarks))
+
+
+def is_trained_on(benchmark: str, sources: Collection[str]) -> bool:
+    """Say whether another split of a benchmark is among the sources; that of MMLU is one source for all topics."""
+    return benchmark in sources or family(benchmark) in sources
 
 
 def accuracy_of(answers: Answers, group: Group, model: str, subset: str, confidence: float) -> Accuracy:

@@ -58,6 +58,12 @@ def test_benchmarks_that_were_trained_on_stand_apart_from_the_others() -> None:
         assert len(make_groups(("medqa", "headqa"), all_or_none)) == 3
 
 
+def test_the_topics_of_mmlu_are_trained_on_where_its_one_source_is() -> None:
+    *_, inside, outside, _ = make_groups(("mmlu_a", "medqa", "mmlu_b", "usmle_sample_exam"), {"mmlu", "medquad"})
+    assert inside.benchmarks == ("mmlu_a", "mmlu_b")
+    assert outside.benchmarks == ("medqa", "usmle_sample_exam")
+
+
 def test_half_of_usmle_has_no_average() -> None:
     assert [group.key for group in make_groups(("usmle_self_assessment",))] == ["usmle_self_assessment", OVERALL]
 
