@@ -18,6 +18,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what is not seen: controls, directions and joiners, halves of pairs, line ends."""
 
 _PERHAPS_UNSEEN = re.compile(r"[^\n\t -~]")
+_FORMULA = ("=", "+", "-", "@")
 _CHARACTERS = 200
 _LONGEST_SECRET = 1_000
 _DIGITS_PER_BIT = 0.30103
@@ -31,6 +32,11 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Write out line breaks and tabs as well."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def no_formula(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would compute; it then shows the text."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def indented(text: str) -> str:

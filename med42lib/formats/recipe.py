@@ -40,6 +40,11 @@ class Recipe:
     device: str = ""
     """What each process computed on: a GPU's name, or CPU; empty if it was not recorded."""
 
+    @property
+    def base_parameters(self) -> int:
+        """Parameters of the base model alone; of those of an adapter all are trained, and of the base none."""
+        return self.total_parameters - (0 if self.method == "full" else self.trainable_parameters)
+
     def write(self, folder: Path) -> None:
         """Write the recipe into a folder."""
         write_json(folder / RECIPE_FILE, asdict(self))

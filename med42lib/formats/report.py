@@ -7,7 +7,7 @@ REPORT_SUMMARY_FILE = "summary.json"
 
 OVERALL = "overall"
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in_distribution", "out_of_distribution"
-"""Benchmarks whose training split is in the mixture, and the others; their questions are pooled."""
+"""Benchmarks of which another split is in the mixture, and the others; their questions are pooled."""
 
 POOLED = (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL)
 MMLU_AVERAGE, USMLE_AVERAGE = "mmlu_average", "usmle_average"
@@ -16,6 +16,12 @@ PREFIX_OF_AVERAGE = {MMLU_AVERAGE: "mmlu_", USMLE_AVERAGE: "usmle_"}
 
 LEAKED_SHARE = "leaked_share"
 """The metric that says which share of the scored questions is contaminated."""
+
+
+def family(benchmark: str) -> str:
+    """Name what is published together: `mmlu` for all its topics, a benchmark of its own by its own name."""
+    prefixes = [prefix for prefix in PREFIX_OF_AVERAGE.values() if benchmark.startswith(prefix)]
+    return prefixes[0].removesuffix("_") if prefixes else benchmark
 
 
 def accuracy_metric(subset: str, group: str, model: str) -> str:

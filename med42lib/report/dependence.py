@@ -7,7 +7,7 @@ coin for a cluster of them. Every formula names its source.
 Shape key:
     N: questions
     G: clusters, of questions that belong together
-    S: strata, of what a sample is drawn from
+    S: strata, of what a sample is drawn from; the parts of an average
     K: trainings of a model
 """
 
@@ -70,6 +70,20 @@ def design_effect(contributions_N: NDArray[np.float64], clusters_N: NDArray[np.i
     return max(1.0, float(together @ together) / alone * num_clusters / (num_clusters - 1))
 
 
+def equal_weights(parts_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weigh questions so that a sum over them is the mean of their parts' means, as the paper averages MMLU."""
+    n_S = np.bincount(parts_N)
+    weights_N: NDArray[np.float64] = (1 / len(n_S) / n_S)[parts_N]
+    return weights_N
+
+
+def deviations(values_N: NDArray[np.float64], parts_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Take each part's mean off its values."""
+    means_S = np.bincount(parts_N, weights=values_N) / np.bincount(parts_N)
+    deviations_N: NDArray[np.float64] = values_N - means_S[parts_N]
+    return deviations_N
+
+
 def clustered_share(
     right_N: NDArray[np.bool_],
     strata_N: NDArray[np.int64],
@@ -79,8 +93,9 @@ def clustered_share(
 ) -> tuple[Estimate, float]:
     """Estimate the share of right ones among others of which those that were sampled from are a draw themselves.
 
-    Those of one cluster are alike, in whatever strata they lie. `stratified_share` needs no clusters: its share is that
-    of the very ones sampled from, of which each was as likely to be drawn.
+    Those of one cluster are alike, in whatever strata they lie. Strata of equal sizes count alike, as an average's
+    parts do. `stratified_share` needs no clusters: its share is that of the very ones sampled from, of which each was
+    as likely to be drawn.
 
     Args:
         right_N: What was found of N ones drawn.
@@ -136,10 +151,15 @@ class Spread:
         return (self.quantile(1 - alpha / 2) + self.quantile(power)) * self.standard_error
 
 
-def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_] | NDArray[np.float64]) -> Spread:
+def spread(
+    clusters_N: NDArray[np.int64],
+    *sides: NDArray[np.bool_] | NDArray[np.float64],
+    parts_N: NDArray[np.int64] | None = None,
+) -> Spread:
     """Find how much one model's accuracy, or the first's minus the second's, varies with questions and trainings.
 
-    Any score of each question will do in place of right and wrong.
+    Any score of each question will do in place of right and wrong. Questions count alike, or their parts do: numbers
+    from 0, equal ones of one part.
 
     Each side is of shape (trainings, N); one with a single training is taken as it is, not as a draw. What trainings
     differ in by the chance of single questions is the questions' part already; so the trainings' is the variance
@@ -147,16 +167,17 @@ def spread(clusters_N: NDArray[np.int64], *sides: NDArray[np.bool_] | NDArray[np
     Bull. 2 (1946) 110-114. That errs towards claiming too little where trainings hardly differ.
     """
     values_N = sides[0].mean(axis=0) - (sides[1].mean(axis=0) if len(sides) > 1 else 0.0)
-    deviations_N = values_N - values_N.mean()
-    n = len(values_N)
-    alone = max(float(deviations_N @ deviations_N), 1 / n) / max(n - 1, 1) / n
-    of_questions = alone * design_effect(deviations_N, clusters_N)
+    parts_N = np.zeros(len(values_N), dtype=np.int64) if parts_N is None else parts_N
+    weights_N, deviations_N, n_S = equal_weights(parts_N), deviations(values_N, parts_N), np.bincount(parts_N)
+    squares_S = np.maximum(np.bincount(parts_N, weights=deviations_N**2), 1 / n_S)
+    alone = float((squares_S / np.maximum(n_S - 1, 1) / n_S).sum()) / len(n_S) ** 2
+    of_questions = alone * design_effect(weights_N * deviations_N, clusters_N)
     of_trainings = of_freedom = 0.0
     for right_KN in sides:
         if (num := len(right_KN)) > 1:
-            between = float(right_KN.mean(axis=1).var(ddof=1))
-            by_questions = float(right_KN.var(axis=0, ddof=1).mean()) / n
+            between = float((right_KN @ weights_N).var(ddof=1))
+            by_questions = float(right_KN.var(axis=0, ddof=1) @ weights_N**2)
             of_trainings += max(0.0, between - by_questions) / num
             of_freedom += (between / num) ** 2 / (num - 1)
-    of_freedom += of_questions**2 / max(n - 1, 1)
+    of_freedom += of_questions**2 / max(len(values_N) - len(n_S), 1)
     return Spread(of_questions, of_trainings, (of_questions + of_trainings) ** 2 / of_freedom)

@@ -79,15 +79,6 @@ def wilson(correct: float, n: float, confidence: float) -> Estimate:
     return Estimate(p, low, high)
 
 
-def mean_of_shares(counts: Sequence[tuple[float, float]], confidence: float) -> Estimate:
-    """Average proportions, (right, n) each, with equal weights, as the paper does for MMLU.
-
-    Raises:
-        ValueError: If there is nothing to average, or as `wilson`.
-    """
-    return _weighted_share([_Share(right, n, 1 / len(counts)) for right, n in counts], confidence)
-
-
 @dataclass(frozen=True, slots=True)
 class Stratum:
     """A part of what is sampled: `right` of `n` drawn at random from its `size`."""

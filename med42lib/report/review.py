@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from med42lib.core.errors import DataError
-from med42lib.core.printable import brief, cut, printable
+from med42lib.core.printable import brief, cut, no_formula, printable
 from med42lib.core.sampling import sample_by_hash, sampling_key
 from med42lib.formats.contamination import OVERLAPS_FILE, PAIRS_FILE, STEMS_FILE, Label, Pair, read_pairs
 from med42lib.formats.written import MISSING, percent, percent_of
@@ -38,8 +38,6 @@ _IDS = ("item_id", "example_id")
 COLUMNS = (VERDICT, "remark", *_SHOWN, *_IDS)
 _MOST_CHARACTERS = 20_000
 """Of a cell: a spreadsheet takes 32,767."""
-
-_FORMULA = ("=", "+", "-", "@")
 
 Key = TypeVar("Key", bound=Hashable)
 Ids = tuple[str, str]
@@ -188,13 +186,8 @@ def write_sample(file: Path, pairs: Iterable[Pair]) -> None:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         for pair in pairs:
-            shown = [_cell(getattr(pair, name)) for name in _SHOWN]
+            shown = [no_formula(cut(printable(getattr(pair, name)), _MOST_CHARACTERS)) for name in _SHOWN]
             writer.writerow(["", "", *shown, pair.item_id, pair.example_id])
-
-
-def _cell(text: str) -> str:
-    text = cut(printable(text), _MOST_CHARACTERS)
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def read_verdicts(file: Path, pairs: Pairs) -> dict[Ids, Verdict]:

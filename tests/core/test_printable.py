@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from med42lib.core.printable import brief, counted, cut, indented, one_line, printable
+from med42lib.core.printable import brief, counted, cut, indented, no_formula, one_line, printable
 from tests.hostile import UNSEEN
 
 
@@ -34,6 +34,14 @@ def test_what_is_written_out_can_be_encoded_and_stays(text: str) -> None:
 
 def test_on_one_line_there_is_no_other() -> None:
     assert one_line("a\nb\tc\r") == "a\\nb\\tc\\x0d"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("=1+1", "'=1+1"), ("-1", "'-1"), ("+1", "'+1"), ("@SUM(A1)", "'@SUM(A1)"), ("heart", "heart"), ("", "")],
+)
+def test_a_spreadsheet_gets_no_formula(text: str, shown: str) -> None:
+    assert no_formula(text) == shown
 
 
 def test_only_the_first_line_begins_at_the_left() -> None:

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,20 @@ def test_a_recipe_is_read_back(tmp_path: Path) -> None:
     RECIPE.write(tmp_path)
     assert Recipe.read(tmp_path / RECIPE_FILE) == RECIPE
     assert Recipe.from_json((tmp_path / RECIPE_FILE).read_bytes()) == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("method", "trained", "in_all"),
+    [
+        ("full", 68_976_648_192, 68_976_648_192),
+        # LoRA of rank 8 on every linear layer of Llama-2 70B.
+        ("lora", 103_546_880, 69_080_195_072),
+        ("qlora", 103_546_880, 69_080_195_072),
+    ],
+)
+def test_an_adapter_is_no_part_of_the_base(method: str, trained: int, in_all: int) -> None:
+    recipe = replace(RECIPE, method=method, trainable_parameters=trained, total_parameters=in_all)
+    assert recipe.base_parameters == 68_976_648_192
 
 
 @pytest.mark.parametrize("values", [{"method": "lora"}, {**asdict(RECIPE), "seconds": 3}])

@@ -19,16 +19,17 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from med42lib.formats.contamination import Label, Pair
+from med42lib.formats.report import MMLU_AVERAGE
 from med42lib.report.dependence import spread
-from med42lib.report.estimates import Estimate, mean_of_shares, smallest_shown
+from med42lib.report.estimates import Estimate, smallest_shown
 from med42lib.report.guessing import chance_p_value
 from med42lib.report.pages.result_tables import contamination_table, difference_table
 from med42lib.report.pages.tables import Table
-from med42lib.report.results.comparison import Difference, compare
+from med42lib.report.results.comparison import Difference, compare, compare_averages
 from med42lib.report.results.contamination import Contamination, FoundBy
 from med42lib.report.results.leaks import LeakedGain, leaked_gain
 from med42lib.report.results.scores import Answers
-from med42lib.report.results.table import analyse
+from med42lib.report.results.table import Group, accuracy_of, analyse
 from med42lib.report.results.verdicts import judge
 from med42lib.report.review import Found, Pairs, Precision, Verdict
 from tests.report.models import MODELS, PAIRS
@@ -210,11 +211,48 @@ def shown_leak(gain: LeakedGain) -> bool:
     return gain.p_value <= 1 - CONFIDENCE
 
 
+TOPICS = [f"mmlu_{number}" for number in range(6)]
+
+
+def average_of(given: Answers) -> Estimate | None:
+    group = Group(MMLU_AVERAGE, given.benchmarks, average=True)
+    return accuracy_of(given, group, "full", "all", CONFIDENCE).estimate
+
+
+def difference_of_averages(given: Answers) -> Difference:
+    return compare_averages(given, given.selected(given.benchmarks, "all"), "full", "base", confidence=CONFIDENCE)
+
+
 def average_misses(generator: Generator) -> bool:
     """Say whether the interval of an average of six topics, of 20 questions each, misses what it is of, 95 %."""
-    counts = [(float(right), 20.0) for right in generator.binomial(20, 0.95, 6)]
-    found = mean_of_shares(counts, CONFIDENCE)
-    return not found.low <= 0.95 <= found.high
+    chances = np.full(120, 0.95)
+    return misses(average_of(answers(generator, chances, chances, chances, benchmark=np.repeat(TOPICS, 20))), 0.95)
+
+
+def same_questions_twice(generator: Generator) -> Answers:
+    """Two sets that are the same 325 questions: what is right in one is right in the other."""
+    once = {name: generator.random(325) < 0.6 for name in ("full", "base")}
+    return Answers(
+        item_ids=tuple(map(str, range(650))),
+        benchmark=np.repeat(["usmle_sample_exam", "usmle_self_assessment"], 325),
+        contaminated=np.zeros(650, dtype=np.bool_),
+        correct={name: np.tile(right, 2) for name, right in once.items()},
+        group=np.tile(np.arange(325), 2),
+    )
+
+
+def seeded_topics(generator: Generator) -> Answers:
+    """Two methods that are equal in expectation, on six topics; a seed's luck is that of all."""
+    ease = generator.normal(0.0, 1.2, 1086)
+    trainings = {name: tuple(f"{name}{number}" for number in range(3)) for name in ("full", "base")}
+    luck = {training: generator.normal(0.0, 0.3) for names in trainings.values() for training in names}
+    return Answers(
+        item_ids=tuple(map(str, range(1086))),
+        benchmark=np.repeat(TOPICS, 181),
+        contaminated=np.zeros(1086, dtype=np.bool_),
+        correct={training: generator.random(1086) < logistic(ease + here) for training, here in luck.items()},
+        trainings=trainings,
+    )
 
 
 def seeded_run(generator: Generator, *, between: float, seeds: int = 3, num: int = 1273) -> Difference:
@@ -408,6 +446,30 @@ SIMULATIONS = (
     ),
     Simulation(
         "the interval of an average of few questions that are nearly all right misses it", average_misses, 0.025, 0.06
+    ),
+    Simulation(
+        "the interval of an average of two sets of the same questions misses it",
+        lambda g: misses(average_of(same_questions_twice(g)), 0.6),
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "that of the difference of two such averages, of models that are equal",
+        lambda g: interval_excludes_the_truth(difference_of_averages(same_questions_twice(g)), 0.0),
+        0.03,
+        0.06,
+    ),
+    Simulation(
+        "the interval of an average of six topics misses it, three seeds, six points between them",
+        lambda g: misses(average_of(seeded_topics(g)), 0.5),
+        0.03,
+        0.09,
+    ),
+    Simulation(
+        "that of the difference of two such averages, of methods that are equal",
+        lambda g: interval_excludes_the_truth(difference_of_averages(seeded_topics(g)), 0.0),
+        0.0,
+        0.06,
     ),
     Simulation(
         "a difference of two methods that are equal, three seeds each, a point between seeds",

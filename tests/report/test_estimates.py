@@ -10,8 +10,8 @@ from med42lib.report.estimates import (
     holm,
     linear_combination,
     mean,
-    mean_of_shares,
     paired_difference,
+    share_of_others,
     smallest_shown,
     stratified_share,
     wilson,
@@ -119,11 +119,11 @@ def test_mean_of_equal_groups_is_narrower_than_each() -> None:
 
 
 def test_an_average_of_one_share_is_about_wilsons_interval_and_of_none_right_ends_at_zero() -> None:
-    one, alone = mean_of_shares([(60, 100)], 0.95), wilson(60, 100, 0.95)
+    one, alone = share_of_others([Stratum(60, 100, 1)], 1.0, 0.95), wilson(60, 100, 0.95)
     assert (one.value, *ends(one, 3)) == (alone.value, *ends(alone, 3))
-    none = mean_of_shares([(0, 20), (0, 30)], 0.95)
+    none = share_of_others([Stratum(0, 20, 1), Stratum(0, 30, 1)], 1.0, 0.95)
     assert (none.value, none.low) == (0.0, 0.0)
-    assert mean_of_shares([(20, 20), (30, 30)], 0.95).high == 1.0
+    assert share_of_others([Stratum(20, 20, 1), Stratum(30, 30, 1)], 1.0, 0.95).high == 1.0
 
 
 def test_combining_needs_one_weight_for_each_estimate() -> None:

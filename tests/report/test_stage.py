@@ -183,6 +183,12 @@ def test_a_run_whose_items_have_no_subject_has_no_table_of_them(run: Any) -> Non
     assert len((folder / "subjects.csv").read_text().splitlines()) == 1
 
 
+def test_a_subject_that_looks_like_a_formula_is_a_text_in_the_csv(run: Any) -> None:
+    run.rewrite("items/items.jsonl", lambda rows: [{**row, "subject": "=1+1"} for row in rows])
+    with (run.make_report() / "subjects.csv").open() as stream:
+        assert {row["subject"] for row in csv.DictReader(stream)} == {"'=1+1"}
+
+
 class _Page(HTMLParser):
     VOID = frozenset({"meta", "br", "link", "img", "hr", "input"})
 

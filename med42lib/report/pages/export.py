@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from med42lib.core.printable import one_line
+from med42lib.core.printable import no_formula, one_line
 from med42lib.formats.models import BASE
 from med42lib.formats.report import LEAKED_SHARE, OVERALL, accuracy_metric
 from med42lib.formats.scores import METRIC_OF
@@ -45,7 +45,10 @@ def write_csv(path: Path, results: Results) -> int:
 
 
 def write_subjects(path: Path, evidence: Evidence) -> None:
-    """Write one row per subject of a benchmark and model, on the main subset, with the columns of `write_csv`."""
+    """Write one row per subject of a benchmark and model, on the main subset, with the columns of `write_csv`.
+
+    A subject is what a data set says, and a spreadsheet would compute one that looks like a formula.
+    """
     subset = evidence.results.main_subset
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -53,7 +56,7 @@ def write_subjects(path: Path, evidence: Evidence) -> None:
         for scores in evidence.subjects:
             for model, accuracy in scores.accuracies.items():
                 benchmark, *numbers = _csv_row((scores.benchmark, model, subset), accuracy)
-                writer.writerow((benchmark, one_line(scores.subject), *numbers))
+                writer.writerow((benchmark, no_formula(one_line(scores.subject)), *numbers))
 
 
 def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:

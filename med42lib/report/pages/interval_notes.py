@@ -22,7 +22,7 @@ def accuracy_intervals(results: Results, confidence: float, *, groups: Collectio
     if once:
         kinds.append("Wilson's" + ", of averages Korn and Graubard's" * averages + _of(once if seeded else []))
     if seeded:
-        kinds.append(f"Student's, {_SEEDS}" + ", of averages Zou, Huang and Zhang's" * averages + _of(seeded))
+        kinds.append(f"Student's, {_SEEDS}{_of(seeded)}")
     return f"In brackets: {percent_of(confidence)} interval, {'; '.join(kinds)}."
 
 
@@ -30,16 +30,17 @@ def difference_tests(results: Results, confidence: float) -> str:
     """Say whose intervals and tests differences have."""
     seeded = [pair for pair in results.comparisons if any(results.model(name).has_seeds for name in pair)]
     once = [pair for pair in results.comparisons if pair not in seeded]
+    averages = any(group.average for group in results.groups)
     kinds = []
     if once:
         named = _of([results.difference_title(pair) for pair in once] if seeded else [])
-        kinds.append(f"Newcombe's for pairs (method 10), and p is McNemar's exact (mid-p){named}")
+        of_averages = ", of averages Zou, Huang and Zhang's" * averages
+        kinds.append(f"Newcombe's for pairs (method 10){of_averages}, and p is McNemar's exact (mid-p){named}")
     if seeded:
         named = _of([results.difference_title(pair) for pair in seeded])
         kinds.append(f"Student's, {_SEEDS}, and so is p{named}")
-    if any(group.average for group in results.groups):
-        kinds.append("Zou, Huang and Zhang's, without a test, of averages")
-    return f"Below the points: {percent_of(confidence)} interval of each number alone, {'; '.join(kinds)}."
+    untested = " Averages have no test." * averages
+    return f"Below the points: {percent_of(confidence)} interval of each number alone, {'; '.join(kinds)}.{untested}"
 
 
 def _of(titles: Sequence[str]) -> str:

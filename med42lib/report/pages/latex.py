@@ -28,8 +28,10 @@ _COMMANDS = {
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "\N{MIDDLE DOT}": r"$\cdot$",
     "\N{RIGHTWARDS ARROW}": r"$\rightarrow$",
-    "\N{GREEK SMALL LETTER CHI}": r"$\chi$",
-    "\N{SUPERSCRIPT TWO}": r"\textsuperscript{2}",
+    **{letter: rf"$\{name}$" for letter, name in zip("αβεχ", ("alpha", "beta", "epsilon", "chi"), strict=True)},
+    **{raised: rf"\textsuperscript{{{digit}}}" for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    "\N{SUPERSCRIPT MINUS}": r"\textsuperscript{$-$}",
+    **{lowered: rf"\textsubscript{{{digit}}}" for digit, lowered in enumerate("₀₁₂₃₄₅₆₇₈₉")},
 }
 _LONGEST_NAME = 60
 _SPECIAL = re.compile("|".join(map(re.escape, _COMMANDS)))

@@ -50,7 +50,7 @@ class RecordedRun:
             pack=provenance.pack_settings,
             decontaminate=provenance.decontaminate_settings,
             num_examples=provenance.packing.num_examples - provenance.packing.num_dropped,
-            num_parameters=recipe.total_parameters if recipe else None,
+            num_parameters=recipe.base_parameters if recipe else None,
             adapted_layers=provenance.training[LORA].adapted_layers,
         )
 

@@ -19,7 +19,7 @@ from med42lib.report.results.published import (
     cells_that_fit_no_whole_number,
     rows_of_a2,
 )
-from med42lib.report.results.table import Accuracy
+from med42lib.report.results.table import Accuracy, is_trained_on
 
 Accuracies = Mapping[tuple[str, str, str], Accuracy]
 """By group, model and subset."""
@@ -73,11 +73,11 @@ def _is_papers(row: PublishedRow, accuracies: Accuracies) -> bool:
 
 def _base(provenance: Provenance) -> str:
     recipes = [training.recipe for training in provenance.training.values() if training.recipe]
-    return base_by_size(recipes[0].total_parameters if recipes else None)
+    return base_by_size(recipes[0].base_parameters if recipes else None)
 
 
 def _label(row: PublishedRow, trained_on: Collection[str]) -> str:
-    return display_name(row.group) + (" *" if row.group in trained_on else "")
+    return display_name(row.group) + " *" * is_trained_on(row.group, trained_on)
 
 
 def _cells(row: PublishedRow, method: str, accuracies: Accuracies, *, compared: bool) -> tuple[Cell, Cell, Cell]:
@@ -107,8 +107,8 @@ def _notes(
         )
     else:
         notes.append(f"The paper's cells are of {_PAPERS_BASE}, this run's of {base}: they are not compared.")
-    if any(row.group in trained_on for row in rows):
-        notes.append("* The training split of this benchmark is in the mixture.")
+    if any(is_trained_on(row.group, trained_on) for row in rows):
+        notes.append("* Another split of this benchmark is in the mixture.")
     for row in rows:
         here = accuracies[row.group, BASE, "all"].n
         if row.num_items and here != row.num_items:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from med42lib.formats.report import IN_DISTRIBUTION, OVERALL
+from med42lib.formats.report import IN_DISTRIBUTION, OVERALL, family
 from med42lib.formats.written import PERCENT, display_name, p_value, percent, percent_of, points
 from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
@@ -190,8 +190,20 @@ def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: flo
             *number_columns(results.titles, group="Accuracy without them"),
         ),
         rows=tuple(_threshold_row(row, used) for row in rows),
-        note=(f"All scored questions together. The report uses {used:g}. {accuracy_intervals(results, confidence)}"),
+        note=" ".join(
+            [
+                f"All scored questions together. The report uses {used:g}.",
+                *([_BELOW_THE_USED] if any(row.threshold < used for row in rows) else []),
+                accuracy_intervals(results, confidence),
+            ]
+        ),
     )
+
+
+_BELOW_THE_USED = (
+    "Below that, Leaked is too low where the nearest example shares a stem alone, which is no leak: how near others "
+    "are is not recorded."
+)
 
 
 def _averages_note(results: Results) -> list[str]:
@@ -203,12 +215,10 @@ def _averages_note(results: Results) -> list[str]:
 
 
 def _distribution_note(results: Results) -> list[str]:
-    """Name the benchmarks that stand apart because their training split is in the mixture."""
-    return [
-        f"In distribution: the mixture has the training split of {' and '.join(map(display_name, group.benchmarks))}."
-        for group in results.groups
-        if group.key == IN_DISTRIBUTION
-    ]
+    """Name the benchmarks that stand apart because another split of them is in the mixture."""
+    inside = [group.benchmarks for group in results.groups if group.key == IN_DISTRIBUTION]
+    names = dict.fromkeys(display_name(family(name)) for benchmarks in inside for name in benchmarks)
+    return [f"In distribution: the mixture has another split of {', '.join(names)}."] if names else []
 
 
 def _cautions_note(results: Results, cautions: Cautions) -> list[str]:
@@ -304,5 +314,6 @@ def _change_cell(change: Change | None, alpha: float) -> Cell:
 def _threshold_row(row: ThresholdRow, used: float) -> TableRow:
     is_used = abs(row.threshold - used) < 1e-9
     accuracies = list(row.accuracies.values())
-    cells = [Cell(f"{row.threshold:.4g}".ljust(4, "0"), strong=is_used), Cell(integer(row.num_contaminated))]
+    threshold = max(f"{row.threshold:.2f}", f"{row.threshold:.4g}", key=len)
+    cells = [Cell(threshold, strong=is_used), Cell(integer(row.num_contaminated))]
     return TableRow((*cells, Cell(integer(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))

@@ -111,8 +111,8 @@ class Provenance:
 
     @property
     def sources(self) -> set[str]:
-        """Name the sources of the mixture."""
-        return {str(row["source"]) for row in self.mixture}
+        """Name the sources of the mixture that gave any example."""
+        return {str(row["source"]) for row in self.mixture if row["sampled"]}
 
     def source_title(self, source: str) -> str:
         """Give the name that the mixture has for a source; one made of its short name if it has none."""

@@ -62,6 +62,10 @@ class Answers:
         """Name the benchmarks in the order in which they first occur."""
         return tuple(dict.fromkeys(self.benchmark.tolist()))
 
+    def parts(self, selected_N: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Number the benchmarks of the selected items from 0, one number for each of these items."""
+        return np.unique(self.benchmark[selected_N], return_inverse=True)[1]
+
     def selected(self, benchmarks: tuple[str, ...], subset: str) -> NDArray[np.bool_]:
         """Mark the items of some benchmarks and one of `SUBSETS`, shape (N,)."""
         chosen_N = np.isin(self.benchmark, benchmarks)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.formats.models import BASE
-from med42lib.formats.report import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL, POOLED, PREFIX_OF_AVERAGE
-from med42lib.report.dependence import Spread, design_effect, spread
-from med42lib.report.estimates import Estimate, holm, mean, mean_of_shares, wilson
+from med42lib.formats.report import IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL, POOLED, PREFIX_OF_AVERAGE, family
+from med42lib.report.dependence import Spread, clustered_share, design_effect, equal_weights, spread
+from med42lib.report.estimates import Estimate, holm, wilson
 from med42lib.report.provenance.models import Model, Pair
-from med42lib.report.results.comparison import Difference, compare
+from med42lib.report.results.comparison import Difference, compare, compare_averages
 from med42lib.report.results.leaks import removal
 from med42lib.report.results.scores import SUBSETS, Answers
 from med42lib.report.results.verdicts import Verdicts, judge
@@ -153,19 +153,24 @@ def analyse(
 def make_groups(benchmarks: tuple[str, ...], sources: Collection[str] = ()) -> tuple[Group, ...]:
     """List the lines of the tables: each benchmark, the averages of those that belong together, everything.
 
-    An average follows the last of its benchmarks; one benchmark alone has none. Where some benchmarks are of the name
-    of a source that was trained on, these stand apart from the others.
+    An average follows the last of its benchmarks; one benchmark alone has none. Where some benchmarks are trained on,
+    these stand apart from the others.
     """
     groups = [Group(name, (name,)) for name in benchmarks]
     for key, prefix in PREFIX_OF_AVERAGE.items():
         parts = tuple(name for name in benchmarks if name.startswith(prefix))
         if len(parts) > 1:
             groups.insert(groups.index(Group(parts[-1], parts[-1:])) + 1, Group(key, parts, average=True))
-    inside = tuple(name for name in benchmarks if name in sources)
-    outside = tuple(name for name in benchmarks if name not in sources)
+    inside = tuple(name for name in benchmarks if is_trained_on(name, sources))
+    outside = tuple(name for name in benchmarks if name not in inside)
     if inside and outside:
         groups += [Group(IN_DISTRIBUTION, inside), Group(OUT_OF_DISTRIBUTION, outside)]
     return (*groups, Group(OVERALL, benchmarks))
+
+
+def is_trained_on(benchmark: str, sources: Collection[str]) -> bool:
+    """Say whether another split of a benchmark is among the sources; that of MMLU is one source for all topics."""
+    return benchmark in sources or family(benchmark) in sources
 
 
 def accuracy_of(answers: Answers, group: Group, model: str, subset: str, confidence: float) -> Accuracy:
@@ -185,25 +190,31 @@ class _Analysis:
     confidence: float
 
     def accuracy(self, group: Group, model: str, subset: str) -> Accuracy:
-        if group.average:
-            return _average([self.accuracy(part, model, subset) for part in _parts(group)], self.confidence)
         selected_N = self.answers.selected(group.benchmarks, subset)
-        right_KN = self.answers.runs(model)[:, selected_N]
-        if not right_KN.size:
-            return Accuracy(0, 0, None)
+        right_KN, clusters_N = self.answers.runs(model)[:, selected_N], self.answers.clusters[selected_N]
+        if self._is_incomplete(group, subset):
+            return Accuracy(right_KN.shape[1], None if group.average else 0, None)
+        parts_N = self.answers.parts(selected_N) if group.average else np.zeros_like(clusters_N)
         if len(right_KN) > 1:
-            return _of_trainings(right_KN, self.answers.clusters[selected_N], self.confidence)
+            return _of_trainings(right_KN, clusters_N, parts_N, self.confidence)
+        if group.average:
+            return _average(right_KN[0], clusters_N, parts_N, self.confidence)
         correct_N = right_KN[0]
         n, correct = len(correct_N), int(correct_N.sum())
-        effect = design_effect(correct_N.astype(float) - correct / n, self.answers.clusters[selected_N])
+        effect = design_effect(correct_N.astype(float) - correct / n, clusters_N)
         return Accuracy(n, correct, wilson(correct / effect, n / effect, self.confidence), effect)
 
     def difference(self, group: Group, first: str, second: str, subset: str) -> Difference:
-        if group.average:
-            parts = [self.difference(part, first, second, subset) for part in _parts(group)]
-            return Difference(sum(part.n for part in parts), _mean([part.estimate for part in parts]), None, None)
         selected_N = self.answers.selected(group.benchmarks, subset)
-        return compare(self.answers, selected_N, first, second, confidence=self.confidence)
+        if self._is_incomplete(group, subset):
+            return Difference(int(selected_N.sum()), None, None, None)
+        comparing = compare_averages if group.average else compare
+        return comparing(self.answers, selected_N, first, second, confidence=self.confidence)
+
+    def _is_incomplete(self, group: Group, subset: str) -> bool:
+        """Say whether there is no item, or of an average a part without any."""
+        parts = [(name,) for name in group.benchmarks] if group.average else [group.benchmarks]
+        return not all(self.answers.selected(part, subset).any() for part in parts)
 
     def change(self, group: Group, model: str) -> Change | None:
         return self._change(group, self.answers.right(model), largest=1.0)
@@ -218,28 +229,21 @@ class _Analysis:
         return Change(found.estimate(self.confidence, largest=largest), found.contrast.p_value)
 
 
-def _parts(group: Group) -> list[Group]:
-    return [Group(name, (name,)) for name in group.benchmarks]
+def _of_trainings(
+    right_KN: NDArray[np.bool_], clusters_N: NDArray[np.int64], parts_N: NDArray[np.int64], confidence: float
+) -> Accuracy:
+    trainings_K = right_KN @ equal_weights(parts_N)
+    found = spread(clusters_N, right_KN, parts_N=parts_N)
+    estimate = found.estimate(float(trainings_K.mean()), confidence, lowest=0.0)
+    return Accuracy(right_KN.shape[1], None, estimate, trainings=tuple(trainings_K.tolist()), spread=found)
 
 
-def _of_trainings(right_KN: NDArray[np.bool_], clusters_N: NDArray[np.int64], confidence: float) -> Accuracy:
-    found = spread(clusters_N, right_KN)
-    estimate = found.estimate(float(right_KN.mean()), confidence, lowest=0.0)
-    trainings = tuple(right_KN.mean(axis=1).tolist())
-    return Accuracy(right_KN.shape[1], None, estimate, trainings=trainings, spread=found)
-
-
-def _average(parts: Sequence[Accuracy], confidence: float) -> Accuracy:
-    n = sum(part.n for part in parts)
-    counts = [(p.correct / p.design_effect, p.n / p.design_effect) for p in parts if p.n and p.correct is not None]
-    if len(counts) == len(parts):
-        return Accuracy(n, None, mean_of_shares(counts, confidence))
-    return Accuracy(n, None, _mean([part.estimate for part in parts]))
-
-
-def _mean(estimates: list[Estimate | None]) -> Estimate | None:
-    known = [estimate for estimate in estimates if estimate is not None]
-    return mean(known) if len(known) == len(estimates) else None
+def _average(
+    correct_N: NDArray[np.bool_], clusters_N: NDArray[np.int64], parts_N: NDArray[np.int64], confidence: float
+) -> Accuracy:
+    alike = np.ones(parts_N.max() + 1, dtype=np.int64)
+    estimate, num_effective = clustered_share(correct_N, parts_N, alike, clusters_N, confidence)
+    return Accuracy(len(correct_N), None, estimate, len(correct_N) / num_effective)
 
 
 def _adjusted(

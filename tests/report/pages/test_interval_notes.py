@@ -36,8 +36,8 @@ def results(*seeded: str) -> Results:
         ((), "In brackets: 95 % interval, Wilson's, of averages Korn and Graubard's."),
         (
             ("lora",),
-            "Wilson's, of averages Korn and Graubard's (Base, Full); Student's, for other questions and other seeds, "
-            "of averages Zou, Huang and Zhang's (LoRA).",
+            "Wilson's, of averages Korn and Graubard's (Base, Full); Student's, for other questions and other seeds "
+            "(LoRA).",
         ),
     ],
 )
@@ -50,7 +50,12 @@ def test_the_note_on_accuracies_names_the_method_of_each_model(seeded: tuple[str
 @pytest.mark.parametrize(
     ("seeded", "said", "unsaid"),
     [
-        ((), "Newcombe's for pairs (method 10), and p is McNemar's exact (mid-p); Zou", "Student"),
+        (
+            (),
+            "Newcombe's for pairs (method 10), of averages Zou, Huang and Zhang's, and p is McNemar's exact (mid-p). "
+            "Averages have no test.",
+            "Student",
+        ),
         (
             ("full", "lora"),
             "Student's, for other questions and other seeds, and so is p (Full − Base, LoRA − Base, Full",
@@ -59,7 +64,7 @@ def test_the_note_on_accuracies_names_the_method_of_each_model(seeded: tuple[str
         (
             ("lora",),
             "and p is McNemar's exact (mid-p) (Full − Base); Student's, for other questions and other seeds, and so is "
-            "p (LoRA − Base, Full − LoRA);",
+            "p (LoRA − Base, Full − LoRA).",
             "nothing else",
         ),
     ],

@@ -47,10 +47,18 @@ def test_a_column_of_sentences_is_broken_into_lines() -> None:
         ("a^b~c|<d>", r"a\textasciicircum{}b\textasciitilde{}c\textbar{}\textless{}d\textgreater{}"),
         ("$1 #2", r"\$1 \#2"),
         ("Müller, 中", "Müller, U+4E2D"),
+        ("5 × 10⁻⁵", r"5 $\times$ 10\textsuperscript{$-$}\textsuperscript{5}"),
+        ("AdamW β₂, ε", r"AdamW $\beta$\textsubscript{2}, $\epsilon$"),
     ],
 )
 def test_a_text_is_set_as_it_is_and_commands_nothing(text: str, written: str) -> None:
     assert escape_latex(text) == written
+
+
+def test_the_suites_own_words_are_set_without_code_points(run: Any) -> None:
+    text = (run.make_report() / "tables.tex").read_text()
+    assert r"LoRA $\alpha$" in text
+    assert "U+" not in text
 
 
 @pytest.mark.slow

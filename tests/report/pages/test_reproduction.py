@@ -13,17 +13,22 @@ from tests.report.conftest import Run
 from tests.report.models import MODELS
 
 PAPERS_BASE = 68_976_648_192
+PAPERS_ADAPTER = 103_546_880
+"""Of rank 8 on every linear layer."""
 
 
 @pytest.fixture
 def provenance(run: Run) -> Provenance:
     """The synthetic run's, of a base as large as the paper's, trained on MedQA too."""
     found = read_provenance(run.singles(), run.of("trained"), run.of("scores"))
-    training = {
-        name: replace(model, recipe=replace(model.recipe, total_parameters=PAPERS_BASE)) if model.recipe else model
-        for name, model in found.training.items()
-    }
-    return replace(found, training=training, mixture=({"source": "medqa"},))
+    trained = {"full": (PAPERS_BASE, PAPERS_BASE), "lora": (PAPERS_ADAPTER, PAPERS_BASE + PAPERS_ADAPTER)}
+    training = {}
+    for name, (trainable, total) in trained.items():
+        recipe = found.training[name].recipe
+        assert recipe is not None
+        sized = replace(recipe, trainable_parameters=trainable, total_parameters=total)
+        training[name] = replace(found.training[name], recipe=sized)
+    return replace(found, training=training, mixture=({"source": "medqa", "sampled": 1},))
 
 
 def beside_paper(right: Mapping[str, tuple[int, int]], provenance: Provenance) -> Table | None:
@@ -43,13 +48,20 @@ def rows_of(table: Table) -> dict[str, list[str]]:
 def test_the_papers_cell_is_told_to_lie_inside_below_or_above_the_interval(provenance: Provenance) -> None:
     table = beside_paper({"medqa": (783, 1273), "mmlu_anatomy": (50, 135)}, provenance)
     assert table is not None
-    assert "* The training split of this benchmark is in the mixture." in table.note
+    assert "* Another split of this benchmark is in the mixture." in table.note
     assert "That is no test" in table.note
     assert "neither prompts nor version are stated" in table.note
     assert rows_of(table) == {
         "MMLU anatomy": ["67.4", "37.0", "above", "67.4", "37.0", "above"],
         "MedQA *": ["59.1", "61.5", "inside", "61.5", "61.5", "inside"],
     }
+
+
+def test_an_adapter_alone_is_compared_as_it_is_of_the_papers_base(provenance: Provenance) -> None:
+    alone = replace(provenance, training={"lora": provenance.training["lora"]})
+    table = beside_paper({"medqa": (783, 1273)}, alone)
+    assert table is not None
+    assert "inside" in rows_of(table)["MedQA *"]
 
 
 def test_a_few_questions_that_are_missing_here_are_told(provenance: Provenance) -> None:

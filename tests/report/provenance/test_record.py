@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,11 @@ def test_without_manifests_only_what_the_files_say_is_known(run: Any) -> None:
     assert (found.stages, dict(found.versions), found.encoder, found.finished_at) == ((), {}, None, None)
     assert found.packing.num_chunks == 120
     assert found.num_examples == 1000
+
+
+def test_a_source_that_gave_no_example_was_not_trained_on(provenance: Provenance) -> None:
+    none = {**provenance.mixture[0], "source": "medqa", "sampled": 0}
+    assert replace(provenance, mixture=(*provenance.mixture, none)).sources == {"headqa", "medquad"}
 
 
 def test_a_source_has_the_mixtures_title_and_without_one_its_own_name_for_people(provenance: Provenance) -> None:

@@ -58,6 +58,12 @@ def test_benchmarks_that_were_trained_on_stand_apart_from_the_others() -> None:
         assert len(make_groups(("medqa", "headqa"), all_or_none)) == 3
 
 
+def test_the_topics_of_mmlu_are_trained_on_where_its_one_source_is() -> None:
+    *_, inside, outside, _ = make_groups(("mmlu_a", "medqa", "mmlu_b", "usmle_sample_exam"), {"mmlu", "medquad"})
+    assert inside.benchmarks == ("mmlu_a", "mmlu_b")
+    assert outside.benchmarks == ("medqa", "usmle_sample_exam")
+
+
 def test_half_of_usmle_has_no_average() -> None:
     assert [group.key for group in make_groups(("usmle_self_assessment",))] == ["usmle_self_assessment", OVERALL]
 
@@ -108,6 +114,48 @@ def test_the_papers_mmlu_average_is_reproduced() -> None:
     assert round(average.value * 100, 1) == 76.7
     assert round(pooled.value * 100, 1) == 76.3
     assert pooled.low < average.low + 0.02
+
+
+def test_the_same_questions_in_two_sets_tell_an_average_no_more_than_one_of_them() -> None:
+    right = np.random.default_rng(0).random((3, 300)) < 0.6
+
+    def average_of(sets: tuple[str, ...]) -> tuple[Estimate | None, Estimate | None]:
+        times = len(sets)
+        answers = Answers(
+            tuple(map(str, range(300 * times))),
+            np.repeat(sets, 300),
+            np.zeros(300 * times, dtype=bool),
+            {name: np.tile(values, times) for name, values in zip(("base", "full", "lora"), right, strict=True)},
+            group=np.tile(np.arange(300), times),
+        )
+        results = analyse(answers, MODELS, PAIRS, 0.95)
+        key = USMLE_AVERAGE if times > 1 else sets[0]
+        return results.accuracies[key, "full", "all"].estimate, results.differences[key, "full", "base", "all"].estimate
+
+    for once, twice in zip(average_of(("usmle_a",)), average_of(("usmle_a", "usmle_b")), strict=True):
+        assert once is not None
+        assert twice is not None
+        assert (twice.value, twice.low, twice.high) == pytest.approx((once.value, once.low, once.high), abs=0.002)
+
+
+def test_the_luck_of_a_seed_in_all_topics_is_not_averaged_away() -> None:
+    # Of each of four topics' 100 questions the first training answers 50 right, the second 70.
+    right = {f"full{k}": np.tile(np.arange(100) < n, 4) for k, n in ((1, 50), (2, 70))}
+    right |= {"base": right["full1"], "lora": right["full1"]}
+    answers = Answers(
+        tuple(map(str, range(400))),
+        np.repeat([f"mmlu_{topic}" for topic in "abcd"], 100),
+        np.zeros(400, dtype=bool),
+        right,
+        trainings={"base": ("base",), "full": ("full1", "full2"), "lora": ("lora",)},
+    )
+    results = analyse(answers, MODELS, PAIRS, 0.95)
+    average, pooled = (results.accuracies[key, "full", "all"] for key in (MMLU_AVERAGE, OVERALL))
+    assert average.trainings == pytest.approx((0.5, 0.7))
+    assert average.spread is not None
+    assert pooled.spread is not None
+    assert average.spread.trainings == pytest.approx(pooled.spread.trainings, rel=1e-6)
+    assert results.differences[MMLU_AVERAGE, "full", "base", "all"].spread is not None
 
 
 def test_differences_are_paired(results: Results) -> None:
