@@ -20,6 +20,7 @@ from med42lib.planning.base_model import find_base
 from med42lib.planning.mixture import plan_sources
 from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec, parse_spec
+from med42lib.store.address import lies_within
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
 
@@ -55,7 +56,8 @@ def _run(arguments: Namespace) -> int:
         text = _text(name, arguments, parts, found, Path(cache) / "base")
     with write_errors(file), file.open("x", encoding="utf-8") as stream:
         stream.write(text)
-    show(printable(_said(file, parts, found, arguments.base_model)))
+    outside = ", outside the data: --store FOLDER" if lies_within(f"runs/{name}", arguments.folder) else ""
+    show(printable(_said(file, parts, found, arguments.base_model, outside)))
     return 0
 
 
@@ -101,7 +103,7 @@ def _spec(text: str) -> RunSpec:
     return read.spec
 
 
-def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str) -> str:
+def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str, outside: str) -> str:
     trained, asked = (
         [f"{named.name} ({named.found.path})" for named in side] for side in (parts.sources, parts.benchmarks)
     )
@@ -118,7 +120,7 @@ def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str) -> 
             f"asks       {', '.join(asked)}",
             f"starts at  {base_model}{_TOY if base_model == DEMO_BASE else ''}",
             f"not told   {'; '.join(to_say)}",
-            f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}",
+            f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}{outside}",
         ]
     )
 

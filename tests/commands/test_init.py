@@ -42,6 +42,16 @@ def test_the_spec_that_is_written_is_whole_and_nothing_is_wrong_with_it(
     assert "# chat.jsonl: 5 of 5 rows are conversations, of the fields messages" in text
 
 
+def test_data_in_the_folder_that_one_works_in_are_run_with_a_store_outside_it(
+    ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "Ward 7"]) == 0
+    assert "--store" not in capsys.readouterr().out
+    monkeypatch.chdir(ward)
+    assert main(["init", ".", "--spec", "ward.yaml"]) == 0
+    assert "med42 run ward.yaml, outside the data: --store FOLDER" in capsys.readouterr().out
+
+
 def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("ward_7.yaml").write_text("mine")
     assert main(["init", "Ward 7"]) == ConfigError.exit_code
