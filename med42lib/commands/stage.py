@@ -48,7 +48,7 @@ by hand:
 in a Kubeflow container:
   med42 stage assemble --executor-input '{{$}}'
 """
-_IN_PARTS = ("train", "embed_questions")
+_IN_PARTS = ("train", "embed_questions", "answer_questions")
 """Stages that a spec has settings of for each model, or for each shard."""
 _INPUTS = "an input and the output it is, as another stage printed it, or a folder; one for each input of the stage"
 
