@@ -251,7 +251,6 @@ def test_wrong_settings_are_listed_before_anything_is_touched(
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logging.getLogger("med42").propagate = True
     with caplog.at_level(logging.INFO, logger="med42"):
         yield caplog
 
