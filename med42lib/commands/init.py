@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from med42lib.commands.command import Command, show
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.commands.command import Command, check_is_free, show
+from med42lib.core.errors import ConfigError
 from med42lib.core.printable import printable
 from med42lib.first_spec.look import Found, look_at
 from med42lib.first_spec.write import DEMO_BASE, Parts, chunk_length, described, parts_of, spec_text
@@ -48,7 +48,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     name = _name(arguments.spec.stem if arguments.spec else arguments.folder)
     file = arguments.spec or Path(f"{name}.yaml")
-    _check_is_free(file)
+    check_is_free("init", file, "name another, --spec FILE")
     with tempfile.TemporaryDirectory(prefix="med42-init-") as cache:
         data = Source(arguments.folder, cache=Path(cache) / "data")
         found = list(look_at(DataFolder(data)))
@@ -59,15 +59,6 @@ def _run(arguments: Namespace) -> int:
     outside = ", outside the data: --store FOLDER" if lies_within(f"runs/{name}", arguments.folder) else ""
     show(printable(_said(file, parts, found, arguments.base_model, outside)))
     return 0
-
-
-def _check_is_free(file: Path) -> None:
-    if file.exists():
-        raise ConfigError(
-            "init", [Problem(str(file), "is there already and is left as it is; name another, --spec FILE")]
-        )
-    if not file.parent.is_dir():
-        raise ConfigError("init", [Problem(str(file), "its folder does not exist; make it first")])
 
 
 def _name(address: str) -> str:

@@ -55,7 +55,7 @@ def test_data_in_the_folder_that_one_works_in_are_run_with_a_store_outside_it(
 def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("ward_7.yaml").write_text("mine")
     assert main(["init", "Ward 7"]) == ConfigError.exit_code
-    assert "ward_7.yaml: is there already and is left as it is; name another, --spec FILE" in capsys.readouterr().err
+    assert "ward_7.yaml: is there already; name another, --spec FILE" in capsys.readouterr().err
     assert Path("ward_7.yaml").read_text() == "mine"
     assert main(["init", "Ward 7", "--spec", "other.yaml"]) == 0
     assert load_checked(Path("other.yaml"), processes=2).name == "other"
