@@ -1,6 +1,9 @@
 """What all tests share."""
 
+import logging
 import os
+import signal
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from med42lib.core.log import LOGGER_NAME
 from med42lib.store.backends.s3 import make_client
 from tests.s3_server import S3Server, s3_server
 
@@ -26,17 +30,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def environment_as_before() -> Iterator[None]:
-    """A command that a test calls in this process forbids later ones to import from the working folder.
-
-    One that failed says so in later ones' log lines; and it limits threads where a container has a CPU limit.
-    """
-    names = ("PYTHONSAFEPATH", "MED42_LOG_PLACE", "OMP_NUM_THREADS", "MED42_OMP_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
+def process_as_before() -> Iterator[None]:
+    """Undo what a command that a test calls in this process does to the process: it takes it for its own."""
+    environment, hook, on_sigterm = dict(os.environ), sys.excepthook, signal.getsignal(signal.SIGTERM)
+    logger = logging.getLogger(LOGGER_NAME)
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
     yield
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+    sys.excepthook = hook
+    signal.signal(signal.SIGTERM, on_sigterm)
+    logger.handlers, logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

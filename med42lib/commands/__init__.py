@@ -1,4 +1,4 @@
-"""The command line: `med42 run`, `check`, `stage`, `plan`, `inspect`, `export`, `k8s`, `doctor`.
+"""The command line: `med42 init`, `plan`, `stage`, `check`, `inspect`, `review`, `export`, `promote`, `k8s`, `doctor`.
 
 Doors, the modules that other rooms may import:
 

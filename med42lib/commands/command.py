@@ -1,11 +1,15 @@
 """A subcommand of `med42`. Packages add theirs through the entry-point group `med42.commands`."""
 
+import math
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from med42lib.core.errors import ConfigError, Problem
 
 ENTRY_POINT_GROUP = "med42.commands"
 
@@ -44,6 +48,35 @@ def positive(text: str) -> int:
     if number < 1:
         raise ArgumentTypeError(f"must be a whole number above 0 (given: {text!r})")
     return number
+
+
+def number(text: str) -> float:
+    """Read an argument that is a number; NaN, which is in no range, for anything else."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def check_is_free(command: str, path: Path, advice: str) -> None:
+    """Make sure that a new file or folder can be made.
+
+    Raises:
+        ConfigError: If something is there, where the advice is given, or if its folder is not.
+    """
+    if path.exists():
+        raise ConfigError(command, [Problem(str(path), f"is there already; {advice}")])
+    check_has_folder(command, path)
+
+
+def check_has_folder(command: str, path: Path) -> None:
+    """Make sure that the folder is there in which a file or folder is to be made.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(command, [Problem(str(path), "its folder does not exist; make it first")])
 
 
 def show(text: object) -> None:

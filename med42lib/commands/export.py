@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from med42lib.commands.command import Command, show
+from med42lib.commands.command import Command, check_has_folder, check_is_free, show
 from med42lib.core.errors import ConfigError, DataError, Problem, not_installed
 from med42lib.core.printable import counted, printable
 from med42lib.formats.model_card import CARD_FILE
@@ -46,8 +46,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    if not arguments.place.parent.is_dir():
-        raise ConfigError("export", [Problem(str(arguments.place), "its folder does not exist; make it first")])
+    check_has_folder("export", arguments.place)
     with tempfile.TemporaryDirectory(prefix="med42-export-") as cache:
         source = Source(arguments.address, cache=Path(cache) / "output")
         inside = {name.partition("/")[0] for name in source.sizes()}
@@ -77,8 +76,7 @@ def _export_messages(dataset: Source, file: Path) -> str:
 
 
 def _export_model(source: Source, inside: set[str], base: Source | None, folder: Path) -> str:
-    if folder.exists():
-        raise ConfigError("export", [Problem(str(folder), "is there already; name a new folder")])
+    check_is_free("export", folder, "name a new folder")
     if ADAPTER_FOLDER not in inside:
         with write_errors(folder), _whole_or_nothing(folder):
             shutil.copytree(source.path(MODEL_FOLDER), folder, dirs_exist_ok=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from med42lib.commands.command import Command, show
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.commands.command import Command, check_is_free, show
+from med42lib.core.errors import ConfigError
 from med42lib.core.printable import printable
 from med42lib.first_spec.look import Found, look_at
 from med42lib.first_spec.write import DEMO_BASE, Parts, chunk_length, described, parts_of, spec_text
@@ -20,6 +20,7 @@ from med42lib.planning.base_model import find_base
 from med42lib.planning.mixture import plan_sources
 from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec, parse_spec
+from med42lib.store.address import lies_within
 from med42lib.store.artifacts import Source
 from med42lib.store.disk import write_errors
 
@@ -47,7 +48,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     name = _name(arguments.spec.stem if arguments.spec else arguments.folder)
     file = arguments.spec or Path(f"{name}.yaml")
-    _check_is_free(file)
+    check_is_free("init", file, "name another, --spec FILE")
     with tempfile.TemporaryDirectory(prefix="med42-init-") as cache:
         data = Source(arguments.folder, cache=Path(cache) / "data")
         found = list(look_at(DataFolder(data)))
@@ -55,17 +56,9 @@ def _run(arguments: Namespace) -> int:
         text = _text(name, arguments, parts, found, Path(cache) / "base")
     with write_errors(file), file.open("x", encoding="utf-8") as stream:
         stream.write(text)
-    show(printable(_said(file, parts, found, arguments.base_model)))
+    outside = ", outside the data: --store FOLDER" if lies_within(f"runs/{name}", arguments.folder) else ""
+    show(printable(_said(file, parts, found, arguments.base_model, outside)))
     return 0
-
-
-def _check_is_free(file: Path) -> None:
-    if file.exists():
-        raise ConfigError(
-            "init", [Problem(str(file), "is there already and is left as it is; name another, --spec FILE")]
-        )
-    if not file.parent.is_dir():
-        raise ConfigError("init", [Problem(str(file), "its folder does not exist; make it first")])
 
 
 def _name(address: str) -> str:
@@ -101,7 +94,7 @@ def _spec(text: str) -> RunSpec:
     return read.spec
 
 
-def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str) -> str:
+def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str, outside: str) -> str:
     trained, asked = (
         [f"{named.name} ({named.found.path})" for named in side] for side in (parts.sources, parts.benchmarks)
     )
@@ -118,7 +111,7 @@ def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str) -> 
             f"asks       {', '.join(asked)}",
             f"starts at  {base_model}{_TOY if base_model == DEMO_BASE else ''}",
             f"not told   {'; '.join(to_say)}",
-            f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}",
+            f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}{outside}",
         ]
     )
 

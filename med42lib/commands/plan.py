@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.commands.command import Command, add_overrides, add_processes, show
+from med42lib.commands.command import Command, add_overrides, add_processes, number, show
 from med42lib.commands.plan_text import (
     Asked,
     Training,
@@ -139,10 +139,7 @@ def _share(text: str) -> float:
 
 
 def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+    value = number(text)
     if not 0 < value < float("inf"):
         raise ArgumentTypeError(f"must be a number above 0 (given: {text!r})")
     return value

@@ -6,8 +6,8 @@ import tempfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
-from med42lib.commands.command import Command, positive, show
-from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.commands.command import Command, check_is_free, number, positive, show
+from med42lib.core.errors import DataError
 from med42lib.core.printable import printable
 from med42lib.formats.contamination import PAIRS_FILE
 from med42lib.store.artifacts import Source
@@ -54,10 +54,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _confidence(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
+    value = number(text)
     if not 0.5 <= value < 1:
         raise ArgumentTypeError(f"must be a number from 0.5 to below 1 (given: {text!r})")
     return value
@@ -86,10 +83,7 @@ def _draw(arguments: Namespace, contamination: Source) -> None:
     from med42lib.report.review import Pairs, write_sample
 
     file = arguments.file
-    if file.exists():
-        raise ConfigError("review", [Problem(str(file), "is there already; name a new file")])
-    if not file.parent.is_dir():
-        raise ConfigError("review", [Problem(str(file), "its folder does not exist; make it first")])
+    check_is_free("review", file, "name a new file")
     drawn = Pairs.read(contamination).draw(arguments.pairs, seed=arguments.seed)
     if not drawn:
         raise DataError(f"{contamination.address} holds no pairs: nothing was found, so there is nothing to judge")

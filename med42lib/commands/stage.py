@@ -15,6 +15,7 @@ from med42lib.catalogue import STAGES
 from med42lib.commands.command import Command, add_overrides, show
 from med42lib.commands.executor import asked_outputs, load_json, parameters
 from med42lib.commands.shown import shown_artifacts
+from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.config import parse_config
 from med42lib.core.environment import in_pod
 from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable
@@ -30,8 +31,7 @@ from med42lib.store.address import absolute_address
 _REFERENCE = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 """How Kubeflow refers to another parameter of the same task."""
 
-TASK_CONFIG, TASK_CONFIG_VARIABLE = "task_config", "MED42_TASK_CONFIG"
-"""What a person set on the task of a training (GPUs, tolerations), for the launcher to give to the training's pods."""
+TASK_CONFIG = "task_config"
 
 _PAUSES = (30, 60, 120, 240)
 """Seconds, after what the clients themselves have waited."""
@@ -48,7 +48,7 @@ by hand:
 in a Kubeflow container:
   med42 stage assemble --executor-input '{{$}}'
 """
-_IN_PARTS = ("train", "embed_questions")
+_IN_PARTS = ("train", "embed_questions", "answer_questions")
 """Stages that a spec has settings of for each model, or for each shard."""
 _INPUTS = "an input and the output it is, as another stage printed it, or a folder; one for each input of the stage"
 

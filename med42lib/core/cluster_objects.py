@@ -15,3 +15,6 @@ SECRET_KEYS = {name: tuple(keys.split()) for name, keys in _KEYS.items()}  # one
 
 RUN_VARIABLE = "MED42_RUN"
 """Id of the run that a training's job is part of."""
+
+TASK_CONFIG_VARIABLE = "MED42_TASK_CONFIG"
+"""What a person set on the task of a training (GPUs, tolerations), for the launcher to give to the training's pods."""

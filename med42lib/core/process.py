@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -113,9 +114,22 @@ def exit_at_once(exit_code: int) -> NoReturn:
     Python would first take its modules apart, which for torch and transformers takes over a second, in each of a
     dozen processes of a run. Call it when everything is written and no thread has work left.
     """
+    _remove_folder_of_fork_server()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+def _remove_folder_of_fork_server() -> None:
+    """Remove the folder that multiprocessing made for a fork server's socket, which is its first process's to do.
+
+    Its own function for that would also wait for children, who are killed with this process.
+    """
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is None or multiprocessing.parent_process() is not None:
+        return
+    if folder := multiprocessing.current_process()._config.get("tempdir"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _die_with(parent: int) -> None:

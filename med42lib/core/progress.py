@@ -30,7 +30,7 @@ if not _on_terminal():
 
 from tqdm import tqdm  # noqa: E402
 
-# By itself tqdm makes a lock between processes, a semaphore that a stage's quick end (core.process.leave) leaks.
+# By itself tqdm makes a lock between processes, a semaphore that a stage's quick end (core.process.exit_at_once) leaks.
 tqdm.set_lock(threading.RLock())
 
 SECONDS_BETWEEN_LINES = 10.0

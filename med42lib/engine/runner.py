@@ -126,9 +126,11 @@ def _find_or_run(stage: Stage, request: Request) -> Result:
         hashes = HashCache(store)
         places = {name: inside(scratch / "in", name) for name, _ in request.addresses()}
         sources = {n: Source(address, cache=places[n], hashes=hashes) for n, address in request.addresses()}
-        deciding = {n: source.digest for n, source in sources.items() if n.partition(".")[0] not in stage.speed_only}
-        key = output_key(stage, config, deciding)
-        hashes.save(scratch)
+        try:
+            digests = {n: source.digest for n, source in sources.items() if n.partition(".")[0] not in stage.speed_only}
+        finally:
+            hashes.save(scratch)  # the next attempt reads what is left
+        key = output_key(stage, config, digests)
         call = _Call(stage, config, sources, key, store, scratch, request.tracked, section)
         with log_place(key=key):
             if stage.reuse and (sealed := find_sealed(store, call.prefix, stage.targets)):

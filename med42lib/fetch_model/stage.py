@@ -13,10 +13,8 @@ from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.formats.model_card import CARD_FILE, LICENCE_FILE, licence_in_card
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FOLDER
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Target, listing
 from med42lib.store.disk import write_errors
-
-_NUM_SHOWN = 8
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:
@@ -85,14 +83,14 @@ def _chosen(weights: Source, wanted: str | None) -> str:
     Raises:
         DataError: If there is no such file, or there are several and none was named.
     """
-    names = sorted(entry.path for entry in weights.files if entry.path.endswith(".gguf"))
+    found = tuple(entry for entry in weights.files if entry.path.endswith(".gguf"))
+    names = [entry.path for entry in found]
     if wanted in names or (wanted is None and len(names) == 1):
         return wanted or names[0]
     if not names:
         raise DataError(f"{weights.address} holds no .gguf file; check the address, or set format: huggingface")
-    shown = ", ".join(names[:_NUM_SHOWN]) + (f" and {len(names) - _NUM_SHOWN} more" if names[_NUM_SHOWN:] else "")
     said = "" if wanted is None else f", but no {wanted}"
-    raise DataError(f"{weights.address} holds {shown}{said}; name the one to take in fetch_model.gguf_file")
+    raise DataError(f"{weights.address} holds {listing(found)}{said}; name the one to take in fetch_model.gguf_file")
 
 
 def _copy(weights: Source, folder: Path) -> None:

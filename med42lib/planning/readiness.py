@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from med42lib.core.errors import ConfigError, DataError
+from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.planning.base_model import base_problems, find_base, warn_of_base
 from med42lib.planning.training import cluster_of, cluster_problems
 from med42lib.spec import RunSpec
 from med42lib.spec_check import can_be_seen, check_inputs
-from med42lib.store.address import open_store
+from med42lib.store.address import lies_within, open_store
 from med42lib.tracking.address import check_tracking
 from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.template import JobTemplate
@@ -22,13 +22,14 @@ def check_place(spec: RunSpec, store: str) -> None:
     Of the GPUs, the template of training jobs is asked, where one is. What is only probably wrong is a warning.
 
     Raises:
-        ConfigError: If chunks are longer than the base model's context, an adapter is larger than its layers, or a
-            training does not fit the GPUs; all problems at once.
+        ConfigError: If the store is in a folder that is an input. Or if chunks are longer than the base model's
+            context, an adapter is larger than its layers, or a training does not fit the GPUs; all problems at once.
         DataError: If inputs are missing, all of which are named, or the base model's config.json is, or is broken.
         StoreError, AccessError, StoreUnavailable: If the store, or the place of an input, cannot be used.
         TrackingError: If models of this store cannot be registered, and the spec asks for it.
     """
     check_inputs(spec)
+    _check_apart(spec, store)
     with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
         base = find_base(spec, Path(cache))
     cluster = cluster_of(JobTemplate.of_environment()) if launcher_name() == CLUSTER_LAUNCHER else None
@@ -41,3 +42,15 @@ def check_place(spec: RunSpec, store: str) -> None:
     open_store(store).check()
     if spec.register_.enabled:
         check_tracking(store)
+
+
+def _check_apart(spec: RunSpec, store: str) -> None:
+    """Make sure that no input holds the store, where files come and go while it is read."""
+    inputs = {name: address for name, address in spec.inputs.model_dump().items() if can_be_seen(address)}
+    problems = [
+        Problem(f"inputs.{name}", f"{address} holds the store {store}; choose a --store outside it")
+        for name, address in inputs.items()
+        if lies_within(store, address)
+    ]
+    if problems:
+        raise ConfigError("the inputs and the store", problems)

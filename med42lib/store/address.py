@@ -68,6 +68,14 @@ def is_folder(address: str) -> bool:
     return not address.startswith((S3_SCHEME, HUB_SCHEME, PACKAGE_SCHEME))
 
 
+def lies_within(address: str, folder: str) -> bool:
+    """Say whether an address is a folder's, or of something in it."""
+    inner, outer = open_store(address).local_path(""), open_store(folder).local_path("")
+    if inner is None or outer is None:
+        return f"{address.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+    return inner.resolve().is_relative_to(outer.resolve())
+
+
 def names_missing_package(address: str) -> bool:
     """Say whether an address is inside a Python package that is not installed here."""
     match = _PACKAGE.fullmatch(address)

@@ -208,23 +208,42 @@ class Source:
             self._store.fetch(name, path)
 
     def _check(self, entry: FileEntry) -> None:
-        """Make sure that a file is what it is said to be. A copy left by an earlier run may be another; it goes."""
+        """Make sure that a file is what it is said to be. A copy left by an earlier run may be another; it goes.
+
+        So does one that the client of a hub keeps for all programs: there a download that broke off may lie for ever.
+        """
         path = self._local(entry.path)
-        if self._is_remote and path.is_file() and not self._is_as_listed(path, entry):
-            path.unlink()
-        if self._is_remote and not path.exists():
-            self._fetch(entry.path)
-        if not path.is_file() or path.stat().st_size != entry.bytes:
-            problem = f"is missing or not {entry.bytes:,} bytes long, as its manifest says"
-        elif not self._is_as_listed(path, entry):
-            problem = "differs from its manifest"
-        else:
+        problem = self._problem(path, entry)
+        if problem and self._is_remote:
+            problem = self._problem_when_fetched(path, entry)
+        if problem and self._is_remote and path.is_symlink():
+            problem = self._problem_when_fetched(path, entry)
+        if not problem:
             return
         if self._is_remote:
             path.unlink(missing_ok=True)
-        if self.manifest is None:
-            raise self._changed(entry.path)
-        raise DataError(f"{self.address}/{entry.path} {problem}; delete {self.address} and run again")
+        if self.manifest is not None:
+            raise DataError(f"{self.address}/{entry.path} {problem}; delete {self.address} and run again")
+        raise self._other_than_promised(entry.path) if self._listing[entry.path].content else self._changed(entry.path)
+
+    def _problem_when_fetched(self, path: Path, entry: FileEntry) -> str:
+        if path.is_symlink():
+            path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        self._fetch(entry.path)
+        return self._problem(path, entry)
+
+    def _problem(self, path: Path, entry: FileEntry) -> str:
+        """Say how a file is not what it is said to be; empty if it is."""
+        if not path.is_file() or path.stat().st_size != entry.bytes:
+            return f"is missing or not {entry.bytes:,} bytes long, as its manifest says"
+        return "" if self._is_as_listed(path, entry) else "differs from its manifest"
+
+    def _other_than_promised(self, name: str) -> DataError:
+        return DataError(
+            f"{self.address}/{name} was fetched twice and is not what the hub's list says; run again, and if it stays "
+            "so, see to the mirror that HF_ENDPOINT names"
+        )
 
     def _check_nothing_else(self, name: str) -> None:
         """Make sure that a whole folder holds no more than its manifest says: libraries read whatever is there."""

@@ -99,9 +99,10 @@ class StageCache:
         upload.put_folder(_KEPT, folder, manifest)
         sealed = upload.seal([_KEPT])
         kept = open_store(sealed.output(_KEPT))
-        hashes = HashCache(store)
-        hashes.remember(kept, manifest.files)
-        hashes.save(self._scratch)
+        if sealed.attempt == upload.attempt:
+            hashes = HashCache(store)
+            hashes.remember(kept, manifest.files)
+            hashes.save(self._scratch)
         return kept.local_path("") or folder
 
     def _manifest(self, key: str, folder: Path) -> Manifest:

@@ -39,17 +39,15 @@ class HashCache:
     def entries(self, of: Store, files: Mapping[str, StoredFile]) -> tuple[FileEntry, ...]:
         """Describe files of a store by their listing, reading those that are new or may have changed.
 
+        Each is known as soon as it is read, so that `save` keeps what was done when another cannot be.
+
         Raises:
             StoreError, AccessError, StoreUnavailable: If a file cannot be read.
         """
         known = self._known_of(of.address)
         found = {name: file.content or _hash_of(known, name, file) for name, file in files.items()}
         unread = [name for name, sha256 in found.items() if not sha256]
-        for entry in self._read(of, unread, files):
-            found[entry.path] = entry.sha256
-            if files[entry.path].settled:
-                known[entry.path] = (entry.bytes, files[entry.path].version, entry.sha256)
-                self._new.add(of.address)
+        found.update((entry.path, entry.sha256) for entry in self._read(of, unread, files))
         return tuple(FileEntry(name, file.bytes, found[name]) for name, file in files.items())
 
     def remember(self, of: Store, entries: Iterable[FileEntry]) -> None:
@@ -82,9 +80,16 @@ class HashCache:
             def described(name: str, stop: Event) -> FileEntry:
                 entry = describe_blocks(of.blocks(name), name, stop=stop)
                 bar.advance(entry.bytes)
+                if not stop.is_set():  # else it may not have been read to its end
+                    self._record(of.address, entry, files[name])
                 return entry
 
             return in_threads(described, names)
+
+    def _record(self, address: str, entry: FileEntry, file: StoredFile) -> None:
+        if file.settled:
+            self._known[address][entry.path] = (entry.bytes, file.version, entry.sha256)
+            self._new.add(address)
 
     def _known_of(self, address: str) -> Known:
         if address not in self._known:

@@ -14,13 +14,18 @@ from pathlib import Path
 from med42lib.core.errors import StoreError
 from med42lib.store.disk import write_errors
 
-_LOCK = ".lock"
+_LOCK = ".med42-lock"  # a folder with a `.lock` may be anybody's: uv writes one into each environment
 SCRATCH_VARIABLE = "MED42_SCRATCH"
 
 
 def machine_scratch() -> Path:
     """Name this user's own scratch folder on this machine, below $MED42_SCRATCH or the system's temporary folder."""
     return Path(os.environ.get(SCRATCH_VARIABLE) or tempfile.gettempdir(), f"med42-{os.getuid()}")
+
+
+def scratch_beside(folder: Path) -> Path:
+    """Name this user's own scratch folder in a folder of finished things, into which a rename then moves them."""
+    return folder / f".scratch-{os.getuid()}"
 
 
 @contextmanager

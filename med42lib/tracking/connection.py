@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from med42lib.core.errors import AccessError, TrackingError, full_disk
 from med42lib.core.redaction import redact
-from med42lib.store.scratch import attempt_folder
+from med42lib.store.scratch import attempt_folder, scratch_beside
 from med42lib.tracking.address import SQLITE_SCHEME, host_refused, sqlite_file, unreachable
 
 
@@ -53,7 +53,7 @@ def _create_database(database: Path) -> None:
     if database.exists() and database.stat().st_size:
         return
     database.parent.mkdir(parents=True, exist_ok=True)
-    with attempt_folder(database.parent, database.stem) as folder:
+    with attempt_folder(scratch_beside(database.parent), database.stem) as folder:
         new = folder / database.name
         MlflowClient(f"{SQLITE_SCHEME}{new}")
         new.replace(database)

@@ -22,7 +22,7 @@ def ward(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_spec_that_is_written_is_whole_and_nothing_is_wrong_with_it(
-    ward: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ward: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["init", "Ward 7"]) == 0
     said = capsys.readouterr().out
@@ -36,16 +36,26 @@ def test_the_spec_that_is_written_is_whole_and_nothing_is_wrong_with_it(
         "conversations",
         "exam.jsonl",
     )
-    assert caplog.records == []
+    assert capsys.readouterr().err == ""
     text = Path("ward_7.yaml").read_text()
     assert "# base model package:med42lib/demo/model: reads 512 tokens" in text
     assert "# chat.jsonl: 5 of 5 rows are conversations, of the fields messages" in text
 
 
+def test_data_in_the_folder_that_one_works_in_are_run_with_a_store_outside_it(
+    ward: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "Ward 7"]) == 0
+    assert "--store" not in capsys.readouterr().out
+    monkeypatch.chdir(ward)
+    assert main(["init", ".", "--spec", "ward.yaml"]) == 0
+    assert "med42 run ward.yaml, outside the data: --store FOLDER" in capsys.readouterr().out
+
+
 def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("ward_7.yaml").write_text("mine")
     assert main(["init", "Ward 7"]) == ConfigError.exit_code
-    assert "ward_7.yaml: is there already and is left as it is; name another, --spec FILE" in capsys.readouterr().err
+    assert "ward_7.yaml: is there already; name another, --spec FILE" in capsys.readouterr().err
     assert Path("ward_7.yaml").read_text() == "mine"
     assert main(["init", "Ward 7", "--spec", "other.yaml"]) == 0
     assert load_checked(Path("other.yaml"), processes=2).name == "other"

@@ -233,6 +233,9 @@ def test_of_several_models_one_has_to_be_named(capsys: pytest.CaptureFixture[str
     inputs = [word for edge in ("items", "dataset", "encoder") for word in ("--input", f"{edge}=x")]
     assert main(["stage", "embed_questions", "--spec", DEMO, *inputs]) == 2
     assert "--section: is required; there are none" in capsys.readouterr().err
+    inputs = [word for edge in STAGES["answer_questions"].sources for word in ("--input", f"{edge}=x")]
+    assert main(["stage", "answer_questions", "--spec", DEMO, "--set", "evaluate.shards=2", *inputs]) == 2
+    assert "--section: is required; there are answer_questions." in capsys.readouterr().err
 
 
 def test_the_only_model_need_not_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

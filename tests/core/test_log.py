@@ -2,7 +2,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,12 +12,8 @@ from tests.hostile import UNSEEN, unseen_in
 
 
 @pytest.fixture(autouse=True)
-def cleaned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _place_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MED42_LOG_PLACE", raising=False)
-    hook = sys.excepthook
-    yield
-    logging.getLogger("med42").handlers = []
-    sys.excepthook = hook
 
 
 def test_a_line_is_headed_by_its_stage(capsys: pytest.CaptureFixture[str]) -> None:

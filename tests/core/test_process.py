@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +89,22 @@ def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (7, "said\n"), "nothing of Python's own end is waited for"
+
+
+def test_leaving_takes_the_folder_of_a_fork_server_away_and_waits_for_no_child(tmp_path: Path) -> None:
+    code = """
+        import multiprocessing, sys, time
+        from med42lib.core.process import FORK_SERVER, children_die_with_this_process, exit_at_once
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([FORK_SERVER])
+        with children_die_with_this_process():
+            context.Process(target=time.sleep, args=(600,)).start()
+        print(multiprocessing.current_process()._config["tempdir"])
+        exit_at_once(7)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 7
+    assert Path(done.stdout.strip()).parent == tmp_path
+    assert list(tmp_path.iterdir()) == []

@@ -15,11 +15,15 @@ from typing import Annotated
 import pytest
 
 from med42lib.core.config import SPEED_ONLY, StageConfig
-from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, NoSpaceError
+from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, NoSpaceError, StoreUnavailable
 from med42lib.engine.context import StageContext
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
+from med42lib.store import manifest
 from med42lib.store.artifacts import Source, Sources, Target
+from med42lib.store.backends import local
+from med42lib.store.backends.local import LocalStore
+from med42lib.store.identity import HASHES_FOLDER
 from med42lib.store.manifest import Manifest, describe_folder
 
 
@@ -195,6 +199,27 @@ def test_what_was_made_of_inputs_that_changed_meanwhile_gets_no_name(
     assert not list((tmp_path / "store").rglob("sealed-*"))
 
 
+def test_what_was_read_of_inputs_is_kept_where_the_connection_breaks(
+    install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_for()
+    (tmp_path / "in/o.txt").write_text("4")
+    blocks = LocalStore.blocks
+
+    def broken_off(self: LocalStore, name: str) -> Iterator[bytes]:
+        if name == "o.txt":
+            raise StoreUnavailable("the connection broke")
+        yield from blocks(self, name)
+
+    monkeypatch.setattr(local, "SECONDS_UNTIL_SETTLED", -1.0)
+    monkeypatch.setattr(manifest, "_HASH_THREADS", 1)
+    monkeypatch.setattr(LocalStore, "blocks", broken_off)
+    with pytest.raises(StoreUnavailable):
+        run_stage(install(), request)
+    [kept] = (tmp_path / "store" / HASHES_FOLDER).iterdir()
+    assert list(json.loads(kept.read_text())) == ["n.txt"]
+
+
 def test_a_missing_library_is_named_with_the_extra_that_has_it(
     install: Callable[..., Stage], request_for: Callable[..., Request]
 ) -> None:
@@ -226,7 +251,6 @@ def test_wrong_settings_are_listed_before_anything_is_touched(
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    logging.getLogger("med42").propagate = True
     with caplog.at_level(logging.INFO, logger="med42"):
         yield caplog
 

@@ -31,6 +31,14 @@ def test_missing_inputs_are_found(store: str) -> None:
         check_place(load_spec(DEMO, ["inputs.training_data=/nowhere"]), store)
 
 
+def test_a_store_in_a_folder_that_is_an_input_is_found(store: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.jsonl").write_text("{}")
+    data = f"inputs.training_data={tmp_path}"
+    with pytest.raises(ConfigError, match=r"inputs\.training_data: .* holds the store .*; choose a --store outside it"):
+        check_place(load_spec(DEMO, [data]), store)
+    check_place(load_spec(DEMO, [data]), f"{tmp_path.parent}/runs")
+
+
 def test_chunks_longer_than_the_context_of_a_known_model_on_a_hub_are_found(store: str) -> None:
     check_place(load_spec(DEMO, [HUB_BASE]), store)
     with pytest.raises(ConfigError, match="chunk_length"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import DataError, StoreError
-from med42lib.store.address import absolute_address, dataset_address, join_address, open_store
+from med42lib.store.address import absolute_address, dataset_address, join_address, lies_within, open_store
 
 
 def test_an_unknown_scheme_lists_the_known_ones() -> None:
@@ -79,3 +79,30 @@ except DataError:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.split("\n") == ["['__init__.py']", "refused", ""], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "folder"),
+    [
+        ("runs/demo", "."),
+        ("runs/demo", "runs/demo/"),
+        ("linked/demo", "data"),
+        ("s3://bucket/data/runs", "s3://bucket/data"),
+        ("s3://bucket/runs", "s3://bucket"),
+    ],
+)
+def test_an_address_lies_within_a_folder_however_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "linked").symlink_to("data")
+    assert lies_within(address, folder)
+
+
+@pytest.mark.parametrize(
+    ("address", "folder"),
+    [("runs", "runs/demo"), ("data-runs", "data"), ("s3://bucket/data-runs", "s3://bucket/data"), ("s3://runs", "/")],
+)
+def test_what_is_beside_a_folder_or_around_it_does_not_lie_within_it(address: str, folder: str) -> None:
+    assert not lies_within(address, folder)

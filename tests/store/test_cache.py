@@ -60,6 +60,13 @@ def test_of_two_runs_that_make_the_same_part_the_first_stays(store: Path, tmp_pa
     assert (folder / "rows").read_text() == "some rows"
 
 
+def test_the_first_is_never_taken_for_what_another_run_made(store: Path, tmp_path: Path) -> None:
+    make(cache_of(store, tmp_path / "second"), "k1", "SOME ROWS")
+    folder = cache_of(store, tmp_path / "third").find("k1")
+    assert folder is not None
+    assert (folder / "rows").read_text() == "some rows"
+
+
 def test_parts_can_be_handed_to_another_process(store: Path, tmp_path: Path) -> None:
     cache: StageCache = pickle.loads(pickle.dumps(cache_of(store, tmp_path / "second")))
     assert cache.find("k1") is not None

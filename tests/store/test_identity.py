@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from med42lib.core.errors import StoreUnavailable
+from med42lib.store import manifest
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.backends import local
@@ -85,6 +87,29 @@ def test_a_file_replaced_by_one_of_the_same_size_and_time_is_read_again(tmp_path
     filled(tmp_path / "other", {"a": "2"})
     (tmp_path / "other/a").replace(data / "a")
     assert digest_of(data, tmp_path / "store", tmp_path / "two") != first
+
+
+@pytest.mark.usefixtures("settled")
+def test_files_read_before_one_that_cannot_be_are_not_read_again(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = filled(tmp_path / "data", {"a": "1", "b": "2"})
+    hashes, blocks = HashCache(open_store(str(tmp_path / "store"))), LocalStore.blocks
+
+    def broken_off(self: LocalStore, name: str) -> Iterator[bytes]:
+        if name == "b":
+            raise StoreUnavailable("the connection broke")
+        yield from blocks(self, name)
+
+    monkeypatch.setattr(manifest, "_HASH_THREADS", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalStore, "blocks", broken_off)
+        with pytest.raises(StoreUnavailable):
+            _ = Source(str(data), hashes=hashes).digest
+    hashes.save(tmp_path / "one")
+    read.clear()
+    digest_of(data, tmp_path / "store", tmp_path / "two")
+    assert read == ["b"]
 
 
 def test_a_file_that_was_just_written_is_not_trusted_to_be_the_same_next_time(tmp_path: Path) -> None:

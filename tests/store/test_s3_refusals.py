@@ -111,3 +111,25 @@ def test_an_answer_that_breaks_off_is_worth_a_retry_and_never_a_half_file(
         with pytest.raises(StoreUnavailable, match="did not answer"):
             OPERATIONS[operation](tmp_path)
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("AWS_ENDPOINT_URL", "minio:9000", StoreError),
+        ("AWS_PROFILE", "nope", StoreError),
+        ("AWS_REGION", "us east", StoreError),
+        ("AWS_ACCESS_KEY_ID", "half-of-a-pair", AccessError),
+    ],
+)
+@pytest.mark.parametrize("ask", ["check", "files"])
+def test_an_environment_that_no_client_can_be_made_of_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: str, variable: str, value: str, expected: type[Med42Error]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(expected, match=variable) as caught:
+        getattr(open_store("s3://bucket/x"), ask)()
+    assert type(caught.value) is expected

@@ -57,6 +57,13 @@ def test_the_folder_of_a_killed_attempt_is_removed_by_the_next(tmp_path: Path) -
         assert not left.exists()
 
 
+def test_a_folder_with_somebody_elses_lock_is_no_attempts(tmp_path: Path) -> None:
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment/.lock").touch()
+    assert remove_abandoned(tmp_path) == []
+    assert (tmp_path / "environment").exists()
+
+
 def test_an_attempt_that_starts_before_another_holds_its_lock_leaves_it_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +88,7 @@ def test_the_folder_of_all_attempts_is_this_users_alone(tmp_path: Path) -> None:
 
 def test_a_link_laid_in_its_place_is_refused_and_the_folder_behind_it_untouched(tmp_path: Path) -> None:
     (tmp_path / "others/attempt-x").mkdir(parents=True)
-    (tmp_path / "others/attempt-x/.lock").touch()
+    (tmp_path / "others/attempt-x/.med42-lock").touch()
     (tmp_path / "scratch").symlink_to(tmp_path / "others")
     with (
         pytest.raises(StoreError, match=r"scratch is a link, no folder, or somebody else's"),
@@ -104,11 +111,11 @@ def test_a_folder_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
 
 def test_links_among_the_attempts_lead_the_clean_up_nowhere(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/.lock").touch()
+    (tmp_path / "mine/.med42-lock").touch()
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch/train-link").symlink_to(tmp_path / "mine")
     with attempt_folder(tmp_path / "scratch", "train"):
-        assert (tmp_path / "mine/.lock").exists()
+        assert (tmp_path / "mine/.med42-lock").exists()
 
 
 @pytest.mark.parametrize("variable", ["MED42_SCRATCH", "TMPDIR"])

@@ -23,6 +23,7 @@ from med42lib.core.errors import (
     Med42Error,
     StoreError,
     StoreUnavailable,
+    full_disk,
 )
 from med42lib.store.base import StoredFile
 from med42lib.store.manifest import GIT_PREFIX, MANIFEST_FILE
@@ -126,11 +127,15 @@ class HubStore:
 
         # The client's HTTP library changed its name between versions; its base error is the one they share.
         transport_error: type[Exception] = errors.HTTPError  # type: ignore[attr-defined]
+        address = f"{self.address}/{name}" if name else self.address
         try:
             yield
         except (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, transport_error) as error:
-            address = f"{self.address}/{name}" if name else self.address
             raise _explained(address, self._page, error) from error
+        except (RuntimeError, OSError) as error:
+            if of_xet := _explained_of_xet(address, self._page, error):
+                raise of_xet from error
+            raise
 
     @property
     def _page(self) -> str:
@@ -159,18 +164,41 @@ def _explained(address: str, page: str, error: BaseException) -> Med42Error:
             f"{address}: HF_HUB_OFFLINE forbids asking the hub; unset it, or give a folder instead"
         )
     if isinstance(error, errors.RevisionNotFoundError | errors.RemoteEntryNotFoundError):
-        return DataError(f"{address}: the hub has no such revision or file; look it up at {page}")
+        return _absent(address, page)
     if isinstance(error, errors.RepositoryNotFoundError) or status in _REJECTED:
-        return AccessError(
-            f"{address}: the hub gives no access to this repository ({status}). Check its name; if it is gated, accept "
-            f"its licence at {page}; then set HF_TOKEN to a token of that account that may read it"
-        )
+        return _no_access(address, page, str(status))
     if status in (_NO_ANSWER, _TRY_AGAIN) or status >= _SERVER_ERROR:
-        return StoreUnavailable(
-            f"{address}: the hub did not answer ({_first_line(error)}); check HF_ENDPOINT and the network, "
-            "then run again"
-        )
+        return _no_answer(address, error)
     return StoreError(f"{address}: the hub refused: {_first_line(error)}")
+
+
+def _explained_of_xet(address: str, page: str, error: BaseException) -> Med42Error | None:
+    """Say in our terms what Xet met, the hub's library for large files; None for an error that is not known of it."""
+    kind = type(error).__name__  # the client works without the library
+    if kind == "XetAuthenticationError":
+        return _no_access(address, page, _first_line(error))
+    if kind == "XetObjectNotFoundError":
+        return _absent(address, page)
+    if isinstance(error, RuntimeError | ConnectionError | TimeoutError):
+        return full_disk(error, f"{address} into the hub's cache folder (HF_HOME)") or _no_answer(address, error)
+    return None
+
+
+def _absent(address: str, page: str) -> DataError:
+    return DataError(f"{address}: the hub has no such revision or file; look it up at {page}")
+
+
+def _no_access(address: str, page: str, why: str) -> AccessError:
+    return AccessError(
+        f"{address}: the hub gives no access to this repository ({why}). Check its name; if it is gated, accept "
+        f"its licence at {page}; then set HF_TOKEN to a token of that account that may read it"
+    )
+
+
+def _no_answer(address: str, error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{address}: the hub did not answer ({_first_line(error)}); check HF_ENDPOINT and the network, then run again"
+    )
 
 
 def _status(error: BaseException) -> int:

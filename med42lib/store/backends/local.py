@@ -16,6 +16,7 @@ from med42lib.core.errors import DataError
 from med42lib.store.base import StoredFile
 from med42lib.store.disk import read_errors, write_errors
 from med42lib.store.names import inside
+from med42lib.store.scratch import scratch_beside
 
 _BLOCK_BYTES = 1 << 20
 # A file system's clock ticks in steps of up to two seconds; a change within one step does not show.
@@ -103,7 +104,7 @@ class LocalStore:
 
     def scratch_root(self) -> Path:
         """Prepare outputs beside the finished ones, so that putting them is a rename; each user has a folder."""
-        return self._root / f".scratch-{os.getuid()}"
+        return scratch_beside(self._root)
 
     def put(self, name: str, path: Path) -> None:
         """Move a file into place: by a rename, or from another disk by a copy that is renamed."""

@@ -77,6 +77,10 @@ def make_client(*, max_attempts: int = 10) -> S3Client:
 
     The newer default checksums of boto3 break several S3-compatible servers (boto3#4392), so they are sent
     only where the protocol requires one; contents are checked against the manifest's sha256 instead.
+
+    Raises:
+        AccessError: If only one half of the credentials is given.
+        StoreError: If the environment names no place that can be.
     """
     config = Config(
         request_checksum_calculation="when_required",
@@ -88,7 +92,15 @@ def make_client(*, max_attempts: int = 10) -> S3Client:
         tcp_keepalive=True,
     )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _DEFAULT_REGION
-    return boto3.Session().client("s3", region_name=region, config=config)
+    try:
+        return boto3.Session().client("s3", region_name=region, config=config)
+    except PartialCredentialsError as error:
+        raise _no_credentials("s3://") from error
+    except (BotoCoreError, ValueError) as error:
+        raise StoreError(
+            f"S3 cannot be reached as the environment says ({error}); correct AWS_ENDPOINT_URL (http://host:port), "
+            "AWS_PROFILE or AWS_REGION"
+        ) from error
 
 
 @lru_cache(maxsize=8)
@@ -241,10 +253,7 @@ def translated(address: str, bucket: str) -> Iterator[None]:
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError) as error:
-        raise AccessError(
-            f"{address}: no S3 credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
-            "(on a cluster: the Secret med42-s3)"
-        ) from error
+        raise _no_credentials(address) from error
     except (ClientError, S3UploadFailedError) as error:
         raise _refused(address, bucket, _answer(error)) from error
     except (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError) as error:
@@ -254,6 +263,13 @@ def translated(address: str, bucket: str) -> Iterator[None]:
         ) from error
     except BotoCoreError as error:
         raise StoreError(f"{address}: {error}") from error
+
+
+def _no_credentials(address: str) -> AccessError:
+    return AccessError(
+        f"{address}: no S3 credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
+        "(on a cluster: the Secret med42-s3)"
+    )
 
 
 def _answer(error: ClientError | S3UploadFailedError) -> ClientError:

@@ -22,13 +22,14 @@ from typing import Any, Self
 import yaml
 from pydantic import Field, model_validator
 
+from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.train.job import MAX_RESTARTS_VARIABLE
 from med42lib.train.launchers.patches import CONTAINER, TaskConfig, merged
 
 GROUP, VERSION, KIND, PLURAL = "kubeflow.org", "v1", "PyTorchJob", "pytorchjobs"
-TEMPLATE_VARIABLE, IMAGE_VARIABLE, TASK_VARIABLE = "MED42_JOB_TEMPLATE", "MED42_IMAGE", "MED42_TASK_CONFIG"
+TEMPLATE_VARIABLE, IMAGE_VARIABLE = "MED42_JOB_TEMPLATE", "MED42_IMAGE"
 TEMPLATE_FILE = "job_template.yaml"
 """In a folder, the template that its other files are patches of."""
 
@@ -140,8 +141,9 @@ class JobTemplate(StageConfig):
         template = cls.read(Path(path))
         if "image" not in template.container and (image := os.environ.get(IMAGE_VARIABLE)):
             template = template.with_image(image)
-        if text := os.environ.get(TASK_VARIABLE):
-            template = template.patched(_task_config(text).patch(), title=f"{TASK_VARIABLE}, merged into {path}")
+        if text := os.environ.get(TASK_CONFIG_VARIABLE):
+            title = f"{TASK_CONFIG_VARIABLE}, merged into {path}"
+            template = template.patched(_task_config(text).patch(), title=title)
         return template
 
 
@@ -168,8 +170,9 @@ def _task_config(text: str) -> TaskConfig:
     try:
         values = json.loads(text)
     except ValueError as error:
-        raise EnvironmentProblem(f"{TASK_VARIABLE} is no JSON ({error}); unset it, or set a TaskConfig") from error
-    return parse_config(TaskConfig, values, title=TASK_VARIABLE)
+        what = f"{TASK_CONFIG_VARIABLE} is no JSON ({error}); unset it, or set a TaskConfig"
+        raise EnvironmentProblem(what) from error
+    return parse_config(TaskConfig, values, title=TASK_CONFIG_VARIABLE)
 
 
 def job_name(label: str, *ingredients: object) -> str:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import AccessError, DataError, EnvironmentProblem, StoreError, StoreUnavailable
+from med42lib.core.errors import (
+    AccessError,
+    DataError,
+    EnvironmentProblem,
+    NoSpaceError,
+    StoreError,
+    StoreUnavailable,
+)
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.backends.hub import HubStore
@@ -86,8 +93,17 @@ def test_a_file_that_differs_from_the_hubs_hash_is_refused(hub: Hub, tmp_path: P
     assert source.files
     hub.files = {**FILES, "model.safetensors": b"\1" * len(WEIGHTS)}
 
-    with pytest.raises(DataError, match=r"model\.safetensors changed while it was read"):
+    with pytest.raises(DataError, match=r"model\.safetensors was fetched twice and is not what the hub's list says"):
         source.path("model.safetensors")
+
+
+def test_a_damaged_file_in_the_hubs_cache_is_fetched_again(hub: Hub, tmp_path: Path) -> None:
+    first = Source(ADDRESS, cache=tmp_path / "first").path("model.safetensors")
+    first.resolve().write_bytes(WEIGHTS[:-1])
+
+    again = Source(ADDRESS, cache=tmp_path / "second").path("model.safetensors")
+    assert again.read_bytes() == WEIGHTS
+    assert hub.served.count("model.safetensors") == 2
 
 
 def test_read_gives_a_small_file_and_never_a_manifest(hub: Hub) -> None:
@@ -145,7 +161,7 @@ def test_a_small_file_too_is_compared_with_what_the_hub_says(hub: Hub, tmp_path:
     assert source.files
     hub.files = {**FILES, name: FILES[name].replace(b"l", b"L").replace(b"\0", b"\1")}
 
-    with pytest.raises(DataError, match=f"{name} changed while it was read"):
+    with pytest.raises(DataError, match=f"{name} was fetched twice"):
         source.path(name)
 
 
@@ -168,6 +184,38 @@ def test_a_hub_that_does_not_answer_may_be_tried_again(monkeypatch: pytest.Monke
 
         with pytest.raises(StoreUnavailable, match="did not answer"):
             open_store(ADDRESS).files()
+
+
+class XetAuthenticationError(PermissionError):
+    """As the library for large files raises it."""
+
+
+class XetObjectNotFoundError(FileNotFoundError):
+    """As the library for large files raises it."""
+
+
+@pytest.mark.parametrize(
+    ("met", "expected"),
+    [
+        (RuntimeError("CAS client error: error sending request"), StoreUnavailable),
+        (RuntimeError("IO error: No space left on device (os error 28)"), NoSpaceError),
+        (XetAuthenticationError("token refresh failed"), AccessError),
+        (XetObjectNotFoundError("no such file hash"), DataError),
+    ],
+)
+def test_what_the_library_for_large_files_meets_is_told_as_what_the_client_meets(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: Exception, expected: type[Exception]
+) -> None:
+    source = Source(ADDRESS, cache=tmp_path / "in")
+    assert source.files
+
+    def refuse(*_: object, **__: object) -> str:
+        raise met
+
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", refuse)
+    with pytest.raises(expected, match=r"model\.safetensors") as caught:
+        source.path("model.safetensors")
+    assert type(caught.value) is expected
 
 
 def test_a_hub_is_never_written(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Against an API server's double over HTTP; the last tests train on two nodes, whose operator is played too."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -26,7 +25,7 @@ from med42lib.core.errors import (
     Med42Error,
     TrainingProcessError,
 )
-from med42lib.core.log import LOGGER_NAME, set_up_logging
+from med42lib.core.log import set_up_logging
 from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
@@ -133,17 +132,8 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
-@pytest.fixture
-def cleaned() -> Iterator[None]:
-    """Undo what `set_up_logging` does in a test."""
-    logger, hook = logging.getLogger(LOGGER_NAME), sys.excepthook
-    propagate = logger.propagate
-    yield
-    logger.handlers, logger.propagate, sys.excepthook = [], propagate, hook
-
-
 def test_a_job_is_run_to_its_end_and_its_log_is_ours(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up_logging()
 
@@ -208,7 +198,6 @@ def test_a_driver_that_may_not_look_at_its_pod_says_so_and_goes_on(
     job: TrainingJob,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    cleaned: None,
 ) -> None:
     set_up_logging()
     monkeypatch.setenv("KFP_POD_NAME", "a-step")
@@ -270,7 +259,7 @@ def test_what_a_training_process_failed_of_is_the_stages_error(
 
 
 def test_a_worker_that_is_started_again_is_told_and_no_failure(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up_logging()
 
@@ -348,7 +337,6 @@ def test_a_job_says_what_it_waits_for_and_where_it_works(
     cluster: Cluster,
     job: TrainingJob,
     capsys: pytest.CaptureFixture[str],
-    cleaned: None,
 ) -> None:
     set_up_logging()
     told: list[str] = []
@@ -455,7 +443,7 @@ def test_a_server_that_stays_away_is_told_as_such_and_the_job_goes_on(
 
 
 def test_an_outage_while_pods_are_looked_at_ends_nothing(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str], cleaned: None
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_up_logging()
     cluster._pause_seconds = 0.001
@@ -511,7 +499,7 @@ def test_a_job_that_somebody_deletes_ends_the_stage(api: KubernetesApi, cluster:
 
 
 def test_the_role_allows_what_the_driver_asks_for_and_no_more(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch, cleaned: None
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def play(name: str) -> None:
         api.warn(name, "FailedCreatePod", "exceeded quota")
@@ -549,7 +537,6 @@ def test_what_a_run_has_left_is_stopped_by_its_label_and_nothing_else(
     job: TrainingJob,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    cleaned: None,
 ) -> None:
     for run, name in (("run-7", "left"), ("run-7", "done"), ("run-8", "another")):
         monkeypatch.setenv("MED42_RUN", run)
