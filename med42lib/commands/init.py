@@ -53,7 +53,7 @@ def _run(arguments: Namespace) -> int:
         found = list(look_at(DataFolder(data)))
         parts = parts_of(found)
         text = _text(name, arguments, parts, found, Path(cache) / "base")
-    with write_errors(file), file.open("x", encoding="utf-8") as stream:
+    with write_errors(file, instead="name another, --spec FILE"), file.open("x", encoding="utf-8") as stream:
         stream.write(text)
     show(printable(_said(file, parts, found, arguments.base_model)))
     return 0
