@@ -55,8 +55,11 @@ def make_folder(path: Path) -> None:
 
     Raises:
         PermissionError: If that is not allowed, also where the system says so in other words.
+        FileExistsError: If it is a file.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileNotFoundError as error:  # below a folder of the system's, /proc or an automounted /home
         raise PermissionError(errno.EACCES, error.strerror) from error
+    except FileExistsError as error:
+        raise FileExistsError(error.errno, f"{path} is a file, not a folder") from error
