@@ -88,7 +88,8 @@ oldest: ## Run a small job with the lowest versions that pyproject.toml allows (
 	@rm -rf $(OLDEST)
 
 compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components' READMEs, the table of sources
-	@for spec in pipelines/specs/*.yaml; do $(BIN)/med42 compile $$spec; done
+	@for spec in pipelines/specs/*.yaml; do \
+		$(BIN)/med42 compile $$spec --output pipelines/compiled/$$(basename $$spec); done
 	@$(BIN)/python -m med42lib.assemble.documents.sources_table med42lib/assemble/sources/README.md
 	@$(BIN)/python -m components.readme
 

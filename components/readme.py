@@ -9,6 +9,7 @@ from typing import Any
 
 from med42lib.catalogue import STAGES
 from med42lib.engine.stage import Stage
+from med42lib.spec import SEEDS, SEEDS_SCHEMA
 
 FOLDER = Path(__file__).parent
 SPEED_ONLY_NOTE = " *Outputs made with another value are reused.*"
@@ -42,6 +43,7 @@ def readme(stage: Stage) -> str:
             "| setting | type | default | what |",
             "|---|---|---|---|",
             *_settings(stage.config_class.model_json_schema()),
+            *(_settings({"properties": {SEEDS: SEEDS_SCHEMA}}) if stage.name == "train" else ()),
             "",
         ]
     )

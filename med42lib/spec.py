@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaValue
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.benchmarks.config import BenchmarksConfig
@@ -30,6 +31,20 @@ from med42lib.train.config import TrainConfig
 SEEDS = "seeds"
 """Beside a model's settings: how often it is trained."""
 MOST_SEEDS = 20
+SEEDS_SCHEMA: Mapping[str, Any] = {
+    "type": "integer",
+    "default": 1,
+    "description": f"How often a spec's model is trained, 1 to {MOST_SEEDS} times: as NAME with `seed`, as "
+    f"`{name_of_seed('NAME', 2)}` with `seed` + 1, and so on; the report judges the method by all of them.",
+}
+"""What people are told of it. It is no setting of the stage, which sees each training by itself."""
+
+
+class _WithSeeds:
+    """Adds to the settings of a model what a spec may say beside them."""
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], JsonSchemaValue]) -> JsonSchemaValue:
+        return {"anyOf": [handler(schema), {"properties": {SEEDS: SEEDS_SCHEMA}}]}
 
 
 class Inputs(StageConfig):
@@ -64,7 +79,7 @@ class RunSpec(StageConfig):
     assemble: AssembleConfig
     decontaminate: DecontaminateConfig
     pack: PackConfig
-    train: dict[ModelName, TrainConfig]
+    train: dict[ModelName, Annotated[TrainConfig, _WithSeeds()]]
     """The fine-tunes, any number of them, each under a name of its own: `full`, `lora_r64`. All start from the base
     model; `{}` trains none, and the base alone is scored. `seeds: 3` beside a model's settings trains it three times,
     as `full`, `full_seed2` and `full_seed3` with `seed`, `seed` + 1 and `seed` + 2, and the report judges the method by
@@ -117,14 +132,16 @@ def each_seed(train: object) -> tuple[object, list[Problem]]:
     written: dict[Any, Any] = {}
     problems = []
     for name, settings in train.items():
-        seeds, seed = (settings.get(key) if isinstance(settings, Mapping) else None for key in (SEEDS, "seed"))
-        if seeds is None:
+        if not isinstance(settings, Mapping) or SEEDS not in settings:
             written[name] = settings
-        elif type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS or type(seed) is not int:
+            continue
+        alike = {key: value for key, value in settings.items() if key != SEEDS}
+        seeds, seed = settings[SEEDS], settings.get("seed")
+        if type(seeds) is not int or not 1 <= seeds <= MOST_SEEDS or type(seed) is not int:
             what = f"is {brief(seeds)}; expected a whole number from 1 to {MOST_SEEDS}, beside a seed"
             problems.append(Problem(f"train.{name}.{SEEDS}", what))
+            written[name] = alike
         else:
-            alike = {key: value for key, value in settings.items() if key != SEEDS}
             trainings = {name_of_seed(name, k): {**alike, "seed": seed + k - 1} for k in range(1, seeds + 1)}
             if twice := sorted(trainings.keys() & (train.keys() - {name})):
                 problems.append(Problem(f"train.{name}.{SEEDS}", f"makes {twice[0]}, which is another model's name"))

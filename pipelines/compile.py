@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from components.images import Images, read_images, with_images
 from med42lib.commands.command import Command, add_overrides, add_processes, show
+from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
 from med42lib.planning.base_model import check_base
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
+from med42lib.store.disk import make_folder, write_errors
 from pipelines.arguments import pipeline_arguments
 
 if TYPE_CHECKING:
     from components.pods import Pod
 
-COMPILED = Path(__file__).parent / "compiled"
 STORE_TO_FILL_IN = "s3://med42/runs"
 
 
@@ -73,8 +74,8 @@ def compile_spec(
     spec = load_checked(spec_path, overrides, processes=processes)
     arguments = {"store": STORE_TO_FILL_IN, **pipeline_arguments(spec)}
     to_fill_in = [name for name, address in spec.inputs.model_dump().items() if is_folder(address)]
-    output.parent.mkdir(parents=True, exist_ok=True)
     defaults = {name: value for name, value in arguments.items() if name not in to_fill_in}
+    make_folder(output.parent)
     compile_pipeline(spec, output, defaults, cluster or OfCluster())
     return to_fill_in
 
@@ -121,8 +122,8 @@ is filled in there, and so is each address that is a folder of this machine in t
 needs neither data nor the cluster: say with --processes how many will train there. Of a base model that can be reached
 from here, config.json is read.
 
-  med42 compile SPEC                            writes pipelines/compiled/<name of the spec>.yaml of the project
-  med42 compile SPEC --output ./mine.yaml       or another file
+  med42 compile mine.yaml                                 writes mine.pipeline.yaml into the current folder
+  med42 compile mine.yaml --output compiled/mine.yaml     or another file
 """
 
 
@@ -142,20 +143,35 @@ def add_cluster(parser: ArgumentParser) -> None:
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     add_overrides(parser)
-    parser.add_argument("--output", type=Path, help="default: pipelines/compiled/<name of the spec>.yaml")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="default: ./<name of the spec>.pipeline.yaml")
     add_cluster(parser)
     add_processes(parser, "not known, so the batch is checked when training starts")
 
 
 def _run(arguments: Namespace) -> int:
-    output = arguments.output or COMPILED / arguments.spec.name
+    output = arguments.output or Path(f"{arguments.spec.stem}.pipeline.yaml")
     cluster = OfCluster.read(arguments)
     processes = arguments.processes or 1
-    to_fill_in = compile_spec(arguments.spec, output, arguments.overrides, processes=processes, cluster=cluster)
+    with write_errors(output, instead="name another file, --output FILE"):
+        _check_output(output, arguments.spec)
+        to_fill_in = compile_spec(arguments.spec, output, arguments.overrides, processes=processes, cluster=cluster)
     show(output)
     if to_fill_in:
         log("compile").warning("%s: folders of this machine; fill them in for each run", ", ".join(to_fill_in))
     return 0
+
+
+def _check_output(output: Path, spec: Path) -> None:
+    """Make sure, before anything works, that a pipeline can be written under this name, and is not over its spec."""
+    if output.is_dir():
+        what = f"is a folder; name a file in it ({output})"
+    elif output.suffix not in (".yaml", ".yml"):
+        what = f"must be a file that ends in .yaml (given: {output})"
+    elif output.exists() and spec.exists() and output.samefile(spec):
+        what = f"is the spec itself, which is left as it is; name another file ({output})"
+    else:
+        return
+    raise ConfigError("med42 compile", [Problem("--output", what)])
 
 
 command = Command(

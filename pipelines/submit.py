@@ -68,6 +68,7 @@ class Kubeflow:
         authority: File of a certificate authority of one's own.
 
     Raises:
+        ConfigError: If the authority's file cannot be read.
         EnvironmentProblem: If kfp is not installed, or something else answers.
         AccessError: If the token is missing or not accepted.
         ClusterUnavailable: If nothing answers.
@@ -123,8 +124,8 @@ class Kubeflow:
         request = urllib.request.Request(f"{self.host}/apis/v2beta1/healthz")
         if token:
             request.add_header("Authorization", f"Bearer {token}")
+        context = _context(authority)
         try:
-            context = ssl.create_default_context(cafile=authority)
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS, context=context) as answer:
                 json.loads(answer.read())
         except urllib.error.HTTPError as error:
@@ -279,6 +280,14 @@ def _token(file: Path | None) -> str | None:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError("med42 submit", [Problem("--token-file", f"{file} cannot be read: {reason}")]) from error
+
+
+def _context(authority: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        reason = "it holds no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError("med42 submit", [Problem("--ca", f"{authority} cannot be read: {reason}")]) from error
 
 
 command = Command("submit", "start a specification as a run of Kubeflow Pipelines", DESCRIPTION, _add_arguments, _run)

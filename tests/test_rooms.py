@@ -18,6 +18,19 @@ def linted(option: str, pattern: str) -> list[str]:
     return [match for contract in contracts for match in re.findall(pattern, contract.get(option, ""), re.MULTILINE)]
 
 
+def test_the_readme_lists_all_rooms_in_the_order_that_the_linter_holds() -> None:
+    config = ConfigParser()
+    config.read(REPOSITORY / ".importlinter")
+    layers = [
+        re.findall(r"\w+", line) for line in config["importlinter:contract:library"]["layers"].strip().splitlines()
+    ]
+    [table] = re.findall(r"^\| room \| what \|\n\|---.*\n((?:\|.*\n)+)", (REPOSITORY / "README.md").read_text(), re.M)
+    rows = [re.findall(r"`(\w+)`", row.split("|")[1]) for row in table.splitlines()]
+    stages = next(layer for layer in layers if "train" in layer)
+    listed = [stages if row == [stages[0], stages[-1]] else row for row in rows]
+    assert [sorted(row) for row in listed] == [sorted(layer) for layer in layers if layer != ["__main__"]]
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_rooms_docstring_names_the_doors_that_the_linter_allows(room: str) -> None:
     docstring = ast.get_docstring(ast.parse((LIBRARY / room / "__init__.py").read_text())) or ""

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from med42lib.core.errors import ConfigError
-from med42lib.spec import RunSpec, load_spec
+from med42lib.spec import RunSpec, load_spec, read_spec
 from tests.conftest import REPOSITORY
 from tests.hostile import unseen_in
 
@@ -45,6 +45,19 @@ def test_a_model_with_seeds_is_trained_as_often_each_time_with_the_next_seed() -
 @pytest.mark.parametrize("seeds", ["0", "21", "2.5", "true", "many"])
 def test_seeds_that_are_no_number_of_trainings_are_refused(seeds: str) -> None:
     assert "expected a whole number from 1 to 20" in problems_of(DEMO, f"train.lora.seeds={seeds}")["train.lora.seeds"]
+
+
+def test_seeds_that_are_refused_leave_their_model_in_the_spec_so_that_nothing_else_is_wrong() -> None:
+    found = problems_of(DEMO, "train.lora.seeds=0", "package_model.candidate=lora")
+    assert list(found) == ["train.lora.seeds"]
+    read = read_spec(DEMO, ["train.lora.seeds=0"])
+    assert (read.spec, read.sections["models"]) == (None, ["base", "full", "lora"])
+
+
+def test_seeds_are_among_the_settings_that_a_mistyped_one_is_told() -> None:
+    found = problems_of(DEMO, "train.lora.quite_another=1", "train.full.sedes=3")
+    assert found["train.lora.quite_another"].endswith(", seeds")
+    assert found["train.full.sedes"].endswith("did you mean 'seeds'?")
 
 
 def test_seeds_that_take_another_models_name_are_refused() -> None:

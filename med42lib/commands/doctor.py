@@ -36,7 +36,9 @@ say to a job and a pod of the template is asked by dry run.
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--local", action="store_true", help="this machine alone, without a cluster")
     parser.add_argument(
-        "--store", metavar="ADDRESS", help="the store; without it neither store nor MLflow is looked at"
+        "--store",
+        metavar="ADDRESS",
+        help="the store; without it neither store nor MLflow is looked at (default with --local: runs/store)",
     )
     parser.add_argument("--service-account", metavar="NAME", help="whose rights to ask for (default: who asks)")
     parser.add_argument(

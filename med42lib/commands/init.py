@@ -16,7 +16,7 @@ from med42lib.core.errors import ConfigError
 from med42lib.core.printable import printable
 from med42lib.first_spec.look import Found, look_at
 from med42lib.first_spec.write import DEMO_BASE, Parts, chunk_length, described, parts_of, spec_text
-from med42lib.planning.base_model import find_base
+from med42lib.planning.base_model import BaseModel, find_base
 from med42lib.planning.mixture import plan_sources
 from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec, parse_spec
@@ -53,11 +53,11 @@ def _run(arguments: Namespace) -> int:
         data = Source(arguments.folder, cache=Path(cache) / "data")
         found = list(look_at(DataFolder(data)))
         parts = parts_of(found)
-        text = _text(name, arguments, parts, found, Path(cache) / "base")
-    with write_errors(file), file.open("x", encoding="utf-8") as stream:
+        text, base = _text(name, arguments, parts, found, Path(cache) / "base")
+    with write_errors(file, instead="name another, --spec FILE"), file.open("x", encoding="utf-8") as stream:
         stream.write(text)
     outside = ", outside the data: --store FOLDER" if lies_within(f"runs/{name}", arguments.folder) else ""
-    show(printable(_said(file, parts, found, arguments.base_model, outside)))
+    show(printable(_said(file, parts, found, base, arguments.base_model, outside)))
     return 0
 
 
@@ -68,7 +68,7 @@ def _name(address: str) -> str:
     return (name if name[:1].isalpha() else f"run_{name}").rstrip("_")[:_LONGEST_NAME]
 
 
-def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found], cache: Path) -> str:
+def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found], cache: Path) -> tuple[str, BaseModel]:
     """Write the spec twice: how long chunks may be is asked of the data and the base model that the first one names."""
     write = partial(spec_text, name, arguments.folder, arguments.base_model, parts, found=found)
     spec = _spec(write(length=chunk_length(0, None), notes=()))
@@ -84,7 +84,7 @@ def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found],
     if known is not None and known.is_refused:
         notes.append(f"{known.model_type} cannot be trained: {known.full}")
     keeps_apart = known is None or not known.reads_across
-    return write(length=chunk_length(tokens, context), notes=notes, keeps_apart=keeps_apart)
+    return write(length=chunk_length(tokens, context), notes=notes, keeps_apart=keeps_apart), base
 
 
 def _spec(text: str) -> RunSpec:
@@ -94,7 +94,7 @@ def _spec(text: str) -> RunSpec:
     return read.spec
 
 
-def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str, outside: str) -> str:
+def _said(file: Path, parts: Parts, found: Sequence[Found], base: BaseModel, address: str, outside: str) -> str:
     trained, asked = (
         [f"{named.name} ({named.found.path})" for named in side] for side in (parts.sources, parts.benchmarks)
     )
@@ -109,11 +109,15 @@ def _said(file: Path, parts: Parts, found: Sequence[Found], base_model: str, out
             "",
             f"trains on  {', '.join(trained)}",
             f"asks       {', '.join(asked)}",
-            f"starts at  {base_model}{_TOY if base_model == DEMO_BASE else ''}",
+            f"starts at  {address}{_TOY if address == DEMO_BASE else ''}{_not_read(base)}",
             f"not told   {'; '.join(to_say)}",
             f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}{outside}",
         ]
     )
+
+
+def _not_read(base: BaseModel) -> str:
+    return f", which could not be read, so that chunk_length is a guess: {base.why_not}" if base.config is None else ""
 
 
 INIT = Command("init", "write a first spec for data of your own", DESCRIPTION, _add_arguments, _run)

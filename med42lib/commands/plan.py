@@ -158,6 +158,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
+    _check_options(arguments)
     read = read_spec(arguments.spec, arguments.overrides)
     asked = Asked(arguments.on, arguments.price, arguments.mfu)
     processes = _processes(arguments)
@@ -170,6 +171,14 @@ def _run(arguments: Namespace) -> int:
         show(printable(line))
     check_spec(read, processes=processes, more=plan.problems())
     return 0
+
+
+def _check_options(arguments: Namespace) -> None:
+    """Refuse what is asked of a cluster where none is named."""
+    without_effect = [name for name in ("price", "mfu") if getattr(arguments, name) is not None and not arguments.on]
+    if without_effect:
+        what = "does nothing without a cluster; name it, as in --on v100-16x8, or leave this out"
+        raise ConfigError("med42 plan", [Problem(f"--{name}", what) for name in without_effect])
 
 
 def _processes(arguments: Namespace) -> int:

@@ -2,5 +2,6 @@
 
 Doors, the modules that other rooms may import:
 
-    config  its settings
+    config            its settings
+    embedding.layout  by which file an encoder is known
 """

@@ -15,7 +15,7 @@ from med42lib.doctor.cluster import Answer, check_admission, check_images, check
 from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, unknown
 from med42lib.doctor.machine import check_machine
 from med42lib.doctor.services import check_mlflow, check_store
-from med42lib.train.launchers import LAUNCHER_VARIABLE
+from med42lib.train.launchers import LAUNCHER_VARIABLE, launcher_name, open_launcher
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.template import IMAGE_VARIABLE, TEMPLATE_VARIABLE, JobTemplate
 
@@ -27,7 +27,14 @@ SECONDS_UNTIL_LET_THROUGH = 5.0
 def check_place(store_address: str) -> Iterator[Finding]:
     """Look at this machine, the store and MLflow, for a run that is all here."""
     yield from check_machine(whole_run=True)
+    yield from findings_of("training", _check_launcher)
     yield from check_services(store_address)
+
+
+def _check_launcher() -> Iterator[Finding]:
+    """Say what would start trainings, as far as the environment says something that can be meant."""
+    processes = open_launcher().num_processes
+    yield ok("training", f"started by the launcher {launcher_name()}; training processes: {processes}")
 
 
 def check_services(store_address: str | None) -> Iterator[Finding]:

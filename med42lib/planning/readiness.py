@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from med42lib.assemble.config import SourceConfig
+from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.decontaminate.embedding.layout import LAYOUT_FILE, no_encoder
 from med42lib.planning.base_model import base_problems, find_base, warn_of_base
+from med42lib.planning.mixture import listed
 from med42lib.planning.training import cluster_of, cluster_problems
+from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec
 from med42lib.spec_check import can_be_seen, check_inputs
 from med42lib.store.address import lies_within, open_store
+from med42lib.store.artifacts import Source
 from med42lib.tracking.address import check_tracking
 from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.template import JobTemplate
@@ -24,12 +31,15 @@ def check_place(spec: RunSpec, store: str) -> None:
     Raises:
         ConfigError: If the store is in a folder that is an input. Or if chunks are longer than the base model's
             context, an adapter is larger than its layers, or a training does not fit the GPUs; all problems at once.
-        DataError: If inputs are missing, all of which are named, or the base model's config.json is, or is broken.
+        DataError: If inputs are missing, or files in them that the spec names, all of which are named, or the base
+            model's config.json is, or is broken.
         StoreError, AccessError, StoreUnavailable: If the store, or the place of an input, cannot be used.
         TrackingError: If models of this store cannot be registered, and the spec asks for it.
     """
     check_inputs(spec)
     _check_apart(spec, store)
+    if missing := [str(error) for error in _missing_files(spec)]:
+        raise DataError("\n  ".join(["not all that the spec names is there:", *missing]))
     with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
         base = find_base(spec, Path(cache))
     cluster = cluster_of(JobTemplate.of_environment()) if launcher_name() == CLUSTER_LAUNCHER else None
@@ -54,3 +64,25 @@ def _check_apart(spec: RunSpec, store: str) -> None:
     ]
     if problems:
         raise ConfigError("the inputs and the store", problems)
+
+
+def _missing_files(spec: RunSpec) -> Iterator[DataError]:
+    """List what is not there of the paths that the spec names inside the data, and an encoder that is none."""
+    inputs = spec.inputs
+    yield from _missing_paths("assemble.sources", spec.assemble.sources, inputs.training_data)
+    yield from _missing_paths("benchmarks.include", spec.benchmarks.include, inputs.benchmark_data)
+    if can_be_seen(inputs.encoder) and LAYOUT_FILE not in Source(inputs.encoder).sizes():
+        yield DataError(f"inputs.encoder: {no_encoder(inputs.encoder)}")
+
+
+def _missing_paths(
+    where: str, named: Mapping[str, SourceConfig | BenchmarkConfig], address: str
+) -> Iterator[DataError]:
+    """List the paths that are missing; where a publisher's files usually lie, its reader says."""
+    data = listed(address)[0] if can_be_seen(address) else None
+    for name, settings in named.items():
+        if data is not None and settings.path is not None and settings.hub is None:
+            try:
+                DataFolder(data).check_holds(settings.path)
+            except DataError as error:
+                yield DataError(f"{where}.{name}: {error}")

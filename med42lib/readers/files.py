@@ -34,6 +34,10 @@ _ADVICE = {
     b"PK\x03\x04": "it is a zip archive; unpack it",
 }
 SIGNATURES = tuple(_ADVICE)
+_OTHERWISE = (
+    "it is binary or was damaged, so copy it again; or it is text in another encoding, so save it as UTF-8 (in Excel "
+    "`CSV UTF-8`, or with `iconv -f WINDOWS-1252 -t UTF-8`)"
+)
 
 
 def check_expansion(name: str, num_packed: int, num_unpacked: int) -> None:
@@ -54,7 +58,7 @@ def advice(content: bytes) -> str:
     for signature, text in _ADVICE.items():
         if content.startswith(signature):
             return text
-    return "it is binary or was damaged; copy it again"
+    return _OTHERWISE
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,19 @@ class DataFolder:
         """Say whether there is a file that matches a pattern such as `x/**/*.parquet`."""
         expression = re.compile(_as_expression(pattern))
         return any(expression.fullmatch(entry.path) for entry in self._data.files)
+
+    def holds(self, path: str) -> bool:
+        """Say whether there is anything at a path: a file, a sub-folder, or a file that matches if it is a pattern."""
+        return self.has_match(path) if "*" in path else self.has(path)
+
+    def check_holds(self, path: str) -> None:
+        """Make sure that there is anything at a path.
+
+        Raises:
+            DataError: If there is not; says what is there instead.
+        """
+        if not self.holds(path):
+            raise self._data.lacks(path)
 
     def folder_of(self, path: str) -> str:
         """Name the folder that holds a file or all that matches a pattern, or is one itself; empty for the whole."""

@@ -100,6 +100,7 @@ def chosen_names(folder: DataFolder, path: str, splits: Collection[str], suffixe
         return [PurePosixPath(path).as_posix()]
     if "*" in path:
         return folder.matching(path)
+    folder.check_holds(path)
     files = table_names(folder, path, suffixes)
     wanted = [name for name in files if split_of(name, path) in splits]
     if not wanted:

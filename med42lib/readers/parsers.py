@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from med42lib.core.errors import DataError
+from med42lib.core.printable import brief
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
 from med42lib.readers.unread import Row
@@ -238,10 +239,12 @@ def csv_records(file: DataFile, columns: Sequence[str] = ()) -> Iterator[Record[
     """Read a CSV file with a header as one dictionary per row.
 
     Raises:
-        DataError: As `csv_rows`, or if one of the `columns` is missing from the header, or a column stands there twice.
+        DataError: As `csv_rows`, or if one of the `columns` is missing from the header, or a column stands there twice,
+            or its fields are separated by something else.
     """
     rows = csv_rows(file)
     header = next(rows, None)
+    _check_commas(file, header)
     names = header.value if isinstance(header, Record) else []
     missing = [column for column in columns if column not in names]
     if missing:
@@ -249,6 +252,18 @@ def csv_records(file: DataFile, columns: Sequence[str] = ()) -> Iterator[Record[
     if twice := [column for number, column in enumerate(names) if column and column in names[:number]]:
         raise DataError(f"{file.name} has the column {twice[0]!r} twice; name one of them otherwise")
     return each(rows, lambda row: _named(names, row))
+
+
+def _check_commas(file: DataFile, header: Record[list[str]] | Reject | None) -> None:
+    """Make sure that a header is not one field because its fields are separated by semicolons or tabs."""
+    if isinstance(header, Reject):  # quoted fields without commas are not valid
+        text = header.record.strip()
+    else:
+        text = header.value[0] if header and len(header.value) == 1 else ""
+    if ";" in text or "\t" in text:
+        raise DataError(
+            f"{file.name}: its header is one field, {brief(text)}; write the file with commas between fields"
+        )
 
 
 def xml_root(file: DataFile) -> ET.Element:

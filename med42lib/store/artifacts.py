@@ -138,7 +138,7 @@ class Source:
         """
         wanted = self._at(name)
         if not wanted:
-            raise DataError(f"{self.address} has no {name!r}; it has {listing(self.files)}")
+            raise self.lacks(name)
         for entry in wanted:
             if entry.path not in self._checked:
                 self._check(entry)
@@ -146,6 +146,10 @@ class Source:
         if not self._is_remote and not self.has_file(name):
             self._check_nothing_else(name)
         return self._local(name)
+
+    def lacks(self, name: str) -> DataError:
+        """Make the error that nothing is of this name, with what is there instead."""
+        return DataError(f"{self.address} has no {name!r}; it has {listing(self.files)}")
 
     def reach(self, name: str) -> Path:
         """Give the local path of one file, fetched if need be; neither it nor any other is hashed or checked.

@@ -33,8 +33,8 @@ def read_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def write_errors(path: Path | str) -> Iterator[None]:
-    """Turn a full disk or a forbidden folder into an error that names the place.
+def write_errors(path: Path | str, *, instead: str = "choose a --store you may write to") -> Iterator[None]:
+    """Turn a full disk or a forbidden folder into an error that names the place, and says what to do instead.
 
     Raises:
         NoSpaceError: If the disk or quota is full.
@@ -46,5 +46,20 @@ def write_errors(path: Path | str) -> Iterator[None]:
         if no_space := full_disk(error, path):
             raise no_space from error
         if error.errno in _CANNOT_BE_WRITTEN:
-            raise StoreError(f"cannot write {path}: {error.strerror}; choose a --store you may write to") from error
+            raise StoreError(f"cannot write {path}: {error.strerror}; {instead}") from error
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, if need be.
+
+    Raises:
+        PermissionError: If that is not allowed, also where the system says so in other words.
+        FileExistsError: If it is a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # below a folder of the system's, /proc or an automounted /home
+        raise PermissionError(errno.EACCES, error.strerror) from error
+    except FileExistsError as error:
+        raise FileExistsError(error.errno, f"{path} is a file, not a folder") from error

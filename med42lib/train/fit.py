@@ -32,7 +32,7 @@ def fit_problems(config: TrainConfig, *, processes: int, num_steps: int | None) 
     if config.global_batch_size % per_forward:
         yield Problem(
             "global_batch_size",
-            f"must be a multiple of {per_forward}: {processes} training processes (MED42_PROCESSES_PER_NODE) times "
+            f"must be a multiple of {per_forward}: {processes} training processes times "
             f"micro_batch_size = {config.micro_batch_size} (given: {config.global_batch_size})",
         )
     if num_steps is not None and config.warmup_steps >= num_steps:

@@ -72,6 +72,8 @@ def test_the_base_model_that_is_named_decides_the_length_of_chunks(
     assert (spec.inputs.base_model, spec.pack.chunk_length) == ("base", 96)
     assert "starts at  base\n" in capsys.readouterr().out
     assert main(["init", "Ward 7", "--base-model", "gone", "--spec", "b.yaml"]) == 0
+    shown = capsys.readouterr().out
+    assert "starts at  gone, which could not be read, so that chunk_length is a guess: gone has no file config" in shown
     assert "# base model gone: could not be looked at: chunk_length is a guess" in Path("b.yaml").read_text()
 
 

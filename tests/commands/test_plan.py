@@ -218,6 +218,14 @@ def test_options_that_cannot_be_meant_are_refused(
     assert message in capsys.readouterr().err
 
 
+def test_what_is_asked_of_a_cluster_is_refused_where_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(DEMO), "--price", "2.5", "--mfu", "0.4"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "--price: does nothing without a cluster" in shown.err
+    assert "--mfu: does nothing without a cluster" in shown.err
+
+
 def test_embedding_and_comparing_are_worked_out_apart_and_a_gpus_time_is_said_to_be_computed(tmp_path: Path) -> None:
     shown = plan_of(load_spec(PAPER), tmp_path)
     assert "decontaminate    ~706,713 questions, ~10,437 items\n" in shown

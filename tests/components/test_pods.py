@@ -8,10 +8,9 @@ from components.pods import PODS, RUN_SECONDS, read_pods
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
 from med42lib.core.errors import ConfigError
-from pipelines.compile import COMPILED
 from tests.conftest import REPOSITORY
 
-DEMO = list(yaml.safe_load_all((COMPILED / "demo.yaml").read_text(encoding="utf-8")))
+DEMO = list(yaml.safe_load_all((REPOSITORY / "pipelines/compiled/demo.yaml").read_text(encoding="utf-8")))
 CONTAINERS: dict[str, Any] = DEMO[0]["deploymentSpec"]["executors"]
 PODS_ON_A_CLUSTER: dict[str, Any] = DEMO[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 EVERY = pytest.mark.parametrize("executor", CONTAINERS)

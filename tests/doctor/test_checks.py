@@ -74,6 +74,26 @@ def doctor(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("MED42_PROCESSES_PER_NODE", "two"), ("MED42_LAUNCHER", "slurm"), ("MED42_START_METHOD", "forkk")],
+)
+def test_an_environment_in_which_no_training_can_be_started_here_is_a_problem(
+    doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, shown = doctor("--local", "--store", str(tmp_path / "store"))
+    assert code == EnvironmentProblem.exit_code
+    assert f"{variable}='{value}': expected " in shown
+
+
+def test_a_store_that_is_a_file_is_said_to_be_one(doctor: Run, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file")
+    code, shown = doctor("--local", "--store", str(tmp_path / "store"))
+    assert code == EnvironmentProblem.exit_code
+    assert f"{tmp_path}/store is a file, not a folder" in shown
+
+
 def test_a_cluster_that_lacks_nothing_has_no_problem_and_no_secret_is_shown(healthy: Scripted, doctor: Run) -> None:
     code, shown = doctor()
     assert code == 0

@@ -65,9 +65,16 @@ def test_rows_that_cannot_be_read_are_not_said_to_be_missing(tmp_path: Path) -> 
 
 
 def test_rows_of_no_shape_are_told_with_the_fields_that_they_have(tmp_path: Path) -> None:
-    found = look(tmp_path, fragen_csv="Frage;Antwort\na;b\n", wide_jsonl=[{f"f{n}": "x" for n in range(20)}])
-    assert found["fragen.csv"].why_not.startswith("its rows, of the fields Frage;Antwort, are of no shape that is read")
+    found = look(tmp_path, fragen_csv="Frage,Antwort\na,b\n", wide_jsonl=[{f"f{n}": "x" for n in range(20)}])
+    assert found["fragen.csv"].why_not.startswith(
+        "its rows, of the fields Frage, Antwort, are of no shape that is read"
+    )
     assert "f6, f7 …, are of no shape" in found["wide.jsonl"].why_not
+
+
+def test_a_table_with_semicolons_is_told_to_be_one(tmp_path: Path) -> None:
+    found = look(tmp_path, fragen_csv="Frage;Antwort\na;b\n")
+    assert found["fragen.csv"].why_not.endswith("write the file with commas between fields")
 
 
 def test_files_of_kinds_that_are_not_read_are_told_by_their_number(tmp_path: Path) -> None:

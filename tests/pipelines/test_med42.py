@@ -15,11 +15,12 @@ from med42lib.formats.shards import num_tasks
 from med42lib.spec import load_spec
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
-from pipelines.compile import COMPILED, compile_spec
+from pipelines.compile import compile_spec
 from pipelines.med42 import UNSHARDED, med42
 from tests.conftest import REPOSITORY
 
 SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
+COMPILED = REPOSITORY / "pipelines/compiled"
 
 
 WHOLE_VALUES = re.compile(r": '\{\{\$\.inputs\.parameters\[''pipelinechannel--[a-z0-9-]+''\]\}\}'")

@@ -1,6 +1,8 @@
 """The paper's four runs: each size with both methods (its section "Hyperparameters", and Table A1)."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,10 @@ def test_a_job_is_not_rendered_for_gpus_that_cannot_compute_it(
     assert main([*command, "--output", str(tmp_path)]) == 2
     assert "train.full.precision: is bfloat16, which v100-32 does not compute" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@every_size
+def test_the_plan_that_heads_a_spec_finds_nothing_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    [command] = re.findall(r"^#   med42 (plan (?:.*\\\n)*.*)$", path_of(name).read_text(), re.MULTILINE)
+    assert main(shlex.split(command.replace("\\\n#", " "))) == 0

@@ -140,3 +140,12 @@ def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked(store: str) 
         submitted(f"--store={store}", "--set=inputs.training_data=data/raw")
     assert [problem.where for problem in caught.value.problems] == ["--store", "inputs.training_data", "--host"]
     assert caught.value.problems[2].what.endswith("http:// or https:// of Kubeflow Pipelines")
+
+
+def test_a_file_of_an_authority_that_cannot_be_read_is_named_and_nobody_is_asked(
+    kubeflow: KubeflowDouble, tmp_path: Path
+) -> None:
+    (tmp_path / "page.html").write_text("<html>not found</html>")
+    for file, why in [("nofile", "No such file or directory"), ("page.html", "it holds no certificates")]:
+        with pytest.raises(ConfigError, match=f"--ca: .*{file} cannot be read: {why}"):
+            submitted(f"--host={kubeflow.address}", f"--ca={tmp_path}/{file}")

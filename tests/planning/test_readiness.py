@@ -65,6 +65,28 @@ def test_a_base_model_without_settings_is_found(store: str, tmp_path: Path) -> N
         check_place(load_spec(DEMO, [f"inputs.base_model={tmp_path}/Llama-2-7b-hf"]), store)
 
 
+OWN = {"licence": "ours", "path": "exam.jsonl"}
+
+
+def test_what_the_spec_names_inside_the_data_is_looked_for_and_all_that_is_missing_is_named(
+    store: str, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.jsonl").write_text("{}\n")
+    here = [f"inputs.{name}={tmp_path}" for name in ("training_data", "benchmark_data", "encoder")]
+    exam, ward = {**OWN, "format": "multiple_choice"}, {**OWN, "format": "instruction", "target": "all"}
+    sources = {"ward": ward, "notes": {**ward, "path": "*.jsonl"}}
+    own = [f"benchmarks.include={ {'exam': exam} }", f"assemble.sources={sources}"]
+    with pytest.raises(DataError) as caught:
+        check_place(load_spec(DEMO, [*here, *own]), store)
+    told = str(caught.value).split("\n  ")
+    assert told[1:3] == [
+        f"assemble.sources.ward: {tmp_path} has no 'exam.jsonl'; it has notes.jsonl",
+        f"benchmarks.include.exam: {tmp_path} has no 'exam.jsonl'; it has notes.jsonl",
+    ]
+    assert told[3].startswith(f"inputs.encoder: {tmp_path} is not a SentenceTransformers model: it has no modules.json")
+    assert len(told) == 4
+
+
 def test_an_adapter_larger_than_a_layer_is_found(store: str) -> None:
     with pytest.raises(ConfigError, match=r"train\.lora\.lora\.rank: must be at most 128"):
         check_place(load_spec(DEMO, ["train.lora.lora.rank=129"]), store)

@@ -160,6 +160,12 @@ def test_another_kind_of_file_is_refused_with_those_that_are_read(tmp_path: Path
         read(tmp_path, "x.csv")
 
 
+def test_a_file_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    write(tmp_path / "exam.jsonl", [{"n": 1}])
+    with pytest.raises(DataError, match=r" has no 'notthere\.jsonl'; it has exam\.jsonl$"):
+        places(tmp_path, "notthere.jsonl")
+
+
 def test_a_folder_without_the_split_says_what_it_looked_for(tmp_path: Path) -> None:
     write(tmp_path / "x/test.jsonl", [{"n": 1}])
     with pytest.raises(DataError, match=r"x holds no train split: .* among 1 such files; name a file, or a pattern"):

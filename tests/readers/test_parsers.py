@@ -218,6 +218,18 @@ class TestCsv:
         with pytest.raises(DataError, match=r"a.csv has no column sentence"):
             csv_records(make("a.csv", text), ["label", "sentence"] if text else ["sentence"])
 
+    @pytest.mark.parametrize("header", ["question;A;B;answer", "question\tA\tB\tanswer", '"question";"A";"B"'])
+    def test_a_header_with_semicolons_or_tabs_fails_and_says_commas(self, make: Make, header: str) -> None:
+        with pytest.raises(
+            DataError, match=r"a.csv: its header is one field, '.*question.*; write the file with commas"
+        ):
+            csv_records(make("a.csv", f"{header}\nx\n"), ["question"])
+
+    def test_text_as_western_excel_saves_it_fails_and_says_how_to_save_it(self, make: Make) -> None:
+        rows = csv_rows(make("a.csv", "frage,antwort\nFieber über 39?,ja\n".encode("cp1252")))
+        with pytest.raises(DataError, match=r"a.csv is not UTF-8 .*`CSV UTF-8`, or with `iconv -f WINDOWS-1252"):
+            list(rows)
+
 
 class TestXml:
     def test_a_broken_tag_is_a_bad_record_with_line_and_column(self, make: Make) -> None:

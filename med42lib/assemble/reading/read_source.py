@@ -29,6 +29,7 @@ from med42lib.store.cache import StageCache
 from med42lib.store.manifest import files_digest
 
 SUMMARY_FILE = "summary.json"
+_OWN, _PUBLISHED = "med42lib/readers/own/README.md", "med42lib/assemble/sources/README.md"
 
 Advance = Callable[[int], object]
 
@@ -83,17 +84,16 @@ def _check_there(readings: Sequence[Reading], data: Source) -> None:
     missing = [reading for reading in readings if not is_there(reading)]
     if missing:
         lines = "".join(f"\n  {reading.name}: {reading.data.address} has no {reading.path!r}" for reading in missing)
+        documents = sorted({_OWN if reading.settings.format else _PUBLISHED for reading in missing})
         raise DataError(
             f"{len(missing)} of {len(readings)} sources are missing; {data.address} has {listing(data.files)}{lines}\n"
-            "put the files there (med42lib/assemble/sources/README.md says which), or name their place with "
-            "assemble.sources.NAME.path"
+            f"put the files there (see {' and '.join(documents)}), or name their place with assemble.sources.NAME.path"
         )
 
 
 def is_there(reading: Reading) -> bool:
     """Say whether the source's file or folder is there."""
-    folder = DataFolder(reading.data)
-    return folder.has_match(reading.path) if "*" in reading.path else folder.has(reading.path)
+    return DataFolder(reading.data).holds(reading.path)
 
 
 def reading_of(config: AssembleConfig, name: str, data: Source, cache: Path) -> Reading:

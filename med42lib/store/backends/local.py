@@ -14,7 +14,7 @@ from pathlib import Path
 
 from med42lib.core.errors import DataError
 from med42lib.store.base import StoredFile
-from med42lib.store.disk import read_errors, write_errors
+from med42lib.store.disk import make_folder, read_errors, write_errors
 from med42lib.store.names import inside
 from med42lib.store.scratch import scratch_beside
 
@@ -36,10 +36,7 @@ class LocalStore:
     def check(self) -> None:
         """Create the folder if need be."""
         with write_errors(self._root):
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-            except FileNotFoundError as error:  # below a folder of the system's, /proc or an automounted /home
-                raise PermissionError(errno.EACCES, error.strerror) from error
+            make_folder(self._root)
             if not os.access(self._root, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 

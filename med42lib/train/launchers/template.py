@@ -163,7 +163,9 @@ def _read_yaml(path: Path) -> Any:
             f"{TEMPLATE_VARIABLE}, or mount the ConfigMap that holds it there"
         ) from error
     except (ValueError, yaml.YAMLError) as error:
-        raise EnvironmentProblem(f"the template of training jobs at {path} is no YAML: {error}") from error
+        raise EnvironmentProblem(
+            f"the template of training jobs at {path} is no YAML of one document: {error}"
+        ) from error
 
 
 def _task_config(text: str) -> TaskConfig:

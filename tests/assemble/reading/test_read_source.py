@@ -95,6 +95,21 @@ def test_sources_that_are_missing_are_listed_all_at_once_with_what_there_is(data
     assert f"medquad: {data} has no 'absent'\n  pubmedqa: {data} has no 'x/*.json'" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "document"),
+    [
+        ("headqa", {"path": "y"}, "med42lib/assemble/sources/README.md"),
+        ("ward", {"path": "y", "format": "instruction", "licence": "ours"}, "med42lib/readers/own/README.md"),
+    ],
+)
+def test_a_missing_source_leads_to_the_document_of_its_kind(
+    data: Path, write: Any, name: str, source: dict[str, str], document: str
+) -> None:
+    write("x/1.csv", "text")
+    with pytest.raises(DataError, match=rf"put the files there \(see {document}\)"):
+        readings(settings({name: {"target": 1, **source}}), Source(str(data)), data)
+
+
 def test_a_source_on_the_hub_is_read_from_there(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_cards(data, ["fever", "cough"])
     name = Path(CARDS).name
