@@ -1,6 +1,11 @@
+from pathlib import Path
+
 import pytest
 
+from med42lib.core.stop_signal import StopSignal
 from med42lib.train.config import TrainConfig
+from med42lib.train.launchers.local import LocalLauncher
+from tests.train.conftest import FULL, job_of
 
 
 @pytest.mark.slow
@@ -38,3 +43,16 @@ def test_an_adapter_begins_as_its_base_and_learns_in_another_way(single_process_
 def test_half_precision_gives_nearly_the_same(single_process_losses: dict[str, list[float]]) -> None:
     assert single_process_losses["bfloat16"] == pytest.approx(single_process_losses["plain"], rel=2e-2)
     assert single_process_losses["bfloat16"] != single_process_losses["plain"]
+
+
+@pytest.mark.slow
+def test_others_wait_for_the_first_process_however_long_it_writes_and_puts(
+    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = FULL.model_copy(update={"max_steps": 2})
+    job = job_of(config, packed_data, base_model, tmp_path / "store")
+    job.write()
+    LocalLauncher("tests.train.worker.slow_first").run(job, StopSignal())
+    assert job.has_files()
