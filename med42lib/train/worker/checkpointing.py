@@ -166,11 +166,12 @@ class Checkpointing:
         parts = self._gather(mine if isinstance(mine, list) else str(mine))
         problems = [part for part in parts if isinstance(part, str)]
         files = [entry for part in parts if not isinstance(part, str) for entry in part]
-        if self._rank == 0 and not problems:
-            problems = self._seal(snapshot, files)
+        if self._rank == 0 and not problems and (refused := self._seal(snapshot, files)) is not None:
+            mine, problems = refused, [str(refused)]
         [problems, *_] = self._gather(problems)
         if problems and self._rank == 0:
             log("train").warning("could not save a checkpoint after step %d: %s", step, problems[0])
+            self._checkpoints.discard(step)
         elif self._rank == 0:
             log("train").info(
                 "saved a checkpoint after step %d: %.2f GiB in %.1f s, for which training waited %.2f s",
@@ -208,13 +209,14 @@ class Checkpointing:
                 (folder / METRICS_FILE).write_bytes(stream.read(snapshot.metrics_bytes))
             yield folder / METRICS_FILE
 
-    def _seal(self, snapshot: _Snapshot, files: list[FileEntry]) -> list[str]:
+    def _seal(self, snapshot: _Snapshot, files: list[FileEntry]) -> Exception | None:
+        """Make a checkpoint of all files; returns why that failed, as `_put` does."""
         state = {_TOTALS: asdict(snapshot.totals), _NUMBERS: snapshot.numbers}
         try:
             self._checkpoints.seal(snapshot.totals.num_steps, files, state)
-        except _REFUSALS as error:
-            return [str(error)]
-        return []
+        except Exception as error:  # noqa: BLE001 (told and, if it is no refusal, raised when all have been told)
+            return error
+        return None
 
     def _fetched(self, checkpoint: Checkpoint) -> dict[str, Path] | None:
         """Give what this process needs of a checkpoint, by name; None if something there is damaged."""

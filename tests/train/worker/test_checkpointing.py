@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import distributed
 
+from med42lib.core.errors import NoSpaceError
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoints
@@ -212,6 +213,39 @@ def test_a_store_that_takes_no_checkpoint_does_not_end_the_training(
         assert not checkpointing(tmp_path / "store", tmp_path).save_now(Totals(num_steps=3))
     assert "could not save a checkpoint after step 3: cannot write" in caplog.text
     assert not (tmp_path / "saved").exists()
+
+
+class FullCheckpoints(Checkpoints):
+    """Checkpoints in a store that has no space left behind a process's first file from a step on."""
+
+    def __init__(self, store: Path, *, from_step: int) -> None:
+        super().__init__(open_store(str(store)), "train/k", "a")
+        self._from_step = from_step
+
+    def put(self, step: int, name: str, path: Path) -> FileEntry:
+        if step >= self._from_step and name == METRICS_FILE:
+            raise NoSpaceError("no space left")
+        return super().put(step, name, path)
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_what_a_full_store_took_of_a_checkpoint_is_removed_again(tmp_path: Path) -> None:
+    store = FullCheckpoints(tmp_path / "store", from_step=3)
+    saving = checkpointing(store, tmp_path)
+    assert [saving.save_now(Totals(num_steps=step)) for step in range(1, 5)] == [True, True, False, False]
+    assert sorted(path.name for path in Path(store.address).iterdir()) == ["00000001-a", "00000002-a"]
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_what_hinders_the_sealing_is_told_to_all_before_it_ends_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    saving = checkpointing(tmp_path / "store", tmp_path)
+    monkeypatch.setattr(Checkpoints, "seal", lambda *_: 1 / 0)
+    saving.save(Totals(num_steps=3))
+    with pytest.raises(ZeroDivisionError):
+        saving.finish()
+    assert "could not save a checkpoint after step 3: division by zero" in caplog.text
 
 
 @pytest.mark.usefixtures("_one_process")
