@@ -1,5 +1,6 @@
 """Saving and going on with a real DeepSpeed engine, in one process."""
 
+import json
 import threading
 import time
 from collections import Counter
@@ -213,6 +214,27 @@ def test_a_store_that_takes_no_checkpoint_does_not_end_the_training(
         assert not checkpointing(tmp_path / "store", tmp_path).save_now(Totals(num_steps=3))
     assert "could not save a checkpoint after step 3: cannot write" in caplog.text
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_the_time_that_a_killed_attempt_waited_for_its_saving_counts_too(tmp_path: Path) -> None:
+    killed = checkpointing(tmp_path / "store", tmp_path)
+    killed.seconds_saving = 100.0
+    assert killed.save_now(Totals(num_steps=3))
+    again = checkpointing(tmp_path / "store", tmp_path / "out")
+    again.resume()
+    assert 100.0 < again.seconds_saving <= killed.seconds_saving
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_checkpoint_that_does_not_say_how_long_saving_took_can_be_gone_on_from(tmp_path: Path) -> None:
+    assert checkpointing(tmp_path / "store", tmp_path).save_now(Totals(num_steps=3))
+    [manifest] = (tmp_path / "store").rglob("manifest.json")
+    values = json.loads(manifest.read_text())
+    del values["config"]["seconds_saving"]
+    manifest.write_text(json.dumps(values))
+    again = checkpointing(tmp_path / "store", tmp_path / "out")
+    assert (again.resume().num_steps, again.seconds_saving) == (3, 0.0)
 
 
 class FullCheckpoints(Checkpoints):
