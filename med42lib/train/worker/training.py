@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import number_from_environment
-from med42lib.core.errors import TERMINATED_EXIT_CODE, NoProgressError
+from med42lib.core.errors import TERMINATED_EXIT_CODE, DivergedError, NoProgressError
 from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
@@ -122,7 +122,12 @@ def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
     if distributed.get_rank() == 0:
         check_progress(job, before.num_steps)
     distributed.barrier(group=waiting)
-    totals = _run_steps(engine, data, job, target, checkpointing, before)
+    try:
+        totals = _run_steps(engine, data, job, target, checkpointing, before)
+    except DivergedError:
+        target.metrics.close()  # no other attempt tells the watchers of the last steps
+        distributed.barrier(group=waiting)  # torchrun ends all as soon as one has ended
+        raise
     recipe = _recipe(engine.module, config, len(data), totals)
     _save(engine.module, job, base, target.folder, waiting, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
@@ -196,11 +201,12 @@ def _run_steps(
     """Train to the end, saving from time to time; `totals` is what was done before, and what is returned after.
 
     Raises:
+        DivergedError: If loss or gradient is no longer a finite number; that step is recorded.
         SystemExit: If a process was asked to stop, which then all do; the state is saved.
     """
     from torch import distributed
 
-    from med42lib.train.loop import Wishes, train_steps
+    from med42lib.train.loop import Wishes, check_finite, train_steps
     from med42lib.train.worker.step_metrics import StepMetrics
     from med42lib.train.worker.validating import Validating
 
@@ -222,6 +228,7 @@ def _run_steps(
         )
         for result in _reported(training, target, metrics, first, num_steps) if is_first else training:
             totals = totals.after(result)
+            check_finite(totals.num_steps, result, config)
             if not result.wishes.stop:
                 validating.after(totals.num_steps)
             if totals.num_steps < num_steps and result.wishes.stop:

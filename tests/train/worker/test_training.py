@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -5,7 +8,22 @@ import pytest
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.local import LocalLauncher
-from tests.train.conftest import FULL, job_of
+from tests.conftest import REPOSITORY
+from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of
+
+WATCHED = (
+    """
+from pathlib import Path
+from med42lib.train.worker import training
+class Sink:
+    name = "a file"
+    def write(self, points):
+        with Path("watched").open("a") as stream:
+            stream.writelines(f"{point.step} {point.value}\\n" for point in points if point.key == "loss")
+training._watchers = lambda job: [Sink()]
+"""
+    + TRAIN_VARIANTS
+)
 
 
 @pytest.mark.slow
@@ -56,3 +74,17 @@ def test_others_wait_for_the_first_process_however_long_it_writes_and_puts(
     job.write()
     LocalLauncher("tests.train.worker.slow_first").run(job, StopSignal())
     assert job.has_files()
+
+
+@pytest.mark.slow
+def test_who_watches_a_training_that_diverges_sees_the_step_that_did(
+    base_model: Path, packed_data: Path, tmp_path: Path
+) -> None:
+    job = job_of(FULL.model_copy(update={"learning_rate": 1e30}), packed_data, base_model, tmp_path / "store")
+    job.write()
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", WATCHED, str(tmp_path), job.address]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "DivergedError: training diverged at step 2" in done.stderr
+    assert [line.split()[0] for line in (tmp_path / "watched").read_text().splitlines()] == ["1", "2"]
