@@ -52,8 +52,9 @@ GPUS: Mapping[str, Gpu] = {
     )
 }
 _SHORT = {"v100": "v100-32", "a100": "a100-80", "h100": "h100-80"}
-_PRODUCT = re.compile(r"(V100|A100|H100|H200)(?=.*?(\d+)GB)?")
-"""How NVIDIA's device plug-in labels nodes: Tesla-V100-SXM3-32GB, NVIDIA-A100-SXM4-80GB, NVIDIA-H200."""
+_PRODUCT = re.compile(r"\b(V100|A100|H100|H200)(?=.*?(\d+)GB)?")
+"""How NVIDIA's device plug-in labels nodes: Tesla-V100-SXM3-32GB, NVIDIA-A100-SXM4-80GB, NVIDIA-H200; not
+NVIDIA-GH200-480GB, which is another."""
 
 _CLUSTER = re.compile(r"(?P<gpu>[a-z][a-z0-9]*(?:-\d+)?)-(?P<nodes>[1-9]\d{0,4})x(?P<per_node>[1-9]\d{0,2})")
 

@@ -12,7 +12,7 @@ from med42lib.core.errors import ConfigError, DataError, Problem
 from med42lib.decontaminate.embedding.layout import LAYOUT_FILE, no_encoder
 from med42lib.planning.base_model import base_problems, find_base, warn_of_base
 from med42lib.planning.mixture import listed
-from med42lib.planning.training import cluster_of, cluster_problems
+from med42lib.planning.training import cluster_of, cluster_problems, warn_of_main_memory
 from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec
 from med42lib.spec_check import can_be_seen, check_inputs
@@ -42,11 +42,14 @@ def check_place(spec: RunSpec, store: str) -> None:
         raise DataError("\n  ".join(["not all that the spec names is there:", *missing]))
     with tempfile.TemporaryDirectory(prefix="med42-check-") as cache:
         base = find_base(spec, Path(cache))
-    cluster = cluster_of(JobTemplate.of_environment()) if launcher_name() == CLUSTER_LAUNCHER else None
+    template = JobTemplate.of_environment() if launcher_name() == CLUSTER_LAUNCHER else None
+    cluster = None if template is None else cluster_of(template)
     hardware = [] if cluster is None else cluster_problems(spec, base, cluster)
     if problems := [*base_problems(spec, base), *hardware]:
         raise ConfigError("the spec, its base model and the machines that train", problems)
     warn_of_base(spec, base)
+    if template is not None and cluster is not None:
+        warn_of_main_memory(spec, base, cluster, template)
     if base.why_not and spec.fetch_model.format == "huggingface" and can_be_seen(spec.inputs.base_model):
         raise DataError(base.why_not)
     open_store(store).check()

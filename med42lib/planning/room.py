@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from med42lib.planning.hardware import Cluster
 from med42lib.store.checkpoints import KEEP
 from med42lib.train.config import TrainConfig
-from med42lib.train.memory import OPTIMIZER_BYTES, Workload, count_trained, loading_bytes
+from med42lib.train.memory import Workload, copy_bytes, count_trained, loading_bytes
 from med42lib.train.shapes import Shapes, count_parameters
 
 _STORED_BYTES = 2
@@ -52,7 +52,8 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
     trained = work.number * count_trained(shapes, work.config)
     checkpoint = checkpoint_bytes(shapes, work.config)
     # A process that saves has a copy of its part in main memory, but not while it loads.
-    process = _LIBRARIES_BYTES + max(loading_bytes(shapes, work), checkpoint / cluster.num_gpus)
+    copied = copy_bytes(shapes, work.config, cluster.num_gpus)
+    process = _LIBRARIES_BYTES + max(loading_bytes(shapes, work), copied)
     return Room(
         host_memory=cluster.gpus_per_node * process + _SHARD_BYTES,
         shared_memory=cluster.gpus_per_node * _NCCL_BYTES,
@@ -64,7 +65,7 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
 
 def checkpoint_bytes(shapes: Shapes, config: TrainConfig) -> float:
     """Size a checkpoint: the optimiser's states, of which the weights are made."""
-    return float(OPTIMIZER_BYTES * count_trained(shapes, config))
+    return copy_bytes(shapes, config, 1)
 
 
 def packed_bytes(tokens: float, vocabulary: int) -> float:

@@ -8,12 +8,15 @@ from dataclasses import replace
 from itertools import islice
 
 from med42lib.core.errors import DataError, Problem
+from med42lib.core.log import log
 from med42lib.pack.config import PackConfig
 from med42lib.planning.base_model import BaseModel
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu, cluster_sizes, gpu_of_product
+from med42lib.planning.room import plan_room
 from med42lib.spec import RunSpec
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import fit_problems
+from med42lib.train.launchers.cluster import quantity
 from med42lib.train.launchers.template import JobTemplate
 from med42lib.train.memory import Workload, gpu_memory
 from med42lib.train.memory_choice import choose, variants
@@ -76,6 +79,26 @@ def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterat
             if needed > cluster.gpu.usable_bytes:
                 ways = " or ".join(_ways(shapes, config, spec.pack, cluster)) or "none that is known here"
                 yield Problem(f"train.{name}", _too_large(work, cluster, needed, ways))
+
+
+def warn_of_main_memory(spec: RunSpec, base: BaseModel, cluster: Cluster, template: JobTemplate) -> None:
+    """Say which trainings probably need more main memory than the template's pods may have."""
+    limit = template.container.get("resources", {}).get("limits", {}).get("memory")
+    if limit is None:
+        return
+    with suppress(DataError):  # of a kind whose sizes have other names
+        shapes = Shapes.read(base.config or {})
+        for name, config in spec.train.items():
+            work = workload(config, spec.pack, shapes, cluster.gpu, cluster.num_gpus)
+            room = plan_room(shapes, work, cluster, tokens=0)
+            if (needed := room.host_memory + room.shared_memory) > quantity(limit):
+                log("spec").warning(
+                    "train.%s probably needs %.0f GB of main memory on each node; the template of training jobs limits "
+                    "its pods to %s",
+                    name,
+                    needed / 1e9,
+                    limit,
+                )
 
 
 def _too_large(work: Workload, cluster: Cluster, needed: float, ways: str) -> str:

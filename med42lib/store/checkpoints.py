@@ -19,7 +19,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
-from med42lib.core.errors import DataError
+from med42lib.core.errors import DataError, Med42Error
 from med42lib.core.log import log
 from med42lib.store.address import join_address
 from med42lib.store.artifacts import Source
@@ -93,7 +93,14 @@ class Checkpoints:
         name = f"{self._own(step)}/{MANIFEST_FILE}"
         self._store.delete(name)  # an earlier start of this attempt, which went back, has put other bytes
         self._store.put_once(name, manifest.to_json().encode())
-        self._remove_old()
+        try:
+            self._remove_old()
+        except (Med42Error, OSError) as error:
+            log("store").warning("old checkpoints in %s could not be removed: %s", self.address, error)
+
+    def discard(self, step: int) -> None:
+        """Remove what was put of a checkpoint that not all processes could put."""
+        tidy(self._store, self._own(step))
 
     def complete(self) -> Iterator[Checkpoint]:
         """Give the complete ones, the newest first; one that lacks files, or has others, is named and left out."""

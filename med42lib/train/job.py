@@ -49,6 +49,13 @@ STOPPED = "stopped"
 MAX_RESTARTS_VARIABLE = "MED42_MAX_RESTARTS"
 """How often a training may start again from the same step; the launcher tells its pods."""
 
+GRACE_VARIABLE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
+"""torchrun's own: whole seconds that training has to save its state when it is asked to stop; the launcher tells its
+pods."""
+
+GRACE_SECONDS = 30
+"""Where nothing is said: as long as torchrun waits, and as Kubernetes gives a pod."""
+
 _FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
 _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind

@@ -111,6 +111,8 @@ def train_steps(
     but for rounding, on the number of processes or on which chunks met in a forward pass.
     All that is drawn in a step depends on the seed, the step and the process: so training can begin at any step.
 
+    Whoever takes a step's result looks whether it is one to go on from (`check_finite`).
+
     Args:
         engine: The model and its optimiser, as they are before step `first`.
         data: The chunks.
@@ -119,9 +121,6 @@ def train_steps(
         config: How to train.
         first: The step to begin at, counted from 0.
         wishes: Asked during each step what this process wants; a step's result says what any process does.
-
-    Raises:
-        DivergedError: If loss or gradient is no longer a finite number; raised on every process.
     """
     for number, step in islice(enumerate(steps), first, None):
         yield _train_step(engine, data, number, step, schedule.rate(number), config, wishes)
@@ -147,7 +146,6 @@ def _train_step(
     scale = float(engine.optimizer.loss_scale) if config.precision == "float16" else None
     update = _update(engine, batches, wishes, timer)
     norm = float(engine.get_global_grad_norm() or 0.0)
-    _check_finite(number, update.loss, norm, rate, config)
     return StepResult(
         loss=update.loss,
         learning_rate=rate,
@@ -160,6 +158,27 @@ def _train_step(
         part_seconds=timer.seconds(),
         peak_memory_bytes=_peak_memory(engine.device),
         wishes=update.wishes,
+    )
+
+
+def check_finite(number: int, step: StepResult, config: TrainConfig) -> None:
+    """Make sure that a step's loss and gradient are numbers, the same on every process.
+
+    Args:
+        number: Of the step, counted from 1.
+        step: What it did.
+        config: How it was trained.
+
+    Raises:
+        DivergedError: If they are not.
+    """
+    # With float16 an overflowing gradient is normal: the update is skipped and the loss scale lowered.
+    if math.isfinite(step.loss) and (math.isfinite(step.grad_norm) or config.precision == "float16"):
+        return
+    raise DivergedError(
+        f"training diverged at step {number}: loss {step.loss}, gradient norm {step.grad_norm}, learning rate "
+        f"{step.learning_rate:.3g}. Lower train's learning_rate (now {config.learning_rate:g}) or lengthen "
+        f"warmup_steps (now {config.warmup_steps}), then run again"
     )
 
 
@@ -218,14 +237,3 @@ def _peak_memory(device: torch.device) -> int:
 def _sum_over_processes(tensor: Tensor) -> Tensor:
     distributed.all_reduce(tensor)
     return tensor
-
-
-def _check_finite(step: int, loss: float, norm: float, rate: float, config: TrainConfig) -> None:
-    # With float16 an overflowing gradient is normal: the update is skipped and the loss scale lowered.
-    if math.isfinite(loss) and (math.isfinite(norm) or config.precision == "float16"):
-        return
-    raise DivergedError(
-        f"training diverged at step {step + 1}: loss {loss}, gradient norm {norm}, learning rate {rate:.3g}. "
-        f"Lower train's learning_rate (now {config.learning_rate:g}) or lengthen warmup_steps "
-        f"(now {config.warmup_steps}), then run again"
-    )

@@ -31,13 +31,10 @@ class ChunkBatch:
     position_ids_BL: Tensor
     num_tokens: int
     """Slots that hold a token."""
+    num_response_tokens: int
+    """Of these, the ones that have a loss. Counted before they are on a GPU, where counting would wait for it."""
     num_pairs: int
     """Pairs of tokens of one sample: the sum of the samples' squared lengths, which attention's work grows with."""
-
-    @property
-    def num_response_tokens(self) -> int:
-        """Count the terms of the loss."""
-        return int((self.labels_BL != IGNORED_LABEL).sum())
 
 
 def make_batch(data: PackedDataset, chunk_numbers: list[int], device: torch.device) -> ChunkBatch:
@@ -48,6 +45,7 @@ def make_batch(data: PackedDataset, chunk_numbers: list[int], device: torch.devi
         torch.from_numpy(np.stack([chunk.labels_L for chunk in chunks])).to(device),
         torch.from_numpy(np.stack([chunk.position_ids_L for chunk in chunks])).to(device),
         sum(chunk.num_tokens for chunk in chunks),
+        sum(int((chunk.labels_L != IGNORED_LABEL).sum()) for chunk in chunks),
         sum(map(_count_pairs, chunks)),
     )
 

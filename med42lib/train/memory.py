@@ -135,6 +135,11 @@ def loading_bytes(shapes: Shapes, work: Workload) -> float:
     return float(work.number * count_parameters(shapes))
 
 
+def copy_bytes(shapes: Shapes, config: TrainConfig, num_processes: int) -> float:
+    """Size the copy in main memory that a process saves its part of a checkpoint from: of the optimiser's states."""
+    return OPTIMIZER_BYTES * count_trained(shapes, config) / num_processes
+
+
 def _saved_by_four_bits(shapes: Shapes, work: Workload) -> float:
     """Size what linear layers of a base in four bits need less."""
     return (work.number - FOUR_BIT_BYTES) * linear_weights(shapes) if work.config.method == "qlora" else 0.0

@@ -61,7 +61,7 @@ class SlowCheckpoints(Checkpoints):
 def main() -> None:
     options = parse_options()
     config = FULL.model_copy(update={"zero_stage": options.zero, "epochs": 1000, "precision": options.precision})
-    deepspeed_engine.join_processes(config)
+    waiting = deepspeed_engine.join_processes(config)
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         folder = Path(scratch)
         data = make_inputs(folder, options)
@@ -70,7 +70,7 @@ def main() -> None:
         run.seconds(2)  # AdamW makes its state in the first
         num_bytes = compare_saving(engine, folder, options.repeats)
         compare_training(run, folder, options, seconds_between=num_bytes / MB / options.mb_per_second)
-    deepspeed_engine.leave_processes()
+    deepspeed_engine.leave_processes(waiting)
 
 
 def parse_options() -> argparse.Namespace:

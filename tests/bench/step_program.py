@@ -123,14 +123,14 @@ def med42(training: Training) -> None:
     from med42lib.train.loop import train_steps
     from med42lib.train.worker import deepspeed_engine as worker
 
-    worker.join_processes(training.config)
+    waiting = worker.join_processes(training.config)
     engine = worker.make_engine(training.config, training.model)
     data, watch = training.data, Watch()
     for result in train_steps(engine, data, steps(len(data), training.config), training.schedule, training.config):
         watch.step_done(result.loss)
     if distributed.get_rank() == 0:
         watch.report()
-    worker.leave_processes()
+    worker.leave_processes(waiting)
 
 
 def plain(training: Training) -> None:

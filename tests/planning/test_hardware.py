@@ -62,8 +62,9 @@ def test_the_labels_of_nodes_say_which_gpus_they_have(label: str, kind: str) -> 
     assert gpu.name == kind
 
 
-def test_a_label_of_another_gpu_says_nothing() -> None:
-    assert gpu_of_product("NVIDIA-L40S") is None
+@pytest.mark.parametrize("label", ["NVIDIA-L40S", "NVIDIA-GH200-480GB", "NVIDIA-GH200-144G-HBM3e"])
+def test_a_label_of_another_gpu_says_nothing(label: str) -> None:
+    assert gpu_of_product(label) is None
 
 
 def test_every_kind_but_v100_has_bfloat16_and_all_have_float16() -> None:

@@ -4,7 +4,14 @@ import pytest
 
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel
 from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
-from med42lib.planning.training import cluster_of, cluster_problems, fits, smallest_cluster, workload
+from med42lib.planning.training import (
+    cluster_of,
+    cluster_problems,
+    fits,
+    smallest_cluster,
+    warn_of_main_memory,
+    workload,
+)
 from med42lib.spec import load_spec
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.template import JobTemplate
@@ -53,6 +60,22 @@ def test_the_smallest_cluster_is_the_first_that_fits_and_needs_at_least_the_stat
 
 def test_a_batch_that_does_not_divide_is_not_called_fitting() -> None:
     assert not fitting(LLAMA_2_7B, config_of("lora", global_batch_size=12), "h200", 8)
+
+
+@pytest.mark.parametrize(("limit", "told"), [("100Gi", True), ("480Gi", False), (None, False)])
+def test_pods_that_may_have_too_little_main_memory_are_told(
+    caplog: pytest.LogCaptureFixture, limit: str | None, told: bool
+) -> None:
+    """Eight processes of a node load the model of 13.5 GB each, as they do not split it."""
+    pytorch = {"name": "pytorch", "image": "i", "resources": {"limits": {"memory": limit} if limit else {}}}
+    template = JobTemplate.model_validate(
+        {"nodes": 2, "processes_per_node": 8, "max_restarts": 0, "max_hours_waiting": 1, "max_hours_working": 1}
+        | {"pod": {"spec": {"containers": [pytorch]}}}
+    )
+    spec = DEMO.model_copy(update={"train": {"m": config_of("lora", zero_stage=1)}})
+    warn_of_main_memory(spec, BaseModel(KNOWN_CONFIGS["llama-2-7b"], ""), parse_cluster("a100-80-2x8"), template)
+    assert ("train.m probably needs 139 GB of main memory on each node" in caplog.text) == told
+    assert ("limits its pods to 100Gi" in caplog.text) == told
 
 
 def test_what_does_not_fit_is_told_with_what_would() -> None:

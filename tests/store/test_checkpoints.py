@@ -66,6 +66,26 @@ def test_one_that_is_saved_again_with_other_bytes_is_what_was_saved_last(address
     assert read(checkpoints_of(address).newest(), tmp_path) == "other bytes"
 
 
+def test_what_was_put_of_one_that_failed_can_be_removed_and_nothing_else_goes(address: str, tmp_path: Path) -> None:
+    for step in (1, 2):
+        save(address, step, tmp_path)
+    save(address, 2, tmp_path, attempt="two", seal=False)
+    checkpoints_of(address, "two").discard(2)
+    assert folders(address) == {"00000001-one", "00000002-one"}
+
+
+def test_one_is_saved_although_old_ones_cannot_be_looked_through(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    address, nowhere = str(tmp_path / "store"), tmp_path / "store/train/k/checkpoints/nowhere"
+    nowhere.parent.mkdir(parents=True)
+    nowhere.symlink_to(tmp_path / "gone")
+    save(address, 1, tmp_path)
+    assert "could not be removed" in caplog.text
+    nowhere.unlink()
+    assert steps(address) == [1]
+
+
 def test_one_that_was_not_sealed_is_none(address: str, tmp_path: Path) -> None:
     save(address, 1, tmp_path)
     save(address, 2, tmp_path, seal=False)

@@ -56,12 +56,12 @@ from pathlib import Path
 from med42lib.train.job import TrainingJob
 from med42lib.train.worker import deepspeed_engine, training
 jobs = [TrainingJob.read(address) for address in sys.argv[2:]]
-deepspeed_engine.join_processes(jobs[0].config)
+waiting = deepspeed_engine.join_processes(jobs[0].config)
 for job in jobs:
     scratch = Path(sys.argv[1], job.attempt)
     scratch.mkdir()
-    training._train(job, scratch)
-deepspeed_engine.leave_processes()
+    training._train(job, scratch, waiting)
+deepspeed_engine.leave_processes(waiting)
 """
 
 

@@ -11,7 +11,7 @@ from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
-from med42lib.train.loop import StepResult, train_steps
+from med42lib.train.loop import StepResult, check_finite, train_steps
 from med42lib.train.schedule import Schedule
 from tests.train.plain_engine import PlainEngine
 
@@ -78,5 +78,8 @@ def test_rates_follow_the_schedule(base_model: Path, packed_data: Path, config: 
 def test_a_loss_that_is_no_number_ends_training_with_the_step_and_the_rate(
     base_model: Path, packed_data: Path, config: TrainConfig
 ) -> None:
+    fast = config.model_copy(update={"learning_rate": 1e30})
+    first, second, *_ = run(base_model, packed_data, fast)
+    check_finite(1, first, fast)
     with pytest.raises(DivergedError, match=r"at step 2: loss nan.*learning_rate \(now 1e\+30\)"):
-        run(base_model, packed_data, config.model_copy(update={"learning_rate": 1e30}))
+        check_finite(2, second, fast)

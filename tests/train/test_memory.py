@@ -101,7 +101,7 @@ def whole_response(work: Workload) -> ChunkBatch:
     ids = torch.ones(work.config.micro_batch_size, work.chunk_length, dtype=torch.int64)
     samples = 1 if work.policy == "concatenate" else 4
     positions = torch.arange(work.chunk_length).remainder(work.chunk_length // samples).expand_as(ids)
-    return ChunkBatch(ids, ids, positions, num_tokens=ids.numel(), num_pairs=0)
+    return ChunkBatch(ids, ids, positions, num_tokens=ids.numel(), num_response_tokens=ids.numel(), num_pairs=0)
 
 
 @pytest.mark.parametrize("policy", ["concatenate", "best_fit"])

@@ -6,6 +6,7 @@ The environment says how:
     MED42_START_METHOD         spawn (default): new Python processes; fork: copies of this process, which saves their
                                imports, if it has computed nothing yet and there is no CUDA device
     OMP_NUM_THREADS            threads of each process; default: cores divided by processes
+    TORCH_ELASTIC_SHUTDOWN_TIMEOUT    seconds to save in when asked to stop; default: 30
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProce
 from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.stop_signal import StopSignal
-from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.job import GRACE_SECONDS, GRACE_VARIABLE, Failure, TrainingJob
 from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.worker.node import WORKER, one_machine, run_node
 
@@ -40,7 +41,7 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
 }
 CPU_PROCESSES = 2
 _SECONDS_TO_END = 10.0
-_SECONDS_TO_SAVE = 30.0  # as long as torchrun waits, and as Kubernetes gives a pod
+_SECONDS_TO_TELL = 2.0  # torchrun that it has killed its processes
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -177,7 +178,8 @@ class _Grace:
         """Say whether that time is over; call it often."""
         if self._stopping.is_set() and self._ends is None:
             self._process.terminate()
-            self._ends = time.monotonic() + _SECONDS_TO_SAVE
+            seconds = number_from_environment(GRACE_VARIABLE) or GRACE_SECONDS
+            self._ends = time.monotonic() + seconds + _SECONDS_TO_TELL
         return self._ends is not None and time.monotonic() > self._ends
 
 

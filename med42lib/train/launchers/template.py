@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.train.job import MAX_RESTARTS_VARIABLE
+from med42lib.train.job import GRACE_SECONDS, GRACE_VARIABLE, MAX_RESTARTS_VARIABLE
 from med42lib.train.launchers.patches import CONTAINER, TaskConfig, merged
 
 GROUP, VERSION, KIND, PLURAL = "kubeflow.org", "v1", "PyTorchJob", "pytorchjobs"
@@ -43,6 +43,7 @@ SECONDS_TO_MEET = 3600
 _COMMAND = ("python", "-m", "med42lib.train.worker")
 _SECONDS_KEPT = 7 * 24 * 3600
 _PORT = 23456  # the operator's
+_SECONDS_TO_TELL = 2  # that training processes were killed, of a pod's time to end
 _RESTARTS_OF_A_POD = 2
 """At most, in one breakdown: with the others, and before that if it comes back while the master is still there."""
 
@@ -211,7 +212,9 @@ def training_pod(
     pod = copy.deepcopy(template.pod)
     metadata = pod.setdefault("metadata", {})
     metadata["labels"] = {**metadata.get("labels", {}), **labels}
-    variables = [{"name": name, "value": value} for name, value in {**meeting, **_budget(template)}.items()]
+    variables = [
+        {"name": name, "value": value} for name, value in {**meeting, **_budget(template), **_grace(pod)}.items()
+    ]
     for container in _containers(pod):
         if container.get("name") == CONTAINER:
             container.update(command=list(_COMMAND), args=list(arguments))
@@ -282,6 +285,12 @@ def _meeting_point(name: str) -> dict[str, str]:
 def _budget(template: JobTemplate) -> dict[str, str]:
     """Tell how often training may start from the same step: the operator forgets the restarts of pods that are gone."""
     return {MAX_RESTARTS_VARIABLE: str(template.max_restarts)} if template.max_restarts else {}
+
+
+def _grace(pod: Mapping[str, Any]) -> dict[str, str]:
+    """Tell torchrun how long Kubernetes waits for the pod; left alone it kills its processes after 30 seconds."""
+    seconds = pod["spec"].get("terminationGracePeriodSeconds", GRACE_SECONDS)
+    return {GRACE_VARIABLE: str(max(1, seconds - _SECONDS_TO_TELL))}
 
 
 def _replicas(count: int, pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 LAYOUT_FILE = "fragments.json"
 _REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
-_TOTALS, _NUMBERS = "totals", "numbers"
+_TOTALS, _NUMBERS, _SECONDS = "totals", "numbers", "seconds_saving"
 _GIB = 1 << 30
 
 
@@ -56,6 +56,8 @@ class _Snapshot:
     metrics_bytes: int
     began: float
     seconds_copying: float
+    seconds_saving: float
+    """As of `Checkpointing.seconds_saving`, this copy included."""
 
 
 class Checkpointing:
@@ -82,7 +84,7 @@ class Checkpointing:
             timeout: How long a process waits for the others to put or fetch their parts.
         """
         self.seconds_saving = 0.0
-        """How long training has waited for its state to be saved."""
+        """How long training has waited for its state to be saved, what was saved of a killed attempt included."""
         self._state = TrainedState(engine)
         self._checkpoints, self._target, self._scratch = checkpoints, target, scratch
         self._seconds, self._saved_at = 60 * minutes, time.monotonic()
@@ -117,6 +119,7 @@ class Checkpointing:
             if all(self._gather(files is not None)) and files is not None:
                 self._load(checkpoint, files)
                 shutil.rmtree(self._scratch / "fetched", ignore_errors=True)
+                self.seconds_saving = checkpoint.state.get(_SECONDS, 0.0)  # older ones do not say
                 return Totals(**checkpoint.state[_TOTALS])
         return Totals()
 
@@ -132,7 +135,7 @@ class Checkpointing:
             metrics_bytes = (self._target.folder / METRICS_FILE).stat().st_size if self._rank == 0 else 0
             tensors, numbers = self._state.copy(), self._state.numbers()
             copied = time.monotonic() - began
-            snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied)
+            snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied, self.seconds_saving + copied)
             self._saving, self._saving_step = self._thread.submit(self._store, snapshot), totals.num_steps
             self._saved_at = began
         if self._rank == 0:
@@ -166,11 +169,12 @@ class Checkpointing:
         parts = self._gather(mine if isinstance(mine, list) else str(mine))
         problems = [part for part in parts if isinstance(part, str)]
         files = [entry for part in parts if not isinstance(part, str) for entry in part]
-        if self._rank == 0 and not problems:
-            problems = self._seal(snapshot, files)
+        if self._rank == 0 and not problems and (refused := self._seal(snapshot, files)) is not None:
+            mine, problems = refused, [str(refused)]
         [problems, *_] = self._gather(problems)
         if problems and self._rank == 0:
             log("train").warning("could not save a checkpoint after step %d: %s", step, problems[0])
+            self._checkpoints.discard(step)
         elif self._rank == 0:
             log("train").info(
                 "saved a checkpoint after step %d: %.2f GiB in %.1f s, for which training waited %.2f s",
@@ -208,13 +212,18 @@ class Checkpointing:
                 (folder / METRICS_FILE).write_bytes(stream.read(snapshot.metrics_bytes))
             yield folder / METRICS_FILE
 
-    def _seal(self, snapshot: _Snapshot, files: list[FileEntry]) -> list[str]:
-        state = {_TOTALS: asdict(snapshot.totals), _NUMBERS: snapshot.numbers}
+    def _seal(self, snapshot: _Snapshot, files: list[FileEntry]) -> Exception | None:
+        """Make a checkpoint of all files; returns why that failed, as `_put` does."""
+        state = {
+            _TOTALS: asdict(snapshot.totals),
+            _NUMBERS: snapshot.numbers,
+            _SECONDS: snapshot.seconds_saving,
+        }
         try:
             self._checkpoints.seal(snapshot.totals.num_steps, files, state)
-        except _REFUSALS as error:
-            return [str(error)]
-        return []
+        except Exception as error:  # noqa: BLE001 (told and, if it is no refusal, raised when all have been told)
+            return error
+        return None
 
     def _fetched(self, checkpoint: Checkpoint) -> dict[str, Path] | None:
         """Give what this process needs of a checkpoint, by name; None if something there is damaged."""

@@ -8,13 +8,20 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from med42lib.core.environment import THREADS_VARIABLE, num_cores
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.memory import bucket_size
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+MAX_WAIT = timedelta(hours=6)
+"""How long processes wait for what one does alone: it fetches, writes or puts what is large, or asks the store."""
 
 
 def import_deepspeed(accelerator: str) -> Any:
@@ -36,9 +43,15 @@ def import_deepspeed(accelerator: str) -> Any:
     return deepspeed
 
 
-def join_processes(config: TrainConfig) -> None:
-    """Connect the processes: NCCL between GPUs, gloo otherwise."""
+def join_processes(config: TrainConfig) -> ProcessGroup:
+    """Connect the processes: NCCL between GPUs, gloo otherwise.
+
+    Returns:
+        All of them once more, to wait in for what one does alone: where they compute together, DeepSpeed has them give
+        up after ten minutes. It is of gloo, since NCCL's watchdog ends what waits.
+    """
     import torch
+    from torch import distributed
 
     from med42lib.train.four_bit import check_four_bit
 
@@ -53,13 +66,15 @@ def join_processes(config: TrainConfig) -> None:
     if config.method == "qlora":
         check_four_bit(torch.device("cuda" if on_gpu else "cpu"))
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
+    waiting: ProcessGroup = distributed.new_group(backend="gloo", timeout=MAX_WAIT)
+    return waiting
 
 
-def leave_processes() -> None:
+def leave_processes(waiting: ProcessGroup) -> None:
     """Wait for the others, and take the connection down."""
     from torch import distributed
 
-    distributed.barrier()
+    distributed.barrier(group=waiting)
     distributed.destroy_process_group()
 
 

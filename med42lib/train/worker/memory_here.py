@@ -15,9 +15,11 @@ from med42lib.core.log import log
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.packed import PackInfo
 from med42lib.train.config import ResolvedConfig, TrainConfig
-from med42lib.train.memory import USABLE_SHARE
+from med42lib.train.memory import USABLE_SHARE, copy_bytes
 from med42lib.train.memory_choice import choose
 from med42lib.train.shapes import Shapes
+
+_GIBIBYTE = 1 << 30
 
 
 def choose_here(config: TrainConfig, base: Path, info: PackInfo) -> ResolvedConfig:
@@ -28,19 +30,22 @@ def choose_here(config: TrainConfig, base: Path, info: PackInfo) -> ResolvedConf
         base: Folder of the base model.
         info: Of the packed data.
     """
-    on_gpu, on_host = _least_memory()
+    device, host = _least_memory()
+    shapes, num_processes = _shapes(base), distributed.get_world_size()
+    copied = 0.0 if shapes is None else copy_bytes(shapes, config, num_processes)
     resolved = choose(
         config,
-        _shapes(base),
+        shapes,
         chunk_length=info.chunk_length,
         policy=info.policy,
-        num_processes=distributed.get_world_size(),
-        usable_bytes=USABLE_SHARE * on_gpu,
-        host_bytes=on_host,
+        num_processes=num_processes,
+        usable_bytes=USABLE_SHARE * device - (0 if torch.cuda.is_available() else copied),
+        host_bytes=host,
     )
     if distributed.get_rank() == 0:
         checkpointing = "with" if resolved.gradient_checkpointing else "without"
         log("train").info("trains with ZeRO-%d, %s gradient checkpointing", resolved.zero_stage, checkpointing)
+        _warn_of_copy(copied, host)
     return resolved
 
 
@@ -53,6 +58,16 @@ def _shapes(base: Path) -> Shapes | None:
         if distributed.get_rank() == 0:
             log("train").info("the memory that this model needs is not worked out: %s", error)
         return None
+
+
+def _warn_of_copy(copied: float, host: int) -> None:
+    if copied > host:
+        log("train").warning(
+            "each process saves checkpoints from a copy of %.1f GiB in main memory, of which it has %.1f: the first "
+            "checkpoint may end the training; give it more memory, or more processes",
+            copied / _GIBIBYTE,
+            host / _GIBIBYTE,
+        )
 
 
 def _least_memory() -> list[int]:

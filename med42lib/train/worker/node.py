@@ -62,8 +62,8 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
     except ChildFailedError as error:
         rank, failed = error.get_first_failure()
         Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(job_address)
-    except SignalException:  # torchrun has passed the signal on, and waited for its processes
-        Failure(STOPPED, "training was asked to stop before its first step").write(job_address)
+    except SignalException:  # torchrun has passed the signal on, and waited for its processes (`GRACE_VARIABLE`)
+        Failure(STOPPED, "training was asked to stop before it could save").write(job_address)
     else:
         return 0
     failure = Failure.read(job_address)

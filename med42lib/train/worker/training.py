@@ -8,12 +8,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import number_from_environment
-from med42lib.core.errors import TERMINATED_EXIT_CODE, NoProgressError
+from med42lib.core.errors import TERMINATED_EXIT_CODE, DivergedError, NoProgressError
 from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
@@ -37,18 +36,24 @@ from med42lib.train.job import (
     reported_errors,
 )
 from med42lib.train.schedule import Schedule
-from med42lib.train.worker.deepspeed_engine import gathered_parameters, join_processes, leave_processes, make_engine
+from med42lib.train.worker.deepspeed_engine import (
+    MAX_WAIT,
+    gathered_parameters,
+    join_processes,
+    leave_processes,
+    make_engine,
+)
 
 if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed import ProcessGroup
+
     from med42lib.train.loop import StepResult, Totals
     from med42lib.train.worker.checkpointing import Checkpointing
     from med42lib.train.worker.step_metrics import StepMetrics
 
 MAX_RESTARTS = 5
 """How often a training may start again from the same step where the launcher sets no limit."""
-
-MAX_FETCH_TIME = timedelta(hours=6)
-"""How long processes wait for others that fetch or put what is large."""
 
 
 def run_training(job_address: str) -> None:
@@ -61,22 +66,22 @@ def run_training(job_address: str) -> None:
         reported_errors(job_address, scratch),
     ):
         set_up_logging()
-        join_processes(job.config)
-        _forget_what_was_survived(job_address)
-        _train(job, scratch)
-        leave_processes()
+        waiting = join_processes(job.config)
+        _forget_what_was_survived(job_address, waiting)
+        _train(job, scratch, waiting)
+        leave_processes(waiting)
 
 
-def _forget_what_was_survived(job_address: str) -> None:
+def _forget_what_was_survived(job_address: str, waiting: ProcessGroup) -> None:
     """Have the next failure told instead of the one that processes were started again for."""
     from torch import distributed
 
     if distributed.get_rank() == 0:
         Failure.forget(job_address)
-    distributed.barrier()  # what fails from now on is written, for there is no other
+    distributed.barrier(group=waiting)  # what fails from now on is written, for there is no other
 
 
-def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:
+def _fetch(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> tuple[Path, Path]:
     """Give the folders of the packed data and the base model, which the first process of each node fetches.
 
     Processes of one node read the same files. Which they are goes round among all, since only a node's own are of use.
@@ -90,13 +95,11 @@ def _fetch(job: TrainingJob, scratch: Path) -> tuple[Path, Path]:
         model = Source(job.model, cache=scratch / "model", hashes=hashes).path(MODEL_FOLDER)
         fetched = packed.absolute(), model.absolute()
     found: list[tuple[str, tuple[Path, Path] | None]] = [("", None)] * distributed.get_world_size()
-    # Not over NCCL, whose watchdog ends what waits for minutes.
-    group = distributed.new_group(backend="gloo", timeout=MAX_FETCH_TIME)
-    distributed.all_gather_object(found, (node, fetched), group=group)
+    distributed.all_gather_object(found, (node, fetched), group=waiting)
     return next(folders for name, folders in found if name == node and folders is not None)
 
 
-def _train(job: TrainingJob, scratch: Path) -> None:
+def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
     from torch import distributed
 
     from med42lib.formats.stored_weights import StoredNames
@@ -104,7 +107,7 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     from med42lib.train.worker.memory_here import choose_here
 
     started = time.monotonic()
-    packed, base = _fetch(job, scratch)
+    packed, base = _fetch(job, scratch, waiting)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
     config = choose_here(job.config, base, data.info)
@@ -112,15 +115,21 @@ def _train(job: TrainingJob, scratch: Path) -> None:
     if config.method == "full":
         StoredNames.of(base).check()
     minutes = job.config.checkpoint_minutes
-    checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_FETCH_TIME)
+    checkpointing = Checkpointing(engine, job.checkpoints, target, scratch, minutes=minutes, timeout=MAX_WAIT)
     before = checkpointing.resume()
     if not before.num_steps:
         _check_base(engine, data.info)
     if distributed.get_rank() == 0:
         check_progress(job, before.num_steps)
-    totals = _run_steps(engine, data, job, target, checkpointing, before)
+    distributed.barrier(group=waiting)
+    try:
+        totals = _run_steps(engine, data, job, target, checkpointing, before)
+    except DivergedError:
+        target.metrics.close()  # no other attempt tells the watchers of the last steps
+        distributed.barrier(group=waiting)  # torchrun ends all as soon as one has ended
+        raise
     recipe = _recipe(engine.module, config, len(data), totals)
-    _save(engine.module, job, base, target.folder, end_token_id=data.info.eos_token_id)
+    _save(engine.module, job, base, target.folder, waiting, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
         target.metric("trainable_parameters", recipe.trainable_parameters)
@@ -192,11 +201,12 @@ def _run_steps(
     """Train to the end, saving from time to time; `totals` is what was done before, and what is returned after.
 
     Raises:
+        DivergedError: If loss or gradient is no longer a finite number; that step is recorded.
         SystemExit: If a process was asked to stop, which then all do; the state is saved.
     """
     from torch import distributed
 
-    from med42lib.train.loop import Wishes, train_steps
+    from med42lib.train.loop import Wishes, check_finite, train_steps
     from med42lib.train.worker.step_metrics import StepMetrics
     from med42lib.train.worker.validating import Validating
 
@@ -218,6 +228,7 @@ def _run_steps(
         )
         for result in _reported(training, target, metrics, first, num_steps) if is_first else training:
             totals = totals.after(result)
+            check_finite(totals.num_steps, result, config)
             if not result.wishes.stop:
                 validating.after(totals.num_steps)
             if totals.num_steps < num_steps and result.wishes.stop:
@@ -273,10 +284,14 @@ def _reported(
             yield result
 
 
-def _save(model: Any, job: TrainingJob, base: Path, folder: Path, *, end_token_id: int) -> None:
+def _save(model: Any, job: TrainingJob, base: Path, folder: Path, waiting: ProcessGroup, *, end_token_id: int) -> None:
     from torch import distributed
 
     from med42lib.train.weights import save_trained
+
+    def gather(weights: list[Tensor]) -> Any:
+        distributed.barrier(group=waiting)  # while the first writes a shard
+        return gathered_parameters(weights)
 
     save_trained(
         model,
@@ -286,6 +301,6 @@ def _save(model: Any, job: TrainingJob, base: Path, folder: Path, *, end_token_i
         base_name=job.base_name,
         base_hub=job.base_hub,
         end_token_id=end_token_id,
-        gather=gathered_parameters,
+        gather=gather,
         writes=distributed.get_rank() == 0,
     )

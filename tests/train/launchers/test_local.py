@@ -22,12 +22,23 @@ def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MED42_START_METHOD", request.param)
 
 
-def run(doing: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class StopWhenDeaf(StopSignal):
+    """Asks to stop when both stand-ins hear no signal any more."""
+
+    def __init__(self, store: Path) -> None:
+        super().__init__()
+        self._store = store
+
+    def is_set(self) -> bool:
+        return len(list(self._store.rglob("deaf-*"))) == 2
+
+
+def run(doing: str, folder: Path, monkeypatch: pytest.MonkeyPatch, stopping: StopSignal | None = None) -> None:
     """Start two stand-ins that do something."""
     monkeypatch.setenv("MED42_STAND_IN", doing)
     monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    LocalLauncher("tests.train.launchers.stand_in").run(job_of(FULL, "p", "m", folder), StopSignal())
+    LocalLauncher("tests.train.launchers.stand_in").run(job_of(FULL, "p", "m", folder), stopping or StopSignal())
 
 
 @pytest.mark.slow
@@ -154,3 +165,18 @@ def test_a_bar_is_drawn_only_if_someone_watches(monkeypatch: pytest.MonkeyPatch)
     assert local._environment(2)[TERMINAL_VARIABLE] == "1"
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
     assert TERMINAL_VARIABLE not in local._environment(2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "at_most"), [("1", 10), ("4", 20)])
+def test_who_does_not_stop_is_killed_when_the_time_to_save_is_over_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, seconds: str, at_most: float
+) -> None:
+    monkeypatch.setenv("MED42_START_METHOD", "fork")
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", seconds)
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        run("deaf", tmp_path, monkeypatch, StopWhenDeaf(tmp_path))
+    assert ended.value.code == 143
+    assert float(seconds) < time.monotonic() - began < at_most
+    assert "training was asked to stop before it could save" in caplog.text

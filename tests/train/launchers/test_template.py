@@ -57,6 +57,17 @@ def test_the_pods_know_how_often_they_may_start_from_the_same_step() -> None:
     assert (told(3), told(0)) == (["3"], []), "without restarts the operator itself ends the job at the first"
 
 
+def test_training_has_as_long_to_save_as_its_pod_has_to_end() -> None:
+    def told(**grace: int) -> list[str]:
+        pod = {"spec": {"containers": [{"name": "pytorch", "image": "i"}], **grace}}
+        made = make_pytorchjob(template(pod=pod), "a", [], labels={}, annotations={})
+        env = pod_of(made)["containers"][0]["env"]
+        return [each["value"] for each in env if each["name"] == "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]
+
+    assert told(terminationGracePeriodSeconds=600) == ["598"]
+    assert told() == ["28"], "Kubernetes gives 30 seconds"
+
+
 def test_the_platform_may_replace_the_run_policy_and_the_template_stays_as_it_is() -> None:
     given = template(run_policy={"schedulingPolicy": {"queue": "q"}, "cleanPodPolicy": "All"})
     before = given.model_dump()

@@ -1,5 +1,6 @@
 """Saving and going on with a real DeepSpeed engine, in one process."""
 
+import json
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import distributed
 
+from med42lib.core.errors import NoSpaceError
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoints
@@ -220,6 +222,60 @@ def test_a_store_that_takes_no_checkpoint_does_not_end_the_training(
         assert not checkpointing(tmp_path / "store", tmp_path).save_now(Totals(num_steps=3))
     assert "could not save a checkpoint after step 3: cannot write" in caplog.text
     assert not (tmp_path / "saved").exists()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_the_time_that_a_killed_attempt_waited_for_its_saving_counts_too(tmp_path: Path) -> None:
+    killed = checkpointing(tmp_path / "store", tmp_path)
+    killed.seconds_saving = 100.0
+    assert killed.save_now(Totals(num_steps=3))
+    again = checkpointing(tmp_path / "store", tmp_path / "out")
+    again.resume()
+    assert 100.0 < again.seconds_saving <= killed.seconds_saving
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_checkpoint_that_does_not_say_how_long_saving_took_can_be_gone_on_from(tmp_path: Path) -> None:
+    assert checkpointing(tmp_path / "store", tmp_path).save_now(Totals(num_steps=3))
+    [manifest] = (tmp_path / "store").rglob("manifest.json")
+    values = json.loads(manifest.read_text())
+    del values["config"]["seconds_saving"]
+    manifest.write_text(json.dumps(values))
+    again = checkpointing(tmp_path / "store", tmp_path / "out")
+    assert (again.resume().num_steps, again.seconds_saving) == (3, 0.0)
+
+
+class FullCheckpoints(Checkpoints):
+    """Checkpoints in a store that has no space left behind a process's first file from a step on."""
+
+    def __init__(self, store: Path, *, from_step: int) -> None:
+        super().__init__(open_store(str(store)), "train/k", "a")
+        self._from_step = from_step
+
+    def put(self, step: int, name: str, path: Path) -> FileEntry:
+        if step >= self._from_step and name == METRICS_FILE:
+            raise NoSpaceError("no space left")
+        return super().put(step, name, path)
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_what_a_full_store_took_of_a_checkpoint_is_removed_again(tmp_path: Path) -> None:
+    store = FullCheckpoints(tmp_path / "store", from_step=3)
+    saving = checkpointing(store, tmp_path)
+    assert [saving.save_now(Totals(num_steps=step)) for step in range(1, 5)] == [True, True, False, False]
+    assert sorted(path.name for path in Path(store.address).iterdir()) == ["00000001-a", "00000002-a"]
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_what_hinders_the_sealing_is_told_to_all_before_it_ends_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    saving = checkpointing(tmp_path / "store", tmp_path)
+    monkeypatch.setattr(Checkpoints, "seal", lambda *_: 1 / 0)
+    saving.save(Totals(num_steps=3))
+    with pytest.raises(ZeroDivisionError):
+        saving.finish()
+    assert "could not save a checkpoint after step 3: division by zero" in caplog.text
 
 
 @pytest.mark.usefixtures("_one_process")

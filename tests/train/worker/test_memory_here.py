@@ -6,6 +6,9 @@ import pytest
 from torch import distributed
 
 from med42lib.formats.packed import PackInfo
+from med42lib.train.config import ResolvedConfig
+from med42lib.train.memory import Workload, gpu_memory
+from med42lib.train.shapes import Shapes, count_parameters
 from med42lib.train.worker import memory_here
 from med42lib.train.worker.memory_here import choose_here
 from tests.train.conftest import FULL
@@ -41,6 +44,25 @@ def test_main_memory_decides_where_there_is_no_gpu_and_processes_share_it(
     assert on_a_machine_of(0.5, model, packed_data, monkeypatch) == (3, True)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert on_a_machine_of(2, model, packed_data, monkeypatch) == (3, True)
+
+
+def test_the_copy_that_a_checkpoint_is_saved_from_takes_memory_too(
+    base_model: Path, packed_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes = Shapes.read(json.loads((base_model / "model/config.json").read_text()))
+    fastest = ResolvedConfig.model_validate({**AUTO.model_dump(), "zero_stage": 1, "gradient_checkpointing": False})
+    trained = gpu_memory(shapes, Workload(fastest, 24, "best_fit"), 1).total * 1.1 / 0.92
+    copied = 12 * count_parameters(shapes) / 0.92
+    model = base_model / "model"
+    assert on_a_machine_of((trained + 0.9 * copied) / MEBIBYTE, model, packed_data, monkeypatch) != (1, False)
+    assert on_a_machine_of((trained + 1.1 * copied) / MEBIBYTE, model, packed_data, monkeypatch) == (1, False)
+
+
+def test_main_memory_that_cannot_hold_the_copy_beside_a_gpu_is_told(
+    base_model: Path, packed_data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_a_machine_of(0.01, base_model / "model", packed_data, monkeypatch)
+    assert "the first checkpoint may end the training" in caplog.text
 
 
 def test_a_model_of_another_kind_is_split_as_far_as_can_be(

@@ -1,6 +1,29 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from med42lib.core.stop_signal import StopSignal
 from med42lib.train.config import TrainConfig
+from med42lib.train.launchers.local import LocalLauncher
+from tests.conftest import REPOSITORY
+from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of
+
+WATCHED = (
+    """
+from pathlib import Path
+from med42lib.train.worker import training
+class Sink:
+    name = "a file"
+    def write(self, points):
+        with Path("watched").open("a") as stream:
+            stream.writelines(f"{point.step} {point.value}\\n" for point in points if point.key == "loss")
+training._watchers = lambda job: [Sink()]
+"""
+    + TRAIN_VARIANTS
+)
 
 
 @pytest.mark.slow
@@ -38,3 +61,30 @@ def test_an_adapter_begins_as_its_base_and_learns_in_another_way(single_process_
 def test_half_precision_gives_nearly_the_same(single_process_losses: dict[str, list[float]]) -> None:
     assert single_process_losses["bfloat16"] == pytest.approx(single_process_losses["plain"], rel=2e-2)
     assert single_process_losses["bfloat16"] != single_process_losses["plain"]
+
+
+@pytest.mark.slow
+def test_others_wait_for_the_first_process_however_long_it_writes_and_puts(
+    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = FULL.model_copy(update={"max_steps": 2})
+    job = job_of(config, packed_data, base_model, tmp_path / "store")
+    job.write()
+    LocalLauncher("tests.train.worker.slow_first").run(job, StopSignal())
+    assert job.has_files()
+
+
+@pytest.mark.slow
+def test_who_watches_a_training_that_diverges_sees_the_step_that_did(
+    base_model: Path, packed_data: Path, tmp_path: Path
+) -> None:
+    job = job_of(FULL.model_copy(update={"learning_rate": 1e30}), packed_data, base_model, tmp_path / "store")
+    job.write()
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", WATCHED, str(tmp_path), job.address]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "DivergedError: training diverged at step 2" in done.stderr
+    assert [line.split()[0] for line in (tmp_path / "watched").read_text().splitlines()] == ["1", "2"]

@@ -23,6 +23,13 @@ def killed(_job: str) -> None:
     time.sleep(60)
 
 
+def deaf(job: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(job).mkdir(parents=True, exist_ok=True)
+    Path(job, f"deaf-{os.environ['RANK']}").touch()
+    time.sleep(60)
+
+
 def telling(_job: str) -> None:
     if os.environ["RANK"] == "0":
         sys.stdout.write(f"HF_TOKEN=hunter2 {UNSEEN_IN_UTF_8}")
