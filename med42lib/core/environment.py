@@ -79,5 +79,10 @@ def in_pod() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
+def is_offline() -> bool:
+    """Say whether Hugging Face's libraries are told to ask no hub, in the words that they understand."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
 def _words(path: Path) -> list[str]:
     return path.read_text(encoding="ascii").split() if path.is_file() else []

@@ -119,6 +119,21 @@ def test_each_shard_has_a_section_of_its_own(tmp_path: Path) -> None:
     assert (of_shard["shard"], of_shard["shards"], of_shard["limit"]) == (3, 3, 7)
 
 
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_of_a_hub_an_offline_cluster_takes_the_base_model_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    given = parameters("s3://bucket/runs", **{name: f"hub:owner/name@{'a' * 40}"})
+    addresses = {name: given[name] for name in ADDRESSES}
+    read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])  # not in a pod
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    if name == "base_model":
+        read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])
+    else:
+        assert f"inputs.{name}: is on a hub" in refused(given)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])
+
+
 def test_inputs_inside_the_spec_would_have_no_effect_and_are_refused() -> None:
     given = parameters("s3://bucket/runs")
     given["spec"]["inputs"] = {"encoder": "s3://bucket/encoder"}
