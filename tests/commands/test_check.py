@@ -7,6 +7,7 @@ from google.protobuf import json_format, struct_pb2
 
 from med42lib.commands.check import ADDRESSES, read_parameters
 from med42lib.commands.main import main
+from med42lib.core import environment
 from med42lib.core.errors import ConfigError
 from med42lib.formats.run_settings import read_settings
 from med42lib.spec import load_spec
@@ -22,6 +23,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "1")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
 
 
 def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:

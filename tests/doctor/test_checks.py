@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from med42lib.commands.main import main
+from med42lib.core import environment
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.doctor import checks
 from med42lib.doctor.checks import check_driver
@@ -259,7 +260,7 @@ def test_a_pod_that_is_refused_in_its_first_moments_asks_once_more(
 ) -> None:
     answers = iter([problem("mlflow", "Connection refused"), ok("mlflow", "answers")])
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    monkeypatch.setattr(checks, "SECONDS_UNTIL_LET_THROUGH", 0.0)
+    monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
     monkeypatch.setattr(checks, "check_mlflow", lambda _: [next(answers)])
     found = list(checks.check_services(str(tmp_path)))
     assert Level.PROBLEM not in {finding.level for finding in found}

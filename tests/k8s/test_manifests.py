@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.images import OWN_LOCK, read_images
+from components.images import OWN_LOCK, RUNTIMES, read_images, write_images
 from med42lib.commands.main import main
 from med42lib.core.redaction import redact
 from med42lib.train.launchers.template import MAX_NAME_LENGTH, QUEUE_LABEL, JobTemplate, make_pytorchjob
@@ -297,6 +297,19 @@ def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) ->
     assert mounted["job-template"] == config_maps(base)["med42-driver"]["MED42_JOB_TEMPLATE"]
     images = read_images(OWN_LOCK)
     assert (container["image"], container["args"][-1]) == (images["base"], images["train"])
+
+
+def test_make_jobs_writes_the_locks_images_into_the_doctors_manifest(tmp_path: Path) -> None:
+    lock, doctor = tmp_path / "lock.yaml", tmp_path / "doctor.yaml"
+    pinned = {runtime: f"registry.example:5000/med42/{runtime}@sha256:{'0' * 64}" for runtime in RUNTIMES}
+    write_images(lock, pinned)
+    doctor.write_text((K8S / "doctor.yaml").read_text())
+    command = ["make", "--dry-run", "--always-make", "jobs", f"LOCK={lock}", f"DOCTOR={doctor}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    [line] = [line for line in done.stdout.splitlines() if str(doctor) in line and line.startswith("sed")]
+    subprocess.run(["bash", "-c", line], check=True)
+    [container] = read(doctor)["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["args"][-1]) == (pinned["base"], pinned["train"])
 
 
 def test_images_of_the_reference_are_pinned_in_one_place() -> None:
