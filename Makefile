@@ -93,17 +93,23 @@ compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components'
 	@$(BIN)/python -m med42lib.assemble.documents.sources_table med42lib/assemble/sources/README.md
 	@$(BIN)/python -m components.readme
 
+LOCK := images/images.lock.yaml
+image = $(shell sed -n 's/^$(1): //p' $(LOCK))
+
 # V100 has no bfloat16.
 JOBS := k8s/jobs
+DOCTOR := k8s/doctor.yaml
 TEMPLATES := k8s/base/job_template.yaml k8s/components/gpu-v100/20-gpu.yaml k8s/components/kueue/40-queue.yaml \
 	k8s/overlays/v100-8x16/90-size.yaml
 RENDER = $(BIN)/med42 k8s render $(TEMPLATES:%=--template %) --output $(JOBS) \
-	--image $(shell sed -n 's/^train: //p' images/images.lock.yaml) \
+	--image $(call image,train) \
 	--set train.full.precision=float16 --set train.lora.precision=float16 \
 	--store s3://med42/runs --packed s3://med42/inputs/packed
-jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs
+jobs: $(VENV)/dev ## Write the PyTorchJobs of k8s/jobs, and the images of k8s/doctor.yaml
 	@$(RENDER) pipelines/specs/med42.yaml --set name=llama-2-7b --model s3://med42/inputs/llama-2-7b
 	@$(RENDER) pipelines/specs/med42_70b.yaml --set name=llama-2-70b --model s3://med42/inputs/llama-2-70b
+	@sed -E -i.before 's|^( *image: ).*|\1$(call image,base)|; s|(--image, ")[^"]*|\1$(call image,train)|' $(DOCTOR)
+	@rm $(DOCTOR).before
 
 FLAVOR ?= cu130
 LOCKED = --flavor $(FLAVOR) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -21,8 +21,6 @@ Images = Mapping[Runtime, str]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 _REFERENCE = re.compile(r"[a-z0-9][\w.:/-]*(@sha256:[0-9a-f]{64})?", re.ASCII)
 _PARTS = re.compile(r"(?P<name>.+?)(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?", re.ASCII)
-_PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
-
 
 OWN_LOCK = Path(__file__).parents[1] / "images" / "images.lock.yaml"
 _HEADER = "# The image of each runtime: `make images PUSH=1` writes it when it has pushed one.\n"
@@ -94,8 +92,3 @@ def with_images(document: str, images: Images) -> str:
             raise ConfigError("images", [Problem(runtime, f"cannot be {other}: {own} is the image of two runtimes")])
     named = "|".join(re.escape(own) for own in others)
     return re.sub(rf"(?<![\w./-])({named})(?![\w.:@/-])", lambda match: others[match[0]], document)
-
-
-def unpinned(references: Iterable[str]) -> list[str]:
-    """List the references that are no digest, so that what they name may change, in order and each once."""
-    return sorted({reference for reference in references if not _PINNED.fullmatch(reference)})

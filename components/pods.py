@@ -1,4 +1,4 @@
-"""What each task's pod gets on a cluster: resources, time, user, and the settings and credentials that are its own.
+"""What each task's pod gets on a cluster: resources, time, and the settings and credentials that are its own.
 
 The names of ConfigMaps and Secrets are fixed, since names that are parameters fail in parts of Kubeflow. All are
 optional: what is missing is told by `check`, by name, and a cluster may give its pods an identity instead of a Secret.
@@ -28,7 +28,6 @@ from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.yaml_file import read_yaml
 
-USER = 10_001
 SCRATCH = "/scratch"
 """Where the images have HOME and TMPDIR. They are not set again: a Workflow holds each variable of a task thrice."""
 
@@ -119,7 +118,7 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
         step: Name of its stage, `check` or `stop`.
         pod: What it asks for.
     """
-    kubernetes.set_security_context(task, run_as_user=USER, run_as_non_root=True)
+    kubernetes.set_security_context(task, run_as_non_root=True)  # as the image's user, or the one that OpenShift gives
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
     _give_resources(task, pod)
     _give_settings(task, step)

@@ -7,6 +7,7 @@ names a package index, and `PIP_CERT` or `SSL_CERT_FILE`, the authorities to tru
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from med42lib.engine.runtime import Runtime
 
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 KUSTOMIZATION = REPOSITORY / "k8s" / "components" / "images" / "kustomization.yaml"
+_DOCKERS_OWN = re.compile(r"^docker\.io/(library/)?")
+"""What docker leaves out where it lists images of its own hub."""
 _SECRETS = {"pip.conf": ("PIP_CONFIG_FILE",), "ca.pem": ("PIP_CERT", "SSL_CERT_FILE")}
 
 
@@ -62,16 +65,24 @@ def push(name: str) -> str:
     """Push an image; returns the reference by its digest.
 
     Raises:
-        EnvironmentProblem: If the registry did not take it.
+        EnvironmentProblem: If the registry did not take it, or docker does not say by which digest it did.
     """
     repository = name.rpartition(":")[0]
     if builder() == "docker":
         _call("docker", "push", name)
-        listed = _output("docker", "image", "inspect", '--format={{join .RepoDigests "\\n"}}', name).splitlines()
-        return next(reference for reference in listed if reference.startswith(f"{repository}@"))
+        return f"{repository}@{_digest_by_docker(name, repository)}"
     with tempfile.TemporaryDirectory() as folder:
         _call("buildah", "push", f"--digestfile={folder}/digest", name, f"docker://{name}")
         return f"{repository}@{Path(folder, 'digest').read_text(encoding='utf-8').strip()}"
+
+
+def _digest_by_docker(name: str, repository: str) -> str:
+    listed = _output("docker", "image", "inspect", '--format={{join .RepoDigests "\\n"}}', name).splitlines()
+    digests = dict(reference.split("@") for reference in listed)
+    as_listed = _DOCKERS_OWN.sub("", repository)
+    if as_listed not in digests:
+        raise EnvironmentProblem(f"docker names no digest of {name} after its push, but {', '.join(listed) or 'none'}")
+    return str(digests[as_listed])
 
 
 def builder() -> str:

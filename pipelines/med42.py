@@ -31,8 +31,8 @@ from med42lib.formats.shards import shard_names
 DESCRIPTION = """\
 Fine-tune a medical language model, and compare each model with the base.
 
-base_model, benchmark_data, encoder, training_data: where the inputs are: s3://bucket/prefix, hub:owner/name@revision \
-or package:name/path.
+base_model, benchmark_data, encoder, training_data: where the inputs are: s3://bucket/prefix or package:name/path; \
+base_model also hub:owner/name@revision.
 spec: all settings, as in pipelines/specs/*.yaml but without `inputs`. The models of `train` are those that this \
 pipeline was compiled for: {models}; {shards}.
 store: s3://bucket/prefix for all outputs. What is there already is not made again.

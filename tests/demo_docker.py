@@ -15,10 +15,10 @@ from med42lib.spec_check import load_checked
 from med42lib.store.address import open_store
 from med42lib.store.backends.s3 import make_client
 from pipelines.arguments import pipeline_arguments
-from pipelines.docker import check_docker, run_in_docker
 from pipelines.local import conclude
 from pipelines.med42 import med42
 from tests.conftest import REPOSITORY
+from tests.docker_runner import check_docker, run_in_docker
 from tests.mlflow_server import mlflow_server_in
 from tests.s3_server import s3_server
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from med42lib.commands.command import Command
 from med42lib.commands.executor import asked_outputs, load_json, parameters
+from med42lib.core.environment import in_pod, is_offline
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
 from med42lib.core.printable import brief
@@ -18,6 +19,7 @@ from med42lib.planning.readiness import check_place
 from med42lib.spec import Inputs, RunSpec, each_seed, parse_spec
 from med42lib.spec_check import check_spec
 from med42lib.store.address import absolute_address
+from med42lib.store.base import HUB_SCHEME
 from med42lib.train.launchers import open_launcher
 
 DESCRIPTION = """\
@@ -29,6 +31,8 @@ in a Kubeflow container:
 """
 SPEC, STORE, MODELS, SHARDS, SETTINGS = "spec", "store", "models", "shards", "settings"
 ADDRESSES = tuple(Inputs.model_fields)
+OF_HUB = "base_model"
+"""The one input that a cluster asks a hub for: by fetch_model, which alone has the token, and is never offline."""
 _TITLE = "the pipeline's parameters"
 
 
@@ -79,6 +83,8 @@ def read_parameters(
         what = f"names {there}, but this pipeline trains {wanted}; compile one from your spec"
         problems.append(Problem("train", what))
     problems += _other_shards(values, shards)
+    if in_pod() and is_offline():
+        problems += _on_a_hub(addresses)
     read = parse_spec({**values, "inputs": dict(addresses)}, title=_TITLE, problems=problems)
     return check_spec(read, processes=open_launcher().num_processes)
 
@@ -91,6 +97,15 @@ def _other_shards(values: Mapping[str, Any], compiled: Mapping[str, float]) -> I
         if asked != number:
             what = f"is {brief(asked)}, but this pipeline has {number:g}; compile one from your spec"
             yield Problem(f"{section}.shards", what)
+
+
+def _on_a_hub(addresses: Mapping[str, str]) -> Iterator[Problem]:
+    for name, address in addresses.items():
+        if name != OF_HUB and address.startswith(HUB_SCHEME):
+            what = (
+                f"is on a hub ({brief(address)}), which HF_HUB_OFFLINE keeps every step but fetch_model from; put the "
+            )
+            yield Problem(f"inputs.{name}", what + "files into the store, and give s3://bucket/prefix")
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:

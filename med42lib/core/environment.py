@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from med42lib.core.errors import EnvironmentProblem
@@ -10,6 +11,7 @@ from med42lib.core.errors import EnvironmentProblem
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 """With these Hugging Face's libraries ask no hub. They read them once, when they are imported."""
 
+SECONDS_UNTIL_LET_THROUGH = 5.0
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 _OUR_THREADS_VARIABLE = "MED42_OMP_NUM_THREADS"
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -77,6 +79,21 @@ def _visible_cores() -> int:
 def in_pod() -> bool:
     """Say whether this process runs in a container on Kubernetes, where the kubelet sets this variable."""
     return "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def let_through_by_now() -> bool:
+    """In a pod, wait until NetworkPolicies elsewhere know it; says whether what was refused is to be asked again.
+
+    Where policies are enforced, others may refuse a pod in its first moments.
+    """
+    if in_pod():
+        time.sleep(SECONDS_UNTIL_LET_THROUGH)
+    return in_pod()
+
+
+def is_offline() -> bool:
+    """Say whether Hugging Face's libraries are told to ask no hub, in the words that they understand."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
 def _words(path: Path) -> list[str]:

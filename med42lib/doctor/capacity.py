@@ -14,6 +14,15 @@ from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate
 
 _QUEUES = "kueue.x-k8s.io"
 _KEEPS_PODS_OFF = ("NoSchedule", "NoExecute")
+_FILLED_IN_BY = {
+    "cpu": ("defaultRequest", "cpu"),
+    "memory": ("defaultRequest", "memory"),
+    "requests.cpu": ("defaultRequest", "cpu"),
+    "requests.memory": ("defaultRequest", "memory"),
+    "limits.cpu": ("default", "cpu"),
+    "limits.memory": ("default", "memory"),
+}
+"""What every container has to say where a quota counts it, and what of a LimitRange says it in its place."""
 
 
 def check_capacity(cluster: Cluster, template: JobTemplate) -> Iterator[Finding]:
@@ -27,12 +36,21 @@ def check_capacity(cluster: Cluster, template: JobTemplate) -> Iterator[Finding]
 
 def _asked_by_a_pod(template: JobTemplate) -> dict[str, Decimal]:
     """Add up what a pod's containers request; a limit stands for a request that is not there."""
+    return _total([{**_part(each, "limits"), **_part(each, "requests")} for each in template.pod["spec"]["containers"]])
+
+
+def _limits_of_a_pod(template: JobTemplate) -> dict[str, Decimal]:
+    return _total([_part(each, "limits") for each in template.pod["spec"]["containers"]])
+
+
+def _part(container: Mapping[str, Any], kind: str) -> Mapping[str, object]:
+    return (container.get("resources") or {}).get(kind) or {}
+
+
+def _total(amounts: Sequence[Mapping[str, object]]) -> dict[str, Decimal]:
     total: dict[str, Decimal] = {}
-    for container in template.pod["spec"]["containers"]:
-        resources = container.get("resources") or {}
-        asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-        for name, amount in asked.items():
-            total[name] = total.get(name, Decimal(0)) + quantity(amount)
+    for name, amount in (each for of_container in amounts for each in of_container.items()):
+        total[name] = total.get(name, Decimal(0)) + quantity(amount)
     return total
 
 
@@ -78,20 +96,62 @@ def _check_quotas(cluster: Cluster, template: JobTemplate, asked: Mapping[str, D
     if not answer.is_good:
         yield unknown("quota", f"quotas of {cluster.namespace} may not be listed: {answer.message}")
         return
-    needed = {"pods": Decimal(template.nodes)}
-    for name, amount in asked.items():
-        needed[f"requests.{name}"] = amount * template.nodes
-        if "/" not in name:
-            needed[name] = amount * template.nodes
-    found = [finding for quota in answer.body.get("items", ()) for finding in _quota_findings(quota, needed)]
+    quotas = answer.body.get("items", ())
+    needed = _needed(template, asked)
+    found = [finding for quota in quotas for finding in _quota_findings(quota, needed)]
     yield from found or [
         ok("quota", f"no quota of {cluster.namespace} is in the way of a job of {template.nodes} nodes")
     ]
+    if counted := sorted(
+        {name for quota in quotas if _is_of_all_pods(quota) for name in _hard(quota)} & _FILLED_IN_BY.keys()
+    ):
+        yield from _check_defaults(cluster, counted)
+
+
+def _needed(template: JobTemplate, asked: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Work out what a whole job takes of quotas, by the names that they have for it."""
+    of_a_pod = {"pods": Decimal(1)}
+    for name, amount in asked.items():
+        of_a_pod[f"requests.{name}"] = amount
+        if "/" not in name:
+            of_a_pod[name] = amount
+    of_a_pod |= {f"limits.{name}": amount for name, amount in _limits_of_a_pod(template).items() if "/" not in name}
+    return {name: amount * template.nodes for name, amount in of_a_pod.items()}
+
+
+def _is_of_all_pods(quota: Mapping[str, Any]) -> bool:
+    spec = quota.get("spec") or {}
+    return not spec.get("scopes") and not spec.get("scopeSelector")
+
+
+def _hard(quota: Mapping[str, Any]) -> Mapping[str, str]:
+    return (quota.get("status") or {}).get("hard") or {}
+
+
+def _check_defaults(cluster: Cluster, counted: Sequence[str]) -> Iterator[Finding]:
+    """Look whether a container may start that does not say what quotas count: the pipeline's step `train` has none."""
+    answer = Answer.of(cluster, "/api/v1/namespaces/{namespace}/limitranges")
+    if not answer.is_good:
+        yield unknown("quota", f"whether a LimitRange gives containers {', '.join(counted)}: {answer.message}")
+        return
+    limits = [limit for each in answer.body.get("items", ()) for limit in each["spec"]["limits"]]
+    of_containers = [limit for limit in limits if limit["type"] == "Container"]
+    given = {
+        (kind, name)
+        for each in of_containers
+        for kind in ("default", "defaultRequest")
+        for name in each.get(kind) or ()
+    }
+    if missing := [name for name in counted if _FILLED_IN_BY[name] not in given]:
+        yield problem(
+            "quota",
+            f"quotas of {cluster.namespace} count {', '.join(missing)}, so a container that does not say them is "
+            "refused, as that of the pipeline's step train; make a LimitRange with default and defaultRequest for them",
+        )
 
 
 def _quota_findings(quota: Mapping[str, Any], needed: Mapping[str, Decimal]) -> Sequence[Finding]:
-    name, status = quota["metadata"]["name"], quota.get("status") or {}
-    hard, used = status.get("hard") or {}, status.get("used") or {}
+    name, hard, used = quota["metadata"]["name"], _hard(quota), (quota.get("status") or {}).get("used") or {}
     found = []
     for resource, amount in sorted(needed.items()):
         if resource not in hard:

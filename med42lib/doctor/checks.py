@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from med42lib.core.environment import in_pod
+from med42lib.core.environment import let_through_by_now
 from med42lib.core.errors import EnvironmentProblem, Med42Error
 from med42lib.doctor.capacity import check_capacity
 from med42lib.doctor.cluster import Answer, check_admission, check_images, check_objects, check_operator, check_rights
@@ -20,8 +19,6 @@ from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.template import IMAGE_VARIABLE, TEMPLATE_VARIABLE, JobTemplate
 
 _ON_A_CLUSTER = "pytorchjob"
-SECONDS_UNTIL_LET_THROUGH = 5.0
-"""Where NetworkPolicies are enforced, others may refuse a pod in its first moments, until they have heard of it."""
 
 
 def check_place(store_address: str) -> Iterator[Finding]:
@@ -44,8 +41,7 @@ def check_services(store_address: str | None) -> Iterator[Finding]:
         yield unknown("mlflow", "whether it can register models of the store: no --store is given")
         return
     found = list(_ask_services(store_address))
-    if in_pod() and any(finding.level is Level.PROBLEM for finding in found):
-        time.sleep(SECONDS_UNTIL_LET_THROUGH)
+    if any(finding.level is Level.PROBLEM for finding in found) and let_through_by_now():
         found = list(_ask_services(store_address))
     yield from found
 

@@ -7,6 +7,7 @@ from google.protobuf import json_format, struct_pb2
 
 from med42lib.commands.check import ADDRESSES, read_parameters
 from med42lib.commands.main import main
+from med42lib.core import environment
 from med42lib.core.errors import ConfigError
 from med42lib.formats.run_settings import read_settings
 from med42lib.spec import load_spec
@@ -22,6 +23,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MED42_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "1")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
 
 
 def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +119,21 @@ def test_each_shard_has_a_section_of_its_own(tmp_path: Path) -> None:
     assert read_settings(address, "embed_questions.2") == {"text": "request", "shard": 2, "shards": 2}
     of_shard = read_settings(address, "answer_questions.3")
     assert (of_shard["shard"], of_shard["shards"], of_shard["limit"]) == (3, 3, 7)
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_of_a_hub_an_offline_cluster_takes_the_base_model_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    given = parameters("s3://bucket/runs", **{name: f"hub:owner/name@{'a' * 40}"})
+    addresses = {name: given[name] for name in ADDRESSES}
+    read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])  # not in a pod
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    if name == "base_model":
+        read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])
+    else:
+        assert f"inputs.{name}: is on a hub" in refused(given)
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        read_parameters(given["spec"], addresses, models=given["models"], shards=given["shards"])
 
 
 def test_inputs_inside_the_spec_would_have_no_effect_and_are_refused() -> None:

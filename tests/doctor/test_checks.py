@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from med42lib.commands.main import main
+from med42lib.core import environment
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.doctor import checks
 from med42lib.doctor.checks import check_driver
@@ -32,6 +33,11 @@ def node(name: str, gpus: str, **others: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {"pool": "a"}}, "spec": others, "status": status}
 
 
+def limit_range(limits: dict[str, str]) -> dict[str, Any]:
+    """As the server gives one: with requests in place of limits."""
+    return {"spec": {"limits": [{"type": "Container", "default": limits, "defaultRequest": limits}]}}
+
+
 def secret(*keys: str) -> Answer:
     return 200, {"data": dict.fromkeys(keys, "cGxhbnRlZC1zZWNyZXQ=")}
 
@@ -53,6 +59,7 @@ def healthy(scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         f"{PLACE}/secrets/med42-hf": secret("HF_TOKEN"),
         "/api/v1/nodes": (200, {"items": [node("n1", "8"), node("n2", "8")]}),
         f"{PLACE}/resourcequotas": (200, {"items": []}),
+        f"{PLACE}/limitranges": (200, {"items": [limit_range({"memory": "1Gi"})]}),
         f"{PLACE}/pods": lambda body: (201, body) if body else (200, {"items": []}),
         PLACE: (200, {"metadata": {"labels": {}}}),
         "/apis/kueue.x-k8s.io": (200, {"preferredVersion": {"version": "v1beta2"}}),
@@ -134,6 +141,11 @@ ILL: Mapping[str, tuple[str, Any, str]] = {
         (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"requests.nvidia.com/gpu": "8"}}}]}),
         "q allows requests.nvidia.com/gpu 8, and a job of the template needs 16",
     ),
+    "small quota of limits": (
+        f"{PLACE}/resourcequotas",
+        (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"limits.memory": "900Gi"}}}]}),
+        "q allows limits.memory 900Gi, and a job of the template needs",
+    ),
     "no image": (
         f"{PLACE}/pods",
         lambda body: (201, {}) if body else (200, {"items": [{"metadata": {"name": "p"}, **WAITING}]}),
@@ -194,6 +206,28 @@ def test_a_quota_that_is_in_use_makes_the_job_wait(healthy: Scripted, doctor: Ru
     assert "q allows pods 3, and a job of the template needs 2, of which 2 is in use: the job will wait" in shown
 
 
+QUOTA = {"metadata": {"name": "q"}, "status": {"hard": {"requests.cpu": "999", "limits.memory": "9Ti"}}}
+
+
+@pytest.mark.parametrize(
+    ("limits", "spec", "expected"),
+    [
+        ({"memory": "1Gi"}, {}, "problem      quota        quotas of training count requests.cpu, so a container"),
+        ({"memory": "1Gi", "cpu": "1"}, {}, "0 problem"),
+        ({}, {"scopes": ["BestEffort"]}, "0 problem"),
+    ],
+    ids=["no default", "defaults", "a quota of some pods"],
+)
+def test_where_quotas_count_what_a_step_does_not_say_a_limit_range_has_to(
+    limits: dict[str, str], spec: dict[str, Any], expected: str, healthy: Scripted, doctor: Run
+) -> None:
+    healthy.answers[f"{PLACE}/resourcequotas"] = (200, {"items": [{**QUOTA, "spec": spec}]})
+    healthy.answers[f"{PLACE}/limitranges"] = (200, {"items": [limit_range(limits)]})
+    assert expected in doctor()[1]
+    healthy.answers[f"{PLACE}/limitranges"] = HIDDEN
+    assert ("not checked  quota        whether a LimitRange" in doctor()[1]) == (not spec)
+
+
 def test_rights_of_another_account_are_asked_for_by_its_name(healthy: Scripted, doctor: Run) -> None:
     asked = []
 
@@ -246,7 +280,7 @@ def test_a_pod_that_is_refused_in_its_first_moments_asks_once_more(
 ) -> None:
     answers = iter([problem("mlflow", "Connection refused"), ok("mlflow", "answers")])
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
-    monkeypatch.setattr(checks, "SECONDS_UNTIL_LET_THROUGH", 0.0)
+    monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
     monkeypatch.setattr(checks, "check_mlflow", lambda _: [next(answers)])
     found = list(checks.check_services(str(tmp_path)))
     assert Level.PROBLEM not in {finding.level for finding in found}

@@ -2,17 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from components.images import OWN_LOCK, RUNTIMES, read_images, unpinned
+from components.images import OWN_LOCK, RUNTIMES, read_images
 from images.build import BASE, main
 from images.lock import PYPI_FLAVOR
 from med42lib import __version__
+from tests.pinned import unpinned
 
 DIGEST = f"sha256:{'ab' * 32}"
 PROGRAM = f"""#!/bin/sh
 echo "$0 $*" >> "$CALLS"
 case "$1" in
   info) exit "$DOCKER_INFO" ;;
-  image) for name in "$@"; do :; done; echo "other/name@{DIGEST}"; echo "${{name%:*}}@{DIGEST}" ;;
+  image) for name in "$@"; do :; done; name=${{name#docker.io/}}; name=${{name#library/}}
+         echo "other/name@{DIGEST}"; [ -n "$FORGETS" ] || echo "${{name%:*}}@{DIGEST}" ;;
   push) for option in "$@"; do case $option in --digestfile=*) echo {DIGEST} > "${{option#*=}}" ;; esac; done ;;
   build) exit "$BUILD_FAILS" ;;
 esac
@@ -26,7 +28,7 @@ class Engines:
         self._folder, self._monkeypatch, self._calls = folder, monkeypatch, folder / "calls"
         self._calls.touch()
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-        for name, value in {"CALLS": str(self._calls), "DOCKER_INFO": "0", "BUILD_FAILS": "0"}.items():
+        for name, value in {"CALLS": str(self._calls), "DOCKER_INFO": "0", "BUILD_FAILS": "0", "FORGETS": ""}.items():
             monkeypatch.setenv(name, value)
         for name in ("PIP_CONFIG_FILE", "PIP_CERT", "SSL_CERT_FILE"):
             monkeypatch.delenv(name, raising=False)
@@ -125,3 +127,26 @@ def test_what_was_pushed_stands_in_the_lock_by_its_digest(engines: Engines, tmp_
     assert images["base"] == f"{registry}/base@{DIGEST}"
     assert unpinned(images.values()) == sorted(read_images(OWN_LOCK)[name] for name in ("embed", "eval", "tracking"))
     assert f"newName: {registry}/train\n  digest: {DIGEST}" in (tmp_path / "kustomization.yaml").read_text()
+
+
+@pytest.mark.parametrize("registry", ["docker.io/acme", "docker.io/library"])
+def test_what_was_pushed_to_dockers_own_hub_which_docker_lists_without_its_name_is_found(
+    engines: Engines, tmp_path: Path, registry: str
+) -> None:
+    engines.have("docker")
+    lock = tmp_path / "images.lock.yaml"
+    lock.write_text(OWN_LOCK.read_text())
+    written = ["--lock", str(lock), "--kustomization", str(tmp_path / "kustomization.yaml")]
+    assert main(["--registry", registry, "--push", *written, "--only", "train"]) == 0
+    assert read_images(lock)["train"] == f"{registry}/train@{DIGEST}"
+
+
+def test_a_push_of_which_docker_knows_no_digest_is_told(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines.have("docker")
+    monkeypatch.setenv("FORGETS", "all")
+    lock = tmp_path / "images.lock.yaml"
+    lock.write_text(OWN_LOCK.read_text())
+    assert main(["--push", "--only", "train", "--lock", str(lock)]) == 4
+    assert f"docker names no digest of med42/train:{__version__}" in capsys.readouterr().err

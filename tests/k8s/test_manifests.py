@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.images import OWN_LOCK, read_images
+from components.images import OWN_LOCK, RUNTIMES, read_images, write_images
 from med42lib.commands.main import main
 from med42lib.core.redaction import redact
 from med42lib.train.launchers.template import MAX_NAME_LENGTH, QUEUE_LABEL, JobTemplate, make_pytorchjob
@@ -208,6 +209,21 @@ def test_an_overlay_has_the_queue_that_its_jobs_wait_in(folder: Path) -> None:
     assert queues == ({queue} if queue else set())
 
 
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda folder: folder.name)
+def test_the_readmes_queue_could_admit_the_jobs_of_an_overlay(folder: Path) -> None:
+    template = JobTemplate.read(*template_files(folder))
+    if QUEUE_LABEL not in template.labels:
+        pytest.skip("its jobs wait in no queue")
+    readme = (K8S / "README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"(?m)^    apiVersion: kueue(?:.*\n)(?:    .*\n)+", readme)
+    _, queue = yaml.safe_load_all(textwrap.dedent(example))
+    [group] = queue["spec"]["resourceGroups"]
+    [flavor] = group["flavors"]
+    assert [each["name"] for each in flavor["resources"]] == group["coveredResources"]
+    assert template.container["resources"]["requests"].keys() <= set(group["coveredResources"])
+    assert all(label in readme for label in template.pod["spec"]["nodeSelector"].values())
+
+
 def test_every_component_is_of_use_to_a_template_or_brings_objects() -> None:
     for folder in COMPONENTS:
         kustomization = read(folder / "kustomization.yaml")
@@ -259,6 +275,14 @@ def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no
         assert {"requests", "limits"} == container["resources"].keys()
 
 
+def test_no_pod_of_ours_gets_a_sidecar_in_a_profile() -> None:
+    template = JobTemplate.read(K8S / "base/job_template.yaml").pod
+    pods = [each["spec"]["template"] for each in [*workloads(), read(K8S / "doctor.yaml")]]
+    for metadata in (pod["metadata"] for pod in [template, *pods]):
+        assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+
+
 def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) -> None:
     job = read(K8S / "doctor.yaml")
     assert read_by_kubernetes(job) == job
@@ -273,6 +297,19 @@ def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) ->
     assert mounted["job-template"] == config_maps(base)["med42-driver"]["MED42_JOB_TEMPLATE"]
     images = read_images(OWN_LOCK)
     assert (container["image"], container["args"][-1]) == (images["base"], images["train"])
+
+
+def test_make_jobs_writes_the_locks_images_into_the_doctors_manifest(tmp_path: Path) -> None:
+    lock, doctor = tmp_path / "lock.yaml", tmp_path / "doctor.yaml"
+    pinned = {runtime: f"registry.example:5000/med42/{runtime}@sha256:{'0' * 64}" for runtime in RUNTIMES}
+    write_images(lock, pinned)
+    doctor.write_text((K8S / "doctor.yaml").read_text())
+    command = ["make", "--dry-run", "--always-make", "jobs", f"LOCK={lock}", f"DOCTOR={doctor}"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    [line] = [line for line in done.stdout.splitlines() if str(doctor) in line and line.startswith("sed")]
+    subprocess.run(["bash", "-c", line], check=True)
+    [container] = read(doctor)["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["args"][-1]) == (pinned["base"], pinned["train"])
 
 
 def test_images_of_the_reference_are_pinned_in_one_place() -> None:
@@ -319,6 +356,11 @@ def test_our_pods_reach_only_what_a_policy_names_and_only_training_pods_are_reac
         if any(len(peer) == 1 and peer[0] == "null" for peer in peers(policy, "egress"))
     }
     assert open_to_all == set()
+
+
+def test_our_pods_reach_dns_where_its_pods_listen_on_openshift_too(base: list[Any]) -> None:
+    [policy] = [each for each in base if each["metadata"]["name"] == "med42-dns"]
+    assert peers(policy, "egress") == {("null", 53, 53, 5353, 5353)}
 
 
 def test_training_pods_can_show_their_metrics_in_mlflow(base: list[Any]) -> None:

@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from med42lib.core import environment
 from med42lib.core.errors import ConfigError, DataError, StoreError, TrackingError
+from med42lib.planning import readiness
 from med42lib.planning.readiness import check_place
 from med42lib.spec import load_spec
 from med42lib.store.artifacts import Source
@@ -56,6 +58,22 @@ def test_mlflow_is_asked_unless_nothing_is_to_be_registered(store: str, monkeypa
     with pytest.raises(TrackingError):
         check_place(load_spec(DEMO), store)
     check_place(load_spec(DEMO, ["register.enabled=false"]), store)
+
+
+def test_a_pod_that_mlflow_is_kept_from_in_its_first_moments_asks_once_more(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([TrackingError("Connection refused"), None])
+
+    def check_tracking(_: str) -> None:
+        if error := next(answers):
+            raise error
+
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
+    monkeypatch.setattr(readiness, "check_tracking", check_tracking)
+    check_place(load_spec(DEMO), store)
+    assert list(answers) == []
 
 
 def test_a_base_model_without_settings_is_found(store: str, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a failed request to the Kubernetes API server means.
 
-429, 5xx, 410 and a broken connection are a bad hour: asked again, later and later. Missing rights and refusals are told
-at once.
+429, 5xx, 410 and a broken connection are a bad hour: asked again, later and later. Refusals are told at once; missing
+rights too before there is a job, and later after several in a row, for they may come back.
 """
 
 from __future__ import annotations
@@ -64,12 +64,19 @@ class Trouble:
 
 
 def refuse_for_good(doing: str, error: Exception, count: int, *, at_once: bool = False) -> None:
-    """Raise what asking again does not mend; rights that were there a moment ago may come back."""
+    """Raise what asking again does not mend; rights that were there a moment ago may come back.
+
+    Raises:
+        AlreadyThereError: What is to be made is there.
+        NotThereError: What was asked for is not there.
+        EnvironmentProblem: The server refuses, or knows no PyTorchJobs.
+        AccessError: We may not, and waiting has not changed it.
+    """
     status, text = getattr(error, "status", None), described(error)
     if status == HTTPStatus.CONFLICT and "AlreadyExists" in _body(error):
         raise AlreadyThereError from error
     if status == HTTPStatus.NOT_FOUND:
-        if doing == "create":
+        if doing in ("create", "watch"):
             raise EnvironmentProblem(
                 f"this cluster knows no PyTorchJobs, or not the namespace: {text}; install the Kubeflow training "
                 "operator 1.9, or set MED42_NAMESPACE"

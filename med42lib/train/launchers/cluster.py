@@ -25,6 +25,7 @@ from med42lib.train.launchers.api_errors import (
     passing_errors,
     refuse_for_good,
 )
+from med42lib.train.launchers.patches import CONTAINER
 from med42lib.train.launchers.template import GROUP, PLURAL, VERSION
 
 NAMESPACE_VARIABLE = "MED42_NAMESPACE"
@@ -141,7 +142,13 @@ class Cluster:
             ClusterUnavailable: If it does not answer for minutes.
         """
         try:
-            self._answered("create", lambda: self._custom.create_namespaced_custom_object(**self._place, body=job))
+            self._answered(
+                "create",
+                lambda: self._custom.create_namespaced_custom_object(
+                    **self._place, body=job, _request_timeout=_REQUEST_SECONDS
+                ),
+                at_once=True,
+            )
         except AlreadyThereError:
             return False
         return True
@@ -150,7 +157,10 @@ class Cluster:
         """Read a job; None if there is none of that name."""
         try:
             found: dict[str, Any] = self._answered(
-                "get", lambda: self._custom.get_namespaced_custom_object(**self._place, name=name)
+                "get",
+                lambda: self._custom.get_namespaced_custom_object(
+                    **self._place, name=name, _request_timeout=_REQUEST_SECONDS
+                ),
             )
         except NotThereError:
             return None
@@ -164,13 +174,16 @@ class Cluster:
             return
 
     def names(self, label: str) -> list[str]:
-        """List the jobs that have a label, `name=value`, and are not finished."""
-        listed = self._answered(
-            "list",
-            lambda: self._custom.list_namespaced_custom_object(
-                **self._place, label_selector=label, _request_timeout=_REQUEST_SECONDS
-            ),
-        )
+        """List the jobs that have a label, `name=value`, and are not finished; none where nobody knows such jobs."""
+        try:
+            listed = self._answered(
+                "list",
+                lambda: self._custom.list_namespaced_custom_object(
+                    **self._place, label_selector=label, _request_timeout=_REQUEST_SECONDS
+                ),
+            )
+        except NotThereError:
+            return []
         return sorted(job["metadata"]["name"] for job in listed["items"] if not _is_finished(job))
 
     def delete_at_once(self, name: str) -> bool:
@@ -191,6 +204,7 @@ class Cluster:
 
         Raises:
             AccessError: If we may not watch, several times in a row.
+            EnvironmentProblem: If the server no longer knows PyTorchJobs.
         """
         trouble = Trouble(self._pause_seconds)
         while True:
@@ -219,6 +233,7 @@ class Cluster:
             found = self._answered(
                 "look up the owner of",
                 lambda: self._core.read_namespaced_pod(pod, self.namespace, _request_timeout=_REQUEST_SECONDS),
+                at_once=True,
             )
         except NotThereError:
             return []
@@ -254,6 +269,7 @@ class Cluster:
                 lambda: self._core.read_namespaced_pod_log(
                     pod,
                     self.namespace,
+                    container=CONTAINER,
                     previous=of_the_one_before,
                     tail_lines=_NUM_LAST_LINES,
                     _request_timeout=_REQUEST_SECONDS,
@@ -273,6 +289,7 @@ class Cluster:
             answer = self._core.read_namespaced_pod_log(
                 pod,
                 self.namespace,
+                container=CONTAINER,
                 follow=True,
                 timestamps=True,
                 **({} if since_seconds is None else {"since_seconds": since_seconds}),
@@ -306,14 +323,20 @@ class Cluster:
             **self._place, name=name, propagation_policy="Background", _request_timeout=timeout
         )
 
-    def _answered(self, doing: str, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer, for minutes; errors are ours."""
+    def _answered(self, doing: str, ask: Callable[[], T], *, at_once: bool = False) -> T:
+        """Ask until there is an answer, for minutes; errors are ours.
+
+        Args:
+            doing: What is asked, as errors say it.
+            ask: Asks once.
+            at_once: Whether missing rights are told at once: there is no job yet that would be lost by it.
+        """
         trouble = Trouble(self._pause_seconds)
         while True:
             try:
                 return ask()
             except passing_errors() as error:
-                refuse_for_good(doing, error, trouble.count, at_once=True)
+                refuse_for_good(doing, error, trouble.count, at_once=at_once)
                 if trouble.count >= _MAX_TRIES:
                     raise ClusterUnavailable(
                         f"the Kubernetes API server did not answer ({doing} a PyTorchJob): {described(error)}; the "

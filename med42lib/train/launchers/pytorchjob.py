@@ -1,9 +1,10 @@
 """Training processes on a Kubernetes cluster: a PyTorchJob, made once, watched to its end.
 
-    no job of that name ───────────────► create ──┐
-    one at work, of the same template ─► adopt ───┤► wait for nodes ─► at work ─► succeeded: its attempt counts
-    one that failed or is of no use ───► delete, create again            │
-                                                                         └► failed, or over its time: the reason
+    no job of that name ─────────────► create ──┐
+    one at work, of the same template
+    or of our own run ───────────────► adopt ───┤► wait for nodes ─► at work ─► succeeded: its attempt counts
+    one that failed or is of no use ─► delete, create again            │
+                                                                       └► failed, or over its time: the reason
 
 The name comes from the output's key, so a driver that was killed and started again finds its job, and goes on with the
 attempt that it had. A driver that is asked to stop (SIGTERM, Ctrl-C) deletes the job. One that loses the API server
@@ -128,7 +129,7 @@ def _submit(cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, sec
     """Create the job or adopt the one of its name; gives what that one trains.
 
     Raises:
-        EnvironmentProblem: If one of another template is at work under the name, or does not go away.
+        EnvironmentProblem: If another run's, of another template, is at work under the name, or does not go away.
     """
     name = manifest["metadata"]["name"]
     give_up = time.monotonic() + _SECONDS_UNTIL_DELETED
@@ -165,28 +166,37 @@ def _adopted(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> TrainingJob
     """Give what a job of our name trains; None if it is of no use any more.
 
     Raises:
-        EnvironmentProblem: If it is not as this driver would have made it.
+        EnvironmentProblem: If another run made it, of another template.
     """
     state = _State.of(found)
     if "deletionTimestamp" in found["metadata"] or state.is_true("Failed"):
         return None
     annotations = found["metadata"].get("annotations", {})
-    expected = wanted["metadata"]["annotations"][TEMPLATE_ANNOTATION]
-    if annotations.get(TEMPLATE_ANNOTATION) != expected or JOB_ANNOTATION not in annotations:
+    if JOB_ANNOTATION not in annotations or not _is_alike(found, wanted):
         name = found["metadata"]["name"]
         raise EnvironmentProblem(
-            f"there is a PyTorchJob {name} that was made from another template of training jobs, and a job is never "
-            f"changed: let it end, or kubectl delete pytorchjob {name}, then run again"
+            f"there is a PyTorchJob {name} that another run made from another template of training jobs, and a job is "
+            f"never changed: let it end, or kubectl delete pytorchjob {name}, then run again"
         )
     job = TrainingJob.read(annotations[JOB_ANNOTATION])
     return None if state.is_true("Succeeded") and not job.has_files() else job
 
 
+def _is_alike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Say whether a job is of the same template, or of our own run: that of a run's job may have changed meanwhile."""
+    theirs, ours = found["metadata"], wanted["metadata"]
+    run = ours["labels"].get(RUN_LABEL)
+    is_our_runs = run is not None and theirs.get("labels", {}).get(RUN_LABEL) == run
+    template = ours["annotations"][TEMPLATE_ANNOTATION]
+    return is_our_runs or bool(theirs["annotations"].get(TEMPLATE_ANNOTATION) == template)
+
+
 @dataclass(frozen=True, slots=True)
 class _State:
-    """A job as the operator describes it: its conditions by type, and how many of its pods run or are done."""
+    """A job as the operator describes it: its conditions by type, its pods, and how many of them run or are done."""
 
     conditions: Mapping[str, Mapping[str, Any]]
+    num_pods: int
     num_active: int
     queue: str
 
@@ -196,6 +206,7 @@ class _State:
         replicas = (status.get("replicaStatuses") or {}).values()
         return cls(
             {condition["type"]: condition for condition in status.get("conditions") or ()},
+            sum(each.get("replicas", 1) for each in job["spec"]["pytorchReplicaSpecs"].values()),
             sum(count.get("active", 0) + count.get("succeeded", 0) for count in replicas),
             job["metadata"].get("labels", {}).get(QUEUE_LABEL, ""),
         )
@@ -259,10 +270,10 @@ class _Watch:
             self._see_breakdowns(pods)
         if state.is_true("Failed"):
             raise self._failure(state.message("Failed"))
-        if state.num_active >= self.template.nodes and not state.is_true("Suspended"):
+        if state.num_active >= state.num_pods and not state.is_true("Suspended"):
             self.worked += seconds
             where = ", ".join(dict.fromkeys(pod.node for pod in pods if pod.node)) or "unknown nodes"
-            self._tell(f"at work on {self.template.nodes} nodes after {_spent(self.waited)} of waiting: {where}")
+            self._tell(f"at work on {state.num_pods} nodes after {_spent(self.waited)} of waiting: {where}")
         else:
             self.waited += seconds
             self._tell(f"waits: {self._reason(state, pods)}")
@@ -315,7 +326,7 @@ class _Watch:
             if pod.phase == "Pending" and len(found) < _MOST_REASONS:
                 found += [pod.waits_for] if pod.waits_for else self.cluster.warnings(pod.name)[-1:]
         reasons = [reason for reason in dict.fromkeys(found) if reason]
-        return "; ".join(reasons) or f"{state.num_active} of {self.template.nodes} pods run"
+        return "; ".join(reasons) or f"{state.num_active} of {state.num_pods} pods run"
 
     def _tell(self, text: str) -> None:
         """Log what the job does if it is something else than before, times aside."""

@@ -26,6 +26,7 @@ EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
 DROPPED = "the connection is dropped without an answer"
 HALF = "the connection is dropped in the middle of a line"
 GONE = "the watch is told that its version is gone"
+SILENT = "the request is taken, and never answered"
 Fault = int | str
 Object = dict[str, Any]
 
@@ -54,6 +55,7 @@ class KubernetesApi:
     faults: list[tuple[str, str, Fault]] = field(default_factory=list)
     """Method, part of the address, and what goes wrong: each once, in this order."""
     changed: threading.Condition = field(default_factory=threading.Condition)
+    ended: threading.Event = field(default_factory=threading.Event)
     version: int = 0
     address: str = ""
     on_create: Callable[[str], None] | None = None
@@ -234,6 +236,8 @@ class _Handler(QuietHandler):
         api = self.api
         if pod not in api.pods:
             self._fail(404, "NotFound", f'pods "{pod}" not found')
+        elif "container" not in query:  # as of a pod that was given a second one
+            self._fail(400, "BadRequest", f"a container name must be specified for pod {pod}")
         elif query.get("previous") == "True":
             self.answer(200, api.earlier_logs.get(pod, "").encode(), "text/plain")
         elif query.get("follow") != "True":
@@ -284,6 +288,8 @@ class _Handler(QuietHandler):
             self._start_chunks("application/json")
             status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
             self._chunk(json.dumps({"type": "ERROR", "object": status}) + "\n")
+        if what == SILENT:
+            self.api.ended.wait()
         if what == HALF:
             self._start_chunks("application/json")
             self._chunk('{"type": "MODIFIED", "obj')
@@ -320,3 +326,4 @@ def kubernetes_api() -> Iterator[KubernetesApi]:
     api = KubernetesApi()
     with serving(type("Handler", (_Handler,), {"api": api})) as api.address:
         yield api
+        api.ended.set()

@@ -31,6 +31,7 @@ from med42lib.engine.context import StageContext
 from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import FileEntry
 from med42lib.train.job import Failure, TrainingJob
+from med42lib.train.launchers import cluster as cluster_module
 from med42lib.train.launchers import open_launcher, pytorchjob
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
@@ -46,6 +47,7 @@ from tests.train.launchers.kubernetes_api import (
     HALF,
     JOBS,
     PODS,
+    SILENT,
     KubernetesApi,
     kubernetes_api,
 )
@@ -223,6 +225,35 @@ def _made_by(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> dict[str
     return pytorchjob._manifest(name_of(job), template(), job, None)
 
 
+def test_a_job_of_this_run_is_gone_on_with_although_the_template_changed(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    cleaned: None,
+) -> None:
+    set_up_logging()
+    monkeypatch.setenv("MED42_RUN", "run-7")
+    cluster.create(_made_by(api, cluster, job))
+    threading.Timer(0.3, whole_training(api, job), [name_of(job)]).start()
+    assert launcher(cluster, nodes=3).run(job, StopSignal()) == job
+    assert api.asked("DELETE", JOBS) == 0
+    assert "at work on 2 nodes" in shown(capsys), "those that the job has"
+
+
+@pytest.mark.parametrize("ours", [None, "run-8"], ids=["without a run", "of another run"])
+def test_a_job_of_another_run_and_template_is_left_alone(
+    ours: str | None, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_RUN", "run-7")
+    cluster.create(_made_by(api, cluster, job))
+    monkeypatch.setenv("MED42_RUN", ours) if ours else monkeypatch.delenv("MED42_RUN")
+    with pytest.raises(EnvironmentProblem, match="another run made from another template"):
+        launcher(cluster, max_restarts=9).run(job, StopSignal())
+    assert list(api.jobs) == [name_of(job)]
+
+
 def test_a_job_of_another_template_is_never_changed(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
     cluster.create(_made_by(api, cluster, job))
     before = api.jobs[name_of(job)]
@@ -283,7 +314,7 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
         for role in ("master-0", "worker-0"):
             api.earlier_logs[f"{name}-{role}"] = f"the last words of {role}\n"
             api.put_pod(name, role, "Running", restarts=1)
-        wait_for(lambda: api.asked("GET", "/log?previous") >= 2)
+        wait_for(lambda: api.asked("GET", "previous=True") >= 2)
         api.warn(name, "BackoffLimitExceeded", "too many restarts")
         api.ended_logs.add(f"{name}-master-0")
         api.set_condition(name, "Failed", "PyTorchJob has failed because it has reached the specified backoff limit")
@@ -432,6 +463,18 @@ def test_no_line_is_lost_when_a_nodes_clock_goes_back_from_summer_time(
     assert shown(capsys).splitlines() == ["before", "after"]
 
 
+@pytest.mark.parametrize(("method", "part"), [("POST", JOBS), ("GET", f"{JOBS}/"), ("GET", f"{PODS}?")])
+def test_a_server_that_takes_a_request_and_never_answers_is_asked_again(
+    method: str, part: str, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "_REQUEST_SECONDS", (1, 0.3))
+    cluster.create(_made_by(api, cluster, job))
+    api.faults.append((method, part, SILENT))
+    threading.Timer(0.3, whole_training(api, job), [name_of(job)]).start()
+    assert launcher(cluster).run(job, StopSignal()) == job
+    assert api.faults == []
+
+
 def test_a_server_that_stays_away_is_told_as_such_and_the_job_goes_on(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob
 ) -> None:
@@ -466,12 +509,23 @@ def test_missing_rights_are_told_at_once(api: KubernetesApi, cluster: Cluster, j
     assert len(api.requests) == 1
 
 
+@pytest.mark.parametrize("code", [401, 403])
+def test_rights_that_come_back_while_a_job_is_looked_at_cost_nothing(
+    code: int, api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    api.faults += [("GET", part, code) for part in (PODS, "watch", EVENTS)] * 4
+    with operator(api, whole_training(api, job)):
+        launcher(cluster).run(job, StopSignal())
+    assert api.asked("DELETE", JOBS) == 0
+
+
+@pytest.mark.parametrize("part", ["watch", "labelSelector"])
 def test_rights_that_are_lost_while_a_job_is_watched_leave_it_at_work(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+    part: str, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pytorchjob, "_SECONDS_FOR_LAST_LINES", 0.1)
-    api.faults += [("GET", "watch", 403)] * 6
-    with operator(api, lambda name: at_work(api, name)), pytest.raises(AccessError, match="may not watch"):
+    api.faults += [("GET", part, 403)] * 6
+    with operator(api, lambda name: at_work(api, name)), pytest.raises(AccessError, match=r"may not (watch|list pods)"):
         launcher(cluster).run(job, StopSignal())
     assert list(api.jobs) == [name_of(job)]
 
@@ -480,6 +534,17 @@ def test_a_cluster_without_the_operator_is_named(api: KubernetesApi, cluster: Cl
     api.faults.append(("POST", JOBS, 404))
     with pytest.raises(EnvironmentProblem, match="install the Kubeflow training operator"):
         launcher(cluster).run(job, StopSignal())
+
+
+def test_a_cluster_that_loses_the_operator_is_named(api: KubernetesApi, cluster: Cluster, job: TrainingJob) -> None:
+    api.faults.append(("GET", "watch", 404))
+    with pytest.raises(EnvironmentProblem, match="knows no PyTorchJobs"):
+        launcher(cluster).run(job, StopSignal())
+
+
+def test_where_nobody_knows_such_jobs_there_is_nothing_to_stop(api: KubernetesApi, cluster: Cluster) -> None:
+    api.faults.append(("GET", JOBS, 404))
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
 
 
 def test_a_job_that_the_webhook_refuses_is_told_with_its_words(

@@ -83,9 +83,18 @@ def check_docker(pipeline: Any) -> docker.DockerClient:
         raise EnvironmentProblem(f"no Docker answers ({error}): start its daemon, or use `make demo`") from error
     executors = pipeline.pipeline_spec.deployment_spec["executors"].values()
     wanted = {executor["container"]["image"] for executor in executors}
-    if missing := sorted(wanted - {tag for image in client.images.list() for tag in image.tags}):
+    if missing := sorted(reference for reference in wanted if not _has(client, reference)):
         raise EnvironmentProblem(f"Docker lacks the images {', '.join(missing)}: make images")
     return client
+
+
+def _has(client: docker.DockerClient, reference: str) -> bool:
+    """Ask Docker itself, which knows an image by tag, by digest, and with or without its own hub's name."""
+    try:
+        client.images.get(reference)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
 
 
 def _end_containers(client: docker.DockerClient, run: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from kfp import dsl
 
 from med42lib.core.errors import EnvironmentProblem
-from pipelines.docker import POD, check_docker, run_in_docker
+from tests.docker_runner import POD, check_docker, run_in_docker
 
 IMAGE = "made/up:1"
 
@@ -70,8 +70,8 @@ class Container:
 
 
 class Image:
-    def __init__(self, tag: str) -> None:
-        self.tags, self.attrs = [tag], {"RepoDigests": []}
+    def __init__(self, tag: str, *digests: str) -> None:
+        self.tags, self.attrs = [tag], {"RepoDigests": list(digests)}
 
 
 class Client:
@@ -90,6 +90,12 @@ class Client:
 
     def list(self) -> list[Image]:
         return self._images
+
+    def get(self, reference: str) -> Image:
+        for image in self._images:
+            if reference in image.tags + image.attrs["RepoDigests"]:
+                return image
+        raise docker.errors.ImageNotFound(f"no such image: {reference}")
 
 
 @pytest.fixture
@@ -128,6 +134,11 @@ def test_without_docker_it_says_so(client: Client, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(client, "ping", nobody)
     with pytest.raises(EnvironmentProblem, match=r"no Docker answers \(.*docker\.sock\): start its daemon"):
         check_docker(one_task)
+
+
+def test_an_image_that_the_lock_names_by_digest_is_found(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_images", [Image("made/up:2", IMAGE)])
+    check_docker(one_task).close()
 
 
 def test_an_image_that_was_not_built_is_named(client: Client) -> None:
