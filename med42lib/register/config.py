@@ -89,5 +89,6 @@ class RegisterConfig(StageConfig):
     """Tags of your own for the run and the model version; their names begin neither with `mlflow.` nor `med42.`."""
 
     gate: Gate = Field(default_factory=Gate)
-    """A model that does not pass is registered, with the reason in its tag `med42.gate`, and the alias stays where
-    it is. Whatever is asked for, a candidate that is worse than its base is told."""
+    """A model that does not pass is registered, with the reason in its tag `med42.gate`, and is not the candidate; if
+    its weights are it from before, there is none. Whatever is asked for, a candidate that is worse than its base is
+    told."""

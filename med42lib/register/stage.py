@@ -27,6 +27,7 @@ from med42lib.tracking.replay import RunRecord, stage_records
 
 if TYPE_CHECKING:
     from med42lib.tracking.runs import Recorder
+    from med42lib.tracking.versions import Versions
 
 GIT_VARIABLE = "MED42_GIT_SHA"
 REGISTERED_FILE = "registered.json"
@@ -92,8 +93,10 @@ def _register(
             tags=_version_tags(config, run) | {GATE_TAG: "; ".join(against) or PASSED},
             description=card.note,
         )
-        before = None if against else versions.set_alias(config.model_name, version, CANDIDATE)
-    _tell(config.model_name, version, source, against, before)
+        if against:
+            _refuse(versions, config.model_name, version, against, weights=run.model.digest)
+        else:
+            _name_candidate(versions, config.model_name, version, source)
     alias = {} if against else {"alias": CANDIDATE, "uri": _uri(config.model_name)}
     return {"model": config.model_name, **alias, "source": source, "weights": run.model.digest}
 
@@ -102,19 +105,24 @@ def _uri(model_name: str) -> str:
     return f"models:/{model_name}@{CANDIDATE}"
 
 
-def _tell(model_name: str, version: str, source: str, against: Sequence[str], before: str | None) -> None:
-    if against:
-        log("register").warning(
-            "version %s of %s is no candidate, and the alias stays where it is: %s. MLflow: %s",
-            version,
-            model_name,
-            "; ".join(against),
-            ui_command(),
-        )
-    else:
-        moved = f" in place of version {before}" if before not in (None, version) else ""
-        what = f"version {version}{moved}: {source}"
-        log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
+def _name_candidate(versions: Versions, model_name: str, version: str, source: str) -> None:
+    before = versions.set_alias(model_name, version, CANDIDATE)
+    moved = f" in place of version {before}" if before not in (None, version) else ""
+    what = f"version {version}{moved}: {source}"
+    log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
+
+
+def _refuse(versions: Versions, model_name: str, version: str, against: Sequence[str], *, weights: str) -> None:
+    before = versions.take_alias(model_name, CANDIDATE, weights=weights)
+    alias = f"is taken from version {before}, which has these weights" if before else "stays where it is"
+    log("register").warning(
+        "version %s of %s is no candidate, and the alias %s: %s. MLflow: %s",
+        version,
+        model_name,
+        alias,
+        "; ".join(against),
+        ui_command(),
+    )
 
 
 def _objections(config: RegisterConfig, run: FinishedRun) -> list[str]:

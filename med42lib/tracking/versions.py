@@ -72,6 +72,15 @@ class Versions:
                 self._client.set_registered_model_alias(model, alias, version)
         return None if before is None else str(before)
 
+    def take_alias(self, model: str, alias: str, *, weights: str) -> str | None:
+        """Take the alias from a version of these weights; gives its number, None if it points at other weights."""
+        with self._connection.translated():
+            before = self._client.get_registered_model(model).aliases.get(alias)
+            if before is None or self._client.get_model_version(model, before).tags.get(WEIGHTS_TAG) != weights:
+                return None
+            self._client.delete_registered_model_alias(model, alias)
+        return str(before)
+
     def find(self, model: str, number: str | None = None) -> Version:
         """Give a version by its number, or the candidate.
 

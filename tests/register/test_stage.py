@@ -69,6 +69,10 @@ class Seen:
         return sorted(str(version.version) for version in self.client.search_model_versions("name = 'tiny-med'"))
 
     @property
+    def aliases(self) -> dict[str, str]:
+        return dict(self.client.get_registered_model("tiny-med").aliases)
+
+    @property
     def candidate(self) -> str:
         return str(self.client.get_model_version_by_alias("tiny-med", "candidate").version)
 
@@ -298,6 +302,21 @@ def test_a_model_that_passes_the_gate_later_becomes_the_candidate(finished_run: 
     call(finished_run, "lora", mild)
     assert (seen.candidate, seen.versions) == ("1", ["1"])
     assert seen.client.get_model_version("tiny-med", "1").tags["med42.gate"] == "passed"
+
+
+def test_a_candidate_whose_own_gate_fails_later_is_one_no_longer(
+    finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
+) -> None:
+    call(finished_run, "full")
+    call(finished_run, "lora")
+    strict = CONFIG.model_copy(update={"gate": Gate(min_gain_points=5.1)})
+    assert "alias" not in json.loads(call(finished_run, "lora", strict))
+    assert "version 2 of tiny-med is no candidate, and the alias is taken from version 2, which has these" in said.text
+    assert seen.aliases == {}
+    call(finished_run, "lora", strict)
+    assert seen.aliases == {}
+    call(finished_run, "full")
+    assert seen.candidate == "1"
 
 
 def test_a_candidate_that_is_worse_than_its_base_is_told(
