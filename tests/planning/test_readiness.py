@@ -89,8 +89,10 @@ OWN = {"licence": "ours", "path": "exam.jsonl"}
 def test_what_the_spec_names_inside_the_data_is_looked_for_and_all_that_is_missing_is_named(
     store: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "notes.jsonl").write_text("{}\n")
-    here = [f"inputs.{name}={tmp_path}" for name in ("training_data", "benchmark_data", "encoder")]
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "notes.jsonl").write_text("{}\n")
+    here = [f"inputs.{name}={data}" for name in ("training_data", "benchmark_data", "encoder")]
     exam, ward = {**OWN, "format": "multiple_choice"}, {**OWN, "format": "instruction", "target": "all"}
     sources = {"ward": ward, "notes": {**ward, "path": "*.jsonl"}}
     own = [f"benchmarks.include={ {'exam': exam} }", f"assemble.sources={sources}"]
@@ -98,10 +100,10 @@ def test_what_the_spec_names_inside_the_data_is_looked_for_and_all_that_is_missi
         check_place(load_spec(DEMO, [*here, *own]), store)
     told = str(caught.value).split("\n  ")
     assert told[1:3] == [
-        f"assemble.sources.ward: {tmp_path} has no 'exam.jsonl'; it has notes.jsonl",
-        f"benchmarks.include.exam: {tmp_path} has no 'exam.jsonl'; it has notes.jsonl",
+        f"assemble.sources.ward: {data} has no 'exam.jsonl'; it has notes.jsonl",
+        f"benchmarks.include.exam: {data} has no 'exam.jsonl'; it has notes.jsonl",
     ]
-    assert told[3].startswith(f"inputs.encoder: {tmp_path} is not a SentenceTransformers model: it has no modules.json")
+    assert told[3].startswith(f"inputs.encoder: {data} is not a SentenceTransformers model: it has no modules.json")
     assert len(told) == 4
 
 
