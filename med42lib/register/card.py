@@ -27,6 +27,8 @@ advice, safety, bias and privacy were not measured."""
 _HIDDEN_LEAKS = """A leak in other words may not have been found, and nobody looked for what the base model had read
 before."""
 _ONE_SEED = """It was trained once. With another seed it would be another model: part of a difference can be luck."""
+_HOW_TO_ASK = """Its chat template is the format that it was taught: ask it with messages of the roles system, user and
+assistant."""
 _CUT = "The rest of this card lies beside the model, in its README.md."
 _METHODS = {"full": "full fine-tune", "lora": "LoRA fine-tune", "qlora": "QLoRA fine-tune"}
 
@@ -113,13 +115,12 @@ def _licence_for_hub(licence: str) -> dict[str, str]:
 
 
 def _introduction(run: FinishedRun) -> str:
+    base = f"{markdown_code(run.base.name)} (content `sha256:{run.base.digest[:12]}`)"
+    recorded = f"by Med42 Suite {__version__}. In MLflow the run `{run.lineage.digest}` has all that it was made from."
+    if not run.is_fine_tune:
+        return f"The base model as it is: {base}, registered {recorded}"
     method = _METHODS.get(run.recipe.method if run.recipe else "", "fine-tune")
-    what = f"`{run.candidate}`, a {method} of" if run.is_fine_tune else "The base model as it is:"
-    return (
-        f"{what} {markdown_code(run.base.name)} (content `sha256:{run.base.digest[:12]}`), made by Med42 Suite "
-        f"{__version__}. In MLflow the run `{run.lineage.digest}` has all that it was made from. Its chat template is "
-        "the format that it was taught: ask it with messages of the roles system, user and assistant."
-    )
+    return f"`{run.candidate}`, a {method} of {base}, made {recorded} {_HOW_TO_ASK}"
 
 
 def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:

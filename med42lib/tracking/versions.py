@@ -33,7 +33,9 @@ class Versions:
     def register_version(
         self, model: str, *, source: str, run_id: str, tags: Mapping[str, str], description: str
     ) -> str:
-        """Find the version with this source and these weights, or make it.
+        """Find the version of this run with this source and these weights, or make it.
+
+        What a version says is so always of the run that MLflow shows as its source: MLflow never changes that one.
 
         Args:
             model: Name of the registered model; made if it does not exist.
@@ -49,12 +51,12 @@ class Versions:
             if not self._client.search_registered_models(f"name = '{model}'"):
                 with ignore_if_created():
                     self._client.create_registered_model(model)
-            version = self._find_version(model, source, tags[WEIGHTS_TAG])
+            version = self._find_version(model, source, run_id, tags[WEIGHTS_TAG])
             if version is None:
                 made = self._client.create_model_version(
                     model, source, run_id, tags=dict(tags), description=description, await_creation_for=0
                 )
-                version = self._find_version(model, source, tags[WEIGHTS_TAG]) or made
+                version = self._find_version(model, source, run_id, tags[WEIGHTS_TAG]) or made
                 if version.version != made.version:
                     self._client.delete_model_version(model, made.version)
             for key, value in tags.items():
@@ -108,8 +110,8 @@ class Versions:
         with self._connection.translated():
             self._client.set_model_version_tag(model, version, name, value)
 
-    def _find_version(self, model: str, source: str, weights: str) -> ModelVersion | None:
-        """Find the first version of these weights; numbers are the server's to give, one after the other."""
+    def _find_version(self, model: str, source: str, run_id: str, weights: str) -> ModelVersion | None:
+        """Find the first version of these weights in this run; the server gives numbers one after the other."""
         versions = self._client.search_model_versions(f"name = '{model}' and tags.`{WEIGHTS_TAG}` = '{weights}'")
-        same = (version for version in versions if version.source == source)
+        same = (version for version in versions if (version.source, version.run_id) == (source, run_id))
         return min(same, key=lambda version: int(version.version), default=None)

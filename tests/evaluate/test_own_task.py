@@ -42,7 +42,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "metric_list": ["acc"],
     },
     "delimited": {
-        "doc_to_text": "Q: {{stem | regex_replace('bone', 'leg')}}\nA:",
+        "doc_to_text": "Q: {{stem | regex_replace(pattern='bone', repl='leg')}}\nA:",
         "doc_to_choice": "{{a}}",
         "doc_to_target": "{{a[key]}}",
         "target_delimiter": "\n",

@@ -203,11 +203,16 @@ def finish_run(store: str, scratch: Path, models: Path) -> FinishedRun:
     for model in ("base", "full", "lora"):
         inputs = {"items": "items", "base": "base", "model": model}
         run.publish(f"{model}_scores", "evaluate", _text("scores.jsonl", model), inputs=inputs, target="scores")
+    publish_report(run, "report")
+    return run
+
+
+def publish_report(run: FinishedRun, edge: str) -> None:
+    """Publish a report of these models, under a key of its own."""
     inputs = {edge: edge for edge in ("dataset", "items", "contamination", "packed")}
     inputs |= {f"trained.{model}": model for model in ("full", "lora")}
     inputs |= {f"scores.{model}": f"{model}_scores" for model in ("base", "full", "lora")}
-    run.publish("report", "report", _write_report, inputs=inputs)
-    return run
+    run.publish(edge, "report", _write_report, inputs=inputs, target="report")
 
 
 @pytest.fixture(scope="session")

@@ -122,10 +122,13 @@ def test_what_a_description_of_mlflow_has_no_room_for_is_left_out_by_sections(ru
     assert short.note in card.text
 
 
-def test_a_base_that_is_registered_is_compared_with_nothing(
+def test_a_base_that_is_registered_is_compared_with_nothing_and_was_taught_nothing(
     run: FinishedRun, finished_run: Made, tmp_path: Path
 ) -> None:
+    assert "Its chat template is the format that it was taught" in model_card(CONFIG, run).text
     text = model_card(CONFIG, traced(finished_run, "base", tmp_path / "base")).text
+    assert "taught" not in text
+    assert "made by" not in text
     assert "The base model as it is" in text
     assert "This model |" not in text
     assert "trained once" not in text

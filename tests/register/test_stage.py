@@ -16,7 +16,7 @@ from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import Gate, RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
-from tests.register.conftest import BASE_HUB, MEASURED_AT_MS, FinishedRun, at_once
+from tests.register.conftest import BASE_HUB, MEASURED_AT_MS, FinishedRun, at_once, publish_report
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +27,9 @@ pytestmark = pytest.mark.usefixtures("database")
 CONFIG = RegisterConfig(experiment="med42 tests", model_name="tiny-med", description="a note", tags={"team": "x"})
 
 
-def call(run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CONFIG) -> bytes:
+def call(
+    run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CONFIG, *, report: str = "report"
+) -> bytes:
     """Run the stage as if all before it had finished; returns registered.json."""
     package = run.package(candidate)
     folder = Path(mkdtemp(prefix="registered-", dir=run.scratch))
@@ -35,7 +37,7 @@ def call(run: FinishedRun, candidate: str = "lora", config: RegisterConfig = CON
         config,
         trained=run.trained(),
         package=package,
-        report=run.source("report"),
+        report=run.source(report),
         registered=Target(folder),
         context=run.context,
     )
@@ -268,6 +270,29 @@ def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(
     assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
     call(finished_run, "full")
     assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+
+
+def test_a_new_report_of_the_same_weights_is_a_version_of_its_own_run(finished_run: FinishedRun, seen: Seen) -> None:
+    publish_report(finished_run, "second_report")
+    for report in ("report", "second_report", "second_report"):
+        call(finished_run, report=report)
+    assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
+    for number in seen.versions:
+        version = seen.client.get_model_version("tiny-med", number)
+        assert seen.client.get_run(version.run_id).data.tags["med42.run"] == version.tags["med42.run"]
+    call(finished_run, report="report")
+    assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+
+
+def test_a_candidate_whose_weights_fail_with_a_new_report_is_one_no_longer(
+    finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
+) -> None:
+    publish_report(finished_run, "second_report")
+    call(finished_run)
+    call(finished_run, config=CONFIG.model_copy(update={"gate": Gate(min_gain_points=5.1)}), report="second_report")
+    assert "version 2 of tiny-med is no candidate, and the alias is taken from version 1" in said.text
+    assert (seen.aliases, seen.versions) == ({}, ["1", "2"])
+    assert seen.client.get_model_version("tiny-med", "1").tags["med42.gate"] == "passed"
 
 
 GATES = {

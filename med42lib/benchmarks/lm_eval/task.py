@@ -360,8 +360,8 @@ class _Generated(_Template):
         return right_answers(self.field("doc_to_target", row), is_rendered=target not in row)
 
 
-def _regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
-    return re.sub(pattern, replacement, text, count=count)
+def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
+    return re.sub(pattern, repl, string, count=count)  # templates name the parameters as lm-eval does
 
 
 def _literal(text: str) -> object:

@@ -65,6 +65,12 @@ def test_a_row_is_asked_as_the_task_says_and_compared_by_its_rendered_question(a
     assert item.origin.file == "tasks/ward.jsonl"
 
 
+@pytest.mark.parametrize("arguments", ["'s.urvy', 'gout', 1", "pattern='s.urvy', repl='gout', count=1"])
+def test_a_template_replaces_by_regular_expression_with_the_parameters_of_lm_eval(ask: Any, arguments: str) -> None:
+    (item,) = items_of(ask(doc_to_text=f"{{{{stem | regex_replace({arguments})}}}}"))
+    assert item.question == "What prevents gout?"
+
+
 def test_the_tasks_own_query_is_what_is_compared(ask: Any) -> None:
     query = {"doc_to_decontamination_query": "stem"}
     assert items_of(ask(should_decontaminate=True, **query))[0].question == "What prevents scurvy?"
