@@ -513,8 +513,14 @@ def test_missing_rights_are_told_at_once(api: KubernetesApi, cluster: Cluster, j
 def test_rights_that_come_back_while_a_job_is_looked_at_cost_nothing(
     code: int, api: KubernetesApi, cluster: Cluster, job: TrainingJob
 ) -> None:
-    api.faults += [("GET", part, code) for part in (PODS, "watch", EVENTS)] * 4
-    with operator(api, whole_training(api, job)):
+    api.faults += [("GET", part, code) for part in ("watch", "labelSelector", EVENTS)] * 4
+
+    def play(name: str) -> None:
+        wait_for(lambda: api.asked("GET", EVENTS) > 4)
+        at_work(api, name)
+        succeed(api, name, job)
+
+    with operator(api, play):
         launcher(cluster).run(job, StopSignal())
     assert api.asked("DELETE", JOBS) == 0
 
