@@ -86,7 +86,7 @@ def warn_of_main_memory(spec: RunSpec, base: BaseModel, cluster: Cluster, templa
     limit = template.container.get("resources", {}).get("limits", {}).get("memory")
     if limit is None:
         return
-    with suppress(DataError):  # of a kind whose sizes have other names
+    with suppress(DataError, ValueError):  # sizes have other names, or the limit is none, which the API server says
         shapes = Shapes.read(base.config or {})
         for name, config in spec.train.items():
             work = workload(config, spec.pack, shapes, cluster.gpu, cluster.num_gpus)

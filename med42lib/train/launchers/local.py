@@ -41,7 +41,7 @@ _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
 }
 CPU_PROCESSES = 2
 _SECONDS_TO_END = 10.0
-_SECONDS_TO_TELL = 2.0  # torchrun that it has killed its processes
+_SECONDS_TO_TELL = 2.0  # why, once torchrun has killed its processes
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 

@@ -43,7 +43,7 @@ SECONDS_TO_MEET = 3600
 _COMMAND = ("python", "-m", "med42lib.train.worker")
 _SECONDS_KEPT = 7 * 24 * 3600
 _PORT = 23456  # the operator's
-_SECONDS_TO_TELL = 2  # that training processes were killed, of a pod's time to end
+_SECONDS_TO_TELL = 2  # of those that a pod has to end in: that its training processes were killed
 _RESTARTS_OF_A_POD = 2
 """At most, in one breakdown: with the others, and before that if it comes back while the master is still there."""
 
