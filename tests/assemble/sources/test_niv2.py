@@ -168,7 +168,7 @@ def test_a_folder_without_rows_or_without_the_tasks_fails(write: Any, conversati
     write("niv2/train/task001_quoref_train.jsonl", "no JSON at all")
     with pytest.raises(DataError, match=f"no such task among the files: {SCIQ}"):
         conversations("niv2", layout="huggingface", include=(SCIQ,))
-    with pytest.raises(DataError, match="has no .nowhere.; it has niv2"):
+    with pytest.raises(DataError, match=r"has no .nowhere.; it has niv2"):
         conversations("niv2", layout="huggingface", path="nowhere")
 
 
