@@ -16,7 +16,13 @@ from tests.evaluate.base_scores import evaluate_base, rows_in
 from tests.evaluate.own_tasks import make_items, samples_of_lm_eval, write_tasks
 
 ROWS = [
-    {"stem": "What prevents scurvy?", "a": ["Iron", "Vitamin C, 37.5 °C", "β"], "key": 1, "ward": "diet"},
+    {
+        "stem": "What prevents scurvy?",
+        "a": ["Iron", "Vitamin C, 37.5 °C", "β"],
+        "key": 1,
+        "ward": "diet",
+        "ctx": "At sea.",
+    },
     {"stem": "  Which bone </s> is long? ", "a": ["Femur", "none"], "key": 0, "ward": "bones"},
     {"stem": "2+2?", "a": ["four", "five", "6 or 7"], "key": 0, "ward": "sums"},
 ]
@@ -42,7 +48,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "metric_list": ["acc"],
     },
     "delimited": {
-        "doc_to_text": "Q: {{stem | regex_replace(pattern='bone', repl='leg')}}\nA:",
+        "doc_to_text": "{% if ctx %}{{ctx}}\n{% endif %}Q: {{stem | regex_replace(pattern='bone', repl='leg')}}\nA:",
         "doc_to_choice": "{{a}}",
         "doc_to_target": "{{a[key]}}",
         "target_delimiter": "\n",

@@ -1,1 +1,1 @@
-"""Tasks of lm-eval of the user's own, read as data: `task` reads their questions, by the help of the other two."""
+"""Tasks of lm-eval of the user's own, read as data: `task` reads their questions, by the help of the other three."""

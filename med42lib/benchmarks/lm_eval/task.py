@@ -10,7 +10,8 @@ r"""A task of lm-eval of the user's own, read from its YAML as lm-eval 0.4.13 re
 
 A template is rendered in Jinja's sandbox, since Jinja can reach into Python. What would need code (`!function`), the
 hub, or examples drawn at random is refused by name; so is a setting that is not known here, since nobody could say what
-it changes. `files` finds the tasks of a group or a folder; `generation` knows `generate_until`.
+it changes. `files` finds the tasks of a group or a folder, `rows` the rows of a task; `generation` knows
+`generate_until`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.benchmarks.family import AnyQuestions, OpenQuestion
-from med42lib.benchmarks.lm_eval.files import Code, TaskFile, beside, code_in, find_tasks
+from med42lib.benchmarks.lm_eval.files import Code, TaskFile, code_in, find_tasks
 from med42lib.benchmarks.lm_eval.generation import (
     METRIC,
     handed_to_lm_eval,
@@ -38,18 +39,17 @@ from med42lib.benchmarks.lm_eval.generation import (
     problems_of_generation,
     right_answers,
 )
+from med42lib.benchmarks.lm_eval.rows import asked_files, field_names, problems_of_rows, shown_files
 from med42lib.core.errors import DataError
 from med42lib.formats.records import Asked, Generation
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.formats.scores import METRIC_OF, Normalise
 from med42lib.readers.fields import mapping
-from med42lib.readers.files import DataFile, DataFolder
-from med42lib.readers.hf_layout import table_files
+from med42lib.readers.files import DataFolder
 from med42lib.readers.own.tables import rows_of
 from med42lib.readers.parsers import Record, each
 from med42lib.readers.publishers.question import Question
 
-_SUFFIXES = {"json": (".jsonl", ".json", ".jsonl.gz", ".json.gz"), "parquet": (".parquet",)}
 _MOST_OPTIONS = 26
 _NORMALISE_OF: Mapping[str, Normalise] = {metric: normalise for normalise, metric in METRIC_OF.items()}
 _READ = (
@@ -59,8 +59,6 @@ _READ = (
     *("generation_kwargs", "repeats"),
 )
 _WITHOUT_EFFECT = ("task_alias", "tag", "metadata", "training_split")
-_EXAMPLES = frozenset(("sampler", "split"))
-"""What `fewshot_config` may say."""
 
 
 def read_tasks(folder: DataFolder, settings: BenchmarkConfig) -> AnyQuestions:
@@ -82,11 +80,12 @@ def read_tasks(folder: DataFolder, settings: BenchmarkConfig) -> AnyQuestions:
 def _read_task(folder: DataFolder, file: TaskFile, *, subject: str) -> AnyQuestions:
     path, task = file.path, file.settings
     folder.notes += [f"{path}: {what}" for what in (left_out if is_generated(task) else _left_out)(task)]
-    asks = _Generated(path, task, subject) if is_generated(task) else _Chosen(path, task, subject)
-    if num_examples := task.get("num_fewshot"):
-        shown = rows_of(_files(folder, path, task, _split_of_examples(task)))
-        asks.show(itertools.islice(shown, num_examples), num_examples)
-    return each(rows_of(_files(folder, path, task, _split(task))), lambda value: asks.question(_whole(value)))
+    asked, shown = asked_files(folder, file), shown_files(folder, file)
+    template = _Generated if is_generated(task) else _Chosen
+    asks = template(path, task, subject, field_names([*asked, *shown]))
+    num_examples = task.get("num_fewshot") or 0
+    asks.show(itertools.islice(rows_of(shown), num_examples), num_examples)
+    return each(rows_of(asked), lambda value: asks.question(asks.whole(value)))
 
 
 def _left_out(task: Mapping[str, Any]) -> Iterator[str]:
@@ -94,12 +93,6 @@ def _left_out(task: Mapping[str, Any]) -> Iterator[str]:
     for metric in _metrics(task):
         if metric not in _NORMALISE_OF:
             yield f"the metric {metric!r} is not computed; it is not right or wrong"
-
-
-def _whole(value: object) -> dict[str, Any]:
-    """Take every field of a record: which of them are needed is for the task to say."""
-    row = mapping(value)
-    return {name: row[name] for name in row}
 
 
 def _check_scored_alike(tasks: Sequence[TaskFile]) -> None:
@@ -136,7 +129,7 @@ def _problems(task: Mapping[str, Any]) -> Iterator[str]:
         elif value and name not in (*_READ, *_WITHOUT_EFFECT, *(["filter_list"] if is_generated(task) else [])):
             yield f"{name} is not supported: leave it out, or prepare the rows so that it is not needed"
     yield from _problems_of_scoring(task)
-    yield from _problems_of_data(task)
+    yield from problems_of_rows(task)
 
 
 def _problems_of_scoring(task: Mapping[str, Any]) -> Iterator[str]:
@@ -157,30 +150,6 @@ def _problems_of_scoring(task: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is missing, or neither a field's name nor a template"
 
 
-def _problems_of_data(task: Mapping[str, Any]) -> Iterator[str]:
-    if str(task.get("dataset_path")) not in _SUFFIXES:
-        yield f"dataset_path {task.get('dataset_path')}: the data must be files beside the task; set json or parquet"
-    kwargs = task.get("dataset_kwargs")
-    if not isinstance(kwargs, dict) or set(kwargs) != {"data_files"}:
-        yield "dataset_kwargs must have data_files and nothing else"
-    elif _split(task) not in _data_files(task):
-        yield f"dataset_kwargs.data_files has no split {_split(task)}, which test_split or validation_split names"
-    elif (number := task.get("num_fewshot")) and not isinstance(number, int):
-        yield f"num_fewshot {number} is no whole number"
-    elif number:
-        yield from _problems_of_examples(task)
-
-
-def _problems_of_examples(task: Mapping[str, Any]) -> Iterator[str]:
-    how = _how_examples_are_taken(task)
-    if how.get("sampler") != "first_n":
-        yield f"num_fewshot {task['num_fewshot']} of random examples: set fewshot_config.sampler to first_n, or 0"
-    elif unknown := set(map(str, how)) - _EXAMPLES:
-        yield f"fewshot_config.{min(unknown)} is not supported: leave it out"
-    if (split := _split_of_examples(task)) not in _data_files(task) or split == _split(task):
-        yield f"fewshot_split {split} must be one of data_files, and not what is asked"
-
-
 def _entries(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     return metric_entries(task, "acc", "acc_norm")
 
@@ -193,41 +162,14 @@ def _normalise(task: Mapping[str, Any]) -> Normalise:
     return next(_NORMALISE_OF[name] for name in _metrics(task) if name in _NORMALISE_OF)
 
 
-def _split(task: Mapping[str, Any]) -> str:
-    return str(task.get("test_split") or task.get("validation_split"))
-
-
-def _how_examples_are_taken(task: Mapping[str, Any]) -> dict[str, Any]:
-    how = task.get("fewshot_config")
-    return how if isinstance(how, dict) else {}
-
-
-def _split_of_examples(task: Mapping[str, Any]) -> str:
-    return str(_how_examples_are_taken(task).get("split") or task.get("fewshot_split"))
-
-
-def _data_files(task: Mapping[str, Any]) -> dict[str, Any]:
-    named = task["dataset_kwargs"]["data_files"]
-    return named if isinstance(named, dict) else {"train": named}
-
-
-def _files(folder: DataFolder, path: str, task: Mapping[str, Any], split: str) -> list[DataFile]:
-    named = _data_files(task)[split]
-    places = [beside(path, name) for name in (named if isinstance(named, list) else [named])]
-    files = [file for place in places for file in table_files(folder, place)]
-    endings = _SUFFIXES[task["dataset_path"]]
-    for file in files:
-        if not file.name.endswith(endings):
-            raise DataError(f"{path}: {file.name} does not end in {' or '.join(endings)}, as its dataset_path asks")
-    return files
-
-
 class _Template(ABC):
     """What a task makes of a row: the prompt, and what is answered."""
 
-    def __init__(self, path: str, task: Mapping[str, Any], subject: str) -> None:
-        self._path, self._task, self._subject = path, task, subject
-        self._environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    def __init__(self, path: str, task: Mapping[str, Any], subject: str, names: Sequence[str]) -> None:
+        self._path, self._task, self._subject, self._names = path, task, subject, names
+        self._environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, keep_trailing_newline=True, finalize=_written
+        )
         self._environment.filters["regex_replace"] = _regex_replace
         self._compiled = cache(self._environment.from_string)
         self._delimiter = str(task.get("target_delimiter", " "))
@@ -240,13 +182,18 @@ class _Template(ABC):
             DataError: If there are fewer than `number`, or one is broken.
         """
         between = str(self._task.get("fewshot_delimiter", "\n\n"))
-        for shown in each(rows, lambda value: self.example(_whole(value))):
+        for shown in each(rows, lambda value: self.example(self.whole(value))):
             if isinstance(shown, Reject):
                 raise DataError(f"{self._path}: the example {shown.example} is broken: {shown.reason}")
             self._examples += f"{shown.value}{between}"
             self._num_examples += 1
         if self._num_examples < number:
             raise DataError(f"{self._path}: num_fewshot is {number}, but there are {self._num_examples} examples")
+
+    def whole(self, value: object) -> dict[str, Any]:
+        """Take every field of a record, and as None those that only other rows have, as lm-eval gets them."""
+        row = mapping(value)
+        return {name: row.get(name) for name in self._names}
 
     def example(self, row: dict[str, Any]) -> str:
         """Render a row with its answer."""
@@ -358,6 +305,13 @@ class _Generated(_Template):
         if isinstance(target, int):
             return right_answers(target, is_rendered=False)
         return right_answers(self.field("doc_to_target", row), is_rendered=target not in row)
+
+
+def _written(value: object) -> object:
+    """Refuse to write None: lm-eval would ask it as a word."""
+    if value is None:
+        raise UndefinedError("a field that it writes is null or missing")
+    return value
 
 
 def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:

@@ -135,9 +135,26 @@ def test_a_broken_row_is_set_aside_and_the_rest_goes_on(ask: Any, row: Any, reas
     assert len(items_of(folder)) == 2 - bool(reason)
 
 
-def test_a_row_without_a_field_of_the_template_is_set_aside(ask: Any) -> None:
-    folder = ask({"options": ["a", "b"], "key": 1}, ROW)
+OPTIONAL = "{% if case %}{{case}}\n{% endif %}{{stem}}"
+
+
+def test_a_field_that_only_some_rows_have_is_null_in_the_others(ask: Any) -> None:
+    asked = [item.question for item in items_of(ask({**ROW, "case": "At sea."}, ROW, doc_to_text=OPTIONAL))]
+    assert asked == ["At sea.\nWhat prevents scurvy?", "What prevents scurvy?"]
+
+
+def test_a_field_that_no_example_has_is_null_in_them(ask: Any, write: Any) -> None:
+    write("tasks/dev.jsonl", [ROW])
+    (item,) = items_of(ask({**ROW, "case": "At sea."}, **FIRST, doc_to_text=OPTIONAL))
+    assert item.asked is not None
+    assert item.asked.prompt == "What prevents scurvy? Vitamin C\n\nAt sea.\nWhat prevents scurvy?"
+
+
+@pytest.mark.parametrize("row", [{"options": ["a", "b"], "key": 1}, {**ROW, "stem": None}], ids=["missing", "null"])
+def test_a_row_without_a_field_that_the_template_writes_is_set_aside(ask: Any, row: dict[str, Any]) -> None:
+    folder = ask(row, ROW)
     assert reasons(folder) == ["doc_to_text cannot be rendered"]
+    assert len(items_of(folder)) == 1
 
 
 @pytest.mark.parametrize(
