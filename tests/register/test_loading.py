@@ -1,5 +1,6 @@
 """What was registered is loaded by its alias, from a folder and from a bucket, and generates text."""
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from med42lib.core.errors import TrackingError
+from med42lib.formats.prompt import DEFAULT_SYSTEM, render_question
 from med42lib.register.config import RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
@@ -121,6 +123,22 @@ def test_the_words_that_are_given_load_the_model_and_leave_no_database(
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     assert "Which vitamin prevents scurvy?" in capsys.readouterr().out
     assert sorted(tmp_path.iterdir()) == there
+
+
+def test_the_request_that_is_given_is_in_the_taught_format_and_answered_by_what_is_served(
+    real_models: Path, tmp_path: Path
+) -> None:
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc import load_model, scoring_server
+
+    (request,) = re.findall(r"-d '(.*?)'\n```", (REPOSITORY / "med42lib/tracking/README.md").read_text(), re.DOTALL)
+    (prompt,) = json.loads(request)["inputs"]
+    assert prompt == render_question(DEFAULT_SYSTEM, "Which vitamin prevents scurvy?")
+    run = finish_run(str(tmp_path / "a store"), tmp_path / "scratch", real_models)
+    served = TestClient(scoring_server.init(load_model(run.addresses["full"])))
+    answer = served.post("/invocations", content=request, headers={"Content-Type": "application/json"})
+    (answered,) = answer.json()["predictions"]
+    assert answered.startswith(prompt)
 
 
 @pytest.fixture(scope="module")
