@@ -179,10 +179,13 @@ def test_readers_do_not_outlive_the_stage_however_it_ends(filled: Path, tmp_path
     environment: dict[str, Any] = {**os.environ, PROCESSES_VARIABLE: "2", "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", ENDLESS, str(tmp_path), str(filled)]
     with subprocess.Popen(command, env=environment, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as stage:
-        wait_for(lambda: all((tmp_path / f"{name}.pid").exists() for name in ("one", "two")))
-        started = [child.pid for child in psutil.Process(stage.pid).children(recursive=True)]
-        stage.send_signal(end)
-        stage.wait(20)
+        try:
+            wait_for(lambda: all((tmp_path / f"{name}.pid").exists() for name in ("one", "two")), seconds=60)
+            started = [child.pid for child in psutil.Process(stage.pid).children(recursive=True)]
+            stage.send_signal(end)
+            stage.wait(20)
+        finally:
+            stage.kill()
     assert {int((tmp_path / f"{name}.pid").read_text()) for name in ("one", "two")} <= set(started)
     wait_for(lambda: all(map(gone, started)), seconds=1)
 
