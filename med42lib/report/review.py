@@ -243,7 +243,7 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def _lines(file: Path, text: str) -> Iterator[tuple[str, list[str]]]:
     """Read the rows and the heading, each with the file and the line that it begins at."""
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     where = f"{file}:1"
     try:
         for values in reader:

@@ -231,7 +231,6 @@ def test_a_job_of_this_run_is_gone_on_with_although_the_template_changed(
     job: TrainingJob,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    cleaned: None,
 ) -> None:
     set_up_logging()
     monkeypatch.setenv("MED42_RUN", "run-7")
