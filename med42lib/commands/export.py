@@ -16,7 +16,9 @@ from med42lib.formats.model_card import CARD_FILE
 from med42lib.formats.model_folder import ADAPTER_FOLDER, ADAPTER_WEIGHTS_FILE, MODEL_FOLDER
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, give_usual_modes, listing
+from med42lib.store.checkpoints import attempt_of
 from med42lib.store.disk import write_errors
+from med42lib.train.job import TrainingJob
 
 DESCRIPTION = """\
 Write an output in the form that other programs read.
@@ -34,13 +36,19 @@ takes its model card (README.md) along.
 
   med42 export runs/demo/package_model/KEY/ATTEMPT/package med42-merged
   med42 export runs/demo/train/KEY/ATTEMPT/trained med42-merged --base runs/demo/fetch_model/KEY/ATTEMPT/model
+
+Of a checkpoint, the model as it was then, in the same form; it takes memory for the whole model.
+
+  med42 export runs/demo/train/KEY/checkpoints/STEP-ATTEMPT med42-by-then
 """
 _SHA256 = "sha256:"
 _PARQUET = ".parquet"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("address", help="address of an output of assemble, decontaminate, train or package_model")
+    parser.add_argument(
+        "address", help="address of an output of assemble, decontaminate, train or package_model, or a checkpoint"
+    )
     parser.add_argument("place", type=Path, help="file to write, which is replaced; of a model, a new folder")
     parser.add_argument("--base", metavar="ADDRESS", help="output of fetch_model that an adapter of train is for")
 
@@ -49,14 +57,30 @@ def _run(arguments: Namespace) -> int:
     check_has_folder("export", arguments.place)
     with tempfile.TemporaryDirectory(prefix="med42-export-") as cache:
         source = Source(arguments.address, cache=Path(cache) / "output")
+        base = Source(arguments.base, cache=Path(cache) / "base") if arguments.base else None
+        if attempt := attempt_of(arguments.address):
+            check_is_free("export", arguments.place, "name a new folder")
+            source, base = _put_together(source, attempt, base, Path(cache))
         inside = {name.partition("/")[0] for name in source.sizes()}
         if inside & {MODEL_FOLDER, ADAPTER_FOLDER}:
-            base = Source(arguments.base, cache=Path(cache) / "base") if arguments.base else None
             said = _export_model(source, inside, base, arguments.place) + _export_card(source, arguments.place)
         else:
             said = _export_messages(source, arguments.place)
     show(printable(said))
     return 0
+
+
+def _put_together(checkpoint: Source, attempt: str, base: Source | None, cache: Path) -> tuple[Source, Source]:
+    """Give what `train` would have put out by a checkpoint, and its base: the one named, or that of the training."""
+    try:
+        from med42lib.train.checkpointed import save_checkpointed
+    except ModuleNotFoundError as error:
+        raise not_installed(error, "`med42 export` of a checkpoint", "train") from error
+    job, folder = TrainingJob.of_attempt(attempt), cache / "trained"
+    folder.mkdir()
+    base = base or Source(job.model, cache=cache / "base")
+    save_checkpointed(checkpoint, job, base, folder, cache=cache)
+    return Source(str(folder)), base
 
 
 def _export_messages(dataset: Source, file: Path) -> str:

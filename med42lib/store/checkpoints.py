@@ -172,5 +172,11 @@ class Checkpoints:
                 tidy(self._store, f"{self._folder}/{folder}")
 
 
+def attempt_of(address: str) -> str | None:
+    """Give the address of the attempt that saved the checkpoint at an address; None if no checkpoint's is like it."""
+    key, _, folder = address.rstrip("/").rpartition(f"/{CHECKPOINTS_FOLDER}/")
+    return join_address(key, folder.partition("-")[2]) if key and _NAME.fullmatch(folder) else None
+
+
 def _step(folder: str) -> int:
     return int(folder.partition("-")[0])

@@ -3,6 +3,7 @@
 Doors, the modules that other rooms may import:
 
     architectures          what came of trying each architecture
+    checkpointed           a model as a checkpoint has it
     config                 its settings
     fit                    its length, and whether settings fit it
     job                    what a training's driver tells its processes

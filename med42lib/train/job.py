@@ -138,6 +138,11 @@ class TrainingJob:
             raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
         return cls.from_json(content)
 
+    @classmethod
+    def of_attempt(cls, address: str) -> TrainingJob:
+        """Read the job of an attempt; errors as in `read`."""
+        return cls.read(join_address(address, _FOLDER))
+
     def write_files(self, entries: Sequence[FileEntry]) -> None:
         """Say which files of the output were put."""
         open_store(self.address).put_once(_FILES_FILE, json.dumps([asdict(entry) for entry in entries]).encode())

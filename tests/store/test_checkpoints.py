@@ -6,7 +6,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.store.address import open_store
-from med42lib.store.checkpoints import Checkpoint, Checkpoints
+from med42lib.store.checkpoints import Checkpoint, Checkpoints, attempt_of
 from med42lib.store.publish import find_sealed
 from tests.store.outputs import filled, published
 
@@ -162,3 +162,16 @@ def test_starts_are_no_checkpoints_and_stay_when_old_ones_go(address: str, tmp_p
     assert checkpoints_of(address).count_starts(0) == 2
     checkpoints_of(address).remove()
     assert folders(address) == set()
+
+
+@pytest.mark.parametrize(
+    ("named", "attempt"),
+    [
+        ("s3://b/runs/train/k/checkpoints/00000100-20261128T0-a/", "s3://b/runs/train/k/20261128T0-a"),
+        ("runs/train/k/checkpoints/00000100-20261128T0-a", "runs/train/k/20261128T0-a"),
+        ("runs/train/k/20261128T0-a/trained", None),
+        ("runs/checkpoints/mine", None),
+    ],
+)
+def test_a_checkpoints_address_leads_to_the_attempt_that_saved_it(named: str, attempt: str | None) -> None:
+    assert attempt_of(named) == attempt

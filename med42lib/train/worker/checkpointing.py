@@ -36,11 +36,10 @@ from med42lib.store.checkpoints import Checkpoint, Checkpoints
 from med42lib.store.manifest import METRICS_FILE, FileEntry
 from med42lib.store.scratch import SCRATCH_VARIABLE
 from med42lib.train.loop import Totals
-from med42lib.train.worker.fragments import Layout, TrainedState, read_layout, write_layout
+from med42lib.train.worker.fragments import LAYOUT_FILE, Layout, TrainedState, read_layout, write_layout
 
 T = TypeVar("T")
 
-LAYOUT_FILE = "fragments.json"
 _REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
 _TOTALS, _NUMBERS, _SECONDS = "totals", "numbers", "seconds_saving"
 _GIB = 1 << 30

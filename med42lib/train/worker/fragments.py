@@ -36,6 +36,8 @@ Extent = tuple[int, int]
 Layout = Mapping[str, Mapping[str, Extent]]
 """Which fragments a state's files hold: by file and parameter."""
 
+LAYOUT_FILE = "fragments.json"
+
 _STEP = "step"
 _SCALER = "loss_scaler"
 _SCALER_NUMBERS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis")
