@@ -102,7 +102,7 @@ def _export_messages(dataset: Source, file: Path) -> str:
 def _export_model(source: Source, inside: set[str], base: Source | None, folder: Path) -> str:
     check_is_free("export", folder, "name a new folder")
     if ADAPTER_FOLDER not in inside:
-        with write_errors(folder), _whole_or_nothing(folder):
+        with write_errors(folder, instead="name another folder"), _whole_or_nothing(folder):
             shutil.copytree(source.path(MODEL_FOLDER), folder, dirs_exist_ok=True)
         return f"the model was written to {folder}"
     try:
@@ -110,7 +110,7 @@ def _export_model(source: Source, inside: set[str], base: Source | None, folder:
     except ModuleNotFoundError as error:
         raise not_installed(error, "`med42 export` of an adapter", "train") from error
     adapter, model = source.path(ADAPTER_FOLDER), _base_of(source, inside, base)
-    with write_errors(folder), _whole_or_nothing(folder):
+    with write_errors(folder, instead="name another folder"), _whole_or_nothing(folder):
         count = merge_adapter(model, adapter, folder)
     return f"the model, with {count} matrices of an adapter merged into it, was written to {folder}"
 
@@ -120,7 +120,7 @@ def _export_card(source: Source, folder: Path) -> str:
     card = open_store(source.address).read(CARD_FILE)
     if card is None:
         return "; it has no model card, as it is not the registered model of a run"
-    with write_errors(folder):
+    with write_errors(folder, instead="name another folder"):
         (folder / CARD_FILE).write_bytes(card)
     return f", with its model card, {CARD_FILE}"
 

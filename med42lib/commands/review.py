@@ -87,7 +87,7 @@ def _draw(arguments: Namespace, contamination: Source) -> None:
     drawn = Pairs.read(contamination).draw(arguments.pairs, seed=arguments.seed)
     if not drawn:
         raise DataError(f"{contamination.address} holds no pairs: nothing was found, so there is nothing to judge")
-    with write_errors(file):
+    with write_errors(file, instead="name another file"):
         write_sample(file, drawn)
     show(printable(f"{len(drawn):,} pairs written to {file}"))
 

@@ -14,6 +14,7 @@ Doors, the modules that other rooms may import:
     manifest     what is recorded of an output: files, settings, inputs, versions
     metrics      numbers over time, and who shows them meanwhile
     names        file names that come from elsewhere, checked
+    patience     waiting for a server that is away
     publish      puts the files of an output and seals it; finds sealed outputs
     scratch      folders for an attempt, removed with it
 """

@@ -25,6 +25,7 @@ from med42lib.store.address import join_address
 from med42lib.store.artifacts import Source
 from med42lib.store.base import Store, StoredFile
 from med42lib.store.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file
+from med42lib.store.patience import impatient
 from med42lib.store.publish import tidy
 
 CHECKPOINTS_FOLDER = "checkpoints"
@@ -100,7 +101,8 @@ class Checkpoints:
 
     def discard(self, step: int) -> None:
         """Remove what was put of a checkpoint that not all processes could put."""
-        tidy(self._store, self._own(step))
+        with impatient():
+            tidy(self._store, self._own(step))
 
     def complete(self) -> Iterator[Checkpoint]:
         """Give the complete ones, the newest first; one that lacks files, or has others, is named and left out."""

@@ -39,6 +39,7 @@ from med42lib.engine.context import TrackedAs
 from med42lib.store.address import join_address, open_store
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.store.manifest import FileEntry
+from med42lib.store.patience import impatient
 from med42lib.store.publish import Upload, tidy
 from med42lib.train.config import TrainConfig
 
@@ -207,15 +208,31 @@ class Failure:
         return cls(type(error).__name__, message)
 
     def write(self, job_address: str) -> None:
-        """Write the failure, without secrets, unless there is one already: the first to fail knows the reason."""
+        """Write the failure, without secrets, unless there is one already: the first to fail knows the reason.
+
+        Where the store is away, it is told in the log alone.
+        """
         told = replace(self, message=redact(self.message))  # who reads the store may not know the secret
-        open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(told)).encode())
+        try:
+            with impatient():
+                open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(told)).encode())
+        except StoreUnavailable as error:
+            log("train").error("%s. That could not be left for the driver: %s", self.message, error)
 
     @classmethod
     def read(cls, job_address: str) -> Failure | None:
         """Read the failure; None if none was written."""
         content = open_store(job_address).read(_FAILURE_FILE)
         return None if content is None else cls(**json.loads(content))
+
+    @classmethod
+    def read_if_reachable(cls, job_address: str) -> Failure | None:
+        """Read the failure; None also where the store is away."""
+        try:
+            with impatient():
+                return cls.read(job_address)
+        except StoreUnavailable:
+            return None
 
     @classmethod
     def forget(cls, job_address: str) -> None:
@@ -272,7 +289,7 @@ def reported_errors(job_address: str, output: Path) -> Iterator[None]:
         yield
     except Exception as error:
         described = Failure.of(error, output)
-        if described.kind not in _ERRORS and Failure.read(job_address) is None:
+        if described.kind not in _ERRORS and Failure.read_if_reachable(job_address) is None:
             traceback.print_exception(error)
         described.write(job_address)
         raise SystemExit(1) from error

@@ -32,6 +32,7 @@ from botocore.exceptions import (
 from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.store.base import S3_SCHEME, StoredFile
 from med42lib.store.names import check_apart, checked_name
+from med42lib.store.patience import patient
 from med42lib.store.scratch import machine_scratch
 
 if TYPE_CHECKING:
@@ -113,6 +114,10 @@ def shared_client(*_connection: str | None) -> S3Client:
 os.register_at_fork(after_in_child=shared_client.cache_clear)
 
 
+def _connection() -> tuple[str | None, ...]:
+    return tuple(os.environ.get(name) for name in _CONNECTION_VARIABLES)
+
+
 class S3Store:
     """Files below `s3://bucket/prefix`."""
 
@@ -124,8 +129,13 @@ class S3Store:
         self._bucket, self._prefix = bucket, prefix.strip("/")
 
     @property
+    def place(self) -> tuple[str | None, ...]:
+        """What decides which server answers for which bucket."""
+        return (self._bucket, *_connection())
+
+    @property
     def _client(self) -> S3Client:
-        return shared_client(*(os.environ.get(name) for name in _CONNECTION_VARIABLES))
+        return shared_client(*_connection())
 
     def check(self) -> None:
         """Make sure that the bucket is there, the credentials are good, and the server can put a file only once.
@@ -138,6 +148,7 @@ class S3Store:
             if self._put_if_new(client, _PROBE, b"") and self._put_if_new(client, _PROBE, b""):
                 raise StoreError(_unconditional(self.address, "it accepted the same file twice"))
 
+    @patient
     def files(self, prefix: str = "") -> dict[str, StoredFile]:
         """List the files below a prefix. Markers of empty folders, whose keys end with a slash, are left out."""
         start = self._key(prefix)
@@ -156,6 +167,7 @@ class S3Store:
     def _is_below(key: str, start: str) -> bool:
         return not key.endswith("/") and (not start or key == start or key.startswith(f"{start}/"))
 
+    @patient
     def read(self, name: str) -> bytes | None:
         """Read a small file; None if there is none."""
         with translated(self.address, self._bucket):
@@ -176,6 +188,7 @@ class S3Store:
         """Nothing lies here: everything has to be fetched."""
         return None
 
+    @patient
     def fetch(self, name: str, path: Path) -> None:
         """Download one file in parallel parts, to a temporary name first."""
         partial = path.with_name(f"{uuid.uuid4().hex}.part")  # "x.part" may be a file of its own
@@ -187,6 +200,7 @@ class S3Store:
         """Prepare outputs in the machine's scratch folder."""
         return machine_scratch()
 
+    @patient
     def put(self, name: str, path: Path) -> None:
         """Upload a file in parallel parts."""
         num_bytes = path.stat().st_size
@@ -196,11 +210,13 @@ class S3Store:
         if stored != num_bytes:
             raise StoreError(f"{self.address}/{name}: {num_bytes:,} bytes sent but {stored:,} stored; run again")
 
+    @patient
     def put_once(self, name: str, content: bytes) -> bool:
         """Put a file with `If-None-Match: *`. Where an answer was lost and asked for again, our own file is there."""
         with translated(f"{self.address}/{name}", self._bucket):
             return self._put_if_new(self._client, name, content)
 
+    @patient
     def delete(self, prefix: str) -> None:
         """Remove the file of that name, or all below it."""
         for name in self.files(prefix):

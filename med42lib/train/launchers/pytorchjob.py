@@ -47,6 +47,7 @@ from med42lib.core.errors import (
 )
 from med42lib.core.log import log
 from med42lib.core.stop_signal import StopSignal
+from med42lib.store.patience import impatient
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.launchers.cluster import Cluster, Owner, Pod
 from med42lib.train.launchers.output import LiveOutput
@@ -259,7 +260,8 @@ class _Watch:
                 self._tell(f"succeeded after {_spent(self.worked)} at work and {_spent(self.waited)} of waiting")
                 return
             try:
-                self._look(state, 0.0 if last is None else now - last)
+                with impatient():  # it looks again
+                    self._look(state, 0.0 if last is None else now - last)
             except (ClusterUnavailable, StoreUnavailable) as error:
                 logger.warning("%s goes on unseen: %s", self.name, error)
             last = now
@@ -370,7 +372,7 @@ def _log(cluster: Cluster, pod: str, ended: Event) -> Iterator[str]:
         try:
             for line in cluster.log_lines(pod, _seconds_since(last)):
                 when, _, text = line.partition(" ")
-                if _TIME.match(when) and (moment := (datetime.fromisoformat(when), when)) > last:
+                if (moment := _moment(when)) and moment > last:
                     last, pause = moment, 1.0
                     yield text
         except ClusterUnavailable:
@@ -378,6 +380,14 @@ def _log(cluster: Cluster, pod: str, ended: Event) -> Iterator[str]:
         if final:
             return
         ended.wait(pause)
+
+
+def _moment(text: str) -> _Moment | None:
+    """Read a line's time; None if it is none."""
+    try:
+        return (datetime.fromisoformat(text), text) if _TIME.match(text) else None
+    except ValueError:  # 2026-99-99, say
+        return None
 
 
 def _seconds_since(moment: _Moment) -> int | None:

@@ -37,15 +37,14 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 MAX_NAME_LENGTH = 46
 """Names may have 63 characters. The operator's Services are `<name>-worker-<number>`, and nothing refuses longer ones;
 JobSet's pods, of a TrainJob, `<name>-node-0-<number>-<five letters>`."""
-SECONDS_TO_MEET = 3600
+_SECONDS_TO_MEET = 3600
 """One node may have the image, and another fetch it."""
 
 _COMMAND = ("python", "-m", "med42lib.train.worker")
 _SECONDS_KEPT = 7 * 24 * 3600
-_PORT = 23456  # the operator's
 _SECONDS_TO_TELL = 2  # of those that a pod has to end in: that its training processes were killed
 _RESTARTS_OF_A_POD = 2
-"""At most, in one breakdown: with the others, and before that if it comes back while the master is still there."""
+"""At most, in one breakdown: by itself, and with the others."""
 
 
 class JobTemplate(StageConfig):
@@ -190,16 +189,13 @@ def short_hash(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def training_pod(
-    template: JobTemplate, arguments: Sequence[str], *, labels: Mapping[str, str], meeting: Mapping[str, str]
-) -> dict[str, Any]:
+def training_pod(template: JobTemplate, arguments: Sequence[str], *, labels: Mapping[str, str]) -> dict[str, Any]:
     """Make the template of the pods that run the worker with these arguments, one on every node.
 
     Args:
         template: What the platform decides.
         arguments: Of the worker.
         labels: Labels besides those of the template.
-        meeting: Variables by which torchrun's agents find each other, besides those that an operator injects.
 
     Raises:
         EnvironmentProblem: If nothing names an image.
@@ -212,6 +208,7 @@ def training_pod(
     pod = copy.deepcopy(template.pod)
     metadata = pod.setdefault("metadata", {})
     metadata["labels"] = {**metadata.get("labels", {}), **labels}
+    meeting = {"PET_RDZV_CONF": f"timeout={_SECONDS_TO_MEET}"}  # where, the operator says
     variables = [
         {"name": name, "value": value} for name, value in {**meeting, **_budget(template), **_grace(pod)}.items()
     ]
@@ -242,7 +239,7 @@ def make_pytorchjob(
     Raises:
         EnvironmentProblem: If nothing names an image.
     """
-    pod = training_pod(template, arguments, labels=labels, meeting=_meeting_point(name))
+    pod = training_pod(template, arguments, labels=labels)
     replicas = {"Master": _replicas(1, pod)}
     if template.nodes > 1:
         replicas["Worker"] = _replicas(template.nodes - 1, copy.deepcopy(pod))
@@ -268,20 +265,6 @@ def _run_policy(template: JobTemplate) -> dict[str, Any]:
     }
 
 
-def _meeting_point(name: str) -> dict[str, str]:
-    """Have torchrun's agents meet at the master by torchrun's own protocol instead of by fixed numbers.
-
-    By numbers, a worker that is started again would find the master that has not noticed yet, count itself in, and wait
-    for training processes that never come, while the next master waits for the worker.
-    """
-    return {
-        "PET_RDZV_BACKEND": "c10d",
-        "PET_RDZV_ENDPOINT": f"{name}-master-0:{_PORT}",
-        "PET_RDZV_ID": name,
-        "PET_RDZV_CONF": f"join_timeout={SECONDS_TO_MEET}",
-    }
-
-
 def _budget(template: JobTemplate) -> dict[str, str]:
     """Tell how often training may start from the same step: the operator forgets the restarts of pods that are gone."""
     return {MAX_RESTARTS_VARIABLE: str(template.max_restarts)} if template.max_restarts else {}
@@ -289,7 +272,8 @@ def _budget(template: JobTemplate) -> dict[str, str]:
 
 def _grace(pod: Mapping[str, Any]) -> dict[str, str]:
     """Tell torchrun how long Kubernetes waits for the pod; left alone it kills its processes after 30 seconds."""
-    seconds = pod["spec"].get("terminationGracePeriodSeconds", GRACE_SECONDS)
+    given = pod["spec"].get("terminationGracePeriodSeconds")
+    seconds = GRACE_SECONDS if given is None else given
     return {GRACE_VARIABLE: str(max(1, seconds - _SECONDS_TO_TELL))}
 
 

@@ -5,9 +5,8 @@
     TrainJob: how many nodes, and processes on each                                    ─┘
 
 Only fields that Trainer 2.0 to 2.3 all have: what overrides a runtime has had three names in them, so each job has a
-runtime of its own, which nothing overrides. Trainer gives torchrun its `PET_*` variables, and the agents meet by these
-numbers, at port 29500. A PyTorchJob's must not, because its pods are started again one by one; JobSet replaces all pods
-of a training when one fails, so nobody meets a master of before.
+runtime of its own, which nothing overrides. Trainer gives torchrun its `PET_*` variables, by which the agents meet, at
+port 29500. JobSet replaces all pods of a training when one fails.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import brief
 from med42lib.train.launchers.patches import CONTAINER
-from med42lib.train.launchers.template import SECONDS_TO_MEET, JobTemplate, training_pod
+from med42lib.train.launchers.template import JobTemplate, training_pod
 
 GROUP_VERSION, KIND, RUNTIME_KIND = "trainer.kubeflow.org/v1alpha1", "TrainJob", "TrainingRuntime"
 _NODE = "node"
@@ -56,7 +55,7 @@ def make_trainjob(
         )
         raise ConfigError("template of training jobs", [problem])
     common = {**template.labels, **labels}
-    pod = training_pod(template, arguments, labels=labels, meeting={"PET_RDZV_CONF": f"timeout={SECONDS_TO_MEET}"})
+    pod = training_pod(template, arguments, labels=labels)
     return [
         _object(RUNTIME_KIND, {"name": name, "labels": dict(common)}, _runtime(_as_trainer_wants(pod), template)),
         _object(

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from med42lib.core.errors import TERMINATED_EXIT_CODE
+from med42lib.core.process import children_die_with_this_process
 from med42lib.store.scratch import attempt_folder, machine_scratch
 from med42lib.train.job import STOPPED, Failure
+from med42lib.train.worker.starts import starting_again_together
 
 if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
@@ -51,22 +53,24 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
 
     for name in ("torch.distributed.elastic", "torch.distributed.run", "torch.multiprocessing"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        with attempt_folder(machine_scratch(), "torchrun") as logs:
-            config = _launch_config(logs)
-            if fork is not None:
-                config.start_method = "fork"
-                elastic_launch(config, fork)(job_address)
+    with attempt_folder(machine_scratch(), "torchrun") as logs:
+        config = _launch_config(logs)
+        with starting_again_together(config):
+            try:
+                if fork is not None:
+                    config.start_method = "fork"
+                    elastic_launch(config, fork)(job_address)
+                else:
+                    with children_die_with_this_process():
+                        elastic_launch(config, sys.executable)("-m", worker, "--job", job_address)
+            except ChildFailedError as error:
+                rank, failed = error.get_first_failure()
+                Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(job_address)
+            except SignalException:  # torchrun has passed it on, and waited for its processes (`GRACE_VARIABLE`)
+                Failure(STOPPED, "training was asked to stop before it could save").write(job_address)
             else:
-                elastic_launch(config, sys.executable)("-m", worker, "--job", job_address)
-    except ChildFailedError as error:
-        rank, failed = error.get_first_failure()
-        Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(job_address)
-    except SignalException:  # torchrun has passed the signal on, and waited for its processes (`GRACE_VARIABLE`)
-        Failure(STOPPED, "training was asked to stop before it could save").write(job_address)
-    else:
-        return 0
-    failure = Failure.read(job_address)
+                return 0
+            failure = Failure.read_if_reachable(job_address)
     return TERMINATED_EXIT_CODE if failure is not None and failure.kind == STOPPED else 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import number_from_environment
-from med42lib.core.errors import TERMINATED_EXIT_CODE, DivergedError, NoProgressError
+from med42lib.core.errors import TERMINATED_EXIT_CODE, DivergedError, Med42Error, NoProgressError
 from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
@@ -43,6 +43,7 @@ from med42lib.train.worker.deepspeed_engine import (
     leave_processes,
     make_engine,
 )
+from med42lib.train.worker.starts import check_start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +59,7 @@ MAX_RESTARTS = 5
 
 def run_training(job_address: str) -> None:
     """Train as the job says; an error ends the process, and the first one is left at the job's address."""
-    job = TrainingJob.read(job_address)
+    job = _read(job_address)
     scratch_root = open_store(job.store).scratch_root()
     with (
         log_place(**job.log_place, rank=os.environ["RANK"]),
@@ -66,10 +67,19 @@ def run_training(job_address: str) -> None:
         reported_errors(job_address, scratch),
     ):
         set_up_logging()
+        check_start(os.environ)
         waiting = join_processes(job.config)
         _forget_what_was_survived(job_address, waiting)
         _train(job, scratch, waiting)
         leave_processes(waiting)
+
+
+def _read(job_address: str) -> TrainingJob:
+    try:
+        return TrainingJob.read(job_address)
+    except Med42Error as error:
+        log("train").error("%s", error)
+        raise SystemExit(1) from error
 
 
 def _forget_what_was_survived(job_address: str, waiting: ProcessGroup) -> None:

@@ -5,6 +5,7 @@ training operator's webhook refuses. Nothing happens by itself: a test is the op
 """
 
 import json
+import math
 import re
 import threading
 import time
@@ -136,6 +137,13 @@ class KubernetesApi:
         return sum(1 for used, path in list(self.requests) if used == method and part in path)
 
 
+def _seconds_of(line: str) -> float:
+    try:
+        return datetime.fromisoformat(line.split(" ")[0]).timestamp()
+    except ValueError:  # a line that a test has damaged
+        return math.inf
+
+
 class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     api: KubernetesApi
@@ -259,7 +267,7 @@ class _Handler(QuietHandler):
                 if not new and not ended:
                     api.changed.wait(0.1)
             for line in new:
-                if datetime.fromisoformat(line.split(" ")[0]).timestamp() >= since and not self._chunk(line):
+                if _seconds_of(line) >= since and not self._chunk(line):
                     return
                 if line.endswith(f"{DROPPED}\n") and line not in api.dropped_at:
                     api.dropped_at.append(line)

@@ -41,7 +41,7 @@ class LocalOperator:
         for rank, role in enumerate(roles):
             container = replicas[role.partition("-")[0].capitalize()]["template"]["spec"]["containers"][0]
             injected = self._injected(rank, len(roles), spec["nprocPerNode"], port)
-            environments[role] = self._environment(role, container, injected, f"{name}-master-0:23456")
+            environments[role] = self._environment(role, container, injected)
             self._start(name, role, container, environments[role])
         self.api.set_condition(name, "Running", active=len(roles))
         while name in self.api.jobs:
@@ -79,17 +79,11 @@ class LocalOperator:
             "PET_NPROC_PER_NODE": processes,
         }
 
-    def _environment(
-        self, role: str, container: dict[str, Any], injected: dict[str, str], master: str
-    ) -> dict[str, str]:
+    def _environment(self, role: str, container: dict[str, Any], injected: dict[str, str]) -> dict[str, str]:
         disk = self.folder / role
         disk.mkdir()
         own = {each["name"]: each["value"].replace("/scratch", str(disk)) for each in container["env"]}
         here = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
-        # All pods have the same address here, so it takes more to know the master.
-        own["PET_RDZV_ENDPOINT"] = own["PET_RDZV_ENDPOINT"].replace(master, f"127.0.0.1:{injected['MASTER_PORT']}")
-        own["PET_RDZV_CONF"] += f",is_host={role == 'master-0'}"
-        own["PET_LOCAL_ADDR"] = "127.0.0.1"
         return {**os.environ, **own, **injected, **here}
 
     def _start(self, name: str, role: str, container: dict[str, Any], environment: dict[str, str]) -> None:

@@ -446,6 +446,20 @@ def test_a_log_that_breaks_goes_on_behind_its_last_line_and_fails_nothing(
     assert shown(capsys).splitlines() == ["first", DROPPED, "second"]
 
 
+def test_a_line_whose_time_is_none_ends_no_log(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        api.logs[f"{name}-master-0"] = ["2026-99-99T99:99:99Z broken\n"]
+        api.write_log(f"{name}-master-0", "second")
+        succeed(api, name, job)
+
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert shown(capsys).splitlines() == ["second"]
+
+
 def test_no_line_is_lost_when_a_nodes_clock_goes_back_from_summer_time(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,13 +58,14 @@ def test_the_pods_know_how_often_they_may_start_from_the_same_step() -> None:
 
 
 def test_training_has_as_long_to_save_as_its_pod_has_to_end() -> None:
-    def told(**grace: int) -> list[str]:
+    def told(**grace: int | None) -> list[str]:
         pod = {"spec": {"containers": [{"name": "pytorch", "image": "i"}], **grace}}
         made = make_pytorchjob(template(pod=pod), "a", [], labels={}, annotations={})
         env = pod_of(made)["containers"][0]["env"]
         return [each["value"] for each in env if each["name"] == "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"]
 
     assert told(terminationGracePeriodSeconds=600) == ["598"]
+    assert told(terminationGracePeriodSeconds=None) == ["28"]
     assert told() == ["28"], "Kubernetes gives 30 seconds"
 
 
