@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from med42lib.core.log import LOGGER_NAME
+from med42lib.store.backends import s3 as s3_backend
 from med42lib.store.backends.s3 import make_client
 from tests.s3_server import S3Server, s3_server
 
@@ -67,6 +68,12 @@ def s3(s3_server_running: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server
     for name, value in s3_server_running.environment.items():
         monkeypatch.setenv(name, value)
     return s3_server_running
+
+
+@pytest.fixture
+def asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have boto3 ask a server once, and not ten times."""
+    monkeypatch.setattr(s3_backend, "make_client", lambda **_: make_client(max_attempts=1))
 
 
 @pytest.fixture

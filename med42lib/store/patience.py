@@ -52,18 +52,18 @@ def patient(ask: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
 
     @wraps(ask)
     def asked(store: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        away_since, told_at = 0.0, 0.0
+        give_up = tell = 0.0
         while True:
             try:
                 answer = ask(store, *args, **kwargs)
             except StoreUnavailable as error:
                 now = time.monotonic()
-                away_since = away_since or now  # the asking itself may take hours
-                if not _is_patient.get() or store.place not in _have_answered or now - away_since > PATIENCE_SECONDS:
+                give_up = give_up or now + PATIENCE_SECONDS  # from now, as the asking itself may have taken hours
+                if not _is_patient.get() or store.place not in _have_answered or now > give_up:
                     raise
-                if not told_at or now - told_at >= _SECONDS_BETWEEN_TELLING:
+                if now >= tell:
                     log("store").warning("waits for the store, %.0f minutes at most: %s", PATIENCE_SECONDS / 60, error)
-                    told_at = now
+                    tell = now + _SECONDS_BETWEEN_TELLING
                 time.sleep(_SECONDS_BETWEEN_ASKING)
             else:
                 _have_answered.add(store.place)

@@ -7,7 +7,6 @@ import pytest
 from med42lib.core.errors import StoreUnavailable
 from med42lib.store import patience as module
 from med42lib.store.address import open_store
-from med42lib.store.backends import s3 as s3_module
 from med42lib.store.base import Store
 from med42lib.store.patience import impatient, patient
 from tests.s3_server import S3Server
@@ -32,10 +31,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def way(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnsteadyWay]:
-    """A way to the store that may be away, where boto3 itself asks once only."""
-    once = s3_module.make_client
-    monkeypatch.setattr(s3_module, "make_client", lambda max_attempts=1: once(max_attempts=1))
+def way(s3: S3Server, asks_once: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[UnsteadyWay]:
+    """A way to the store that may be away."""
     with unsteady_way(s3.endpoint) as found:
         monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
         yield found

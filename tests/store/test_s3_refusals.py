@@ -8,7 +8,6 @@ from botocore.exceptions import ClientError
 
 from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.store.address import open_store
-from med42lib.store.backends import s3 as module
 from med42lib.store.backends.s3 import translated
 from tests.http_server import QuietHandler, serving
 
@@ -61,10 +60,8 @@ class Failing(QuietHandler):
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Failing]]:
+def failing(asks_once: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Failing]]:
     handler = type("Handler", (Failing,), {})
-    client = module.make_client
-    monkeypatch.setattr(module, "make_client", lambda max_attempts=1: client(max_attempts=1))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with serving(handler) as address:

@@ -17,7 +17,6 @@ from med42lib.core.errors import (
     TrainingProcessError,
 )
 from med42lib.engine.context import TrackedAs
-from med42lib.store.backends import s3
 from med42lib.store.manifest import FileEntry
 from med42lib.train.job import Failure, TrainingJob, reported_errors
 from med42lib.train.worker.training import check_progress
@@ -193,6 +192,7 @@ def test_the_consequence_of_another_processs_error_is_not_shown(
 
 
 def test_an_error_while_the_store_is_away_is_told_in_the_log_and_hides_behind_no_other(
+    asks_once: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
@@ -201,8 +201,6 @@ def test_an_error_while_the_store_is_away_is_told_in_the_log_and_hides_behind_no
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    once = s3.make_client
-    monkeypatch.setattr(s3, "make_client", lambda max_attempts=1: once(max_attempts=1))
     for error in (DivergedError("at step 3"), RuntimeError("connection closed by peer")):
         with pytest.raises(SystemExit, match="1"), reported_errors("s3://bucket/job", tmp_path):
             raise error

@@ -216,12 +216,15 @@ class S3Store:
         with translated(f"{self.address}/{name}", self._bucket):
             return self._put_if_new(self._client, name, content)
 
-    @patient
     def delete(self, prefix: str) -> None:
         """Remove the file of that name, or all below it."""
         for name in self.files(prefix):
-            with translated(f"{self.address}/{name}", self._bucket):
-                self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+            self._delete_file(name)
+
+    @patient
+    def _delete_file(self, name: str) -> None:
+        with translated(f"{self.address}/{name}", self._bucket):
+            self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
 
     def _put_if_new(self, client: S3Client, name: str, content: bytes) -> bool:
         for attempt in range(_CONFLICT_ATTEMPTS):

@@ -49,7 +49,6 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import elastic_launch
 
     for name in ("torch.distributed.elastic", "torch.distributed.run", "torch.multiprocessing"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -57,12 +56,7 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
         config = _launch_config(logs)
         with starting_again_together(config):
             try:
-                if fork is not None:
-                    config.start_method = "fork"
-                    elastic_launch(config, fork)(job_address)
-                else:
-                    with children_die_with_this_process():
-                        elastic_launch(config, sys.executable)("-m", worker, "--job", job_address)
+                _launch(config, job_address, worker, fork)
             except ChildFailedError as error:
                 rank, failed = error.get_first_failure()
                 Failure("killed", _describe(rank, failed.exitcode, failed.signal_name())).write(job_address)
@@ -72,6 +66,18 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
                 return 0
             failure = Failure.read_if_reachable(job_address)
     return TERMINATED_EXIT_CODE if failure is not None and failure.kind == STOPPED else 1
+
+
+def _launch(config: LaunchConfig, job_address: str, worker: str, fork: Callable[[str], None] | None) -> None:
+    """Run this node's training processes under torchrun's agent, to their end."""
+    from torch.distributed.launcher.api import elastic_launch
+
+    if fork is not None:
+        config.start_method = "fork"
+        elastic_launch(config, fork)(job_address)
+        return
+    with children_die_with_this_process():
+        elastic_launch(config, sys.executable)("-m", worker, "--job", job_address)
 
 
 def is_training_process(environment: Mapping[str, str]) -> bool:

@@ -21,6 +21,21 @@ from tests.s3_server import free_ports
 from tests.train.launchers.kubernetes_api import KubernetesApi
 
 
+def injected(node: int, num_nodes: int, processes_per_node: int, port: int) -> dict[str, str]:
+    """Give the variables that the operator injects into a node's pod, where the first node is this machine."""
+    return {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(num_nodes * processes_per_node),
+        "RANK": str(node),
+        "PET_MASTER_ADDR": "127.0.0.1",
+        "PET_MASTER_PORT": str(port),
+        "PET_NNODES": str(num_nodes),
+        "PET_NODE_RANK": str(node),
+        "PET_NPROC_PER_NODE": str(processes_per_node),
+    }
+
+
 @dataclass
 class LocalOperator:
     """Runs one job; `folder` gets a disk for each pod."""
@@ -40,8 +55,8 @@ class LocalOperator:
         environments = {}
         for rank, role in enumerate(roles):
             container = replicas[role.partition("-")[0].capitalize()]["template"]["spec"]["containers"][0]
-            injected = self._injected(rank, len(roles), spec["nprocPerNode"], port)
-            environments[role] = self._environment(role, container, injected)
+            variables = injected(rank, len(roles), int(spec["nprocPerNode"]), port)
+            environments[role] = self._environment(role, container, variables)
             self._start(name, role, container, environments[role])
         self.api.set_condition(name, "Running", active=len(roles))
         while name in self.api.jobs:
@@ -65,26 +80,12 @@ class LocalOperator:
     def _count(replicas: dict[str, Any], role: str) -> int:
         return int(replicas.get(role, {"replicas": 0})["replicas"])
 
-    @staticmethod
-    def _injected(rank: int, nodes: int, processes: str, port: int) -> dict[str, str]:
-        return {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "WORLD_SIZE": str(nodes * int(processes)),
-            "RANK": str(rank),
-            "PET_MASTER_ADDR": "127.0.0.1",
-            "PET_MASTER_PORT": str(port),
-            "PET_NNODES": str(nodes),
-            "PET_NODE_RANK": str(rank),
-            "PET_NPROC_PER_NODE": processes,
-        }
-
-    def _environment(self, role: str, container: dict[str, Any], injected: dict[str, str]) -> dict[str, str]:
+    def _environment(self, role: str, container: dict[str, Any], variables: dict[str, str]) -> dict[str, str]:
         disk = self.folder / role
         disk.mkdir()
         own = {each["name"]: each["value"].replace("/scratch", str(disk)) for each in container["env"]}
         here = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
-        return {**os.environ, **own, **injected, **here}
+        return {**os.environ, **own, **variables, **here}
 
     def _start(self, name: str, role: str, container: dict[str, Any], environment: dict[str, str]) -> None:
         python, *command = [*container["command"], *container["args"]]

@@ -15,6 +15,7 @@ from tests.conftest import REPOSITORY
 from tests.processes import wait_for
 from tests.s3_server import free_ports
 from tests.train.conftest import FULL, job_of
+from tests.train.launchers.local_operator import injected
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -46,19 +47,9 @@ def train_on(
         for rank in range(nodes):
             disk = folder / f"{job.attempt}-{rank}"
             disk.mkdir()
-            injected = {
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "WORLD_SIZE": str(nodes * processes_per_node),
-                "RANK": str(rank),
-                "PET_MASTER_ADDR": "127.0.0.1",
-                "PET_MASTER_PORT": str(port),
-                "PET_NNODES": str(nodes),
-                "PET_NODE_RANK": str(rank),
-                "PET_NPROC_PER_NODE": str(processes_per_node),
-            }
             own = {"MED42_SCRATCH": str(disk), "TMPDIR": str(disk), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-            environment = {**os.environ, **injected, **own, "PYTHONPATH": str(REPOSITORY)}
+            variables = injected(rank, nodes, processes_per_node, port)
+            environment = {**os.environ, **variables, **own, "PYTHONPATH": str(REPOSITORY)}
             log = stack.enter_context((disk / "log").open("wb"))
             command = [sys.executable, "-m", "med42lib.train.worker", "--job", job.address]
             pods.append(subprocess.Popen(command, env=environment, cwd=disk, stdout=log, stderr=log))

@@ -12,6 +12,7 @@ from med42lib.train.worker.starts import STORE_VARIABLE, check_start
 from tests.conftest import REPOSITORY
 from tests.processes import gone, wait_for
 from tests.s3_server import free_ports
+from tests.train.launchers.local_operator import injected
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,14 +34,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     [port], nodes = free_ports(1), []
 
     def start(rank: int) -> "subprocess.Popen[bytes]":
-        given = {
-            "PET_NNODES": "2",
-            "PET_NODE_RANK": f"{rank}",
-            "PET_NPROC_PER_NODE": "1",
-            "PET_RDZV_CONF": "timeout=600",
-        }
-        given |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": f"{port}", "PYTHONPATH": str(REPOSITORY)}
-        environment = {**os.environ, **given, "MED42_SCRATCH": str(tmp_path), "TMPDIR": str(tmp_path)}
+        own = {"PET_RDZV_CONF": "timeout=600", "PYTHONPATH": str(REPOSITORY)}
+        disk = {"MED42_SCRATCH": str(tmp_path), "TMPDIR": str(tmp_path)}
+        environment = {**os.environ, **injected(rank, 2, 1, port), **own, **disk}
         nodes.append(subprocess.Popen([sys.executable, "-c", NODE, str(tmp_path)], env=environment))
         return nodes[-1]
 
