@@ -15,7 +15,16 @@ from med42lib.commands.command import Command, check_is_free, show
 from med42lib.core.errors import ConfigError
 from med42lib.core.printable import printable
 from med42lib.first_spec.look import Found, look_at
-from med42lib.first_spec.write import DEMO_BASE, Parts, chunk_length, described, parts_of, spec_text
+from med42lib.first_spec.write import (
+    DEMO_BASE,
+    Parts,
+    chunk_length,
+    command_line,
+    described,
+    parts_of,
+    remarks,
+    spec_text,
+)
 from med42lib.planning.base_model import BaseModel, find_base
 from med42lib.planning.mixture import plan_sources
 from med42lib.readers.files import DataFolder
@@ -32,8 +41,9 @@ what, and what could not be told. Nothing is run, and a file that is there is ne
   med42 init ward --base-model models/llama --spec mine.yaml
 
 Files are JSON lines, JSON, CSV with a header, Parquet or Arrow, of conversations, instructions, or questions with
-options; see med42lib/readers/own/README.md. Questions in a file that is called a test set (exam, test, questions ...)
-become the benchmark, everything else is trained on. Without --base-model it is the demo's, a toy: {DEMO_BASE}.
+options; see med42lib/readers/own/README.md. Questions in a file that is called a test set (exam, test, questions ...,
+unless its path says train) become the benchmark. Other rows in such a file are left out; all other files are trained
+on. Without --base-model it is the demo's, a toy: {DEMO_BASE}.
 """
 _LONGEST_NAME = 40
 _TOY = ", the demo's toy, which shows that a run goes through and no more; --base-model names yours"
@@ -53,7 +63,7 @@ def _run(arguments: Namespace) -> int:
         data = Source(arguments.folder, cache=Path(cache) / "data")
         found = list(look_at(DataFolder(data)))
         parts = parts_of(found)
-        text, base = _text(name, arguments, parts, found, Path(cache) / "base")
+        text, base = _text(name, file, arguments, parts, found, Path(cache) / "base")
     with write_errors(file, instead="name another, --spec FILE"), file.open("x", encoding="utf-8") as stream:
         stream.write(text)
     outside = ", outside the data: --store FOLDER" if lies_within(f"runs/{name}", arguments.folder) else ""
@@ -68,9 +78,11 @@ def _name(address: str) -> str:
     return (name if name[:1].isalpha() else f"run_{name}").rstrip("_")[:_LONGEST_NAME]
 
 
-def _text(name: str, arguments: Namespace, parts: Parts, found: Sequence[Found], cache: Path) -> tuple[str, BaseModel]:
+def _text(
+    name: str, file: Path, arguments: Namespace, parts: Parts, found: Sequence[Found], cache: Path
+) -> tuple[str, BaseModel]:
     """Write the spec twice: how long chunks may be is asked of the data and the base model that the first one names."""
-    write = partial(spec_text, name, arguments.folder, arguments.base_model, parts, found=found)
+    write = partial(spec_text, name, file, arguments.folder, arguments.base_model, parts, found=found)
     spec = _spec(write(length=chunk_length(0, None), notes=()))
     base = find_base(spec, cache)
     known = base.architecture
@@ -106,12 +118,13 @@ def _said(file: Path, parts: Parts, found: Sequence[Found], base: BaseModel, add
     return "\n".join(
         [
             *described(found),
+            *remarks(parts),
             "",
             f"trains on  {', '.join(trained)}",
             f"asks       {', '.join(asked)}",
             f"starts at  {address}{_TOY if address == DEMO_BASE else ''}{_not_read(base)}",
             f"not told   {'; '.join(to_say)}",
-            f"wrote      {file}: read it, then med42 plan {file} and med42 run {file}{outside}",
+            f"wrote      {file}: read it, then {command_line('plan', file)} and {command_line('run', file)}{outside}",
         ]
     )
 

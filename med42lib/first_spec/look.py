@@ -23,7 +23,7 @@ from med42lib.core.printable import counted, cut
 from med42lib.first_spec.names import guessed_fields, guessed_group
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder
-from med42lib.readers.hf_layout import split_of, table_names
+from med42lib.readers.hf_layout import named_split, table_names
 from med42lib.readers.own.answers import UnclearAnswers
 from med42lib.readers.own.fields import FieldMapping, Format, is_empty
 from med42lib.readers.own.tables import OWN_SUFFIXES, rows_of
@@ -32,7 +32,7 @@ from med42lib.readers.parsers import Record
 FIRST_ROWS = 100
 _MOST_FIELDS = 8
 _ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
-_ASKED = re.compile(r"(?<![a-z])(exam|quiz|benchmark|bench|eval|evaluation)(?![a-z])")
+_TEST_SET = re.compile(r"(?<![a-z])(exams?|quiz|benchmarks?|bench|evals?|evaluation|questions?|tests)(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,10 @@ class Found:
     why_not: str = ""
 
     @property
-    def asks(self) -> bool:
-        """Say whether its name is that of a test set."""
-        name = self.path.lower()
-        is_held_out = split_of(name) != "train" or _ASKED.search(name) is not None
-        return self.shape == "multiple_choice" and is_held_out
+    def is_held_out(self) -> bool:
+        """Say whether it is called a test set: by the split that its name says, or else by another usual word."""
+        split = named_split(self.path)
+        return _TEST_SET.search(self.path.lower()) is not None if split is None else split != "train"
 
 
 def look_at(folder: DataFolder) -> Iterator[Found]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from med42lib.assemble.config import SOURCES
@@ -26,8 +28,8 @@ _CHUNKS = 64
 
 _SPEC = """\
 # A first spec, written by `med42 init`. Read the comments, and change what you know better.
-#   med42 plan {name}.yaml     rows, memory and steps, before anything is spent
-#   med42 run {name}.yaml      the whole run, to the report
+#   {plan}     rows, memory and steps, before anything is spent
+#   {run}      the whole run, to the report
 #
 {comments}
 
@@ -114,17 +116,18 @@ class Parts:
 def parts_of(found: Sequence[Found]) -> Parts:
     """Tell the training data from the test sets.
 
-    Questions with options are asked where their file is called a test set. If none is, the fewest of them are.
+    Questions with options are asked where their file is called a test set. If none is, the fewest of them are. Other
+    rows of a file that is called so are left out.
 
     Raises:
         DataError: If there is nothing to train on, or nothing to ask.
     """
     usable = [one for one in found if one.shape is not None]
-    asked = [one for one in usable if one.asks]
-    questions = sorted((one for one in usable if one.shape == "multiple_choice"), key=lambda one: one.rows)
+    questions = [one for one in usable if one.shape == "multiple_choice"]
+    asked = [one for one in questions if one.is_held_out]
     only_guess = not asked and bool(questions)
-    asked = asked or questions[:1]
-    trained = [one for one in usable if one not in asked and not _is_held_out(one)]
+    asked = asked or sorted(questions, key=lambda one: one.rows)[:1]
+    trained = [one for one in usable if one not in asked and not one.is_held_out]
     left = [one for one in usable if one not in asked and one not in trained]
     if not asked:
         raise DataError(
@@ -134,13 +137,10 @@ def parts_of(found: Sequence[Found]) -> Parts:
             + _listed(found)
         )
     if not trained:
-        raise DataError("no file is left to train on beside the test set" + _listed(found))
+        hint = "; if one of these is to be trained on, let its name say `train`"
+        raise DataError(f"no file is left to train on beside the test set{hint}" + _listed(found))
     taken: set[str] = set()
     return Parts(_named(trained, taken, "source"), _named(asked, taken, "exam"), only_guess, left)
-
-
-def _is_held_out(one: Found) -> bool:
-    return re.search(r"(?<![a-z])(test|valid|validation|val|dev)(?![a-z])", one.path.lower()) is not None
 
 
 def _listed(found: Iterable[Found]) -> str:
@@ -150,6 +150,22 @@ def _listed(found: Iterable[Found]) -> str:
 def described(found: Iterable[Found]) -> list[str]:
     """Say of each file what it holds, in a line."""
     return [one_line(f"{one.path}: {_what(one)}") for one in found]
+
+
+def remarks(parts: Parts) -> list[str]:
+    """Say which files are left out, and of which questions it is not sure that they are to be taught."""
+    left = "is not trained on, since it is called a test set, and only questions with options can be asked"
+    taught = (
+        "is trained on, since it is not called a test set: its questions are not asked, nor looked for in other data"
+    )
+    questions = [named.found for named in parts.sources if named.found.shape == "multiple_choice"]
+    said = [*((one, left) for one in parts.left), *((one, taught) for one in questions)]
+    return [one_line(f"{one.path} {what}") for one, what in said]
+
+
+def command_line(command: str, file: Path) -> str:
+    """Write a command on a spec as a shell takes it."""
+    return f"med42 {command} {shlex.quote(str(file))}"
 
 
 def _what(one: Found) -> str:
@@ -191,6 +207,7 @@ def chunk_length(num_tokens: float, longest_context: int | None) -> int:
 
 def spec_text(
     name: str,
+    file: Path,
     folder: str,
     base_model: str,
     parts: Parts,
@@ -204,6 +221,7 @@ def spec_text(
 
     Args:
         name: The run's.
+        file: Of the spec.
         folder: Address of the data.
         base_model: Address of the base model.
         parts: What is trained on, and what is asked.
@@ -212,10 +230,12 @@ def spec_text(
         keeps_apart: Whether the base model reads no sample of a chunk into the next.
         notes: What else there is to say, of the base model for instance.
     """
-    comments = [one_line(line) for line in (*described(found), *map(_left, parts.left), *notes)]
+    comments = [one_line(line) for line in (*described(found), *remarks(parts), *notes)]
     guess = ["    # No file is called a test set; this one has the fewest questions."] if parts.only_guess else []
     return _SPEC.format(
         name=name,
+        plan=one_line(command_line("plan", file)),
+        run=one_line(command_line("run", file)),
         folder=_quoted(folder),
         base_model=_quoted(base_model),
         encoder=ENCODER,
@@ -227,10 +247,6 @@ def spec_text(
         chunk_length=length,
         title=_quoted(f"Fine-tuning on {name}"),
     )
-
-
-def _left(one: Found) -> str:
-    return f"{one.path} is not trained on, since it is called a test set, and only questions with options can be asked"
 
 
 def _data_set(named: Named, more: Mapping[str, Any]) -> list[str]:

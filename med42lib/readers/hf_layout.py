@@ -119,9 +119,13 @@ def table_names(folder: DataFolder, path: str, suffixes: Sequence[str] = SUFFIXE
 
 def split_of(name: str, folder: str = "") -> str:
     """Say to which split a file belongs by its path below a folder."""
-    found = _SPLIT.findall(name.removeprefix(folder).lower())
-    split = found[-1] if found else "train"
-    return _SAME.get(split, split)
+    return named_split(name.removeprefix(folder)) or "train"
+
+
+def named_split(name: str) -> str | None:
+    """Say which split a file's path names; None if it names none."""
+    found = _SPLIT.findall(name.lower())
+    return _SAME.get(found[-1], found[-1]) if found else None
 
 
 def file_rows(file: DataFile) -> Rows:

@@ -57,8 +57,9 @@ def test_a_file_that_is_there_is_never_overwritten(ward: Path, capsys: pytest.Ca
     assert main(["init", "Ward 7"]) == ConfigError.exit_code
     assert "ward_7.yaml: is there already; name another, --spec FILE" in capsys.readouterr().err
     assert Path("ward_7.yaml").read_text() == "mine"
-    assert main(["init", "Ward 7", "--spec", "other.yaml"]) == 0
-    assert load_checked(Path("other.yaml"), processes=2).name == "other"
+    assert main(["init", "Ward 7", "--spec", "My Ward.yaml"]) == 0
+    assert "med42 plan 'My Ward.yaml' and med42 run 'My Ward.yaml'" in capsys.readouterr().out
+    assert load_checked(Path("My Ward.yaml"), processes=2).name == "my_ward"
 
 
 @pytest.mark.parametrize("context", ["max_position_embeddings", "n_positions"])
@@ -89,6 +90,22 @@ def test_what_could_not_be_told_is_said_and_stands_in_the_spec(ward: Path, capsy
     assert main(["init", "Ward 7"]) == 0
     assert "not told   whose the data are: `licence` of each; how exam writes its answers" in capsys.readouterr().out
     assert "# answers: number_from_0    # COULD NOT BE TOLD" in Path("ward_7.yaml").read_text()
+
+
+def test_every_file_that_is_called_a_test_set_is_kept_out_of_training_and_told(
+    ward: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_data(ward / "questions.jsonl", [CHOICE] * 6)
+    write_data(ward / "more.jsonl", [CHOICE] * 2)
+    for name in ("exam_open", "test_open"):
+        write_data(ward / f"{name}.jsonl", [GOOD_OWN["conversations"]["trl"]])
+    assert main(["init", "Ward 7"]) == 0
+    said = capsys.readouterr().out
+    assert "trains on  chat (chat.jsonl), more (more.jsonl)\n" in said
+    assert "asks       exam (exam.jsonl), questions (questions.jsonl)\n" in said
+    assert "exam_open.jsonl is not trained on, since it is called a test set" in said
+    assert "test_open.jsonl is not trained on, since it is called a test set" in said
+    assert "more.jsonl is trained on, since it is not called a test set: its questions are not asked" in said
 
 
 def test_a_folder_without_a_test_set_gets_no_spec(ward: Path, capsys: pytest.CaptureFixture[str]) -> None:

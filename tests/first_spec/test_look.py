@@ -95,9 +95,18 @@ def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "asks"),
-    [("exam_csv", True), ("ward__test_csv", True), ("dev_csv", True), ("contest_csv", False), ("cards_csv", False)],
+    ("path", "is_held_out"),
+    [
+        ("exam.csv", True),
+        ("exam_open.jsonl", True),
+        ("ward/test.csv", True),
+        ("dev.csv", True),
+        ("Questions.jsonl", True),
+        ("questions/test.jsonl", True),
+        ("questions/train.jsonl", False),
+        ("contest.csv", False),
+        ("cards.csv", False),
+    ],
 )
-def test_a_test_set_is_known_by_its_name(tmp_path: Path, path: str, asks: bool) -> None:
-    (found,) = look(tmp_path, **{path: csv_table([GOOD_OWN["multiple_choice"]["columns"]])}).values()
-    assert found.asks is asks
+def test_a_test_set_is_known_by_its_name(path: str, is_held_out: bool) -> None:
+    assert Found(path).is_held_out is is_held_out

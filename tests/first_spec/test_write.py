@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +23,23 @@ def test_of_questions_the_file_that_is_called_a_test_set_is_asked_and_else_the_f
     assert ([named.name for named in parts.benchmarks], parts.only_guess) == (["b"], True)
 
 
-def test_a_test_set_of_other_rows_is_left_out_and_named() -> None:
-    parts = parts_of([found("exam.csv"), found("test.jsonl", "conversations"), found("train.jsonl", "conversations")])
+@pytest.mark.parametrize("name", ["test.jsonl", "exam_open.jsonl", "questions.jsonl"])
+def test_a_test_set_of_other_rows_is_left_out_and_named(name: str) -> None:
+    parts = parts_of([found("exam.csv"), found(name, "conversations"), found("train.jsonl", "conversations")])
     assert [named.found.path for named in parts.sources] == ["train.jsonl"]
-    assert "# test.jsonl is not trained on, since it is called a test set" in text(parts)
+    assert f"# {name} is not trained on, since it is called a test set" in text(parts)
+
+
+def test_questions_that_are_trained_on_are_said_to_be_asked_nowhere() -> None:
+    parts = parts_of([found("exam.csv"), found("more.csv")])
+    assert [named.found.path for named in parts.sources] == ["more.csv"]
+    assert "# more.csv is trained on, since it is not called a test set: its questions are not asked" in text(parts)
+
+
+def test_the_commands_of_the_heading_name_the_file_as_a_shell_takes_it() -> None:
+    parts = parts_of([found("exam.csv"), found("chat.jsonl", "conversations")])
+    assert "\n#   med42 plan 'My Ward.yaml'  " in text(parts, file="My Ward.yaml")
+    assert yaml.safe_load(text(parts, file="a\nb.yaml"))["name"] == "ward"
 
 
 @pytest.mark.parametrize(
@@ -54,9 +68,9 @@ def test_the_chunks_are_no_longer_than_the_base_reads_and_short_for_few_data() -
     assert chunk_length(12_000, None) == 128
 
 
-def text(parts: Any, folder: str = "ward") -> str:
+def text(parts: Any, folder: str = "ward", file: str = "ward.yaml") -> str:
     everything = [named.found for named in (*parts.sources, *parts.benchmarks)]
-    return spec_text("ward", folder, "base", parts, found=everything, length=128, notes=["a note"])
+    return spec_text("ward", Path(file), folder, "base", parts, found=everything, length=128, notes=["a note"])
 
 
 @pytest.mark.parametrize("path", ["a: b #c.csv", 'q"u\n- x.csv', "no", "*.csv", "{x}.csv"])
