@@ -110,18 +110,7 @@ def find_problems(sections: Mapping[str, Any], *, processes: int) -> Iterator[Pr
     """
     yield from _replaced_by_kubeflow(TypeAdapter(Any).dump_python(sections, mode="json", by_alias=True), "")
     facts = {**sections, "processes": processes}
-    for check in (
-        _addresses,
-        _trainings,
-        _validation_without_effect,
-        _same_trainings,
-        _compared_models,
-        _candidate,
-        _scorings_without_effect,
-        _scored_families,
-        _too_many_shards,
-        _trained_on_what_is_asked,
-    ):
+    for check in CHECKS:
         wanted = inspect.signature(check).parameters
         if wanted.keys() <= facts.keys():
             yield from check(**{name: facts[name] for name in wanted})
@@ -306,3 +295,17 @@ def _unknown(name: str, models: Sequence[str]) -> str:
 def _hint(name: str, names: Sequence[str]) -> str:
     hint = did_you_mean(name, names)
     return f"; {hint}" if hint else ""
+
+
+CHECKS = (
+    _addresses,
+    _trainings,
+    _validation_without_effect,
+    _same_trainings,
+    _compared_models,
+    _candidate,
+    _scorings_without_effect,
+    _scored_families,
+    _too_many_shards,
+    _trained_on_what_is_asked,
+)

@@ -1,12 +1,16 @@
+import inspect
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from med42lib.commands.main import main
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.spec_check import check_inputs, load_checked
+from med42lib.spec import read_spec
+from med42lib.spec_check import CHECKS, check_inputs, load_checked
 from tests.conftest import REPOSITORY
 
 SPECS = sorted((REPOSITORY / "pipelines/specs").glob("*.yaml"))
@@ -79,6 +83,11 @@ def test_what_cannot_be_meant_is_refused(overrides: list[str], where: str, what:
     found = problems_of(*overrides)
     assert list(found) == [where]
     assert what in found[where]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_looks_at_what_a_whole_spec_has_and_is_never_left_out_of_it(check: Callable[..., Any]) -> None:
+    assert inspect.signature(check).parameters.keys() <= read_spec(DEMO).sections.keys() | {"processes"}
 
 
 def test_problems_of_all_sections_are_listed_at_once() -> None:
