@@ -11,7 +11,7 @@ from typing import get_args
 import yaml
 
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief
+from med42lib.core.excerpts import brief
 from med42lib.core.yaml_file import read_yaml
 from med42lib.engine.runtime import Runtime
 

@@ -15,7 +15,7 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.benchmarks.config import BenchmarksConfig
 from med42lib.core.config import StageConfig, parse_config, written_as
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief, cut
+from med42lib.core.excerpts import brief, cut
 from med42lib.core.yaml_file import parse_yaml, read_yaml
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.answering.config import AnswerQuestionsConfig

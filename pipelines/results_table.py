@@ -7,7 +7,8 @@ import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from med42lib.core.printable import cut, one_line
+from med42lib.core.excerpts import cut
+from med42lib.core.printable import one_line
 
 SUBSETS = ("all", "clean")
 Cells = Mapping[tuple[str, str], Mapping[str, str]]

@@ -29,8 +29,9 @@ from med42lib.core.errors import (
     RunFailedError,
     not_installed,
 )
+from med42lib.core.excerpts import brief, cut
 from med42lib.core.log import log, tell
-from med42lib.core.printable import brief, cut, printable
+from med42lib.core.printable import printable
 from med42lib.core.redaction import redact
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked

@@ -10,8 +10,8 @@ from med42lib.commands.command import Command
 from med42lib.commands.executor import asked_outputs, load_json, parameters
 from med42lib.core.environment import in_pod, is_offline
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.excerpts import brief
 from med42lib.core.log import log
-from med42lib.core.printable import brief
 from med42lib.core.whole_numbers import whole_numbers
 from med42lib.doctor.checks import check_driver
 from med42lib.formats.run_settings import put_settings

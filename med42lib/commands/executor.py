@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief
+from med42lib.core.excerpts import brief
 
 TITLE = "executor input"
 KUBEFLOWS_OWN_ARTIFACT = "executor-logs"

@@ -14,7 +14,8 @@ import yaml
 from med42lib.commands.command import Command, add_overrides, show
 from med42lib.core.cluster_objects import RUN_VARIABLE
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief, printable
+from med42lib.core.excerpts import brief
+from med42lib.core.printable import printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, known_name
 from med42lib.planning.training import cluster_of, cluster_problems
 from med42lib.spec import RunSpec

@@ -19,8 +19,8 @@ from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.config import parse_config
 from med42lib.core.environment import in_pod
 from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable
+from med42lib.core.excerpts import brief
 from med42lib.core.log import log
-from med42lib.core.printable import brief
 from med42lib.engine.context import TrackedAs
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage

@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 
 from med42lib.core.errors import MOST_PROBLEMS, ConfigError, Problem
+from med42lib.core.excerpts import brief, cut
 from med42lib.core.names import did_you_mean
-from med42lib.core.printable import brief, cut
 
 _SPEED_ONLY: JsonDict = {"speed_only": True}
 

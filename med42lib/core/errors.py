@@ -25,7 +25,8 @@ import errno
 import re
 from dataclasses import dataclass
 
-from med42lib.core.printable import cut, one_line
+from med42lib.core.excerpts import cut
+from med42lib.core.printable import one_line
 
 _MOST_CHARACTERS = 1_500
 MOST_PROBLEMS = 50

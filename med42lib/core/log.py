@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import Any
 
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.core.printable import indented, printable
+from med42lib.core.excerpts import indented
+from med42lib.core.printable import printable
 from med42lib.core.redaction import redact
 
 LOGGER_NAME = "med42"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief
+from med42lib.core.excerpts import brief
 
 _FIRST_ROUNDED = 1 << 53
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief
+from med42lib.core.excerpts import brief
 
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")

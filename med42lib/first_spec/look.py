@@ -19,7 +19,8 @@ from med42lib.assemble.config import SourceConfig
 from med42lib.assemble.own.source import source_of
 from med42lib.assemble.source import ReadOptions
 from med42lib.core.errors import DataError
-from med42lib.core.printable import counted, cut
+from med42lib.core.excerpts import cut
+from med42lib.core.printable import counted
 from med42lib.first_spec.names import guessed_fields, guessed_group
 from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFolder

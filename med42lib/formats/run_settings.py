@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.excerpts import brief
 from med42lib.core.hashing import content_hash
-from med42lib.core.printable import brief
 from med42lib.store.address import join_address, open_store
 
 FOLDER = "settings"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.core.excerpts import brief
 from med42lib.core.json_file import read_json
 from med42lib.core.library_errors import library_errors
-from med42lib.core.printable import brief
 from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES, copy_tokenizer
 from med42lib.formats.tokenizer_growth import check_growth
 

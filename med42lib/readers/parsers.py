@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from med42lib.core.errors import DataError
-from med42lib.core.printable import brief
+from med42lib.core.excerpts import brief
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
 from med42lib.readers.unread import Row

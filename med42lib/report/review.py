@@ -20,7 +20,8 @@ from typing import TypeVar
 import numpy as np
 
 from med42lib.core.errors import DataError
-from med42lib.core.printable import brief, cut, no_formula, printable
+from med42lib.core.excerpts import brief, cut
+from med42lib.core.printable import no_formula, printable
 from med42lib.core.sampling import sample_by_hash, sampling_key
 from med42lib.formats.contamination import OVERLAPS_FILE, PAIRS_FILE, STEMS_FILE, Label, Pair, read_pairs
 from med42lib.formats.written import MISSING, percent, percent_of

@@ -1,10 +1,13 @@
+import ast
 import itertools
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from med42lib.catalogue import STAGES
 from med42lib.engine.closure import OUTSIDE, Closure, closure, module_file, read_module
 
 Write = Callable[..., None]
@@ -151,3 +154,31 @@ def test_a_root_without_a_file_is_an_error(package: str) -> None:
 
 def test_what_lies_outside_exists() -> None:
     assert all(module_file(name) for name in OUTSIDE)
+
+
+USED_OF_CORE_OUTSIDE = {
+    "config": {"CountOrAll", "SPEED_ONLY", "StageConfig", "is_count_or_all", "renamed_from", "written_as"},
+    "environment": {"OFFLINE", "THREADS_VARIABLE", "memory_bytes", "num_cores", "number_from_environment"},
+    "excerpts": {"brief"},
+    "library_errors": {"library_errors"},
+    "log": {"log", "log_place", "set_up_logging"},
+    "names": {"NamedModules"},
+    "process": {"FORK_SERVER", "children_die_with_this_process"},
+    "progress": {"Progress", "progress", "track"},
+    "redaction": {"redact"},
+    "stop_signal": {"StopSignal"},
+}
+"""What stages use of `core` and no key has, beside errors: none of it may decide a byte of an output. Whoever adds a
+name here has looked at what is done with it; `brief` and `redact` are for messages."""
+
+
+def test_of_core_no_more_is_used_uncounted_than_is_known_to_decide_nothing() -> None:
+    used = defaultdict(set)
+    for module in {name for stage in STAGES.values() for name in stage.closure.modules}:
+        path = module_file(module)
+        assert path is not None
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.module in OUTSIDE and node.module.startswith("med42lib.core."):
+                used[node.module.removeprefix("med42lib.core.")] |= {alias.name for alias in node.names}
+    used.pop("errors")
+    assert used == USED_OF_CORE_OUTSIDE

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 
-from med42lib.core.printable import cut
+from med42lib.core.printable import shortened
 from med42lib.formats.models import BASE
 from med42lib.formats.written import display_name, percent
 from med42lib.report.formatting import integer
@@ -210,7 +210,7 @@ def _loss_curve(model: Model, curve: Sequence[tuple[float, float]], x_scale: _Sc
 
 
 def _label(model: Model) -> str:
-    return cut(model.title, _LONGEST_LABEL)
+    return shortened(model.title, _LONGEST_LABEL)
 
 
 def _label_width(models: Iterable[Model]) -> float:

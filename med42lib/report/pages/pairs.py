@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from markupsafe import Markup
 
-from med42lib.core.printable import cut, printable
+from med42lib.core.printable import printable, shortened
 from med42lib.formats.contamination import Detector, Label, Pair
 from med42lib.formats.written import display_name
 from med42lib.report.pages.render import TEMPLATES, render_page
@@ -106,7 +106,7 @@ def _number(numbers: dict[Key, int], key: Key) -> int:
 
 
 def _shown(text: str) -> str:
-    return cut(printable(text), MOST_CHARACTERS)
+    return shortened(printable(text), MOST_CHARACTERS)
 
 
 def _found(pair: Pair) -> int:

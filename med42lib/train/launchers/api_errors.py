@@ -12,8 +12,9 @@ import time
 from http import HTTPStatus
 
 from med42lib.core.errors import AccessError, EnvironmentProblem
+from med42lib.core.excerpts import cut
 from med42lib.core.log import log
-from med42lib.core.printable import cut, one_line
+from med42lib.core.printable import one_line
 
 _MAX_REFUSALS = 5
 _LONGEST_PAUSE = 60.0

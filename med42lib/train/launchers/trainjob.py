@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from med42lib.core.errors import ConfigError, Problem
-from med42lib.core.printable import brief
+from med42lib.core.excerpts import brief
 from med42lib.train.launchers.patches import CONTAINER
 from med42lib.train.launchers.template import JobTemplate, training_pod
 
