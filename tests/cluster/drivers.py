@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,3 +57,8 @@ class Driver:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+    def close(self) -> None:
+        """End it, and show what it said: pytest prints this of a test that failed, or hung until its time was up."""
+        self.kill()
+        sys.stdout.write(self.said())

@@ -83,7 +83,7 @@ def drive(namespace: Kubectl, store: str, tmp_path: Path, kubeconfig_of: Callabl
 
     yield start
     for driver in started:
-        driver.kill()
+        driver.close()
 
 
 def new_job(store: str) -> TrainingJob:

@@ -110,7 +110,7 @@ def train(
 
     yield start
     for driver in started:
-        driver.kill()
+        driver.close()
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_a_tracking_server_that_is_away_holds_up_no_training_and_has_everything_
     driver = train("pytorchjob", LONG | {"train.full.epochs": "200", "register.experiment": namespace.namespace})
     driver.says("MLflow takes no metrics for now", seconds=400)
     servers.start_servers(lambda _: None)  # long before the last step
-    assert driver.ends(900) == 0, driver.said()
+    assert driver.ends(500) == 0, driver.said()
     file = Source(output_of(driver), cache=tmp_path / "trained").path("metrics.jsonl")
     written = map(json.loads, file.read_text().splitlines())
     assert shown(servers.MLFLOW_URI, namespace.namespace) == sorted((row["key"], row["step"]) for row in written)
