@@ -9,7 +9,7 @@ from pathlib import Path
 from med42lib.commands.command import Command, show
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.core.log import safe_message
-from med42lib.doctor.checks import check_cluster, check_place
+from med42lib.doctor.checks import check_cluster, check_here
 from med42lib.doctor.finding import Finding, Level
 from med42lib.store.address import absolute_address
 
@@ -56,7 +56,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 def _run(arguments: Namespace) -> int:
     store = absolute_address(arguments.store) if arguments.store else None
     if arguments.local:
-        return _shown(check_place(store or absolute_address("runs/store")))
+        return _shown(check_here(store or absolute_address("runs/store")))
     found = check_cluster(
         store, account=arguments.service_account, templates=arguments.templates, image=arguments.image
     )

@@ -14,14 +14,12 @@ from med42lib.doctor.cluster import Answer, check_admission, check_images, check
 from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, unknown
 from med42lib.doctor.machine import check_machine
 from med42lib.doctor.services import check_mlflow, check_store
-from med42lib.train.launchers import LAUNCHER_VARIABLE, launcher_name, open_launcher
+from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name, open_launcher
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.template import IMAGE_VARIABLE, TEMPLATE_VARIABLE, JobTemplate
 
-_ON_A_CLUSTER = "pytorchjob"
 
-
-def check_place(store_address: str) -> Iterator[Finding]:
+def check_here(store_address: str) -> Iterator[Finding]:
     """Look at this machine, the store and MLflow, for a run that is all here."""
     yield from check_machine(whole_run=True)
     yield from findings_of("training", _check_launcher)
@@ -118,7 +116,7 @@ def check_driver() -> None:
         EnvironmentProblem: If trainings run on a cluster, and its template, rights or operator are in the way; all
             that is found is listed.
     """
-    if os.environ.get(LAUNCHER_VARIABLE) != _ON_A_CLUSTER:
+    if launcher_name() != CLUSTER_LAUNCHER:
         return
 
     def ask() -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from med42lib.doctor import checks
 from med42lib.doctor.checks import check_driver
 from med42lib.doctor.cluster import RIGHTS
 from med42lib.doctor.finding import Level, ok, problem
+from med42lib.train.launchers import CLUSTER_LAUNCHER
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
 
@@ -290,7 +291,7 @@ def test_a_pod_that_is_refused_in_its_first_moments_asks_once_more(
 def test_before_a_run_what_is_in_the_way_of_trainings_is_one_error(
     healthy: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_LAUNCHER", CLUSTER_LAUNCHER)
     monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
     check_driver()
     healthy.answers |= {"/apis/kubeflow.org/v1": NOT_FOUND, REVIEW: (201, {"status": {"allowed": False}})}
