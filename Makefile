@@ -8,12 +8,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 .PHONY: help demo test test-cluster check demo-s3 real bench bench-gpu bench-statistics oldest compile jobs lock images demo-docker clean
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+CHECK_PYTHON = "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	{ echo "Python 3.11 is needed; found: '$(PYTHON)' (set PYTHON=/path/to/python3.11)"; exit 4; }
 $(VENV)/python:
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "Python 3.11 is needed; found: '$(PYTHON)' (set PYTHON=/path/to/python3.11)"; exit 4; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(CHECK_PYTHON)
+	@"$(PYTHON)" -m venv $(VENV)
 	@touch $@
 
 # Whether torch is the build for CUDA, gigabytes more, or the one for CPUs alone is the index's choice.
@@ -37,7 +38,7 @@ demo: $(VENV)/demo ## Run the whole job on this machine with the data the projec
 	@$(BIN)/med42 run pipelines/specs/demo.yaml
 
 test: $(VENV)/dev ## Run all tests
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 30
 
 # Its own cluster is Linux's and root's; a cold one builds Kubernetes first. Making it is not a test's time.
 test-cluster: $(VENV)/dev ## Run the tests on a real Kubernetes cluster: KUBECONFIG's, or one of its own on this machine
@@ -77,7 +78,8 @@ bench-statistics: $(VENV)/dev ## Count the report's false claims in made-up runs
 # No constraints here but the lowest versions: whatever else they bring comes in its newest version.
 OLDEST := .venv-oldest
 oldest: ## Run a small job with the lowest versions that pyproject.toml allows (7 GB, removed if all went well)
-	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(CHECK_PYTHON)
+	@"$(PYTHON)" -m venv --clear $(OLDEST)
 	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check packaging uv
 	@$(OLDEST)/bin/python -m tests.oldest > $(OLDEST)/lowest.txt
 	@$(OLDEST)/bin/uv pip install --quiet --no-cache --python $(OLDEST)/bin/python \
@@ -125,4 +127,4 @@ demo-docker: $(VENV)/dev ## Run the demo in its containers, with a real S3 and a
 	@$(BIN)/python -m tests.demo_docker
 
 clean: ## Remove the virtual environment and caches; runs/ stays
-	@rm -rf $(VENV) $(OLDEST) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) $(OLDEST) *.egg-info .hypothesis .import_linter_cache .mypy_cache .ruff_cache .pytest_cache
