@@ -27,7 +27,8 @@ if __name__ == "__main__":
     processes = warm.WarmProcesses()
     with children_die_with_this_process():
         with processes.started_if_slow("assemble"):
-            time.sleep(0.5)
+            while not processes.can_run("pack"):
+                time.sleep(0.02)
         processes.run(["stage", "pack", "--executor-input", "@" + sys.argv[1]], os.environ)
 """
 STARTER = """
@@ -66,8 +67,7 @@ def test_a_stage_that_works_starts_the_server_for_the_next_ones() -> None:
     processes = WarmProcesses()
     with processes.started_if_slow("assemble"):
         assert not processes.can_run("pack")
-        time.sleep(0.5)
-    assert processes.can_run("pack")
+        wait_for(lambda: processes.can_run("pack"))
     assert not processes.can_run("fetch_model"), "its imports depend on the environment"
 
 
@@ -115,7 +115,7 @@ def test_with_gpus_no_server_is_started(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_warm_stage_has_the_exit_code_of_the_command() -> None:
     processes = WarmProcesses()
     with children_die_with_this_process(), processes.started_if_slow("assemble"):
-        time.sleep(0.5)
+        wait_for(lambda: processes.can_run("pack"))
     assert processes.run(["stage", "pack", "--executor-input", "{}"], os.environ) == 2
 
 
@@ -150,7 +150,8 @@ warm.SECONDS_OF_WORK = 0.05
 processes = warm.WarmProcesses()
 with children_die_with_this_process():
     with processes.started_if_slow("assemble"):
-        time.sleep(0.5)
+        while not processes.can_run("pack"):
+            time.sleep(0.02)
     threading.Timer(0.5, lambda: os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)).start()
     print(processes.run(["stage", "pack"], os.environ))
 """
