@@ -24,7 +24,13 @@ STAGES = {
             runtime="base",
         ),
         # Not in every pipeline: shards of decontaminate's work.
-        Stage("embed_questions", "med42lib.decontaminate.embedding", "EmbedQuestionsConfig", runtime="embed"),
+        Stage(
+            "embed_questions",
+            "med42lib.decontaminate.embedding",
+            "EmbedQuestionsConfig",
+            in_parts=True,
+            runtime="embed",
+        ),
         Stage(
             "decontaminate",
             "med42lib.decontaminate",
@@ -40,10 +46,17 @@ STAGES = {
             loads=("med42lib.train.worker",),
             shown=(Shown("curve", "curve", "trained", "loss"),),
             live=True,
+            in_parts=True,
             runtime="train",
         ),
         # Not in every pipeline: shards of evaluate's work.
-        Stage("answer_questions", "med42lib.evaluate.answering", "AnswerQuestionsConfig", runtime="eval"),
+        Stage(
+            "answer_questions",
+            "med42lib.evaluate.answering",
+            "AnswerQuestionsConfig",
+            in_parts=True,
+            runtime="eval",
+        ),
         Stage(
             "evaluate",
             "med42lib.evaluate",

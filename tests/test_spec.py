@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from med42lib.catalogue import STAGES
 from med42lib.core.errors import ConfigError
+from med42lib.engine.stage import Stage
 from med42lib.spec import RunSpec, load_spec, read_spec
 from tests.conftest import REPOSITORY
 from tests.hostile import unseen_in
@@ -22,6 +24,15 @@ def problems_of(path: Path, *overrides: str) -> dict[str, str]:
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "pipelines/specs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_spec_that_is_shipped_is_sound(path: Path) -> None:
     assert load_spec(path).name == path.stem
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_a_stage_finds_its_settings_in_the_sections_of_a_spec_under_its_name(stage: Stage) -> None:
+    spec = load_spec(DEMO, ["decontaminate.shards=2", "evaluate.shards=2"])
+    section = spec.sections()[stage.name]
+    parts = list(section.values()) if stage.in_parts else [section]
+    assert all(stage.config_class.model_validate(part) for part in parts)
+    assert parts
 
 
 def test_an_override_changes_one_field_and_is_typed() -> None:

@@ -48,8 +48,6 @@ by hand:
 in a Kubeflow container:
   med42 stage assemble --executor-input '{{$}}'
 """
-_IN_PARTS = ("train", "embed_questions", "answer_questions")
-"""Stages that a spec has settings of for each model, or for each shard."""
 _INPUTS = "an input and the output it is, as another stage printed it, or a folder; one for each input of the stage"
 
 
@@ -172,7 +170,7 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
     from med42lib.spec import load_spec
 
     spec = load_spec(arguments.spec, arguments.overrides).sections()
-    section = arguments.section or _own_section(spec, stage.name)
+    section = arguments.section or _own_section(spec, stage)
     config = _section(spec, section, title=str(arguments.spec))
     tracked = _tracked(stage, lambda: _section(spec, "register", title=""), settings_digest(spec), section)
     return Request(config, absolute_address(arguments.store), _absolute(sources), tracked, section)
@@ -193,17 +191,17 @@ def _by_edge(stage: Stage, given: Mapping[str, str]) -> tuple[dict[str, Any], li
     return sources, unknown
 
 
-def _own_section(spec: Mapping[str, Any], stage: str) -> str:
+def _own_section(spec: Mapping[str, Any], stage: Stage) -> str:
     """Name the section of a stage's settings: the only one of a stage that has one for each model or shard.
 
     Raises:
         ConfigError: If that stage has several, or none.
     """
-    if stage not in _IN_PARTS:
-        return stage
-    parts = [f"{stage}.{name}" for name in spec[stage]]
+    if not stage.in_parts:
+        return stage.name
+    parts = [f"{stage.name}.{name}" for name in spec[stage.name]]
     if len(parts) != 1:
-        raise ConfigError(f"med42 stage {stage}", [Problem("--section", f"is required; {_there(parts)}")])
+        raise ConfigError(f"med42 stage {stage.name}", [Problem("--section", f"is required; {_there(parts)}")])
     return parts[0]
 
 

@@ -45,7 +45,8 @@ class Stage:
 
     What its imports do not show is declared: `loads` are packages whose modules it imports by names made up at run
     time, `libraries` those that another library imports for it, `data` patterns of files that it reads beside its code.
-    Of a `live` one people watch the metrics while it works.
+    Of a `live` one people watch the metrics while it works. Of one `in_parts` a spec has settings for each model, or
+    for each shard: its sections are `<name>.<part>`.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Stage:
     data: tuple[str, ...] = ()
     shown: tuple[Shown, ...] = ()
     live: bool = False
+    in_parts: bool = False
     runtime: Runtime = field(kw_only=True)
 
     @cached_property

@@ -141,6 +141,7 @@ def test_a_run_has_as_many_tasks_as_a_spec_is_checked_for(shards: dict[str, int]
 
 def test_with_one_shard_decontaminate_and_evaluate_do_all_by_themselves() -> None:
     tasks = tasks_of(["full"])
+    assert load_spec(SPECS[0]).shards().keys() == UNSHARDED.keys()
     assert not [task for task in tasks if task.startswith(("embed-questions", "answer-questions"))]
     assert not constant(tasks["decontaminate"], "embedded").struct_value.fields
     assert not constant(tasks["evaluate"], "answers").struct_value.fields

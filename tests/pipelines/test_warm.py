@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from med42lib.catalogue import STAGES
 from med42lib.core.process import children_die_with_this_process
 from pipelines import warm
 from pipelines.warm import WarmProcesses
@@ -53,6 +54,11 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "_IMPORTS", "json")
     monkeypatch.setattr(warm, "SECONDS_OF_WORK", 0.05)
     monkeypatch.setattr(warm, "has_accelerator", lambda: False)
+
+
+def test_what_is_said_of_stages_is_said_of_some_that_there_are() -> None:
+    assert STAGES.keys() >= warm.STAGES | warm.LAST_STAGES
+    assert not warm.STAGES & warm.LAST_STAGES
 
 
 def test_quick_stages_start_no_server() -> None:
