@@ -33,7 +33,9 @@ from med42lib.readers.parsers import Record
 FIRST_ROWS = 100
 _MOST_FIELDS = 8
 _ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
-_TEST_SET = re.compile(r"(?<![a-z])(exams?|quiz|benchmarks?|bench|evals?|evaluation|questions?|tests)(?![a-z])")
+_TEST_SET = re.compile(
+    r"(?<![a-z])(exams?|quiz|benchmarks?|bench|evals?|evaluation|questions?(?!.*answer)|tests)(?![a-z])"
+)
 
 
 @dataclass(frozen=True, slots=True)

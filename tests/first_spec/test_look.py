@@ -104,6 +104,7 @@ def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:
         ("Questions.jsonl", True),
         ("questions/test.jsonl", True),
         ("questions/train.jsonl", False),
+        ("questions_and_answers.jsonl", False),
         ("contest.csv", False),
         ("cards.csv", False),
     ],
