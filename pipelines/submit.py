@@ -70,6 +70,11 @@ class Token:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
 
+    @property
+    def is_renewed(self) -> bool:
+        """Say whether it may be another one later."""
+        return self._file is not None
+
     def read(self) -> str | None:
         """Give the token as it is now.
 
@@ -118,7 +123,9 @@ class Kubeflow:
             warnings.simplefilter("ignore")
             self._client = Client(
                 host=self.host,
-                credentials=token if token.read() else None,
+                # kfp's own log-in to Google comes before credentials, but not before a token
+                existing_token=None if token.is_renewed else token.read(),
+                credentials=token if token.is_renewed else None,
                 namespace=namespace or "kubeflow",
                 ssl_ca_cert=authority,
                 proxy=_proxy(self.host),
