@@ -80,6 +80,7 @@ def med42(
                 spec=spec,
                 models=list(models),
                 shards=dict(shards),
+                train_hours=pods["train"].hours,
                 store=store,
                 training_data=training_data,
                 benchmark_data=benchmark_data,

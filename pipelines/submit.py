@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from med42lib.commands.command import Command, add_overrides, add_processes, show
 from med42lib.core.errors import (
@@ -46,8 +47,9 @@ Compile a specification, start it as a run of Kubeflow Pipelines, and print wher
   kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80
   med42 submit SPEC --store s3://bucket/prefix --host http://localhost:8080 --wait
 
-Behind a log-in, MED42_KFP_TOKEN or --token-file holds a token, and --namespace names yours. With --wait the run's tasks
-are followed to its end, and the exit code says how it ended; the run itself does not need this command any more.
+Behind a log-in, MED42_KFP_TOKEN or --token-file holds a token, and --namespace names yours. HTTPS_PROXY, HTTP_PROXY and
+NO_PROXY are heeded. With --wait the run's tasks are followed to its end, and the exit code says how it ended; the run
+itself does not need this command any more. Tokens that expire meanwhile are for a file that something renews.
 """
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # the SDK's own
 TOKEN_VARIABLE = "MED42_KFP_TOKEN"
@@ -59,34 +61,75 @@ _ENDED = (_SUCCEEDED, "SKIPPED", "FAILED", "CANCELED")
 _Answer = TypeVar("_Answer")
 
 
+class Token:
+    """A bearer token, from the environment or a file; none where neither holds one.
+
+    A file is read anew for each request, as kfp asks for it (its `TokenCredentialsBase`): a token that a cluster
+    projects is another one after an hour.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+
+    @property
+    def is_renewed(self) -> bool:
+        """Say whether it may be another one later."""
+        return self._file is not None
+
+    def read(self) -> str | None:
+        """Give the token as it is now.
+
+        Raises:
+            ConfigError: If the file cannot be read.
+        """
+        if self._file is None:
+            return os.environ.get(TOKEN_VARIABLE)
+        try:
+            return self._file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            problem = Problem("--token-file", f"{self._file} cannot be read: {reason}")
+            raise ConfigError("med42 submit", [problem]) from error
+
+    def refresh_api_key_hook(self, configuration: Any) -> None:
+        """Set what kfp sends with its next request."""
+        configuration.api_key["authorization"] = self.read()
+
+
 class Kubeflow:
     """A Kubeflow Pipelines server.
 
     Args:
         host: Its address, that of its user interface or of its API.
-        token: Bearer token; None where none is asked for.
+        token: Where the bearer token is, if there is one.
         namespace: The user's; None where the server knows no users.
         authority: File of a certificate authority of one's own.
 
     Raises:
-        ConfigError: If the authority's file cannot be read.
+        ConfigError: If the token's or the authority's file cannot be read.
         EnvironmentProblem: If kfp is not installed, or something else answers.
         AccessError: If the token is missing or not accepted.
         ClusterUnavailable: If nothing answers.
     """
 
-    def __init__(self, host: str, *, token: str | None, namespace: str | None, authority: str | None) -> None:
+    def __init__(self, host: str, *, token: Token, namespace: str | None, authority: str | None) -> None:
         try:
             from kfp.client import Client
         except ModuleNotFoundError as error:
             raise not_installed(error, "`med42 submit`", "pipeline") from error
         self.host = host.rstrip("/")
         self._namespace = namespace
-        self._probe(token, authority)
+        self._probe(token.read(), authority)
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             self._client = Client(
-                host=self.host, existing_token=token, namespace=namespace or "kubeflow", ssl_ca_cert=authority
+                host=self.host,
+                # kfp's own log-in to Google comes before credentials, but not before a token
+                existing_token=None if token.is_renewed else token.read(),
+                credentials=token if token.is_renewed else None,
+                namespace=namespace or "kubeflow",
+                ssl_ca_cert=authority,
+                proxy=_proxy(self.host),
             )
 
     def start(self, package: Path, arguments: dict[str, Any], *, name: str, experiment: str) -> str:
@@ -225,7 +268,11 @@ def _add_arguments(parser: ArgumentParser) -> None:
         help=f"address of Kubeflow Pipelines (default: ${HOST_VARIABLE})",
     )
     parser.add_argument("--namespace", help="yours, where Kubeflow has several users")
-    parser.add_argument("--token-file", type=Path, help=f"file of a bearer token (default: ${TOKEN_VARIABLE})")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        help=f"file of a bearer token, read anew for each request (default: ${TOKEN_VARIABLE})",
+    )
     parser.add_argument("--ca", metavar="FILE", help="certificate authority of the host, if it is one of your own")
     parser.add_argument("--experiment", help="in which the run is listed (default: the spec's register.experiment)")
     parser.add_argument("--run-name", help="default: name of the spec, and the time")
@@ -238,7 +285,7 @@ def _run(arguments: Namespace) -> int:
     given = {**pipeline_arguments(spec), "store": arguments.store}
     cluster = OfCluster.read(arguments)
     server = Kubeflow(
-        arguments.host, token=_token(arguments.token_file), namespace=arguments.namespace, authority=arguments.ca
+        arguments.host, token=Token(arguments.token_file), namespace=arguments.namespace, authority=arguments.ca
     )
     with tempfile.TemporaryDirectory(prefix="med42-submit-") as folder:
         package = Path(folder, "med42.yaml")
@@ -273,14 +320,11 @@ def _check_reachable(spec: RunSpec, store: str, host: str | None) -> None:
         raise ConfigError("med42 submit", problems)
 
 
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return os.environ.get(TOKEN_VARIABLE)
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError("med42 submit", [Problem("--token-file", f"{file} cannot be read: {reason}")]) from error
+def _proxy(address: str) -> str | None:
+    """Name the proxy that the environment has for an address, which kfp does not ask for itself."""
+    parts = urlsplit(address)
+    proxy = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _context(authority: str | None) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ def check(
     spec: dict,  # type: ignore[type-arg]
     models: list,  # type: ignore[type-arg]
     shards: dict,  # type: ignore[type-arg]
+    train_hours: float,
     store: str,
     training_data: str,
     benchmark_data: str,

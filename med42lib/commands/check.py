@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
 from typing import Any
 
 from med42lib.commands.command import Command
@@ -30,6 +31,8 @@ in a Kubeflow container:
   med42 check --executor-input '{{$}}'
 """
 SPEC, STORE, MODELS, SHARDS, SETTINGS = "spec", "store", "models", "shards", "settings"
+TRAIN_HOURS = "train_hours"
+"""After which Kubernetes ends the pod of the step train."""
 ADDRESSES = tuple(Inputs.model_fields)
 OF_HUB = "base_model"
 """The one input that a cluster asks a hub for: by fetch_model, which alone has the token, and is never offline."""
@@ -50,7 +53,7 @@ def _run(arguments: Namespace) -> int:
     addresses = {name: given[name] for name in ADDRESSES}
     spec = read_parameters(given[SPEC], addresses, models=given[MODELS], shards=given[SHARDS])
     store = absolute_address(given[STORE])
-    check_driver()
+    check_driver(given[TRAIN_HOURS])
     check_place(spec, store)
     settings = put_settings(store, spec.sections())
     log("check").info("all is as it should be; the settings are at %s", settings)
@@ -109,7 +112,7 @@ def _on_a_hub(addresses: Mapping[str, str]) -> Iterator[Problem]:
 
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
-    kinds: dict[str, tuple[str, type]] = {MODELS: ("a list", list)}
+    kinds: dict[str, tuple[str, type | UnionType]] = {MODELS: ("a list", list), TRAIN_HOURS: ("a number", int | float)}
     kinds |= dict.fromkeys([SPEC, SHARDS], ("an object", dict))
     kinds |= dict.fromkeys([STORE, *ADDRESSES], ("text", str))
     problems = [

@@ -46,8 +46,8 @@ Experimental: with `--as trainjob`, a TrainJob of Kubeflow Trainer 2 in its plac
 k8s/trainjob.md says what is different then.
 """
 STOP_DESCRIPTION = """\
-Delete the PyTorchJobs of a run that are not finished: for a pipeline's exit handler, since a step that is terminated
-may not have had the time. No such job is no error.
+Delete the PyTorchJobs of a run that are not finished: for a pipeline's exit handler, since a step that is asked to stop
+cannot know whether its run is. No such job is no error.
 """
 DEFAULT_OUTPUT = Path("k8s/jobs")
 PYTORCHJOB, TRAINJOB = "pytorchjob", "trainjob"

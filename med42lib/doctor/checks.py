@@ -18,6 +18,9 @@ from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name, open_launc
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.template import IMAGE_VARIABLE, TEMPLATE_VARIABLE, JobTemplate
 
+_HOURS_OF_THE_STEP = 24
+"""Beside those of the training that it watches: for its image, and for sealing the output."""
+
 
 def check_here(store_address: str) -> Iterator[Finding]:
     """Look at this machine, the store and MLflow, for a run that is all here."""
@@ -109,8 +112,11 @@ def _template(cluster: Cluster, paths: Sequence[Path]) -> JobTemplate | None:
         return JobTemplate.read(Path(folder))
 
 
-def check_driver() -> None:
+def check_driver(step_hours: float) -> None:
     """Make sure, before anything is spent, that trainings can be started as the environment says.
+
+    Args:
+        step_hours: How long the step that watches a training may take.
 
     Raises:
         EnvironmentProblem: If trainings run on a cluster, and its template, rights or operator are in the way; all
@@ -120,7 +126,7 @@ def check_driver() -> None:
         return
 
     def ask() -> Iterator[Finding]:
-        JobTemplate.of_environment()
+        yield from _check_hours(JobTemplate.of_environment(), step_hours)
         cluster = Cluster.connect()
         yield from check_rights(cluster, None)
         yield from check_operator(cluster)
@@ -128,3 +134,14 @@ def check_driver() -> None:
     problems = [finding.text for finding in findings_of("training", ask) if finding.level == Level.PROBLEM]
     if problems:
         raise EnvironmentProblem("\n  ".join(["trainings cannot be started from here:", *problems]))
+
+
+def _check_hours(template: JobTemplate, step_hours: float) -> Iterator[Finding]:
+    waiting, working = template.max_hours_waiting, template.max_hours_working
+    if waiting + working > step_hours:
+        yield problem(
+            "template",
+            f"a training may wait and work for max_hours_waiting = {waiting:g} and max_hours_working = {working:g}, "
+            f"but the step that watches it is ended after {step_hours:g} hours; lower them, or compile with --pods and "
+            f"`train: {{hours: {waiting + working + _HOURS_OF_THE_STEP:g}}}`",
+        )

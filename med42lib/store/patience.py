@@ -3,6 +3,8 @@
 One that has answered this process is waited for, ten minutes at most: hours of work may hang on it. One that has never
 answered is told of at once, for its address is wrong. boto3's own attempts cannot do this: their budget is for all
 requests together, and once it is spent each request fails at its first refused connection.
+
+A process that was given its address by one who has used it waits from the first request on (`expect_answers`).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from threading import Event
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from med42lib.core.errors import StoreUnavailable
@@ -34,7 +37,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _have_answered: set[tuple[str | None, ...]] = set()
+_expects_answers = Event()
 _is_patient = ContextVar("_is_patient", default=True)
+
+
+def expect_answers() -> None:
+    """Have this process wait for a server that has not answered it yet: somebody else has just used the address."""
+    _expects_answers.set()
 
 
 @contextmanager
@@ -59,7 +68,7 @@ def patient(ask: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
             except StoreUnavailable as error:
                 now = time.monotonic()
                 give_up = give_up or now + PATIENCE_SECONDS  # from now, as the asking itself may have taken hours
-                if not _is_patient.get() or store.place not in _have_answered or now > give_up:
+                if not _is_patient.get() or not _is_expected(store) or now > give_up:
                     raise
                 if now >= tell:
                     log("store").warning("waits for the store, %.0f minutes at most: %s", PATIENCE_SECONDS / 60, error)
@@ -70,3 +79,7 @@ def patient(ask: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
                 return answer
 
     return asked
+
+
+def _is_expected(store: Remote) -> bool:
+    return _expects_answers.is_set() or store.place in _have_answered

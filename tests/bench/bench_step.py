@@ -88,16 +88,17 @@ class Variant:
         return [sys.executable, *torchrun, *program]
 
 
+SDPA, CHECKPOINTING = {"attention": "sdpa"}, {"gradient_checkpointing": True}
 VARIANTS = [
     Variant("med42, ZeRO-1", "med42", settings={"zero_stage": 1}),
+    Variant("  checkpointing", "med42", settings={"zero_stage": 1, **CHECKPOINTING}),
     Variant("med42, ZeRO-3", "med42", settings={"zero_stage": 3}),
     Variant("med42, 2 processes", "med42", 2, {"zero_stage": 1}),
     Variant("plain loop", "plain"),
-    Variant("Trainer", "trainer", settings={"attention": "sdpa"}),
-    Variant("TRL", "trl", settings={"attention": "sdpa"}),
+    Variant("Trainer", "trainer", settings=SDPA),
+    Variant("TRL", "trl", settings=SDPA),
 ]
 
-SDPA, CHECKPOINTING = {"attention": "sdpa"}, {"gradient_checkpointing": True}
 GPU_VARIANTS = [
     Variant("med42, ZeRO-1", "med42", settings={"zero_stage": 1}),
     Variant("  with a mask", "med42", settings={"zero_stage": 1, **SDPA}),

@@ -36,7 +36,7 @@ def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
 def parameters(to: object, **changed: Any) -> dict[str, Any]:
     given = pipeline_arguments(load_spec(DEMO))
     given |= {"spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "store": str(to)}
-    given["shards"] = {"decontaminate": 1.0, "evaluate": 1.0}
+    given |= {"shards": {"decontaminate": 1.0, "evaluate": 1.0}, "train_hours": 528.0}
     return {**given, **changed}
 
 
@@ -154,6 +154,7 @@ def test_a_number_whose_last_digits_kubeflow_has_lost_is_refused() -> None:
         ({"spec": "text"}, "spec: is required as an object"),
         ({"models": None}, "models: is required as a list"),
         ({"shards": 4.0}, "shards: is required as an object"),
+        ({"train_hours": None}, "train_hours: is required as a number"),
         ({"store": ""}, "store: is required as text"),
         ({"encoder": 1.0}, "encoder: is required as text"),
     ],

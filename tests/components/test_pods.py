@@ -64,7 +64,9 @@ def test_resources_are_said_of_every_step_and_of_nothing_else() -> None:
 
 def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(tmp_path: Path) -> None:
     file, output = tmp_path / "pods.yaml", tmp_path / "demo.yaml"
-    file.write_text("evaluate: {gpus: 1, memory: [32Gi, 64Gi]}\ntrain: {gpus: 8, node_selector: {pool: a100}}\n")
+    file.write_text(
+        "evaluate: {gpus: 1, memory: [32Gi, 64Gi]}\ntrain: {gpus: 8, hours: 600, node_selector: {pool: a100}}\n"
+    )
     demo = str(REPOSITORY / "pipelines/specs/demo.yaml")
     assert main(["compile", demo, f"--output={output}", f"--pods={file}"]) == 0
     pipeline, platform = yaml.safe_load_all(output.read_text(encoding="utf-8"))
@@ -75,6 +77,9 @@ def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(
     assert evaluate["resourceCpuLimit"] == PODS["evaluate"].cpu[1]  # type: ignore[index]
     assert executors["exec-train-2"]["container"]["resources"]["accelerator"]["resourceCount"] == "8"
     assert pods["exec-train"]["nodeSelector"]["labels"] == {"pool": "a100"}
+    assert pods["exec-train"]["activeDeadlineSeconds"] == str(600 * 3600)
+    checked = pipeline["components"]["comp-exit-handler-1"]["dag"]["tasks"]["check"]["inputs"]["parameters"]
+    assert checked["train_hours"] == {"runtimeValue": {"constant": 600.0}}
     [toleration] = pods["exec-train"]["tolerations"]
     assert (toleration["key"], toleration["operator"]) == ("nvidia.com/gpu", "Exists")
 

@@ -293,11 +293,21 @@ def test_before_a_run_what_is_in_the_way_of_trainings_is_one_error(
 ) -> None:
     monkeypatch.setenv("MED42_LAUNCHER", CLUSTER_LAUNCHER)
     monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
-    check_driver()
+    check_driver(step_hours=528)
     healthy.answers |= {"/apis/kubeflow.org/v1": NOT_FOUND, REVIEW: (201, {"status": {"allowed": False}})}
     with pytest.raises(EnvironmentProblem, match=r"may not create(.|\n)*install the Kubeflow training operator"):
-        check_driver()
+        check_driver(step_hours=528)
     healthy.seen.clear()
     monkeypatch.setenv("MED42_LAUNCHER", "local")
-    check_driver()
+    check_driver(step_hours=1)
     assert healthy.seen == []
+
+
+def test_a_template_whose_trainings_outlive_the_step_that_watches_them_is_refused_before_a_run(
+    healthy: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
+    check_driver(step_hours=168 + 336)
+    with pytest.raises(EnvironmentProblem, match=r"max_hours_waiting = 168 .*after 500 hours.*`train: \{hours: 528\}`"):
+        check_driver(step_hours=500)

@@ -119,6 +119,40 @@ def test_a_token_comes_from_the_environment_or_a_file_and_is_shown_nowhere(
     assert TOKEN not in str(kubeflow.runs)
 
 
+def test_a_token_that_is_renewed_while_a_run_is_followed_is_read_anew(
+    kubeflow: KubeflowDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+
+    def renew(_seconds: float = 0.0) -> None:
+        kubeflow.token = f"{TOKEN}-{kubeflow.looks}"
+        file.write_text(f"{kubeflow.token}\n")
+
+    renew()
+    monkeypatch.setattr(submit.time, "sleep", renew)
+    kubeflow.states = [("RUNNING", {}), ("RUNNING", {}), ("SUCCEEDED", {})]
+    assert submitted(f"--host={kubeflow.address}", f"--token-file={file}", "--wait") == 0
+    assert kubeflow.token == f"{TOKEN}-2"
+
+
+def test_a_file_of_a_token_that_cannot_be_read_is_named(kubeflow: KubeflowDouble, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--token-file: .*none cannot be read: No such file"):
+        submitted(f"--host={kubeflow.address}", f"--token-file={tmp_path}/none")
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_a_proxy_of_the_environment_is_asked_for_all_but_what_is_to_bypass_it(
+    scheme: str, kubeflow: KubeflowDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", scheme + kubeflow.address.removeprefix("http://"))
+    monkeypatch.setenv("no_proxy", "")
+    assert submitted("--host=http://kubeflow.invalid", "--wait") == 0
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert submitted(f"--host={kubeflow.address}", "--wait") == 0
+    assert len(kubeflow.runs) == 2
+
+
 def test_nobody_at_the_address_is_one_message_at_once() -> None:
     with pytest.raises(ClusterUnavailable, match=r"does not answer at http://127\.0\.0\.1:9 .*port-forward"):
         submitted("--host=http://127.0.0.1:9")

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -8,7 +9,7 @@ from med42lib.core.errors import StoreUnavailable
 from med42lib.store import patience as module
 from med42lib.store.address import open_store
 from med42lib.store.base import Store
-from med42lib.store.patience import impatient, patient
+from med42lib.store.patience import expect_answers, impatient, patient
 from tests.s3_server import S3Server
 from tests.unsteady_store import UnsteadyWay, unsteady_way
 
@@ -72,6 +73,17 @@ def test_a_server_that_has_never_answered_is_told_of_at_once(
         with pytest.raises(StoreUnavailable, match="did not answer"):
             ask(open_store("s3://some-bucket/x"), path)
     assert "waits for" not in caplog.text
+
+
+def test_one_whose_address_somebody_else_has_just_used_is_waited_for_from_the_first_request_on(
+    way: UnsteadyWay, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_expects_answers", Event())
+    monkeypatch.setattr(module, "_have_answered", set())
+    monkeypatch.setattr(time, "sleep", lambda _: way.come_back())
+    way.go_away()
+    expect_answers()
+    assert open_store(f"s3://{bucket}/x").read("name") is None
 
 
 def test_a_server_that_stays_away_is_given_up_in_the_end(

@@ -186,16 +186,18 @@ class Cluster:
             return []
         return sorted(job["metadata"]["name"] for job in listed["items"] if not _is_finished(job))
 
+    def get_at_once(self, name: str) -> dict[str, Any] | None:
+        """Read a job in the moment that is left of this process; None if there is none, or no answer."""
+        found: dict[str, Any] | None = self._at_once(
+            lambda: self._custom.get_namespaced_custom_object(
+                **self._place, name=name, _request_timeout=_LAST_REQUEST_SECONDS
+            )
+        )
+        return found
+
     def delete_at_once(self, name: str) -> bool:
         """Ask for a job's end in the moment that is left of this process; says whether the server heard it."""
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
-
-        try:
-            self._delete(name, _LAST_REQUEST_SECONDS)
-        except (ApiException, HTTPError, OSError):
-            return False
-        return True
+        return self._at_once(lambda: self._delete(name, _LAST_REQUEST_SECONDS)) is not None
 
     def states(self, name: str, seconds: float) -> Iterator[dict[str, Any] | None]:
         """Give a job as it is now, again after each change, and at least so often; None when there is none.
@@ -318,10 +320,20 @@ class Cluster:
         for event in events:
             yield None if event["type"] == "DELETED" else event["object"]
 
-    def _delete(self, name: str, timeout: tuple[float, float]) -> None:
-        self._custom.delete_namespaced_custom_object(
+    def _delete(self, name: str, timeout: tuple[float, float]) -> Any:
+        return self._custom.delete_namespaced_custom_object(
             **self._place, name=name, propagation_policy="Background", _request_timeout=timeout
         )
+
+    def _at_once(self, ask: Callable[[], T]) -> T | None:
+        """Ask a single time; None if there is no such thing, or no answer."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return ask()
+        except (ApiException, HTTPError, OSError):
+            return None
 
     def _answered(self, doing: str, ask: Callable[[], T], *, at_once: bool = False) -> T:
         """Ask until there is an answer, for minutes; errors are ours.

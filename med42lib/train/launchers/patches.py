@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from med42lib.core.cluster_objects import FOR_STORE, SETTINGS_MAP
 from med42lib.core.config import StageConfig
 
 CONTAINER = "pytorch"
@@ -26,6 +27,9 @@ _REPLACED_BY = {"env": "name", "volumes": "name", "imagePullSecrets": "name", "v
 _ADDED = ("tolerations", "envFrom")
 _OF_THE_DRIVER = ("MED42_", "med42-")
 """Beginnings of the names of variables and volumes that the pipeline gives its tasks."""
+
+_OF_THE_PIPELINE = (SETTINGS_MAP, FOR_STORE)
+"""What the pipeline takes its tasks' other variables from; of the training's pods, the template says it."""
 
 
 def merged(base: Any, patch: Any, field: str = "") -> Any:
@@ -96,13 +100,13 @@ class TaskConfig(StageConfig):
         """Say the same as a patch of a template of training jobs.
 
         Of a resource that is given, the template's request and limit are both gone. GPUs that are given are those of
-        each pod, one training process for each. Variables and volumes that tell the driver what to do are
-        not the pods'.
+        each pod, one training process for each. Variables and volumes that the pipeline gives the driver are not the
+        pods'.
         """
         container = {
             "name": CONTAINER,
             "resources": self._resources(),
-            "env": _not_the_drivers(self.env),
+            "env": [each for each in _not_the_drivers(self.env) if _referred(each) not in _OF_THE_PIPELINE],
             "volumeMounts": _not_the_drivers(self.volumeMounts),
         }
         pod = {
@@ -123,6 +127,12 @@ class TaskConfig(StageConfig):
 
 def _not_the_drivers(named: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [each for each in named if not each.get("name", "").startswith(_OF_THE_DRIVER)]
+
+
+def _referred(variable: Mapping[str, Any]) -> str:
+    """Name the ConfigMap or Secret that a variable is read from; empty if it is from none."""
+    references = (variable.get("valueFrom") or {}).values()
+    return next((each["name"] for each in references if "name" in each), "")
 
 
 def num_gpus(resources: Mapping[str, Mapping[str, Any]]) -> int:

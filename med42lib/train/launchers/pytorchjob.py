@@ -7,8 +7,8 @@
                                                                        └► failed, or over its time: the reason
 
 The name comes from the output's key, so a driver that was killed and started again finds its job, and goes on with the
-attempt that it had. A driver that is asked to stop (SIGTERM, Ctrl-C) deletes the job. One that loses the API server
-waits for it; the job goes on meanwhile.
+attempt that it had. A driver that is asked to stop (SIGTERM, Ctrl-C) deletes the job if it is its own, but not in a run
+of Kubeflow's, whose exit handler does. One that loses the API server waits for it; the job goes on meanwhile.
 
 The environment says where and how:
 
@@ -87,12 +87,13 @@ class PyTorchJobLauncher:
     def run(self, job: TrainingJob, stopping: StopSignal) -> TrainingJob:
         """Run a job, or go on watching an earlier attempt's; errors as `Launcher.run` says.
 
-        Does not look at `stopping`: a signal ends this process at once, and deletes the job, whose processes then save.
+        Does not look at `stopping`: a signal ends this process at once. Where it deletes the job, its processes save.
         """
         cluster = self._cluster or Cluster.connect()
         name = job_name(f"med42-{job.prefix}", job.store, job.prefix)
-        with _deleted_if_interrupted(cluster, name):
-            job = _submit(cluster, _manifest(name, self._template, job, _workflow(cluster)), job, self._seconds)
+        manifest = _manifest(name, self._template, job, _workflow(cluster))
+        with _ended_if_interrupted(cluster, manifest):
+            job = _submit(cluster, manifest, job, self._seconds)
             watch = _Watch(cluster, name, self._template, job)
             with _followed_log(cluster, f"{name}-master-0", watch.output):
                 watch.to_the_end(self._seconds)
@@ -100,16 +101,34 @@ class PyTorchJobLauncher:
 
 
 @contextmanager
-def _deleted_if_interrupted(cluster: Cluster, name: str) -> Iterator[None]:
+def _ended_if_interrupted(cluster: Cluster, wanted: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        # First of all: Kubeflow gives less than a second between asking and killing.
-        if cluster.delete_at_once(name):
-            logger.info("stopped: deleted the PyTorchJob %s; run again to go on from its last checkpoint", name)
-        else:
-            logger.warning("the PyTorchJob %s may still be there: kubectl delete pytorchjob %s", name, name)
+        _end(cluster, wanted)
         raise
+
+
+def _end(cluster: Cluster, wanted: Mapping[str, Any]) -> None:
+    """Delete the job in the moment that is left of this process, if it is ours and nobody else will."""
+    name = wanted["metadata"]["name"]
+    if _has_exit_handler(wanted):
+        logger.info(
+            "stopped; the PyTorchJob %s goes on until its run ends, or for a driver that is started again", name
+        )
+    elif (found := cluster.get_at_once(name)) and not _is_ours(found, wanted):
+        logger.info(
+            "stopped; the PyTorchJob %s, which another driver made, goes on: kubectl delete pytorchjob ends it", name
+        )
+    elif found and cluster.delete_at_once(name):
+        logger.info("stopped: deleted the PyTorchJob %s; run again to go on from its last checkpoint", name)
+    else:
+        logger.warning("the PyTorchJob %s may still be there: kubectl delete pytorchjob %s", name, name)
+
+
+def _has_exit_handler(job: Mapping[str, Any]) -> bool:
+    """Say whether a job's run ends it by its label, so that a driver whose node is drained need not."""
+    return "ownerReferences" in job["metadata"] and RUN_LABEL in job["metadata"]["labels"]
 
 
 def _workflow(cluster: Cluster) -> Owner | None:
@@ -185,11 +204,22 @@ def _adopted(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> TrainingJob
 
 def _is_alike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Say whether a job is of the same template, or of our own run: that of a run's job may have changed meanwhile."""
-    theirs, ours = found["metadata"], wanted["metadata"]
-    run = ours["labels"].get(RUN_LABEL)
-    is_our_runs = run is not None and theirs.get("labels", {}).get(RUN_LABEL) == run
-    template = ours["annotations"][TEMPLATE_ANNOTATION]
-    return is_our_runs or bool(theirs["annotations"].get(TEMPLATE_ANNOTATION) == template)
+    return _is_of_our_run(found, wanted) or _agree(found, wanted, TEMPLATE_ANNOTATION)
+
+
+def _is_ours(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Say whether a job is of our run, or this process made it, whose attempt it then trains."""
+    return _is_of_our_run(found, wanted) or _agree(found, wanted, JOB_ANNOTATION)
+
+
+def _is_of_our_run(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    run = wanted["metadata"]["labels"].get(RUN_LABEL)
+    return run is not None and bool(found["metadata"].get("labels", {}).get(RUN_LABEL) == run)
+
+
+def _agree(found: Mapping[str, Any], wanted: Mapping[str, Any], annotation: str) -> bool:
+    theirs = found["metadata"].get("annotations", {}).get(annotation)
+    return bool(theirs == wanted["metadata"]["annotations"][annotation])
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,15 @@ from typing import Any, TypeVar
 from safetensors.torch import save_file
 from torch import Tensor, distributed
 
-from med42lib.core.errors import AccessError, DataError, NoSpaceError, StoreError, StoreUnavailable, full_disk
+from med42lib.core.errors import (
+    AccessError,
+    DataError,
+    NoSpaceError,
+    StoreError,
+    StoreUnavailable,
+    TrainingProcessError,
+    full_disk,
+)
 from med42lib.core.log import log
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoint, Checkpoints
@@ -225,12 +233,18 @@ class Checkpointing:
         return None
 
     def _fetched(self, checkpoint: Checkpoint) -> dict[str, Path] | None:
-        """Give what this process needs of a checkpoint, by name; None if something there is damaged."""
+        """Give what this process needs of a checkpoint, by name; None if something there is damaged.
+
+        Raises:
+            TrainingProcessError: If it was removed since it was listed. Started again, processes find what came after.
+        """
         source = checkpoint.source(self._scratch / "fetched" / f"{checkpoint.step}")
         try:
             needed = self._state.files_needed(read_layout(source.path(LAYOUT_FILE)))
             return {name: source.path(name) for name in (LAYOUT_FILE, METRICS_FILE, *needed)}
-        except DataError as error:
+        except (DataError, StoreError) as error:
+            if checkpoint.address not in {found.address for found in self._checkpoints.complete()}:
+                raise TrainingProcessError(f"{checkpoint.address} was removed: another attempt went further") from error
             log("train").warning("a checkpoint cannot be used: %s", error)
             return None
 

@@ -16,6 +16,7 @@ from med42lib.core.environment import THREADS_VARIABLE, num_cores
 from med42lib.core.errors import EnvironmentProblem
 from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.memory import bucket_size
+from med42lib.train.worker.starts import check_start
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -49,6 +50,9 @@ def join_processes(config: TrainConfig) -> ProcessGroup:
     Returns:
         All of them once more, to wait in for what one does alone: where they compute together, DeepSpeed has them give
         up after ten minutes. It is of gloo, since NCCL's watchdog ends what waits.
+
+    Raises:
+        SystemExit: If the others are of another start than this process.
     """
     import torch
     from torch import distributed
@@ -65,6 +69,7 @@ def join_processes(config: TrainConfig) -> ProcessGroup:
     deepspeed.accelerator.get_accelerator().set_device(int(os.environ["LOCAL_RANK"]))
     if config.method == "qlora":
         check_four_bit(torch.device("cuda" if on_gpu else "cpu"))
+    check_start(os.environ)  # just before it would be met: what is above takes seconds
     deepspeed.init_distributed("nccl" if on_gpu else "gloo", verbose=False)
     waiting: ProcessGroup = distributed.new_group(backend="gloo", timeout=MAX_WAIT)
     return waiting

@@ -23,6 +23,7 @@ from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.identity import HashCache
 from med42lib.store.metrics import MetricSink
+from med42lib.store.patience import expect_answers
 from med42lib.store.scratch import attempt_folder
 from med42lib.train.batches import steps
 from med42lib.train.config import ResolvedConfig
@@ -43,7 +44,6 @@ from med42lib.train.worker.deepspeed_engine import (
     leave_processes,
     make_engine,
 )
-from med42lib.train.worker.starts import check_start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +59,7 @@ MAX_RESTARTS = 5
 
 def run_training(job_address: str) -> None:
     """Train as the job says; an error ends the process, and the first one is left at the job's address."""
+    expect_answers()
     job = _read(job_address)
     scratch_root = open_store(job.store).scratch_root()
     with (
@@ -67,10 +68,10 @@ def run_training(job_address: str) -> None:
         reported_errors(job_address, scratch),
     ):
         set_up_logging()
-        check_start(os.environ)
         waiting = join_processes(job.config)
         _forget_what_was_survived(job_address, waiting)
-        _train(job, scratch, waiting)
+        if not _is_trained(job, waiting):
+            _train(job, scratch, waiting)
         leave_processes(waiting)
 
 
@@ -89,6 +90,15 @@ def _forget_what_was_survived(job_address: str, waiting: ProcessGroup) -> None:
     if distributed.get_rank() == 0:
         Failure.forget(job_address)
     distributed.barrier(group=waiting)  # what fails from now on is written, for there is no other
+
+
+def _is_trained(job: TrainingJob, waiting: ProcessGroup) -> bool:
+    """Say whether an earlier start put the whole output. Training again would put other bytes in its place."""
+    from torch import distributed
+
+    found = [distributed.get_rank() == 0 and job.has_files()]
+    distributed.broadcast_object_list(found, src=0, group=waiting)
+    return found[0]
 
 
 def _fetch(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -649,21 +649,41 @@ open_launcher().run(TrainingJob.read(sys.argv[1]), StopSignal())
 """
 
 
+@contextmanager
+def driver_at_work(
+    api: KubernetesApi, job: TrainingJob, folder: Path, variables: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a driver with these variables, whose job is at work."""
+    (folder / "template.yaml").write_text(yaml.safe_dump(template().model_dump()))
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(api.write_kubeconfig(folder / "kubeconfig")),
+        "MED42_LAUNCHER": "pytorchjob",
+        "MED42_JOB_TEMPLATE": str(folder / "template.yaml"),
+        "PYTHONPATH": str(REPOSITORY),
+        **variables,
+    }
+    command = [sys.executable, "-c", DRIVER, job.address]
+    looks = api.asked("GET", "labelSelector")
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as driver:
+        wait_for(lambda: api.asked("GET", "labelSelector") > looks)
+        at_work(api, name_of(job))
+        yield driver
+
+
+def stopped(api: KubernetesApi, job: TrainingJob, folder: Path, **variables: str) -> str:
+    """What a driver says that is asked to stop."""
+    with driver_at_work(api, job, folder, variables) as driver:
+        driver.send_signal(signal.SIGTERM)
+        _, said = driver.communicate(timeout=5)
+    assert driver.returncode == 143
+    return said
+
+
 def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
     api: KubernetesApi, job: TrainingJob, tmp_path: Path
 ) -> None:
-    (tmp_path / "template.yaml").write_text(yaml.safe_dump(template().model_dump()))
-    environment = {
-        **os.environ,
-        "KUBECONFIG": str(api.write_kubeconfig(tmp_path / "kubeconfig")),
-        "MED42_LAUNCHER": "pytorchjob",
-        "MED42_JOB_TEMPLATE": str(tmp_path / "template.yaml"),
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    command = [sys.executable, "-c", DRIVER, job.address]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as driver:
-        wait_for(lambda: api.asked("GET", PODS) > 0)
-        at_work(api, name_of(job))
+    with driver_at_work(api, job, tmp_path, {}) as driver:
         driver.send_signal(signal.SIGTERM)
         asked = time.monotonic()
         wait_for(lambda: api.jobs == {}, seconds=5)
@@ -671,6 +691,41 @@ def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
         _, said = driver.communicate(timeout=5)
     assert driver.returncode == 143
     assert "stopped: deleted the PyTorchJob" in said
+
+
+def test_a_driver_that_is_asked_to_stop_leaves_another_runs_job_at_work(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_RUN", "run-7")
+    cluster.create(_made_by(api, cluster, job))
+    later = job_of(FULL, job.packed, job.model, job.store)
+    later.write()
+    assert "which another driver made, goes on" in stopped(api, later, tmp_path, MED42_RUN="run-8")
+    assert list(api.jobs) == [name_of(job)]
+    assert "stopped: deleted the PyTorchJob" in stopped(api, later, tmp_path, MED42_RUN="run-7")
+    assert api.jobs == {}, "a driver of the run that made it may end it"
+
+
+def test_a_step_of_kubeflow_that_is_asked_to_stop_leaves_the_job_to_its_runs_exit_handler(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, tmp_path: Path
+) -> None:
+    """Its node may be drained, and a driver that is started again finds the job."""
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
+    api.put_driver("a-step", [workflow])
+    said = stopped(api, job, tmp_path, KFP_POD_NAME="a-step", MED42_RUN="run-7")
+    assert "goes on until its run ends" in said
+    assert list(api.jobs) == [name_of(job)]
+    assert main(["k8s", "stop", "--run", "run-7"]) == 0
+    assert api.jobs == {}, "as after Terminate"
+
+
+def test_a_step_of_a_pipeline_whose_jobs_have_no_label_to_stop_them_by_deletes_its_own(
+    api: KubernetesApi, job: TrainingJob, tmp_path: Path
+) -> None:
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
+    api.put_driver("a-step", [workflow])
+    assert "stopped: deleted the PyTorchJob" in stopped(api, job, tmp_path, KFP_POD_NAME="a-step")
+    assert api.jobs == {}
 
 
 PLANTED = {

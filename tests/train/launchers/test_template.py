@@ -164,6 +164,37 @@ def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() ->
     assert pod["containers"][0]["resources"] == before["containers"][0]["resources"]
 
 
+def from_secret(name: str, secret: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
+
+
+def test_what_the_pipeline_gives_its_driver_does_not_replace_what_the_template_says(tmp_path: Path) -> None:
+    said = {
+        "AWS_ACCESS_KEY_ID": from_secret("AWS_ACCESS_KEY_ID", "training-only"),
+        "AWS_ENDPOINT_URL": {"name": "AWS_ENDPOINT_URL", "value": "https://store.training"},
+    }
+    (tmp_path / "job_template.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"))
+    patch = {"pod": {"spec": {"containers": [{"name": "pytorch", "env": list(said.values())}]}}}
+    (tmp_path / "90-training.yaml").write_text(yaml.safe_dump(patch))
+    settings = {"configMapKeyRef": {"name": "med42-settings", "key": "AWS_ENDPOINT_URL", "optional": True}}
+    pipelines = [{"name": "AWS_ENDPOINT_URL", "valueFrom": settings}, from_secret("AWS_ACCESS_KEY_ID", "med42-s3")]
+
+    def env(*given: dict[str, Any]) -> dict[str, Any]:
+        task = {"env": [{"name": "MED42_RUN", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}, *given]}
+        made = made_in({"MED42_JOB_TEMPLATE": str(tmp_path), "MED42_TASK_CONFIG": json.dumps(task)})
+        return {each["name"]: each for each in pod_of(made)["containers"][0]["env"] if each["name"] in said}
+
+    assert env(*pipelines) == said
+    by_a_person = from_secret("AWS_ACCESS_KEY_ID", "mine")
+    assert env(*pipelines, by_a_person)["AWS_ACCESS_KEY_ID"] == by_a_person
+
+
+def test_the_committed_template_has_all_that_the_pipeline_would_have_given() -> None:
+    [container] = pod_of(made_in({}))["containers"]
+    named = {each["name"] for source in container["envFrom"] for each in source.values()}
+    assert {"med42-settings", "med42-s3"} <= named
+
+
 def test_what_nobody_set_on_the_task_comes_from_kubeflow_as_null_and_changes_nothing() -> None:
     unset = dict.fromkeys(("affinity", "nodeSelector", "resources", "tolerations", "env", "volumeMounts", "volumes"))
     assert pod_of(made_in({"MED42_TASK_CONFIG": json.dumps(unset)})) == pod_of(made_in({}))

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import distributed
 
-from med42lib.core.errors import NoSpaceError
+from med42lib.core.errors import NoSpaceError, TrainingProcessError
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
-from med42lib.store.checkpoints import Checkpoints
+from med42lib.store.checkpoints import Checkpoint, Checkpoints
 from med42lib.store.manifest import METRICS_FILE, FileEntry, describe_folder
 from med42lib.train.config import LoraConfig
-from med42lib.train.job import TrainingJob
+from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.loop import Totals
 from med42lib.train.worker.checkpointing import Checkpointing
 from tests.train.conftest import FULL, job_of, output_of, read_metric, train_alone
@@ -243,6 +244,34 @@ def test_a_checkpoint_that_does_not_say_how_long_saving_took_can_be_gone_on_from
     manifest.write_text(json.dumps(values))
     again = checkpointing(tmp_path / "store", tmp_path / "out")
     assert (again.resume().num_steps, again.seconds_saving) == (3, 0.0)
+
+
+class VanishingCheckpoints(Checkpoints):
+    """Checkpoints of which another attempt, that has gone further, removes files as soon as they are listed."""
+
+    def __init__(self, store: str, names: str) -> None:
+        super().__init__(open_store(store), "train/k", "a")
+        self._names = names
+
+    def complete(self) -> Iterator[Checkpoint]:
+        found = list(super().complete())
+        for name in self._store.files():
+            if fnmatch(name, self._names):
+                self._store.delete(name)
+        return iter(found)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize("names", ["*", "*.safetensors"])
+def test_a_checkpoint_that_another_attempt_removed_meanwhile_has_processes_start_again(
+    names: str, bucket: str, tmp_path: Path
+) -> None:
+    store = VanishingCheckpoints(f"s3://{bucket}/x", names)
+    assert checkpointing(store, tmp_path).save_now(Totals(num_steps=3))
+    with pytest.raises(TrainingProcessError, match="00000003-a was removed: another attempt went further") as raised:
+        checkpointing(store, tmp_path / "out").resume()
+    assert not Failure.of(raised.value, where=tmp_path).is_permanent
 
 
 class FullCheckpoints(Checkpoints):

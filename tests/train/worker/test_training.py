@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from med42lib.core.errors import Med42Error
 from med42lib.core.stop_signal import StopSignal
+from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.local import LocalLauncher
 from tests.conftest import REPOSITORY
-from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of
+from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of
 
 WATCHED = (
     """
@@ -74,6 +76,22 @@ def test_others_wait_for_the_first_process_however_long_it_writes_and_puts(
     job.write()
     LocalLauncher("tests.train.worker.slow_first").run(job, StopSignal())
     assert job.has_files()
+
+
+@pytest.mark.slow
+def test_a_training_that_breaks_down_when_its_output_is_whole_leaves_it_as_it_is(
+    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    config = FULL.model_copy(update={"max_steps": 2, "checkpoint_minutes": 0})
+    job = job_of(config, packed_data, base_model, tmp_path / "store")
+    job.write()
+    with pytest.raises(Med42Error):
+        LocalLauncher("tests.train.worker.dies_last").run(job, StopSignal())
+    assert job.has_files()
+    LocalLauncher().run(job, StopSignal())
+    assert describe_folder(output_of(job), {METRICS_FILE}) == job.read_files()
 
 
 @pytest.mark.slow
