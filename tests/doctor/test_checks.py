@@ -16,6 +16,7 @@ from med42lib.doctor.cluster import RIGHTS
 from med42lib.doctor.finding import Level, ok, problem
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
+from tests.k8s.restricted import violations
 
 NAMESPACE = "training"
 PLACE = f"/api/v1/namespaces/{NAMESPACE}"
@@ -168,6 +169,17 @@ def test_each_thing_that_is_ill_is_one_problem(what: str, healthy: Scripted, doc
     problems = [line for line in shown.splitlines() if line.startswith("problem ")]
     assert len(problems) == 1, shown
     assert expected in problems[0]
+
+
+def test_an_image_that_no_node_has_is_tried_by_a_pod_that_a_restricted_namespace_takes(
+    healthy: Scripted, doctor: Run
+) -> None:
+    healthy.answers["/api/v1/nodes"] = HIDDEN
+    _, shown = doctor()
+    assert "kubectl run" not in shown, "its pod says nothing of what it may do"
+    assert f"no node is known to have pulled {IMAGE}; try it as the image of k8s/doctor.yaml" in shown
+    pod = yaml.safe_load((REPOSITORY / "k8s/doctor.yaml").read_text())["spec"]["template"]["spec"]
+    assert list(violations(pod)) == []
 
 
 def test_what_the_account_may_not_see_is_said_to_be_not_checked(healthy: Scripted, doctor: Run) -> None:
