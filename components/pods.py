@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from components.images import image_of
 from med42lib.catalogue import STAGES
+from med42lib.core.authorities import AUTHORITY_VARIABLES, TRACKING_AUTHORITY_VARIABLE
 from med42lib.core.cluster_objects import (
     AUTHORITIES_MAP,
     DRIVER_MAP,
@@ -131,11 +132,8 @@ RUN_SECONDS = 30 * 24 * 3_600
 LOG_SETTINGS = ("MED42_LOG",)
 STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
 PROXY_SETTINGS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-AUTHORITY_SETTINGS = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-"""Read for the store; for MLflow, and the store where the first is not set; for a hub."""
-
 HUB_SETTINGS = ("HF_ENDPOINT",)
-TRACKING_SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_SERVER_CERT_PATH")
+TRACKING_SETTINGS = ("MLFLOW_TRACKING_URI", TRACKING_AUTHORITY_VARIABLE)
 DRIVER_SETTINGS = ("MED42_LAUNCHER", "MED42_JOB_TEMPLATE", "MED42_NAMESPACE")
 TRACKED = ("check", "register")
 ASKING_A_HUB = ("fetch_model", "benchmarks", "assemble", "embed_questions", "decontaminate")
@@ -222,7 +220,7 @@ def _settings(step: str) -> tuple[str, ...]:
     """
     if step == "stop":
         return LOG_SETTINGS
-    everywhere = (*LOG_SETTINGS, *STORE_SETTINGS, *PROXY_SETTINGS, *AUTHORITY_SETTINGS)
+    everywhere = (*LOG_SETTINGS, *STORE_SETTINGS, *PROXY_SETTINGS, *AUTHORITY_VARIABLES)
     offline = () if step == "fetch_model" else ("HF_HUB_OFFLINE",)
     hub = HUB_SETTINGS if step in ASKING_A_HUB else ()
     return (*everywhere, *offline, *hub, *(TRACKING_SETTINGS if step in TRACKED else ()))

@@ -102,6 +102,17 @@ def test_a_store_that_is_a_file_is_said_to_be_one(doctor: Run, tmp_path: Path) -
     assert f"{tmp_path}/store is a file, not a folder" in shown
 
 
+def test_certificates_that_are_not_where_the_environment_says_are_named(
+    doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    code, shown = doctor("--local", "--store", str(tmp_path / "store"))
+    assert code == EnvironmentProblem.exit_code
+    assert f"SSL_CERT_FILE={tmp_path}/ca.pem; correct it" in shown
+    (tmp_path / "ca.pem").touch()
+    assert "SSL_CERT_FILE" not in doctor("--local", "--store", str(tmp_path / "store"))[1]
+
+
 def test_a_cluster_that_lacks_nothing_has_no_problem_and_no_secret_is_shown(healthy: Scripted, doctor: Run) -> None:
     code, shown = doctor()
     assert code == 0
