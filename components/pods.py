@@ -7,14 +7,16 @@ GPUs, and other resources than these, are said in a file: `med42 compile --pods 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from kfp import dsl, kubernetes
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.images import image_of
 from med42lib.catalogue import STAGES
+from med42lib.core.authorities import AUTHORITY_VARIABLES, TRACKING_AUTHORITY_VARIABLE
 from med42lib.core.cluster_objects import (
+    AUTHORITIES_MAP,
     DRIVER_MAP,
     FOR_HUB,
     FOR_STORE,
@@ -24,7 +26,7 @@ from med42lib.core.cluster_objects import (
     SECRET_KEYS,
     SETTINGS_MAP,
 )
-from med42lib.core.config import StageConfig, parse_config
+from med42lib.core.config import StageConfig, parse_config, written_as
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.yaml_file import read_yaml
 
@@ -36,6 +38,39 @@ RUN_ID = "metadata.labels['pipeline/runid']"
 
 Cpu = Annotated[str, Field(pattern=r"^\d+(\.\d+)?m?$")]
 Memory = Annotated[str, Field(pattern=r"^\d+(Mi|Gi|Ti)$")]
+
+_NAME = r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?"
+_KEY = rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_NAME}"
+LabelKey = Annotated[str, written_as(_KEY, "a key as Kubernetes takes it, like pool or example.com/pool")]
+LabelValue = Annotated[str, written_as(f"({_NAME})?", "at most 63 letters, digits, '-', '_' and '.'")]
+Labels = dict[LabelKey, LabelValue]
+
+PART_OF = "app.kubernetes.io/part-of"
+"""The label that the NetworkPolicies of `k8s/base` choose our pods by."""
+
+
+class Toleration(StageConfig):
+    """A taint of nodes that a pod may run on all the same, in Kubernetes' words."""
+
+    key: LabelKey | None = None
+    """The taint's; without one every taint, by the operator Exists."""
+
+    operator: Literal["Equal", "Exists"] = "Equal"
+    """Whether the taint's value counts, or only that it is there."""
+
+    value: LabelValue | None = None
+    """The taint's, for the operator Equal."""
+
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's; without one all three."""
+
+    @model_validator(mode="after")
+    def _has_what_its_operator_compares(self) -> Self:
+        if self.operator == "Exists" and self.value is not None:
+            raise ValueError("the operator Exists compares no value; take one of them out")
+        if self.operator == "Equal" and self.key is None:
+            raise ValueError("needs a key; without one the operator is Exists")
+        return self
 
 
 class Pod(StageConfig):
@@ -56,8 +91,20 @@ class Pod(StageConfig):
     gpu: str = "nvidia.com/gpu"
     """What the cluster calls its GPUs."""
 
-    node_selector: dict[str, str] = Field(default_factory=dict)
+    node_selector: Labels = Field(default_factory=dict)
     """Labels that the node must have."""
+
+    tolerations: tuple[Toleration, ...] = ()
+    """Taints of nodes that it may run on all the same, besides the GPUs' own."""
+
+    labels: Labels = Field(default_factory=dict)
+    """Of the pod itself, such as a queue's. The pods of a training's job have the template's, not those of `train`."""
+
+    @model_validator(mode="after")
+    def _leaves_our_label_alone(self) -> Self:
+        if PART_OF in self.labels:
+            raise ValueError(f"labels: {PART_OF} is ours; take it out")
+        return self
 
 
 PODS = {
@@ -82,9 +129,16 @@ PODS = {
 RUN_SECONDS = 30 * 24 * 3_600
 """After which a pipeline is ended, whatever it waits for."""
 
+LOG_SETTINGS = ("MED42_LOG",)
 STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
+PROXY_SETTINGS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+HUB_SETTINGS = ("HF_ENDPOINT",)
+TRACKING_SETTINGS = ("MLFLOW_TRACKING_URI", TRACKING_AUTHORITY_VARIABLE)
 DRIVER_SETTINGS = ("MED42_LAUNCHER", "MED42_JOB_TEMPLATE", "MED42_NAMESPACE")
 TRACKED = ("check", "register")
+ASKING_A_HUB = ("fetch_model", "benchmarks", "assemble", "embed_questions", "decontaminate")
+"""`fetch_model` whatever the settings say, the others where these do not say HF_HUB_OFFLINE."""
+
 LAUNCHING = ("check", "train", "stop")
 """`check` holds batches against the job template's processes, `stop` needs to know whether there are jobs."""
 
@@ -122,7 +176,8 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
     _give_resources(task, pod)
     _give_settings(task, step)
-    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "med42")  # what k8s/base has NetworkPolicies for
+    for label, value in {**pod.labels, PART_OF: "med42"}.items():
+        kubernetes.add_pod_label(task, label, value)
     if step in ("train", "stop"):
         kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID)
     if step == "train":
@@ -138,14 +193,17 @@ def _give_resources(task: dsl.PipelineTask, pod: Pod) -> None:
     if pod.gpus:
         task.set_accelerator_type(pod.gpu).set_accelerator_limit(pod.gpus)
         kubernetes.add_toleration(task, key=pod.gpu, operator="Exists", effect="NoSchedule")
+    for toleration in pod.tolerations:
+        kubernetes.add_toleration(task, **toleration.model_dump())
     for label, value in pod.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
 
 
 def _give_settings(task: dsl.PipelineTask, step: str) -> None:
+    _from_config_map(task, SETTINGS_MAP, _settings(step))
     if step != "stop":
-        _from_config_map(task, SETTINGS_MAP, _settings(step))
         _from_secret(task, FOR_STORE)
+        kubernetes.use_config_map_as_volume(task, AUTHORITIES_MAP, "/etc/med42-ca", optional=True)
     if step == "fetch_model":
         _from_secret(task, FOR_HUB)
     if step in TRACKED:
@@ -156,9 +214,16 @@ def _give_settings(task: dsl.PipelineTask, step: str) -> None:
 
 
 def _settings(step: str) -> tuple[str, ...]:
-    """Name what a step reads of the settings; `fetch_model` alone asks a hub, whatever they say."""
+    """Name what a step reads of the settings.
+
+    `fetch_model` alone asks a hub, whatever they say; `stop` asks the API server alone, to which no proxy leads.
+    """
+    if step == "stop":
+        return LOG_SETTINGS
+    everywhere = (*LOG_SETTINGS, *STORE_SETTINGS, *PROXY_SETTINGS, *AUTHORITY_VARIABLES)
     offline = () if step == "fetch_model" else ("HF_HUB_OFFLINE",)
-    return (*STORE_SETTINGS, *offline, *(("MLFLOW_TRACKING_URI",) if step in TRACKED else ()))
+    hub = HUB_SETTINGS if step in ASKING_A_HUB else ()
+    return (*everywhere, *offline, *hub, *(TRACKING_SETTINGS if step in TRACKED else ()))
 
 
 def _from_config_map(task: dsl.PipelineTask, name: str, variables: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from components.images import OWN_LOCK, RUNTIMES, kustomization, read_images, write_images
 from images.lock import PYPI_FLAVOR, REPOSITORY, REQUIREMENTS, layers_of
@@ -33,8 +34,14 @@ def build_arguments(runtime: Runtime, options: Namespace) -> dict[str, str]:
     """Give the Dockerfile's build arguments for one image; those that nobody set are left out.
 
     Raises:
-        EnvironmentProblem: If the requirements of this flavor of torch were never locked.
+        EnvironmentProblem: If the requirements of this flavor of torch were never locked, or the address of its index
+            has a login.
     """
+    if "@" in urlsplit(options.torch_index or "").netloc:
+        raise EnvironmentProblem(
+            "the address of torch's index has a login, which every image would show in its history; make it an "
+            "extra-index-url of the pip.conf that PIP_CONFIG_FILE names, and leave TORCH_INDEX out"
+        )
     folder = REQUIREMENTS / options.flavor
     if not (folder / f"{runtime}.txt").is_file():
         raise EnvironmentProblem(f"{folder}: no {runtime}.txt; make lock FLAVOR={options.flavor} TORCH_INDEX=address")

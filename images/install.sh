@@ -6,7 +6,8 @@ set -eu
 # Where the builder gives them, the secret pip.conf says which package index, and ca.pem whom to trust.
 if [ -s /run/secrets/ca.pem ]; then export PIP_CERT=/run/secrets/ca.pem SSL_CERT_FILE=/run/secrets/ca.pem; fi
 if [ -s /run/secrets/pip.conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip.conf; fi
-index() { /opt/tools/bin/pip config get "global.$1" 2>/dev/null || /opt/tools/bin/pip config get ":env:.$1" 2>/dev/null || true; }
+# What pip itself would take; its `config get` reads another file than the one that PIP_CONFIG_FILE names.
+index() { /opt/tools/bin/pip config list | sed -nE "s/^(:env:|global)\.$1='(.*)'\$/\2/p" | head -n 1 | sed 's/\\n/ /g'; }
 
 uv_install() {
   UV_DEFAULT_INDEX=$(index index-url) UV_INDEX="${TORCH_INDEX:-} $(index extra-index-url)" /opt/tools/bin/uv pip install \

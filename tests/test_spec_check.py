@@ -75,7 +75,7 @@ def test_nothing_is_wrong_or_doubtful_in_a_spec_that_is_shipped(path: Path, capl
         (
             ["evaluate.shards=59", "decontaminate.shards=2"],
             "evaluate.shards",
-            "makes a run of 194 tasks with 3 models; Kubeflow can keep 190",
+            "makes a run of 194 tasks with 3 models; Kubeflow can keep 170",
         ),
     ],
 )

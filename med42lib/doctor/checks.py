@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from med42lib.core.authorities import check_authorities
 from med42lib.core.environment import let_through_by_now
 from med42lib.core.errors import EnvironmentProblem, Med42Error
 from med42lib.doctor.capacity import check_capacity
@@ -40,6 +41,11 @@ def check_services(store_address: str | None) -> Iterator[Finding]:
     if store_address is None:
         yield unknown("store", "no --store is given")
         yield unknown("mlflow", "whether it can register models of the store: no --store is given")
+        return
+    try:
+        check_authorities()
+    except EnvironmentProblem as error:
+        yield problem("certificates", str(error))
         return
     found = list(_ask_services(store_address))
     if any(finding.level is Level.PROBLEM for finding in found) and let_through_by_now():

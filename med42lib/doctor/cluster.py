@@ -18,6 +18,7 @@ from med42lib.core.cluster_objects import (
     JOB_TEMPLATE_MAP,
     SECRET_KEYS,
     SETTINGS_MAP,
+    TEMPORARY_KEYS,
 )
 from med42lib.doctor.finding import Finding, ok, problem, unknown, warning
 from med42lib.train.launchers.cluster import Cluster
@@ -132,7 +133,7 @@ def _secret(name: str, answer: Answer) -> Finding:
 
 def _missing(name: str, found: Sequence[str]) -> list[str]:
     """Name the keys without which a Secret is of no use; one of MLflow's three is enough to be of some."""
-    missing = [key for key in SECRET_KEYS[name] if key not in found]
+    missing = [key for key in SECRET_KEYS[name] if key not in (*found, *TEMPORARY_KEYS)]
     return [] if name == FOR_TRACKING and len(missing) < len(SECRET_KEYS[name]) else missing
 
 
@@ -206,7 +207,9 @@ def check_images(cluster: Cluster, template: JobTemplate) -> Iterator[Finding]:
         yield ok("images", f"{image} was pulled before by {having} nodes")
     else:
         yield unknown(
-            "images", f"no node is known to have pulled {image}; try: kubectl run pull --rm -it --image {image} -- true"
+            "images",
+            f"no node is known to have pulled {image}; try it as the image of k8s/doctor.yaml, whose pod a restricted "
+            "namespace takes too",
         )
     yield from _waiting(
         Answer.of(cluster, "/api/v1/namespaces/{namespace}/pods?labelSelector=app.kubernetes.io/part-of%3Dmed42")

@@ -119,7 +119,8 @@ def _without_user(address: str) -> str:
 
 
 def _check_name(about: str, url: str) -> Iterator[Finding]:
-    parts = urlsplit(url)
+    """Look up a server's name, or that of the proxy which is asked in its place and may know more names."""
+    parts = urlsplit(_proxy_of(url) or url)
     host = parts.hostname or ""
     try:
         found = socket.getaddrinfo(host, parts.port or _PORTS.get(parts.scheme, 443), type=socket.SOCK_STREAM)
@@ -132,6 +133,14 @@ def _check_name(about: str, url: str) -> Iterator[Finding]:
     else:
         address = found[0][4][0]
         yield ok(about, f"{host} needs no DNS" if address == host else f"the name {host} is known to DNS: {address}")
+
+
+def _proxy_of(url: str) -> str | None:
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if not proxy or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _check_clock(about: str, url: str) -> Iterator[Finding]:

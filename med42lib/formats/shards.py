@@ -11,8 +11,8 @@ from med42lib.core.config import StageConfig
 MOST_SHARDS = 64
 """Each is a task of the pipeline, and Kubeflow keeps a run's tasks in one object of limited size."""
 
-MOST_TASKS = 190
-"""Of a run in shards: Kubernetes takes 1.5 MB, and 47 tasks filled 355 kB (`pipelines/README.md`)."""
+MOST_TASKS = 170
+"""Of a run in shards: Kubernetes takes 1.5 MB, and 47 tasks fill some 395 kB (`pipelines/README.md`)."""
 
 _COMMON_TASKS = 10
 """Two commands, and eight stages that a run has once."""

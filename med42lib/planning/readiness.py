@@ -8,6 +8,7 @@ from pathlib import Path
 
 from med42lib.assemble.config import SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig
+from med42lib.core.authorities import check_authorities
 from med42lib.core.environment import let_through_by_now
 from med42lib.core.errors import ConfigError, DataError, Problem, TrackingError
 from med42lib.decontaminate.embedding.layout import LAYOUT_FILE, no_encoder
@@ -36,7 +37,9 @@ def check_place(spec: RunSpec, store: str) -> None:
             model's config.json is, or is broken.
         StoreError, AccessError, StoreUnavailable: If the store, or the place of an input, cannot be used.
         TrackingError: If models of this store cannot be registered, and the spec asks for it.
+        EnvironmentProblem: If certificates are not where the environment says.
     """
+    check_authorities()
     check_inputs(spec)
     _check_apart(spec, store)
     if missing := [str(error) for error in _missing_files(spec)]:

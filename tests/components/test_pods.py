@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,27 @@ DEMO = list(yaml.safe_load_all((REPOSITORY / "pipelines/compiled/demo.yaml").rea
 CONTAINERS: dict[str, Any] = DEMO[0]["deploymentSpec"]["executors"]
 PODS_ON_A_CLUSTER: dict[str, Any] = DEMO[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 EVERY = pytest.mark.parametrize("executor", CONTAINERS)
+SETTINGS = (REPOSITORY / "k8s/base/settings.yaml").read_text(encoding="utf-8").partition("---")[0]
 
 
 def step_of(executor: str) -> str:
     return executor.removeprefix("exec-").rstrip("-0123456789").replace("-", "_")
+
+
+def compiled_with(pods: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The demo's containers and pods, by executors, as compiled with what a file says of its pods."""
+    (folder / "pods.yaml").write_text(pods)
+    demo, output = str(REPOSITORY / "pipelines/specs/demo.yaml"), folder / "demo.yaml"
+    assert main(["compile", demo, f"--output={output}", f"--pods={folder / 'pods.yaml'}"]) == 0
+    pipeline, platform = yaml.safe_load_all(output.read_text(encoding="utf-8"))
+    return pipeline["deploymentSpec"]["executors"], platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+
+
+def mounted(executor: str) -> dict[str, str]:
+    """The ConfigMaps that are mounted, by the places where they are."""
+    return {
+        each["mountPath"]: each["configMapName"] for each in PODS_ON_A_CLUSTER[executor].get("configMapAsVolume", ())
+    }
 
 
 def variables(executor: str, kind: str) -> dict[str, set[str]]:
@@ -63,14 +81,8 @@ def test_resources_are_said_of_every_step_and_of_nothing_else() -> None:
 
 
 def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(tmp_path: Path) -> None:
-    file, output = tmp_path / "pods.yaml", tmp_path / "demo.yaml"
-    file.write_text(
-        "evaluate: {gpus: 1, memory: [32Gi, 64Gi]}\ntrain: {gpus: 8, hours: 600, node_selector: {pool: a100}}\n"
-    )
-    demo = str(REPOSITORY / "pipelines/specs/demo.yaml")
-    assert main(["compile", demo, f"--output={output}", f"--pods={file}"]) == 0
-    pipeline, platform = yaml.safe_load_all(output.read_text(encoding="utf-8"))
-    executors, pods = (part["deploymentSpec"]["executors"] for part in (pipeline, platform["platforms"]["kubernetes"]))
+    text = "evaluate: {gpus: 1, memory: [32Gi, 64Gi]}\ntrain: {gpus: 8, hours: 600, node_selector: {pool: a100}}\n"
+    executors, pods = compiled_with(text, tmp_path)
     evaluate = executors["exec-evaluate"]["container"]["resources"]
     assert evaluate["accelerator"]["resourceType"] == "nvidia.com/gpu"
     assert (evaluate["accelerator"]["resourceCount"], evaluate["resourceMemoryRequest"]) == ("1", "32Gi")
@@ -78,10 +90,31 @@ def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(
     assert executors["exec-train-2"]["container"]["resources"]["accelerator"]["resourceCount"] == "8"
     assert pods["exec-train"]["nodeSelector"]["labels"] == {"pool": "a100"}
     assert pods["exec-train"]["activeDeadlineSeconds"] == str(600 * 3600)
+    pipeline, _ = yaml.safe_load_all((tmp_path / "demo.yaml").read_text(encoding="utf-8"))
     checked = pipeline["components"]["comp-exit-handler-1"]["dag"]["tasks"]["check"]["inputs"]["parameters"]
     assert checked["train_hours"] == {"runtimeValue": {"constant": 600.0}}
     [toleration] = pods["exec-train"]["tolerations"]
     assert (toleration["key"], toleration["operator"]) == ("nvidia.com/gpu", "Exists")
+
+
+def test_a_file_sends_a_step_into_a_queue_and_onto_nodes_with_a_taint(tmp_path: Path) -> None:
+    text = """
+        evaluate:
+          gpus: 1
+          labels: {kueue.x-k8s.io/queue-name: med42}
+          tolerations: [{key: pool, value: gpu, effect: NoSchedule}, {operator: Exists, effect: NoExecute}]
+    """
+    _, pods = compiled_with(text, tmp_path)
+    assert pods["exec-evaluate"]["podMetadata"]["labels"] == {
+        "kueue.x-k8s.io/queue-name": "med42",
+        "app.kubernetes.io/part-of": "med42",
+    }
+    assert pods["exec-evaluate"]["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "pool", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+        {"operator": "Exists", "effect": "NoExecute"},
+    ]
+    assert "kueue.x-k8s.io/queue-name" not in pods["exec-report"]["podMetadata"]["labels"]
 
 
 @pytest.mark.parametrize(
@@ -90,6 +123,15 @@ def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(
         ("evalute: {gpus: 1}", "evalute: is no step"),
         ("evaluate: {gpu_count: 1}", r"evaluate\.gpu_count: is not a known setting"),
         ("evaluate: {gpus: -1}\npack: {memory: [1, 2]}", r"(?s)pack\.memory.*evaluate\.gpus"),
+        (
+            "pack: {labels: {a b: x}}\nevaluate: {tolerations: [{key: -}]}",
+            r"(?s)pack\.labels.*evaluate\.tolerations\.0",
+        ),
+        ("pack: {labels: {app.kubernetes.io/part-of: us}}", "app.kubernetes.io/part-of is ours"),
+        ("pack: {node_selector: {disk: large disk}}", r"pack\.node_selector\.disk: must be at most 63 letters"),
+        ("pack: {tolerations: [{effect: NoSchedule}]}", r"pack\.tolerations\.0: needs a key"),
+        ("pack: {tolerations: [{key: a, operator: Exists, value: b}]}", "Exists compares no value"),
+        ("pack: {tolerations: [{key: a, effect: NoScheduling}]}", r"pack\.tolerations\.0\.effect"),
         ("- evaluate", "expected lines like"),
         ("evaluate: [", "is not YAML: line 1"),
         ("pack: {gpus: 1}\npack: {gpus: 2}", "line 2.*'pack' stands twice"),
@@ -113,7 +155,7 @@ def test_a_credential_reaches_those_alone_that_need_it(executor: str) -> None:
     step, secrets = step_of(executor), variables(executor, "secret")
     assert ("HF_TOKEN" in secrets.get("med42-hf", ())) == (step == "fetch_model")
     assert ("med42-mlflow" in secrets) == (step in ("check", "register"))
-    assert ("med42-s3" in secrets) == (step != "stop")
+    assert ("AWS_SESSION_TOKEN" in secrets.get("med42-s3", ())) == (step != "stop")
     settings = variables(executor, "configMap").get("med42-settings", set())
     assert ("MLFLOW_TRACKING_URI" in settings) == (step in ("check", "register"))
     assert ("AWS_ENDPOINT_URL" in settings) == (step != "stop")
@@ -121,11 +163,32 @@ def test_a_credential_reaches_those_alone_that_need_it(executor: str) -> None:
 
 
 @EVERY
+def test_a_proxy_and_a_companys_authorities_reach_every_step_that_asks_more_than_the_api_server(executor: str) -> None:
+    step, settings = step_of(executor), variables(executor, "configMap")["med42-settings"]
+    assert "MED42_LOG" in settings
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        assert (name in settings) == (step != "stop")
+    assert ("/etc/med42-ca" in mounted(executor)) == (step != "stop")
+
+
+@EVERY
+def test_a_mirror_of_the_hub_reaches_those_whose_inputs_may_be_on_a_hub(executor: str) -> None:
+    asks = ("fetch_model", "benchmarks", "assemble", "embed_questions", "decontaminate")
+    assert ("HF_ENDPOINT" in variables(executor, "configMap")["med42-settings"]) == (step_of(executor) in asks)
+
+
+def test_every_key_of_the_settings_is_read_and_certificates_are_where_they_say() -> None:
+    shown = set(re.findall(r"^  (?:# )?([A-Z0-9_]+): ", SETTINGS, re.MULTILINE))
+    assert shown == {name for executor in CONTAINERS for name in variables(executor, "configMap")["med42-settings"]}
+    places = {place for executor in CONTAINERS for place, name in mounted(executor).items() if name == "med42-ca"}
+    assert {f"{place}/" for place in places} == set(re.findall(r": (/.*/)\w+\.pem", SETTINGS))
+
+
+@EVERY
 def test_the_launchers_settings_reach_those_that_launch_check_and_stop(executor: str) -> None:
     launching = step_of(executor) in ("check", "train", "stop")
     assert ("med42-driver" in variables(executor, "configMap")) == launching
-    mounted = [volume["mountPath"] for volume in PODS_ON_A_CLUSTER[executor].get("configMapAsVolume", ())]
-    assert mounted == (["/etc/med42"] if launching else [])
+    assert (mounted(executor).get("/etc/med42") == "med42-job-template") == launching
 
 
 def test_a_training_knows_its_run_and_its_image_and_gets_what_a_person_sets_on_its_task() -> None:

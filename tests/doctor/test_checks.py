@@ -17,6 +17,7 @@ from med42lib.doctor.finding import Level, ok, problem
 from med42lib.train.launchers import CLUSTER_LAUNCHER
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
+from tests.k8s.restricted import violations
 
 NAMESPACE = "training"
 PLACE = f"/api/v1/namespaces/{NAMESPACE}"
@@ -102,6 +103,17 @@ def test_a_store_that_is_a_file_is_said_to_be_one(doctor: Run, tmp_path: Path) -
     assert f"{tmp_path}/store is a file, not a folder" in shown
 
 
+def test_certificates_that_are_not_where_the_environment_says_are_named(
+    doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    code, shown = doctor("--local", "--store", str(tmp_path / "store"))
+    assert code == EnvironmentProblem.exit_code
+    assert f"SSL_CERT_FILE={tmp_path}/ca.pem; correct it" in shown
+    (tmp_path / "ca.pem").touch()
+    assert "SSL_CERT_FILE" not in doctor("--local", "--store", str(tmp_path / "store"))[1]
+
+
 def test_a_cluster_that_lacks_nothing_has_no_problem_and_no_secret_is_shown(healthy: Scripted, doctor: Run) -> None:
     code, shown = doctor()
     assert code == 0
@@ -169,6 +181,17 @@ def test_each_thing_that_is_ill_is_one_problem(what: str, healthy: Scripted, doc
     problems = [line for line in shown.splitlines() if line.startswith("problem ")]
     assert len(problems) == 1, shown
     assert expected in problems[0]
+
+
+def test_an_image_that_no_node_has_is_tried_by_a_pod_that_a_restricted_namespace_takes(
+    healthy: Scripted, doctor: Run
+) -> None:
+    healthy.answers["/api/v1/nodes"] = HIDDEN
+    _, shown = doctor()
+    assert "kubectl run" not in shown, "its pod says nothing of what it may do"
+    assert f"no node is known to have pulled {IMAGE}; try it as the image of k8s/doctor.yaml" in shown
+    pod = yaml.safe_load((REPOSITORY / "k8s/doctor.yaml").read_text())["spec"]["template"]["spec"]
+    assert list(violations(pod)) == []
 
 
 def test_what_the_account_may_not_see_is_said_to_be_not_checked(healthy: Scripted, doctor: Run) -> None:

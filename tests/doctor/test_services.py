@@ -47,6 +47,16 @@ def test_a_store_whose_name_nobody_knows_is_named(monkeypatch: pytest.MonkeyPatc
     assert "the name store.invalid is not known to DNS" in first.text
 
 
+@pytest.mark.parametrize("proxy", ["http://proxy.invalid:3128", "proxy.invalid:3128"])
+def test_behind_a_proxy_it_is_the_proxy_whose_name_has_to_be_known(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://store.invalid")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "")
+    assert "the name proxy.invalid is not known to DNS" in next(iter(check_store(S3))).text
+    monkeypatch.setenv("NO_PROXY", ".invalid")
+    assert "the name store.invalid is not known to DNS" in next(iter(check_store(S3))).text
+
+
 @pytest.mark.parametrize(
     ("seconds", "level"), [(-1000, Level.PROBLEM), (1000, Level.PROBLEM), (60, Level.WARNING), (0, Level.OK)]
 )

@@ -97,6 +97,18 @@ def test_package_index_and_authorities_are_secrets(engines: Engines, monkeypatch
     assert given == {"--secret=id=pip.conf,src=/etc/pip.conf", "--secret=id=ca.pem,src=/etc/company.pem"}
 
 
+@pytest.mark.parametrize("login", ["user:planted", "planted"])
+def test_a_login_in_the_address_of_torchs_index_is_refused_since_the_image_would_keep_it(
+    login: str, engines: Engines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engines.have("buildah")
+    assert main(["--only", "train", "--torch-index", f"https://{login}@packages.example.com/simple"]) == 4
+    said = capsys.readouterr().err
+    assert "extra-index-url of the pip.conf that PIP_CONFIG_FILE names" in said
+    assert "planted" not in said
+    assert engines.calls == []
+
+
 def test_a_flavor_without_locked_requirements_is_refused(engines: Engines, capsys: pytest.CaptureFixture[str]) -> None:
     engines.have("buildah")
     assert main(["--only", "train", "--flavor", "cu999"]) == 4

@@ -46,6 +46,7 @@ def test_it_says_how_to_run_and_what_it_is(image: BuiltImage) -> None:
     assert labels["title"] == f"med42/{image.runtime}"
     assert labels["version"] == __version__
     assert re.match(r"[0-9a-f]{40}", labels["revision"])
+    assert f"MED42_GIT_SHA={labels['revision']}" in image.config["Env"]
 
 
 def test_nothing_of_the_build_is_left_inside(image: BuiltImage) -> None:

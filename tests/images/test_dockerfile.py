@@ -9,6 +9,7 @@ from components.images import RUNTIMES
 from images.build import BASE, REPOSITORY
 from images.lock import PYPI_FLAVOR, layers_of
 from med42lib.core.environment import THREADS_VARIABLE
+from med42lib.register.stage import GIT_VARIABLE
 from med42lib.selfcheck import RUNTIME_VARIABLE
 from med42lib.store.scratch import SCRATCH_VARIABLE
 from med42lib.tracking.address import HOME_VARIABLE
@@ -28,8 +29,7 @@ def given(instruction: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    [text] = given("ENV")
-    return dict(pair.split("=", 1) for pair in text.split())
+    return dict(pair.split("=", 1) for text in given("ENV") for pair in text.split())
 
 
 def test_what_a_component_asks_for_is_what_is_run() -> None:
@@ -57,6 +57,12 @@ def test_the_environment_says_which_runtime_it_is_and_not_how_many_threads() -> 
     assert environment()[RUNTIME_VARIABLE] == "${RUNTIME}"
     assert environment()["USER"]
     assert not {THREADS_VARIABLE, "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} & environment().keys()
+
+
+def test_the_environment_says_which_commit_it_is_and_nothing_where_none_is_known() -> None:
+    assert environment()[GIT_VARIABLE] == "${REVISION}"
+    assert "REVISION=" in given("ARG")
+    assert 'revision="${REVISION:-unknown}"' in given("LABEL")[0]
 
 
 def test_a_secret_of_the_build_is_in_no_variable_argument_or_layer() -> None:

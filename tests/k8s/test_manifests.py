@@ -140,11 +140,25 @@ def test_shared_memory_and_all_that_is_written_lie_on_volumes(job: Any) -> None:
     for pod in pods(job):
         [container] = pod["containers"]
         places = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-        volumes = {volume["name"]: volume["emptyDir"] for volume in pod["volumes"]}
+        volumes = {volume["name"]: volume.get("emptyDir") for volume in pod["volumes"]}
         assert volumes[places["/dev/shm"]]["medium"] == "Memory"
         written = {each["value"] for each in container["env"] if each["name"] in ("HOME", "TMPDIR", "MED42_SCRATCH")}
         assert written == {"/scratch"}
         assert volumes[places["/scratch"]] == {}
+
+
+@every_job
+def test_training_pods_have_a_companys_authorities_if_there_are_any(job: Any) -> None:
+    for pod in pods(job):
+        assert authorities(pod) == {"name": "med42-ca", "optional": True}
+
+
+def authorities(pod: Any) -> Any:
+    """The ConfigMap that lies where the settings have certificates."""
+    [container] = pod["containers"]
+    [name] = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == "/etc/med42-ca"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == name]
+    return volume["configMap"]
 
 
 @every_job
@@ -295,6 +309,7 @@ def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) ->
     }
     mounted = {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
     assert mounted["job-template"] == config_maps(base)["med42-driver"]["MED42_JOB_TEMPLATE"]
+    assert authorities(pod) == {"name": "med42-ca", "optional": True}
     images = read_images(OWN_LOCK)
     assert (container["image"], container["args"][-1]) == (images["base"], images["train"])
 

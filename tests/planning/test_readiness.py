@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core import environment
-from med42lib.core.errors import ConfigError, DataError, StoreError, TrackingError
+from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, StoreError, TrackingError
 from med42lib.planning import readiness
 from med42lib.planning.readiness import check_place
 from med42lib.spec import load_spec
@@ -26,6 +26,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_demo_can_be_run_here(store: str) -> None:
     check_place(load_spec(DEMO), store)
+
+
+def test_a_run_whose_certificates_are_not_there_does_not_begin(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/mine.pem")
+    both = "AWS_CA_BUNDLE=/nowhere/ca.pem, REQUESTS_CA_BUNDLE=/nowhere/mine.pem"
+    with pytest.raises(EnvironmentProblem, match=both):
+        check_place(load_spec(DEMO), store)
 
 
 def test_missing_inputs_are_found(store: str) -> None:

@@ -176,6 +176,14 @@ def test_the_report_and_its_numbers_are_the_parents(finished_run: FinishedRun, s
     }
 
 
+def test_an_image_that_knows_no_commit_tags_none(
+    finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_GIT_SHA", "")
+    call(finished_run, "full")
+    assert "med42.git_sha" not in seen.client.get_model_version_by_alias("tiny-med", "candidate").tags
+
+
 @pytest.mark.parametrize(("candidate", "edge"), [("full", "full"), ("lora", "package_lora"), ("base", "package_base")])
 def test_the_version_points_at_the_candidates_own_address(
     candidate: str, edge: str, finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch

@@ -148,6 +148,7 @@ def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() ->
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
             {"name": "med42-job-template", "mountPath": "/etc/med42"},
+            {"name": "med42-ca", "mountPath": "/etc/med42-ca"},
         ],
         "of-a-later-kubeflow": 1,
     }
@@ -160,7 +161,8 @@ def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() ->
     assert pod["tolerations"] == [*before["tolerations"], spot]
     assert (pod["nodeSelector"], pod["affinity"]) == ({"pool": "a"}, {"nodeAffinity": {}})
     assert {each["name"]: each for each in pod["volumes"]}["scratch"] == task["volumes"][0]
-    assert {"/scratch", "/dev/shm", "/data"} == {each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    mounts = pod["containers"][0]["volumeMounts"]
+    assert mounts == [*before["containers"][0]["volumeMounts"], task["volumeMounts"][0]], "the template has its own"
     assert pod["containers"][0]["resources"] == before["containers"][0]["resources"]
 
 
