@@ -278,8 +278,8 @@ def _effective_note(results: Results, subset: str) -> list[str]:
     if not fewer:
         return []
     return [
-        "Questions that belong together (near-duplicates, one context, one leaked example) widen intervals: those of "
-        f"the last line tell as much as {', '.join(fewer)} independent ones."
+        "Questions that belong together (near-duplicates, one context, vignette or group, one leaked example) widen "
+        f"intervals: those of the last line tell as much as {', '.join(fewer)} independent ones."
     ]
 
 
