@@ -61,6 +61,10 @@ class BenchmarkConfig(DataLayoutConfig):
     """Topics to read, where a benchmark has several: MMLU's, or the `subject` of your own questions. Left out: all that
     are there."""
 
+    group: Annotated[str | None, OF_SOME] = Field(default=None, min_length=1)
+    """Of your own questions: the field that says which belong together, such as a case or a patient. The report takes
+    the answers to a group's questions for one draw, and not for independent ones."""
+
 
 class BenchmarksConfig(StageConfig):
     """Settings of the benchmarks stage."""

@@ -90,4 +90,5 @@ def _item(benchmark: str, name: str, record: Record[Question | OpenQuestion]) ->
         origin=Origin(question.publisher_id, record.file, record.line),
         subject=question.subject,
         asked=question.asked,
+        group=question.group,
     )

@@ -36,11 +36,12 @@ def family_of(name: str, settings: BenchmarkConfig) -> Family:
 
 def _questions(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
     names = FieldNames.of("multiple_choice", settings.fields)
-    questions = own_questions(own_files(folder, settings.path, _SPLITS), names, answers=settings.answers)
+    files = own_files(folder, settings.path, _SPLITS)
+    questions = own_questions(files, names, answers=settings.answers, group=settings.group)
     return each(questions, lambda own: _of_topics(own, settings.topics))
 
 
 def _of_topics(own: OwnQuestion, topics: tuple[str, ...]) -> Question:
     if topics and own.subject not in topics:
         raise ExcludedRecord("the question is of another topic", own.subject)
-    return replace(own.question, subject=own.subject)
+    return replace(own.question, subject=own.subject, group=own.group)

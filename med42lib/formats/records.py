@@ -106,8 +106,9 @@ class BenchmarkItem:
 
     `gold` is the 0-based position of the right answer in `options`; None, and no options, where the answer is written.
     `context` is what the question refers to (PubMedQA's abstract), `subject` what it is about (a topic of MMLU, a
-    specialty); either is empty where there is none. `asked` says how, where the benchmark does so itself. With `asked`
-    or `generation`, `question` is what is compared with training data.
+    specialty), `group` what it belongs to with others (a case, a patient); each is empty where there is none. `asked`
+    says how, where the benchmark does so itself. With `asked` or `generation`, `question` is what is compared with
+    training data.
     """
 
     id: str
@@ -120,6 +121,7 @@ class BenchmarkItem:
     subject: str = ""
     asked: Asked | None = None
     generation: Generation | None = None
+    group: str = ""
 
     @property
     def right(self) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ OF_SOME: Any = Field(json_schema_extra=_OF_SOME)
 """Marks a setting that only those data sets have that declare it, `DataSet.settings`; elsewhere it is refused."""
 
 
-OF_FORMAT: Mapping[str, tuple[str, ...]] = {"multiple_choice": ("multiple_choice", "explanations", "topics")}
+OF_FORMAT: Mapping[str, tuple[str, ...]] = {"multiple_choice": ("multiple_choice", "explanations", "topics", "group")}
 """Which of those settings data of the user's own have, by their format."""
 
 

@@ -81,6 +81,7 @@ class Results:
         verdict = self._verdict("added_by_leaks")
         if verdict and verdict["value"] is not None:
             told = f"The gain over the base {_GAINS[verdict['direction']]} on questions with a close match"
+            told += f" ({verdict['num_leaked']:,}, of benchmarks that have other questions too)"
             yield f"{told}, where points and odds have to agree: {self._in_prose(verdict)}."
 
     def table(self, subset: str) -> str:

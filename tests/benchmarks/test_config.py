@@ -67,6 +67,13 @@ def test_a_wrong_setting_is_a_problem_with_its_path(include: Any, where: str) ->
     assert [problem.where for problem in error.value.problems] == [where]
 
 
+def test_groups_are_refused_where_no_field_can_name_them() -> None:
+    with pytest.raises(ConfigError, match=r"benchmarks\.include.*group is for data of your own"):
+        parse({"medqa": {"path": "x", "group": "case"}})
+    with pytest.raises(ConfigError, match=r"group is not for ward, whose format is lm_eval"):
+        parse({"ward": {"path": "x", "format": "lm_eval", "licence": "ours", "group": "case"}})
+
+
 def test_topics_are_refused_where_a_benchmark_has_none() -> None:
     with pytest.raises(ConfigError, match=r"benchmarks\.include.*topics is for mmlu only, not for medqa"):
         parse({"medqa": {"path": "x", "topics": ["anatomy"]}})

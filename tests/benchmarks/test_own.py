@@ -73,6 +73,17 @@ def test_an_item_has_the_users_subject(run: Any, write: Any) -> None:
     assert [item.subject for item in items_of(run({"exam": EXAM}))] == ["heart", "eye", ""]
 
 
+def test_an_item_has_the_group_of_the_field_that_the_settings_name(run: Any, write: Any) -> None:
+    write("exam.jsonl", [question(1, case=12), question(2, case=12), question(3, case="alone")])
+    assert [item.group for item in items_of(run({"exam": {**EXAM, "group": "case"}}))] == ["12", "12", "alone"]
+
+
+def test_a_question_without_the_group_that_the_settings_name_is_set_aside(run: Any, write: Any) -> None:
+    write("exam.jsonl", [question(1, case="A"), question(2)])
+    with pytest.raises(DataError, match="case is missing"):
+        run({"exam": {**EXAM, "group": "case"}})
+
+
 def test_numbers_of_which_nobody_knows_where_they_begin_end_the_stage(run: Any, write: Any) -> None:
     write("exam.jsonl", [question(1, answer=1), question(2, answer=2)])
     with pytest.raises(DataError, match=r"number from 0 or number from 1.*exam\.jsonl:1.*say `answers: "):

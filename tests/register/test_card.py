@@ -102,6 +102,12 @@ def test_every_accuracy_and_difference_is_the_reports_with_its_interval(run: Fin
     assert "**Better than the base.** Questions without a close match" in text
 
 
+def test_a_gain_on_leaked_questions_says_of_how_many(run: FinishedRun) -> None:
+    summary = json.loads(run.report.path("summary.json").read_text())
+    leaked = summary["accuracy"]["overall"]["base"]["contaminated"]["n"]
+    assert f"({leaked}, of benchmarks that have other questions too)" in model_card(CONFIG, run).text
+
+
 def test_sources_stand_with_share_and_licence_and_settings_with_their_paths(run: FinishedRun) -> None:
     text = model_card(CONFIG, run).text
     total = sum(row["sampled"] for row in run.mixture)

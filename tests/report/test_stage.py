@@ -39,7 +39,7 @@ def test_every_csv_row_can_be_recomputed_from_its_counts(finished: Path) -> None
 
 
 def test_leaked_questions_of_one_training_example_count_as_fewer_and_the_page_says_so(run: Any) -> None:
-    run.rewrite("contamination/nearest.jsonl", lambda rows: [{**row, "example_id": "headqa/0"} for row in rows])
+    run.rewrite("contamination/pairs.jsonl", lambda rows: [{**row, "example_id": "headqa/0"} for row in rows])
     folder = run.make_report()
     with (folder / "results.csv").open() as stream:
         rows = {(r["benchmark"], r["model"], r["subset"]): r for r in csv.DictReader(stream)}
@@ -49,7 +49,10 @@ def test_leaked_questions_of_one_training_example_count_as_fewer_and_the_page_sa
     assert num < 220
     assert float(row["low"]) == pytest.approx(wilson(right * num, num, 0.95).low, abs=1e-4)
     for name in ("report.md", "report.html"):
-        assert "Questions that belong together (near-duplicates, one context, one leaked" in (folder / name).read_text()
+        assert (
+            "Questions that belong together (near-duplicates, one context, vignette or group"
+            in (folder / name).read_text()
+        )
 
 
 def test_overall_counts_are_those_of_the_score_files(finished: Path) -> None:

@@ -51,6 +51,7 @@ class Question:
     `gold` is 0-based. `publisher_id` is empty where the publisher has none. `context` is what the question refers
     to, `subject` its specialty or topic; `explanation` is the publisher's comment on the answer, which no prompt may
     show. Two options may read the same: some publishers' do. `asked` says how, where the benchmark does so itself.
+    `group` names what it belongs to with others; empty if nobody says so.
     """
 
     publisher_id: str
@@ -61,6 +62,7 @@ class Question:
     explanation: str = ""
     subject: str = ""
     asked: Asked | None = None
+    group: str = ""
 
 
 def id_field(row: Mapping[str, Any], key: str) -> str:

@@ -211,7 +211,13 @@ def _verdicts(results: Results) -> dict[str, Any]:
     verdicts = results.verdicts
     leaks = {
         f"{first}-{second}": _verdict(verdict)
-        | {"leaked": gain.leaked, "others": gain.others, "p_points": gain.p_points, "p_odds": gain.p_odds}
+        | {
+            "num_leaked": gain.num_leaked,
+            "leaked": gain.leaked,
+            "others": gain.others,
+            "p_points": gain.p_points,
+            "p_odds": gain.p_odds,
+        }
         for (first, second), verdict in verdicts.leaks.items()
         for gain in (verdicts.leaked_gains[first, second],)
     }

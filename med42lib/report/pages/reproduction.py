@@ -16,7 +16,6 @@ from med42lib.report.results.published import (
     TABLE_1,
     TABLE_A2_TOTAL,
     PublishedRow,
-    cells_that_fit_no_whole_number,
     rows_of_a2,
 )
 from med42lib.report.results.table import Accuracy, is_trained_on
@@ -116,11 +115,11 @@ def _notes(
     notes += _left_out(accuracies, rows)
     items, contaminated = rows_of_a2()
     total, total_contaminated = TABLE_A2_TOTAL
-    unfit = [f"{display_name(group)} of {column}" for group, column in cells_that_fit_no_whole_number()]
     notes.append(
         f"In the paper itself: the rows of Table A2 sum to {items:,} questions, {contaminated} of them contaminated, "
-        f"its total says {total:,} and {total_contaminated}; its averages of MMLU and USMLE weigh topics equally; and "
-        f"no whole number of right answers gives {', '.join(unfit[:-1])} and {unfit[-1]}."
+        f"its total says {total:,} and {total_contaminated}; and its averages of MMLU and USMLE weigh topics equally. "
+        "Each cell of its own two models is a whole number of right answers; those of other models are quoted from "
+        "other papers, of which some scored other numbers of questions than Table A2's."
     )
     return notes
 

@@ -102,9 +102,16 @@ def contamination_table(results: Results, contamination: Contamination, *, confi
             f"benchmark by itself and then averaged by their questions, in percentage points, with "
             f"{percent_of(confidence)} interval; bold where p, adjusted after Holm for every cell of the table, is at "
             f"most {1 - confidence:.3g}. Leaked questions that are easier for every model change accuracies too."
+            f"{_wholly_leaked_note(results)}"
             f"{_SEEDS_AS_THEY_ARE * any(model.has_seeds for model in results.models)}{_stems_note(contamination)}"
         ),
     )
+
+
+def _wholly_leaked_note(results: Results) -> str:
+    names = ", ".join(map(display_name, results.wholly_leaked))
+    left_out = f" Lines of several benchmarks leave out the changes of those in which every question leaked: {names}."
+    return left_out * bool(names)
 
 
 _SEEDS_AS_THEY_ARE = (
@@ -271,8 +278,8 @@ def _effective_note(results: Results, subset: str) -> list[str]:
     if not fewer:
         return []
     return [
-        "Questions that belong together (near-duplicates, one context, one leaked example) widen intervals: those of "
-        f"the last line tell as much as {', '.join(fewer)} independent ones."
+        "Questions that belong together (near-duplicates, one context, vignette or group, one leaked example) widen "
+        f"intervals: those of the last line tell as much as {', '.join(fewer)} independent ones."
     ]
 
 

@@ -78,10 +78,10 @@ class Contamination:
     """What decontamination found.
 
     `cosines` holds the flagged items, `nearest` the cosine of every item's best match, in which one that shares no more
-    than a generic stem does not count; `matched` is the example that is the best match of a flagged item; `num_stems`
-    are the items that are clean though they have such matches; `detected` counts items by the detectors that find them,
-    and only those of the cosine are contaminated; `shown` are some pairs, one for an item, spread evenly from the most
-    to the least similar.
+    than a generic stem does not count; `matched` is the example of a flagged item's best pair, in which such a match
+    does not count either; `num_stems` are the items that are clean though they have such matches; `detected` counts
+    items by the detectors that find them, and only those of the cosine are contaminated; `shown` are some pairs, one
+    for an item, spread evenly from the most to the least similar.
     """
 
     threshold: float
@@ -123,7 +123,7 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
     summary = read_json(source.path(SUMMARY_FILE), ADVICE)
     nearest = {item.item_id: item for item in read_nearest(source.path(NEAREST_FILE))}
     _check_agree(source, flagged, nearest)
-    sources, shown = _read_pairs(source.path(PAIRS_FILE), num_shown)
+    sources, best = _read_pairs(source.path(PAIRS_FILE))
     try:
         return Contamination(
             threshold=float(flagged["threshold"]),
@@ -132,7 +132,7 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
                 item_id: flagged["items"].get(item_id, 0.0) if item.stem_only else float(item.cosine)
                 for item_id, item in nearest.items()
             },
-            matched={item_id: nearest[item_id].example_id for item_id in flagged["items"]},
+            matched={pair.item_id: pair.example_id for pair in best},
             num_stems=int(summary["stems"]["items_otherwise_clean"]),
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
@@ -144,7 +144,7 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
                 for label in Label
             ),
             detected=FoundBy(**{name: summary["detectors"][name] for name in ("cosine", "both", "overlap")}),
-            shown=shown,
+            shown=spread(best, num_shown),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{source.address} is not an output of decontaminate ({error!r}); run it again") from error
@@ -226,7 +226,8 @@ def sweep_thresholds(
     return tuple(rows)
 
 
-def _read_pairs(path: Path, num_shown: int) -> tuple[tuple[SourceShare, ...], tuple[Pair, ...]]:
+def _read_pairs(path: Path) -> tuple[tuple[SourceShare, ...], list[Pair]]:
+    """Read how many pairs each source has, and the best pair of each item."""
     num_pairs: Counter[str] = Counter()
     items_of: dict[str, set[str]] = {}
     best: dict[str, Pair] = {}
@@ -236,4 +237,4 @@ def _read_pairs(path: Path, num_shown: int) -> tuple[tuple[SourceShare, ...], tu
         if pair.item_id not in best or pair.cosine > best[pair.item_id].cosine:
             best[pair.item_id] = pair
     shares = [SourceShare(source, count, len(items_of[source])) for source, count in num_pairs.items()]
-    return tuple(sorted(shares, key=lambda s: (-s.num_pairs, s.source))), spread(list(best.values()), num_shown)
+    return tuple(sorted(shares, key=lambda s: (-s.num_pairs, s.source))), list(best.values())

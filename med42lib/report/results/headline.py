@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from med42lib.formats.models import BASE
 from med42lib.formats.report import OVERALL
-from med42lib.formats.written import MISSING, PERCENT, p_in_prose, percent, percent_of, points
+from med42lib.formats.written import MISSING, PERCENT, display_name, p_in_prose, percent, percent_of, points
 from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import close_match, integer, interval_in_prose
 from med42lib.report.provenance.models import Pair
+from med42lib.report.results.leaks import LeakedGain
 from med42lib.report.results.table import Results
 from med42lib.report.results.verdicts import Verdict
 
@@ -146,9 +147,9 @@ class _Wording:
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
-                f"On {_num_leaked(results)} its gain over the base model is {points(gain.leaked)} points, on the other "
-                f"questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
-                f"{self._change(verdict.estimate)} to its gain over all. "
+                f"On {_num_leaked(results, gain)} its gain over the base model is {points(gain.leaked)} points, on the "
+                f"other questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
+                f"{self._change(verdict.estimate)} to its gain over all{' of these' * bool(results.wholly_leaked)}. "
                 f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED)} {_conclusion(results, pair)}"
             ),
         )
@@ -219,9 +220,13 @@ def _no_contrast(results: Results, close_match: str) -> Answer:
     )
 
 
-def _num_leaked(results: Results) -> str:
+def _num_leaked(results: Results, gain: LeakedGain) -> str:
+    """Say how many leaked questions a gain is of, and where the others are, which have none to be compared with."""
     num_all, num_leaked = (results.accuracies[OVERALL, BASE, subset].n for subset in ("all", "contaminated"))
     noun = "question" if num_leaked == 1 else "questions"
+    if without := ", ".join(map(display_name, results.wholly_leaked)):
+        of_all = f"{integer(gain.num_leaked)} of {integer(num_leaked)} leaked {noun}"
+        return f"{of_all} (the others are in benchmarks in which every question leaked: {without})"
     return f"{integer(num_leaked)} leaked {noun} ({percent(num_leaked / num_all)}{PERCENT} of all)"
 
 

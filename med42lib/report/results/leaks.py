@@ -59,11 +59,14 @@ class Removal:
 class LeakedGain:
     """A fine-tune's gain over the base on leaked items, beside that on other items of the same benchmarks.
 
-    `others` weighs benchmarks as the leaked items do. `added` is what the leaked items add to the gain over all items:
-    their share times `leaked - others`. `p_points` tests that. `p_odds` tests the odds that the fine-tune, and not the
-    base, is the one that is right where only one is; these do not depend on how difficult an item is.
+    `num_leaked` are the items that `leaked` is of: those of benchmarks in which everything leaked have no others beside
+    them. `others` weighs benchmarks as the leaked items do. `added` is what the leaked items add to the gain over all
+    items of these benchmarks: their share times `leaked - others`. `p_points` tests that. `p_odds` tests the odds that
+    the fine-tune, and not the base, is the one that is right where only one is; these do not depend on how difficult an
+    item is.
     """
 
+    num_leaked: int
     leaked: float
     others: float
     added: Estimate
@@ -114,8 +117,10 @@ def leaked_gain(answers: Answers, first: str, second: str, *, confidence: float)
     if found is None or found.share == 0:
         return None
     with_both_N = np.isin(answers.benchmark, [b for b in answers.benchmarks if answers.selected((b,), "clean").any()])
-    leaked = float(gains_N[answers.contaminated & with_both_N].mean())
+    leaked_N = answers.contaminated & with_both_N
+    leaked = float(gains_N[leaked_N].mean())
     return LeakedGain(
+        num_leaked=int(leaked_N.sum()),
         leaked=leaked,
         others=leaked + found.contrast.value / found.share,
         added=-found.estimate(confidence, largest=2.0),

@@ -97,6 +97,12 @@ class Results:
         """The pairs that compare with the base."""
         return tuple(pair for pair in self.comparisons if pair[1] == BASE)
 
+    @property
+    def wholly_leaked(self) -> tuple[str, ...]:
+        """The benchmarks in which every scored question leaked, so that there are no others to compare with."""
+        alone = [group.key for group in self.groups if not group.is_summary]
+        return tuple(name for name in alone if not self.accuracies[name, BASE, "clean"].n)
+
     def difference_title(self, pair: Pair) -> str:
         """Name a difference in a table: "Full − Base"."""
         return " − ".join(self.model(name).title for name in pair)

@@ -92,6 +92,13 @@ def test_what_contradicts_itself_in_the_paper_is_said(provenance: Provenance) ->
     assert "sum to 10,437 questions, 241 of them contaminated, its total says 11,904 and 280" in table.note
 
 
+def test_cells_that_the_paper_quotes_from_others_are_not_called_contradictions(provenance: Provenance) -> None:
+    table = beside_paper({"medqa": (783, 1273)}, provenance)
+    assert table is not None
+    assert "of which some scored other numbers of questions than Table A2's." in table.note
+    assert "GPT-4" not in table.note
+
+
 def test_the_page_shows_it_where_a_run_scored_the_papers_questions(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from med42lib.report.pages.result_tables import accuracy_table, threshold_table
+from med42lib.report.pages.result_tables import accuracy_table, contamination_table, threshold_table
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import ThresholdRow
 from med42lib.report.results.scores import Answers
 from med42lib.report.results.table import Results, analyse, overall_clean
 from tests.report.models import MODELS, PAIRS
+from tests.report.simulations import NO_SHARES
 
 NAMES = ("mmlu_anatomy", "mmlu_virology", "headqa", "medqa")
 ANSWERS = Answers(
@@ -30,6 +33,17 @@ def threshold_cells_and_note(*thresholds: float) -> tuple[list[str], str]:
 def test_what_is_trained_on_is_named_and_mmlu_once() -> None:
     note = accuracy_table(results("headqa", "mmlu"), Cautions({}, {}), confidence=0.95, subsets=("all",)).note
     assert "In distribution: the mixture has another split of MMLU, HeadQA." in note
+
+
+def test_benchmarks_in_which_everything_leaked_are_said_to_be_left_out_of_lines_of_several() -> None:
+    table, without = (
+        contamination_table(
+            analyse(replace(ANSWERS, contaminated=leaked), MODELS, PAIRS, 0.95), NO_SHARES, confidence=0.95
+        ).note
+        for leaked in (np.isin(ANSWERS.benchmark, ["headqa"]), np.arange(40) % 2 == 0)
+    )
+    assert "leave out the changes of those in which every question leaked: HeadQA." in table
+    assert "leave out" not in without
 
 
 @pytest.mark.parametrize(

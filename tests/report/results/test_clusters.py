@@ -1,8 +1,11 @@
+import random
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
+import pytest
 
-from med42lib.formats.records import BenchmarkItem, Origin
+from med42lib.formats.records import Asked, BenchmarkItem, Origin
 from med42lib.report.results.clusters import cluster
 
 NUMBERS = count()
@@ -16,9 +19,24 @@ OTHERS = [
 ]
 
 
-def item(question: str, context: str = "") -> BenchmarkItem:
-    id = f"medqa/{next(NUMBERS)}"
-    return BenchmarkItem(id, "medqa", question, context, ("a", "b"), 0, Origin(id, "f", 1))
+INSTRUCTION = (
+    "The following is a question of an examination for doctors. Read it with care, choose the one best answer, and "
+    "give no more than the letter that stands before it."
+)
+VOCABULARY = [f"word{number}" for number in range(2000)]
+
+
+def item(question: str, context: str = "", group: str = "", benchmark: str = "medqa") -> BenchmarkItem:
+    id = f"{benchmark}/{next(NUMBERS)}"
+    return BenchmarkItem(id, benchmark, question, context, ("a", "b"), 0, Origin(id, "f", 1), group=group)
+
+
+def vignettes(num: int, questions: int, *, before: str = "") -> list[BenchmarkItem]:
+    """Questions of 8 words, so many to each vignette of 60, one vignette after the other."""
+    draw = random.Random(num)
+    texts = [" ".join(draw.sample(VOCABULARY, 60)) for _ in range(num)]
+    asked = [f"{text} {' '.join(draw.sample(VOCABULARY, 8))}?" for text in texts for _ in range(questions)]
+    return [item(f"{before} {text}") for text in asked]
 
 
 def together(items: list[BenchmarkItem], matched: dict[str, str] | None = None) -> list[set[int]]:
@@ -61,3 +79,56 @@ def test_phrases_of_every_question_join_none() -> None:
     beginnings = [f"Which of the following is true of {name}?" for name in ("gout", "scurvy", "mumps", "cholera")]
     fillers = [f"{text} Case {number} of ward {number * 7}." for number in range(40) for text in OTHERS[:1]]
     assert not [c for c in together([*map(item, beginnings * 1), *map(item, fillers)]) if c & {0, 1, 2, 3}]
+
+
+@pytest.mark.parametrize(("num", "questions"), [(30, 2), (20, 3), (10, 6), (100, 6)])
+@pytest.mark.parametrize("before", ["", INSTRUCTION])
+def test_questions_on_one_vignette_belong_together_in_benchmarks_of_any_size(
+    num: int, questions: int, before: str
+) -> None:
+    expected = [set(range(first, first + questions)) for first in range(0, num * questions, questions)]
+    assert together(vignettes(num, questions, before=before)) == expected
+
+
+def test_identical_questions_belong_together_however_many_there_are() -> None:
+    items = [*map(item, OTHERS), *(item("Oxygen is used in:") for _ in range(6))]
+    assert together(items) == [set(range(6, 12))]
+
+
+def test_the_same_few_words_above_other_options_are_no_identical_questions() -> None:
+    same = [item("Which is true?") for _ in range(4)]
+    others = [replace(other, options=(f"{number} is", "b")) for number, other in enumerate(same)]
+    assert together([*map(item, OTHERS), *others]) == []
+    tasks = [replace(task, asked=Asked(f"{number}?", "\n", "none")) for number, task in enumerate(same)]
+    assert together([*map(item, OTHERS), *tasks]) == []
+
+
+@pytest.mark.parametrize("share", [0.6, 1.0])
+def test_an_instruction_of_most_questions_joins_none(share: float) -> None:
+    draw = random.Random(1)
+    told = [INSTRUCTION if number < 40 * share else "" for number in range(40)]
+    texts = [f"{text} Which of the following is true of {' '.join(draw.sample(VOCABULARY, 4))}?" for text in told]
+    assert together([item(text) for text in texts]) == []
+
+
+def test_an_instruction_is_one_of_its_benchmark_however_large_the_others_are() -> None:
+    draw = random.Random(1)
+    told = [item(f"{INSTRUCTION} {draw.choice(VOCABULARY)}?", benchmark="ward_exam") for _ in range(10)]
+    assert together([*vignettes(50, 1), *told]) == []
+
+
+def test_two_diseases_in_the_same_short_story_are_two_questions() -> None:
+    story = "A farmer aged 51 sits in the waiting room and looks worn out. All results point to"
+    asked = "Duvilitis. What should the family stay away from?", "Guminemia. What did the family probably notice first?"
+    assert together([*map(item, OTHERS), *(item(f"{story} {text}") for text in asked)]) == []
+
+
+def test_a_phrase_of_examinations_in_two_long_questions_does_not_join_them() -> None:
+    asked = "Which of the following is the most appropriate next step in the management of this patient?"
+    assert together([item(f"{text.question} {asked}") for text in vignettes(20, 1)[:2]] + vignettes(20, 1)[2:]) == []
+
+
+def test_questions_of_a_group_that_their_owner_names_belong_together_within_a_benchmark() -> None:
+    items = [*map(item, OTHERS), item("Next?", group="case 1"), item("Cause?", group="case 1")]
+    elsewhere = item("Prognosis?", group="case 1", benchmark="ward_exam")
+    assert together([*items, elsewhere]) == [{6, 7}]

@@ -36,6 +36,16 @@ def test_pairs_are_counted_by_source_and_the_nearest_of_an_item_is_shown(run: An
     assert [p.example_id for p in found.shown if p.item_id == "mmlu_anatomy/000"] == ["headqa/0000"]
 
 
+def test_a_leaked_item_matches_the_example_of_its_pair_and_not_the_first_of_the_same_stem(run: Any) -> None:
+    def of_one_stem(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "example_id": "headqa/stem"} for row in rows]
+
+    run.rewrite("contamination/nearest.jsonl", of_one_stem)
+    found = read_contamination(run.source("contamination"), num_shown=0)
+    assert found.matched.keys() == found.cosines.keys()
+    assert len(set(found.matched.values())) == 15
+
+
 def test_whole_benchmarks_are_counted(run: Any) -> None:
     found = read_contamination(run.source("contamination"), num_shown=0)
     assert [(b.benchmark, b.num_items, b.num_contaminated) for b in found.benchmarks] == [

@@ -107,6 +107,16 @@ def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
     assert "on the other questions of the same benchmarks, weighted alike, 0.0" in found[LORA_GAIN].sentence
 
 
+def test_a_gain_on_leaked_questions_says_how_many_of_them_have_others_to_be_compared_with() -> None:
+    # Ten of a hundred of MedQA leaked, and all of HeadQA, where the fine-tune gains everything.
+    base, gain = "-+" * 50 + "-" * 30, "-+" * 50 + "+" * 30
+    found = findings_of(base, gain, base, leaked="+" * 10 + "-" * 90 + "+" * 30, benchmarks="m" * 100 + "h" * 30)
+    said = plain(found[FULL_GAIN].sentence)
+    counted = "On 10 of 40 leaked questions (the others are in benchmarks in which every question leaked: HeadQA)"
+    assert said.startswith(f"{counted} its gain over the base model is 0.0 points, on the other questions")
+    assert "to its gain over all of these. " in said
+
+
 def test_what_odds_rest_on_is_said_beside_the_answers() -> None:
     results = results_of(base="-+" * 100, full="-+" * 100, lora="++" * 100, leaked="+" * 40)
     said = " ".join(remarks(results, confidence=0.95, dropped=False))
