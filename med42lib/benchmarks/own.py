@@ -14,10 +14,9 @@ from med42lib.formats.rejects import ExcludedRecord
 from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.files import DataFolder
 from med42lib.readers.own.fields import FieldNames
-from med42lib.readers.own.multiple_choice import OwnQuestion, own_questions
+from med42lib.readers.own.multiple_choice import OwnQuestion, noted, own_questions
 from med42lib.readers.own.tables import own_files
 from med42lib.readers.parsers import each
-from med42lib.readers.publishers.question import Question
 
 _SPLITS = ("test",)
 
@@ -38,10 +37,11 @@ def _questions(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
     names = FieldNames.of("multiple_choice", settings.fields)
     files = own_files(folder, settings.path, _SPLITS)
     questions = own_questions(files, names, answers=settings.answers, group=settings.group)
-    return each(questions, lambda own: _of_topics(own, settings.topics))
+    chosen = noted(each(questions, lambda own: _of_topics(own, settings.topics)), folder.notes)
+    return each(chosen, lambda own: replace(own.question, subject=own.subject, group=own.group))
 
 
-def _of_topics(own: OwnQuestion, topics: tuple[str, ...]) -> Question:
+def _of_topics(own: OwnQuestion, topics: tuple[str, ...]) -> OwnQuestion:
     if topics and own.subject not in topics:
         raise ExcludedRecord("the question is of another topic", own.subject)
-    return replace(own.question, subject=own.subject, group=own.group)
+    return own

@@ -2,7 +2,7 @@
 
 asks in the same words?   ──yes──  answers with the right option?   ──yes──  same_answer
          │                                    │
-         │                            the stem is generic, and the matter another?  ──yes──  stem_only
+         │                            the stem is all generic, and the matter another?  ──yes──  stem_only
          │                                    └──no──  other_options
          └──no──  speaks of the right option, or of half the options?   ──yes──  reworded
                           └──no──  the stem is generic?   ──yes──  stem_only   ──no──  topic_only
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from med42lib.decontaminate.matches import Matches, pair_order
-from med42lib.decontaminate.stems import agrees, is_generic, telling_options
+from med42lib.decontaminate.stems import MOST_OWN_WORDS, agrees, is_generic, telling_options
 from med42lib.decontaminate.words import spaced
 from med42lib.formats.contamination import Label, NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
@@ -53,6 +53,10 @@ class Said:
         """Give all of it."""
         return "\n".join((*self.requests, *self.answers))
 
+    def asks(self, question: str) -> bool:
+        """Say whether a turn asks a question in its own words."""
+        return spaced(question) in map(spaced, self.questions)
+
     def gives_right_option(self, item: BenchmarkItem) -> bool:
         """Say whether an answer gives an item's right one; where answers are letters alone, begins with it."""
         if item.has_bare_letters:
@@ -68,7 +72,7 @@ class Said:
 
 def label_of(item: BenchmarkItem, said: Said) -> Label:
     """Label a pair by the first rule that holds."""
-    same_words = spaced(item.question) in [spaced(question) for question in said.questions]
+    same_words = said.asks(item.question)
     if same_words and said.gives_right_option(item):
         return Label.SAME_ANSWER
     if is_stem(item, said):
@@ -79,8 +83,12 @@ def label_of(item: BenchmarkItem, said: Said) -> Label:
 
 
 def is_stem(item: BenchmarkItem, said: Said) -> bool:
-    """Say whether the two share no more than a generic stem."""
-    return is_generic(item.question) and not agrees(item, said.text)
+    """Say whether the two share no more than a generic stem.
+
+    Where the same words ask, it has no word of its own: "What causes scurvy?" is one question, however it is answered.
+    """
+    most_own_words = 0 if said.asks(item.question) else MOST_OWN_WORDS
+    return is_generic(item.question, most_own_words=most_own_words) and not agrees(item, said.text)
 
 
 def label_matches(found: Matches, dataset: Source, items: Source, *, tell_stems_apart: bool) -> Matches:

@@ -32,9 +32,14 @@ _VERDICTS = frozenset({"yes", "maybe"})
 _NOT_OWN = frozenset(f"{_FUNCTION_WORDS} {_EXAM_WORDS}".split())
 
 
-def is_generic(question: str) -> bool:
-    """Say whether a question has hardly a word but those that any examination has. English ones alone are known."""
-    return len(set(words(question)) - _NOT_OWN) <= MOST_OWN_WORDS
+def is_generic(question: str, *, most_own_words: int = MOST_OWN_WORDS) -> bool:
+    """Say whether a question has hardly a word but those that any examination has. English ones alone are known.
+
+    A question of own words alone is none: in scripts without spaces a whole sentence is one word.
+    """
+    said = set(words(question))
+    own = said - _NOT_OWN
+    return len(own) <= most_own_words and len(own) < len(said)
 
 
 def telling_options(item: BenchmarkItem) -> list[str]:

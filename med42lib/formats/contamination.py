@@ -64,8 +64,8 @@ _LABELS = {
     ),
     Label.STEM_ONLY: (
         "Same stem only",
-        "The stem is one of any examination (“Which of the following is true?”), and the example speaks neither of the "
-        "right option nor of half the options.",
+        "The stem is one of any examination (“Which of the following is true?”), with one word of its own at most, or "
+        "none where the same words ask, and the example speaks neither of the right option nor of half the options.",
     ),
     Label.TOPIC_ONLY: (
         "Topic only",

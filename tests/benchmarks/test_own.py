@@ -68,6 +68,20 @@ def test_the_topics_asked_for_are_read_and_the_others_counted(run: Any, write: A
     assert summary(folder)["excluded_by_reason"] == {"the question is of another topic": 2}
 
 
+def test_a_question_that_seems_to_lack_something_is_asked_and_told(run: Any, write: Any, caplog: Any) -> None:
+    child = question(1, question="Which group has the worst prognosis?", options=["A", "B", "C", "D"], subject="liver")
+    therapy = "What is the best therapy for this patient with pneumonia and penicillin allergy?"
+    write("exam.jsonl", [question(3, subject="eye"), child, question(2, question=therapy, subject="liver")])
+    assert [item.id for item in items_of(run({"exam": EXAM | {"topics": ["liver"]}}))] == ["exam/1", "exam/2"]
+    assert "2 questions may be about a figure or a patient that is not there" in caplog.text
+    assert "exam.jsonl:2 'Which group has the worst prognosis?'" in caplog.text
+
+
+def test_a_question_without_a_choice_is_left_out(run: Any, write: Any) -> None:
+    write("exam.jsonl", [question(1), question(2, options=["zinc", "zinc."], answer="A")])
+    assert summary(run({"exam": EXAM}))["excluded_by_reason"] == {"all options say the same": 1}
+
+
 def test_an_item_has_the_users_subject(run: Any, write: Any) -> None:
     write("exam.jsonl", [question(1, subject="heart"), question(2, subject_name="eye"), question(3)])
     assert [item.subject for item in items_of(run({"exam": EXAM}))] == ["heart", "eye", ""]

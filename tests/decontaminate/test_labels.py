@@ -58,6 +58,23 @@ def test_a_generic_stem_alone_is_no_question(
     assert label_of(kidneys, said("Which statement is true?", answer, options)) in (label, "reworded")
 
 
+@pytest.mark.parametrize(
+    "question", ["What causes scurvy?", "Drug of choice in leptospirosis?", "下列哪种维生素缺乏会导致坏血病？"]
+)
+def test_a_short_question_asked_word_for_word_is_a_leak_whatever_the_words_of_the_answer(
+    item: Callable[..., BenchmarkItem], question: str
+) -> None:
+    short = replace(item(1, question), options=SCURVY_OPTIONS, gold=1)
+    assert label_of(short, said(question, "As everyone knows: ascorbate.")) == "other_options"
+
+
+def test_a_short_question_asked_in_other_words_is_a_stem_where_the_answer_is_another(
+    item: Callable[..., BenchmarkItem],
+) -> None:
+    short = replace(item(1, "What causes scurvy?"), options=SCURVY_OPTIONS, gold=1)
+    assert label_of(short, said("Who described scurvy?", "James Lind")) == "stem_only"
+
+
 def test_options_that_tell_nothing_leave_it_to_likeness(item: Callable[..., BenchmarkItem]) -> None:
     verdict = replace(item(1, "Does aspirin prevent colorectal cancer?"), options=("yes", "no", "maybe"))
     trained = said("Is colorectal cancer prevented by aspirin?", "Long-term trials found fewer tumours.")

@@ -29,6 +29,9 @@ def test_a_stem_of_the_words_of_any_examination_and_one_more_is_generic(question
         "Which nerve innervates the diaphragm?",
         "Most common site of ectopic pregnancy is?",
         "¿Cuál de las siguientes afirmaciones es falsa?",
+        "下列哪种维生素缺乏会导致坏血病？",
+        "壊血病の原因となるビタミン欠乏はどれか。",
+        "Pickling:",
     ],
 )
 def test_a_question_that_says_what_it_asks_is_not_generic_nor_is_one_in_a_language_that_is_not_known(

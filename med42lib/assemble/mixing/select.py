@@ -18,8 +18,9 @@ Keys = NDArray[np.void]
 _GOLDEN = 0x9E3779B97F4A7C15
 
 CHOSEN = np.dtype(
-    [("rank", np.uint64), ("source", np.uint16), ("run", np.uint32), ("row", np.uint32), ("copy", np.uint16)]
+    [("place", np.float64), ("source", np.uint16), ("run", np.uint32), ("row", np.uint32), ("copy", np.uint16)]
 )
+_NUM_RANKS = 2.0**64
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ def select(config: AssembleConfig, names: Sequence[str], keys: Sequence[Keys]) -
         for number, (name, rows, count) in enumerate(zip(names, kept, counts, strict=True))
     ]
     rows = np.concatenate(chosen) if chosen else np.empty(0, CHOSEN)
-    return rows[np.lexsort((rows["copy"], rows["source"], rows["rank"]))], counts
+    return rows[np.lexsort((rows["copy"], rows["source"], rows["place"]))], counts
 
 
 def _within_source(config: AssembleConfig, keys: Keys, counts: Counts) -> Keys:
@@ -102,17 +103,23 @@ def _across_sources(config: AssembleConfig, kept: Sequence[Keys], counts: Sequen
 def _sampled(
     config: AssembleConfig, settings: SourceConfig, number: int, keys: Keys, counts: Counts
 ) -> NDArray[np.void]:
-    """Take the rows with the lowest ranks, and repeat them if the settings say so."""
+    """Take the rows with the lowest ranks, and repeat them if the settings say so.
+
+    A row's place in the mixture is its rank as a share of the first rank that is not taken. By ranks alone a source of
+    which a twentieth is taken would stand in the first twentieth of the mixture.
+    """
     counts.kept = len(keys)
     counts.target = settings.wanted(available=len(keys), total=config.total)
-    first = keys[np.lexsort((keys["sequence"], keys["rank"]))[: counts.target]]
+    order = np.lexsort((keys["sequence"], keys["rank"]))
+    first = keys[order[: counts.target]]
+    end = float(keys["rank"][order[counts.target]]) if counts.left_over else _NUM_RANKS
     counts.sampled = len(first) * settings.repeat
     counts.repeated = counts.sampled - len(first)
     rows = np.empty(counts.sampled, CHOSEN)
     for copy, part in enumerate(np.split(rows, settings.repeat)):
         for field in ("run", "row"):
             part[field] = first[field]
-        part["rank"] = first["rank"] if copy == 0 else _mixed(first["rank"], copy)
+        part["place"] = first["rank"] / end if copy == 0 else _mixed(first["rank"], copy) / _NUM_RANKS
         part["source"], part["copy"] = number, copy
     return rows
 

@@ -32,7 +32,7 @@ def find_near_duplicates(settings: NearDuplicatesConfig, folder: Path) -> dict[s
     """Compare the rows of the mixture in `folder`, and give the content of `near_duplicates.json`.
 
     Rows with the same id are one conversation that stands there more than once, and are compared once. With a sample,
-    the first rows are compared: the mixture's order is that of a keyed hash, so they are those of the lowest rank.
+    the first rows are compared: the mixture's order is that of a keyed hash, so they are a random sample of it.
     Memory grows by about 0.9 KB for each row compared and 80 bytes for each pair found.
     """
     signer, ids = Signer(), list[str]()

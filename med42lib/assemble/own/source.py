@@ -25,7 +25,7 @@ from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping
 from med42lib.readers.files import DataFolder
 from med42lib.readers.own.fields import FieldNames
-from med42lib.readers.own.multiple_choice import OwnQuestion, own_questions
+from med42lib.readers.own.multiple_choice import OwnQuestion, noted, own_questions
 from med42lib.readers.own.tables import own_files, own_rows, rows_of
 from med42lib.readers.parsers import Record, each
 
@@ -79,7 +79,7 @@ def _reader_of_questions(
     def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
         questions = own_questions(files, names, answers=settings.answers, group=settings.group)
-        return each(questions, lambda question: _conversation(question, options))
+        return each(noted(questions, folder.notes), lambda question: _conversation(question, options))
 
     return read
 

@@ -9,11 +9,12 @@ lists. The answer is as `answers` says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
+from med42lib.core.printable import counted
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.fields import mapping
 from med42lib.readers.files import DataFile
@@ -21,7 +22,7 @@ from med42lib.readers.own.answers import Answers, Meanings, meanings, way_of_ans
 from med42lib.readers.own.fields import FieldNames, group_of, is_empty, text_or_number, written_value
 from med42lib.readers.own.tables import rows_of
 from med42lib.readers.parsers import Record, each
-from med42lib.readers.publishers.question import Question, checked_options, lettered
+from med42lib.readers.publishers.question import Question, checked_options, lettered, seems_missing
 
 _COLUMNS: tuple[tuple[str, ...], ...] = (
     tuple(ascii_uppercase),
@@ -34,6 +35,7 @@ _COLUMNS: tuple[tuple[str, ...], ...] = (
 )
 """Names of columns that hold one option each; the first names of which two are in a row are meant."""
 
+_SHOWN_CHARACTERS = 80
 _KEYS, _TEXTS = ("key", "label", "letter"), ("value", "text")
 
 
@@ -82,6 +84,21 @@ def own_questions(
     return each(each(rows_of(files), build), lambda row: _answered(row, way))
 
 
+def noted(
+    questions: Iterable[Record[OwnQuestion] | Reject], notes: list[str]
+) -> Iterator[Record[OwnQuestion] | Reject]:
+    """Pass questions on, and note at the end how many seem to lack what they ask about: whose they are may know."""
+    number, first = 0, ""
+    for record in questions:
+        if isinstance(record, Record) and (missing := seems_missing(record.value.question)):
+            number += 1
+            first = first or f"{record.file}:{record.line} {missing[1][:_SHOWN_CHARACTERS]!r}"
+        yield record
+    if number:
+        what = counted(number, "question")
+        notes.append(f"{what} may be about a figure or a patient that is not there, and asked all the same: {first}")
+
+
 def _answered(row: _Row, way: Answers) -> OwnQuestion:
     if way not in row.meanings:
         what = f"{row.answer}, read as {way.replace('_', ' ')}; {len(row.question.options)} options"
@@ -95,7 +112,13 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     field, answer = _answer(row, names, options)
     subject_field, subject = names.find(row, "subject")
     question = Question(
-        names.id(row), text, options, 0, names.optional_text(row, "context"), names.optional_text(row, "explanation")
+        publisher_id=names.id(row),
+        text=text,
+        options=options,
+        gold=0,
+        context=names.optional_text(row, "context"),
+        explanation=names.optional_text(row, "explanation"),
+        own=True,
     )
     return _Row(
         question,

@@ -18,7 +18,8 @@ _LAST_SENTENCE = re.compile(r"(?<=[.?!:])\s+(?=\S)")
 _MARK = re.compile(r"(?:(?i:point|structure|label|curve|arrow|figure|region|area|letter|marker)\s+)?[A-I]\W?")
 _LETTERED_THING = re.compile(
     r"\b(?:clusters?|personality|vitamins?|hepatitis|influenza|flu|blood|ha?emophilia|botulin\w*|immunoglobulins?|strepto\w*"
-    r"|chromosomes?|genotypes?|alleles?|bases?|nucleotides?|virus(?:es)?|lipoproteins?|apo\w*|proteins?|factors?|statements?)\b",
+    r"|chromosomes?|genotypes?|alleles?|bases?|nucleotides?|virus(?:es)?|lipoproteins?|apo\w*|proteins?|factors?|statements?"
+    r"|child[- ]pugh|class(?:es)?|grades?|categor(?:y|ies))\b",
     re.IGNORECASE,
 )
 _PICTURE = r"(?:figures?|fig|images?|pictures?|photographs?|diagrams?|illustrations?|exhibits?|colou?r\s+plates?)"
@@ -52,6 +53,7 @@ class Question:
     to, `subject` its specialty or topic; `explanation` is the publisher's comment on the answer, which no prompt may
     show. Two options may read the same: some publishers' do. `asked` says how, where the benchmark does so itself.
     `group` names what it belongs to with others; empty if nobody says so.
+    `own` is a user's own question, which is asked whatever `seems_missing` from it.
     """
 
     publisher_id: str
@@ -63,6 +65,7 @@ class Question:
     subject: str = ""
     asked: Asked | None = None
     group: str = ""
+    own: bool = False
 
 
 def id_field(row: Mapping[str, Any], key: str) -> str:
@@ -160,23 +163,32 @@ def option_text(value: object) -> str:
 
 
 def check_can_be_asked(question: Question) -> None:
-    """Make sure that a question has in it what its answer needs.
-
-    A question about a figure is known by options that are the figure's marks ("A", "B", "C", "D"), or by asking for
-    what is marked or shown in it. One that describes a patient and shows a figure besides is asked, as everyone does.
+    """Make sure that a publisher's question has in it what its answer needs, and any question a choice.
 
     Raises:
         ExcludedRecord: If a figure or a patient is missing, or all options say the same.
     """
     if len(right_positions(question.options, question.gold)) == len(question.options):
         raise ExcludedRecord("all options say the same", repr(question.options))
-    if question.asked:
-        return  # its options may be letters alone, and its text may end in "Answer:"
+    if question.asked or question.own:
+        return  # where a benchmark asks by itself, options may be letters alone, and the text may end in "Answer:"
+    if missing := seems_missing(question):
+        raise ExcludedRecord(*missing)
+
+
+def seems_missing(question: Question) -> tuple[str, str] | None:
+    """Give the reason why a question seems to lack what its answer needs, and the sentence that says so.
+
+    A question about a figure is known by options that are the figure's marks ("A", "B", "C", "D"), or by asking for
+    what is marked or shown in it. One that describes a patient and shows a figure besides is asked, as everyone does.
+    The rules were made on publishers' files; elsewhere they may err.
+    """
     asked = _LAST_SENTENCE.split(question.text.strip())
     if _are_marks(question) or _FIGURE.search(asked[-1]):
-        raise ExcludedRecord("the question is about a figure that is not there", asked[-1])
+        return "the question is about a figure that is not there", asked[-1]
     if not question.context and len(asked) == 1 and _THIS_PATIENT.search(asked[0]) and not _A_PATIENT.search(asked[0]):
-        raise ExcludedRecord("the question is about a patient who is not described", asked[0])
+        return "the question is about a patient who is not described", asked[0]
+    return None
 
 
 def _are_marks(question: Question) -> bool:

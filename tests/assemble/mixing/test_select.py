@@ -156,6 +156,27 @@ def test_sources_are_mixed_evenly() -> None:
     assert 40 <= changes <= 80
 
 
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_a_source_of_which_little_is_taken_is_spread_over_the_whole_mixture(repeat: int) -> None:
+    many = [f"text {number}" for number in range(5000)]
+    sources = {"headqa": {"target": "all"}, "medquad": {"target": 200, "repeat": repeat}}
+    said, _ = choose({"headqa": many[:400], "medquad": many}, sources)
+    quarter = len(said) // 4
+    for start in range(0, len(said), quarter):
+        share = sum(name == "medquad" for name, _ in said[start : start + quarter]) / (50 * repeat)
+        assert 0.6 < share < 1.4
+
+
+def test_a_single_row_stands_anywhere() -> None:
+    sources = {"headqa": {"target": "all"}, "medquad": {"target": 1}}
+    places = [
+        [name for name, _ in choose({"headqa": TEXTS, "medquad": TEXTS}, sources, seed=seed)[0]].index("medquad")
+        for seed in range(20)
+    ]
+    assert min(places) < 20
+    assert max(places) > 40
+
+
 @given(
     st.lists(st.text("aA b", max_size=4), max_size=30),
     st.lists(st.text("aA b", max_size=4), max_size=30),

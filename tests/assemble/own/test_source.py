@@ -94,6 +94,20 @@ def test_fields_are_called_as_the_settings_say(read: Read) -> None:
     ]
 
 
+def test_a_question_that_seems_to_lack_something_is_taught_and_told(data: Path, tmp_path: Path) -> None:
+    rows = [
+        {"question": "Which group has the worst prognosis?", "options": ["A", "B", "C"], "answer": "C"},
+        {"question": "Which?", "options": ["x", "y"], "answer": "x"},
+    ]
+    write_data(data / "ward.jsonl", rows)
+    row = mixture(run_stage(data, tmp_path / "out", {"ward": WARD | {"format": "multiple_choice"}}))["ward"]
+    assert row["sampled"] == 2
+    assert row["notes"] == [
+        "1 question may be about a figure or a patient that is not there, and asked all the same: "
+        "ward.jsonl:1 'Which group has the worst prognosis?'"
+    ]
+
+
 def test_a_conversation_keeps_its_turns_and_its_system_text_in_any_language(read: Read) -> None:
     turns = [("Qué es la úlcera?", "Es una lesión."), ("发烧怎么办？", "多喝水。"), ("ما هو؟", "هو")]
     messages = [message for q, a in turns for message in ({**ASKED, "content": q}, {**ANSWERED, "content": a})]

@@ -145,6 +145,8 @@ def test_a_question_about_a_figure_that_is_not_there_is_excluded(asked: Question
     [
         question("Histrionic personality comes under which cluster?", "A", "B", "C", "D"),
         question("Which hepatitis virus is a DNA virus?", "A", "B", "C", "D"),
+        question("Which Child-Pugh class has the worst prognosis?", "A", "B", "C"),
+        question("Of which grade is a recommendation of aspirin?", "A", "B", "C", "D"),
         question("Which orbital penetrates most?", "p.", "d.", "s.", "F."),
         question("A photograph of the rash is shown. What is the most likely diagnosis?"),
         question("The most probable origin of the pathology of this picture?"),
