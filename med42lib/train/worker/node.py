@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch.distributed.launcher.api import LaunchConfig
 
 WORKER = "med42lib.train.worker"
+_TIMED_OUT = re.compile("timed? ?out", re.IGNORECASE)
 _OF_CONSEQUENCES = (signal.SIGTERM, signal.SIGABRT)
 """torchrun's own, and that by which NCCL ends a process that has lost another."""
 
@@ -75,25 +77,24 @@ def run_node(job_address: str, *, worker: str = WORKER, fork: Callable[[str], No
                 Failure(STOPPED, "training was asked to stop before it could save").write(job_address)
             else:
                 return 0
-            told = Failure.read_if_reachable(job_address)
+    told = Failure.read_if_reachable(job_address)
     return TERMINATED_EXIT_CODE if told is not None and told.kind == STOPPED else 1
 
 
 @contextmanager
 def _told_if_alone(config: LaunchConfig, job_address: str) -> Iterator[None]:
-    """End this process with exit code 1 where the nodes do not meet in the block, and say why in plain words."""
+    """End the block where nodes do not meet in it, and say why in plain words."""
     from torch.distributed import DistError
 
     began, seconds = time.monotonic(), float(config.rdzv_configs["timeout"])
     try:
         yield
     except DistError as error:
-        failure = Failure(ENDED, f"the nodes lost one another before training: {error}")
-        if time.monotonic() - began >= seconds:
+        failure = Failure(ENDED, f"the nodes lost one another: {error}")
+        if _TIMED_OUT.search(str(error)) and time.monotonic() - began >= seconds:
             failure = Failure(EnvironmentProblem.__name__, _alone(config.max_nodes, seconds))
         log("train").error("%s", failure.message)
         failure.write(job_address)
-        raise SystemExit(1) from error
 
 
 def _alone(num_nodes: int, seconds: float) -> str:
