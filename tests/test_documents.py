@@ -29,7 +29,7 @@ IN_BACKTICKS = re.compile(r"`([^`\s]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)|<img src=\"([^\"]+)\"")
 VARIABLE = re.compile(r"\"(MED42_[A-Z_]+)\"")
 BETWEEN_OUR_PROCESSES = {
-    *("MED42_MAX_RESTARTS", "MED42_OMP_NUM_THREADS", "MED42_PARENT_PID", "MED42_START", "MED42_TERMINAL")
+    *("MED42_MAX_RESTARTS", "MED42_NODE", "MED42_OMP_NUM_THREADS", "MED42_PARENT_PID", "MED42_START", "MED42_TERMINAL")
 }
 DOTTED = re.compile(rf"(?:med42lib\.)?(?:{'|'.join(ROOMS)})(?:\.\w+)+|med42lib(?:\.\w+)+")
 FILE = re.compile(r"[\w<>*.-]+(?:/[\w<>*.-]+)+\.(?:py|md|yaml)")

@@ -31,6 +31,8 @@ from med42lib.store.manifest import (
 from med42lib.store.metrics import Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
 
+_TIMES_FETCHED = 2
+
 
 class Source:
     """What a stage reads: the finished output of another stage, or a folder of the user's.
@@ -215,13 +217,13 @@ class Source:
         """Make sure that a file is what it is said to be. A copy left by an earlier run may be another; it goes.
 
         So does one that the client of a hub keeps for all programs: there a download that broke off may lie for ever.
+        What comes wrong over a network comes once more: a bit may be lost on the way.
         """
         path = self._local(entry.path)
         problem = self._problem(path, entry)
-        if problem and self._is_remote:
-            problem = self._problem_when_fetched(path, entry)
-        if problem and self._is_remote and path.is_symlink():
-            problem = self._problem_when_fetched(path, entry)
+        for _ in range(_TIMES_FETCHED):
+            if problem and self._is_remote:
+                problem = self._problem_when_fetched(path, entry)
         if not problem:
             return
         if self._is_remote:

@@ -3,6 +3,8 @@
     train/<key>/<attempt>/job/job.json         settings, and the addresses of what is read and written
     train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once, and removed when all
                                                processes have started again and go on
+    train/<key>/<attempt>/job/consequence.json the same of one that failed as the peers of a failed one do; counts where
+                                               there is no other
     train/<key>/<attempt>/job/files.json       what was trained: the files that were put, with size and sha256
     train/<key>/<attempt>/trained/...          those files
 
@@ -12,10 +14,12 @@ A job holds no path of a machine, so its processes may be anywhere.
 from __future__ import annotations
 
 import json
+import os
+import socket
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -47,6 +51,12 @@ OUTPUT = "trained"
 STOPPED = "stopped"
 """`Failure.kind` of a training that was asked to stop."""
 
+ENDED = "ended"
+"""`Failure.kind` of a process of which is only known that it ended, or that it lost another."""
+
+NODE_VARIABLE = "MED42_NODE"
+"""The machine's name; pods have others of their own."""
+
 MAX_RESTARTS_VARIABLE = "MED42_MAX_RESTARTS"
 """How often a training may start again from the same step; the launcher tells its pods."""
 
@@ -57,7 +67,10 @@ pods."""
 GRACE_SECONDS = 30
 """Where nothing is said: as long as torchrun waits, and as Kubernetes gives a pod."""
 
-_FOLDER, _JOB_FILE, _FAILURE_FILE, _FILES_FILE = "job", "job.json", "failure.json", "files.json"
+_FOLDER, _JOB_FILE, _FILES_FILE = "job", "job.json", "files.json"
+_FAILURE_FILE, _CONSEQUENCE_FILE = "failure.json", "consequence.json"
+_CONSEQUENCES = (ENDED, "DistError", "DistBackendError", "DistNetworkError", "DistStoreError")
+_GLOO = "/gloo/"  # raises bare RuntimeErrors, with the place in its source
 _ERRORS: dict[str, type[Med42Error]] = {
     kind.__name__: kind
     for kind in (
@@ -180,6 +193,15 @@ class Failure:
 
     kind: str
     message: str
+    host: str = field(default="", compare=False)
+    """Machine that it was on; filled in when it is written."""
+    rank: str = field(default="", compare=False)
+    """Process that it was in, if it was a training process."""
+
+    @property
+    def is_consequence(self) -> bool:
+        """Say whether processes fail in this way when another has failed."""
+        return self.kind in _CONSEQUENCES or _GLOO in self.message
 
     @property
     def is_permanent(self) -> bool:
@@ -210,19 +232,22 @@ class Failure:
     def write(self, job_address: str) -> None:
         """Write the failure, without secrets, unless there is one already: the first to fail knows the reason.
 
-        Where the store is away, it is told in the log alone.
+        A consequence hides no reason, even if it comes first: torchrun tells of a killed process when the others have
+        ended. Where the store takes nothing, it is told in the log alone.
         """
-        told = replace(self, message=redact(self.message))  # who reads the store may not know the secret
+        told = replace(self, message=redact(self.message), host=_host())  # who reads may not know the secret
+        name = _CONSEQUENCE_FILE if self.is_consequence else _FAILURE_FILE
         try:
             with impatient():
-                open_store(job_address).put_once(_FAILURE_FILE, json.dumps(asdict(told)).encode())
-        except StoreUnavailable as error:
+                open_store(job_address).put_once(name, json.dumps(asdict(told)).encode())
+        except (AccessError, NoSpaceError, StoreError, StoreUnavailable) as error:
             log("train").error("%s. That could not be left for the driver: %s", self.message, error)
 
     @classmethod
     def read(cls, job_address: str) -> Failure | None:
         """Read the failure; None if none was written."""
-        content = open_store(job_address).read(_FAILURE_FILE)
+        store = open_store(job_address)
+        content = store.read(_FAILURE_FILE) or store.read(_CONSEQUENCE_FILE)
         return None if content is None else cls(**json.loads(content))
 
     @classmethod
@@ -242,7 +267,8 @@ class Failure:
         """
         survived = cls.read(job_address)
         if survived is not None and not survived.is_permanent:
-            tidy(open_store(job_address), _FAILURE_FILE)
+            for name in (_FAILURE_FILE, _CONSEQUENCE_FILE):
+                tidy(open_store(job_address), name)
 
     def end(self, output_tail: str, stopping: StopSignal) -> NoReturn:
         """End the stage for this reason.
@@ -267,19 +293,30 @@ class Failure:
             output_tail: Last lines of the processes' output, shown if the error is none of ours.
         """
         if self.kind in _ERRORS:
-            return _ERRORS[self.kind](self.message)
+            return _ERRORS[self.kind](f"{self.message}{self._place}")
         return TrainingProcessError(
-            f"a training process died: {self.message}\nlast lines of its output:\n{output_tail}\n"
+            f"a training process died: {self.message}{self._place}\nlast lines of its output:\n{output_tail}\n"
             "Run the same command again to go on: finished stages are kept"
         )
+
+    @property
+    def _place(self) -> str:
+        """Say where it was; nothing of this machine."""
+        if self.host in ("", _host()):
+            return ""
+        return f" (process {self.rank} on {self.host})" if self.rank else f" (on {self.host})"
+
+
+def _host() -> str:
+    return os.environ.get(NODE_VARIABLE) or socket.gethostname()
 
 
 @contextmanager
 def reported_errors(job_address: str, output: Path) -> Iterator[None]:
     """Leave an error that ends the block at the job's address, and end this process with exit code 1.
 
-    It is also shown with its traceback, unless it is one that the stage reports in its own words or the
-    consequence of another process's error.
+    It is also told in this process's log; with its traceback, unless it is one that the stage reports in its own words
+    or the consequence of another process's error.
 
     Args:
         job_address: Where `Failure.read` will find it.
@@ -288,7 +325,8 @@ def reported_errors(job_address: str, output: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        described = Failure.of(error, output)
+        described = replace(Failure.of(error, output), rank=os.environ.get("RANK", ""))
+        log("train").error("%s", described.message)
         if described.kind not in _ERRORS and Failure.read_if_reachable(job_address) is None:
             traceback.print_exception(error)
         described.write(job_address)

@@ -252,6 +252,21 @@ def test_a_file_of_the_users_that_grew_since_it_was_named_is_not_to_be_deleted(t
         source.path("a")
 
 
+def test_a_file_that_came_wrong_over_the_network_comes_once_more(
+    published: Path, tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = Remote.fetch
+
+    def fetch_with_a_flipped_bit_at_first(store: Remote, name: str, path: Path) -> None:
+        fetch(store, name, path)
+        if len(store.fetched) == 1:
+            path.write_text("v" + "w" * 9)
+
+    monkeypatch.setattr(Remote, "fetch", fetch_with_a_flipped_bit_at_first)
+    assert Source(str(published), cache=tmp_path / "cache").path("model/weights").read_text() == "w" * 10
+    assert Remote.fetched == ["model/weights"] * 2
+
+
 @pytest.mark.parametrize("wrong", ["v" * 10, "w" * 9])
 def test_a_wrong_copy_is_not_kept(published: Path, tmp_path: Path, hashed: list[str], wrong: str) -> None:
     source = Source(str(published), cache=tmp_path / "cache")

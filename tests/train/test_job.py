@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import distributed
 
 from med42lib.core.errors import (
     AccessError,
@@ -99,6 +100,39 @@ def test_the_first_failure_stays(tmp_path: Path) -> None:
     assert Failure.read(str(tmp_path)) == Failure("DivergedError", "the reason")
 
 
+@pytest.mark.parametrize(
+    "consequence",
+    [
+        RuntimeError("[/p/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1"),
+        distributed.DistNetworkError("Connection reset by peer"),
+        distributed.DistBackendError("NCCL error: remote process exited or there was a network error"),
+    ],
+    ids=["gloo", "store", "NCCL"],
+)
+def test_the_cause_counts_even_if_it_is_told_after_its_consequence(tmp_path: Path, consequence: Exception) -> None:
+    Failure.of(consequence, tmp_path).write(str(tmp_path))
+    alone = Failure.read(str(tmp_path))
+    assert alone is not None
+    assert str(consequence) in alone.message
+    Failure("killed", "process 1 was killed by SIGKILL").write(str(tmp_path))
+    assert Failure.read(str(tmp_path)) == Failure("killed", "process 1 was killed by SIGKILL")
+    Failure.forget(str(tmp_path))
+    assert Failure.read(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("kind", ["DivergedError", "RuntimeError"])
+def test_a_failure_on_another_machine_is_told_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    with monkeypatch.context() as there:
+        there.setenv("MED42_NODE", "gpu-17")
+        there.setenv("RANK", "37")
+        fail_with(type(kind, (Exception,), {})("at step 3"), tmp_path)
+    failure = Failure.read(str(tmp_path))
+    assert failure is not None
+    assert "at step 3 (process 37 on gpu-17)" in str(failure.to_error(""))
+
+
 def test_a_failure_that_training_survived_is_forgotten_and_the_next_is_told(tmp_path: Path) -> None:
     for message in ("a peer went away", "a later reason"):
         Failure("killed", message).write(str(tmp_path))
@@ -172,22 +206,28 @@ def fail_with(error: Exception, folder: Path) -> None:
         (ValueError("shapes differ"), "ValueError", True),
     ],
 )
-def test_only_a_bug_is_shown_with_a_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, kind: str, shown: bool
+def test_each_error_is_told_in_the_log_and_only_a_bug_is_shown_with_a_traceback(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    kind: str,
+    shown: bool,
 ) -> None:
     fail_with(error, tmp_path)
+    assert len(caplog.records) == 1
     assert ("Traceback" in capsys.readouterr().err) is shown
     written = Failure.read(str(tmp_path))
     assert written is not None
     assert written.kind == kind
 
 
-def test_the_consequence_of_another_processs_error_is_not_shown(
+def test_the_consequence_of_another_processs_error_is_shown_without_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Failure("DivergedError", "at step 3").write(str(tmp_path))
     fail_with(RuntimeError("connection closed by peer"), tmp_path)
-    assert capsys.readouterr().err == ""
+    assert "Traceback" not in capsys.readouterr().err
     assert Failure.read(str(tmp_path)) == Failure("DivergedError", "at step 3")
 
 
@@ -204,7 +244,9 @@ def test_an_error_while_the_store_is_away_is_told_in_the_log_and_hides_behind_no
     for error in (DivergedError("at step 3"), RuntimeError("connection closed by peer")):
         with pytest.raises(SystemExit, match="1"), reported_errors("s3://bucket/job", tmp_path):
             raise error
-    assert [record.message.partition(". That could not be left")[0] for record in caplog.records] == [
+    assert list(
+        dict.fromkeys(record.message.partition(". That could not be left")[0] for record in caplog.records)
+    ) == [
         "at step 3",
         "RuntimeError: connection closed by peer",
     ]

@@ -25,14 +25,14 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkContext, SpawnContext
 from multiprocessing.process import BaseProcess
 
-from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment, threads_asked_for
+from med42lib.core.environment import THREADS_VARIABLE, number_from_environment, threads_asked_for
 from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProcessError
 from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import GRACE_SECONDS, GRACE_VARIABLE, Failure, TrainingJob
 from med42lib.train.launchers.output import LiveOutput
-from med42lib.train.worker.node import WORKER, one_machine, run_node
+from med42lib.train.worker.node import WORKER, one_machine, run_node, threads_per_process
 
 PROCESSES_VARIABLE = "MED42_PROCESSES_PER_NODE"
 _CONTEXTS: dict[str, SpawnContext | ForkContext] = {
@@ -84,11 +84,6 @@ def processes_per_node() -> int:
         EnvironmentProblem: If the environment asks for something that is not a whole number above 0.
     """
     return number_from_environment(PROCESSES_VARIABLE) or _num_cuda_devices() or CPU_PROCESSES
-
-
-def threads_per_process(processes: int) -> int:
-    """Divide the cores that this process may use; at least 1."""
-    return max(1, num_cores() // processes)
 
 
 def start_method() -> str:

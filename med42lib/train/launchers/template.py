@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from pydantic import Field, model_validator
 from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import EnvironmentProblem
-from med42lib.train.job import GRACE_SECONDS, GRACE_VARIABLE, MAX_RESTARTS_VARIABLE
+from med42lib.train.job import GRACE_SECONDS, GRACE_VARIABLE, MAX_RESTARTS_VARIABLE, NODE_VARIABLE
 from med42lib.train.launchers.patches import CONTAINER, TaskConfig, merged
 
 GROUP, VERSION, KIND, PLURAL = "kubeflow.org", "v1", "PyTorchJob", "pytorchjobs"
@@ -37,9 +38,6 @@ QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 MAX_NAME_LENGTH = 46
 """Names may have 63 characters. The operator's Services are `<name>-worker-<number>`, and nothing refuses longer ones;
 JobSet's pods, of a TrainJob, `<name>-node-0-<number>-<five letters>`."""
-_SECONDS_TO_MEET = 3600
-"""One node may have the image, and another fetch it."""
-
 _COMMAND = ("python", "-m", "med42lib.train.worker")
 _SECONDS_KEPT = 7 * 24 * 3600
 _SECONDS_TO_TELL = 2  # of those that a pod has to end in: that its training processes were killed
@@ -60,7 +58,7 @@ class JobTemplate(StageConfig):
     """Times that training may break down, on whatever node, and go on by itself; and start again from the same step."""
 
     max_hours_waiting: float = Field(gt=0)
-    """Hours in a queue, or for nodes and images, until the job is deleted."""
+    """Hours in a queue, or for nodes and images, until the job is deleted; and that nodes wait for one another."""
 
     max_hours_working: float = Field(gt=0)
     """Hours with all pods at work until the job is deleted. The operator itself keeps no deadline."""
@@ -208,8 +206,9 @@ def training_pod(template: JobTemplate, arguments: Sequence[str], *, labels: Map
     pod = copy.deepcopy(template.pod)
     metadata = pod.setdefault("metadata", {})
     metadata["labels"] = {**metadata.get("labels", {}), **labels}
-    meeting = {"PET_RDZV_CONF": f"timeout={_SECONDS_TO_MEET}"}  # where, the operator says
-    variables = [
+    meeting = {"PET_RDZV_CONF": f"timeout={math.ceil(3600 * template.max_hours_waiting)}"}  # where, the operator says
+    node = {"name": NODE_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    variables: list[dict[str, Any]] = [node] + [
         {"name": name, "value": value} for name, value in {**meeting, **_budget(template), **_grace(pod)}.items()
     ]
     for container in _containers(pod):

@@ -32,6 +32,7 @@ from torch import Tensor, distributed
 from med42lib.core.errors import (
     AccessError,
     DataError,
+    Med42Error,
     NoSpaceError,
     StoreError,
     StoreUnavailable,
@@ -49,6 +50,9 @@ from med42lib.train.worker.fragments import LAYOUT_FILE, Layout, TrainedState, r
 T = TypeVar("T")
 
 _REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
+_MOST_LASTING = 2
+"""Checkpoints in a row that a store may refuse in such a way until training ends: its output would be refused too."""
+
 _TOTALS, _NUMBERS, _SECONDS = "totals", "numbers", "seconds_saving"
 _GIB = 1 << 30
 
@@ -65,6 +69,25 @@ class _Snapshot:
     seconds_copying: float
     seconds_saving: float
     """As of `Checkpointing.seconds_saving`, this copy included."""
+
+
+class _LocalDiskFull(NoSpaceError):
+    """The store would take what this machine has no space to prepare."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """Why a process could not save its part."""
+
+    text: str
+    lasting: type[Med42Error] | None
+    """The kind of the store's refusal, if nothing but a person ends it."""
+
+    @classmethod
+    def of(cls, error: Exception) -> _Problem:
+        if isinstance(error, AccessError | NoSpaceError) and not isinstance(error, _LocalDiskFull):
+            return cls(str(error), type(error))
+        return cls(str(error), None)
 
 
 class Checkpointing:
@@ -101,11 +124,19 @@ class Checkpointing:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future[bool] | None = None
         self._saving_step = 0
+        self._stored_step: int | None = None
+        self._untold: Mapping[str, float] = {}
+        self._lasting: list[_Problem] = []
         self._layout: Layout = dict(self._gather((f"rank-{self._rank:05}.safetensors", self._state.extents)))
 
     def due(self) -> bool:
         """Say whether it is time to save; the first process decides for all. One that is still under way is awaited."""
-        if self._rank != 0 or time.monotonic() - self._saved_at < self._seconds:
+        if self._rank != 0:
+            return False
+        self._tell_when_stored()
+        if self._refused_for_good():
+            return True  # for all to end
+        if time.monotonic() - self._saved_at < self._seconds:
             return False
         if self._seconds and self._saving is not None and not self._saving.done():
             log("train").warning(
@@ -127,16 +158,25 @@ class Checkpointing:
                 self._load(checkpoint, files)
                 shutil.rmtree(self._scratch / "fetched", ignore_errors=True)
                 self.seconds_saving = checkpoint.state.get(_SECONDS, 0.0)  # older ones do not say
+                self._stored_step = checkpoint.step
                 return Totals(**checkpoint.state[_TOTALS])
         return Totals()
 
     def save(self, totals: Totals) -> None:
         """Begin to save the state after a step, when the one before is saved; training may go on meanwhile.
 
-        That the store does not take it is told, and ends nothing.
+        That the store does not take it is told, and ends nothing at first.
+
+        Raises:
+            AccessError, NoSpaceError: In every process, if the store has refused the last ones for a reason that lasts.
         """
         waited_before = self.seconds_saving
         self.finish()
+        if self._refused_for_good():
+            raise self._refusal()
+        self._begin(totals, waited_before)
+
+    def _begin(self, totals: Totals, waited_before: float) -> None:
         with self._counted():
             began = time.monotonic()
             metrics_bytes = (self._target.folder / METRICS_FILE).stat().st_size if self._rank == 0 else 0
@@ -145,22 +185,48 @@ class Checkpointing:
             snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied, self.seconds_saving + copied)
             self._saving, self._saving_step = self._thread.submit(self._store, snapshot), totals.num_steps
             self._saved_at = began
-        if self._rank == 0:
-            self._target.metric("checkpoint_seconds", self.seconds_saving - waited_before, step=totals.num_steps)
+        waited = self.seconds_saving - waited_before
+        self._untold = {"checkpoint_seconds": waited, "checkpoint_step": totals.num_steps}
 
     def finish(self) -> bool:
         """Wait for what is being saved; False if the store did not take it from all."""
         if self._saving is None:
             return True
         with self._counted():
-            return self._saving.result()
+            stored = self._saving.result()
+        self._tell_when_stored()
+        return stored
 
     def save_now(self, totals: Totals) -> bool:
         """Save the state after a step, and wait until it is stored; False if the store did not take it."""
+        waited_before = self.seconds_saving
         self.finish()
         if self._saving is None or self._saving_step != totals.num_steps:
-            self.save(totals)
+            self._begin(totals, waited_before)
         return self.finish()
+
+    def _tell_when_stored(self) -> None:
+        """Record a checkpoint, once, when it is one."""
+        if self._untold and self._saving is not None and self._saving.done():
+            if self._rank == 0 and self._stored_step == self._saving_step:
+                self._target.log_metrics(self._untold, step=self._saving_step)
+            self._untold = {}
+
+    def _refused_for_good(self) -> bool:
+        return len(self._lasting) >= _MOST_LASTING
+
+    def _refusal(self) -> Med42Error:
+        problem = self._lasting[-1]
+        assert problem.lasting is not None
+        return problem.lasting(
+            f"the store refused the last {len(self._lasting)} checkpoints, as it would the output: {problem.text}. "
+            f"Training ended; {self._last_good()}. Renew the credentials, or make room in the store, then run the same "
+            "command again to go on"
+        )
+
+    def _last_good(self) -> str:
+        step = self._stored_step
+        return "there is no checkpoint yet" if step is None else f"the last good one is of step {step}"
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -173,14 +239,18 @@ class Checkpointing:
     def _store(self, snapshot: _Snapshot) -> bool:
         """Put a checkpoint, in the thread."""
         step, mine = snapshot.totals.num_steps, self._put(snapshot)
-        parts = self._gather(mine if isinstance(mine, list) else str(mine))
-        problems = [part for part in parts if isinstance(part, str)]
-        files = [entry for part in parts if not isinstance(part, str) for entry in part]
+        parts = self._gather(mine if isinstance(mine, list) else _Problem.of(mine))
+        problems = [part for part in parts if isinstance(part, _Problem)]
+        files = [entry for part in parts if not isinstance(part, _Problem) for entry in part]
         if self._rank == 0 and not problems and (refused := self._seal(snapshot, files)) is not None:
-            mine, problems = refused, [str(refused)]
+            mine, problems = refused, [_Problem.of(refused)]
         [problems, *_] = self._gather(problems)
+        lasting = next((problem for problem in problems if problem.lasting is not None), None)
+        self._lasting = [*self._lasting, lasting] if lasting else []
+        self._stored_step = self._stored_step if problems else step
         if problems and self._rank == 0:
-            log("train").warning("could not save a checkpoint after step %d: %s", step, problems[0])
+            told = f"{problems[0].text}; {self._last_good()}"
+            log("train").warning("could not save a checkpoint after step %d: %s", step, told)
             self._checkpoints.discard(step)
         elif self._rank == 0:
             log("train").info(
@@ -202,7 +272,8 @@ class Checkpointing:
             step = snapshot.totals.num_steps
             return [self._checkpoints.put(step, path.name, path) for path in self._write(snapshot, folder)]
         except Exception as error:  # noqa: BLE001 (told and, if it is no refusal, raised when all have been told)
-            return full_disk(error, folder) or error
+            full = full_disk(error, folder)
+            return error if full is None else _LocalDiskFull(str(full))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -275,7 +346,7 @@ def _check_space(folder: Path, num_bytes: int) -> None:
     """
     free = shutil.disk_usage(folder).free
     if free < num_bytes:
-        raise NoSpaceError(
+        raise _LocalDiskFull(
             f"no space left for {num_bytes:,} bytes in {folder}, where {free:,} are free; free some space, or set "
             f"{SCRATCH_VARIABLE} to another disk"
         )

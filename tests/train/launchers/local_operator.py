@@ -83,7 +83,8 @@ class LocalOperator:
     def _environment(self, role: str, container: dict[str, Any], variables: dict[str, str]) -> dict[str, str]:
         disk = self.folder / role
         disk.mkdir()
-        own = {each["name"]: each["value"].replace("/scratch", str(disk)) for each in container["env"]}
+        given = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+        own = {name: value.replace("/scratch", str(disk)) for name, value in given.items()}
         here = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
         return {**os.environ, **own, **variables, **here}
 

@@ -57,6 +57,13 @@ def test_the_pods_know_how_often_they_may_start_from_the_same_step() -> None:
     assert (told(3), told(0)) == (["3"], []), "without restarts the operator itself ends the job at the first"
 
 
+def test_nodes_wait_for_each_other_as_long_as_the_job_may_wait_and_know_the_machines_they_are_on() -> None:
+    env = pod_of(make_pytorchjob(template(max_hours_waiting=168), "a", [], labels={}, annotations={}))["containers"][0]
+    given = {each.pop("name"): each for each in env["env"]}
+    assert given["PET_RDZV_CONF"] == {"value": f"timeout={168 * 3600}"}
+    assert given["MED42_NODE"] == {"valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+
+
 def test_training_has_as_long_to_save_as_its_pod_has_to_end() -> None:
     def told(**grace: int | None) -> list[str]:
         pod = {"spec": {"containers": [{"name": "pytorch", "image": "i"}], **grace}}

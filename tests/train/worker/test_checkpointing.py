@@ -1,6 +1,7 @@
 """Saving and going on with a real DeepSpeed engine, in one process."""
 
 import json
+import shutil
 import threading
 import time
 from collections import Counter
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from fnmatch import fnmatch
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import distributed
 
-from med42lib.core.errors import NoSpaceError, TrainingProcessError
+from med42lib.core.errors import AccessError, NoSpaceError, StoreUnavailable, TrainingProcessError
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoint, Checkpoints
@@ -24,6 +26,7 @@ from med42lib.train.config import LoraConfig
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.loop import Totals
 from med42lib.train.worker.checkpointing import Checkpointing
+from tests.processes import wait_for
 from tests.train.conftest import FULL, job_of, output_of, read_metric, train_alone
 from tests.train.worker.stand_in_engine import StandInEngine
 
@@ -293,6 +296,78 @@ def test_what_a_full_store_took_of_a_checkpoint_is_removed_again(tmp_path: Path)
     saving = checkpointing(store, tmp_path)
     assert [saving.save_now(Totals(num_steps=step)) for step in range(1, 5)] == [True, True, False, False]
     assert sorted(path.name for path in Path(store.address).iterdir()) == ["00000001-a", "00000002-a"]
+
+
+class RefusingCheckpoints(Checkpoints):
+    """Checkpoints in a store that refuses those of some steps."""
+
+    def __init__(self, store: Path, refusals: dict[int, Exception]) -> None:
+        super().__init__(open_store(str(store)), "train/k", "a")
+        self._refusals = refusals
+
+    def put(self, step: int, name: str, path: Path) -> FileEntry:
+        if step in self._refusals:
+            raise self._refusals[step]
+        return super().put(step, name, path)
+
+
+def saved(saving: Checkpointing, step: int) -> None:
+    """Save in passing, and wait until the store has answered."""
+    saving.save(Totals(num_steps=step))
+    saving.finish()
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize("kind", [AccessError, NoSpaceError])
+def test_a_store_that_refuses_two_in_a_row_for_good_ends_the_training_with_what_to_do(
+    tmp_path: Path, kind: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    refusals: dict[int, Exception] = {step: kind("the credentials expired") for step in (2, 4, 5)}
+    saving = checkpointing(RefusingCheckpoints(tmp_path / "store", refusals), tmp_path, minutes=30)
+    for step in range(1, 6):
+        assert not saving.due()
+        saved(saving, step)
+    assert saving.due(), "at once, not in half an hour"
+    with pytest.raises(
+        kind, match=r"refused the last 2 .* expired\. Training ended; .*last good one is of step 3\. Renew"
+    ):
+        saving.save(Totals(num_steps=6))
+    assert "after step 4: the credentials expired; the last good one is of step 3" in caplog.text
+    assert not saving.save_now(Totals(num_steps=5)), "who is asked to stop, or has finished, is not ended by it"
+    assert saving.save_now(Totals(num_steps=6))
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_store_that_is_away_or_a_full_disk_here_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = dict.fromkeys((1, 2, 3), StoreUnavailable("away"))
+    saving = checkpointing(RefusingCheckpoints(tmp_path / "store", {**away}), tmp_path)
+    for step in (1, 2, 3):
+        saved(saving, step)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    for step in (4, 5, 6):
+        saved(saving, step)
+    monkeypatch.undo()
+    assert saving.save_now(Totals(num_steps=7))
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_only_stored_checkpoints_are_among_the_metrics(tmp_path: Path) -> None:
+    refusals: dict[int, Exception] = {2: StoreUnavailable("away")}
+    saving = checkpointing(RefusingCheckpoints(tmp_path / "store", refusals), tmp_path, minutes=30)
+    for step in (1, 2, 3):
+        saved(saving, step)
+    assert not saving.due()
+    assert read_metric(tmp_path / "out", "checkpoint_step") == [1, 3]
+    assert len(read_metric(tmp_path / "out", "checkpoint_seconds")) == 2
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_a_checkpoint_is_among_the_metrics_when_it_is_stored_and_not_only_at_the_next(tmp_path: Path) -> None:
+    saving = checkpointing(tmp_path / "store", tmp_path, minutes=30)
+    saving.save(Totals(num_steps=1))
+    wait_for(lambda: not saving.due() and read_metric(tmp_path / "out", "checkpoint_step") == [1], seconds=30)
 
 
 @pytest.mark.usefixtures("_one_process")
