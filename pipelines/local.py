@@ -57,7 +57,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> int:
-    from med42lib.train.launchers import open_launcher
+    from med42lib.train.launchers.launcher import open_launcher
 
     started = time.monotonic()
     spec = load_checked(arguments.spec, arguments.overrides, processes=open_launcher().num_processes)

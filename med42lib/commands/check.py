@@ -21,7 +21,7 @@ from med42lib.spec import Inputs, RunSpec, each_seed, parse_spec
 from med42lib.spec_check import check_spec
 from med42lib.store.address import absolute_address
 from med42lib.store.base import HUB_SCHEME
-from med42lib.train.launchers import open_launcher
+from med42lib.train.launchers.launcher import open_launcher
 
 DESCRIPTION = """\
 Check a run as its pipeline was given it: the whole spec, the models that the pipeline was compiled for, the inputs, the

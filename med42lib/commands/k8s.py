@@ -23,8 +23,8 @@ from med42lib.spec_check import load_checked
 from med42lib.store.address import absolute_address
 from med42lib.store.base import HUB_SCHEME, S3_SCHEME
 from med42lib.train.job import OUTPUT, TrainingJob
-from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.cluster import Cluster
+from med42lib.train.launchers.launcher import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from med42lib.train.launchers.template import JobTemplate, job_name, make_pytorchjob
 from med42lib.train.launchers.trainjob import make_trainjob

@@ -182,7 +182,7 @@ def _check_options(arguments: Namespace) -> None:
 
 
 def _processes(arguments: Namespace) -> int:
-    from med42lib.train.launchers import open_launcher
+    from med42lib.train.launchers.launcher import open_launcher
 
     if arguments.on is not None:
         return int(arguments.on.num_gpus)

@@ -15,8 +15,8 @@ from med42lib.doctor.cluster import Answer, check_admission, check_images, check
 from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, unknown
 from med42lib.doctor.machine import check_machine
 from med42lib.doctor.services import check_mlflow, check_store
-from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name, open_launcher
 from med42lib.train.launchers.cluster import Cluster
+from med42lib.train.launchers.launcher import CLUSTER_LAUNCHER, launcher_name, open_launcher
 from med42lib.train.launchers.template import IMAGE_VARIABLE, TEMPLATE_VARIABLE, JobTemplate
 
 _HOURS_OF_THE_STEP = 24

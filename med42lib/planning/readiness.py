@@ -21,7 +21,7 @@ from med42lib.spec_check import can_be_seen, check_inputs
 from med42lib.store.address import lies_within, open_store
 from med42lib.store.artifacts import Source
 from med42lib.tracking.address import check_tracking
-from med42lib.train.launchers import CLUSTER_LAUNCHER, launcher_name
+from med42lib.train.launchers.launcher import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.template import JobTemplate
 
 

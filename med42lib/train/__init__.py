@@ -7,8 +7,8 @@ Doors, the modules that other rooms may import:
     config                 its settings
     fit                    its length, and whether settings fit it
     job                    what a training's driver tells its processes
-    launchers              where training processes run, and how many
     launchers.cluster      the cluster's API server
+    launchers.launcher     where training processes run, and how many
     launchers.pytorchjob   labels of a training's PyTorchJob
     launchers.template     the platform's template, and a PyTorchJob made of it
     launchers.trainjob     a TrainJob made of it

@@ -14,7 +14,7 @@ from med42lib.store.checkpoints import Checkpoints
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps, fit_problems
 from med42lib.train.job import TrainingJob
-from med42lib.train.launchers import open_launcher
+from med42lib.train.launchers.launcher import open_launcher
 
 
 def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target, context: StageContext) -> None:

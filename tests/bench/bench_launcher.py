@@ -30,7 +30,7 @@ DRIVER = """
 import sys
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import TrainingJob
-from med42lib.train.launchers import open_launcher
+from med42lib.train.launchers.launcher import open_launcher
 open_launcher().run(TrainingJob.read(sys.argv[1]), StopSignal())
 """
 MAX_MEGABYTES = 100

@@ -14,7 +14,7 @@ from med42lib.doctor import checks
 from med42lib.doctor.checks import check_driver
 from med42lib.doctor.cluster import RIGHTS
 from med42lib.doctor.finding import Level, ok, problem
-from med42lib.train.launchers import CLUSTER_LAUNCHER
+from med42lib.train.launchers.launcher import CLUSTER_LAUNCHER
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
 from tests.k8s.restricted import violations

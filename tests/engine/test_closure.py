@@ -158,7 +158,14 @@ def test_what_lies_outside_exists() -> None:
 
 USED_OF_CORE_OUTSIDE = {
     "config": {"CountOrAll", "SPEED_ONLY", "StageConfig", "is_count_or_all", "renamed_from", "written_as"},
-    "environment": {"OFFLINE", "THREADS_VARIABLE", "memory_bytes", "num_cores", "number_from_environment"},
+    "environment": {
+        "OFFLINE",
+        "THREADS_VARIABLE",
+        "memory_bytes",
+        "num_cores",
+        "number_from_environment",
+        "threads_asked_for",
+    },
     "excerpts": {"brief"},
     "library_errors": {"library_errors"},
     "log": {"log", "log_place", "set_up_logging"},

@@ -32,8 +32,9 @@ from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import FileEntry
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.launchers import cluster as cluster_module
-from med42lib.train.launchers import open_launcher, pytorchjob
+from med42lib.train.launchers import pytorchjob
 from med42lib.train.launchers.cluster import Cluster
+from med42lib.train.launchers.launcher import open_launcher
 from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
 from med42lib.train.launchers.template import JobTemplate, job_name
 from med42lib.train.stage import train
@@ -642,7 +643,7 @@ from med42lib.commands.main import _on_terminate
 from med42lib.core.log import set_up_logging
 from med42lib.core.stop_signal import StopSignal
 from med42lib.train.job import TrainingJob
-from med42lib.train.launchers import open_launcher
+from med42lib.train.launchers.launcher import open_launcher
 signal.signal(signal.SIGTERM, _on_terminate)
 set_up_logging()
 open_launcher().run(TrainingJob.read(sys.argv[1]), StopSignal())

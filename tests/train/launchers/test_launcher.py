@@ -12,7 +12,7 @@ from med42lib.store.artifacts import Source
 from med42lib.store.manifest import describe_folder
 from med42lib.train import stage
 from med42lib.train.job import OUTPUT, TrainingJob
-from med42lib.train.launchers import open_launcher
+from med42lib.train.launchers.launcher import open_launcher
 from med42lib.train.launchers.local import LocalLauncher
 from tests.train.conftest import FULL
 
