@@ -122,7 +122,7 @@ def test_runs_that_write_at_once_leave_a_whole_cache(
     original = StageCache.keep
 
     def keep(self: StageCache, key: str) -> Path:
-        barrier.wait(60)
+        barrier.wait(300)
         return original(self, key)
 
     monkeypatch.setattr(StageCache, "keep", keep)
