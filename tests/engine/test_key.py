@@ -138,7 +138,7 @@ def all_modules() -> list[str]:
         ("med42lib.benchmarks.families.usmle", {"benchmarks"}),
         ("med42lib.readers.publishers.usmle", {"benchmarks"}),
         ("med42lib.readers.publishers.medqa", {"benchmarks", "assemble"}),
-        ("med42lib.core.printable", {"assemble", "report", "register"}),
+        ("med42lib.core.printable", {"assemble", "benchmarks", "report", "register"}),
         ("med42lib.core.excerpts", set()),
         ("med42lib.demo.make_data", set()),
         ("med42lib.inspection.show", set()),
