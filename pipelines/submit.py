@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from med42lib.commands.command import Command, add_overrides, add_processes, show
+from med42lib.core.environment import proxy_of
 from med42lib.core.errors import (
     AccessError,
     ClusterUnavailable,
@@ -129,7 +129,7 @@ class Kubeflow:
                 credentials=token if token.is_renewed else None,
                 namespace=namespace or "kubeflow",
                 ssl_ca_cert=authority,
-                proxy=_proxy(self.host),
+                proxy=proxy_of(self.host),  # it does not ask the environment itself
             )
 
     def start(self, package: Path, arguments: dict[str, Any], *, name: str, experiment: str) -> str:
@@ -318,13 +318,6 @@ def _check_reachable(spec: RunSpec, store: str, host: str | None) -> None:
         problems.append(Problem("--host", what))
     if problems:
         raise ConfigError("med42 submit", problems)
-
-
-def _proxy(address: str) -> str | None:
-    """Name the proxy that the environment has for an address, which kfp does not ask for itself."""
-    parts = urlsplit(address)
-    proxy = None if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies().get(parts.scheme)
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _context(authority: str | None) -> ssl.SSLContext:

@@ -96,5 +96,17 @@ def is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
+def proxy_of(address: str) -> str | None:
+    """Name the proxy that the environment has for an address, as a URL; None where the server itself is asked."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(address)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
 def _words(path: Path) -> list[str]:
     return path.read_text(encoding="ascii").split() if path.is_file() else []

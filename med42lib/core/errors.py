@@ -192,3 +192,7 @@ def last_line(error: Med42Error) -> str:
 
 INTERRUPTED_EXIT_CODE = 130
 TERMINATED_EXIT_CODE = 143
+
+
+STORE_REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
+"""What a store raises that does not take something."""

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from med42lib.decontaminate.matches import Matches, pair_order
-from med42lib.decontaminate.stems import MOST_OWN_WORDS, agrees, is_generic, telling_options
+from med42lib.decontaminate.stems import agrees, is_generic, telling_options
 from med42lib.decontaminate.words import spaced
 from med42lib.formats.contamination import Label, NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
@@ -87,8 +87,9 @@ def is_stem(item: BenchmarkItem, said: Said) -> bool:
 
     Where the same words ask, it has no word of its own: "What causes scurvy?" is one question, however it is answered.
     """
-    most_own_words = 0 if said.asks(item.question) else MOST_OWN_WORDS
-    return is_generic(item.question, most_own_words=most_own_words) and not agrees(item, said.text)
+    if not is_generic(item.question) or agrees(item, said.text):
+        return False
+    return not said.asks(item.question) or is_generic(item.question, most_own_words=0)
 
 
 def label_matches(found: Matches, dataset: Source, items: Source, *, tell_stems_apart: bool) -> Matches:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from med42lib.core.environment import proxy_of
 from med42lib.core.redaction import redact
 from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, unknown, warning
 from med42lib.store.address import open_store
@@ -120,7 +121,7 @@ def _without_user(address: str) -> str:
 
 def _check_name(about: str, url: str) -> Iterator[Finding]:
     """Look up a server's name, or that of the proxy which is asked in its place and may know more names."""
-    parts = urlsplit(_proxy_of(url) or url)
+    parts = urlsplit(proxy_of(url) or url)
     host = parts.hostname or ""
     try:
         found = socket.getaddrinfo(host, parts.port or _PORTS.get(parts.scheme, 443), type=socket.SOCK_STREAM)
@@ -133,14 +134,6 @@ def _check_name(about: str, url: str) -> Iterator[Finding]:
     else:
         address = found[0][4][0]
         yield ok(about, f"{host} needs no DNS" if address == host else f"the name {host} is known to DNS: {address}")
-
-
-def _proxy_of(url: str) -> str | None:
-    parts = urlsplit(url)
-    proxy = urllib.request.getproxies().get(parts.scheme)
-    if not proxy or urllib.request.proxy_bypass(parts.netloc):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _check_clock(about: str, url: str) -> Iterator[Finding]:

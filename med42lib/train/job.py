@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from med42lib.core.errors import (
+    STORE_REFUSALS,
     AccessError,
     DataError,
     DivergedError,
@@ -240,7 +241,7 @@ class Failure:
         try:
             with impatient():
                 open_store(job_address).put_once(name, json.dumps(asdict(told)).encode())
-        except (AccessError, NoSpaceError, StoreError, StoreUnavailable) as error:
+        except STORE_REFUSALS as error:
             log("train").error("%s. That could not be left for the driver: %s", self.message, error)
 
     @classmethod

@@ -66,6 +66,13 @@ deepspeed_engine.leave_processes(waiting)
 
 
 @pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have two processes train, without a GPU."""
+    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+
+@pytest.fixture
 def config() -> ResolvedConfig:
     return RESOLVED
 

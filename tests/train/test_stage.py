@@ -238,11 +238,10 @@ def test_diverged_training_says_so_and_at_which_step(runs: Callable[..., Path]) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_processes")
 def test_two_processes_with_zero_3_refuse_a_base_that_lacks_a_weight(
-    lacking_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lacking_model: Path, packed_data: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(DataError, match=r"1 weights are missing.*q_proj"):
         run_stage(FULL, packed_data, lacking_model, tmp_path)
 
@@ -320,8 +319,9 @@ def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_processes")
 def test_a_base_that_reads_one_sample_into_the_next_is_refused_before_training(
-    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base_model: Path, packed_data: Path, tmp_path: Path
 ) -> None:
     from transformers import OPTConfig, OPTForCausalLM
 
@@ -330,7 +330,5 @@ def test_a_base_that_reads_one_sample_into_the_next_is_refused_before_training(
     shutil.copytree(base_model, tmp_path / "opt")
     (tmp_path / "opt/model/generation_config.json").unlink()
     OPTForCausalLM(opt).save_pretrained(tmp_path / "opt/model")
-    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(DataError, match="OPTForCausalLM reads one sample of a chunk into the next"):
         run_stage(FULL, packed_data, tmp_path / "opt", tmp_path)

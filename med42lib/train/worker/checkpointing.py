@@ -30,12 +30,12 @@ from safetensors.torch import save_file
 from torch import Tensor, distributed
 
 from med42lib.core.errors import (
+    STORE_REFUSALS,
     AccessError,
     DataError,
     Med42Error,
     NoSpaceError,
     StoreError,
-    StoreUnavailable,
     TrainingProcessError,
     full_disk,
 )
@@ -49,7 +49,6 @@ from med42lib.train.worker.fragments import LAYOUT_FILE, Layout, TrainedState, r
 
 T = TypeVar("T")
 
-_REFUSALS = (AccessError, NoSpaceError, StoreError, StoreUnavailable)
 _MOST_LASTING = 2
 """Checkpoints in a row that a store may refuse in such a way until training ends: its output would be refused too."""
 
@@ -260,7 +259,7 @@ class Checkpointing:
                 time.monotonic() - snapshot.began,
                 snapshot.seconds_copying,
             )
-        if isinstance(mine, Exception) and not isinstance(mine, _REFUSALS):
+        if isinstance(mine, Exception) and not isinstance(mine, STORE_REFUSALS):
             raise mine
         return not problems
 

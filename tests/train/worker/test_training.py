@@ -66,11 +66,10 @@ def test_half_precision_gives_nearly_the_same(single_process_losses: dict[str, l
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_processes")
 def test_others_wait_for_the_first_process_however_long_it_writes_and_puts(
-    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base_model: Path, packed_data: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = FULL.model_copy(update={"max_steps": 2})
     job = job_of(config, packed_data, base_model, tmp_path / "store")
     job.write()
@@ -79,11 +78,10 @@ def test_others_wait_for_the_first_process_however_long_it_writes_and_puts(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("two_processes")
 def test_a_training_that_breaks_down_when_its_output_is_whole_leaves_it_as_it_is(
-    base_model: Path, packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base_model: Path, packed_data: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "2")
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = FULL.model_copy(update={"max_steps": 2, "checkpoint_minutes": 0})
     job = job_of(config, packed_data, base_model, tmp_path / "store")
     job.write()
