@@ -30,7 +30,8 @@ def benchmarks(config: BenchmarksConfig, *, data: Source, items: Target) -> None
     Raises:
         DataError: If a benchmark is missing, unreadable or too broken, or there is none at all.
     """
-    from med42lib.formats.records import ITEMS_SUMMARY_FILE, write_items
+    from med42lib.formats.item_counts import ITEMS_SUMMARY_FILE
+    from med42lib.formats.records import write_items
 
     with (
         tempfile.TemporaryDirectory(prefix=".hub-", dir=items.folder.parent) as cache,

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from med42lib.core.errors import ConfigError, DataError, Problem
-from med42lib.core.json_file import read_json
 from med42lib.evaluate.config import AskingConfig
+from med42lib.formats.item_counts import read_item_counts
 from med42lib.formats.item_limit import limited
-from med42lib.formats.records import ITEMS_FILE, ITEMS_SUMMARY_FILE, BenchmarkItem, read_items
+from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
 from med42lib.store.artifacts import Source
 
 
 def read_chosen(items: Source, config: AskingConfig) -> list[BenchmarkItem]:
     """Read the items to score from what `benchmarks` put out; errors as in `choose_items`."""
-    return choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=_absent_benchmarks(items))
+    absent = [name for name, row in read_item_counts(items).items() if "absent" in row]
+    return choose_items(read_items(items.path(ITEMS_FILE).parent), config, absent=absent)
 
 
 def choose_items(
@@ -57,14 +58,3 @@ def _check_names(config: AskingConfig, known: set[str]) -> None:
     ]
     if problems:
         raise ConfigError("evaluate", problems)
-
-
-def _absent_benchmarks(items: Source) -> list[str]:
-    """Name the benchmarks that `benchmarks` left out because the user has not brought their files."""
-    if not items.has(ITEMS_SUMMARY_FILE):
-        return []
-    path = items.path(ITEMS_SUMMARY_FILE)
-    summary = read_json(path, "run benchmarks again")
-    if not all(isinstance(row, dict) for row in summary.values()):
-        raise DataError(f"{path} is not the summary of benchmark items; run benchmarks again")
-    return [name for name, row in summary.items() if "absent" in row]

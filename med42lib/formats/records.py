@@ -160,8 +160,6 @@ class BenchmarkItem:
 
 
 ITEMS_FILE = "items.jsonl"
-ITEMS_SUMMARY_FILE = "summary.json"
-"""Counts by benchmark, beside the items; a benchmark whose files the user has not brought is `absent` there."""
 
 
 def write_items(folder: Path, items: Iterable[BenchmarkItem]) -> int:

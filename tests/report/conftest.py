@@ -135,12 +135,25 @@ def make_items() -> list[BenchmarkItem]:
 def write_data(folder: Path, items: list[BenchmarkItem]) -> None:
     edge = _folder(folder, "items")
     write_items(edge, items)
+    _json(edge / "summary.json", {name: item_counts(count) for name, count in BENCHMARKS.items()} | {"usmle": ABSENT})
     _manifest(edge, "benchmarks", "items", {}, seconds=3.2, rows=len(items))
     leaked = [item for position, item in enumerate(items) if position % LEAKED_EVERY == 0]
     write_contamination(_folder(folder, "contamination"), items, leaked)
     edge = _folder(folder, "dataset")
     _json(edge / "mixture.json", [mixture_row("headqa", 400), mixture_row("medquad", 600)])
     _manifest(edge, "assemble", "dataset", {"seed": 1}, seconds=61.0, rows=1000)
+
+
+ABSENT = {"items": 0, "absent": "bring its files"}
+
+
+def item_counts(items: int) -> dict[str, Any]:
+    """What `benchmarks` counts: of a benchmark's questions eleven cannot be asked."""
+    return {
+        **{"items": items, "read": items + 11, "rejected": 2, "excluded": 9, "usable": items},
+        "rejected_by_reason": {"the question has no answer": 2},
+        "excluded_by_reason": {"the question is about an image": 9},
+    }
 
 
 def write_contamination(edge: Path, items: list[BenchmarkItem], leaked: list[BenchmarkItem]) -> None:

@@ -287,6 +287,13 @@ def test_every_table_has_a_caption_of_its_own_and_rules_that_no_cell_covers(page
     assert "border-collapse: collapse" not in (finished / "report.html").read_text()
 
 
+def test_the_questions_that_were_not_scored_are_counted_with_why(finished: Path) -> None:
+    text = (finished / "report.md").read_text()
+    why = "9: the question is about an image; 2: the question has no answer"
+    assert f"| MedQA | 131 | 2 | 9 | 120 | 120 | {why} |" in text
+    assert "| USMLE | – | – | – | – | – | its files are not there |" in text
+
+
 def test_page_numbers_its_tables_in_order(finished: Path) -> None:
     text = (finished / "report.html").read_text()
     places = [text.find(f"<b>Table {number}.</b>") for number in range(1, 16)]

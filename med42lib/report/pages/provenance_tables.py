@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from med42lib.formats.item_counts import ItemCounts
 from med42lib.formats.mixture_table import COUNT_TITLES
 from med42lib.formats.packed import PackInfo
 from med42lib.formats.recipe import Recipe
@@ -16,6 +17,9 @@ from med42lib.report.provenance.record import FinishedStage, Provenance, Trainin
 from med42lib.report.results.baselines import Baseline
 
 _MIXTURE_COUNTS = ("read", "rejected", "excluded", "duplicates", "kept", "target", "sampled")
+_QUESTION_COUNTS = {"read": "read", "rejected": "rejected", "excluded": "excluded", "usable": "kept"}
+"""The counts of a benchmark's questions, and the count of training examples whose title each shares."""
+
 _COUNT_TITLES = {**COUNT_TITLES, "target": COUNT_TITLES["target_rows"]}
 
 
@@ -144,6 +148,38 @@ def _table_by_model(
         rows.append(TableRow((Cell(name), *(Cell(value, strong=strong) for value in values))))
     titles = [model.title for model in models]
     return Table(caption, (*text_columns(""), *number_columns(titles)), tuple(rows))
+
+
+def question_table(provenance: Provenance) -> Table:
+    """Tabulate how many of each benchmark's questions were scored, and why others were not."""
+    rows = [
+        plain_row(
+            display_name(name),
+            *(setting(counts.get(key)) for key in _QUESTION_COUNTS),
+            setting(provenance.scoring.get(name, {}).get("items")),
+            _why_not(counts),
+        )
+        for name, counts in provenance.questions.items()
+    ]
+    titles = [*(COUNT_TITLES[key] for key in _QUESTION_COUNTS.values()), "Scored"]
+    return Table(
+        caption="The benchmarks' questions",
+        columns=(*text_columns("Benchmark"), *number_columns(titles), *text_columns("Why left out")),
+        rows=tuple(rows),
+        note=(
+            "Rejected: broken, with file and line in rejects.jsonl. Excluded: sound, but cannot be asked in text, or "
+            "must not be. Where fewer are scored than usable, a limit drew them."
+        ),
+    )
+
+
+def _why_not(counts: ItemCounts) -> str:
+    """Say why questions were left out, the most frequent reason first: "67: the question is about an image"."""
+    if "absent" in counts:
+        return "its files are not there"
+    reasons = {**counts.get("rejected_by_reason", {}), **counts.get("excluded_by_reason", {})}
+    ranked = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+    return "; ".join(f"{integer(number)}: {reason}" for reason, number in ranked)
 
 
 def scoring_table(provenance: Provenance, baselines: Mapping[str, Baseline]) -> Table:

@@ -25,6 +25,7 @@ from med42lib.report.pages.paper_mixture import paper_mixture_table
 from med42lib.report.pages.provenance_tables import (
     origin_table,
     packing_table,
+    question_table,
     scoring_table,
     settings_table,
     source_counts_table,
@@ -228,6 +229,8 @@ def _provenance_tables(evidence: Evidence) -> dict[str, Table]:
         if (mixture := paper_mixture_table(provenance)) is not None:
             tables["table_a1"] = mixture
     tables["packing"] = packing_table(provenance.packing)
+    if provenance.questions:
+        tables["questions"] = question_table(provenance)
     tables["scoring"] = scoring_table(provenance, evidence.baselines)
     if provenance.stages:
         tables["stages"] = stage_table(provenance.stages)

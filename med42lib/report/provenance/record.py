@@ -9,6 +9,7 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
+from med42lib.formats.item_counts import ItemCounts, read_item_counts
 from med42lib.formats.mixture_table import read_mixture
 from med42lib.formats.model_folder import ADAPTER_CONFIG_FILE, ADAPTER_FOLDER, MODEL_FOLDER
 from med42lib.formats.models import BASE
@@ -83,6 +84,7 @@ class Provenance:
     """Everything the report says about how the run was made."""
 
     mixture: tuple[Mapping[str, Any], ...]
+    questions: Mapping[str, ItemCounts]
     packing: PackInfo
     pack_settings: Mapping[str, object]
     decontaminate_settings: Mapping[str, object]
@@ -141,6 +143,7 @@ def read_provenance(sources: Mapping[str, Source], trained: Sources, scores: Sou
     lineage = trace(*(source for source in flat.values() if source.manifest is not None))
     return Provenance(
         mixture=tuple(read_mixture(sources["dataset"])),
+        questions=read_item_counts(sources["items"]),
         packing=PackInfo.read(packed.path(INFO_FILE).parent),
         pack_settings=_settings(packed),
         decontaminate_settings=_settings(sources["contamination"]),
