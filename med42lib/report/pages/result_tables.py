@@ -98,10 +98,11 @@ def contamination_table(results: Results, contamination: Contamination, *, confi
         columns=tuple(columns),
         rows=tuple(_contamination_row(results, group, shares, alpha=1 - confidence) for group in results.groups),
         note=(
-            "Questions, Leaked: of the questions that the stage benchmarks took, scored or not. Changes: clean minus all "
-            f"scored questions, each benchmark by itself and then averaged by their questions, in percentage points, with "
-            f"{percent_of(confidence)} interval; bold where p, adjusted after Holm for every cell of the table, is at "
-            f"most {1 - confidence:.3g}. Leaked questions that are easier for every model change accuracies too."
+            "Questions, Leaked: of the questions that the stage benchmarks took, scored or not. Changes: clean minus "
+            "all scored questions, each benchmark by itself and then averaged by their questions, in percentage "
+            f"points, with {percent_of(confidence)} interval; bold where p, adjusted after Holm for every cell of the "
+            f"table, is at most {1 - confidence:.3g}. Leaked questions that are easier for every model change "
+            "accuracies too."
             f"{_wholly_leaked_note(results)}"
             f"{_SEEDS_AS_THEY_ARE * any(model.has_seeds for model in results.models)}{_stems_note(contamination)}"
         ),
