@@ -122,17 +122,18 @@ class _Wording:
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
         noun = "question" if difference.n == 1 else "questions"
-        asked = f"{integer(difference.n)} {noun}" + f" without {self.close_match}" * (subset == "clean")
+        asked = f"{integer(difference.n)} {noun}{_leaked(results, self.close_match)}"
         worth = difference.n / difference.design_effect
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
             question=question(results, *pair),
-            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse"}[verdict.direction],
+            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse", None: "Unknown"}[verdict.direction],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
                 f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
-                f"{self._change(verdict.estimate)}. {self._judged(verdict, _EXACT, _SMALLEST)}"
+                f"{self._change(verdict.estimate)}. "
+                f"{self._judged(verdict, _EXACT, _SMALLEST) if verdict.answerable else _UNANSWERABLE}"
             ),
         )
 
@@ -143,7 +144,7 @@ class _Wording:
         subject = results.model(pair[0]).subject
         return Answer(
             question=f"Is the gain of {subject} larger on leaked questions?",
-            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction],
+            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction or 0],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
@@ -190,6 +191,10 @@ class _Wording:
         return equal if self._is_within_margin(verdict) else "Not shown"
 
 
+_UNANSWERABLE = (
+    "Whether a fine-tune knows more, or has learnt by heart what it was asked, cannot be told: no question is left "
+    "that training had nothing like."
+)
 _SMALLEST = "The smallest difference that these questions would show"
 _SMALLEST_ADDED = "The smallest addition that these questions would show, were points enough,"
 _ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
@@ -236,6 +241,15 @@ def _counted(results: Results, close_match: str) -> str:
     have = "has" if num_leaked == 1 else "have"
     of_all = f"{integer(num_leaked)} of {integer(num_all)} scored questions ({share})"
     return f"{of_all} {have} {close_match}."
+
+
+def _leaked(results: Results, close_match: str) -> str:
+    """Say of the questions that answers are about whether they leaked, as part of a sentence."""
+    if results.main_subset == "clean":
+        return f" without {close_match}"
+    num_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n
+    each = "which has" if num_leaked == 1 else "all of which have"
+    return f", {each} {close_match}" * bool(num_leaked)
 
 
 def _share(results: Results, model: str, subset: str) -> str:
