@@ -550,7 +550,18 @@ def test_the_base_alone_can_be_reported(run: Any) -> None:
     text = (folder / "report.md").read_text()
     assert "answered by 1 model;" in text
     assert "## Differences" not in text
-    assert "No model is compared with the base." in text
+    page = " ".join((folder / "report.html").read_text().split()).replace("\N{NO-BREAK SPACE}", " ")
+    text = text.replace("\N{NO-BREAK SPACE}", " ").replace("*", "")
+    for said in (text, page):
+        assert (
+            "Of 205 questions without a close match in the training mixture, the base model answers 24.9 % (95 %"
+            in said
+        )
+        assert ", of all 220 questions 25.0 % (95 % interval 19.7 to 31.1)" in said
+        for untrue in ("was trained once", "The test decides", "Are gains larger"):
+            assert untrue not in said
+    assert "How accurate is the base model? 24.9 %. Of 205" in text
+    assert "<small>percent<br>19." in page
     with (folder / "results.csv").open() as stream:
         assert {row["model"] for row in csv.DictReader(stream)} == {"base"}
     assert "<svg" in (folder / "report.html").read_text()

@@ -23,7 +23,7 @@ LEAK_QUESTION = "Are gains larger on leaked questions?"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One question and its answer; `figure` is the number that the answer rests on, in percentage points.
+    """One question and its answer; `figure` is the number that the answer rests on, in `unit`.
 
     `interval` is empty where there is no number.
     """
@@ -33,6 +33,7 @@ class Answer:
     figure: str
     interval: str
     sentence: str
+    unit: str = "points"
 
 
 def make_answers(
@@ -46,6 +47,8 @@ def make_answers(
         equivalence_points: Percentage points within which two models count as equal; 0: they never do.
         dropped: Whether the examples that leaked questions match were dropped before training.
     """
+    if not _is_tuned(results):
+        return (_of_base(results, confidence, close_match(dropped=dropped)),)
     wording = _Wording(results, confidence, equivalence_points, close_match(dropped=dropped))
     comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
     leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
@@ -53,7 +56,9 @@ def make_answers(
 
 
 def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str, ...]:
-    """Say what the answers rest on, and what they cannot show."""
+    """Say what the answers rest on, and what they cannot show; nothing where no model was trained."""
+    if not _is_tuned(results):
+        return ()
     verdicts = results.verdicts
     num_asked = len(verdicts.differences) + len(verdicts.leaks)
     rule = (
@@ -100,6 +105,43 @@ _DROPPED = (
 )
 
 
+def _is_tuned(results: Results) -> bool:
+    return any(model.trainings for model in results.models)
+
+
+def _of_base(results: Results, confidence: float, close_match: str) -> Answer:
+    """Say how accurate the base model is, where nothing was trained that could be compared with it."""
+    subset = results.main_subset
+    estimate = _accuracy(results, BASE, subset)
+    counted = _num_questions(results.accuracies[OVERALL, BASE, subset].n)
+    share = _with_interval(estimate, confidence)
+    said = f"Of {counted}{_leaked(results, close_match)}, the base model answers {share} right"
+    if subset == "clean":
+        counted = _num_questions(results.accuracies[OVERALL, BASE, "all"].n)
+        said += f", of all {counted} {_with_interval(_accuracy(results, BASE, 'all'), confidence)}"
+    return Answer(
+        question="How accurate is the base model?",
+        verdict=f"{percent(estimate.value)}{PERCENT}",
+        figure=percent(estimate.value),
+        interval=_limits(estimate),
+        sentence=f"{said}. This run trained no fine-tune.",
+        unit="percent",
+    )
+
+
+def _with_interval(estimate: Estimate, confidence: float) -> str:
+    """Write an accuracy for a sentence: "25.0 % (95 % interval 19.7 to 31.1)"."""
+    return f"{percent(estimate.value)}{PERCENT} ({percent_of(confidence)} interval {_limits(estimate)})"
+
+
+def _limits(estimate: Estimate) -> str:
+    return f"{percent(estimate.low)} to {percent(estimate.high)}"
+
+
+def _num_questions(n: int) -> str:
+    return f"{integer(n)} {'question' if n == 1 else 'questions'}"
+
+
 def question(results: Results, first: str, second: str) -> str:
     """Ask what a difference answers: "Did LoRA help?" of one to the base, else "Is LoRA r64 better than LoRA?"."""
     subjects = [results.model(name).subject for name in (first, second)]
@@ -121,8 +163,7 @@ class _Wording:
         difference = results.differences[OVERALL, *pair, subset]
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
-        noun = "question" if difference.n == 1 else "questions"
-        asked = f"{integer(difference.n)} {noun}{_leaked(results, self.close_match)}"
+        asked = f"{_num_questions(difference.n)}{_leaked(results, self.close_match)}"
         worth = difference.n / difference.design_effect
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
@@ -253,9 +294,13 @@ def _leaked(results: Results, close_match: str) -> str:
 
 
 def _share(results: Results, model: str, subset: str) -> str:
+    return f"{percent(_accuracy(results, model, subset).value)}{PERCENT}"
+
+
+def _accuracy(results: Results, model: str, subset: str) -> Estimate:
     estimate = results.accuracies[OVERALL, model, subset].estimate
     assert estimate is not None  # only asked of subsets that hold items
-    return f"{percent(estimate.value)}{PERCENT}"
+    return estimate
 
 
 def _conclusion(results: Results, pair: Pair) -> str:
