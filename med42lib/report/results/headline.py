@@ -164,6 +164,7 @@ class _Wording:
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
         asked = f"{_num_questions(difference.n)}{_leaked(results, self.close_match)}"
+        nothing = _NOT_WITH_THESE_SEEDS if difference.spread else _TOO_FEW
         worth = difference.n / difference.design_effect
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
@@ -174,7 +175,7 @@ class _Wording:
             sentence=(
                 f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
                 f"{self._change(verdict.estimate)}. "
-                f"{self._judged(verdict, _EXACT, _SMALLEST) if verdict.answerable else _UNANSWERABLE}"
+                f"{self._judged(verdict, _EXACT, _SMALLEST, nothing) if verdict.answerable else _UNANSWERABLE}"
             ),
         )
 
@@ -192,7 +193,7 @@ class _Wording:
                 f"On {_num_leaked(results, gain)} its gain over the base model is {points(gain.leaked)} points, on the "
                 f"other questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
                 f"{self._change(verdict.estimate)} to its gain over all{' of these' * bool(results.wholly_leaked)}. "
-                f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED)} {_conclusion(results, pair)}"
+                f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED, _NO_ADDITION)} {_conclusion(results, pair)}"
             ),
         )
 
@@ -201,11 +202,11 @@ class _Wording:
         interval = f"{percent_of(self.confidence)} interval {interval_in_prose(estimate)}"
         return f"{points(estimate.value)} points ({interval})"
 
-    def _judged(self, verdict: Verdict, other_test: str, smallest: str) -> str:
+    def _judged(self, verdict: Verdict, other_test: str, smallest: str, nothing: str) -> str:
         """Say what the test says, why the interval may say something else, and what could have been shown.
 
         `other_test` says how an interval can exclude zero though the test does not show a difference, `smallest` what
-        it is that could have been shown.
+        it is that could have been shown, `nothing` that nothing could.
         """
         adjusted = f"adjusted for {integer(verdict.num_questions)} questions, " * (verdict.num_questions > 1)
         p_value = f"{adjusted}{p_in_prose(verdict.adjusted_p_value)}"
@@ -214,10 +215,10 @@ class _Wording:
             reconciled = "" if excludes else " The interval is the less exact of the two where it just reaches zero."
             return f"Chance alone would hardly do that ({p_value}).{reconciled}{self._within_margin(verdict)}"
         reconciled = (_ONE_OF_MANY if verdict.p_value <= verdict.alpha else other_test) * excludes
-        return (
-            f"Chance could explain it ({p_value}).{reconciled} {smallest} in four of five runs is "
-            f"{percent(verdict.smallest_shown)} points.{self._within_margin(verdict)}"
-        )
+        shows = nothing
+        if verdict.smallest_shown is not None:
+            shows = f"{smallest} in four of five runs is {percent(verdict.smallest_shown)} points."
+        return f"Chance could explain it ({p_value}).{reconciled} {shows}{self._within_margin(verdict)}"
 
     def _is_within_margin(self, verdict: Verdict) -> bool:
         margin = self.equivalence_points / 100
@@ -238,6 +239,9 @@ _UNANSWERABLE = (
 )
 _SMALLEST = "The smallest difference that these questions would show"
 _SMALLEST_ADDED = "The smallest addition that these questions would show, were points enough,"
+_TOO_FEW = "So few questions cannot show any difference."
+_NOT_WITH_THESE_SEEDS = "With these questions and seeds no possible difference would show in four of five runs."
+_NO_ADDITION = "With these questions no possible addition would show in four of five runs."
 _ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
 _EXACT = " The interval, which is approximate, excludes zero; the exact test does not, and it decides."
 _ODDS = (

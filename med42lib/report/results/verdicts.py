@@ -17,8 +17,9 @@ from med42lib.report.results.scores import Answers
 class Verdict:
     """Whether a number is told apart from 0: it is if the adjusted p value is at most `alpha`.
 
-    `num_questions` were asked together. `smallest_shown` is what the first of Holm's steps shows in four of five runs.
-    Nothing can be claimed where a fine-tune has seen the like of every question: then it is not `answerable`.
+    `num_questions` were asked together. `smallest_shown` is what the first of Holm's steps shows in four of five runs,
+    None if nothing would be. Nothing can be claimed where a fine-tune has seen the like of every question: then it is
+    not `answerable`.
     """
 
     estimate: Estimate
@@ -26,7 +27,7 @@ class Verdict:
     adjusted_p_value: float
     alpha: float
     num_questions: int
-    smallest_shown: float
+    smallest_shown: float | None
     answerable: bool = True
 
     @property
