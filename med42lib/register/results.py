@@ -17,6 +17,7 @@ _VERDICTS = {
     1: "**Better than the base.**",
     -1: "**Worse than the base.**",
     0: "**No difference from the base shown.**",
+    None: "**Not known to be better than the base:** every question has a close match in the training data.",
 }
 _GAINS = {1: "is larger", -1: "is smaller", 0: "is not shown to be larger or smaller"}
 
@@ -60,7 +61,7 @@ class Results:
     def smallest_shown(self) -> float | None:
         """Give the difference from the base that would have shown, where none did."""
         verdict = self._verdict("differences")
-        return verdict["smallest_shown"] if verdict and not verdict["direction"] else None
+        return verdict["smallest_shown"] if verdict and verdict["direction"] == 0 else None
 
     def sentences(self) -> Iterator[str]:
         """Say what the report claims, and of which trainings the figures are."""

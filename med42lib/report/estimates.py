@@ -220,12 +220,16 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
     return linear_combination([1 / len(estimates)] * len(estimates), estimates)
 
 
-def smallest_shown(n: float, disagreement: float, *, alpha: float, power: float = 0.8) -> float:
+def smallest_shown(n: float, disagreement: float, *, alpha: float, power: float = 0.8) -> float | None:
     """Give the smallest difference that a test at level `alpha` shows of n questions with probability `power`.
+
+    None if there is no such difference: McNemar's mid-p is at least a half to the power of n.
 
     Source: R. J. Connor, Biometrics 43 (1987) 207-211, solved for the difference; `disagreement` is the share of
     questions that exactly one of the models answers right, at least the difference itself.
     """
+    if 0.5**n > alpha:
+        return None
     z_alpha, z_power = normal_quantile(1 - alpha), NormalDist().inv_cdf(power)
     difference = 0.0
     for _ in range(50):  # converges by halves

@@ -119,7 +119,8 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     trainings = {model.name: model.trainings or (model.name,) for model in models}
     answers = replace(answers, group=cluster(scored, contamination.matched), trainings=trainings)
     pairs = pairs_to_compare(config.compare, models)
-    results = analyse(answers, models, pairs, config.confidence, sources=provenance.sources)
+    dropped = provenance.dropped_training
+    results = analyse(answers, models, pairs, config.confidence, sources=provenance.sources, dropped=dropped)
     baselines = make_baselines(answers, items, results.groups, results.main_subset)
     scoring = {name: str(summary.get("scoring")) for name, summary in provenance.scoring.items()}
     thresholds = {*config.thresholds, contamination.threshold}

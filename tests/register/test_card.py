@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from huggingface_hub import ModelCard as HubCard
 from med42lib.formats.recipe import Recipe
 from med42lib.register.card import MOST_CHARACTERS_OF_NOTE, ModelCard, model_card
 from med42lib.register.config import RegisterConfig
+from med42lib.register.results import Results
 from med42lib.register.run import FinishedRun
 from med42lib.store.artifacts import Target
 from tests.mixture_table_rows import paper_rows
@@ -100,6 +102,18 @@ def test_every_accuracy_and_difference_is_the_reports_with_its_interval(run: Fin
     gain = summary["difference"]["overall"]["lora-base"]["clean"]
     assert f"| +{100 * gain['value']:.1f} (+{100 * gain['low']:.1f} to +{100 * gain['high']:.1f}) |" in text
     assert "**Better than the base.** Questions without a close match" in text
+
+
+def test_a_difference_where_every_question_leaked_is_no_claim(run: FinishedRun) -> None:
+    found = Results.of(run)
+    summary = json.loads(json.dumps(found.summary))
+    summary["verdicts"]["subset"] = "all"
+    summary["verdicts"]["differences"]["lora-base"]["direction"] = None
+    found = replace(found, summary=summary)
+    assert next(found.sentences()).startswith(
+        "**Not known to be better than the base:** every question has a close match"
+    )
+    assert found.smallest_shown is None
 
 
 def test_a_gain_on_leaked_questions_says_of_how_many(run: FinishedRun) -> None:

@@ -188,6 +188,7 @@ def smallest_shown_is_shown(generator: Generator) -> bool:
     """Two models whose true difference is what the report calls the smallest that it shows in four of five runs."""
     num, disagreement = 400, 0.3
     true = smallest_shown(num, disagreement, alpha=1 - CONFIDENCE)
+    assert true is not None  # so many questions show some
     draws = generator.random(num)
     first_only, second_only = draws < (disagreement + true) / 2, draws > 1 - (disagreement - true) / 2
     given = Answers(

@@ -132,13 +132,19 @@ def test_combining_needs_one_weight_for_each_estimate() -> None:
 
 
 def test_more_questions_show_smaller_differences() -> None:
-    found = [smallest_shown(n, 0.3, alpha=0.05) for n in (100, 400, 1600)]
+    found = [smallest for n in (100, 400, 1600) if (smallest := smallest_shown(n, 0.3, alpha=0.05))]
     assert found == sorted(found, reverse=True)
     # Connor 1987's formula: n = (1.96 sqrt(0.3) + 0.8416 sqrt(0.3 - d * d))**2 / d**2.
     difference = found[1]
     needed = (1.959964 * 0.3**0.5 + 0.841621 * (0.3 - difference**2) ** 0.5) ** 2 / difference**2
     assert needed == pytest.approx(400, rel=1e-6)
-    assert smallest_shown(4, 0.0, alpha=0.05) <= 1.0
+
+
+def test_no_difference_is_the_smallest_where_mid_p_cannot_be_small_enough() -> None:
+    # The smallest mid-p of n questions is a half to the power of n: 0.0625 of four, 0.031 of five, 0.0156 of six.
+    assert smallest_shown(4, 0.0, alpha=0.05) is None
+    assert smallest_shown(5, 0.0, alpha=0.05) is not None
+    assert smallest_shown(6, 0.0, alpha=0.05 / 5) is None
 
 
 def test_holm_multiplies_the_smallest_most_and_never_reverses_an_order() -> None:

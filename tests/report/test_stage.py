@@ -372,23 +372,36 @@ def test_examples_that_were_dropped_before_training_are_not_called_part_of_it(ru
             assert sentence.startswith(", dropped before training")
 
 
+@pytest.mark.parametrize(("action", "direction", "verdict"), [("flag", None, "Unknown"), ("drop_training", 1, "Yes")])
+def test_where_every_question_leaked_nothing_is_claimed_unless_what_they_match_was_dropped(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    action: str,
+    direction: int | None,
+    verdict: str,
+) -> None:
+    monkeypatch.setattr("tests.report.conftest.LEAKED_EVERY", 1)
+    every = make_run(tmp_path)
+    manifest = every.folder / "contamination/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"flag"', f'"{action}"'))
+    caplog.set_level("INFO")
+    folder = every.make_report()
+    differences = json.loads((folder / "summary.json").read_text())["verdicts"]["differences"]
+    assert {found["direction"] for found in differences.values()} == {direction}
+    for text in ((folder / "report.md").read_text().replace("*", ""), caplog.text):
+        assert f"Did this full fine-tune help? {verdict}" in text
+        assert "Of 220 questions, all of which have a close match in the training mixture" in text
+        assert ("Chance alone would hardly do that" in text) == (verdict == "Yes")
+        assert ("cannot be told: no question is left" in text) == (verdict == "Unknown")
+
+
 def test_a_run_without_leaks_says_so(run: Any) -> None:
     (run.folder / "contamination/contaminated.json").write_text('{"threshold": 0.99, "items": {}}')
     run.rewrite("contamination/pairs.jsonl", lambda rows: [])
     text = (run.make_report() / "report.md").read_text()
     assert "*None found.*" in text
     assert "Clean questions" not in text
-
-
-def test_a_run_in_which_everything_leaked_compares_all_questions(run: Any) -> None:
-    rows = (run.folder / "scores.base/scores.jsonl").read_text().splitlines()
-    ids = [json.loads(row)["item_id"] for row in rows]
-    flagged = {"threshold": 0.1, "items": dict.fromkeys(ids, 0.9)}
-    run.rewrite("contamination/pairs.jsonl", lambda rows: rows)
-    (run.folder / "contamination/contaminated.json").write_text(json.dumps(flagged))
-    text = (run.make_report() / "report.md").read_text()
-    assert "Of 220 questions, this full" in text
-    assert "*Unknown.*" in text
 
 
 def test_a_subset_of_the_items_may_have_been_scored(run: Any) -> None:
@@ -537,7 +550,18 @@ def test_the_base_alone_can_be_reported(run: Any) -> None:
     text = (folder / "report.md").read_text()
     assert "answered by 1 model;" in text
     assert "## Differences" not in text
-    assert "No model is compared with the base." in text
+    page = " ".join((folder / "report.html").read_text().split()).replace("\N{NO-BREAK SPACE}", " ")
+    text = text.replace("\N{NO-BREAK SPACE}", " ").replace("*", "")
+    for said in (text, page):
+        assert (
+            "Of 205 questions without a close match in the training mixture, the base model answers 24.9 % (95 %"
+            in said
+        )
+        assert ", of all 220 questions 25.0 % (95 % interval 19.7 to 31.1)" in said
+        for untrue in ("was trained once", "The test decides", "Are gains larger"):
+            assert untrue not in said
+    assert "How accurate is the base model? 24.9 %. Of 205" in text
+    assert "<small>percent<br>19." in page
     with (folder / "results.csv").open() as stream:
         assert {row["model"] for row in csv.DictReader(stream)} == {"base"}
     assert "<svg" in (folder / "report.html").read_text()

@@ -207,7 +207,7 @@ def _change(change: Change | None) -> dict[str, float | None]:
 
 
 def _verdicts(results: Results) -> dict[str, Any]:
-    """The answers at the top, as numbers: 1 for larger, -1 for smaller, 0 for not shown."""
+    """The answers at the top, as numbers: 1 for larger, -1 for smaller, 0 for not shown, None for unknown."""
     verdicts = results.verdicts
     leaks = {
         f"{first}-{second}": _verdict(verdict)

@@ -34,10 +34,10 @@ class Difference:
     design_effect: float = 1.0
     spread: Spread | None = None
 
-    def smallest_shown(self, alpha: float) -> float:
-        """Give the smallest difference that these items show at level `alpha` in four of five runs."""
+    def smallest_shown(self, alpha: float) -> float | None:
+        """Give the smallest difference that these items show at level `alpha` in four of five runs; None if none is."""
         if self.spread:
-            return self.spread.smallest_shown(alpha)
+            return smallest if (smallest := self.spread.smallest_shown(alpha)) <= 1.0 else None
         assert self.counts is not None  # only asked where items are pooled
         disagreement = (self.counts.first_only + self.counts.second_only) / self.counts.n
         return smallest_shown(self.n / self.design_effect, disagreement, alpha=alpha)

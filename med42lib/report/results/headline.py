@@ -23,7 +23,7 @@ LEAK_QUESTION = "Are gains larger on leaked questions?"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One question and its answer; `figure` is the number that the answer rests on, in percentage points.
+    """One question and its answer; `figure` is the number that the answer rests on, in `unit`.
 
     `interval` is empty where there is no number.
     """
@@ -33,6 +33,7 @@ class Answer:
     figure: str
     interval: str
     sentence: str
+    unit: str = "points"
 
 
 def make_answers(
@@ -46,6 +47,8 @@ def make_answers(
         equivalence_points: Percentage points within which two models count as equal; 0: they never do.
         dropped: Whether the examples that leaked questions match were dropped before training.
     """
+    if not _is_tuned(results):
+        return (_of_base(results, confidence, close_match(dropped=dropped)),)
     wording = _Wording(results, confidence, equivalence_points, close_match(dropped=dropped))
     comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
     leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
@@ -53,7 +56,9 @@ def make_answers(
 
 
 def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str, ...]:
-    """Say what the answers rest on, and what they cannot show."""
+    """Say what the answers rest on, and what they cannot show; nothing where no model was trained."""
+    if not _is_tuned(results):
+        return ()
     verdicts = results.verdicts
     num_asked = len(verdicts.differences) + len(verdicts.leaks)
     rule = (
@@ -100,6 +105,43 @@ _DROPPED = (
 )
 
 
+def _is_tuned(results: Results) -> bool:
+    return any(model.trainings for model in results.models)
+
+
+def _of_base(results: Results, confidence: float, close_match: str) -> Answer:
+    """Say how accurate the base model is, where nothing was trained that could be compared with it."""
+    subset = results.main_subset
+    estimate = _accuracy(results, BASE, subset)
+    counted = _num_questions(results.accuracies[OVERALL, BASE, subset].n)
+    share = _with_interval(estimate, confidence)
+    said = f"Of {counted}{_leaked(results, close_match)}, the base model answers {share} right"
+    if subset == "clean":
+        counted = _num_questions(results.accuracies[OVERALL, BASE, "all"].n)
+        said += f", of all {counted} {_with_interval(_accuracy(results, BASE, 'all'), confidence)}"
+    return Answer(
+        question="How accurate is the base model?",
+        verdict=f"{percent(estimate.value)}{PERCENT}",
+        figure=percent(estimate.value),
+        interval=_limits(estimate),
+        sentence=f"{said}. This run trained no fine-tune.",
+        unit="percent",
+    )
+
+
+def _with_interval(estimate: Estimate, confidence: float) -> str:
+    """Write an accuracy for a sentence: "25.0 % (95 % interval 19.7 to 31.1)"."""
+    return f"{percent(estimate.value)}{PERCENT} ({percent_of(confidence)} interval {_limits(estimate)})"
+
+
+def _limits(estimate: Estimate) -> str:
+    return f"{percent(estimate.low)} to {percent(estimate.high)}"
+
+
+def _num_questions(n: int) -> str:
+    return f"{integer(n)} {'question' if n == 1 else 'questions'}"
+
+
 def question(results: Results, first: str, second: str) -> str:
     """Ask what a difference answers: "Did LoRA help?" of one to the base, else "Is LoRA r64 better than LoRA?"."""
     subjects = [results.model(name).subject for name in (first, second)]
@@ -121,18 +163,19 @@ class _Wording:
         difference = results.differences[OVERALL, *pair, subset]
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
-        noun = "question" if difference.n == 1 else "questions"
-        asked = f"{integer(difference.n)} {noun}" + f" without {self.close_match}" * (subset == "clean")
+        asked = f"{_num_questions(difference.n)}{_leaked(results, self.close_match)}"
+        nothing = _NOT_WITH_THESE_SEEDS if difference.spread else _TOO_FEW
         worth = difference.n / difference.design_effect
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
             question=question(results, *pair),
-            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse"}[verdict.direction],
+            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse", None: "Unknown"}[verdict.direction],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
                 f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
-                f"{self._change(verdict.estimate)}. {self._judged(verdict, _EXACT, _SMALLEST)}"
+                f"{self._change(verdict.estimate)}. "
+                f"{self._judged(verdict, _EXACT, _SMALLEST, nothing) if verdict.answerable else _UNANSWERABLE}"
             ),
         )
 
@@ -143,14 +186,14 @@ class _Wording:
         subject = results.model(pair[0]).subject
         return Answer(
             question=f"Is the gain of {subject} larger on leaked questions?",
-            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction],
+            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction or 0],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
                 f"On {_num_leaked(results, gain)} its gain over the base model is {points(gain.leaked)} points, on the "
                 f"other questions of the same benchmarks, weighted alike, {points(gain.others)}: leaked questions add "
                 f"{self._change(verdict.estimate)} to its gain over all{' of these' * bool(results.wholly_leaked)}. "
-                f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED)} {_conclusion(results, pair)}"
+                f"{self._judged(verdict, _ODDS, _SMALLEST_ADDED, _NO_ADDITION)} {_conclusion(results, pair)}"
             ),
         )
 
@@ -159,11 +202,11 @@ class _Wording:
         interval = f"{percent_of(self.confidence)} interval {interval_in_prose(estimate)}"
         return f"{points(estimate.value)} points ({interval})"
 
-    def _judged(self, verdict: Verdict, other_test: str, smallest: str) -> str:
+    def _judged(self, verdict: Verdict, other_test: str, smallest: str, nothing: str) -> str:
         """Say what the test says, why the interval may say something else, and what could have been shown.
 
         `other_test` says how an interval can exclude zero though the test does not show a difference, `smallest` what
-        it is that could have been shown.
+        it is that could have been shown, `nothing` that nothing could.
         """
         adjusted = f"adjusted for {integer(verdict.num_questions)} questions, " * (verdict.num_questions > 1)
         p_value = f"{adjusted}{p_in_prose(verdict.adjusted_p_value)}"
@@ -172,10 +215,10 @@ class _Wording:
             reconciled = "" if excludes else " The interval is the less exact of the two where it just reaches zero."
             return f"Chance alone would hardly do that ({p_value}).{reconciled}{self._within_margin(verdict)}"
         reconciled = (_ONE_OF_MANY if verdict.p_value <= verdict.alpha else other_test) * excludes
-        return (
-            f"Chance could explain it ({p_value}).{reconciled} {smallest} in four of five runs is "
-            f"{percent(verdict.smallest_shown)} points.{self._within_margin(verdict)}"
-        )
+        shows = nothing
+        if verdict.smallest_shown is not None:
+            shows = f"{smallest} in four of five runs is {percent(verdict.smallest_shown)} points."
+        return f"Chance could explain it ({p_value}).{reconciled} {shows}{self._within_margin(verdict)}"
 
     def _is_within_margin(self, verdict: Verdict) -> bool:
         margin = self.equivalence_points / 100
@@ -190,8 +233,15 @@ class _Wording:
         return equal if self._is_within_margin(verdict) else "Not shown"
 
 
+_UNANSWERABLE = (
+    "Whether a fine-tune knows more, or has learnt by heart what it was asked, cannot be told: no question is left "
+    "that training had nothing like."
+)
 _SMALLEST = "The smallest difference that these questions would show"
 _SMALLEST_ADDED = "The smallest addition that these questions would show, were points enough,"
+_TOO_FEW = "So few questions cannot show any difference."
+_NOT_WITH_THESE_SEEDS = "With these questions and seeds no possible difference would show in four of five runs."
+_NO_ADDITION = "With these questions no possible addition would show in four of five runs."
 _ONE_OF_MANY = " The interval excludes zero as it is of this number alone; of several, one may do that by chance."
 _EXACT = " The interval, which is approximate, excludes zero; the exact test does not, and it decides."
 _ODDS = (
@@ -238,10 +288,23 @@ def _counted(results: Results, close_match: str) -> str:
     return f"{of_all} {have} {close_match}."
 
 
+def _leaked(results: Results, close_match: str) -> str:
+    """Say of the questions that answers are about whether they leaked, as part of a sentence."""
+    if results.main_subset == "clean":
+        return f" without {close_match}"
+    num_leaked = results.accuracies[OVERALL, BASE, "contaminated"].n
+    each = "which has" if num_leaked == 1 else "all of which have"
+    return f", {each} {close_match}" * bool(num_leaked)
+
+
 def _share(results: Results, model: str, subset: str) -> str:
+    return f"{percent(_accuracy(results, model, subset).value)}{PERCENT}"
+
+
+def _accuracy(results: Results, model: str, subset: str) -> Estimate:
     estimate = results.accuracies[OVERALL, model, subset].estimate
     assert estimate is not None  # only asked of subsets that hold items
-    return f"{percent(estimate.value)}{PERCENT}"
+    return estimate
 
 
 def _conclusion(results: Results, pair: Pair) -> str:

@@ -61,15 +61,16 @@ class LeakedGain:
 
     `num_leaked` are the items that `leaked` is of: those of benchmarks in which everything leaked have no others beside
     them. `others` weighs benchmarks as the leaked items do. `added` is what the leaked items add to the gain over all
-    items of these benchmarks: their share times `leaked - others`. `p_points` tests that. `p_odds` tests the odds that
-    the fine-tune, and not the base, is the one that is right where only one is; these do not depend on how difficult an
-    item is.
+    items of these benchmarks: their share times `leaked - others`, at most `largest`. `p_points` tests that.
+    `p_odds` tests the odds that the fine-tune, and not the base, is the one that is right where only one is; these do
+    not depend on how difficult an item is.
     """
 
     num_leaked: int
     leaked: float
     others: float
     added: Estimate
+    largest: float
     standard_error: float
     p_points: float
     p_odds: float
@@ -79,9 +80,10 @@ class LeakedGain:
         """Test that the gain is another on leaked items in points and in odds alike."""
         return max(self.p_points, self.p_odds)
 
-    def smallest_shown(self, alpha: float) -> float:
-        """Give the smallest `added` that the test in points shows at level `alpha` in four of five runs."""
-        return (normal_quantile(1 - alpha) + _POWER_QUANTILE) * self.standard_error
+    def smallest_shown(self, alpha: float) -> float | None:
+        """Give the smallest `added` that the test in points shows at level `alpha` in four of five runs, if any."""
+        smallest = (normal_quantile(1 - alpha) + _POWER_QUANTILE) * self.standard_error
+        return smallest if smallest <= self.largest else None
 
 
 def removal(answers: Answers, values_N: Floats, benchmarks: Sequence[str], *, equally: bool = False) -> Removal | None:
@@ -124,6 +126,7 @@ def leaked_gain(answers: Answers, first: str, second: str, *, confidence: float)
         leaked=leaked,
         others=leaked + found.contrast.value / found.share,
         added=-found.estimate(confidence, largest=2.0),
+        largest=2.0 * found.share,
         standard_error=sqrt(found.contrast.variance),
         p_points=found.contrast.p_value,
         p_odds=_odds_contrast(_repeated(answers, len(gains_KN)), gains_KN.ravel()).p_value,

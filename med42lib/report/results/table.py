@@ -119,8 +119,12 @@ def analyse(
     confidence: float,
     *,
     sources: Collection[str] = (),
+    dropped: bool = False,
 ) -> Results:
-    """Compute every accuracy, difference and change on removing contaminated items; `sources` are those trained on."""
+    """Compute every accuracy, difference and change on removing contaminated items.
+
+    `sources` are those trained on; `dropped` says whether the examples that leaked items match were left out of them.
+    """
     names = [model.name for model in models]
     groups = make_groups(answers.benchmarks, sources)
     analysis = _Analysis(answers, confidence)
@@ -152,7 +156,7 @@ def analyse(
             for group in groups
             for first, second in comparisons
         },
-        verdicts=judge(answers, comparisons, confidence),
+        verdicts=judge(answers, comparisons, confidence, dropped=dropped),
     )
 
 

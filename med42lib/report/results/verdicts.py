@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from med42lib.formats.models import BASE
 from med42lib.report.estimates import Estimate, holm
@@ -17,7 +17,9 @@ from med42lib.report.results.scores import Answers
 class Verdict:
     """Whether a number is told apart from 0: it is if the adjusted p value is at most `alpha`.
 
-    `num_questions` were asked together. `smallest_shown` is what the first of Holm's steps shows in four of five runs.
+    `num_questions` were asked together. `smallest_shown` is what the first of Holm's steps shows in four of five runs,
+    None if nothing would be. Nothing can be claimed where a fine-tune has seen the like of every question: then it is
+    not `answerable`.
     """
 
     estimate: Estimate
@@ -25,7 +27,8 @@ class Verdict:
     adjusted_p_value: float
     alpha: float
     num_questions: int
-    smallest_shown: float
+    smallest_shown: float | None
+    answerable: bool = True
 
     @property
     def shown(self) -> bool:
@@ -33,9 +36,9 @@ class Verdict:
         return self.adjusted_p_value <= self.alpha
 
     @property
-    def direction(self) -> int:
-        """Give the sign of what is claimed, 0 if nothing is."""
-        return (1 if self.estimate.value > 0 else -1) * self.shown
+    def direction(self) -> int | None:
+        """Give the sign of what is claimed, 0 if nothing is; None if the question cannot be answered."""
+        return (1 if self.estimate.value > 0 else -1) * self.shown if self.answerable else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +52,14 @@ class Verdicts:
     differences: dict[Pair, Verdict]
     leaks: dict[Pair, Verdict]
     leaked_gains: dict[Pair, LeakedGain]
-    with_leaks: dict[Pair, int]
+    with_leaks: dict[Pair, int | None]
 
 
-def judge(answers: Answers, comparisons: Sequence[Pair], confidence: float) -> Verdicts:
+def judge(answers: Answers, comparisons: Sequence[Pair], confidence: float, *, dropped: bool = False) -> Verdicts:
     """Answer every question over all benchmarks together, on clean items unless none or all of them are.
 
-    All questions are one family: Holm's method keeps the chance that any claim among them is false at 1 - confidence.
+    If none is, no difference can be claimed unless what they match was `dropped` before training. All questions are one
+    family: Holm's method keeps the chance that any claim among them is false at 1 - confidence.
     """
     gains = {
         pair: gain
@@ -65,6 +69,8 @@ def judge(answers: Answers, comparisons: Sequence[Pair], confidence: float) -> V
     subset = "clean" if 0 < answers.contaminated.sum() < len(answers.item_ids) else "all"
     differences, leaks = _judged(_compared(answers, comparisons, subset, confidence), gains, 1 - confidence)
     with_leaks, _ = _judged(_compared(answers, comparisons, "all", confidence), gains, 1 - confidence)
+    answerable = dropped or not answers.contaminated.all()
+    differences = {pair: replace(verdict, answerable=answerable) for pair, verdict in differences.items()}
     directions = {pair: verdict.direction for pair, verdict in with_leaks.items()}
     return Verdicts(subset, differences, leaks, gains, directions)
 

@@ -147,9 +147,17 @@ def test_a_larger_gain_that_easier_questions_alone_explain_is_not_claimed() -> N
 
 
 def test_a_few_leaks_do_not_show_anything() -> None:
-    leaks = findings_of(base="-+" * 20, full="+-" * 20, lora="-+" * 20, leaked="++")[FULL_GAIN]
+    leaks = findings_of(base="-+" * 20, full="+-" * 20, lora="-+" * 20, leaked="+" * 14)[FULL_GAIN]
     assert leaks.verdict == "Not shown"
     assert "The smallest addition that these questions would show, were points enough," in leaks.sentence
+
+
+def test_where_nothing_could_be_shown_no_smallest_difference_is_named() -> None:
+    found = findings_of(base="-+-+", full="+-+-", lora="-+-+", leaked="++--")
+    differs = found["Did this full fine-tune help?"].sentence
+    assert "So few questions cannot show any difference." in differs
+    assert "With these questions no possible addition would show in four of five runs." in found[FULL_GAIN].sentence
+    assert "The smallest" not in differs + found[FULL_GAIN].sentence
 
 
 def test_no_leaks_are_reported_as_none_found() -> None:
