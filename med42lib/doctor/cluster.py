@@ -30,6 +30,7 @@ RIGHTS = (
     ("", "pods", "", "list"),
     ("", "pods", "log", "get"),
     ("", "events", "", "list"),
+    ("argoproj.io", "workflows", "", "watch"),
 )
 """What the driver of a training may do: API group, resource, part of it, verb; `k8s/base/rbac.yaml` says the same."""
 

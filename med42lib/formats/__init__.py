@@ -5,6 +5,7 @@ Doors, the modules that other rooms may import:
     chat_template      the prompt format as a chat template, beside a trained tokenizer
     contamination      matches of benchmark items in the training data
     dataset            training examples in Parquet
+    item_counts        what became of each benchmark's questions
     item_limit         how many items of a benchmark are kept or scored, and which
     lora_layers        the tensors that an adapter is on
     merging            merges an adapter into its base; imports torch

@@ -39,6 +39,8 @@ _MADE_TWICE = "already exists"
 """What the operator, whose view of the cluster is a moment old, says of a pod that it has just made."""
 
 T = TypeVar("T")
+State = dict[str, Any] | None
+"""An object as it is; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ class Cluster:
         """Ask for a job's end in the moment that is left of this process; says whether the server heard it."""
         return self._at_once(lambda: self._delete(name, _LAST_REQUEST_SECONDS)) is not None
 
-    def states(self, name: str, seconds: float) -> Iterator[dict[str, Any] | None]:
+    def states(self, name: str, seconds: float) -> Iterator[State]:
         """Give a job as it is now, again after each change, and at least so often; None when there is none.
 
         Without a resource version each watch begins with what is there, so an expired one (410) loses nothing.
@@ -208,21 +210,23 @@ class Cluster:
             AccessError: If we may not watch, several times in a row.
             EnvironmentProblem: If the server no longer knows PyTorchJobs.
         """
-        trouble = Trouble(self._pause_seconds)
-        while True:
-            try:
-                seen = False
-                for seen_job in self._watched(name, seconds):
-                    seen = True
-                    trouble.over()
-                    yield seen_job
-                if not seen:
-                    yield self.get(name)
-            except ClusterUnavailable as error:
-                trouble.wait(error)
-            except passing_errors() as error:
-                refuse_for_good("watch", error, trouble.count)
-                trouble.wait(error)
+        return self._states(lambda: self._watched(self._place, name, seconds), "watch", lambda: self.get(name))
+
+    def owner_states(self, owner: Owner, seconds: float) -> Iterator[State]:
+        """Give what owns a pod as it is now, and again after each change; ends where its kind is not known.
+
+        Raises:
+            AccessError: If we may not watch, several times in a row.
+        """
+        group, _, version = owner.api_version.partition("/")
+        plural = f"{owner.kind.lower()}s"
+        place = {"group": group, "version": version, "namespace": self.namespace, "plural": plural}
+        try:
+            yield from self._states(
+                lambda: self._watched(place, owner.name, seconds), f"watch the {owner.kind} of the run of"
+            )
+        except NotThereError:
+            return
 
     def owners(self, pod: str) -> list[Owner]:
         """List what owns a pod.
@@ -307,12 +311,31 @@ class Cluster:
         except passing_errors() as error:
             raise ClusterUnavailable(f"the log of {pod} ended: {error}") from error
 
-    def _watched(self, name: str, seconds: float) -> Iterator[dict[str, Any] | None]:
+    def _states(
+        self, watched: Callable[[], Iterator[State]], doing: str, look: Callable[[], State] = lambda: None
+    ) -> Iterator[State]:
+        trouble = Trouble(self._pause_seconds)
+        while True:
+            try:
+                seen = False
+                for found in watched():
+                    seen = True
+                    trouble.over()
+                    yield found
+                if not seen:
+                    yield look()
+            except ClusterUnavailable as error:
+                trouble.wait(error)
+            except passing_errors() as error:
+                refuse_for_good(doing, error, trouble.count)
+                trouble.wait(error)
+
+    def _watched(self, place: Mapping[str, str], name: str, seconds: float) -> Iterator[State]:
         from kubernetes.watch import Watch
 
         events = Watch().stream(
             self._custom.list_namespaced_custom_object,
-            **self._place,
+            **place,
             field_selector=f"metadata.name={name}",
             timeout_seconds=math.ceil(seconds),
             _request_timeout=(5, math.ceil(seconds) + 15),

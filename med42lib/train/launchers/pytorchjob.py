@@ -7,8 +7,9 @@
                                                                        └► failed, or over its time: the reason
 
 The name comes from the output's key, so a driver that was killed and started again finds its job, and goes on with the
-attempt that it had. A driver that is asked to stop (SIGTERM, Ctrl-C) deletes the job if it is its own, but not in a run
-of Kubeflow's, whose exit handler does. One that loses the API server waits for it; the job goes on meanwhile.
+attempt that it had. A driver that is asked to stop (SIGTERM, Ctrl-C) deletes the job if it is its own. In a run of
+Kubeflow's that may be a drained node, and the job stays; it is deleted when the run is terminated (`kubeflow_run`). A
+driver that loses the API server waits for it; the job goes on meanwhile.
 
 The environment says where and how:
 
@@ -34,7 +35,6 @@ from typing import Any
 
 from med42lib.core.cluster_objects import RUN_VARIABLE
 from med42lib.core.errors import (
-    AccessError,
     ClusterUnavailable,
     DataError,
     DivergedError,
@@ -50,11 +50,10 @@ from med42lib.core.stop_signal import StopSignal
 from med42lib.store.patience import impatient
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.launchers.cluster import Cluster, Owner, Pod
+from med42lib.train.launchers.kubeflow_run import watched_run, workflow_of
 from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate, job_name, make_pytorchjob, short_hash
 
-POD_VARIABLE = "KFP_POD_NAME"
-_WORKFLOW = "Workflow"
 KEY_LABEL, RUN_LABEL = "med42.io/key", "med42.io/run"
 JOB_ANNOTATION, TEMPLATE_ANNOTATION = "med42.io/job", "med42.io/template"
 _SECONDS_BETWEEN_LOOKS = 30.0
@@ -91,13 +90,40 @@ class PyTorchJobLauncher:
         """
         cluster = self._cluster or Cluster.connect()
         name = job_name(f"med42-{job.prefix}", job.store, job.prefix)
-        manifest = _manifest(name, self._template, job, _workflow(cluster))
-        with _ended_if_interrupted(cluster, manifest):
-            job = _submit(cluster, manifest, job, self._seconds)
-            watch = _Watch(cluster, name, self._template, job)
+        workflow = workflow_of(cluster)
+        manifest = _manifest(name, self._template, job, workflow)
+        terminated = watched_run(cluster, workflow, lambda: _end_terminated(cluster, manifest))
+        with _ended_if_interrupted(cluster, manifest), terminated as is_terminated:
+            return self._run(cluster, manifest, job, is_terminated)
+
+    def _run(
+        self, cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, is_terminated: Event
+    ) -> TrainingJob:
+        name = manifest["metadata"]["name"]
+        while True:
+            trained, is_ours = _submit(cluster, manifest, job, self._seconds)
+            if is_terminated.is_set():
+                _end_terminated(cluster, manifest)
+            watch = _Watch(cluster, name, self._template, trained)
             with _followed_log(cluster, f"{name}-master-0", watch.output):
-                watch.to_the_end(self._seconds)
-        return job
+                if watch.to_the_end(self._seconds):
+                    return trained
+            if is_terminated.is_set():
+                raise TrainingProcessError(f"the run was terminated, and its PyTorchJob {name} deleted; run it again")
+            if is_ours:
+                raise TrainingProcessError(
+                    f"somebody deleted the PyTorchJob {name}; run the same command again to go on"
+                )
+            logger.info("the PyTorchJob %s went with the run that made it, and is made again", name)
+
+
+def _end_terminated(cluster: Cluster, wanted: Mapping[str, Any]) -> None:
+    """Delete the job of a run that somebody terminated; another run's, which this one only watched, goes on."""
+    name = wanted["metadata"]["name"]
+    found = cluster.get(name)
+    if found and _is_of_our_run(found, wanted):
+        cluster.delete(name)
+        logger.info("the run was terminated: deleted the PyTorchJob %s", name)
 
 
 @contextmanager
@@ -131,22 +157,10 @@ def _has_exit_handler(job: Mapping[str, Any]) -> bool:
     return "ownerReferences" in job["metadata"] and RUN_LABEL in job["metadata"]["labels"]
 
 
-def _workflow(cluster: Cluster) -> Owner | None:
-    """Find Kubeflow's Workflow that this driver is a pod of, so that the job is deleted with it; None if there is none.
-
-    Without it the job is only not deleted with its run, so whatever is in the way is told, and no failure.
-    """
-    pod = os.environ.get(POD_VARIABLE)
-    try:
-        owners = cluster.owners(pod) if pod else []
-    except (AccessError, EnvironmentProblem) as error:
-        logger.warning("the job will not be deleted with its run: %s", error)
-        return None
-    return next((owner for owner in owners if owner.kind == _WORKFLOW), None)
-
-
-def _submit(cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, seconds: float) -> TrainingJob:
-    """Create the job or adopt the one of its name; gives what that one trains.
+def _submit(
+    cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, seconds: float
+) -> tuple[TrainingJob, bool]:
+    """Create the job or adopt the one of its name; gives what that one trains, and whether it is ours.
 
     Raises:
         EnvironmentProblem: If another run's, of another template, is at work under the name, or does not go away.
@@ -157,7 +171,7 @@ def _submit(cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, sec
         found = cluster.get(name)
         if found is not None and (adopted := _adopted(found, manifest)):
             logger.info("the PyTorchJob %s is there already; watching it", name)
-            return adopted
+            return adopted, _is_ours(found, manifest)
         if found is not None and "deletionTimestamp" not in found["metadata"]:
             logger.info("removing the PyTorchJob %s, which ended without a result", name)
             cluster.delete(name)
@@ -168,7 +182,7 @@ def _submit(cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, sec
             )
         time.sleep(min(seconds, 2.0))
     logger.info("created the PyTorchJob %s in namespace %s", name, cluster.namespace)
-    return job
+    return job, True
 
 
 def _manifest(name: str, template: JobTemplate, job: TrainingJob, owner: Owner | None) -> dict[str, Any]:
@@ -271,8 +285,8 @@ class _Watch:
     _last_words: dict[str, str] = field(default_factory=dict)
     _told: str = ""
 
-    def to_the_end(self, seconds: float) -> None:
-        """Watch until the job has succeeded.
+    def to_the_end(self, seconds: float) -> bool:
+        """Watch until the job has succeeded; False if somebody deleted it.
 
         Raises:
             Med42Error: Why it did not.
@@ -280,21 +294,20 @@ class _Watch:
         last: float | None = None
         for found in self.cluster.states(self.name, seconds):
             if found is None:
-                raise TrainingProcessError(
-                    f"somebody deleted the PyTorchJob {self.name}; run the same command again to go on"
-                )
+                break
             state, now = _State.of(found), time.monotonic()
             if last is None:
                 self.worked = state.seconds_since("Running")
             if state.is_true("Succeeded"):
                 self._tell(f"succeeded after {_spent(self.worked)} at work and {_spent(self.waited)} of waiting")
-                return
+                return True
             try:
                 with impatient():  # it looks again
                     self._look(state, 0.0 if last is None else now - last)
             except (ClusterUnavailable, StoreUnavailable) as error:
                 logger.warning("%s goes on unseen: %s", self.name, error)
             last = now
+        return False
 
     def _look(self, state: _State, seconds: float) -> None:
         pods = self.cluster.pods(self.name)

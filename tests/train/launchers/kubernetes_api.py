@@ -24,6 +24,7 @@ NAMESPACE = "training"
 JOBS = f"/apis/kubeflow.org/v1/namespaces/{NAMESPACE}/pytorchjobs"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
+WORKFLOWS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/workflows"
 DROPPED = "the connection is dropped without an answer"
 HALF = "the connection is dropped in the middle of a line"
 GONE = "the watch is told that its version is gone"
@@ -45,6 +46,8 @@ class KubernetesApi:
     """The server's state, which a test may change at any time by its methods."""
 
     jobs: dict[str, Object] = field(default_factory=dict)
+    workflows: dict[str, Object] = field(default_factory=dict)
+    """Of Argo; the kind is not known while there are none."""
     pods: dict[str, Object] = field(default_factory=dict)
     events: list[Object] = field(default_factory=list)
     logs: dict[str, list[str]] = field(default_factory=dict)
@@ -71,10 +74,16 @@ class KubernetesApi:
         return path
 
     def put_job(self, job: Object) -> None:
+        self._put(self.jobs, job)
+
+    def put_workflow(self, name: str, **spec: Any) -> None:
+        self._put(self.workflows, {"metadata": {"name": name}, "spec": spec})
+
+    def _put(self, objects: dict[str, Object], new: Object) -> None:
         with self.changed:
             self.version += 1
-            job["metadata"]["resourceVersion"] = str(self.version)
-            self.jobs[job["metadata"]["name"]] = job
+            new["metadata"]["resourceVersion"] = str(self.version)
+            objects[new["metadata"]["name"]] = new
             self.changed.notify_all()
 
     def remove_job(self, name: str) -> None:
@@ -192,7 +201,9 @@ class _Handler(QuietHandler):
         address = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(address.query).items()}
         if address.path == JOBS and query.get("watch"):
-            self._watch(query)
+            self._watch(self.api.jobs, query)
+        elif address.path == WORKFLOWS and self.api.workflows and query.get("watch"):
+            self._watch(self.api.workflows, query)
         elif address.path == JOBS:
             key, _, value = query["labelSelector"].partition("=")
             found = [job for job in self.api.jobs.values() if job["metadata"]["labels"].get(key) == value]
@@ -220,22 +231,22 @@ class _Handler(QuietHandler):
         else:
             self._fail(404, "NotFound", f'"{name}" not found')
 
-    def _watch(self, query: Mapping[str, str]) -> None:
+    def _watch(self, objects: Mapping[str, Object], query: Mapping[str, str]) -> None:
         name, api = query["fieldSelector"].removeprefix("metadata.name="), self.api
         give_up = time.monotonic() + int(query["timeoutSeconds"])
         sent: str | None = None
         self._start_chunks("application/json")
         while (left := give_up - time.monotonic()) > 0:
             with api.changed:
-                job = api.jobs.get(name)
-                if sent == (job["metadata"]["resourceVersion"] if job else None):
+                found = objects.get(name)
+                if sent == (found["metadata"]["resourceVersion"] if found else None):
                     api.changed.wait(left)
                     continue
-            if job is None:
+            if found is None:
                 event: Object = {"type": "DELETED", "object": {"metadata": {"name": name}}}
             else:
-                event = {"type": "ADDED" if sent is None else "MODIFIED", "object": job}
-            sent = job["metadata"]["resourceVersion"] if job else None
+                event = {"type": "ADDED" if sent is None else "MODIFIED", "object": found}
+            sent = found["metadata"]["resourceVersion"] if found else None
             if not self._chunk(json.dumps(event) + "\n"):
                 return
         self._chunk("")

@@ -49,6 +49,7 @@ from tests.train.launchers.kubernetes_api import (
     JOBS,
     PODS,
     SILENT,
+    WORKFLOWS,
     KubernetesApi,
     kubernetes_api,
 )
@@ -57,6 +58,7 @@ from tests.train.launchers.local_operator import LocalOperator
 TEMPLATE = REPOSITORY / "k8s/base/job_template.yaml"
 IMAGE = "registry.example/med42-train@sha256:" + "0" * 64
 ENTRIES = (FileEntry("recipe.json", 3, "a" * 64),)
+WORKFLOW = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
 Play = Callable[[str], None]
 
 
@@ -177,12 +179,11 @@ def test_a_job_is_owned_by_the_workflow_that_its_driver_is_a_pod_of(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KFP_POD_NAME", "a-step")
-    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
-    api.put_driver("a-step", [{**workflow, "kind": "Another"}, {**workflow, "controller": True}])
+    api.put_driver("a-step", [{**WORKFLOW, "kind": "Another"}, {**WORKFLOW, "controller": True}])
     with operator(api, whole_training(api, job)):
         launcher(cluster).run(job, StopSignal())
     [owner] = api.jobs[name_of(job)]["metadata"]["ownerReferences"]
-    assert owner == {**workflow, "controller": False, "blockOwnerDeletion": False}
+    assert owner == {**WORKFLOW, "controller": False, "blockOwnerDeletion": False}
 
 
 @pytest.mark.parametrize("pod", [None, "a-step"], ids=["no pod of Kubeflow's", "one that is not there"])
@@ -583,6 +584,92 @@ def test_a_job_that_somebody_deletes_ends_the_stage(api: KubernetesApi, cluster:
         launcher(cluster).run(job, StopSignal())
 
 
+def in_a_run(api: KubernetesApi, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
+    """Make this process a step of a run of Kubeflow's, whose Workflow has the run's name."""
+    monkeypatch.setenv("KFP_POD_NAME", "a-step")
+    monkeypatch.setenv("MED42_RUN", run)
+    api.put_driver("a-step", [{**WORKFLOW, "name": run}])
+    api.put_workflow(run)
+
+
+def test_a_run_that_is_terminated_ends_its_training_before_its_driver_gets_a_signal(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Argo may leave the exit handler out."""
+
+    def play(name: str) -> None:
+        at_work(api, name)
+        api.put_workflow("run-7", activeDeadlineSeconds=2_592_000)
+        wait_for(lambda: api.asked("GET", WORKFLOWS) > 0)
+        api.put_workflow("run-7", activeDeadlineSeconds=0)
+
+    in_a_run(api, monkeypatch, "run-7")
+    with operator(api, play), pytest.raises(TrainingProcessError, match="the run was terminated"):
+        launcher(cluster).run(job, StopSignal())
+    assert api.jobs == {}
+    assert api.asked("POST", JOBS) == 1
+
+
+def test_a_run_that_is_terminated_leaves_another_runs_training_at_work(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(name: str) -> None:
+        at_work(api, name)
+        looked = api.asked("GET", f"{JOBS}/{name}")
+        api.put_workflow("run-8", activeDeadlineSeconds=0)
+        wait_for(lambda: api.asked("GET", f"{JOBS}/{name}") > looked)
+        succeed(api, name, job)
+
+    monkeypatch.setenv("MED42_RUN", "run-7")
+    cluster.create(_made_by(api, cluster, job))
+    in_a_run(api, monkeypatch, "run-8")
+    threading.Timer(0.3, terminated, [name_of(job)]).start()
+    launcher(cluster).run(job, StopSignal())
+    assert list(api.jobs) == [name_of(job)]
+    assert api.asked("DELETE", JOBS) == 0
+
+
+def test_a_training_that_goes_with_the_run_that_made_it_is_made_again_by_the_one_that_watched(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def play(name: str) -> None:
+        made.append(api.jobs[name]["metadata"]["labels"]["med42.io/run"])
+        at_work(api, name)
+        succeed(api, name, later)
+
+    monkeypatch.setenv("MED42_RUN", "run-7")
+    cluster.create(_made_by(api, cluster, job))
+    monkeypatch.setenv("MED42_RUN", "run-8")
+    later = job_of(FULL, job.packed, job.model, job.store)
+    later.write()
+    with operator(api, play):
+        threading.Timer(0.3, api.remove_job, [name_of(job)]).start()
+        assert launcher(cluster).run(later, StopSignal()) == later
+    assert made == ["run-8"]
+
+
+def test_a_driver_that_may_not_watch_its_workflow_says_so_and_goes_on(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def play(name: str) -> None:
+        at_work(api, name)
+        wait_for(lambda: not api.faults)
+        wait_for(lambda: "where this run is terminated" in shown(capsys))
+        succeed(api, name, job)
+
+    set_up_logging()
+    in_a_run(api, monkeypatch, "run-7")
+    api.faults += [("GET", WORKFLOWS, 403)] * 6
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+
+
 def test_the_role_allows_what_the_driver_asks_for_and_no_more(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -594,7 +681,7 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
         wait_for(lambda: api.asked("GET", "/log") > 0)
         succeed(api, name, job)
 
-    monkeypatch.setenv("KFP_POD_NAME", "a-step")
+    in_a_run(api, monkeypatch, "run-7")
     cluster.create(_made_by(api, cluster, job))
     api.set_condition(name_of(job), "Failed")
     with operator(api, play):
@@ -609,9 +696,11 @@ def test_the_role_allows_what_the_driver_asks_for_and_no_more(
 def asked(method: str, path: str) -> tuple[str, str]:
     """Say in RBAC's terms what a request asks for."""
     place, _, query = path.partition("?")
-    resource = {EVENTS: "events"}.get(place, "pods" if place.startswith(PODS) else "pytorchjobs")
+    resource = {EVENTS: "events", WORKFLOWS: "workflows"}.get(
+        place, "pods" if place.startswith(PODS) else "pytorchjobs"
+    )
     resource += "/log" if place.endswith("/log") else ""
-    named = place not in (JOBS, PODS, EVENTS)
+    named = place not in (JOBS, PODS, EVENTS, WORKFLOWS)
     verbs = {"POST": "create", "DELETE": "delete", "GET": "get" if named else "watch" if "watch" in query else "list"}
     return verbs[method], resource
 
@@ -711,8 +800,7 @@ def test_a_step_of_kubeflow_that_is_asked_to_stop_leaves_the_job_to_its_runs_exi
     api: KubernetesApi, cluster: Cluster, job: TrainingJob, tmp_path: Path
 ) -> None:
     """Its node may be drained, and a driver that is started again finds the job."""
-    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
-    api.put_driver("a-step", [workflow])
+    api.put_driver("a-step", [WORKFLOW])
     said = stopped(api, job, tmp_path, KFP_POD_NAME="a-step", MED42_RUN="run-7")
     assert "goes on until its run ends" in said
     assert list(api.jobs) == [name_of(job)]
@@ -723,8 +811,7 @@ def test_a_step_of_kubeflow_that_is_asked_to_stop_leaves_the_job_to_its_runs_exi
 def test_a_step_of_a_pipeline_whose_jobs_have_no_label_to_stop_them_by_deletes_its_own(
     api: KubernetesApi, job: TrainingJob, tmp_path: Path
 ) -> None:
-    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run", "uid": "u-1"}
-    api.put_driver("a-step", [workflow])
+    api.put_driver("a-step", [WORKFLOW])
     assert "stopped: deleted the PyTorchJob" in stopped(api, job, tmp_path, KFP_POD_NAME="a-step")
     assert api.jobs == {}
 
