@@ -34,6 +34,7 @@ USUAL_NAMES: Mapping[Format, Mapping[str, tuple[str, ...]]] = {
         "output": ("output", "completion", "response", "answer"),
         "system": ("system",),
         "history": ("history",),
+        "question": (),
         "id": ("id",),
     },
     "multiple_choice": {
