@@ -109,7 +109,7 @@ def _answered(row: _Row, way: Answers) -> OwnQuestion:
 def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     text = names.text(row, "question")
     options, numbered = _options(row, names)
-    field, answer = _answer(row, names, options)
+    answer, means = _answer(row, names, options, numbered)
     subject_field, subject = names.find(row, "subject")
     question = Question(
         publisher_id=names.id(row),
@@ -124,13 +124,17 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
         question,
         "" if subject is None else text_or_number(subject, subject_field),
         group_of(row, group),
-        f"{field} = {answer!r}",
-        {way: place for way, place in meanings(answer, options).items() if way != numbered},
+        answer,
+        means,
     )
 
 
-def _answer(row: Mapping[str, Any], names: FieldNames, options: Sequence[str]) -> tuple[str, object]:
-    """Give the first field that holds the answer; one that says it once more, as MedQA's does, must agree.
+def _answer(
+    row: Mapping[str, Any], names: FieldNames, options: Sequence[str], ruled_out: Answers | None
+) -> tuple[str, Meanings]:
+    """Give what the first field that holds the answer says, and may mean beside others that say it once more.
+
+    `answer_idx` 1 of MedQA may be either of two options; with `answer` "Iron" beside it, it is that one.
 
     Raises:
         BadRecord: If there is none, or two disagree.
@@ -138,13 +142,20 @@ def _answer(row: Mapping[str, Any], names: FieldNames, options: Sequence[str]) -
     held = [(name, value) for name in names.names["answer"] if not is_empty(value := row.get(name))]
     if not held or held[0][1] in (-1, "-1"):
         raise BadRecord("the question has no answer", held[0][0] if held else " or ".join(names.names["answer"]))
+    said = " beside ".join(f"{name} = {value!r}" for name, value in held)
+
+    def meant(value: object) -> Meanings:
+        return {way: place for way, place in meanings(value, options).items() if way != ruled_out}
+
     (field, answer), *others = held
-    means = set(meanings(answer, options).values())
+    found = meant(answer)
     for other, value in others:
-        text = meanings(value, options).get("text")
-        if text is not None and text not in means:
-            raise BadRecord(f"{other} and {field} disagree", f"{value!r} is not {answer!r}")
-    return field, answer
+        places = meant(value).values()
+        agreed = {way: place for way, place in found.items() if not places or place in places}
+        if found and not agreed:
+            raise BadRecord(f"{other} and {field} disagree", f"{said}; name the right one: `fields: {{answer: …}}`")
+        found = agreed
+    return said, found
 
 
 def _options(row: Mapping[str, Any], names: FieldNames) -> tuple[tuple[str, ...], Answers | None]:

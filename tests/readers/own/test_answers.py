@@ -21,8 +21,9 @@ OPTIONS = ["iron", "zinc", "copper", "lead"]
 def golds(
     tmp_path: Path, answers: list[Any], *, options: Any = OPTIONS, way: Answers | None = None
 ) -> list[int | None]:
-    """Read questions with these answers: the 0-based position of each, None for a reject."""
-    rows = [{"question": f"Which {n}?", "options": options, "answer": answer} for n, answer in enumerate(answers)]
+    """Read questions with these answers, or fields of answers: the 0-based position of each, None for a reject."""
+    fields = [answer if isinstance(answer, dict) else {"answer": answer} for answer in answers]
+    rows = [{"question": f"Which {n}?", "options": options, **answer} for n, answer in enumerate(fields)]
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = own_questions([DataFile("x.jsonl", path)], FieldNames.of("multiple_choice", {}), answers=way)
@@ -53,6 +54,28 @@ def test_numbers_that_may_count_from_0_or_from_1_are_an_error_and_no_guess(tmp_p
     from_0, from_1 = (golds(tmp_path, answers, way=way) for way in ("number_from_0", "number_from_1"))
     assert from_0 == [int(answer) for answer in answers]
     assert from_1 == [int(answer) - 1 for answer in answers]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"answer_idx": "B", "answer": "C"},
+        {"answer_index": 0, "answer": "C"},
+        {"answer_idx": "B", "answer": "lead"},
+        {"answer_idx": 3, "answer": "iron"},
+        {"answer_idx": "A", "answer": "iron", "label": 2},
+    ],
+)
+def test_two_fields_that_name_different_options_set_a_row_aside(tmp_path: Path, fields: dict[str, Any]) -> None:
+    sound = {"answer": "D"} if isinstance(next(iter(fields.values())), str) else {"answer_index": 0}
+    assert golds(tmp_path, [fields, sound])[0] is None
+
+
+def test_two_fields_that_name_the_same_option_tell_how_it_is_written(tmp_path: Path) -> None:
+    assert golds(tmp_path, [{"answer_idx": 1, "answer": "iron"}, {"answer_idx": 2}]) == [0, 1]
+    assert golds(tmp_path, [{"answer_idx": 1, "answer": "zinc"}, {"answer_idx": 2}]) == [1, 2]
+    assert golds(tmp_path, [{"answer_idx": 1, "answer": "B"}]) == [1]
+    assert golds(tmp_path, [{"answer_idx": "B", "answer": "as in the lecture"}]) == [1], "which names no option"
 
 
 def test_a_letter_that_is_an_option_too_is_read_as_the_other_rows_say(tmp_path: Path) -> None:
