@@ -4,11 +4,13 @@
 
 Options are a list, of texts or of objects with a key and a text; an object of letters, or of `text` and `label`, two
 lists; or columns, `A` and `B`, `option_a` and `option_b`, `choice0` and `choice1` and so on, or those that `fields`
-lists. The answer is as `answers` says.
+lists. Letters that the texts themselves begin with, `A. Iron`, are taken off: they would be written twice. The answer
+is as `answers` says.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase, ascii_uppercase
@@ -35,17 +37,22 @@ _COLUMNS: tuple[tuple[str, ...], ...] = (
 )
 """Names of columns that hold one option each; the first names of which two are in a row are meant."""
 
+_LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
 _SHOWN_CHARACTERS = 80
 _KEYS, _TEXTS = ("key", "label", "letter"), ("value", "text")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnQuestion:
-    """A question, with the subject that it is of and the group that it belongs to; either may be empty."""
+    """A question, with the subject that it is of and the group that it belongs to; either may be empty.
+
+    `had_letters` says that its options began with their letters.
+    """
 
     question: Question
     subject: str
     group: str
+    had_letters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ class _Row:
     question: Question
     subject: str
     group: str
+    had_letters: bool
     answer: str
     meanings: Meanings
 
@@ -87,13 +95,17 @@ def own_questions(
 def noted(
     questions: Iterable[Record[OwnQuestion] | Reject], notes: list[str]
 ) -> Iterator[Record[OwnQuestion] | Reject]:
-    """Pass questions on, and note at the end how many seem to lack what they ask about: whose they are may know."""
-    number, first = 0, ""
+    """Pass questions on, and note at the end how many had lettered options, and how many seem to lack something."""
+    number, first, num_lettered = 0, "", 0
     for record in questions:
+        num_lettered += isinstance(record, Record) and record.value.had_letters
         if isinstance(record, Record) and (missing := seems_missing(record.value.question)):
             number += 1
             first = first or f"{record.file}:{record.line} {missing[1][:_SHOWN_CHARACTERS]!r}"
         yield record
+    if num_lettered:
+        what = counted(num_lettered, "question")
+        notes.append(f"the options of {what} began with their letters, such as 'A. ', which were taken off")
     if number:
         what = counted(number, "question")
         notes.append(f"{what} may be about a figure or a patient that is not there, and asked all the same: {first}")
@@ -103,13 +115,14 @@ def _answered(row: _Row, way: Answers) -> OwnQuestion:
     if way not in row.meanings:
         what = f"{row.answer}, read as {way.replace('_', ' ')}; {len(row.question.options)} options"
         raise BadRecord("the answer is outside the options", what)
-    return OwnQuestion(replace(row.question, gold=row.meanings[way]), row.subject, row.group)
+    return OwnQuestion(replace(row.question, gold=row.meanings[way]), row.subject, row.group, row.had_letters)
 
 
 def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     text = names.text(row, "question")
-    options, numbered = _options(row, names)
-    answer, means = _answer(row, names, options, numbered)
+    written, numbered = _options(row, names)
+    options = _without_letters(written)
+    answer, means = _answer(row, names, (written, options), numbered)
     subject_field, subject = names.find(row, "subject")
     question = Question(
         publisher_id=names.id(row),
@@ -124,17 +137,27 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
         question,
         "" if subject is None else text_or_number(subject, subject_field),
         group_of(row, group),
+        options != written,
         answer,
         means,
     )
 
 
+def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Take off the letters that options begin with, if each begins with its own."""
+    found = [_LETTERED.match(option) for option in options]
+    if "".join(match[1] if match else " " for match in found).upper() != ascii_uppercase[: len(options)]:
+        return options
+    return tuple([_LETTERED.sub("", option, count=1) for option in options])
+
+
 def _answer(
-    row: Mapping[str, Any], names: FieldNames, options: Sequence[str], ruled_out: Answers | None
+    row: Mapping[str, Any], names: FieldNames, forms: Sequence[Sequence[str]], ruled_out: Answers | None
 ) -> tuple[str, Meanings]:
     """Give what the first field that holds the answer says, and may mean beside others that say it once more.
 
-    `answer_idx` 1 of MedQA may be either of two options; with `answer` "Iron" beside it, it is that one.
+    `answer_idx` 1 of MedQA may be either of two options; with `answer` "Iron" beside it, it is that one. `forms` are
+    the options as they are written and without their letters: the answer may repeat either.
 
     Raises:
         BadRecord: If there is none, or two disagree.
@@ -145,7 +168,8 @@ def _answer(
     said = " beside ".join(f"{name} = {value!r}" for name, value in held)
 
     def meant(value: object) -> Meanings:
-        return {way: place for way, place in meanings(value, options).items() if way != ruled_out}
+        found = {way: place for options in forms for way, place in meanings(value, options).items()}
+        return {way: place for way, place in found.items() if way != ruled_out}
 
     (field, answer), *others = held
     found = meant(answer)

@@ -85,6 +85,12 @@ def test_a_question_that_seems_to_lack_something_is_taught_and_told(data: Path, 
     ]
 
 
+def test_options_that_bring_their_letters_are_taught_with_one_letter_each(read: Read) -> None:
+    lettered = {"question": "Which?", "options": ["A) Iron", "B) Zinc"], "answer": "B) Zinc"}
+    assert said(read("multiple_choice", [lettered])[0]) == [("Which?\nA. Iron\nB. Zinc", "B. Zinc")]
+    assert said(read("multiple_choice", [lettered], how="texts")[0]) == [("Which?", "Zinc")]
+
+
 def test_a_conversation_keeps_its_turns_and_its_system_text_in_any_language(read: Read) -> None:
     turns = [("Qué es la úlcera?", "Es una lesión."), ("发烧怎么办？", "多喝水。"), ("ما هو؟", "هو")]
     messages = [message for q, a in turns for message in ({**ASKED, "content": q}, {**ANSWERED, "content": a})]

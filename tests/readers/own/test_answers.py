@@ -71,6 +71,16 @@ def test_two_fields_that_name_different_options_set_a_row_aside(tmp_path: Path, 
     assert golds(tmp_path, [fields, sound])[0] is None
 
 
+@pytest.mark.parametrize("answers", [["B", "A"], ["B. zinc", "A. iron"], ["zinc", "iron"], [1, 0]])
+@pytest.mark.parametrize("form", ["{}. {}", "{}) {}", "({}) {}", "{}: {}", "{}.{}"])
+def test_options_that_bring_their_letters_are_answered_as_others_are(
+    tmp_path: Path, form: str, answers: list[Any]
+) -> None:
+    options = [form.format(letter, option) for letter, option in zip("ABCD", OPTIONS, strict=True)]
+    said = [form.format(*a.split(". ")) if isinstance(a, str) and ". " in a else a for a in answers]
+    assert golds(tmp_path, said, options=options) == [1, 0]
+
+
 def test_two_fields_that_name_the_same_option_tell_how_it_is_written(tmp_path: Path) -> None:
     assert golds(tmp_path, [{"answer_idx": 1, "answer": "iron"}, {"answer_idx": 2}]) == [0, 1]
     assert golds(tmp_path, [{"answer_idx": 1, "answer": "zinc"}, {"answer_idx": 2}]) == [1, 2]
