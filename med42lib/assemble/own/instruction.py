@@ -44,10 +44,10 @@ def instruction_conversations(
         return _row(mapping(value), names, group)
 
     frames = Frames()
-    for record in each(rows_of(files), build):
+    for record in each(rows_of(files, names.ignored), build):
         if isinstance(record, Record) and record.value.framed:
             frames.count(*record.value.framed)
-    return each(each(rows_of(files), build), lambda row: _with_question(row, frames))
+    return each(each(rows_of(files, names.ignored), build), lambda row: _with_question(row, frames))
 
 
 def _with_question(row: _Row, frames: Frames) -> Conversation:

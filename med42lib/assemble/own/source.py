@@ -58,7 +58,7 @@ def module_of(name: str, settings: SourceConfig) -> str:
 
 def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     assert settings.format is not None, "a publisher's source has a reader of its own"
-    names = FieldNames.of(settings.format, settings.fields)
+    names = FieldNames.of(settings.format, settings.fields, settings.ignore)
     if settings.format == "multiple_choice":
         return _reader_of_questions(settings, names)
 
@@ -66,7 +66,7 @@ def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], 
         files = own_files(folder, path, SPLITS)
         if settings.format == "instruction":
             return instruction_conversations(files, names, settings.group)
-        return each(rows_of(files), lambda row: conversation_of(mapping(row), names, settings.group))
+        return each(rows_of(files, names.ignored), lambda row: conversation_of(mapping(row), names, settings.group))
 
     return read
 

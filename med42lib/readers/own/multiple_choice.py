@@ -86,10 +86,10 @@ def own_questions(
         return _row(mapping(value), names, group)
 
     if answers is None:
-        found = (record for record in each(rows_of(files), build) if isinstance(record, Record))
+        found = (record for record in each(rows_of(files, names.ignored), build) if isinstance(record, Record))
         answers = way_of_answers((f"{record.file}:{record.line}", record.value.meanings) for record in found)
     way = answers
-    return each(each(rows_of(files), build), lambda row: _answered(row, way))
+    return each(each(rows_of(files, names.ignored), build), lambda row: _answered(row, way))
 
 
 def noted(

@@ -107,6 +107,7 @@ def test_what_was_said_before_an_instruction_comes_first(read: Read) -> None:
     assert found.question == "What is X?", "decontamination compares it, and the prompts of later turns"
 
 
+DROPPED = "this source's reader would drop the text in 'passage'; of your own data, say it in `fields` or `ignore`"
 TOOL, MEDIA = "a tool call cannot be taught", "an image, sound or video cannot be taught"
 PAIR = "a preference pair cannot be taught; give the answer that was chosen as the answer"
 NO_PAIRS = "history is not a list of pairs, asked and answered"
@@ -160,7 +161,7 @@ TURNS = "user and assistant do not take turns, the user first"
         (
             "conversations",
             {"messages": MESSAGES, "conversations": SHAREGPT},
-            "messages and conversations could both be the messages; say in `fields` which is",
+            "messages and conversations could both be the messages; say in `fields` which is, or name the other in `ignore`",
         ),
         (
             "conversations",
@@ -176,7 +177,7 @@ TURNS = "user and assistant do not take turns, the user first"
         ("multiple_choice", {**CHOICE, "answer": None}, "the question has no answer"),
         ("multiple_choice", {**CHOICE, "answer": -1}, "the question has no answer"),
         ("multiple_choice", {**CHOICE, "answer_idx": "A", "answer": "two"}, "answer and answer_idx disagree"),
-        ("multiple_choice", {**CHOICE, "passage": "A man."}, "this source's reader would drop the text in 'passage'"),
+        ("multiple_choice", {**CHOICE, "passage": "A man."}, DROPPED),
         ("multiple_choice", {**CHOICE, "question": " "}, "question is missing"),
     ],
 )  # fmt: skip
@@ -187,6 +188,25 @@ def test_a_row_that_cannot_be_taught_is_set_aside_with_its_reason_and_the_rest_g
     broken, sound = read(shape, [row, good])
     assert broken == reason
     assert not isinstance(sound, str)
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "ignored"),
+    [
+        ("instruction", {"instruction": "a", "input": "b", "context": "c", "output": "d"}, ["context"]),
+        ("instruction", {"instruction": "a", "output": "d", "rationale": "c", "case": "7 b"}, ["rationale", "case"]),
+        ("conversations", {"messages": MESSAGES, "conversation": MESSAGES}, ["conversation"]),
+        ("multiple_choice", {**CHOICE, "vignette": "A man."}, ["vignette"]),
+    ],
+)
+def test_a_row_is_read_without_the_fields_that_are_to_be_ignored(
+    read: Read, shape: Format, row: dict[str, Any], ignored: list[str]
+) -> None:
+    (reason,) = read(shape, [row])
+    assert isinstance(reason, str)
+    assert "`ignore`" in reason
+    (found,) = read(shape, [row], ignore=ignored)
+    assert found.exchanges
 
 
 def test_a_group_goes_with_every_row_and_one_without_is_set_aside(read: Read) -> None:
