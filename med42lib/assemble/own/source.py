@@ -76,7 +76,7 @@ def _reader_of_questions(
 ) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
-        questions = own_questions(files, names, answers=settings.answers, group=settings.group)
+        questions = own_questions(files, names, answers=settings.answers, group=settings.group, notes=folder.notes)
         return each(noted(questions, folder.notes), lambda question: _conversation(question, options))
 
     return read

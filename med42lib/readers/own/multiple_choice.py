@@ -38,6 +38,7 @@ _COLUMNS: tuple[tuple[str, ...], ...] = (
 """Names of columns that hold one option each; the first names of which two are in a row are meant."""
 
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
+_SEVERAL = re.compile(r"\W*(?:[A-Za-z]|\d{1,2})(?:\W*[,;&+/|]\W*(?:[A-Za-z]|\d{1,2}))+\W*")
 _SHOWN_CHARACTERS = 80
 _KEYS, _TEXTS = ("key", "label", "letter"), ("value", "text")
 
@@ -68,7 +69,12 @@ class _Row:
 
 
 def own_questions(
-    files: Sequence[DataFile], names: FieldNames, *, answers: Answers | None, group: str | None = None
+    files: Sequence[DataFile],
+    names: FieldNames,
+    *,
+    answers: Answers | None,
+    group: str | None = None,
+    notes: list[str],
 ) -> Iterator[Record[OwnQuestion] | Reject]:
     """Read every question of some files.
 
@@ -77,6 +83,7 @@ def own_questions(
         names: Where the parts of a row are.
         answers: The way in which answers are written; None: that of the rows.
         group: The field of a row's group, if it has one.
+        notes: Receives which rows show how answers are written, if few do.
 
     Raises:
         DataError: If a file cannot be read, or nobody can tell how answers are written.
@@ -87,7 +94,7 @@ def own_questions(
 
     if answers is None:
         found = (record for record in each(rows_of(files, names.ignored), build) if isinstance(record, Record))
-        answers = way_of_answers((f"{record.file}:{record.line}", record.value.meanings) for record in found)
+        answers = way_of_answers(((f"{record.file}:{record.line}", record.value.meanings) for record in found), notes)
     way = answers
     return each(each(rows_of(files, names.ignored), build), lambda row: _answered(row, way))
 
@@ -113,7 +120,8 @@ def noted(
 
 def _answered(row: _Row, way: Answers) -> OwnQuestion:
     if way not in row.meanings:
-        what = f"{row.answer}, read as {way.replace('_', ' ')}; {len(row.question.options)} options"
+        read = f", read as {way.replace('_', ' ')}" if row.meanings else ", names none"
+        what = f"{row.answer}{read}; {len(row.question.options)} options"
         raise BadRecord("the answer is outside the options", what)
     return OwnQuestion(replace(row.question, gold=row.meanings[way]), row.subject, row.group, row.had_letters)
 
@@ -151,6 +159,14 @@ def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
     return tuple([_LETTERED.sub("", option, count=1) for option in options])
 
 
+def _names_several(answer: object, forms: Sequence[Sequence[str]]) -> bool:
+    """Say whether an answer is a list of several, or letters or numbers in a row, which are no option themselves."""
+    if isinstance(answer, list):
+        return len(answer) > 1
+    is_list = isinstance(answer, str) and _SEVERAL.fullmatch(answer.strip()) is not None
+    return is_list and not any(meanings(answer, options) for options in forms)
+
+
 def _answer(
     row: Mapping[str, Any], names: FieldNames, forms: Sequence[Sequence[str]], ruled_out: Answers | None
 ) -> tuple[str, Meanings]:
@@ -165,6 +181,8 @@ def _answer(
     held = [(name, value) for name in names.names["answer"] if not is_empty(value := row.get(name))]
     if not held or held[0][1] in (-1, "-1"):
         raise BadRecord("the question has no answer", held[0][0] if held else " or ".join(names.names["answer"]))
+    if any(_names_several(value, forms) for _, value in held):
+        raise BadRecord("more than one right answer cannot be asked", repr(held[0][1]))
     said = " beside ".join(f"{name} = {value!r}" for name, value in held)
 
     def meant(value: object) -> Meanings:

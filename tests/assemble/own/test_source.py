@@ -161,7 +161,8 @@ TURNS = "user and assistant do not take turns, the user first"
         (
             "conversations",
             {"messages": MESSAGES, "conversations": SHAREGPT},
-            "messages and conversations could both be the messages; say in `fields` which is, or name the other in `ignore`",
+            "messages and conversations could both be the messages; say in `fields` which is, or name the other in "
+            "`ignore`",
         ),
         (
             "conversations",
@@ -174,6 +175,8 @@ TURNS = "user and assistant do not take turns, the user first"
         ("multiple_choice", {"question": "a", "options": ["x"], "answer": "A"}, "a question needs 2 to 26 options"),
         ("multiple_choice", {"question": "a", "answer": "A"}, NO_OPTIONS),
         ("multiple_choice", {**CHOICE, "answer": "D"}, "the answer is outside the options"),
+        ("multiple_choice", {**CHOICE, "answer": "A,C"}, "more than one right answer cannot be asked"),
+        ("multiple_choice", {**CHOICE, "answer": ["A", "C"]}, "more than one right answer cannot be asked"),
         ("multiple_choice", {**CHOICE, "answer": None}, "the question has no answer"),
         ("multiple_choice", {**CHOICE, "answer": -1}, "the question has no answer"),
         ("multiple_choice", {**CHOICE, "answer_idx": "A", "answer": "two"}, "answer and answer_idx disagree"),

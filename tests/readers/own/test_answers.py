@@ -26,7 +26,7 @@ def golds(
     rows = [{"question": f"Which {n}?", "options": options, **answer} for n, answer in enumerate(fields)]
     path = tmp_path / "x.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = own_questions([DataFile("x.jsonl", path)], FieldNames.of("multiple_choice", {}), answers=way)
+    found = own_questions([DataFile("x.jsonl", path)], FieldNames.of("multiple_choice", {}), answers=way, notes=[])
     return [None if isinstance(record, Reject) else record.value.question.gold for record in found]
 
 
@@ -96,6 +96,20 @@ def test_a_letter_that_is_an_option_too_is_read_as_the_other_rows_say(tmp_path: 
         golds(tmp_path, ["A", "B"], options=groups)
 
 
+@pytest.mark.parametrize(
+    ("answers", "notes"),
+    [
+        ([3, 2, 0, 1], ["answers are read as number_from_0, as x:2 alone shows (1 of 4); else say `answers`"]),
+        ([3, 0, 0], ["answers are read as number_from_0, as 2 rows show, first x:1 (2 of 3); else say `answers`"]),
+        (["A", "B"], []),
+    ],
+)
+def test_rows_that_alone_show_how_all_answers_are_written_are_told(answers: list[Any], notes: list[str]) -> None:
+    told: list[str] = []
+    way_of_answers(((f"x:{n}", meanings(answer, OPTIONS)) for n, answer in enumerate(answers)), told)
+    assert told == notes
+
+
 def test_rows_that_contradict_one_another_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"as number from 0 \(x\.jsonl:1\), as number from 1 \(x\.jsonl:3\)"):
         golds(tmp_path, [0, 1, 4])
@@ -119,7 +133,7 @@ def test_a_way_that_is_found_is_the_one_in_which_the_answers_were_written(places
     }
     found = [meanings(written[way](place), OPTIONS) for place in places]
     try:
-        chosen = way_of_answers((f"x:{n}", meaning) for n, meaning in enumerate(found))
+        chosen = way_of_answers(((f"x:{n}", meaning) for n, meaning in enumerate(found)), [])
     except DataError:
         return
     assert [meaning[chosen] for meaning in found] == places
