@@ -50,7 +50,7 @@ def _without(row: Record[Any] | Reject, ignored: Collection[str]) -> Record[Any]
 
 def own_rows(file: DataFile) -> Rows:
     """Read the rows of one file."""
-    if file.name.endswith(CSV_SUFFIXES):
+    if file.name.lower().endswith(CSV_SUFFIXES):
         yield from csv_records(file)
     else:
         yield from file_rows(file)

@@ -44,7 +44,7 @@ def test_a_file_that_was_made_for_another_trainer_is_read_as_it_is(read: Read, s
     assert (found.question.replace("\n", " "), found.system, found.group) == (prompter, None, "")
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet", "x.arrow"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.CSV", "x.JSON", "x.parquet", "x.arrow"])
 @pytest.mark.parametrize("shape", GOOD_OWN)
 def test_each_shape_is_read_from_every_kind_of_file(data: Path, read: Read, shape: Format, name: str) -> None:
     row = next(iter(GOOD_OWN[shape].values()))
@@ -52,7 +52,7 @@ def test_each_shape_is_read_from_every_kind_of_file(data: Path, read: Read, shap
         datasets.Dataset.from_list([row, row]).save_to_disk(data / "saved/train")
         assert len(read(shape, None, path="saved")) == 2
     else:
-        content: Any = as_csv([row, row]) if name.endswith(".csv") else [row, row]
+        content: Any = as_csv([row, row]) if name.lower().endswith(".csv") else [row, row]
         assert [type(found) for found in read(shape, content, path=name)].count(str) == 0
 
 
