@@ -16,10 +16,10 @@ def write_data(path: Path, content: Any) -> Path:
     A list of rows becomes Parquet or JSON lines where the name ends so.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".parquet" and isinstance(content, list):
+    if path.suffix.lower() == ".parquet" and isinstance(content, list):
         pq.write_table(pa.Table.from_pylist(content), path)
         return path
-    if path.suffix == ".jsonl" and isinstance(content, list):
+    if path.suffix.lower() == ".jsonl" and isinstance(content, list):
         content = "".join(json.dumps(row) + "\n" for row in content)
     if not isinstance(content, str | bytes):
         content = json.dumps(content)

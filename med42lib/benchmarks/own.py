@@ -34,9 +34,9 @@ def family_of(name: str, settings: BenchmarkConfig) -> Family:
 
 
 def _questions(folder: DataFolder, settings: BenchmarkConfig) -> Questions:
-    names = FieldNames.of("multiple_choice", settings.fields)
+    names = FieldNames.of("multiple_choice", settings.fields, settings.ignore)
     files = own_files(folder, settings.path, _SPLITS)
-    questions = own_questions(files, names, answers=settings.answers, group=settings.group)
+    questions = own_questions(files, names, answers=settings.answers, group=settings.group, notes=folder.notes)
     chosen = noted(each(questions, lambda own: _of_topics(own, settings.topics)), folder.notes)
     return each(chosen, lambda own: replace(own.question, subject=own.subject, group=own.group))
 

@@ -73,7 +73,7 @@ def look_at(folder: DataFolder) -> Iterator[Found]:
             yield _found(folder, path, names)
         except DataError as error:
             yield Found(path, why_not=str(error))
-    others = Counter(PurePosixPath(name).suffix for name in folder.names("") if not name.endswith(OWN_SUFFIXES))
+    others = Counter(PurePosixPath(name).suffix for name in folder.names("") if not name.lower().endswith(OWN_SUFFIXES))
     for suffix, number in sorted(others.items()):
         if suffix:
             what = f"{counted(number, 'file')} of a kind that is not read; write CSV, JSON lines or Parquet"

@@ -104,7 +104,7 @@ class Named:
 class Parts:
     """What is trained on and what is asked; `only_guess` if no name said which is the test set.
 
-    `left` are files that by their names are not trained on, and that cannot be asked.
+    `left` are files that by their names are not trained on, and that cannot be asked, or not be read.
     """
 
     sources: Sequence[Named]
@@ -128,7 +128,7 @@ def parts_of(found: Sequence[Found]) -> Parts:
     only_guess = not asked and bool(questions)
     asked = asked or sorted(questions, key=lambda one: one.rows)[:1]
     trained = [one for one in usable if one not in asked and not one.is_held_out]
-    left = [one for one in usable if one not in asked and one not in trained]
+    left = [one for one in found if one.is_held_out and one not in asked and not one.path.startswith("*.")]
     if not asked:
         raise DataError(
             "no file has questions with options, and a run needs a test set: a file of rows such as "
@@ -159,7 +159,8 @@ def remarks(parts: Parts) -> list[str]:
         "is trained on, since it is not called a test set: its questions are not asked, nor looked for in other data"
     )
     questions = [named.found for named in parts.sources if named.found.shape == "multiple_choice"]
-    said = [*((one, left) for one in parts.left), *((one, taught) for one in questions)]
+    unread = "is called a test set and could not be read, so that it is not asked: mend it, and write the spec anew"
+    said = [*((one, left if one.shape else unread) for one in parts.left), *((one, taught) for one in questions)]
     return [one_line(f"{one.path} {what}") for one, what in said]
 
 
@@ -231,7 +232,8 @@ def spec_text(
         notes: What else there is to say, of the base model for instance.
     """
     comments = [one_line(line) for line in (*described(found), *remarks(parts), *notes)]
-    guess = ["    # No file is called a test set; this one has the fewest questions."] if parts.only_guess else []
+    called = "that can be asked is called a test set" if parts.left else "is called a test set"
+    guess = [f"    # No file {called}; this one has the fewest questions."] if parts.only_guess else []
     return _SPEC.format(
         name=name,
         plan=one_line(command_line("plan", file)),

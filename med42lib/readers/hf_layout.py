@@ -113,7 +113,7 @@ def chosen_names(folder: DataFolder, path: str, splits: Collection[str], suffixe
 
 def table_names(folder: DataFolder, path: str, suffixes: Sequence[str] = SUFFIXES) -> list[str]:
     """List the files of a folder that hold rows, by their names."""
-    names = [name for name in folder.names(path) if name.endswith(tuple(suffixes))]
+    names = [name for name in folder.names(path) if name.lower().endswith(tuple(suffixes))]
     return [name for name in names if PurePosixPath(name).name not in _DESCRIPTIONS]
 
 
@@ -130,7 +130,7 @@ def named_split(name: str) -> str | None:
 
 def file_rows(file: DataFile) -> Rows:
     """Read the rows of one file, as `table_rows` does."""
-    suffix = PurePosixPath(file.name.removesuffix(".gz")).suffix
+    suffix = PurePosixPath(file.name.lower().removesuffix(".gz")).suffix
     if suffix == ".parquet":
         return (record for batch in parquet_batches(file) for record in batch.records())
     if suffix == ".arrow":
@@ -171,7 +171,7 @@ def _arrow_errors(file: str) -> Iterator[None]:
     except (KeyError, OverflowError) as error:
         raise DataError(f"{file} has a column that cannot be read ({error}); write it without that one") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        kind = "Arrow" if file.endswith(".arrow") else "Parquet"
+        kind = "Arrow" if file.lower().endswith(".arrow") else "Parquet"
         raise DataError(f"{file} is not a whole {kind} file ({error}); copy it again") from error
 
 

@@ -124,6 +124,10 @@ class DataLayoutConfig(StageConfig):
     """Of data of your own: which field holds which part, where they have other names than TRL, axolotl and
     LLaMA-Factory use: `{question: stem, options: [first, second]}`."""
 
+    ignore: tuple[str, ...] = ()
+    """Of data of your own: fields that are not looked at, such as a `rationale` that is not to be taught, or the one of
+    two that is not meant. Without it a row with text in a field that its question may need is set aside."""
+
     answers: Answers | None = None
     """Of your own questions with options: how the answer is written, by letter, by number from 0 or from 1, or by the
     option's text. Left out: as the rows show; where they do not, that is an error."""
@@ -156,7 +160,7 @@ class DataLayoutConfig(StageConfig):
 
 
 def _without_effect(config: DataLayoutConfig) -> Iterator[str]:
-    for name in ("fields", "answers", "group", "domain"):
+    for name in ("fields", "ignore", "answers", "group", "domain"):
         field = type(config).model_fields.get(name)
         if field and getattr(config, name) != field.get_default(call_default_factory=True):
             yield f"{name} is for data of your own: say their format, {_FORMATS}"
@@ -167,11 +171,14 @@ def _problems_of_own(config: DataLayoutConfig) -> Iterator[str]:
     if config.licence is None:
         yield "licence is required for data of your own: whose they are, and what may be done with them"
     if config.format == "lm_eval":
-        for name in ("fields", "answers", "hub"):
+        for name in ("fields", "ignore", "answers", "hub"):
             if getattr(config, name):
                 yield f"{name} is not for format lm_eval: its YAML names its files, and says what is asked of a row"
         return
     parts = USUAL_NAMES[config.format]
+    named = {name for names in config.fields.values() for name in ([names] if isinstance(names, str) else names)}
+    if both := [name for name in config.ignore if name in named or name == getattr(config, "group", None)]:
+        yield f"ignore names {', '.join(both)}, which fields or group name too: leave it out of one"
     if config.layout != "publisher":
         yield "layout is not for data of your own: leave it out"
     if getattr(config, "path", None) is None and config.hub is None:

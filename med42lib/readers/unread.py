@@ -56,7 +56,11 @@ class Row(dict[str, Any]):
         names = tuple([name for name, value in self.items() if name not in self._read and _holds_text(value)])
         for name in names:
             if name.lower() in NEEDED:
-                raise BadRecord(f"this source's reader would drop the text in {name!r}", str(super().get(name)))
+                raise BadRecord(
+                    f"this source's reader would drop the text in {name!r}; of your own data, say it in `fields` or "
+                    "`ignore`",
+                    str(super().get(name)),
+                )
         return names
 
 

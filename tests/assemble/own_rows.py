@@ -10,6 +10,7 @@ ASKED = {"role": "user", "content": "What is X?"}
 ANSWERED = {"role": "assistant", "content": "It is Y."}
 MESSAGES = [ASKED, ANSWERED]
 SHAREGPT = [{"from": "human", "value": "What is X?"}, {"from": "gpt", "value": "It is Y."}]
+WARD = {"format": "conversations", "path": "ward.jsonl", "target": "all", "licence": "of the hospital"}
 CHOICE = {"question": "Which?", "options": ["one", "two", "three"], "answer": "B"}
 
 GOOD_OWN: dict[Format, dict[str, dict[str, Any]]] = {

@@ -56,7 +56,8 @@ WITH_NAMED_FIELDS = [key for key in [*HAS_TYPES, *CSV] if key != ("mmlu", "publi
 def test_a_row_whose_passage_the_reader_would_drop_is_set_aside(write: Any, conversations: Any, key: Key) -> None:
     good = GOOD[key]
     found = read_text(write, conversations, key, good.write([{**good.row, "passage": "A man."}]))
-    assert found == [("rejected", "this source's reader would drop the text in 'passage'")]
+    reason = "this source's reader would drop the text in 'passage'; of your own data, say it in `fields` or `ignore`"
+    assert found == [("rejected", reason)]
 
 
 @pytest.mark.parametrize("value", [None, "", " \n", "\u200b", "\x7f"], ids=ascii)

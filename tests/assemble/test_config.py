@@ -196,6 +196,12 @@ def test_an_unknown_source_without_a_format_is_told_that_its_format_is_what_to_g
             ".ward",
             "has no part 'output'; a row of conversations has messages, role",
         ),
+        (
+            "ward",
+            {"fields": {"id": "nr"}, "ignore": ["nr"]},
+            ".ward",
+            "ignore names nr, which fields or group name too",
+        ),
         ("ward", {"fields": {"messages": ["a", "b"]}}, ".ward", "fields.messages must be the name of a field"),
         ("ward", {"multiple_choice": "texts"}, "", "multiple_choice is not for ward, whose format is conversations"),
         (
@@ -205,6 +211,7 @@ def test_an_unknown_source_without_a_format_is_told_that_its_format_is_what_to_g
             "include is not for ward, whose format is instruction",
         ),
         ("headqa", {"format": None, "group": "patient"}, ".headqa", "group is for data of your own: say their format"),
+        ("headqa", {"format": None, "ignore": ["exp"]}, ".headqa", "ignore is for data of your own: say their format"),
         (
             "headqa",
             {"format": None, "fields": {"a": "b"}},

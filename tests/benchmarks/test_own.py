@@ -77,6 +77,13 @@ def test_a_question_that_seems_to_lack_something_is_asked_and_told(run: Any, wri
     assert "exam.jsonl:2 'Which group has the worst prognosis?'" in caplog.text
 
 
+def test_letters_that_options_begin_with_are_taken_off_and_counted(run: Any, write: Any, caplog: Any) -> None:
+    of_genera = ["A. fumigatus", "C. albicans", "B. fragilis"]
+    write("exam.jsonl", [question(1, options=["A. Iron", "B. Vitamin C"]), question(2, options=of_genera)])
+    assert [item.options for item in items_of(run({"exam": EXAM}))] == [("Iron", "Vitamin C"), tuple(of_genera)]
+    assert "the options of 1 question began with their letters" in caplog.text
+
+
 def test_a_question_without_a_choice_is_left_out(run: Any, write: Any) -> None:
     write("exam.jsonl", [question(1), question(2, options=["zinc", "zinc."], answer="A")])
     assert summary(run({"exam": EXAM}))["excluded_by_reason"] == {"all options say the same": 1}

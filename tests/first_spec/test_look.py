@@ -48,6 +48,16 @@ def test_files_that_differ_in_a_number_alone_are_one(tmp_path: Path) -> None:
     assert list(found) == ["ward/more.jsonl", "ward/part1.jsonl", "ward/part2.jsonl", "ward/partial.jsonl"]
 
 
+def test_a_name_in_capitals_is_that_of_the_same_kind_of_file(tmp_path: Path) -> None:
+    found = look(
+        tmp_path, chat_JSONL=[{"messages": MESSAGES}], exam_CSV=csv_table([{**CHOICE, "options": '["a", "b"]'}])
+    )
+    assert {path: one.shape for path, one in found.items()} == {
+        "chat.JSONL": "conversations",
+        "exam.CSV": "multiple_choice",
+    }
+
+
 def test_what_is_no_training_data_says_why(tmp_path: Path) -> None:
     found = look(
         tmp_path, pairs_jsonl=[{"prompt": "a", "chosen": "b", "rejected": "c"}], cut_json="[{", empty_csv="a,b\n"

@@ -30,6 +30,12 @@ def test_a_test_set_of_other_rows_is_left_out_and_named(name: str) -> None:
     assert f"# {name} is not trained on, since it is called a test set" in text(parts)
 
 
+def test_a_test_set_that_could_not_be_read_is_named_with_what_to_do() -> None:
+    parts = parts_of([found("more.csv"), found("x.csv", rows=9), Found("exam.csv", why_not="its rows cannot be read")])
+    assert "# exam.csv is called a test set and could not be read, so that it is not asked: mend it" in text(parts)
+    assert "# No file that can be asked is called a test set; this one has the fewest questions." in text(parts)
+
+
 def test_questions_that_are_trained_on_are_said_to_be_asked_nowhere() -> None:
     parts = parts_of([found("exam.csv"), found("more.csv")])
     assert [named.found.path for named in parts.sources] == ["more.csv"]

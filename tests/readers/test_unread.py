@@ -42,7 +42,8 @@ def test_fields_with_text_that_nobody_asked_for_are_counted_by_name() -> None:
 def test_text_that_the_question_needs_is_never_dropped(name: str, value: Any) -> None:
     (reject,) = read({"question": "Which is it?", name: value})
     assert isinstance(reject, Reject)
-    assert (reject.kind, reject.reason) == ("rejected", f"this source's reader would drop the text in {name!r}")
+    reason = f"this source's reader would drop the text in {name!r}; of your own data, say it in `fields` or `ignore`"
+    assert (reject.kind, reject.reason) == ("rejected", reason)
     assert "A man." in reject.detail
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from med42lib.assemble.own.bare_question import without_options
 from med42lib.assemble.own.messages import check_can_be_taught, exchanges_of
 from med42lib.assemble.source import Conversation
 from med42lib.formats.rejects import BadRecord
@@ -26,4 +27,5 @@ def conversation_of(row: Mapping[str, Any], names: FieldNames, group: str | None
     if within and beside:
         raise BadRecord("there is a system text among the messages and another beside them", beside)
     system = within or beside or None
-    return Conversation(names.id(row), exchanges, exchanges[0].prompter, system, group=group_of(row, group))
+    question = without_options(exchanges[0].prompter)
+    return Conversation(names.id(row), exchanges, question, system, group=group_of(row, group))

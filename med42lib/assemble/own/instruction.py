@@ -9,20 +9,53 @@ before, comes first. Prompt and completion may be lists of messages.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from med42lib.assemble.own.bare_question import Frames, without_options
 from med42lib.assemble.own.messages import check_can_be_taught, exchanges_of
 from med42lib.assemble.source import Conversation
 from med42lib.formats.records import Exchange
-from med42lib.formats.rejects import BadRecord
-from med42lib.readers.fields import text_value
+from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.fields import mapping, text_value
+from med42lib.readers.files import DataFile
 from med42lib.readers.own.fields import USUAL_NAMES, FieldNames, group_of, is_empty, written_value
+from med42lib.readers.own.tables import rows_of
+from med42lib.readers.parsers import Record, each
 
 _MESSAGES = FieldNames(USUAL_NAMES["conversations"])
 
 
-def instruction_conversation(row: Mapping[str, Any], names: FieldNames, group: str | None) -> Conversation:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A conversation, and the two texts that its question is in; none if the row says which it is, or has but one."""
+
+    conversation: Conversation
+    framed: tuple[str, str] | None
+
+
+def instruction_conversations(
+    files: Sequence[DataFile], names: FieldNames, group: str | None
+) -> Iterator[Record[Conversation] | Reject]:
+    """Read every row of some files, which are read twice: all of them show what of a row is its question."""
+
+    def build(value: Any) -> _Row:
+        return _row(mapping(value), names, group)
+
+    frames = Frames()
+    for record in each(rows_of(files, names.ignored), build):
+        if isinstance(record, Record) and record.value.framed:
+            frames.count(*record.value.framed)
+    return each(each(rows_of(files, names.ignored), build), lambda row: _with_question(row, frames))
+
+
+def _with_question(row: _Row, frames: Frames) -> Conversation:
+    question = frames.question(*row.framed) if row.framed else row.conversation.question
+    return replace(row.conversation, question=without_options(question))
+
+
+def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     """Read one row.
 
     Raises:
@@ -30,13 +63,17 @@ def instruction_conversation(row: Mapping[str, Any], names: FieldNames, group: s
     """
     check_can_be_taught(row)
     _check_is_no_other_shape(row)
-    system, exchanges = _spoken(row, names)
+    system, exchanges, framed = _spoken(row, names)
     beside = names.optional_text(row, "system")
     if system and beside:
         raise BadRecord("there is a system text among the messages and another beside them", beside)
-    exchanges = (*_history(row, names), *exchanges)
-    question = exchanges[0].prompter
-    return Conversation(names.id(row), exchanges, question, system or beside or None, group=group_of(row, group))
+    history = _history(row, names)
+    exchanges = (*history, *exchanges)
+    bare = "" if history else names.optional_text(row, "question")
+    conversation = Conversation(
+        names.id(row), exchanges, bare or exchanges[0].prompter, system or beside or None, group=group_of(row, group)
+    )
+    return _Row(conversation, None if history or bare else framed)
 
 
 def _check_is_no_other_shape(row: Mapping[str, Any]) -> None:
@@ -47,16 +84,19 @@ def _check_is_no_other_shape(row: Mapping[str, Any]) -> None:
             raise BadRecord("the row has options; its format is multiple_choice", f"it has {name}")
 
 
-def _spoken(row: Mapping[str, Any], names: FieldNames) -> tuple[str, tuple[Exchange, ...]]:
+def _spoken(row: Mapping[str, Any], names: FieldNames) -> tuple[str, tuple[Exchange, ...], tuple[str, str] | None]:
+    """Give the system text, what is asked and answered, and instruction and input where both are there."""
     field, asked = names.find(row, "instruction")
     answer_field, answer = names.find(row, "output")
     if isinstance(asked, list) and isinstance(answer, list):
-        return exchanges_of([*asked, *answer], _MESSAGES, name=f"{field} and {answer_field}")
+        return *exchanges_of([*asked, *answer], _MESSAGES, name=f"{field} and {answer_field}"), None
     instruction = "" if asked is None else text_value(asked, field)
-    prompter = "\n".join(filter(None, (instruction, names.optional_text(row, "input"))))
-    if not prompter:
+    material = names.optional_text(row, "input")
+    if not instruction and not material:
         raise BadRecord(f"{field} is missing; name the field in `fields`", repr(list(row)))
-    return "", (Exchange(prompter, text_value(answer, answer_field)),)
+    framed = (instruction, material) if instruction and material else None
+    prompter = "\n".join(filter(None, (instruction, material)))
+    return "", (Exchange(prompter, text_value(answer, answer_field)),), framed
 
 
 def _history(row: Mapping[str, Any], names: FieldNames) -> tuple[Exchange, ...]:

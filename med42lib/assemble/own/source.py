@@ -5,13 +5,12 @@ ward: {format: conversations, path: ward.jsonl, target: all, licence: "of the ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from med42lib.assemble.config import SOURCES, SourceConfig
 from med42lib.assemble.conversations.templates import choice_conversation
 from med42lib.assemble.own.conversations import conversation_of
-from med42lib.assemble.own.instruction import instruction_conversation
+from med42lib.assemble.own.instruction import instruction_conversations
 from med42lib.assemble.source import (
     Conversation,
     Conversations,
@@ -32,8 +31,6 @@ from med42lib.readers.parsers import Record, each
 SPLITS = ("train",)
 _TOKENS_PER_ROW = 150
 """A guess, for `plan`, where the files are elsewhere; here they are measured."""
-
-_Build = Callable[[Mapping[str, Any], FieldNames, str | None], Conversation]
 
 
 def source_of(name: str, settings: SourceConfig) -> TrainingSource:
@@ -61,14 +58,15 @@ def module_of(name: str, settings: SourceConfig) -> str:
 
 def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     assert settings.format is not None, "a publisher's source has a reader of its own"
-    names = FieldNames.of(settings.format, settings.fields)
+    names = FieldNames.of(settings.format, settings.fields, settings.ignore)
     if settings.format == "multiple_choice":
         return _reader_of_questions(settings, names)
-    build: _Build = conversation_of if settings.format == "conversations" else instruction_conversation
 
     def read(folder: DataFolder, path: str, _options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
-        rows = rows_of(own_files(folder, path, SPLITS))
-        return each(rows, lambda row: build(mapping(row), names, settings.group))
+        files = own_files(folder, path, SPLITS)
+        if settings.format == "instruction":
+            return instruction_conversations(files, names, settings.group)
+        return each(rows_of(files, names.ignored), lambda row: conversation_of(mapping(row), names, settings.group))
 
     return read
 
@@ -78,7 +76,7 @@ def _reader_of_questions(
 ) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
-        questions = own_questions(files, names, answers=settings.answers, group=settings.group)
+        questions = own_questions(files, names, answers=settings.answers, group=settings.group, notes=folder.notes)
         return each(noted(questions, folder.notes), lambda question: _conversation(question, options))
 
     return read

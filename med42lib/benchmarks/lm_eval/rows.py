@@ -82,7 +82,7 @@ def _files(folder: DataFolder, task: TaskFile, split: str) -> list[DataFile]:
     files = [file for place in places for file in table_files(folder, place)]
     endings = _SUFFIXES[task.settings["dataset_path"]]
     for file in files:
-        if not file.name.endswith(endings):
+        if not file.name.lower().endswith(endings):
             raise DataError(
                 f"{task.path}: {file.name} does not end in {' or '.join(endings)}, as its dataset_path asks"
             )

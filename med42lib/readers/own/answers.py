@@ -13,6 +13,7 @@ read at all. If several do and differ, or none does, nothing is guessed; the set
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_uppercase
 from typing import Literal, get_args
@@ -69,19 +70,21 @@ def _position_of_text(answer: object, options: Sequence[str]) -> int | None:
     return next((place for place, option in enumerate(options) if option == said), None)
 
 
-def way_of_answers(found: Iterable[tuple[str, Meanings]]) -> Answers:
+def way_of_answers(found: Iterable[tuple[str, Meanings]], notes: list[str]) -> Answers:
     """Say in which way all answers of a data set are written.
 
     Args:
         found: Each row's place, `file:line`, and what its answer may mean.
+        notes: Receives which rows show it, if the others could be read in another way: they may be mistaken.
 
     Raises:
         UnclearAnswers: If the rows do not say, or contradict one another.
     """
     first: dict[tuple[tuple[Answers, int], ...], str] = {}
+    numbers = Counter[str]()
     for place, meaning in found:
         if meaning:
-            first.setdefault(tuple(meaning.items()), place)
+            numbers[first.setdefault(tuple(meaning.items()), place)] += 1
     rows = [(place, dict(items)) for items, place in first.items()]
     ways = [way for way in WAYS if all(way in meaning for _, meaning in rows)]
     if not ways:
@@ -93,7 +96,20 @@ def way_of_answers(found: Iterable[tuple[str, Meanings]]) -> Answers:
             f"row tells which is meant: say `answers: {ways[0]}`, or another of {', '.join(WAYS)}",
             ways,
         )
-    return ways[0]
+    way = ways[0]
+    rivals = [other for other in WAYS if any(meaning.get(other, meaning[way]) != meaning[way] for _, meaning in rows)]
+    if rivals:
+        notes.append(f"answers are read as {way}, as {_shown(rows, numbers, rivals)}; else say `answers`")
+    return way
+
+
+def _shown(rows: Sequence[tuple[str, Meanings]], numbers: Counter[str], rivals: Sequence[Answers]) -> str:
+    """Name the rows that no other way can read, by the first; those against the way that the fewest are against."""
+    against = [[place for place, meaning in rows if rival not in meaning] for rival in rivals]
+    places = min(against, key=lambda places: sum(numbers[place] for place in places))
+    number = sum(numbers[place] for place in places)
+    shown = f"{places[0]} alone shows" if number == 1 else f"{number:,} rows show, first {places[0]}"
+    return f"{shown} ({number:,} of {numbers.total():,})"
 
 
 def _contradiction(rows: Sequence[tuple[str, Meanings]]) -> str:

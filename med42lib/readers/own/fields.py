@@ -34,6 +34,7 @@ USUAL_NAMES: Mapping[Format, Mapping[str, tuple[str, ...]]] = {
         "output": ("output", "completion", "response", "answer"),
         "system": ("system",),
         "history": ("history",),
+        "question": (),
         "id": ("id",),
     },
     "multiple_choice": {
@@ -51,17 +52,21 @@ USUAL_NAMES: Mapping[Format, Mapping[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldNames:
-    """Where the parts of a row of one shape are looked for; `columns` if each option has one of its own."""
+    """Where the parts of a row of one shape are looked for; `columns` if each option has one of its own.
+
+    `ignored` are fields that are not looked at, whatever they are called.
+    """
 
     names: Mapping[str, tuple[str, ...]]
     columns: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, format_: Format, mapping: FieldMapping) -> FieldNames:
+    def of(cls, format_: Format, mapping: FieldMapping, ignored: tuple[str, ...] = ()) -> FieldNames:
         """Take the names that the settings give, and the usual ones of all other parts."""
         given = {part: (name,) for part, name in mapping.items() if isinstance(name, str)}
         columns = next((names for names in mapping.values() if not isinstance(names, str)), ())
-        return cls({**USUAL_NAMES[format_], **given}, columns)
+        return cls({**USUAL_NAMES[format_], **given}, columns, ignored)
 
     def find(self, row: Mapping[str, Any], part: str) -> tuple[str, Any]:
         """Give the field that holds a part, and its value; None as the value if no field holds any.
@@ -72,7 +77,9 @@ class FieldNames:
         held = [(name, value) for name in self.names[part] if not is_empty(value := row.get(name))]
         if len(held) > 1:
             names = " and ".join(name for name, _ in held)
-            raise BadRecord(f"{names} could both be the {part}; say in `fields` which is")
+            raise BadRecord(
+                f"{names} could both be the {part}; say in `fields` which is, or name the other in `ignore`"
+            )
         return held[0] if held else (" or ".join(self.names[part]), None)
 
     def text(self, row: Mapping[str, Any], part: str) -> str:

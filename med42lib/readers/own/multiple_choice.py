@@ -4,11 +4,13 @@
 
 Options are a list, of texts or of objects with a key and a text; an object of letters, or of `text` and `label`, two
 lists; or columns, `A` and `B`, `option_a` and `option_b`, `choice0` and `choice1` and so on, or those that `fields`
-lists. The answer is as `answers` says.
+lists. Letters that the texts themselves begin with, `A. Iron`, are taken off: they would be written twice. The answer
+is as `answers` says.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase, ascii_uppercase
@@ -35,17 +37,23 @@ _COLUMNS: tuple[tuple[str, ...], ...] = (
 )
 """Names of columns that hold one option each; the first names of which two are in a row are meant."""
 
+_LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
+_SEVERAL = re.compile(r"\W*(?:[A-Za-z]|\d{1,2})(?:\W*[,;&+/|]\W*(?:[A-Za-z]|\d{1,2}))+\W*")
 _SHOWN_CHARACTERS = 80
 _KEYS, _TEXTS = ("key", "label", "letter"), ("value", "text")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnQuestion:
-    """A question, with the subject that it is of and the group that it belongs to; either may be empty."""
+    """A question, with the subject that it is of and the group that it belongs to; either may be empty.
+
+    `had_letters` says that its options began with their letters.
+    """
 
     question: Question
     subject: str
     group: str
+    had_letters: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +63,18 @@ class _Row:
     question: Question
     subject: str
     group: str
+    had_letters: bool
     answer: str
     meanings: Meanings
 
 
 def own_questions(
-    files: Sequence[DataFile], names: FieldNames, *, answers: Answers | None, group: str | None = None
+    files: Sequence[DataFile],
+    names: FieldNames,
+    *,
+    answers: Answers | None,
+    group: str | None = None,
+    notes: list[str],
 ) -> Iterator[Record[OwnQuestion] | Reject]:
     """Read every question of some files.
 
@@ -69,6 +83,7 @@ def own_questions(
         names: Where the parts of a row are.
         answers: The way in which answers are written; None: that of the rows.
         group: The field of a row's group, if it has one.
+        notes: Receives which rows show how answers are written, if few do.
 
     Raises:
         DataError: If a file cannot be read, or nobody can tell how answers are written.
@@ -78,22 +93,26 @@ def own_questions(
         return _row(mapping(value), names, group)
 
     if answers is None:
-        found = (record for record in each(rows_of(files), build) if isinstance(record, Record))
-        answers = way_of_answers((f"{record.file}:{record.line}", record.value.meanings) for record in found)
+        found = (record for record in each(rows_of(files, names.ignored), build) if isinstance(record, Record))
+        answers = way_of_answers(((f"{record.file}:{record.line}", record.value.meanings) for record in found), notes)
     way = answers
-    return each(each(rows_of(files), build), lambda row: _answered(row, way))
+    return each(each(rows_of(files, names.ignored), build), lambda row: _answered(row, way))
 
 
 def noted(
     questions: Iterable[Record[OwnQuestion] | Reject], notes: list[str]
 ) -> Iterator[Record[OwnQuestion] | Reject]:
-    """Pass questions on, and note at the end how many seem to lack what they ask about: whose they are may know."""
-    number, first = 0, ""
+    """Pass questions on, and note at the end how many had lettered options, and how many seem to lack something."""
+    number, first, num_lettered = 0, "", 0
     for record in questions:
+        num_lettered += isinstance(record, Record) and record.value.had_letters
         if isinstance(record, Record) and (missing := seems_missing(record.value.question)):
             number += 1
             first = first or f"{record.file}:{record.line} {missing[1][:_SHOWN_CHARACTERS]!r}"
         yield record
+    if num_lettered:
+        what = counted(num_lettered, "question")
+        notes.append(f"the options of {what} began with their letters, such as 'A. ', which were taken off")
     if number:
         what = counted(number, "question")
         notes.append(f"{what} may be about a figure or a patient that is not there, and asked all the same: {first}")
@@ -101,15 +120,17 @@ def noted(
 
 def _answered(row: _Row, way: Answers) -> OwnQuestion:
     if way not in row.meanings:
-        what = f"{row.answer}, read as {way.replace('_', ' ')}; {len(row.question.options)} options"
+        read = f", read as {way.replace('_', ' ')}" if row.meanings else ", names none"
+        what = f"{row.answer}{read}; {len(row.question.options)} options"
         raise BadRecord("the answer is outside the options", what)
-    return OwnQuestion(replace(row.question, gold=row.meanings[way]), row.subject, row.group)
+    return OwnQuestion(replace(row.question, gold=row.meanings[way]), row.subject, row.group, row.had_letters)
 
 
 def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     text = names.text(row, "question")
-    options, numbered = _options(row, names)
-    field, answer = _answer(row, names, options)
+    written, numbered = _options(row, names)
+    options = _without_letters(written)
+    answer, means = _answer(row, names, (written, options), numbered)
     subject_field, subject = names.find(row, "subject")
     question = Question(
         publisher_id=names.id(row),
@@ -124,13 +145,35 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
         question,
         "" if subject is None else text_or_number(subject, subject_field),
         group_of(row, group),
-        f"{field} = {answer!r}",
-        {way: place for way, place in meanings(answer, options).items() if way != numbered},
+        options != written,
+        answer,
+        means,
     )
 
 
-def _answer(row: Mapping[str, Any], names: FieldNames, options: Sequence[str]) -> tuple[str, object]:
-    """Give the first field that holds the answer; one that says it once more, as MedQA's does, must agree.
+def _without_letters(options: tuple[str, ...]) -> tuple[str, ...]:
+    """Take off the letters that options begin with, if each begins with its own."""
+    found = [_LETTERED.match(option) for option in options]
+    if "".join(match[1] if match else " " for match in found).upper() != ascii_uppercase[: len(options)]:
+        return options
+    return tuple([_LETTERED.sub("", option, count=1) for option in options])
+
+
+def _names_several(answer: object, forms: Sequence[Sequence[str]]) -> bool:
+    """Say whether an answer is a list of several, or letters or numbers in a row, which are no option themselves."""
+    if isinstance(answer, list):
+        return len(answer) > 1
+    is_list = isinstance(answer, str) and _SEVERAL.fullmatch(answer.strip()) is not None
+    return is_list and not any(meanings(answer, options) for options in forms)
+
+
+def _answer(
+    row: Mapping[str, Any], names: FieldNames, forms: Sequence[Sequence[str]], ruled_out: Answers | None
+) -> tuple[str, Meanings]:
+    """Give what the first field that holds the answer says, and may mean beside others that say it once more.
+
+    `answer_idx` 1 of MedQA may be either of two options; with `answer` "Iron" beside it, it is that one. `forms` are
+    the options as they are written and without their letters: the answer may repeat either.
 
     Raises:
         BadRecord: If there is none, or two disagree.
@@ -138,13 +181,23 @@ def _answer(row: Mapping[str, Any], names: FieldNames, options: Sequence[str]) -
     held = [(name, value) for name in names.names["answer"] if not is_empty(value := row.get(name))]
     if not held or held[0][1] in (-1, "-1"):
         raise BadRecord("the question has no answer", held[0][0] if held else " or ".join(names.names["answer"]))
+    if any(_names_several(value, forms) for _, value in held):
+        raise BadRecord("more than one right answer cannot be asked", repr(held[0][1]))
+    said = " beside ".join(f"{name} = {value!r}" for name, value in held)
+
+    def meant(value: object) -> Meanings:
+        found = {way: place for options in forms for way, place in meanings(value, options).items()}
+        return {way: place for way, place in found.items() if way != ruled_out}
+
     (field, answer), *others = held
-    means = set(meanings(answer, options).values())
+    found = meant(answer)
     for other, value in others:
-        text = meanings(value, options).get("text")
-        if text is not None and text not in means:
-            raise BadRecord(f"{other} and {field} disagree", f"{value!r} is not {answer!r}")
-    return field, answer
+        places = meant(value).values()
+        agreed = {way: place for way, place in found.items() if not places or place in places}
+        if found and not agreed:
+            raise BadRecord(f"{other} and {field} disagree", f"{said}; name the right one: `fields: {{answer: …}}`")
+        found = agreed
+    return said, found
 
 
 def _options(row: Mapping[str, Any], names: FieldNames) -> tuple[tuple[str, ...], Answers | None]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
+from med42lib.formats.rejects import Reject
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.hf_layout import SUFFIXES, Rows, chosen_names, file_rows, table_names
-from med42lib.readers.parsers import csv_records
+from med42lib.readers.parsers import Record, csv_records
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 OWN_SUFFIXES = (*SUFFIXES, *CSV_SUFFIXES)
@@ -31,15 +33,24 @@ def own_names(folder: DataFolder, path: str, splits: Collection[str]) -> list[st
     return chosen_names(folder, path, splits, OWN_SUFFIXES)
 
 
-def rows_of(files: Sequence[DataFile]) -> Rows:
-    """Read the rows of all files; a record's line is as `hf_layout.table_rows` says, in CSV the first of its row."""
-    for file in files:
-        yield from own_rows(file)
+def rows_of(files: Sequence[DataFile], ignored: Collection[str] = ()) -> Rows:
+    """Read the rows of all files, without the fields to ignore.
+
+    A record's line is as `hf_layout.table_rows` says, in CSV the first of its row.
+    """
+    rows = (row for file in files for row in own_rows(file))
+    return (_without(row, ignored) for row in rows) if ignored else rows
+
+
+def _without(row: Record[Any] | Reject, ignored: Collection[str]) -> Record[Any] | Reject:
+    if isinstance(row, Reject) or not isinstance(row.value, dict):
+        return row
+    return row.with_value({name: value for name, value in row.value.items() if name not in ignored})
 
 
 def own_rows(file: DataFile) -> Rows:
     """Read the rows of one file."""
-    if file.name.endswith(CSV_SUFFIXES):
+    if file.name.lower().endswith(CSV_SUFFIXES):
         yield from csv_records(file)
     else:
         yield from file_rows(file)

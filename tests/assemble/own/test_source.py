@@ -5,46 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pytest
 
-from med42lib.assemble.config import SourceConfig
-from med42lib.assemble.own.source import source_of
-from med42lib.assemble.source import ReadOptions
 from med42lib.core.errors import DataError
 from med42lib.formats.messages import write_messages
-from med42lib.formats.rejects import REJECTS_FILE, Reject
-from med42lib.readers.files import DataFolder
+from med42lib.formats.rejects import REJECTS_FILE
 from med42lib.readers.own.fields import Format
-from med42lib.store.artifacts import Source
-from tests.assemble.own_rows import ANSWERED, ASKED, CHOICE, GOOD_OWN, MESSAGES, SHAREGPT
+from tests.assemble.own.conftest import Read
+from tests.assemble.own_rows import ANSWERED, ASKED, CHOICE, GOOD_OWN, MESSAGES, SHAREGPT, WARD
 from tests.assemble.small_sources import mixture, run_stage
 from tests.data_files import write_data
 
 ALL_GOOD = [(shape, name) for shape, rows in GOOD_OWN.items() for name in rows]
-WARD = {"format": "conversations", "path": "ward.jsonl", "target": "all", "licence": "of the hospital"}
-Read = Callable[..., list[Any]]
-
-
-@pytest.fixture
-def read(data: Path) -> Read:
-    """Read rows of a user's own: each one's conversation, or the reason of its reject."""
-
-    def read_rows(
-        shape: Format, content: Any, *, path: str = "ward.jsonl", how: str = "letters", **settings: Any
-    ) -> Any:
-        if content is not None:
-            write_data(data / path, content)
-        config = SourceConfig.model_validate(WARD | {"format": shape, "path": path} | settings)
-        layout = source_of("ward", config).layout(config.layout)
-        found = layout.read(DataFolder(Source(str(data))), path, ReadOptions(how))  # type: ignore[arg-type]
-        return [record.reason if isinstance(record, Reject) else record.value for record in found]  # type: ignore[union-attr]
-
-    return read_rows
 
 
 def said(conversation: Any) -> list[tuple[str, str]]:
@@ -67,7 +44,7 @@ def test_a_file_that_was_made_for_another_trainer_is_read_as_it_is(read: Read, s
     assert (found.question.replace("\n", " "), found.system, found.group) == (prompter, None, "")
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet", "x.arrow"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.CSV", "x.JSON", "x.parquet", "x.arrow"])
 @pytest.mark.parametrize("shape", GOOD_OWN)
 def test_each_shape_is_read_from_every_kind_of_file(data: Path, read: Read, shape: Format, name: str) -> None:
     row = next(iter(GOOD_OWN[shape].values()))
@@ -75,7 +52,7 @@ def test_each_shape_is_read_from_every_kind_of_file(data: Path, read: Read, shap
         datasets.Dataset.from_list([row, row]).save_to_disk(data / "saved/train")
         assert len(read(shape, None, path="saved")) == 2
     else:
-        content: Any = as_csv([row, row]) if name.endswith(".csv") else [row, row]
+        content: Any = as_csv([row, row]) if name.lower().endswith(".csv") else [row, row]
         assert [type(found) for found in read(shape, content, path=name)].count(str) == 0
 
 
@@ -108,6 +85,12 @@ def test_a_question_that_seems_to_lack_something_is_taught_and_told(data: Path, 
     ]
 
 
+def test_options_that_bring_their_letters_are_taught_with_one_letter_each(read: Read) -> None:
+    lettered = {"question": "Which?", "options": ["A) Iron", "B) Zinc"], "answer": "B) Zinc"}
+    assert said(read("multiple_choice", [lettered])[0]) == [("Which?\nA. Iron\nB. Zinc", "B. Zinc")]
+    assert said(read("multiple_choice", [lettered], how="texts")[0]) == [("Which?", "Zinc")]
+
+
 def test_a_conversation_keeps_its_turns_and_its_system_text_in_any_language(read: Read) -> None:
     turns = [("Qué es la úlcera?", "Es una lesión."), ("发烧怎么办？", "多喝水。"), ("ما هو؟", "هو")]
     messages = [message for q, a in turns for message in ({**ASKED, "content": q}, {**ANSWERED, "content": a})]
@@ -124,6 +107,7 @@ def test_what_was_said_before_an_instruction_comes_first(read: Read) -> None:
     assert found.question == "What is X?", "decontamination compares it, and the prompts of later turns"
 
 
+DROPPED = "this source's reader would drop the text in 'passage'; of your own data, say it in `fields` or `ignore`"
 TOOL, MEDIA = "a tool call cannot be taught", "an image, sound or video cannot be taught"
 PAIR = "a preference pair cannot be taught; give the answer that was chosen as the answer"
 NO_PAIRS = "history is not a list of pairs, asked and answered"
@@ -177,7 +161,8 @@ TURNS = "user and assistant do not take turns, the user first"
         (
             "conversations",
             {"messages": MESSAGES, "conversations": SHAREGPT},
-            "messages and conversations could both be the messages; say in `fields` which is",
+            "messages and conversations could both be the messages; say in `fields` which is, or name the other in "
+            "`ignore`",
         ),
         (
             "conversations",
@@ -190,10 +175,12 @@ TURNS = "user and assistant do not take turns, the user first"
         ("multiple_choice", {"question": "a", "options": ["x"], "answer": "A"}, "a question needs 2 to 26 options"),
         ("multiple_choice", {"question": "a", "answer": "A"}, NO_OPTIONS),
         ("multiple_choice", {**CHOICE, "answer": "D"}, "the answer is outside the options"),
+        ("multiple_choice", {**CHOICE, "answer": "A,C"}, "more than one right answer cannot be asked"),
+        ("multiple_choice", {**CHOICE, "answer": ["A", "C"]}, "more than one right answer cannot be asked"),
         ("multiple_choice", {**CHOICE, "answer": None}, "the question has no answer"),
         ("multiple_choice", {**CHOICE, "answer": -1}, "the question has no answer"),
         ("multiple_choice", {**CHOICE, "answer_idx": "A", "answer": "two"}, "answer and answer_idx disagree"),
-        ("multiple_choice", {**CHOICE, "passage": "A man."}, "this source's reader would drop the text in 'passage'"),
+        ("multiple_choice", {**CHOICE, "passage": "A man."}, DROPPED),
         ("multiple_choice", {**CHOICE, "question": " "}, "question is missing"),
     ],
 )  # fmt: skip
@@ -204,6 +191,25 @@ def test_a_row_that_cannot_be_taught_is_set_aside_with_its_reason_and_the_rest_g
     broken, sound = read(shape, [row, good])
     assert broken == reason
     assert not isinstance(sound, str)
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "ignored"),
+    [
+        ("instruction", {"instruction": "a", "input": "b", "context": "c", "output": "d"}, ["context"]),
+        ("instruction", {"instruction": "a", "output": "d", "rationale": "c", "case": "7 b"}, ["rationale", "case"]),
+        ("conversations", {"messages": MESSAGES, "conversation": MESSAGES}, ["conversation"]),
+        ("multiple_choice", {**CHOICE, "vignette": "A man."}, ["vignette"]),
+    ],
+)
+def test_a_row_is_read_without_the_fields_that_are_to_be_ignored(
+    read: Read, shape: Format, row: dict[str, Any], ignored: list[str]
+) -> None:
+    (reason,) = read(shape, [row])
+    assert isinstance(reason, str)
+    assert "`ignore`" in reason
+    (found,) = read(shape, [row], ignore=ignored)
+    assert found.exchanges
 
 
 def test_a_group_goes_with_every_row_and_one_without_is_set_aside(read: Read) -> None:

@@ -1,0 +1,65 @@
+"""What of an own row decontamination compares: the bare question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.assemble.own.conftest import Read
+
+ASKED = [
+    "Which vitamin prevents scurvy?",
+    "Which metal is stored in Wilson's disease?",
+    "Name the longest bone there is.",
+]
+
+
+def questions(found: Any) -> list[str]:
+    return [conversation.question for conversation in found]
+
+
+def rows(*asked: tuple[str, str]) -> list[dict[str, str]]:
+    return [{"instruction": one, "input": other, "output": "It is Y."} for one, other in asked]
+
+
+def test_an_instruction_that_many_rows_share_is_no_part_of_the_question(read: Read) -> None:
+    found = read("instruction", rows(*(("Please choose the correct option.", one) for one in ASKED)))
+    assert questions(found) == ASKED
+    assert found[0].exchanges[0].prompter == f"Please choose the correct option.\n{ASKED[0]}"
+
+
+def test_an_input_that_many_rows_share_is_no_part_of_the_question(read: Read) -> None:
+    assert questions(read("instruction", rows(*((one, "Answer in one word, please.") for one in ASKED)))) == ASKED
+
+
+def test_an_input_that_asks_nothing_by_itself_is_compared_with_its_instruction(read: Read) -> None:
+    used = "What is this drug used for?"
+    found = read("instruction", rows((used, "Metformin"), (used, "Warfarin")))
+    assert questions(found) == [f"{used}\nMetformin", f"{used}\nWarfarin"]
+
+
+def test_an_instruction_and_an_input_that_stand_once_are_both_the_question(read: Read) -> None:
+    found = read("instruction", rows(("Summarise this letter.", "Dear colleague, I saw your patient today.")))
+    assert questions(found) == ["Summarise this letter.\nDear colleague, I saw your patient today."]
+
+
+def test_the_settings_may_say_which_field_is_the_question(read: Read) -> None:
+    asked = rows((ASKED[0], "A sailor has been at sea for months."))
+    assert questions(read("instruction", asked, fields={"question": "instruction"})) == [ASKED[0]]
+
+
+@pytest.mark.parametrize("options", ["A. Iron\nB. Vitamin C", "(a) Iron\n(b) Vitamin C\nAnswer:", "A) Iron\n\nB) C"])
+def test_lettered_options_are_no_part_of_the_question(read: Read, options: str) -> None:
+    asked = f"{ASKED[0]}\n{options}"
+    chat = {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": "B"}]}
+    assert questions(read("conversations", [chat])) == [ASKED[0]]
+    framed = [("Choose.", f"{one}\n{options}") for one in ASKED]
+    assert questions(read("instruction", rows((ASKED[0], options), *framed))) == [ASKED[0], *ASKED]
+
+
+@pytest.mark.parametrize(
+    "asked", ["A. Iron\nB. Vitamin C", "A. fumigatus grows where?", "What is\nA. Vesalius known for?"]
+)
+def test_a_text_that_is_no_question_and_a_list_is_compared_whole(read: Read, asked: str) -> None:
+    assert questions(read("instruction", [{"prompt": asked, "completion": "x"}])) == [asked]
