@@ -126,8 +126,8 @@ PODS = {
 }
 """By step; what another file says (`read_pods`) comes on top."""
 
-RUN_SECONDS = 30 * 24 * 3_600
-"""After which a pipeline is ended, whatever it waits for."""
+_HOURS_FOR_NODES = 7 * 24
+"""Of a whole run; before it has a node, no pod's own time passes."""
 
 LOG_SETTINGS = ("MED42_LOG",)
 STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
@@ -162,6 +162,14 @@ def read_pods(path: Path) -> Mapping[str, Pod]:
     if problems:
         raise ConfigError(str(path), problems)
     return pods
+
+
+def run_seconds(pods: Mapping[str, Pod]) -> int:
+    """Give the time after which a run is ended, whatever it waits for: enough for every step to use up its own.
+
+    No two tasks of one step wait for each other, so the longest way through the pipeline has each step once at most.
+    """
+    return round((sum(pod.hours for pod in pods.values()) + _HOURS_FOR_NODES) * 3_600)
 
 
 def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
