@@ -237,7 +237,7 @@ QUOTA = {"metadata": {"name": "q"}, "status": {"hard": {"requests.cpu": "999", "
     ("limits", "spec", "expected"),
     [
         ({"memory": "1Gi"}, {}, "problem      quota        quotas of training count requests.cpu, so a container"),
-        ({"memory": "1Gi", "cpu": "1"}, {}, "0 problem"),
+        ({"memory": "1Gi", "cpu": "64"}, {}, "0 problem"),
         ({}, {"scopes": ["BestEffort"]}, "0 problem"),
     ],
     ids=["no default", "defaults", "a quota of some pods"],
@@ -249,7 +249,36 @@ def test_where_quotas_count_what_a_step_does_not_say_a_limit_range_has_to(
     healthy.answers[f"{PLACE}/limitranges"] = (200, {"items": [limit_range(limits)]})
     assert expected in doctor()[1]
     healthy.answers[f"{PLACE}/limitranges"] = HIDDEN
-    assert ("not checked  quota        whether a LimitRange" in doctor()[1]) == (not spec)
+    assert "not checked  limits       LimitRanges of training may not be listed" in doctor()[1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (
+            {"default": {"cpu": "2"}},
+            "asks for cpu 32, and a LimitRange allows 2, so its pods are refused; give it limits.cpu",
+        ),
+        ({"default": {"cpu": "64"}, "max": {"cpu": "64"}}, None),
+        ({"max": {"cpu": "16"}}, "asks for cpu 32, and a LimitRange allows 16"),
+        ({"default": {"memory": "1Gi"}}, None),
+        (
+            {"max": {"memory": "64Gi"}},
+            "asks for memory 480Gi, and a LimitRange allows 64Gi, so its pods are refused; ask for",
+        ),
+    ],
+    ids=["default", "high enough", "maximum as default", "default beside a limit", "maximum below the limit"],
+)
+def test_a_limit_range_that_keeps_the_templates_pods_out_is_a_problem(
+    limits: dict[str, Any], expected: str | None, healthy: Scripted, doctor: Run
+) -> None:
+    spec = {"limits": [{"type": "Container", **limits}, {"type": "Pod", "max": {"cpu": "1"}}]}
+    healthy.answers[f"{PLACE}/limitranges"] = (200, {"items": [{"spec": spec}]})
+    code, shown = doctor()
+    problems = [line for line in shown.splitlines() if line.startswith("problem      limits ")]
+    assert code == (4 if expected else 0)
+    assert len(problems) == (1 if expected else 0)
+    assert expected is None or expected in problems[0]
 
 
 def test_rights_of_another_account_are_asked_for_by_its_name(healthy: Scripted, doctor: Run) -> None:
