@@ -11,7 +11,7 @@ from typing import Any
 from med42lib.doctor.cluster import Answer
 from med42lib.doctor.finding import Finding, ok, problem, unknown, warning
 from med42lib.train.launchers.cluster import Cluster, quantity
-from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate
+from med42lib.train.launchers.template import GROUP, PLURAL, QUEUE_LABEL, JobTemplate
 
 _QUEUES = "kueue.x-k8s.io"
 _KEEPS_PODS_OFF = ("NoSchedule", "NoExecute")
@@ -108,14 +108,15 @@ def _check_quotas(
 
 
 def _needed(template: JobTemplate, asked: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Work out what a whole job takes of quotas, by the names that they have for it."""
-    of_a_pod = {"pods": Decimal(1)}
+    """Work out what a whole job takes of quotas, by the names that they have for it; each pod has a Service."""
+    of_a_pod = dict.fromkeys(("pods", "count/pods", "services", "count/services"), Decimal(1))
     for name, amount in asked.items():
         of_a_pod[f"requests.{name}"] = amount
         if "/" not in name:
             of_a_pod[name] = amount
     of_a_pod |= {f"limits.{name}": amount for name, amount in _limits_of_a_pod(template).items() if "/" not in name}
-    return {name: amount * template.nodes for name, amount in of_a_pod.items()}
+    of_all_pods = {name: amount * template.nodes for name, amount in of_a_pod.items()}
+    return {f"count/{PLURAL}.{GROUP}": Decimal(1), **of_all_pods}
 
 
 def _is_of_all_pods(quota: Mapping[str, Any]) -> bool:
@@ -169,6 +170,10 @@ def _limit_findings(container: Mapping[str, Any], limit: Mapping[str, Any]) -> I
 
 def _quota_findings(quota: Mapping[str, Any], needed: Mapping[str, Decimal]) -> Sequence[Finding]:
     name, hard, used = quota["metadata"]["name"], _hard(quota), (quota.get("status") or {}).get("used") or {}
+    if not _is_of_all_pods(quota):
+        return [
+            unknown("quota", f"{name} is of some pods alone, by its scopes, and is not compared; look whether of ours")
+        ]
     found = []
     for resource, amount in sorted(needed.items()):
         if resource not in hard:

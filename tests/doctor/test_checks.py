@@ -159,6 +159,16 @@ ILL: Mapping[str, tuple[str, Any, str]] = {
         (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"limits.memory": "900Gi"}}}]}),
         "q allows limits.memory 900Gi, and a job of the template needs",
     ),
+    "small quota of objects": (
+        f"{PLACE}/resourcequotas",
+        (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"count/services": "1"}}}]}),
+        "q allows count/services 1, and a job of the template needs 2",
+    ),
+    "no job is allowed": (
+        f"{PLACE}/resourcequotas",
+        (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"count/pytorchjobs.kubeflow.org": "0"}}}]}),
+        "q allows count/pytorchjobs.kubeflow.org 0, and a job of the template needs 1",
+    ),
     "no image": (
         f"{PLACE}/pods",
         lambda body: (201, {}) if body else (200, {"items": [{"metadata": {"name": "p"}, **WAITING}]}),
@@ -228,6 +238,22 @@ def test_a_quota_that_is_in_use_makes_the_job_wait(healthy: Scripted, doctor: Ru
     code, shown = doctor()
     assert code == 0
     assert "q allows pods 3, and a job of the template needs 2, of which 2 is in use: the job will wait" in shown
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"scopes": ["BestEffort"]},
+        {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_a_quota_of_some_pods_is_not_compared(spec: dict[str, Any], healthy: Scripted, doctor: Run) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": spec, "status": {"hard": {"pods": "0"}}}
+    healthy.answers[f"{PLACE}/resourcequotas"] = (200, {"items": [quota]})
+    code, shown = doctor()
+    assert code == 0
+    assert "not checked  quota        q is of some pods alone" in shown
 
 
 QUOTA = {"metadata": {"name": "q"}, "status": {"hard": {"requests.cpu": "999", "limits.memory": "9Ti"}}}
