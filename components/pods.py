@@ -48,6 +48,9 @@ Labels = dict[LabelKey, LabelValue]
 PART_OF = "app.kubernetes.io/part-of"
 """The label that the NetworkPolicies of `k8s/base` choose our pods by."""
 
+OUT_OF_AMBIENT_MODE = {"istio.io/dataplane-mode": "none"}
+"""Those policies do not let the port of Istio's tunnel through. Sidecars Kubeflow itself keeps from its steps."""
+
 
 class Toleration(StageConfig):
     """A taint of nodes that a pod may run on all the same, in Kubernetes' words."""
@@ -184,7 +187,7 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
     _give_resources(task, pod)
     _give_settings(task, step)
-    for label, value in {**pod.labels, PART_OF: "med42"}.items():
+    for label, value in {**OUT_OF_AMBIENT_MODE, **pod.labels, PART_OF: "med42"}.items():
         kubernetes.add_pod_label(task, label, value)
     if step in ("train", "stop"):
         kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID)

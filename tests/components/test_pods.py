@@ -124,6 +124,7 @@ def test_a_file_sends_a_step_into_a_queue_and_onto_nodes_with_a_taint(tmp_path: 
     assert pods["exec-evaluate"]["podMetadata"]["labels"] == {
         "kueue.x-k8s.io/queue-name": "med42",
         "app.kubernetes.io/part-of": "med42",
+        "istio.io/dataplane-mode": "none",
     }
     assert pods["exec-evaluate"]["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
@@ -198,6 +199,11 @@ def test_every_key_of_the_settings_is_read_and_certificates_are_where_they_say()
     assert shown == {name for executor in CONTAINERS for name in variables(executor, "configMap")["med42-settings"]}
     places = {place for executor in CONTAINERS for place, name in mounted(executor).items() if name == "med42-ca"}
     assert {f"{place}/" for place in places} == set(re.findall(r": (/.*/)\w+\.pem", SETTINGS))
+
+
+@EVERY
+def test_no_step_is_in_a_mesh_whose_tunnel_the_policies_do_not_let_through(executor: str) -> None:
+    assert PODS_ON_A_CLUSTER[executor]["podMetadata"]["labels"]["istio.io/dataplane-mode"] == "none"
 
 
 @EVERY

@@ -289,11 +289,12 @@ def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no
         assert {"requests", "limits"} == container["resources"].keys()
 
 
-def test_no_pod_of_ours_gets_a_sidecar_in_a_profile() -> None:
+def test_no_pod_of_ours_is_in_a_mesh_by_a_sidecar_or_in_ambient_mode() -> None:
     template = JobTemplate.read(K8S / "base/job_template.yaml").pod
     pods = [each["spec"]["template"] for each in [*workloads(), read(K8S / "doctor.yaml")]]
     for metadata in (pod["metadata"] for pod in [template, *pods]):
         assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["labels"]["istio.io/dataplane-mode"] == "none"
         assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
 
 
