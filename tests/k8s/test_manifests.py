@@ -298,6 +298,14 @@ def test_no_pod_of_ours_is_in_a_mesh_by_a_sidecar_or_in_ambient_mode() -> None:
         assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
 
 
+@every_job
+def test_an_autoscaler_is_asked_to_leave_a_trainings_nodes_alone(job: Any) -> None:
+    for replicas in job["spec"]["pytorchReplicaSpecs"].values():
+        annotations = replicas["template"]["metadata"]["annotations"]
+        assert annotations["karpenter.sh/do-not-disrupt"] == "true"
+        assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
 def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) -> None:
     job = read(K8S / "doctor.yaml")
     assert read_by_kubernetes(job) == job
