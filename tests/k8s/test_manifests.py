@@ -286,7 +286,6 @@ def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no
         assert pod["enableServiceLinks"] is False, "MLFLOW_PORT and its like"
         [container] = pod["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
-        assert {"requests", "limits"} == container["resources"].keys()
 
 
 def test_no_pod_of_ours_is_in_a_mesh_by_a_sidecar_or_in_ambient_mode() -> None:
@@ -296,6 +295,13 @@ def test_no_pod_of_ours_is_in_a_mesh_by_a_sidecar_or_in_ambient_mode() -> None:
         assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
         assert metadata["labels"]["istio.io/dataplane-mode"] == "none"
         assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+
+
+def test_what_is_not_trained_says_all_that_a_quota_counts() -> None:
+    for each in [*workloads(), read(K8S / "doctor.yaml")]:
+        [container] = each["spec"]["template"]["spec"]["containers"]
+        for kind in ("requests", "limits"):
+            assert container["resources"][kind].keys() == {"cpu", "memory"}
 
 
 @every_job
