@@ -48,6 +48,9 @@ Labels = dict[LabelKey, LabelValue]
 PART_OF = "app.kubernetes.io/part-of"
 """The label that the NetworkPolicies of `k8s/base` choose our pods by."""
 
+OUT_OF_AMBIENT_MODE = {"istio.io/dataplane-mode": "none"}
+"""Those policies do not let the port of Istio's tunnel through. Sidecars Kubeflow itself keeps from its steps."""
+
 
 class Toleration(StageConfig):
     """A taint of nodes that a pod may run on all the same, in Kubernetes' words."""
@@ -126,8 +129,8 @@ PODS = {
 }
 """By step; what another file says (`read_pods`) comes on top."""
 
-RUN_SECONDS = 30 * 24 * 3_600
-"""After which a pipeline is ended, whatever it waits for."""
+_HOURS_FOR_NODES = 7 * 24
+"""Of a whole run; before it has a node, no pod's own time passes."""
 
 LOG_SETTINGS = ("MED42_LOG",)
 STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
@@ -164,6 +167,14 @@ def read_pods(path: Path) -> Mapping[str, Pod]:
     return pods
 
 
+def run_seconds(pods: Mapping[str, Pod]) -> int:
+    """Give the time after which a run is ended, whatever it waits for: enough for every step to use up its own.
+
+    No two tasks of one step wait for each other, so the longest way through the pipeline has each step once at most.
+    """
+    return round((sum(pod.hours for pod in pods.values()) + _HOURS_FOR_NODES) * 3_600)
+
+
 def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
     """Say on a task what its pod is to get.
 
@@ -176,7 +187,7 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
     kubernetes.empty_dir_mount(task, "scratch", SCRATCH)
     _give_resources(task, pod)
     _give_settings(task, step)
-    for label, value in {**pod.labels, PART_OF: "med42"}.items():
+    for label, value in {**OUT_OF_AMBIENT_MODE, **pod.labels, PART_OF: "med42"}.items():
         kubernetes.add_pod_label(task, label, value)
     if step in ("train", "stop"):
         kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID)

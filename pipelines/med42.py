@@ -20,7 +20,7 @@ from components.evaluate.component import evaluate
 from components.fetch_model.component import fetch_model
 from components.pack.component import pack
 from components.package_model.component import package_model
-from components.pods import PODS, RUN_SECONDS, Pod, as_pod
+from components.pods import PODS, Pod, as_pod, run_seconds
 from components.register.component import register
 from components.report.component import report
 from components.stop.component import stop
@@ -134,6 +134,6 @@ def med42(
             models=", ".join(models) or "none",
             shards=" and ".join(f"`{section}.shards` is {number}" for section, number in shards.items()),
         ),
-        pipeline_config=dsl.PipelineConfig(active_deadline_seconds=RUN_SECONDS),
+        pipeline_config=dsl.PipelineConfig(active_deadline_seconds=run_seconds(pods)),
     )
     return pipeline

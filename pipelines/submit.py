@@ -47,14 +47,16 @@ Compile a specification, start it as a run of Kubeflow Pipelines, and print wher
   kubectl port-forward -n kubeflow svc/ml-pipeline-ui 8080:80
   med42 submit SPEC --store s3://bucket/prefix --host http://localhost:8080 --wait
 
-Behind a log-in, MED42_KFP_TOKEN or --token-file holds a token, and --namespace names yours. HTTPS_PROXY, HTTP_PROXY and
-NO_PROXY are heeded. With --wait the run's tasks are followed to its end, and the exit code says how it ended; the run
-itself does not need this command any more. Tokens that expire meanwhile are for a file that something renews.
+Behind a log-in, MED42_KFP_TOKEN or --token-file holds a token (k8s/README.md makes one), and --namespace names yours.
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded. With --wait the run's tasks are followed to its end, and the exit code
+says how it ended; the run itself does not need this command any more. Tokens that expire meanwhile are for a file that
+something renews.
 """
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"  # the SDK's own
 TOKEN_VARIABLE = "MED42_KFP_TOKEN"
 SECONDS_BETWEEN_LOOKS = 10.0
 SECONDS_WITHOUT_ANSWER = 900.0
+_MAKE_A_TOKEN = "kubectl create token default-editor -n NS --audience pipelines.kubeflow.org"
 _PROBE_SECONDS = 20
 _SUCCEEDED = "SUCCEEDED"
 _ENDED = (_SUCCEEDED, "SKIPPED", "FAILED", "CANCELED")
@@ -186,7 +188,10 @@ class Kubeflow:
     def _refused(self, status: int | None, reason: str, *, away: int | None = None) -> Exception:
         text = f"Kubeflow Pipelines at {redact(self.host)} refused ({status}): {cut(redact(reason))}"
         if status in (401, 403):
-            return AccessError(f"{text}; set {TOKEN_VARIABLE} to a token that it accepts, and check --namespace")
+            return AccessError(
+                f"{text}; set {TOKEN_VARIABLE} to a token that it accepts, and check --namespace NS; where Kubeflow "
+                f"has several users, the token is what `{_MAKE_A_TOKEN}` prints"
+            )
         if status is None or status >= 500 or status in (429, away):
             return ClusterUnavailable(text)
         return EnvironmentProblem(text)

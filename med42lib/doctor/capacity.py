@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from typing import Any
 from med42lib.doctor.cluster import Answer
 from med42lib.doctor.finding import Finding, ok, problem, unknown, warning
 from med42lib.train.launchers.cluster import Cluster, quantity
-from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate
+from med42lib.train.launchers.template import GROUP, PLURAL, QUEUE_LABEL, JobTemplate
 
 _QUEUES = "kueue.x-k8s.io"
 _KEEPS_PODS_OFF = ("NoSchedule", "NoExecute")
@@ -29,7 +30,9 @@ def check_capacity(cluster: Cluster, template: JobTemplate) -> Iterator[Finding]
     """Compare what a job asks for with what there is."""
     asked = _asked_by_a_pod(template)
     yield _check_nodes(Answer.of(cluster, "/api/v1/nodes"), template, asked)
-    yield from _check_quotas(cluster, template, asked)
+    quotas = Answer.of(cluster, "/api/v1/namespaces/{namespace}/resourcequotas")
+    yield from _check_quotas(cluster, quotas, template, asked)
+    yield from _check_limit_ranges(cluster, quotas, template)
     if queue := template.labels.get(QUEUE_LABEL):
         yield _check_queue(cluster, queue)
 
@@ -91,32 +94,29 @@ def _holds(node: Mapping[str, Any], asked: Mapping[str, Decimal]) -> bool:
     return all(name in free and quantity(free[name]) >= amount for name, amount in asked.items())
 
 
-def _check_quotas(cluster: Cluster, template: JobTemplate, asked: Mapping[str, Decimal]) -> Iterator[Finding]:
-    answer = Answer.of(cluster, "/api/v1/namespaces/{namespace}/resourcequotas")
+def _check_quotas(
+    cluster: Cluster, answer: Answer, template: JobTemplate, asked: Mapping[str, Decimal]
+) -> Iterator[Finding]:
     if not answer.is_good:
         yield unknown("quota", f"quotas of {cluster.namespace} may not be listed: {answer.message}")
         return
-    quotas = answer.body.get("items", ())
     needed = _needed(template, asked)
-    found = [finding for quota in quotas for finding in _quota_findings(quota, needed)]
+    found = [finding for quota in answer.body.get("items", ()) for finding in _quota_findings(quota, needed)]
     yield from found or [
         ok("quota", f"no quota of {cluster.namespace} is in the way of a job of {template.nodes} nodes")
     ]
-    if counted := sorted(
-        {name for quota in quotas if _is_of_all_pods(quota) for name in _hard(quota)} & _FILLED_IN_BY.keys()
-    ):
-        yield from _check_defaults(cluster, counted)
 
 
 def _needed(template: JobTemplate, asked: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Work out what a whole job takes of quotas, by the names that they have for it."""
-    of_a_pod = {"pods": Decimal(1)}
+    """Work out what a whole job takes of quotas, by the names that they have for it; each pod has a Service."""
+    of_a_pod = dict.fromkeys(("pods", "count/pods", "services", "count/services"), Decimal(1))
     for name, amount in asked.items():
         of_a_pod[f"requests.{name}"] = amount
         if "/" not in name:
             of_a_pod[name] = amount
     of_a_pod |= {f"limits.{name}": amount for name, amount in _limits_of_a_pod(template).items() if "/" not in name}
-    return {name: amount * template.nodes for name, amount in of_a_pod.items()}
+    of_all_pods = {name: amount * template.nodes for name, amount in of_a_pod.items()}
+    return {f"count/{PLURAL}.{GROUP}": Decimal(1), **of_all_pods}
 
 
 def _is_of_all_pods(quota: Mapping[str, Any]) -> bool:
@@ -128,21 +128,24 @@ def _hard(quota: Mapping[str, Any]) -> Mapping[str, str]:
     return (quota.get("status") or {}).get("hard") or {}
 
 
-def _check_defaults(cluster: Cluster, counted: Sequence[str]) -> Iterator[Finding]:
-    """Look whether a container may start that does not say what quotas count: the pipeline's step `train` has none."""
+def _check_limit_ranges(cluster: Cluster, quotas: Answer, template: JobTemplate) -> Iterator[Finding]:
     answer = Answer.of(cluster, "/api/v1/namespaces/{namespace}/limitranges")
     if not answer.is_good:
-        yield unknown("quota", f"whether a LimitRange gives containers {', '.join(counted)}: {answer.message}")
+        yield unknown("limits", f"LimitRanges of {cluster.namespace} may not be listed: {answer.message}")
         return
-    limits = [limit for each in answer.body.get("items", ()) for limit in each["spec"]["limits"]]
-    of_containers = [limit for limit in limits if limit["type"] == "Container"]
-    given = {
-        (kind, name)
-        for each in of_containers
-        for kind in ("default", "defaultRequest")
-        for name in each.get(kind) or ()
-    }
-    if missing := [name for name in counted if _FILLED_IN_BY[name] not in given]:
+    given = [limit for each in answer.body.get("items", ()) for limit in each["spec"]["limits"]]
+    of_a_container = [limit for limit in given if limit["type"] == "Container"]
+    yield from _check_defaults(cluster, quotas, of_a_container)
+    for container, limit in itertools.product(template.pod["spec"]["containers"], of_a_container):
+        yield from _limit_findings(container, limit)
+
+
+def _check_defaults(cluster: Cluster, quotas: Answer, limits: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+    """Look whether a container may start that does not say what quotas count: the pipeline's step `train` has none."""
+    given = {(kind, name) for each in limits for kind in ("default", "defaultRequest") for name in each.get(kind) or ()}
+    of_all_pods = filter(_is_of_all_pods, quotas.body.get("items", ()))
+    counted = {name for quota in of_all_pods for name in _hard(quota)} & _FILLED_IN_BY.keys()
+    if missing := sorted(name for name in counted if _FILLED_IN_BY[name] not in given):
         yield problem(
             "quota",
             f"quotas of {cluster.namespace} count {', '.join(missing)}, so a container that does not say them is "
@@ -150,8 +153,27 @@ def _check_defaults(cluster: Cluster, counted: Sequence[str]) -> Iterator[Findin
         )
 
 
+def _limit_findings(container: Mapping[str, Any], limit: Mapping[str, Any]) -> Iterator[Finding]:
+    """Compare a container with a LimitRange, whose default, or else its maximum, is given to one without a limit."""
+    own, most = _part(container, "limits"), limit.get("max") or {}
+    filled_in = {**most, **(limit.get("default") or {})}
+    for name, amount in {**_part(container, "requests"), **own}.items():
+        allowed = (most if name in own else filled_in).get(name)
+        if allowed is not None and quantity(amount) > quantity(allowed):
+            yield problem(
+                "limits",
+                f"the template's container {container['name']} asks for {name} {amount}, and a LimitRange allows "
+                f"{allowed}, so its pods are refused; "
+                + ("ask for less, or have it raised" if name in own else f"give it limits.{name} of its own"),
+            )
+
+
 def _quota_findings(quota: Mapping[str, Any], needed: Mapping[str, Decimal]) -> Sequence[Finding]:
     name, hard, used = quota["metadata"]["name"], _hard(quota), (quota.get("status") or {}).get("used") or {}
+    if not _is_of_all_pods(quota):
+        return [
+            unknown("quota", f"{name} is of some pods alone, by its scopes, and is not compared; look whether of ours")
+        ]
     found = []
     for resource, amount in sorted(needed.items()):
         if resource not in hard:

@@ -159,6 +159,16 @@ ILL: Mapping[str, tuple[str, Any, str]] = {
         (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"limits.memory": "900Gi"}}}]}),
         "q allows limits.memory 900Gi, and a job of the template needs",
     ),
+    "small quota of objects": (
+        f"{PLACE}/resourcequotas",
+        (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"count/services": "1"}}}]}),
+        "q allows count/services 1, and a job of the template needs 2",
+    ),
+    "no job is allowed": (
+        f"{PLACE}/resourcequotas",
+        (200, {"items": [{"metadata": {"name": "q"}, "status": {"hard": {"count/pytorchjobs.kubeflow.org": "0"}}}]}),
+        "q allows count/pytorchjobs.kubeflow.org 0, and a job of the template needs 1",
+    ),
     "no image": (
         f"{PLACE}/pods",
         lambda body: (201, {}) if body else (200, {"items": [{"metadata": {"name": "p"}, **WAITING}]}),
@@ -230,6 +240,22 @@ def test_a_quota_that_is_in_use_makes_the_job_wait(healthy: Scripted, doctor: Ru
     assert "q allows pods 3, and a job of the template needs 2, of which 2 is in use: the job will wait" in shown
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"scopes": ["BestEffort"]},
+        {"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}},
+    ],
+    ids=lambda spec: next(iter(spec)),
+)
+def test_a_quota_of_some_pods_is_not_compared(spec: dict[str, Any], healthy: Scripted, doctor: Run) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": spec, "status": {"hard": {"pods": "0"}}}
+    healthy.answers[f"{PLACE}/resourcequotas"] = (200, {"items": [quota]})
+    code, shown = doctor()
+    assert code == 0
+    assert "not checked  quota        q is of some pods alone" in shown
+
+
 QUOTA = {"metadata": {"name": "q"}, "status": {"hard": {"requests.cpu": "999", "limits.memory": "9Ti"}}}
 
 
@@ -237,7 +263,7 @@ QUOTA = {"metadata": {"name": "q"}, "status": {"hard": {"requests.cpu": "999", "
     ("limits", "spec", "expected"),
     [
         ({"memory": "1Gi"}, {}, "problem      quota        quotas of training count requests.cpu, so a container"),
-        ({"memory": "1Gi", "cpu": "1"}, {}, "0 problem"),
+        ({"memory": "1Gi", "cpu": "64"}, {}, "0 problem"),
         ({}, {"scopes": ["BestEffort"]}, "0 problem"),
     ],
     ids=["no default", "defaults", "a quota of some pods"],
@@ -249,7 +275,36 @@ def test_where_quotas_count_what_a_step_does_not_say_a_limit_range_has_to(
     healthy.answers[f"{PLACE}/limitranges"] = (200, {"items": [limit_range(limits)]})
     assert expected in doctor()[1]
     healthy.answers[f"{PLACE}/limitranges"] = HIDDEN
-    assert ("not checked  quota        whether a LimitRange" in doctor()[1]) == (not spec)
+    assert "not checked  limits       LimitRanges of training may not be listed" in doctor()[1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (
+            {"default": {"cpu": "2"}},
+            "asks for cpu 32, and a LimitRange allows 2, so its pods are refused; give it limits.cpu",
+        ),
+        ({"default": {"cpu": "64"}, "max": {"cpu": "64"}}, None),
+        ({"max": {"cpu": "16"}}, "asks for cpu 32, and a LimitRange allows 16"),
+        ({"default": {"memory": "1Gi"}}, None),
+        (
+            {"max": {"memory": "64Gi"}},
+            "asks for memory 480Gi, and a LimitRange allows 64Gi, so its pods are refused; ask for",
+        ),
+    ],
+    ids=["default", "high enough", "maximum as default", "default beside a limit", "maximum below the limit"],
+)
+def test_a_limit_range_that_keeps_the_templates_pods_out_is_a_problem(
+    limits: dict[str, Any], expected: str | None, healthy: Scripted, doctor: Run
+) -> None:
+    spec = {"limits": [{"type": "Container", **limits}, {"type": "Pod", "max": {"cpu": "1"}}]}
+    healthy.answers[f"{PLACE}/limitranges"] = (200, {"items": [{"spec": spec}]})
+    code, shown = doctor()
+    problems = [line for line in shown.splitlines() if line.startswith("problem      limits ")]
+    assert code == (4 if expected else 0)
+    assert len(problems) == (1 if expected else 0)
+    assert expected is None or expected in problems[0]
 
 
 def test_rights_of_another_account_are_asked_for_by_its_name(healthy: Scripted, doctor: Run) -> None:

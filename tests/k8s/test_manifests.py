@@ -286,15 +286,55 @@ def test_pods_of_the_reference_are_allowed_in_a_restricted_namespace_and_have_no
         assert pod["enableServiceLinks"] is False, "MLFLOW_PORT and its like"
         [container] = pod["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
-        assert {"requests", "limits"} == container["resources"].keys()
 
 
-def test_no_pod_of_ours_gets_a_sidecar_in_a_profile() -> None:
+def test_no_pod_of_ours_is_in_a_mesh_by_a_sidecar_or_in_ambient_mode() -> None:
     template = JobTemplate.read(K8S / "base/job_template.yaml").pod
     pods = [each["spec"]["template"] for each in [*workloads(), read(K8S / "doctor.yaml")]]
     for metadata in (pod["metadata"] for pod in [template, *pods]):
         assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["labels"]["istio.io/dataplane-mode"] == "none"
         assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+
+
+def selectors(objects: list[Any]) -> Iterator[Any]:
+    """The labels by which objects choose pods."""
+    for each in objects:
+        spec = each.get("spec") or {}
+        if each["kind"] == "Service":
+            yield spec["selector"]
+        elif each["kind"] == "NetworkPolicy":
+            rules = [*spec.get("ingress", ()), *spec.get("egress", ())]
+            peers = [peer["podSelector"] for rule in rules for peer in (*rule.get("from", ()), *rule.get("to", ()))]
+            yield from (chosen["matchLabels"] for chosen in (spec["podSelector"], *peers) if chosen)
+        elif "selector" in spec:
+            yield spec["selector"]["matchLabels"]
+
+
+def test_the_reference_chooses_no_pods_but_its_own_and_lets_all_of_the_namespace_in() -> None:
+    objects = rendered(REFERENCE)
+    found = list(selectors(objects))
+    assert len(found) == 3 * 2 + 4
+    assert {each.get("app.kubernetes.io/part-of") for each in found} == {"med42-reference"}
+    [policy] = [
+        each for each in objects if (each["kind"], each["metadata"]["name"]) == ("NetworkPolicy", "med42-reference")
+    ]
+    assert policy["spec"]["ingress"][0]["from"] == [{"podSelector": {}}]
+
+
+def test_what_is_not_trained_says_all_that_a_quota_counts() -> None:
+    for each in [*workloads(), read(K8S / "doctor.yaml")]:
+        [container] = each["spec"]["template"]["spec"]["containers"]
+        for kind in ("requests", "limits"):
+            assert container["resources"][kind].keys() == {"cpu", "memory"}
+
+
+@every_job
+def test_an_autoscaler_is_asked_to_leave_a_trainings_nodes_alone(job: Any) -> None:
+    for replicas in job["spec"]["pytorchReplicaSpecs"].values():
+        annotations = replicas["template"]["metadata"]["annotations"]
+        assert annotations["karpenter.sh/do-not-disrupt"] == "true"
+        assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 
 def test_the_doctors_pod_is_as_those_whose_place_it_looks_at(base: list[Any]) -> None:

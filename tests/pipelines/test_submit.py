@@ -107,7 +107,9 @@ def test_a_token_comes_from_the_environment_or_a_file_and_is_shown_nowhere(
     kubeflow: KubeflowDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kubeflow.token = TOKEN
-    with pytest.raises(AccessError, match=f"set {submit.TOKEN_VARIABLE}"):
+    with pytest.raises(
+        AccessError, match=f"set {submit.TOKEN_VARIABLE} .*create token .* --audience pipelines.kubeflow"
+    ):
         submitted(f"--host={kubeflow.address}")
     monkeypatch.setenv(submit.TOKEN_VARIABLE, TOKEN)
     assert submitted(f"--host={kubeflow.address}", "--wait") == 0
