@@ -33,6 +33,8 @@ from med42lib.formats.packed import PackedDataset, PackInfo  # noqa: E402
 from med42lib.pack.packing import best_fit  # noqa: E402
 from med42lib.pack.writer import PackedWriter  # noqa: E402
 from med42lib.train.config import ResolvedConfig  # noqa: E402
+from tests.bench.measured import run_within  # noqa: E402
+from tests.processes import ALONE  # noqa: E402
 
 PROGRAM = Path(__file__).with_name("step_program.py")
 GIBIBYTE = 1 << 30
@@ -82,10 +84,15 @@ class Variant:
 
     def command(self, training: Path) -> list[str]:
         program = [str(PROGRAM), self.trainer, str(training)]
-        if self.trainer != "med42":
+        if self.processes == 1:
             return [sys.executable, *program]
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes}"]
         return [sys.executable, *torchrun, *program]
+
+    def environment(self, options: argparse.Namespace) -> dict[str, str]:
+        threads = str(max(1, options.threads // self.processes))
+        alone = ALONE if self.trainer == "med42" and self.processes == 1 else {}
+        return {**os.environ, **alone, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": "0" if options.gpu else ""}
 
 
 SDPA, CHECKPOINTING = {"attention": "sdpa"}, {"gradient_checkpointing": True}
@@ -241,17 +248,8 @@ def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str
             }
         )
     )
-    threads = str(max(1, options.threads // variant.processes))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": "0" if options.gpu else ""}
     try:
-        done = subprocess.run(
-            variant.command(training),
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=options.limit,
-        )
+        done = run_within(options.limit, variant.command(training), environment=variant.environment(options))
     except subprocess.TimeoutExpired:
         return f"not done in {options.limit} seconds"
     if done.returncode:
