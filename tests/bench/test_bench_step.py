@@ -3,10 +3,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.bench.bench_step import check_losses
+from tests.bench.bench_step import Table
 
 BENCH = Path(__file__).with_name("bench_step.py")
 
@@ -42,8 +43,45 @@ def test_without_a_gpu_its_numbers_stay_open() -> None:
     )
 
 
-def test_trainers_that_did_other_work_are_not_compared() -> None:
-    outcomes = {"one": {"method": "full", "losses": [4.0, 3.0]}, "other": {"method": "full", "losses": [4.0, 3.1]}}
-    with pytest.raises(SystemExit, match="the losses of other"):
-        check_losses(outcomes, 1e-3)
-    check_losses({**outcomes, "other": {"method": "lora", "losses": [4.0, 3.1]}}, 1e-3)
+def outcome(*losses: float, method: str = "full") -> dict[str, Any]:
+    return {"method": method, "losses": losses, "seconds": [0.5, 0.25], "cpu_seconds": [1.0], "peak_bytes": 1 << 30}
+
+
+def test_a_trainer_that_did_other_work_is_marked_and_all_figures_are_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = Table(100, 1e-3)
+    table.add("one", outcome(4.0, 3.0))
+    table.add("other", outcome(4.0, 3.1))
+    table.add("shorter", outcome(4.0))
+    table.add("lora", outcome(4.0, 3.1, method="lora"))
+    table.add("same", outcome(4.0, 3.001))
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    figures = ["400", "1.00", "1.00"]
+    assert lines == [
+        ["one", *figures],
+        ["other", *figures, "other", "losses"],
+        ["shorter", *figures, "other", "losses"],
+        ["lora", *figures],
+        ["same", *figures],
+    ]
+    assert [problem.split(", (")[0] for problem in table.problems] == ["the losses of other", "the losses of shorter"]
+
+
+def test_what_failed_is_a_line_and_the_reason_comes_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(100, 1e-3)
+    table.add("one", "failed: a traceback\nof lines")
+    table.add("slow", "not done in 5 seconds")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["one", "failed"],
+        ["slow", "not", "done", "in", "5", "seconds"],
+    ]
+    assert table.problems == ["one failed: a traceback\nof lines", "slow not done in 5 seconds"]
+
+
+def test_a_line_is_of_the_best_step_in_all_rounds_so_far(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table(100, 1e-3)
+    table.add("one", outcome(4.0))
+    table.add("one", {**outcome(4.0), "seconds": [0.4, 0.3]})
+    first, second = capsys.readouterr().out.splitlines()[1:]
+    assert first == second
