@@ -17,11 +17,13 @@ import argparse
 import importlib.util
 import json
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,12 +136,14 @@ def main() -> None:
         variants = [variant for variant in variants if variant.trainer != "trl"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        make_model(folder / "model", options)
+        # In a process of its own, whose memory on the GPU goes with it.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as child:
+            child.submit(make_model, folder / "model", options).result()
         info = make_packed(folder / "packed", options)
         print(
             f"{options.model}, {options.method}, {options.precision}, {options.batch} chunks of "
-            f"{options.chunk_length:,} tokens per step, {info.num_response_tokens / info.num_tokens:.0%} responses, {options.threads} threads, "
-            f"load {os.getloadavg()[0]:.1f}"
+            f"{options.chunk_length:,} tokens per step, {info.num_response_tokens / info.num_tokens:.0%} responses, "
+            f"{options.threads} threads, load {os.getloadavg()[0]:.1f}"
         )
         table = Table(info.num_tokens / info.num_chunks * options.batch, TOLERANCE[options.precision])
         for variant in variants * options.rounds:

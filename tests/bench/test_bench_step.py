@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.bench_step import Table
+from tests.bench.bench_step import REPOSITORY, Table
 
 BENCH = Path(__file__).with_name("bench_step.py")
 
@@ -85,3 +85,12 @@ def test_a_line_is_of_the_best_step_in_all_rounds_so_far(capsys: pytest.CaptureF
     table.add("one", {**outcome(4.0), "seconds": [0.4, 0.3]})
     first, second = capsys.readouterr().out.splitlines()[1:]
     assert first == second
+
+
+@pytest.mark.slow
+def test_the_process_that_starts_the_trainers_holds_no_memory_of_torch() -> None:
+    code = "from tests.bench.bench_step import main; main(); import sys; sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "--model", "small", "--chunk-length", "64", "--only", "none of them"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert "small, full, float32" in done.stdout
