@@ -96,7 +96,7 @@ class Variant:
     def environment(self, options: argparse.Namespace) -> dict[str, str]:
         threads = str(max(1, options.threads // self.processes))
         alone = ALONE if self.trainer == "med42" and self.processes == 1 else {}
-        return {**os.environ, **alone, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": "0" if options.gpu else ""}
+        return {**os.environ, **alone, "OMP_NUM_THREADS": threads}
 
 
 SDPA, CHECKPOINTING = {"attention": "sdpa"}, {"gradient_checkpointing": True}
@@ -126,6 +126,7 @@ GPU_DEFAULTS = {"model": "llama-3.2b", "precision": "bfloat16", "chunk_length": 
 
 def main() -> None:
     options = parse_options()
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_device(options.gpu)
     if options.gpu and not has_gpu():
         print("bench of a step on a GPU: there is none here, so its numbers stay open")
         return
@@ -169,6 +170,11 @@ def parse_options() -> argparse.Namespace:
     if "--gpu" in sys.argv:
         parser.set_defaults(**GPU_DEFAULTS)
     return parser.parse_args()
+
+
+def visible_device(gpu: bool) -> str:
+    """Name the device that all processes see: the first of those that the user gives; none for figures of CPUs."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] if gpu else ""
 
 
 def has_gpu() -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.bench_step import REPOSITORY, Table
+from tests.bench.bench_step import REPOSITORY, Table, visible_device
 
 BENCH = Path(__file__).with_name("bench_step.py")
 
@@ -94,3 +94,16 @@ def test_the_process_that_starts_the_trainers_holds_no_memory_of_torch() -> None
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.returncode == 0, done.stderr
     assert "small, full, float32" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "gpu", "seen"),
+    [(None, True, "0"), ("3,5", True, "3"), ("GPU-8f", True, "GPU-8f"), ("", True, ""), ("3", False, "")],
+)
+def test_of_the_devices_that_the_user_gives_the_first_is_used(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, gpu: bool, seen: str
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if given is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert visible_device(gpu) == seen
