@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.bench.bench_step import REPOSITORY, Table, visible_device
+from med42lib.train.config import ResolvedConfig
+from tests.bench.bench_step import GPU_DEFAULTS, GPU_VARIANTS, REPOSITORY, Table, Variant, visible_device
 
 BENCH = Path(__file__).with_name("bench_step.py")
 
@@ -107,3 +108,26 @@ def test_of_the_devices_that_the_user_gives_the_first_is_used(
     if given is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert visible_device(gpu) == seen
+
+
+def test_all_time_limits_on_a_gpu_and_making_the_model_take_at_most_eight_minutes() -> None:
+    assert len(GPU_VARIANTS) * GPU_DEFAULTS["limit"] + 30 <= 8 * 60
+
+
+@pytest.mark.parametrize("variant", GPU_VARIANTS, ids=lambda variant: variant.name.strip())
+def test_settings_of_a_variant_are_those_of_a_training_and_divide_its_batch(variant: Variant) -> None:
+    given = {"method": "full", "learning_rate": 1e-4, "warmup_steps": 1, "epochs": 1, "seed": 0, "zero_stage": 1}
+    batch = {"global_batch_size": GPU_DEFAULTS["batch"], "gradient_checkpointing": False}
+    config = ResolvedConfig.model_validate({**given, **batch, **variant.settings})
+    assert config.global_batch_size % (config.micro_batch_size * variant.processes) == 0
+
+
+@pytest.mark.slow
+def test_a_trainer_that_takes_several_chunks_a_pass_has_the_same_losses() -> None:
+    several = Variant("several", "med42", settings={"zero_stage": 1, "micro_batch_size": 2})
+    code = f"from tests.bench.bench_step import *; VARIANTS.append({several}); main()"
+    small = ["--model", "small", "--chunk-length", "64", "--steps", "2", "--only", "plain loop", "--only", "several"]
+    command = [sys.executable, "-c", code, *small]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^several +[\d,]+ +\d+\.\d\d +\d+\.\d\d$", done.stdout, re.MULTILINE)
