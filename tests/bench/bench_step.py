@@ -3,6 +3,7 @@
     python tests/bench/bench_step.py
     python tests/bench/bench_step.py --model small --rounds 3
     python tests/bench/bench_step.py --method lora --response-share 0.1
+    python tests/bench/bench_step.py --gpu          # needs no network; TRL is left out where it is not installed
 
 Same model (random weights in a known shape), chunks, order, precision, threads, learning rates and AdamW; each trainer
 in a process of its own, in turn, with a time limit. A trainer's speed is that of its best step in all rounds, the first
