@@ -68,7 +68,7 @@ bench: $(VENV)/dev ## Measure against other libraries, as ratios in one run (FUL
 	@$(BIN)/python tests/bench/bench_evaluation.py
 	@$(BIN)/python tests/bench/bench_step.py
 
-bench-gpu: $(VENV)/dev ## Measure a training step on one GPU (eight minutes; without a GPU it says so)
+bench-gpu: $(VENV)/dev ## Measure a training step on one GPU (eight minutes; says so where there is none). Offline: med42lib/train/README.md
 	@$(PIP) --editable ".[bench]"
 	@$(BIN)/python tests/bench/bench_step.py --gpu
 

@@ -1,9 +1,12 @@
-"""Waiting for what other processes do."""
+"""What other processes are told, and waiting for what they do."""
 
 import time
 from collections.abc import Callable
 
 import psutil
+
+ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+"""The environment of a process that trains alone, without torchrun."""
 
 
 def gone(pid: int) -> bool:

@@ -25,7 +25,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY))
-ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+from tests.processes import ALONE  # noqa: E402
+
 os.environ.update(ALONE)
 
 from med42lib.formats.packed import PackedDataset  # noqa: E402

@@ -3,11 +3,13 @@
     python tests/bench/bench_step.py
     python tests/bench/bench_step.py --model small --rounds 3
     python tests/bench/bench_step.py --method lora --response-share 0.1
+    python tests/bench/bench_step.py --gpu          # needs no network; TRL is left out where it is not installed
 
 Same model (random weights in a known shape), chunks, order, precision, threads, learning rates and AdamW; each trainer
 in a process of its own, in turn, with a time limit. A trainer's speed is that of its best step in all rounds, the first
-of each round left out: what else the machine does slows steps down and never speeds them up. Before anything is printed
-the losses of every step are compared.
+of each round left out: what else the machine does slows steps down and never speeds them up. Each line is printed when
+its trainer is done, and marked where the losses of its steps are not those of the first trainer of its method, which is
+the plain loop; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import argparse
 import importlib.util
 import json
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +38,8 @@ from med42lib.formats.packed import PackedDataset, PackInfo  # noqa: E402
 from med42lib.pack.packing import best_fit  # noqa: E402
 from med42lib.pack.writer import PackedWriter  # noqa: E402
 from med42lib.train.config import ResolvedConfig  # noqa: E402
+from tests.bench.measured import run_within  # noqa: E402
+from tests.processes import ALONE  # noqa: E402
 
 PROGRAM = Path(__file__).with_name("step_program.py")
 GIBIBYTE = 1 << 30
@@ -82,39 +89,47 @@ class Variant:
 
     def command(self, training: Path) -> list[str]:
         program = [str(PROGRAM), self.trainer, str(training)]
-        if self.trainer != "med42":
+        if self.processes == 1:
             return [sys.executable, *program]
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={self.processes}"]
         return [sys.executable, *torchrun, *program]
 
+    def environment(self, options: argparse.Namespace) -> dict[str, str]:
+        threads = str(max(1, options.threads // self.processes))
+        alone = ALONE if self.trainer == "med42" and self.processes == 1 else {}
+        return {**os.environ, **alone, "OMP_NUM_THREADS": threads}
+
 
 SDPA, CHECKPOINTING = {"attention": "sdpa"}, {"gradient_checkpointing": True}
 VARIANTS = [
+    Variant("plain loop", "plain"),
     Variant("med42, ZeRO-1", "med42", settings={"zero_stage": 1}),
     Variant("  checkpointing", "med42", settings={"zero_stage": 1, **CHECKPOINTING}),
     Variant("med42, ZeRO-3", "med42", settings={"zero_stage": 3}),
     Variant("med42, 2 processes", "med42", 2, {"zero_stage": 1}),
-    Variant("plain loop", "plain"),
     Variant("Trainer", "trainer", settings=SDPA),
     Variant("TRL", "trl", settings=SDPA),
 ]
 
 GPU_VARIANTS = [
+    Variant("plain loop", "plain"),
     Variant("med42, ZeRO-1", "med42", settings={"zero_stage": 1}),
+    Variant("  4 chunks a pass", "med42", settings={"zero_stage": 1, "micro_batch_size": 4}),
     Variant("  with a mask", "med42", settings={"zero_stage": 1, **SDPA}),
     Variant("  checkpointing", "med42", settings={"zero_stage": 1, **CHECKPOINTING}),
-    Variant("med42, ZeRO-3", "med42", settings={"zero_stage": 3}),
     Variant("med42, LoRA, ZeRO-1", "med42", settings={"method": "lora", "zero_stage": 1}),
-    Variant("plain loop", "plain"),
+    Variant("Trainer", "trainer", settings=SDPA),
     Variant("Trainer, checkpointing", "trainer", settings={**SDPA, **CHECKPOINTING}),
+    Variant("TRL", "trl", settings=SDPA),
     Variant("TRL, checkpointing", "trl", settings={**SDPA, **CHECKPOINTING}),
 ]
-GPU_DEFAULTS = {"model": "llama-3.2b", "precision": "bfloat16", "chunk_length": 4096, "batch": 8, "limit": 55}
-"""With these limits eight trainers take less than eight minutes."""
+GPU_DEFAULTS = {"model": "llama-3.2b", "precision": "bfloat16", "chunk_length": 4096, "batch": 8, "limit": 45}
+"""With these limits all trainers together take less than eight minutes."""
 
 
 def main() -> None:
     options = parse_options()
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible_device(options.gpu)
     if options.gpu and not has_gpu():
         print("bench of a step on a GPU: there is none here, so its numbers stay open")
         return
@@ -125,21 +140,20 @@ def main() -> None:
         variants = [variant for variant in variants if variant.trainer != "trl"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        make_model(folder / "model", options)
+        # In a process of its own, whose memory on the GPU goes with it.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as child:
+            child.submit(make_model, folder / "model", options).result()
         info = make_packed(folder / "packed", options)
-        runs = [{variant.name: run(variant, folder, options) for variant in variants} for _ in range(options.rounds)]
-    problems = [f"{name} {outcome}" for run in runs for name, outcome in run.items() if isinstance(outcome, str)]
-    done = [{name: outcome for name, outcome in run.items() if not isinstance(outcome, str)} for run in runs]
-    for outcomes in done:
-        check_losses(outcomes, TOLERANCE[options.precision])
-    print(
-        f"{options.model}, {options.method}, {options.precision}, {options.batch} chunks of {options.chunk_length:,} "
-        f"tokens per step, {info.num_response_tokens / info.num_tokens:.0%} responses, {options.threads} threads, "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
-    report([variant.name for variant in variants], done, info.num_tokens / info.num_chunks * options.batch)
-    if problems:
-        sys.exit("\n".join(problems))
+        print(
+            f"{options.model}, {options.method}, {options.precision}, {options.batch} chunks of "
+            f"{options.chunk_length:,} tokens per step, {info.num_response_tokens / info.num_tokens:.0%} responses, "
+            f"{options.threads} threads, load {os.getloadavg()[0]:.1f}"
+        )
+        table = Table(info.num_tokens / info.num_chunks * options.batch, TOLERANCE[options.precision])
+        for variant in variants * options.rounds:
+            table.add(variant.name, run(variant, folder, options))
+    if table.problems:
+        sys.exit("\n".join(table.problems))
 
 
 def parse_options() -> argparse.Namespace:
@@ -159,6 +173,11 @@ def parse_options() -> argparse.Namespace:
     if "--gpu" in sys.argv:
         parser.set_defaults(**GPU_DEFAULTS)
     return parser.parse_args()
+
+
+def visible_device(gpu: bool) -> str:
+    """Name the device that all processes see: the first of those that the user gives; none for figures of CPUs."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] if gpu else ""
 
 
 def has_gpu() -> bool:
@@ -241,17 +260,8 @@ def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str
             }
         )
     )
-    threads = str(max(1, options.threads // variant.processes))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": "0" if options.gpu else ""}
     try:
-        done = subprocess.run(
-            variant.command(training),
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=options.limit,
-        )
+        done = run_within(options.limit, variant.command(training), environment=variant.environment(options))
     except subprocess.TimeoutExpired:
         return f"not done in {options.limit} seconds"
     if done.returncode:
@@ -260,29 +270,39 @@ def run(variant: Variant, folder: Path, options: argparse.Namespace) -> dict[str
     return outcome
 
 
-def check_losses(outcomes: dict[str, dict[str, Any]], tolerance: float) -> None:
-    """Make sure that all trainers of a method did the same work.
+class Table:
+    """Prints a line when a trainer is done: its best step in all rounds so far."""
 
-    Raises:
-        SystemExit: If they did not.
-    """
-    first: dict[str, tuple[str, dict[str, Any]]] = {}
-    for name, outcome in outcomes.items():
-        other, expected = first.setdefault(outcome["method"], (name, outcome))
-        if not np.allclose(outcome["losses"], expected["losses"], rtol=tolerance):
-            sys.exit(f"the losses of {name}, {outcome['losses']}, are not those of {other}, {expected['losses']}")
+    def __init__(self, tokens_per_step: float, tolerance: float) -> None:
+        self.problems: list[str] = []
+        """What failed, and who did other work than the first trainer of its method."""
+        self._tokens_per_step, self._tolerance = tokens_per_step, tolerance
+        self._outcomes: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._expected: dict[str, tuple[str, list[float]]] = {}
+        print(f"{'':24}{'tokens/s':>10}{'CPU s/step':>12}{'GiB':>7}", flush=True)
 
+    def add(self, name: str, outcome: dict[str, Any] | str) -> None:
+        if isinstance(outcome, str):
+            self.problems.append(f"{name} {outcome}")
+            print(f"{name:24}  {outcome.partition(':')[0]}", flush=True)
+            return
+        self._outcomes[name].append(outcome)
+        print(self._line(name), "" if self._is_expected(name, outcome) else "  other losses", sep="", flush=True)
 
-def report(names: list[str], runs: list[dict[str, dict[str, Any]]], tokens_per_step: float) -> None:
-    print(f"{'':24}{'tokens/s':>10}{'CPU s/step':>12}{'GiB':>7}")
-    for name in names:
-        outcomes = [run[name] for run in runs if name in run]
-        if not outcomes:
-            continue
+    def _line(self, name: str) -> str:
+        outcomes = self._outcomes[name]
         seconds = min(second for outcome in outcomes for second in outcome["seconds"])
         cpu_seconds = min(second for outcome in outcomes for second in outcome["cpu_seconds"])
         peak = max(outcome["peak_bytes"] for outcome in outcomes) / GIBIBYTE
-        print(f"{name:24}{tokens_per_step / seconds:10,.0f}{cpu_seconds:12.2f}{peak:7.2f}")
+        return f"{name:24}{self._tokens_per_step / seconds:10,.0f}{cpu_seconds:12.2f}{peak:7.2f}"
+
+    def _is_expected(self, name: str, outcome: dict[str, Any]) -> bool:
+        losses: list[float] = outcome["losses"]
+        other, expected = self._expected.setdefault(outcome["method"], (name, losses))
+        same = len(losses) == len(expected) and np.allclose(losses, expected, rtol=self._tolerance)
+        if not same:
+            self.problems.append(f"the losses of {name}, {losses}, are not those of {other}, {expected}")
+        return same
 
 
 if __name__ == "__main__":

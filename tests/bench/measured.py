@@ -1,4 +1,4 @@
-"""Commands in processes of their own, with their seconds and the peak memory of the whole process tree."""
+"""Commands in processes of their own: their seconds, the peak memory of the process tree, and its end in time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psutil
 
 REPOSITORY = Path(__file__).parents[2]
 SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_TO_DIE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,36 @@ def measure(command: Sequence[str | Path], *, environment: Mapping[str, str] | N
     if process.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{errors[-4000:]}")
     return Measured(seconds, watch.peak_bytes, output)
+
+
+def run_within(
+    seconds: float, command: Sequence[str], *, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command; what is not done in time is killed with all its descendants, and gone before this returns.
+
+    So are those with sessions of their own, as torchrun's have, which would go on beside the next command.
+
+    Raises:
+        subprocess.TimeoutExpired: If it is not done in time.
+    """
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except BaseException:
+            _kill_tree(process.pid)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _kill_tree(pid: int) -> None:
+    root = psutil.Process(pid)
+    tree = [root, *root.children(recursive=True)]
+    for process in tree:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(tree, timeout=_SECONDS_TO_DIE)
 
 
 class _Watch(threading.Thread):

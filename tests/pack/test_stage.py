@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from med42lib.core.errors import ConfigError, DataError
 from med42lib.formats.packed import PackedDataset
+from med42lib.formats.prompt import render
 from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.pack.stage import _fetch_tokenizer
+from med42lib.pack.tokenise import SampleTokenizer, load_tokenizer
 from med42lib.store.artifacts import Source
 from med42lib.store.manifest import METRICS_FILE, describe_folder, files_digest
 
@@ -72,19 +75,6 @@ def test_a_label_is_the_token_at_its_own_slot(run_pack: RunPack, examples: list[
     for chunk in PackedDataset(run_pack(examples, **BEST_FIT)):
         learnt = chunk.labels_L != -100
         assert (chunk.labels_L[learnt] == chunk.input_ids_L[learnt]).all()
-
-
-def test_concatenate_keeps_every_token_of_every_sample(run_pack: RunPack, examples: list[Example]) -> None:
-    def tokens(folder: Path) -> dict[str, list[int]]:
-        dataset = PackedDataset(folder)
-        found: dict[str, dict[int, list[int]]] = {}
-        for number, chunk in enumerate(dataset):
-            for piece in dataset.samples(number):
-                ids = chunk.input_ids_L[piece.start : piece.stop].tolist()
-                found.setdefault(piece.example_id, {})[piece.offset] = ids
-        return {name: [i for offset in sorted(pieces) for i in pieces[offset]] for name, pieces in found.items()}
-
-    assert tokens(run_pack(examples, **CONCATENATE)) == tokens(run_pack(examples, **BEST_FIT))
 
 
 @pytest.mark.parametrize("settings", [BEST_FIT, CONCATENATE], ids=lambda settings: settings["policy"])
@@ -223,3 +213,36 @@ def test_which_are_held_out_depends_on_no_seed_and_more_of_them_include_the_fewe
 def test_a_share_that_leaves_nothing_to_train_on_is_refused(run_pack_bytes: RunPack, examples: list[Example]) -> None:
     with pytest.raises(DataError, match=r"validation_share = 0\.9999 holds out all 3 examples; lower it"):
         run_pack_bytes(examples[:3], **BEST_FIT, validation_share=0.9999)
+
+
+def tokens_of(example: Example, tokenizer: SampleTokenizer) -> list[int]:
+    reserved = {"control_tokens": tokenizer.control_tokens, "end_of_answer": tokenizer.end_of_answer}
+    [sample] = tokenizer.encode([render(example.system, example.exchanges, **reserved)])
+    return sample.ids_T.tolist()
+
+
+def tokens_packed(folder: Path) -> dict[str, list[int]]:
+    """Put the pieces of each example together, those held out too; what is doubled makes it longer."""
+    data = PackedDataset(folder)
+    pieces: defaultdict[str, list[tuple[int, list[int]]]] = defaultdict(list)
+    for number in (*range(len(data)), *data.validation_chunks):
+        ids_L = data[number].input_ids_L
+        for piece in data.samples(number):
+            pieces[piece.example_id].append((piece.offset, ids_L[piece.start : piece.stop].tolist()))
+    return {name: [i for _, ids in sorted(parts) for i in ids] for name, parts in pieces.items()}
+
+
+@pytest.mark.parametrize("settings", [BEST_FIT, CONCATENATE], ids=lambda settings: settings["policy"])
+@pytest.mark.parametrize("validation_share", [0.0, 0.3])
+def test_of_no_source_an_example_or_a_token_is_lost_or_doubled(
+    run_pack: RunPack,
+    examples: list[Example],
+    model_folder: Path,
+    settings: dict[str, Any],
+    validation_share: float,
+) -> None:
+    """Two sources hold the same conversations, which are told apart by the beginning of their ids."""
+    made = [replace(example, source=source) for source in ("chats", "exams") for example in examples]
+    tokenizer = load_tokenizer(model_folder / "model")
+    packed = tokens_packed(run_pack(made, **settings, validation_share=validation_share))
+    assert packed == {example.id: tokens_of(example, tokenizer) for example in made}

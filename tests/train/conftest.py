@@ -25,6 +25,7 @@ from med42lib.store.address import open_store
 from med42lib.store.publish import Upload
 from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.job import OUTPUT, TrainingJob
+from tests.processes import ALONE
 from tests.tiny_llama import make_llama
 
 VOCABULARY = 64
@@ -94,8 +95,7 @@ def single_process_losses(
 
 def train_alone(jobs: list[TrainingJob], folder: Path) -> None:
     """Train jobs one after the other in one process, without torchrun."""
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
+    environment = {**os.environ, **ALONE, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "2"}
     addresses = [job.address for job in jobs]
     subprocess.run([sys.executable, "-c", TRAIN_VARIANTS, str(folder), *addresses], env=environment, check=True)
 

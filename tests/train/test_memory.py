@@ -22,6 +22,7 @@ from med42lib.train.loss import ChunkBatch, response_loss
 from med42lib.train.memory import GpuMemory, Workload, gpu_memory
 from med42lib.train.model import parameter_groups
 from med42lib.train.shapes import Shapes
+from tests.processes import ALONE
 from tests.tiny_llama import make_llama
 
 LENGTH, VOCABULARY, BUCKET = 256, 500, 1_000_000
@@ -156,10 +157,9 @@ def test_a_peak_is_that_of_deepspeed_at_work(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("med42lib.train.memory._BUCKET", BUCKET)
     cases = [(work_of(zero_stage=stage, global_batch_size=2), length) for stage, length in CASES]
     settings = [(work.config.model_dump(), length) for work, length in cases]
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE_DEEPSPEED, json.dumps(settings)],
-        env={**os.environ, **alone, "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, **ALONE, "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.PIPE,
         check=True,
         text=True,

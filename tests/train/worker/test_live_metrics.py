@@ -15,7 +15,7 @@ from med42lib.engine.context import TrackedAs
 from med42lib.train.job import TrainingJob
 from tests.conftest import REPOSITORY
 from tests.mlflow_server import mlflow_server_in
-from tests.processes import wait_for
+from tests.processes import ALONE, wait_for
 from tests.s3_server import free_ports
 from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of
 
@@ -45,9 +45,8 @@ loop.train_steps = held_up
 def training(job: TrainingJob, folder: Path, tracking: str) -> Iterator["subprocess.Popen[str]"]:
     """A training in one process, without torchrun, that waits after the steps 5 and 20 until it may go on."""
     job.write()
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     own = {"MLFLOW_TRACKING_URI": tracking, "MLFLOW_TRACKING_TOKEN": SECRET, "PYTHONPATH": str(REPOSITORY)}
-    environment = {**os.environ, **alone, **own, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **ALONE, **own, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(folder), job.address],
         env=environment,

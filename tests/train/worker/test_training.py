@@ -11,6 +11,7 @@ from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.local import LocalLauncher
 from tests.conftest import REPOSITORY
+from tests.processes import ALONE
 from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of
 
 WATCHED = (
@@ -98,8 +99,7 @@ def test_who_watches_a_training_that_diverges_sees_the_step_that_did(
 ) -> None:
     job = job_of(FULL.model_copy(update={"learning_rate": 1e30}), packed_data, base_model, tmp_path / "store")
     job.write()
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    environment = {**os.environ, **alone, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
+    environment = {**os.environ, **ALONE, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-c", WATCHED, str(tmp_path), job.address]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "DivergedError: training diverged at step 2" in done.stderr
