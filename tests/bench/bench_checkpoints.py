@@ -4,8 +4,10 @@
     python tests/bench/bench_checkpoints.py --hidden 768 --layers 12 --steps 30
 
 First the size of a checkpoint, and how long training waits for it: DeepSpeed's `save_checkpoint` (without frozen
-weights, to a local disk) against ours, whose writing goes on in a thread. Then the same steps twice, without saving and
-with it, on a store that takes so many megabytes a second, so that something is being stored nearly all the time.
+weights, to a local disk) against ours, whose writing goes on in a thread; and how long the disk alone takes for as many
+bytes. Then how long a process takes to its first step, when it begins and when it goes on. Then the same steps twice,
+without saving and with it, on a store that takes so many megabytes a second, so that something is being stored nearly
+all the time.
 """
 
 from __future__ import annotations
@@ -40,11 +42,22 @@ from med42lib.train.loop import Totals, train_steps  # noqa: E402
 from med42lib.train.schedule import Schedule  # noqa: E402
 from med42lib.train.worker import deepspeed_engine  # noqa: E402
 from med42lib.train.worker.checkpointing import Checkpointing  # noqa: E402
+from tests.bench.measured import measure  # noqa: E402
 from tests.tiny_llama import make_llama  # noqa: E402
-from tests.train.conftest import FULL, write_packed  # noqa: E402
+from tests.train.conftest import FULL, job_of, write_packed  # noqa: E402
 
 MB, GIB = 1_000_000, 1 << 30
 VOCABULARY = 8192
+ONE_STEP = """
+import os, sys
+from med42lib.train import loop
+from med42lib.train.worker import training
+def leave(number, *_):
+    print(number, flush=True)
+    os._exit(0)
+loop.check_finite = leave  # what is asked after each step
+training.run_training(sys.argv[1])
+"""
 
 
 class SlowCheckpoints(Checkpoints):
@@ -70,6 +83,7 @@ def main() -> None:
         run = Steps(engine, data, config)
         run.seconds(2)  # AdamW makes its state in the first
         num_bytes = compare_saving(engine, folder, options.repeats)
+        compare_starts(engine, config, folder, options.repeats)
         compare_training(run, folder, options, seconds_between=num_bytes / MB / options.mb_per_second)
     deepspeed_engine.leave_processes(waiting)
 
@@ -145,15 +159,49 @@ def compare_saving(engine: Any, folder: Path, repeats: int) -> int:
             took.append(time.perf_counter() - began)
         [*_, files] = Path(checkpoints.address).glob("0*")
         our_bytes = sum(path.stat().st_size for path in files.iterdir())
+    disk = min(seconds_to_disk(folder / "raw", our_bytes) for _ in range(repeats))
     print(f"{'':28}{'bytes':>16}{'training waits, s':>20}{'s per GiB':>12}{'on disk after, s':>18}")
     for name, num_bytes, wait, whole in (
         ("DeepSpeed's save_checkpoint", their_bytes, min(theirs), min(theirs)),
         ("ours, the first", our_bytes, waited[0], took[0]),
         ("ours, each later one", our_bytes, min(waited[1:]), min(took[1:])),
+        ("the disk alone", our_bytes, disk, disk),
     ):
         print(f"{name:28}{num_bytes:16,}{wait:20.3f}{wait * GIB / num_bytes:12.3f}{whole:18.2f}")
-    print(f"ratio: training waits 1/{min(theirs) / min(waited[1:]):.0f} as long as for DeepSpeed's own")
+    wait, whole = min(waited[1:]), min(took[1:])
+    print(
+        f"ratios: training waits 1/{min(theirs) / wait:.0f} as long as for DeepSpeed's own, which no disk has yet, and "
+        f"{wait / disk:.2f} of what the disk alone takes; it is stored after {whole / disk:.1f} times that"
+    )
     return our_bytes
+
+
+def seconds_to_disk(path: Path, num_bytes: int) -> float:
+    """Write as many bytes to a disk, until it has them."""
+    block = os.urandom(16 * MB)
+    began = time.perf_counter()
+    with path.open("wb", buffering=0) as stream:
+        for start in range(0, num_bytes, len(block)):
+            stream.write(block[: num_bytes - start])
+        os.fsync(stream.fileno())
+    seconds = time.perf_counter() - began
+    path.unlink()
+    return seconds
+
+
+def compare_starts(engine: Any, config: TrainConfig, folder: Path, repeats: int) -> None:
+    """Compare the seconds from the start of a process to its first step: at the beginning, and from a checkpoint on."""
+    job = job_of(config, folder / "packed", folder / "base", folder / "starts")
+    job.write()
+    command = [sys.executable, "-c", ONE_STEP, job.address]
+    fresh = [measure(command) for _ in range(repeats)]
+    with checkpointing(engine, folder, job.checkpoints, 0) as saving:
+        saving.save(Totals(num_steps=1))
+        saving.finish()
+        resumed = [measure(command) for _ in range(repeats)]
+    for name, runs in (("begins", fresh), ("goes on", resumed)):
+        step, seconds = runs[0].output.split()[-1], min(run.seconds for run in runs)
+        print(f"a training that {name} has done step {step} after {seconds:.2f} s, the start of its process included")
 
 
 def compare_training(run: Steps, folder: Path, options: argparse.Namespace, *, seconds_between: float) -> None:
