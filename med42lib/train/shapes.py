@@ -148,16 +148,16 @@ def flops_per_token(shapes: Shapes, *, lora_rank: int | None, span: float) -> fl
 
     2 for each weight forwards, 2 backwards for the layer's input, and 2 for the weight itself if it is trained; the
     same of each pair of positions in attention (Kaplan et al. 2020, "Scaling Laws for Neural Language Models",
-    table 1).
+    table 1), masked ones too. So does the MFU that training records (`train.flops`), but that its output layer counts
+    for response tokens alone, whose number is not known here: 2 % less at most of a Llama-2 7B.
 
     Args:
         shapes: Of the model.
         lora_rank: Of the adapter that alone is trained; None if all weights are.
-        span: Positions that a token may look back over, from the first to the last token of a sample or a chunk; on
-            average a token sees half of them.
+        span: Positions of a sample or a chunk, beyond which attention does not go.
     """
     weights = linear_weights(shapes) + shapes.output_layer
-    attention = shapes.layers * 2 * shapes.query * span / 2
+    attention = shapes.layers * 2 * shapes.query * span
     if lora_rank is None:
         return 6 * (weights + attention)
     return 4 * weights + 6 * (attention + count_lora_parameters(shapes, rank=lora_rank))
