@@ -108,6 +108,8 @@ class Plan:
             yield f"  warning        {doubt}"
         if self.unknown:
             yield f"  size           unknown: {self.unknown}"
+        elif self.shapes is not None and not self.shapes.exact:
+            yield "  size           ~, and so is all that follows from it: as if it were a Llama"
         for training in self.trainings:
             yield from training_lines(training, self.asked)
         yield from cluster_lines(self.trainings, self.asked)

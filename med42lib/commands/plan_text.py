@@ -132,8 +132,9 @@ def training_lines(training: Training, asked: Asked) -> Iterator[str]:
         yield "  adapter        on no expert and router of a mixture, nor on what PEFT cannot tell from them"
     if shapes is not None:
         trained, total = count_trained(shapes, config), count_parameters(shapes)
-        yield f"  parameters     {trained:,} of {total:,} ({trained / total:.2%})"
-        yield f"  checkpoint     {checkpoint_bytes(shapes, config) / _GIGABYTE:,.2f} GB"
+        about = "" if shapes.exact else "~"
+        yield f"  parameters     {about}{trained:,} of {about}{total:,} ({trained / total:.2%})"
+        yield f"  checkpoint     {about}{checkpoint_bytes(shapes, config) / _GIGABYTE:,.2f} GB"
     num_steps = count_steps(count_chunks(training.sources, training.pack), config)
     about = "" if num_steps == config.max_steps else "~"
     yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"

@@ -39,7 +39,8 @@ _TEMPLATE = """\
 {%- endif -%}
 {%- elif message['role'] == ('assistant' if turns.said % 2 else 'user') -%}
 {%- if turns.said % 2 -%}
-{{- '\\n<|assistant|>: ' ~ as_text(message['content']) ~ END -}}
+{%- set answer = as_text(message['content']) -%}
+{{- '\\n<|assistant|>:' ~ ('' if answer[:1] == ' ' else ' ') ~ answer ~ END -}}
 {%- else -%}
 {{- ('\\n' if turns.said else '') ~ '<|prompter|>: ' ~ as_text(message['content']) -}}
 {%- endif -%}

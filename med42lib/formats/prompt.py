@@ -16,7 +16,8 @@ space goes behind its first character (`< |assistant|>:`, `< /s>`), in training,
 that is shipped with the model.
 
 A benchmark question ends at `<|assistant|>:`, so that the answer, with its leading space, follows just as
-it does in training. A sample's tokens are those of the whole text tokenised at once; a token belongs to the
+it does in training. A served model's answer begins with that space, and comes back so in the next turn; so an answer
+that has one gets no other. A sample's tokens are those of the whole text tokenised at once; a token belongs to the
 response if its first character does.
 """
 
@@ -64,9 +65,9 @@ def render(
 ) -> Rendered:
     r"""Write a conversation in the prompt format.
 
-    Without a system text the first line is left out. A response's span starts at the space before its first
-    character: `<|assistant|>:` belongs to the prompt, ` It is ...` to the response. The newline between two
-    exchanges is prompt.
+    Without a system text the first line is left out. A response's span starts at the space before its first word,
+    which is written where the answer does not bring its own: `<|assistant|>:` belongs to the prompt, ` It is ...` to
+    the response. The newline between two exchanges is prompt.
 
     Args:
         system: The system text, or none.
@@ -80,7 +81,8 @@ def render(
     for number, exchange in enumerate(exchanges):
         asked, answered = as_text(exchange.prompter, control_tokens), as_text(exchange.assistant, control_tokens)
         prompt = ("\n" if number else "") + f"<|prompter|>: {asked}\n<|assistant|>:"
-        response = f" {answered}" + (end_of_answer if number < len(exchanges) - 1 else "")
+        space = "" if answered.startswith(" ") else " "
+        response = f"{space}{answered}" + (end_of_answer if number < len(exchanges) - 1 else "")
         start = length + len(prompt)
         length = start + len(response)
         parts += [prompt, response]

@@ -84,7 +84,10 @@ def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[st
     copy_tokenizer(model, folder)
     path = folder / _SETTINGS_FILE
     settings = read_json(path, advice) if path.is_file() else {}
-    settings |= tokenizer.special_tokens_map | {"tokenizer_class": _FROM_ITS_FILE}
+    settings |= tokenizer.special_tokens_map | {
+        "tokenizer_class": _FROM_ITS_FILE,
+        "model_input_names": tokenizer.model_input_names,
+    }
     kept = {name: value for name, value in settings.items() if name not in without}
     path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     return tokenizer

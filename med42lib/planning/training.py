@@ -66,7 +66,10 @@ def cluster_of(template: JobTemplate) -> Cluster | None:
 
 
 def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterator[Problem]:
-    """List why a spec's trainings cannot be done on a cluster, but for batches, which the spec's own check looks at."""
+    """List why a spec's trainings cannot be done on a cluster, but for batches, which the spec's own check looks at.
+
+    Of a base whose size is a guess, too little memory is a warning: a refusal that is wrong costs a user the run.
+    """
     for name, config in spec.train.items():
         if not cluster.gpu.computes(config.precision):
             what = f"is {config.precision}, which {cluster.gpu.name} does not compute; set float16"
@@ -78,7 +81,11 @@ def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterat
             needed = gpu_memory(shapes, work, cluster.num_gpus).total
             if needed > cluster.gpu.usable_bytes:
                 ways = " or ".join(_ways(shapes, config, spec.pack, cluster)) or "none that is known here"
-                yield Problem(f"train.{name}", _too_large(work, cluster, needed, ways))
+                problem = Problem(f"train.{name}", _too_large(work, cluster, needed, ways))
+                if shapes.exact:
+                    yield problem
+                else:
+                    log("spec").warning("as if the base were a Llama: %s", problem)
 
 
 def warn_of_main_memory(spec: RunSpec, base: BaseModel, cluster: Cluster, template: JobTemplate) -> None:

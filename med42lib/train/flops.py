@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from med42lib.formats.model_config import has_experts
+from med42lib.train.shapes import is_tied
 
 _TERA = 10**12
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -73,7 +74,7 @@ def model_flops(model_config: Mapping[str, Any], *, parameters: int, adapter_par
         return None
     vocabulary, hidden, layers, heads = (int(model_config[name]) for name in _SIZES)
     embedding = vocabulary * hidden
-    embeddings = embedding if model_config.get("tie_word_embeddings") else 2 * embedding
+    embeddings = embedding if is_tied(model_config) else 2 * embedding
     attention = layers * heads * int(model_config.get("head_dim") or hidden // heads)
     return ModelFlops(parameters - embeddings, embedding, adapter_parameters, attention)
 

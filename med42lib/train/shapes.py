@@ -1,4 +1,7 @@
-"""The sizes of a Llama-style model and what follows from them alone: parameters, and arithmetic per token."""
+"""The sizes of a Llama-style model and what follows from them alone: parameters, and arithmetic per token.
+
+Other kinds than those of `_EXACT` are counted as if they were a Llama, but for what the tables here know of them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,52 @@ from dataclasses import dataclass
 
 from med42lib.core.errors import DataError
 from med42lib.formats.model_config import has_experts
+
+
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    """What each layer of a kind has beside its matrices."""
+
+    norms: int = 2
+    """As long as the hidden size."""
+    head_norms: int = 0
+    """As long as a head: of queries and of keys."""
+    biases: bool = False
+    """Of queries, keys and values."""
+
+
+_EXACT = {
+    "llama": _Vectors(),
+    "mistral": _Vectors(),
+    "granite": _Vectors(),
+    "qwen2": _Vectors(biases=True),
+    "qwen3": _Vectors(head_norms=2),
+    "gemma": _Vectors(),
+    "gemma2": _Vectors(norms=4),
+    "gemma3_text": _Vectors(norms=4, head_norms=2),
+}
+"""By `model_type`: kinds of which every parameter is counted, held against transformers in a test, as all here is."""
+
+_TWO_MATRICES = {
+    *("apertus", "arcee", "biogpt", "gpt_neox", "jais2", "nanochat", "nemotron"),
+    *("persimmon", "phi", "starcoder2"),
+}
+"""Kinds whose MLP has no gate."""
+
+_TIED = {
+    *("biogpt", "cohere", "cohere2", "ernie4_5", "gemma", "gemma2", "gemma3_text", "gemma4_text"),
+    *("gemma4_unified_text", "granite_swa", "lfm2", "lfm3", "minicpm3", "modernbert-decoder"),
+    *("recurrent_gemma", "smollm3", "starcoder2", "vaultgemma", "xmod", "youtu", "zamba", "zamba2"),
+}
+"""Kinds whose output layer is the embedding where their config.json does not say; Gemma's never does."""
+
+_OPTIONAL_BIASES = ("attention_bias", "mlp_bias")
+
+
+def is_tied(config: Mapping[str, object]) -> bool:
+    """Say whether the output layer is the embedding, by the content of a config.json."""
+    stated = config.get("tie_word_embeddings")
+    return config.get("model_type") in _TIED if stated is None else stated is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +73,12 @@ class Shapes:
     """Output size of the key projection, and of the value projection: smaller under grouped-query attention."""
     tied: bool
     """True means the output layer is the embedding."""
+    gated: bool
+    """Whether an MLP has three matrices, of which one is the gate, or two."""
+    layer_vectors: int
+    """Parameters of a layer beside its matrices: norms, and biases."""
+    exact: bool
+    """False means that some parameters may be missing, or counted that are not there."""
 
     @classmethod
     def read(cls, config: Mapping[str, object]) -> Shapes:
@@ -37,27 +92,32 @@ class Shapes:
         heads = _size(config, "num_attention_heads")
         hidden = _size(config, "hidden_size")
         head_size = _size(config, "head_dim", hidden // heads)
+        query, key_value = heads * head_size, _size(config, "num_key_value_heads", heads) * head_size
+        kind = str(config.get("model_type") or "llama")
+        has = _EXACT.get(kind, _Vectors())
         return cls(
             vocabulary=_size(config, "vocab_size"),
             hidden=hidden,
             intermediate=_size(config, "intermediate_size"),
             layers=_size(config, "num_hidden_layers"),
             heads=heads,
-            query=heads * head_size,
-            key_value=_size(config, "num_key_value_heads", heads) * head_size,
-            tied=config.get("tie_word_embeddings", False) is True,
+            query=query,
+            key_value=key_value,
+            tied=is_tied(config),
+            gated=kind not in _TWO_MATRICES,
+            layer_vectors=has.norms * hidden + has.head_norms * head_size + has.biases * (query + 2 * key_value),
+            exact=kind in _EXACT and not any(map(config.get, _OPTIONAL_BIASES)),
         )
 
     @property
     def linear_layers(self) -> tuple[tuple[int, int], ...]:
-        """Input and output size of q, k, v, o, gate, up and down: what LoRA adapts in each layer."""
+        """Input and output size of q, k, v, o, gate if there is one, up and down: what LoRA adapts in each layer."""
         return (
             (self.hidden, self.query),
             (self.hidden, self.key_value),
             (self.hidden, self.key_value),
             (self.query, self.hidden),
-            (self.hidden, self.intermediate),
-            (self.hidden, self.intermediate),
+            *[(self.hidden, self.intermediate)] * (2 if self.gated else 1),
             (self.intermediate, self.hidden),
         )
 
@@ -73,9 +133,9 @@ class Shapes:
 
 
 def count_parameters(shapes: Shapes) -> int:
-    """Count a Llama model's parameters: embedding, layers of linear layers and two norms, last norm, output layer."""
+    """Count a model's parameters: embedding, layers of linear layers, norms and biases, last norm, output layer."""
     embeddings = shapes.output_layer * (1 if shapes.tied else 2)
-    return embeddings + linear_weights(shapes) + (2 * shapes.layers + 1) * shapes.hidden
+    return embeddings + linear_weights(shapes) + shapes.layers * shapes.layer_vectors + shapes.hidden
 
 
 def count_lora_parameters(shapes: Shapes, *, rank: int) -> int:
@@ -88,16 +148,16 @@ def flops_per_token(shapes: Shapes, *, lora_rank: int | None, span: float) -> fl
 
     2 for each weight forwards, 2 backwards for the layer's input, and 2 for the weight itself if it is trained; the
     same of each pair of positions in attention (Kaplan et al. 2020, "Scaling Laws for Neural Language Models",
-    table 1).
+    table 1), masked ones too. So does the MFU that training records (`train.flops`), but that its output layer counts
+    for response tokens alone, whose number is not known here: 2 % less at most of a Llama-2 7B.
 
     Args:
         shapes: Of the model.
         lora_rank: Of the adapter that alone is trained; None if all weights are.
-        span: Positions that a token may look back over, from the first to the last token of a sample or a chunk; on
-            average a token sees half of them.
+        span: Positions of a sample or a chunk, beyond which attention does not go.
     """
     weights = linear_weights(shapes) + shapes.output_layer
-    attention = shapes.layers * 2 * shapes.query * span / 2
+    attention = shapes.layers * 2 * shapes.query * span
     if lora_rank is None:
         return 6 * (weights + attention)
     return 4 * weights + 6 * (attention + count_lora_parameters(shapes, rank=lora_rank))

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from med42lib.commands.main import main
 from med42lib.commands.plan import Plan
 from med42lib.commands.plan_text import Asked
 from med42lib.core.errors import DataError
+from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.spec import RunSpec, load_spec
 from tests.conftest import REPOSITORY
 
@@ -85,6 +87,16 @@ def test_a_model_of_another_kind_leaves_only_its_size_open(tmp_path: Path) -> No
     (tmp_path / "config.json").write_text('{"model_type": "gpt2", "n_embd": 768}')
     shown = plan_of(load_spec(DEMO, [f"inputs.base_model={tmp_path}"]), tmp_path / "cache")
     assert "size           unknown: the base model's config.json says num_attention_heads: None" in shown
+
+
+@pytest.mark.parametrize(("model_type", "about"), [("qwen2", ""), ("phi", "~")])
+def test_a_size_that_is_a_guess_bears_its_mark(tmp_path: Path, model_type: str, about: str) -> None:
+    config = {**KNOWN_CONFIGS["llama-2-7b"], "model_type": model_type}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shown = plan_of(load_spec(DEMO, [f"inputs.base_model={tmp_path}"]), tmp_path / "cache")
+    assert ("as if it were a Llama" in shown) == bool(about)
+    assert re.search(rf"  parameters     {about}\d[\d,]+ of {about}\d", shown)
+    assert re.search(rf"  checkpoint     {about}\d", shown)
 
 
 def test_broken_settings_of_a_model_are_named(tmp_path: Path) -> None:

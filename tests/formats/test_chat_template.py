@@ -97,6 +97,13 @@ def test_a_question_ends_where_the_models_answer_begins(served: Path, name: str)
     assert whole.startswith(asked + " ")
 
 
+def test_an_answer_that_comes_back_as_the_model_gave_it_gets_no_second_space(served: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(served / "served")
+    asked = spoken("Be kind.", ONE)[:-1]
+    given, again = ([*asked, {"role": "assistant", "content": answer}] for answer in (" Yes.", "Yes."))
+    assert tokenizer.apply_chat_template(given) == tokenizer.apply_chat_template(again)
+
+
 @pytest.mark.parametrize("roles", [("assistant",), ("user", "user"), ("user", "system"), ("tool",)])
 def test_a_conversation_that_was_never_taught_is_refused(served: Path, roles: tuple[str, ...]) -> None:
     tokenizer = AutoTokenizer.from_pretrained(served / "served")

@@ -15,6 +15,12 @@ def test_response_spans_cover_the_answers_with_their_leading_space() -> None:
     assert rendered.text.endswith("\n<|prompter|>: q2\n<|assistant|>: two")
 
 
+def test_an_answer_that_begins_with_the_space_gets_no_second_one() -> None:
+    assert render("S", [Exchange("q", " one"), Exchange("q", " two")]) == render(
+        "S", [Exchange("q", "one"), Exchange("q", "two")]
+    )
+
+
 def test_without_a_system_text_its_line_is_left_out() -> None:
     assert render("", [Exchange("q", "a")]).text == "<|prompter|>: q\n<|assistant|>: a"
 

@@ -5,6 +5,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import read_json
 from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
 from tests.json_files import edit
@@ -126,6 +127,16 @@ def test_tokens_are_those_of_the_bases_own_file_and_mlflows_those_of_training(
     assert load_fast_tokenizer(base, "fetch it again")(TEXT)["input_ids"] == expected
     save_tokenizer(base, tmp_path / "components")
     assert AutoTokenizer.from_pretrained(tmp_path / "components")(TEXT)["input_ids"] == expected
+
+
+def test_a_copy_says_what_models_are_given_and_leaves_it_to_no_class_that_adds_token_types(
+    folder: Path, tmp_path: Path
+) -> None:
+    """transformers 4 has `token_type_ids` by default for the class that is named, which causal models refuse."""
+    save_tokenizer(folder, tmp_path / "copy")
+    settings = read_json(tmp_path / "copy/tokenizer_config.json", "")
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert settings["model_input_names"] == ["input_ids", "attention_mask"]
 
 
 def test_a_tokenizer_that_cannot_be_made_to_follow_its_file_is_refused(

@@ -87,6 +87,15 @@ def test_what_does_not_fit_is_told_with_what_would() -> None:
     assert "it fits with the cluster v100-32-" in problem
 
 
+def test_a_base_that_is_counted_as_if_it_were_a_llama_is_warned_of_and_not_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spec = DEMO.model_copy(update={"train": {"m": config_of("full")}})
+    base = BaseModel({**KNOWN_CONFIGS["llama-2-70b"], "model_type": "olmo2"}, "")
+    assert list(cluster_problems(spec, base, parse_cluster("v100-1x8"))) == []
+    assert "as if the base were a Llama: train.m: needs" in caplog.text
+
+
 def test_bfloat16_is_refused_on_v100s_together_with_what_does_not_fit() -> None:
     found = problems(config_of("full", "bfloat16"), "llama-2-70b", "v100-1x8")
     assert [problem.partition(":")[0] for problem in found] == ["train.m.precision", "train.m"]

@@ -1,13 +1,81 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.formats.model_config import has_experts
 from med42lib.planning.base_model import KNOWN_CONFIGS
-from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, flops_per_token
+from med42lib.train.architectures import architecture
+from med42lib.train.flops import model_flops
+from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, flops_per_token, is_tied
 from tests.tiny_llama import make_llama
 
 LLAMA_2_7B, LLAMA_2_70B = KNOWN_CONFIGS["llama-2-7b"], KNOWN_CONFIGS["llama-2-70b"]
+SIZES = {
+    "vocab_size": 1000,
+    "hidden_size": 256,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+}
+COUNTED = ("llama", "mistral", "granite", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
+UNGATED = (
+    *("apertus", "arcee", "biogpt", "gpt_neox", "jais2", "nanochat", "nemotron"),
+    *("persimmon", "phi", "starcoder2"),
+)
+
+
+def counted_by_torch(model_type: str, **settings: object) -> tuple[dict[str, Any], int]:
+    """Give a kind's config.json, and the parameters of a model made of it, in no memory."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(model_type, **SIZES, **settings)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    return config.to_dict(), sum(parameter.numel() for parameter in model.parameters())
+
+
+def tied_by_default() -> Iterator[tuple[str, bool]]:
+    """Give the kinds with such sizes that can be trained, and what transformers takes where a config says nothing."""
+    from transformers import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    for model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        tried = architecture(model_type)
+        if tried is not None and tried.full == "yes":
+            config = CONFIG_MAPPING[model_type]().to_dict()
+            if SIZES.keys() <= config.keys() and not has_experts(config):
+                yield model_type, config.get("tie_word_embeddings") is True
+
+
+@pytest.mark.parametrize("model_type", COUNTED)
+def test_every_parameter_of_these_kinds_is_counted(model_type: str) -> None:
+    config, found = counted_by_torch(model_type, num_key_value_heads=4, head_dim=64)
+    unsaid = {name: value for name, value in config.items() if name != "tie_word_embeddings"}
+    shapes = Shapes.read(unsaid)
+    assert shapes.exact
+    assert count_parameters(shapes) == found
+
+
+@pytest.mark.parametrize("model_type", UNGATED)
+def test_an_mlp_without_a_gate_is_counted_with_two_matrices(model_type: str) -> None:
+    config, found = counted_by_torch(model_type, num_key_value_heads=8, max_position_embeddings=16)
+    shapes = Shapes.read(config)
+    assert not shapes.exact
+    assert count_parameters(shapes) == pytest.approx(found, rel=0.01)  # biases and positions are missing
+
+
+def test_where_a_config_does_not_say_the_output_layer_is_the_embedding_of_kinds_that_have_it_so() -> None:
+    defaults = dict(tied_by_default())
+    assert len(defaults) > 40
+    assert {kind: is_tied({"model_type": kind}) for kind in defaults} == defaults
+
+
+def test_biases_that_a_config_asks_for_make_the_count_a_guess() -> None:
+    assert Shapes.read(LLAMA_2_7B).exact
+    assert not Shapes.read({**LLAMA_2_7B, "attention_bias": True}).exact
 
 
 @pytest.mark.parametrize(
@@ -57,6 +125,16 @@ def test_no_adapter_can_be_larger_than_the_smallest_side_of_a_layer() -> None:
     assert Shapes.read(LLAMA_2_70B).largest_rank == 1024  # keys and values of 8 heads of 128
 
 
+@pytest.mark.parametrize("rank", [None, 8], ids=["full", "lora"])
+def test_a_plan_counts_the_arithmetic_that_training_records_with_its_mfu(rank: int | None) -> None:
+    shapes, length = Shapes.read(LLAMA_2_7B), 4096
+    adapter = 0 if rank is None else count_lora_parameters(shapes, rank=rank)
+    recorded = model_flops(LLAMA_2_7B, parameters=count_parameters(shapes), adapter_parameters=adapter)
+    assert recorded is not None
+    of_chunk = recorded.of_step(num_tokens=length, num_response_tokens=length, num_pairs=length**2)
+    assert length * flops_per_token(shapes, lora_rank=rank, span=length) == pytest.approx(of_chunk, rel=1e-3)
+
+
 @pytest.mark.parametrize("rank", [None, 4], ids=["full", "lora"])
 def test_arithmetic_agrees_with_what_torch_counts_in_a_training_step(rank: int | None) -> None:
     import torch
@@ -73,6 +151,5 @@ def test_arithmetic_agrees_with_what_torch_counts_in_a_training_step(rank: int |
     ids = torch.ones(1, length, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
         model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
-    # torch counts every pair of positions, also of those that are masked.
-    expected = flops_per_token(shapes, lora_rank=rank, span=2 * length)
+    expected = flops_per_token(shapes, lora_rank=rank, span=length)
     assert counter.get_total_flops() / length == pytest.approx(expected, rel=0.05)
