@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -50,6 +51,8 @@ TOKENIZER_FILES = (
 )
 """All that a tokenizer may consist of; a model has some of these files."""
 GENERATION_FILE = "generation_config.json"
+_TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+_TERMS_SUFFIXES = ("", ".txt", ".md", ".pdf")
 _NAMED_IN_CONFIG = ("bos_token_id", "eos_token_id", "pad_token_id")
 _ADVICE = "fetch the base model again"
 
@@ -106,6 +109,20 @@ def copy_tokenizer(model: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in found:
         shutil.copyfile(model / name, folder / name)
+
+
+def is_terms_text(name: str) -> bool:
+    """Tell a text of terms, such as a licence, from what only bears such a name: `LICENSE.py` could be run."""
+    path = PurePosixPath(name)
+    known = any(fnmatch(name, pattern) for pattern in _TERMS)
+    return known and path.name == name and path.suffix in _TERMS_SUFFIXES
+
+
+def copy_terms(base: Path, folder: Path) -> None:
+    """Copy the base's licence, notices and policy of use: many licences ask that they go with what is made of it."""
+    for path in sorted(base.iterdir()):
+        if path.is_file() and is_terms_text(path.name):
+            shutil.copyfile(path, folder / path.name)
 
 
 def write_generation_settings(base: Path, folder: Path, *, end_token_id: int) -> None:
