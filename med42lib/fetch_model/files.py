@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_folder import GENERATION_FILE, TOKENIZER_FILE, TOKENIZER_FILES
+from med42lib.formats.model_folder import GENERATION_FILE, TOKENIZER_FILE, TOKENIZER_FILES, is_terms_text
 from med42lib.store.artifacts import Source
 from med42lib.store.names import checked_name
 
@@ -16,8 +16,6 @@ WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 ADVICE = "fetch it again"
 _COMPANIONS = (*TOKENIZER_FILES, GENERATION_FILE)
-_TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
-_TERMS_SUFFIXES = ("", ".txt", ".md", ".pdf")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -39,7 +37,12 @@ def wanted_files(weights: Source) -> list[str]:
     needed = [CONFIG_FILE, TOKENIZER_FILE, *shards]
     if missing := [name for name in needed if name not in names]:
         raise DataError(_missing(weights.address, missing))
-    return sorted({*needed, *names.intersection(_COMPANIONS), *filter(_is_licence_text, names)})
+    return sorted({*needed, *names.intersection(_COMPANIONS), *terms_texts(weights)})
+
+
+def terms_texts(weights: Source) -> list[str]:
+    """List the texts of the model's terms: licence, notices, policy of use."""
+    return [entry.path for entry in weights.files if is_terms_text(entry.path)]
 
 
 def shards_of(index: Path) -> list[str]:
@@ -63,13 +66,6 @@ def tensors_by_shard(index: Path) -> dict[str, set[str]]:
             raise DataError(f"{index} names {shard!r} as a weight file; expected *.safetensors beside it")
         shards.setdefault(shard, set()).add(tensor)
     return shards
-
-
-def _is_licence_text(name: str) -> bool:
-    """Tell a licence's text from what only bears such a name: `LICENSE.py` could be run."""
-    path = PurePosixPath(name)
-    known = any(fnmatch(name, pattern) for pattern in _TERMS)
-    return known and path.name == name and path.suffix in _TERMS_SUFFIXES
 
 
 def _no_weights(address: str, names: set[str]) -> str:

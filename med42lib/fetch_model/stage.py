@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from med42lib.core.errors import DataError
@@ -33,14 +34,15 @@ def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> 
         EnvironmentProblem: If reading a GGUF file needs a package that is not installed.
     """
     from med42lib.fetch_model.check import check_model
-    from med42lib.fetch_model.files import ADVICE
+    from med42lib.fetch_model.files import ADVICE, terms_texts, wanted_files
     from med42lib.formats.tokenizer_loading import copy_as_read
 
     folder = model.path(f"{MODEL_FOLDER}/{CONFIG_FILE}").parent
     if config.format == "gguf":
         stated = _convert(weights, folder, config)
+        _copy(weights, terms_texts(weights), folder)
     else:
-        _copy(weights, folder)
+        _copy(weights, wanted_files(weights), folder)
         stated = _stated_licence(weights)
     write_json(model.path(LICENCE_FILE, note=True), {"licence": config.licence or stated})
     facts = check_model(folder)
@@ -93,10 +95,7 @@ def _chosen(weights: Source, wanted: str | None) -> str:
     raise DataError(f"{weights.address} holds {listing(found)}{said}; name the one to take in fetch_model.gguf_file")
 
 
-def _copy(weights: Source, folder: Path) -> None:
-    from med42lib.fetch_model.files import wanted_files
-
-    names = wanted_files(weights)
+def _copy(weights: Source, names: Sequence[str], folder: Path) -> None:
     sizes = {entry.path: entry.bytes for entry in weights.files}
     with progress("copy weights", sum(sizes[name] for name in names), unit="B") as bar:
         for name in names:

@@ -1,6 +1,7 @@
 """The folder layout that `mlflow.transformers.load_model` opens, written without mlflow.
 
-    MLmodel                 the description, this module's business
+    MLmodel                 the description, this module's business, and beside it what to install:
+                            requirements.txt, python_env.yaml, conda.yaml
     model/                  a whole Hugging Face folder: the base model, or the fine-tuned one
     components/tokenizer/   the tokenizer's files once more, where mlflow looks for them
     peft/                   the adapter, for a LoRA fine-tune only
@@ -15,7 +16,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -50,6 +52,8 @@ TOKENIZER_FILES = (
 )
 """All that a tokenizer may consist of; a model has some of these files."""
 GENERATION_FILE = "generation_config.json"
+_TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
+_TERMS_SUFFIXES = ("", ".txt", ".md", ".pdf")
 _NAMED_IN_CONFIG = ("bos_token_id", "eos_token_id", "pad_token_id")
 _ADVICE = "fetch the base model again"
 
@@ -62,6 +66,14 @@ _SERVED = {
     "params": json.dumps([{"name": n, "default": d, "shape": None, "type": t} for n, (d, t) in _SETTINGS.items()]),
 }
 """What the served model takes: prompts, and settings of generation. mlflow passes over any that is not declared."""
+
+
+_REQUIREMENTS_FILE, _PYTHON_FILE, _CONDA_FILE = "requirements.txt", "python_env.yaml", "conda.yaml"
+_REQUIREMENTS = ("accelerate~=1.2", "mlflow~=3.9", "torch~=2.8", "transformers~=5.21")
+_ADAPTER_REQUIREMENTS = ("peft~=0.21",)
+"""What loads the model: from the suite's own lowest versions up to the next major one.
+
+Not the versions that are installed, since not every image has them, and the same model is to be the same bytes."""
 
 
 def write_mlmodel(folder: Path, *, adapter: bool) -> None:
@@ -87,11 +99,24 @@ def write_mlmodel(folder: Path, *, adapter: bool) -> None:
     if adapter:
         flavor["peft_adaptor"] = ADAPTER_FOLDER
     # What `mlflow models serve` and `mlflow.pyfunc` load it with.
-    served = {"loader_module": "mlflow.transformers", "python_version": ".".join(map(str, sys.version_info[:2]))}
+    python = ".".join(map(str, sys.version_info[:2]))
+    environment = {"conda": _CONDA_FILE, "virtualenv": _PYTHON_FILE}
+    served = {"loader_module": "mlflow.transformers", "python_version": python, "env": environment}
     described: dict[str, object] = {"flavors": {"python_function": served, "transformers": flavor}}
     described["signature"] = _SERVED
     text = yaml.safe_dump(described, sort_keys=True)
     (folder / MLMODEL_FILE).write_text(text, encoding="utf-8")
+    _write_environment(folder, python, (*_REQUIREMENTS, *(_ADAPTER_REQUIREMENTS if adapter else ())))
+
+
+def _write_environment(folder: Path, python: str, requirements: tuple[str, ...]) -> None:
+    """Say what to install before the model is loaded, in the three forms that mlflow reads."""
+    (folder / _REQUIREMENTS_FILE).write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    for_pip = {"python": python, "build_dependencies": ["pip"], "dependencies": [f"-r {_REQUIREMENTS_FILE}"]}
+    packages = [f"python={python}", "pip", {"pip": list(requirements)}]
+    for_conda = {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": packages}
+    for name, environment in ((_PYTHON_FILE, for_pip), (_CONDA_FILE, for_conda)):
+        (folder / name).write_text(yaml.safe_dump(environment, sort_keys=False), encoding="utf-8")
 
 
 def copy_tokenizer(model: Path, folder: Path) -> None:
@@ -106,6 +131,20 @@ def copy_tokenizer(model: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in found:
         shutil.copyfile(model / name, folder / name)
+
+
+def is_terms_text(name: str) -> bool:
+    """Tell a text of terms, such as a licence, from what only bears such a name: `LICENSE.py` could be run."""
+    path = PurePosixPath(name)
+    known = any(fnmatch(name, pattern) for pattern in _TERMS)
+    return known and path.name == name and path.suffix in _TERMS_SUFFIXES
+
+
+def copy_terms(base: Path, folder: Path) -> None:
+    """Copy the base's licence, notices and policy of use: many licences ask that they go with what is made of it."""
+    for path in sorted(base.iterdir()):
+        if path.is_file() and is_terms_text(path.name):
+            shutil.copyfile(path, folder / path.name)
 
 
 def write_generation_settings(base: Path, folder: Path, *, end_token_id: int) -> None:

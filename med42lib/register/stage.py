@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from med42lib import __version__
 from med42lib.core.log import log
+from med42lib.core.redaction import redact
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_card import CARD_FILE
 from med42lib.formats.report import OVERALL, accuracy_metric
@@ -47,14 +48,15 @@ def register(
 
     All of it is looked up in MLflow and made only where it is missing, so a second call adds nothing, not even one
     at the same moment, and a call after MLflow's database was deleted makes everything again. No weights are read or
-    copied. The model card is put beside the weights, in place of one that an earlier call put there.
+    copied. The alias never goes back from a later version that passed. The model card is put beside the weights, in
+    place of one that an earlier call put there.
 
     Args:
         config: Where in MLflow.
         trained: The fine-tunes by the models' names; a full one is itself what MLflow loads if it is the candidate.
         package: What `package_model` wrote: which model is the candidate, and a loadable folder if that is none.
         report: The report. Everything it and the package were made from is the run.
-        registered: Gets `registered.json`: model, alias if it was moved, source and weights, but no ids. Those are
+        registered: Gets `registered.json`: model, alias if it points there, source and weights, but no ids. Those are
             MLflow's to give, and are others once its database was deleted. Or that nothing was to be registered.
         context: Has the store, in which processes that record the same run at once agree on one.
 
@@ -95,9 +97,8 @@ def _register(
         )
         if against:
             _refuse(versions, config.model_name, version, against, weights=run.model.digest)
-        else:
-            _name_candidate(versions, config.model_name, version, source)
-    alias = {} if against else {"alias": CANDIDATE, "uri": _uri(config.model_name)}
+        named = not against and _name_candidate(versions, config.model_name, version, source)
+    alias = {"alias": CANDIDATE, "uri": _uri(config.model_name)} if named else {}
     return {"model": config.model_name, **alias, "source": source, "weights": run.model.digest}
 
 
@@ -105,11 +106,27 @@ def _uri(model_name: str) -> str:
     return f"models:/{model_name}@{CANDIDATE}"
 
 
-def _name_candidate(versions: Versions, model_name: str, version: str, source: str) -> None:
+def _name_candidate(versions: Versions, model_name: str, version: str, source: str) -> bool:
+    """Point the alias at a version, but never back from a later one that passed; says whether it points there."""
+    if newer := versions.newer_candidate(model_name, version):
+        log("register").warning(
+            "%s stays version %s, which is newer than version %s, that of this run; to go back, set the alias in "
+            "MLflow's interface, or by MlflowClient(%r).set_registered_model_alias(%r, %r, %r). MLflow: %s",
+            _uri(model_name),
+            newer,
+            version,
+            redact(tracking_address()),
+            model_name,
+            CANDIDATE,
+            version,
+            ui_command(),
+        )
+        return False
     before = versions.set_alias(model_name, version, CANDIDATE)
     moved = f" in place of version {before}" if before not in (None, version) else ""
     what = f"version {version}{moved}: {source}"
     log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
+    return True
 
 
 def _refuse(versions: Versions, model_name: str, version: str, against: Sequence[str], *, weights: str) -> None:

@@ -110,7 +110,8 @@ def ui_command() -> str:
 def loading_code(model: str) -> str:
     """Write the Python that loads a registered model and asks it, on this machine.
 
-    Without MLflow's address it would make an empty database where it is run.
+    Without MLflow's address it would make an empty database where it is run, and transformers' pipelines draw their
+    words by chance unless told otherwise.
 
     Args:
         model: Its address: `models:/name@alias`, or that of its folder.
@@ -119,7 +120,8 @@ def loading_code(model: str) -> str:
 
 mlflow.set_tracking_uri({redact(tracking_address())!r})
 pipeline = mlflow.transformers.load_model({model!r})
-print(pipeline([{{"role": "user", "content": "Which vitamin prevents scurvy?"}}], max_new_tokens=50))"""
+question = [{{"role": "user", "content": "Which vitamin prevents scurvy?"}}]
+print(pipeline(question, max_new_tokens=50, do_sample=False))"""
 
 
 def check_tracking(store_address: str) -> None:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.tracking.address import ui_command
 from med42lib.tracking.connection import Connection, ignore_if_created
-from med42lib.tracking.names import CANDIDATE, WEIGHTS_TAG
+from med42lib.tracking.names import CANDIDATE, GATE_TAG, PASSED, WEIGHTS_TAG
 
 _MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
@@ -73,6 +73,15 @@ class Versions:
             if str(before) != version:
                 self._client.set_registered_model_alias(model, alias, version)
         return None if before is None else str(before)
+
+    def newer_candidate(self, model: str, version: str) -> str | None:
+        """Give the candidate's number if it is a later version than this one and passed its gate, else None."""
+        with self._connection.translated():
+            number = self._client.get_registered_model(model).aliases.get(CANDIDATE)
+            if number is None or int(number) <= int(version):
+                return None
+            passed = self._client.get_model_version(model, number).tags.get(GATE_TAG) == PASSED
+        return str(number) if passed else None
 
     def take_alias(self, model: str, alias: str, *, weights: str) -> str | None:
         """Take the alias from a version of these weights; gives its number, None if it points at other weights."""

@@ -26,6 +26,7 @@ from med42lib.formats.model_folder import (
     ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
+    copy_terms,
     write_generation_settings,
     write_mlmodel,
 )
@@ -50,13 +51,13 @@ def save_trained(
     gather: Gather,
     writes: bool,
 ) -> None:
-    """Save what was trained, with its tokenizer, in the layout of `formats/model_folder.py`; called by every process.
+    """Save what was trained, tokenizer and terms with it, as `formats/model_folder.py` says; called by every process.
 
     Args:
         model: The model as it was trained, its weights split by ZeRO-3 or not.
         trained: The folder to save it in.
         method: What was trained: the whole model, or an adapter.
-        base: Folder of the base model, whose tokenizer it has.
+        base: Folder of the base model, whose tokenizer and terms it has.
         base_name: The base's identity, kept in the metadata of an adapter's weights.
         base_hub: Repository and revision of a base that came from a hub, by which an adapter calls it.
         end_token_id: What the training data end an answer with.
@@ -72,6 +73,7 @@ def save_trained(
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
         save_tokenizer(base, folder)
+        copy_terms(base, folder)
         write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
         save_tokenizer(base, trained / TOKENIZER_FOLDER)

@@ -68,6 +68,7 @@ def fine_tune(tmp_path: Path) -> dict[str, Any]:
     base, trained = tmp_path / "base", tmp_path / "trained"
     model.save_pretrained(base / "model", max_shard_size="20KB")
     (base / "model/tokenizer.json").write_text("{}")
+    (base / "model/LICENSE").write_text("the base's terms")
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
@@ -107,7 +108,7 @@ def test_a_merged_adapter_gives_the_logits_of_base_and_adapter(
     names = {path.name for path in out.iterdir()}
     assert names == {path.name for path in (fine_tune["base"] / "model").iterdir()}
     assert len([name for name in names if name.endswith(".safetensors")]) > 2
-    assert {"config.json", "tokenizer.json", "model.safetensors.index.json"} <= names
+    assert {"config.json", "tokenizer.json", "model.safetensors.index.json", "LICENSE"} <= names
 
 
 def test_a_package_holds_its_base_itself(fine_tune: dict[str, Any], tmp_path: Path) -> None:

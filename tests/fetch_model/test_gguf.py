@@ -208,6 +208,14 @@ def test_what_lies_beside_the_file_is_not_obeyed(file: Path, tmp_path: Path) -> 
     assert check_model(tmp_path / "model").num_tokens == len(TOKENS)
 
 
+def test_the_terms_beside_the_file_are_taken_along(file: Path, tmp_path: Path) -> None:
+    (file.parent / "LICENSE").write_text("its terms")
+    (file.parent / "LICENSE.py").write_text("a program")
+    fetch_model(FetchModelConfig(format="gguf"), weights=Source(str(file.parent)), model=Target(tmp_path / "out"))
+    assert (tmp_path / "out/model/LICENSE").read_text() == "its terms"
+    assert not (tmp_path / "out/model/LICENSE.py").exists()
+
+
 def test_a_file_of_another_kind_is_named(tmp_path: Path) -> None:
     pytest.importorskip("gguf", reason="checked after the package")
     (tmp_path / "text.gguf").write_text("not a model")

@@ -20,6 +20,7 @@ def models(tmp_path: Path) -> dict[str, Source]:
         (folder / "tokenizer.json").write_text("{}")
         (folder / "weights.safetensors").write_text(f"weights of {name}")
         (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    (tmp_path / "base/model/LICENSE").write_text("the base's terms")
     (tmp_path / "base/components/tokenizer").mkdir(parents=True)
     (tmp_path / "base/components/tokenizer/tokenizer.json").write_text('{"as": "it is read"}')
     (tmp_path / "full/MLmodel").write_text("flavors: {}")
@@ -44,6 +45,7 @@ def test_a_full_fine_tune_is_named_and_not_copied(models: dict[str, Source], tmp
 def test_an_adapter_is_put_together_with_its_base(models: dict[str, Source], tmp_path: Path) -> None:
     folder = call("lora", models, tmp_path / "out")
     assert (folder / "model/weights.safetensors").read_text() == "weights of base"
+    assert (folder / "model/LICENSE").read_text() == "the base's terms"
     assert (folder / "peft/weights.safetensors").read_text() == "weights of lora"
     assert (folder / "components/tokenizer/tokenizer.json").read_text() == "{}"
     flavor = yaml.safe_load((folder / "MLmodel").read_text())["flavors"]["transformers"]

@@ -117,11 +117,15 @@ def test_the_words_that_are_given_load_the_model_and_leave_no_database(
         r"```python\n(.*?)```", (REPOSITORY / "med42lib/tracking/README.md").read_text(), re.DOTALL
     )
     code = in_readme if where == "the README" else loading_code("models:/med42-demo@candidate")
-    try:
-        exec(code, {})
-    finally:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-    assert "Which vitamin prevents scurvy?" in capsys.readouterr().out
+    answers = set()
+    for _ in range(3):
+        try:
+            exec(code, {})
+        finally:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        answers.add(capsys.readouterr().out)
+    (answer,) = answers
+    assert "Which vitamin prevents scurvy?" in answer
     assert sorted(tmp_path.iterdir()) == there
 
 

@@ -268,7 +268,7 @@ def test_what_an_interrupted_call_left_is_completed(
     assert len(history) == 1500
 
 
-def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(
+def test_a_new_candidate_takes_the_alias_and_an_old_run_does_not_take_it_back(
     finished_run: FinishedRun, seen: Seen, said: pytest.LogCaptureFixture
 ) -> None:
     call(finished_run, "full")
@@ -276,8 +276,14 @@ def test_a_new_candidate_takes_the_alias_and_an_old_one_takes_it_back(
     call(finished_run, "lora")
     assert "@candidate is version 2 in place of version 1: " in said.text
     assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
+    content = json.loads(call(finished_run, "full"))
+    assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
+    assert "alias" not in content
+    assert "@candidate stays version 2, which is newer than version 1, that of this run" in said.text
+    assert "set_registered_model_alias('tiny-med', 'candidate', '1')" in said.text
+    seen.client.set_model_version_tag("tiny-med", "2", "med42.gate", "its gain is too small")
     call(finished_run, "full")
-    assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+    assert seen.candidate == "1", "a newer one that did not pass is no candidate"
 
 
 def test_a_new_report_of_the_same_weights_is_a_version_of_its_own_run(finished_run: FinishedRun, seen: Seen) -> None:
@@ -289,7 +295,7 @@ def test_a_new_report_of_the_same_weights_is_a_version_of_its_own_run(finished_r
         version = seen.client.get_model_version("tiny-med", number)
         assert seen.client.get_run(version.run_id).data.tags["med42.run"] == version.tags["med42.run"]
     call(finished_run, report="report")
-    assert (seen.candidate, seen.versions) == ("1", ["1", "2"])
+    assert (seen.candidate, seen.versions) == ("2", ["1", "2"])
 
 
 def test_a_candidate_whose_weights_fail_with_a_new_report_is_one_no_longer(

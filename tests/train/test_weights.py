@@ -194,6 +194,23 @@ def test_a_fine_tune_stops_where_training_taught_it_to(
     assert said[0].tolist() == [*QUESTION, ANSWER, END]
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_fine_tune_has_its_bases_terms_and_no_programs(tmp_path: Path, method: Method) -> None:
+    base = write_base(tmp_path / "base", None)
+    for name in ("LICENSE", "NOTICE.txt", "USE_POLICY.md", "LICENSE.py"):
+        (base / name).write_text(f"the base's {name}")
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if method == "lora":
+        model = get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    gather = lambda weights: nullcontext()  # noqa: E731
+    names = {"base_name": "sha256:abc", "base_hub": None, "end_token_id": END}
+    save_trained(model, tmp_path / "out", method=method, base=base, gather=gather, writes=True, **names)
+    folder = tmp_path / "out" / ("model" if method == "full" else "peft")
+    assert (folder / "LICENSE").read_text() == "the base's LICENSE"
+    assert {"LICENSE", "NOTICE.txt", "USE_POLICY.md"} <= {path.name for path in folder.iterdir()}
+    assert not (folder / "LICENSE.py").exists()
+
+
 def test_a_base_without_settings_of_generation_gets_the_tokens_of_its_configuration(tmp_path: Path) -> None:
     base = write_base(tmp_path, None)
     write_generation_settings(base, tmp_path, end_token_id=END)
