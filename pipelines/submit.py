@@ -59,6 +59,8 @@ SECONDS_WITHOUT_ANSWER = 900.0
 _MAKE_A_TOKEN = "kubectl create token default-editor -n NS --audience pipelines.kubeflow.org"
 _PROBE_SECONDS = 20
 _SUCCEEDED = "SUCCEEDED"
+_TERMINATED = ("CANCELING", "CANCELED")
+"""States of a run that somebody terminates: Kubeflow calls it failed in the end."""
 _ENDED = (_SUCCEEDED, "SKIPPED", "FAILED", "CANCELED")
 _Answer = TypeVar("_Answer")
 
@@ -213,20 +215,24 @@ def follow(server: Kubeflow, run_id: str, tasks: dict[str, str], *, seconds: flo
         seconds: Between two looks.
 
     Raises:
-        RunFailedError: If it did not succeed; names the tasks that failed.
+        RunFailedError: If it did not succeed; names the tasks that failed, or says that somebody terminated it.
         AccessError: If the token is no longer accepted.
         ClusterUnavailable: If the server does not answer for long.
     """
     told: dict[str, str] = {}
+    terminated = False
     for run in _looks(server, run_id, seconds):
         states = dict(_states(run, tasks))
         for name, state in states.items():
             if told.get(name) != state:
                 tell("submit", f"{name}: {state.lower()}")
         told |= states
+        terminated |= run.state in _TERMINATED
         if run.state in _ENDED:
             break
     if run.state != _SUCCEEDED:
+        if terminated:
+            raise RunFailedError(f"the run was terminated; submit it again to go on: {server.url(run_id)}")
         failed = [name for name, state in told.items() if state == "FAILED"]
         which = f": {', '.join(failed)}" if failed else ""
         raise RunFailedError(f"the run {run.state.lower()}{which}; its tasks' logs say why: {server.url(run_id)}")

@@ -79,16 +79,17 @@ def test_a_run_that_is_followed_tells_each_change_once_and_ends_well(
 
 
 @pytest.mark.parametrize(
-    ("state", "tasks", "said"),
+    ("states", "tasks", "said"),
     [
-        ("FAILED", {"check": "FAILED", "pack": "SKIPPED"}, r"the run failed: check; .*#/runs/details/run-0"),
-        ("CANCELED", {}, "the run canceled; its tasks"),
+        (["FAILED"], {"check": "FAILED", "pack": "SKIPPED"}, r"the run failed: check; .*#/runs/details/run-0"),
+        (["CANCELING", "FAILED"], {"train-2": "FAILED"}, r"the run was terminated; .*#/runs/details/run-0"),
+        (["CANCELED"], {}, "the run was terminated"),
     ],
 )
 def test_a_run_that_fails_or_is_ended_is_an_error(
-    state: str, tasks: dict[str, str], said: str, kubeflow: KubeflowDouble
+    states: list[str], tasks: dict[str, str], said: str, kubeflow: KubeflowDouble
 ) -> None:
-    kubeflow.states = [("RUNNING", {}), (state, tasks)]
+    kubeflow.states = [("RUNNING", {}), *((state, tasks) for state in states)]
     with pytest.raises(RunFailedError, match=said):
         submitted(f"--host={kubeflow.address}", "--wait")
 
