@@ -27,6 +27,7 @@ from med42lib.core.cluster_objects import (
     SETTINGS_MAP,
 )
 from med42lib.core.config import StageConfig, parse_config, written_as
+from med42lib.core.environment import GIVEN_PROXIES
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.yaml_file import read_yaml
 
@@ -134,7 +135,6 @@ _HOURS_FOR_NODES = 7 * 24
 
 LOG_SETTINGS = ("MED42_LOG",)
 STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
-PROXY_SETTINGS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 HUB_SETTINGS = ("HF_ENDPOINT",)
 TRACKING_SETTINGS = ("MLFLOW_TRACKING_URI", TRACKING_AUTHORITY_VARIABLE)
 DRIVER_SETTINGS = ("MED42_LAUNCHER", "MED42_JOB_TEMPLATE", "MED42_NAMESPACE")
@@ -231,14 +231,16 @@ def _settings(step: str) -> tuple[str, ...]:
     """
     if step == "stop":
         return LOG_SETTINGS
-    everywhere = (*LOG_SETTINGS, *STORE_SETTINGS, *PROXY_SETTINGS, *AUTHORITY_VARIABLES)
+    everywhere = (*LOG_SETTINGS, *STORE_SETTINGS, *GIVEN_PROXIES, *AUTHORITY_VARIABLES)
     offline = () if step == "fetch_model" else ("HF_HUB_OFFLINE",)
     hub = HUB_SETTINGS if step in ASKING_A_HUB else ()
     return (*everywhere, *offline, *hub, *(TRACKING_SETTINGS if step in TRACKED else ()))
 
 
 def _from_config_map(task: dsl.PipelineTask, name: str, variables: Sequence[str]) -> None:
-    kubernetes.use_config_map_as_env(task, name, dict(zip(variables, variables, strict=True)), optional=True)
+    kubernetes.use_config_map_as_env(
+        task, name, {variable: GIVEN_PROXIES.get(variable, variable) for variable in variables}, optional=True
+    )
 
 
 def _from_secret(task: dsl.PipelineTask, name: str) -> None:

@@ -21,7 +21,7 @@ from med42lib.commands.plan import PLAN
 from med42lib.commands.promote import PROMOTE
 from med42lib.commands.review import REVIEW
 from med42lib.commands.stage import STAGE
-from med42lib.core.environment import in_pod, limit_threads
+from med42lib.core.environment import heed_given_proxies, in_pod, limit_threads
 from med42lib.core.errors import INTERRUPTED_EXIT_CODE, TERMINATED_EXIT_CODE, Med42Error, last_line
 from med42lib.core.log import log, safe_message, set_up_logging, tell
 from med42lib.core.process import children_import_nothing_from_here
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; errors of the user's are printed, not raised, and so are our own, with their traceback."""
     children_import_nothing_from_here()
     limit_threads()
+    heed_given_proxies()
     signal.signal(signal.SIGTERM, _on_terminate)
     try:
         arguments = _parser(_commands()).parse_args(argv)

@@ -14,6 +14,9 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFL
 SECONDS_UNTIL_LET_THROUGH = 5.0
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 _OUR_THREADS_VARIABLE = "MED42_OMP_NUM_THREADS"
+GIVEN_PROXIES = {name: f"MED42_{name}" for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")}
+"""What a step of the pipeline is given in their place. Kubeflow, where its own server has a proxy, sets these on each
+pod with a value, and the API server refuses a pod in which one also refers to a ConfigMap."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _UNLIMITED = ("max", "-1")
 
@@ -106,6 +109,13 @@ def proxy_of(address: str) -> str | None:
     if not proxy or proxy_bypass(parts.netloc):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def heed_given_proxies() -> None:
+    """Set the proxies that a step of the pipeline is given, where the environment names none itself."""
+    for name, given in GIVEN_PROXIES.items():
+        if given in os.environ and not {name, name.lower()} & os.environ.keys():
+            os.environ[name] = os.environ[given]
 
 
 def _words(path: Path) -> list[str]:

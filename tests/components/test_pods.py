@@ -9,6 +9,7 @@ import yaml
 from components.pods import PODS, read_pods
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
+from med42lib.core.environment import GIVEN_PROXIES
 from med42lib.core.errors import ConfigError
 from tests.conftest import REPOSITORY
 
@@ -40,9 +41,9 @@ def mounted(executor: str) -> dict[str, str]:
 
 
 def variables(executor: str, kind: str) -> dict[str, set[str]]:
-    """The variables that come from ConfigMaps (`configMap`) or Secrets (`secret`), by the names of these."""
+    """The keys that are read from ConfigMaps (`configMap`) or Secrets (`secret`), by the names of these."""
     return {
-        given[f"{kind}Name"]: {each["envVar"] for each in given["keyToEnv"]}
+        given[f"{kind}Name"]: {each[f"{kind}Key"] for each in given["keyToEnv"]}
         for given in PODS_ON_A_CLUSTER[executor].get(f"{kind}AsEnv", ())
     }
 
@@ -186,6 +187,16 @@ def test_a_proxy_and_a_companys_authorities_reach_every_step_that_asks_more_than
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         assert (name in settings) == (step != "stop")
     assert ("/etc/med42-ca" in mounted(executor)) == (step != "stop")
+
+
+@EVERY
+def test_no_variable_is_set_that_kubeflow_sets_itself_where_its_server_has_a_proxy(executor: str) -> None:
+    """The API server refuses a variable with a value of its own and a reference to a ConfigMap."""
+    named = [each for given in PODS_ON_A_CLUSTER[executor].get("configMapAsEnv", ()) for each in given["keyToEnv"]]
+    theirs = {*GIVEN_PROXIES, *map(str.lower, GIVEN_PROXIES)}
+    assert not theirs & {each["envVar"] for each in named}
+    of_ours = {each["configMapKey"]: each["envVar"] for each in named if each["configMapKey"] != each["envVar"]}
+    assert of_ours == ({} if step_of(executor) == "stop" else GIVEN_PROXIES)
 
 
 @EVERY

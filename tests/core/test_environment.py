@@ -7,10 +7,12 @@ from med42lib.core import environment
 from med42lib.core.environment import (
     THREADS_VARIABLE,
     cpu_limit,
+    heed_given_proxies,
     limit_threads,
     memory_bytes,
     num_cores,
     number_from_environment,
+    proxy_of,
     threads_asked_for,
 )
 from med42lib.core.errors import EnvironmentProblem
@@ -93,3 +95,19 @@ def test_numeric_libraries_keep_to_the_limit_unless_the_user_says_otherwise(
     os.environ[THREADS_VARIABLE] = "6"
     limit_threads()
     assert (os.environ[THREADS_VARIABLE], threads_asked_for()) == ("6", "6")
+
+
+def test_a_proxy_that_a_step_is_given_is_heeded_where_the_environment_names_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MED42_HTTPS_PROXY", "http://given:3128")
+    monkeypatch.setenv("MED42_NO_PROXY", ".given")
+    monkeypatch.setenv("no_proxy", ".kubeflows")
+    heed_given_proxies()
+    assert proxy_of("https://hub.example") == "http://given:3128"
+    assert proxy_of("https://store.kubeflows") is None
+    assert "NO_PROXY" not in os.environ
+    assert proxy_of("http://hub.example") is None
+    monkeypatch.delenv("HTTPS_PROXY")  # set by us, so not by monkeypatch
