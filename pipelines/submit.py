@@ -15,6 +15,7 @@ import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,6 +139,7 @@ class Kubeflow:
 
     def start(self, package: Path, arguments: dict[str, Any], *, name: str, experiment: str) -> str:
         """Start a run of a compiled pipeline; gives the run's id."""
+        from kfp_server_api import ApiException
 
         def create() -> str:
             result = self._client.create_run_from_pipeline_package(
@@ -145,7 +147,15 @@ class Kubeflow:
             )
             return str(result.run_id)
 
-        return self._asked(create)
+        def create_beside_others() -> str:
+            try:
+                return create()
+            except ApiException as error:
+                if error.status != HTTPStatus.CONFLICT:
+                    raise
+                return create()  # somebody else has made the experiment meanwhile
+
+        return self._asked(create_beside_others)
 
     def run(self, run_id: str) -> Any:
         """Ask how a run is doing. It was started, so who does not find it is a gateway, while the server is away."""

@@ -27,6 +27,8 @@ class KubeflowDouble:
     experiments: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     looks: int = 0
+    made_meanwhile: bool = False
+    """Whether somebody else makes an experiment just after it was found to be none."""
     address: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
@@ -35,10 +37,16 @@ class KubeflowDouble:
         if (method, path) == ("GET", f"{API}/experiments"):
             [wanted] = json.loads(query["filter"][0])["predicates"]
             found = [each for each in self.experiments if each["display_name"] == wanted["stringValue"]]
+            if self.made_meanwhile and not found:
+                self.experiments.append(
+                    {"display_name": wanted["stringValue"], "experiment_id": "experiment-of-another"}
+                )
             return 200, {"experiments": found, "total_size": len(found)} if found else {}
         if (method, path) == ("POST", f"{API}/experiments"):
             if self.multi_user and not body.get("namespace"):
                 return 400, problem("a namespace is required")
+            if self.experiments and self.experiments[-1]["display_name"] == body["display_name"]:
+                return 409, problem(f"The name {body['display_name']} already exists")
             self.experiments.append({**body, "experiment_id": f"experiment-{len(self.experiments)}"})
             return 200, self.experiments[-1]
         if (method, path) == ("POST", f"{API}/runs"):

@@ -61,6 +61,12 @@ def test_a_second_run_goes_into_the_same_experiment_of_the_users_namespace(kubef
     assert [run["experiment_id"] for run in kubeflow.runs] == [experiment["experiment_id"]] * 2
 
 
+def test_an_experiment_that_somebody_else_makes_meanwhile_is_the_runs(kubeflow: KubeflowDouble) -> None:
+    kubeflow.made_meanwhile = True
+    assert submitted(f"--host={kubeflow.address}", "--experiment=ours") == 0
+    assert [run["experiment_id"] for run in kubeflow.runs] == ["experiment-of-another"]
+
+
 def test_a_run_that_is_followed_tells_each_change_once_and_ends_well(
     kubeflow: KubeflowDouble, capsys: pytest.CaptureFixture[str]
 ) -> None:
