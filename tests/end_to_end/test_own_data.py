@@ -57,8 +57,8 @@ def test_the_walk_of_the_readme_ends_with_a_report_on_ones_own_questions(desk: P
     assert "Our notes" in report.read_text()
     results = (report.parent / "results.csv").read_text()
     for model in ("base", "lora"):
-        assert f"\nexam,{model},clean,58," in results
-        assert f"\nexam,{model},contaminated,2," in results
+        assert f"\nexam,{model},clean,57," in results
+        assert f"\nexam,{model},contaminated,3," in results
     assert "Did this LoRA fine-tune help? Not shown" in output, "as the README says"
     with_conversations(desk)
 
@@ -77,4 +77,4 @@ def with_conversations(desk: Path) -> None:
     [report] = [Path(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("report ")]
     sources = json.loads((report.parent / "summary.json").read_text())["contamination"]["sources"]
     found = {name: source["items"] for name, source in sources.items()}
-    assert found == {"notes": 2, "talks": 3}, "the notes ask the same, below a line that is always the same"
+    assert found == {"notes": 3, "talks": 3}, "the notes ask the same, below a line that is always the same"
