@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test test-cluster check demo-s3 real bench bench-gpu bench-statistics oldest compile jobs lock images demo-docker clean
+.PHONY: help demo test test-cluster test-qlora check demo-s3 real bench bench-gpu bench-statistics oldest compile jobs lock images demo-docker clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ test: $(VENV)/dev ## Run all tests
 # Its own cluster is Linux's and root's; a cold one builds Kubernetes first. Making it is not a test's time.
 test-cluster: $(VENV)/dev ## Run the tests on a real Kubernetes cluster: KUBECONFIG's, or one of its own on this machine
 	@MED42_TEST_CLUSTER=1 $(BIN)/python -m pytest tests/images/test_built.py tests/cluster --timeout 600 -o timeout_func_only=true
+
+# In a folder of its own: PEFT takes bitsandbytes in wherever it finds it, seconds more for every process.
+test-qlora: $(VENV)/dev ## Run QLoRA's tests with bitsandbytes, which `make test` lacks
+	@$(PIP) --no-deps --upgrade --target $(VENV)/bitsandbytes bitsandbytes
+	@PYTHONPATH=$(VENV)/bitsandbytes $(BIN)/python -m pytest tests/train/test_four_bit.py
 
 check: $(VENV)/dev ## Format, lint, types, import rules
 	@$(BIN)/ruff format --check

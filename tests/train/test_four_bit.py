@@ -1,4 +1,4 @@
-"""With bitsandbytes, which no image of ours has: where it is not installed, what computes with it is skipped."""
+"""With bitsandbytes, which no image of ours has: `make test-qlora`. Without it, what computes with it is skipped."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ SIZES: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128, "num_atten
 
 @pytest.fixture
 def _bitsandbytes() -> None:
-    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed; pip install bitsandbytes")
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed; make test-qlora")
 
 
 @pytest.fixture
