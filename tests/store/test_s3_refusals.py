@@ -28,6 +28,9 @@ from tests.http_server import QuietHandler, serving
         ("429", StoreUnavailable, 172),
         ("RequestTimeout", StoreUnavailable, 172),
         ("507", NoSpaceError, 9),
+        ("QuotaExceeded", NoSpaceError, 9),
+        ("XMinioAdminBucketQuotaExceeded", NoSpaceError, 9),
+        ("RequestTimeTooSkewed", AccessError, 7),
     ],
 )
 def test_an_answer_of_the_server_becomes_an_error_with_its_exit_code(
@@ -70,6 +73,7 @@ def failing(asks_once: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[F
 
 
 OPERATIONS: dict[str, Callable[[Path], object]] = {
+    "check": lambda _: open_store("s3://bucket/x").check(),
     "files": lambda _: open_store("s3://bucket/x").files(),
     "read": lambda _: open_store("s3://bucket/x").read("a"),
     "blocks": lambda _: list(open_store("s3://bucket/x").blocks("a")),
@@ -99,6 +103,20 @@ def test_whatever_was_asked_a_refusal_is_the_same_error(
             operation(tmp_path)
         assert type(caught.value) is kind
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "advice"),
+    [(400, "ExpiredToken", "renew them"), (403, "RequestTimeTooSkewed", "clock differs from the server's; set it")],
+)
+@pytest.mark.parametrize("operation", ["check", "files", "put"])
+def test_expired_credentials_and_a_wrong_clock_are_named_from_the_first_request_on(
+    failing: type[Failing], operation: str, status: int, code: str, advice: str, tmp_path: Path
+) -> None:
+    failing.status, failing.code = status, code
+    (tmp_path / "file").write_text("content")
+    with pytest.raises(AccessError, match=rf"\({code}\); .*{advice}"):
+        OPERATIONS[operation](tmp_path)
 
 
 def test_an_answer_that_breaks_off_is_worth_a_retry_and_never_a_half_file(

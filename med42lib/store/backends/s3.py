@@ -57,12 +57,18 @@ _FORBIDDEN = {
     "401",
     "403",
     "AccessDenied",
-    "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidToken",
     "SignatureDoesNotMatch",
     "AllAccessDisabled",
+    "ExpiredToken",
+    "RequestTimeTooSkewed",
 }
+_ADVICE = {
+    "ExpiredToken": "they have expired; renew them, then run again",
+    "RequestTimeTooSkewed": "this machine's clock differs from the server's; set it, then run again",
+}
+_USED_UP = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}  # Ceph's (403) and MinIO's (400) quotas
 _IS_THERE = {"412", "PreconditionFailed"}
 _CONFLICT = {"409", "ConditionalRequestConflict"}
 _NOT_KNOWN = {"501", "NotImplemented"}
@@ -140,11 +146,12 @@ class S3Store:
     def check(self) -> None:
         """Make sure that the bucket is there, the credentials are good, and the server can put a file only once.
 
-        Asking for the bucket comes first: some servers create one on a PUT.
+        Asking for the bucket comes first: some servers create one on a PUT. A listing asks, as the answer to a HEAD has
+        no error code: expired credentials could not be told from a wrong request.
         """
         client = make_client(max_attempts=3)
         with translated(self.address, self._bucket):
-            client.head_bucket(Bucket=self._bucket)
+            client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
             if self._put_if_new(client, _PROBE, b"") and self._put_if_new(client, _PROBE, b""):
                 raise StoreError(_unconditional(self.address, "it accepted the same file twice"))
 
@@ -265,7 +272,7 @@ def translated(address: str, bucket: str) -> Iterator[None]:
 
     Raises:
         AccessError: If credentials are missing or rejected.
-        NoSpaceError: If the server is full.
+        NoSpaceError: If the server is full, or its quota used up.
         StoreError: If the bucket or object does not exist, or the server refuses for another reason.
         StoreUnavailable: If the server did not answer.
     """
@@ -301,17 +308,17 @@ def _answer(error: ClientError | S3UploadFailedError) -> ClientError:
 def _refused(address: str, bucket: str, error: ClientError) -> Med42Error:
     code, status = _code(error), _status(error)
     if code in _FORBIDDEN:
-        return AccessError(
-            f"{address}: the S3 server rejected the credentials ({code}); check AWS_ACCESS_KEY_ID, "
-            "AWS_SECRET_ACCESS_KEY and the bucket's policy"
-        )
+        advice = _ADVICE.get(code, "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy")
+        return AccessError(f"{address}: the S3 server rejected the credentials ({code}); {advice}")
     if code in _NO_BUCKET | _ABSENT:
         return StoreError(
             f"{address}: bucket {bucket!r} or the object in it does not exist ({code}); create the bucket first, "
             "or correct the address"
         )
-    if status == _FULL:
-        return NoSpaceError(f"{address}: the S3 server is full ({code}); free some space there, then run again")
+    if status == _FULL or code in _USED_UP:
+        return NoSpaceError(
+            f"{address}: the S3 server is full, or its quota used up ({code}); free some space there, then run again"
+        )
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR or code in _TRY_AGAIN:
         return StoreUnavailable(f"{address}: the S3 server kept failing ({code}); run again later")
     return StoreError(f"{address}: the S3 server refused ({code}): {error}")
