@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from med42lib.core.errors import StoreError
@@ -47,7 +47,7 @@ def attempt_folder(root: Path, label: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.close(lock)
 
 
@@ -55,8 +55,20 @@ def remove_abandoned(root: Path) -> list[Path]:
     """Remove the folders below `root` whose process is gone; returns them."""
     abandoned = [folder for folder in root.iterdir() if _is_abandoned(folder)]
     for folder in abandoned:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
     return abandoned
+
+
+def _remove(folder: Path) -> None:
+    """Remove an attempt's folder, the lock last: it is what tells a later attempt that this may be removed."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:
+                path.unlink(missing_ok=True)
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            shutil.rmtree(folder)
 
 
 def _own(root: Path) -> None:

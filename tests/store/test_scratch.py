@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import stat
@@ -5,7 +6,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +58,67 @@ def test_the_folder_of_a_killed_attempt_is_removed_by_the_next(tmp_path: Path) -
     assert left.exists()
     with attempt_folder(tmp_path, "train"):
         assert not left.exists()
+
+
+def filled(folder: Path) -> Path:
+    for number in range(20):
+        (folder / f"{number}").mkdir()
+        (folder / f"{number}/file").touch()
+        (folder / f"{number}.txt").touch()
+    return folder
+
+
+def after(look: Callable[[], None], act: Callable[..., None]) -> Callable[..., None]:
+    def looked(*args: Any, **kwargs: Any) -> None:
+        look()
+        act(*args, **kwargs)
+
+    return looked
+
+
+def look_before_each_removal(look: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("unlink", "rmdir"):
+        monkeypatch.setattr(os, name, after(look, getattr(os, name)))
+
+
+@pytest.mark.parametrize("by", ["the attempt", "a later one"])
+def test_what_a_kill_leaves_of_a_removal_is_known_as_abandoned(
+    by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look() -> None:
+        if left := sorted(path.name for path in folder.iterdir()):
+            assert ".med42-lock" in left
+            seen.append(left)
+
+    if by == "the attempt":
+        with attempt_folder(tmp_path, "train") as folder:
+            filled(folder)
+            look_before_each_removal(look, monkeypatch)
+    else:
+        folder = tmp_path / "train-x"
+        folder.mkdir()
+        (filled(folder) / ".med42-lock").touch()
+        look_before_each_removal(look, monkeypatch)
+        assert remove_abandoned(tmp_path) == [folder]
+    assert len(seen) == 61
+    assert not folder.exists()
+
+
+def test_an_attempt_whose_files_could_not_all_be_removed_is_removed_by_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    with attempt_folder(tmp_path, "train") as folder:
+        filled(folder)
+        monkeypatch.setattr(os, "rmdir", refuse)
+    assert not list(folder.rglob("file")), "what could be removed is"
+    monkeypatch.undo()
+    assert remove_abandoned(tmp_path) == [folder]
+    assert not folder.exists()
 
 
 def test_a_folder_with_somebody_elses_lock_is_no_attempts(tmp_path: Path) -> None:
