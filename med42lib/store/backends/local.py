@@ -104,13 +104,19 @@ class LocalStore:
         return scratch_beside(self._root)
 
     def put(self, name: str, path: Path) -> None:
-        """Move a file into place: by a rename, or from another disk by a copy that is renamed."""
+        """Move a file into place: by a rename, or from another disk by a copy that is renamed.
+
+        Its content is written out before a seal, which is too, can say that it is there: a power cut would leave the
+        seal, and empty files.
+        """
         final = self._path(name)
         with write_errors(final):
             try:
                 self._moved(path, final)
             except FileNotFoundError:  # somebody removed the folder of an attempt that had lost
                 self._moved(path, final)
+            with suppress(FileNotFoundError), final.open("rb") as stream:  # it may be gone again
+                os.fsync(stream.fileno())
 
     def put_once(self, name: str, content: bytes) -> bool:
         """Write a file beside its place and link it there, which fails where one is."""

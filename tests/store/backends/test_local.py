@@ -33,6 +33,29 @@ def test_a_file_is_put_whole_and_moved_from_where_it_was(store: LocalStore, tmp_
     assert not (tmp_path / "new/data").exists()
 
 
+@pytest.mark.parametrize("from_another_disk", [False, True])
+def test_what_is_put_is_on_the_disk_before_anything_can_say_so(
+    from_another_disk: bool, store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, synced = os.fsync, []
+
+    def watched(file: int) -> None:
+        synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).relative_to(tmp_path).as_posix())
+        sync(file)
+
+    def refuse_to_leave_its_disk(path: Path, final: Path) -> None:
+        if "new" in path.parts:
+            raise OSError(errno.EXDEV, "another disk")
+        path.rename(final)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    if from_another_disk:
+        monkeypatch.setattr(Path, "replace", refuse_to_leave_its_disk)
+    store.put("pack/k/data", filled(tmp_path / "new", {"data": "x"}) / "data")
+    assert synced == ["store/pack/k/data"]
+    assert store.read("pack/k/data") == b"x"
+
+
 def test_of_several_that_put_a_file_once_one_is_told_that_it_did(store: LocalStore) -> None:
     with ThreadPoolExecutor(8) as threads:
         done = list(threads.map(lambda number: store.put_once("a/seal", b"%d" % number), range(50)))
