@@ -4,12 +4,11 @@ import math
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.errors import ConfigError, Problem, full_disk
 
 ENTRY_POINT_GROUP = "med42.commands"
 
@@ -80,21 +79,24 @@ def check_has_folder(command: str, path: Path) -> None:
 
 
 def show(text: object) -> None:
-    """Print a result at once. When its reader (`| head`) has seen enough, the rest goes nowhere."""
-    with _reader_may_leave():
-        print(text)
-        sys.stdout.flush()
+    """Print a result at once. When its reader (`| head`) has seen enough, the rest goes nowhere.
+
+    Raises:
+        NoSpaceError: If it goes to a file, whose disk is full.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if no_space := full_disk(error, "standard output"):
+            raise no_space from error
+        if not isinstance(error, BrokenPipeError):
+            raise
 
 
 def flush_output() -> None:
-    """Write what is left for standard output, so that nothing is at exit."""
-    with _reader_may_leave():
-        sys.stdout.flush()
-
-
-@contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Write what is left for standard output and error: what cannot be written at exit makes the code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

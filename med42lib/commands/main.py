@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from types import FrameType
 
 from med42lib import __version__
@@ -55,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     children_import_nothing_from_here()
     limit_threads()
     heed_given_proxies()
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error is: a Latin-1 terminal has no dash
     signal.signal(signal.SIGTERM, _on_terminate)
     try:
         arguments = _parser(_commands()).parse_args(argv)

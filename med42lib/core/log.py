@@ -15,7 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
@@ -84,8 +84,14 @@ def tell(stage: str, text: str, *, level: int = logging.INFO) -> None:
     """Write to standard error what is no log line for people: progress, an error at the end. In JSON it is one."""
     if writes_json():
         text = _JsonFormatter().format(_record(stage, text.strip(), level))
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    write_error(f"{text}\n")
+
+
+def write_error(text: str) -> None:
+    """Write to standard error at once. Where nobody reads it any more, or its disk is full, work and exit code stay."""
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def passed_record(line: str) -> str | None:

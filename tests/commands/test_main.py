@@ -4,7 +4,9 @@ import signal
 import subprocess
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
@@ -180,14 +182,59 @@ def test_a_strangers_module_in_the_working_folder_is_imported_by_nothing_that_a_
     assert "stranger" not in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "buffered"), [(["plan", DEMO], True), (["plan", DEMO], False), (["--help"], True)]
-)
-def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str], buffered: bool) -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+def run_with(arguments: list[str], environment: dict[str, str] | None = None, **streams: Any) -> Any:
+    command = [sys.executable, "-m", "med42lib", *arguments]
+    return subprocess.run(command, text=True, check=False, env={**os.environ, **(environment or {})}, **streams)
+
+
+@pytest.fixture
+def left_pipe() -> Iterator[IO[bytes]]:
+    """A pipe whose reader has gone."""
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as closed:
-        command = [sys.executable, "-m", "med42lib", *arguments]
-        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+        yield closed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "buffered"), [(["plan", DEMO], True), (["plan", DEMO], False), (["--help"], True)]
+)
+def test_a_reader_that_has_seen_enough_is_no_error(arguments: list[str], buffered: bool, left_pipe: IO[bytes]) -> None:
+    environment = {"PYTHONUNBUFFERED": "" if buffered else "1"}
+    done = run_with(arguments, environment, stdout=left_pipe, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["plan", "nothing.yaml"], 2), (["plan", DEMO], 0), (["nothing"], 2)])
+@pytest.mark.parametrize("log", ["text", "json"])
+def test_the_exit_code_is_the_same_where_nobody_reads_the_errors(
+    arguments: list[str], code: int, log: str, left_pipe: IO[bytes]
+) -> None:
+    done = run_with(arguments, {"MED42_LOG": log}, stdout=subprocess.PIPE, stderr=left_pipe)
+    assert done.returncode == code
+
+
+def test_a_result_that_its_disk_has_no_space_for_is_exit_code_9() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run_with(["plan", DEMO], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 9
+    assert "error: no space left while writing standard output" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+SHOWING = """
+import sys
+from med42lib.commands import main as cli
+from med42lib.commands.command import Command, show
+def run(_arguments):
+    show("31.3 \\u2013 caf\\xe9")
+    return 0
+cli._commands = lambda: [Command("stub", "show", "", lambda _parser: None, run)]
+sys.exit(cli.main(["stub"]))
+"""
+
+
+def test_what_the_outputs_encoding_lacks_is_shown_by_its_number() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", SHOWING], capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (0, b"31.3 \\u2013 caf\xe9\n"), done.stderr

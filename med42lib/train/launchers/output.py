@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from med42lib.core.log import passed_record, tell, writes_json
+from med42lib.core.log import passed_record, tell, write_error, writes_json
 from med42lib.core.printable import printable
 from med42lib.core.redaction import redacted_lines
 
@@ -35,8 +34,7 @@ class LiveOutput:
     def _pass_on_as_text(self, blocks: Iterable[str]) -> None:
         for lines in redacted_lines(blocks):
             text = "\r".join(map(printable, lines.split("\r")))  # progress bars go back to the line's beginning
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            write_error(text)
             first, *others = text.split("\n")
             self._tail[-1] += first
             self._tail.extend(others)
@@ -60,6 +58,6 @@ class LiveOutput:
                 if record is None:
                     yield f"{line}\n"
                 else:
-                    sys.stderr.write(f"{record}\n")
+                    write_error(f"{record}\n")
                     self._tail.append(record)
         yield rest
