@@ -175,6 +175,18 @@ def test_an_override_of_no_place_is_one_short_problem(path: str) -> None:
     assert len(str(caught.value)) < 1_000
 
 
+@pytest.mark.parametrize("number", ["010", "-010", "0x1F", "0b11", "1:30", "190:20:30.5"])
+def test_a_number_that_yaml_reads_in_another_base_is_refused(number: str) -> None:
+    override = f"assemble.seed={number}"
+    assert f"{number} is no decimal number; write one" in problems_of(DEMO, override)[override]
+    assert load_spec(DEMO, [f"report.title='{number}'"]).report.title == number
+
+
+@pytest.mark.parametrize(("number", "seed"), [("0", 0), ("10", 10), ("+10", 10), ("1_000", 1000), ("7.0", 7)])
+def test_a_decimal_number_is_read(number: str, seed: int) -> None:
+    assert load_spec(DEMO, [f"assemble.seed={number}"]).assemble.seed == seed
+
+
 def test_a_date_is_text() -> None:
     assert load_spec(DEMO, ["report.title=2026-13-45"]).report.title == "2026-13-45"
 

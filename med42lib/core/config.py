@@ -16,6 +16,8 @@ from pydantic import (
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 from pydantic.config import JsonDict
@@ -55,6 +57,15 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, strict=False
     )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _refuse_a_truth_value_for_a_number(cls, value: Any, checked: ValidatorFunctionWrapHandler) -> Any:
+        """Make sure of what pydantic does not: `yes`, which is true in YAML, is to be no 1."""
+        found = checked(value)
+        if isinstance(value, bool) and isinstance(found, int | float) and not isinstance(found, bool):
+            raise ValueError("must be a number, and yes and no (true, false) are none")
+        return found
 
     def key_json(self) -> str:
         """Write the settings that can change the result as one JSON line, defaults included: all but `SPEED_ONLY`."""

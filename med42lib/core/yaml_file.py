@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ _TEXT_TAG = "tag:yaml.org,2002:str"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _KINDS = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:bool", *_NUMBER_TAGS)
 _LONGEST_NUMBER = 100
+_OF_ANOTHER_BASE = re.compile(r"[-+]?0[\dbx_][^.]*|.*:.*")
+"""Numbers that YAML 1.1 reads in base 2, 8, 16 or 60: 010 as 8, 1:30 as 90."""
 
 
 def read_yaml(path: Path, *, title: str) -> Any:
@@ -53,7 +56,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     PyYAML would silently keep the last of two equal keys; here they are an error. Aliases and merge keys (`*`, `<<`)
     let a few bytes say gigabytes, and make a reader look elsewhere for what a setting is; tags (`!!`) make values of
-    other kinds than settings have. None of them is read. A date is text.
+    other kinds than settings have. None of them is read, and no number that is not decimal. A date is text.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -75,6 +78,8 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if node.tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
             raise _not_plain(f"a number of {len(node.value):,} characters", node)
+        if node.tag in _NUMBER_TAGS and _OF_ANOTHER_BASE.fullmatch(node.value):
+            raise _not_plain(f"{node.value} is no decimal number; write one, or put it in quotes if it is text", node)
         return super().construct_scalar(node)
 
 

@@ -40,6 +40,22 @@ def test_a_wrong_type_names_what_was_given() -> None:
     assert "'two'" in problems_of({"small": {"epochs": "two", "rate": 1.0}})["small.epochs"]
 
 
+@pytest.mark.parametrize("value", [True, False])
+def test_a_truth_value_is_no_number(value: bool) -> None:
+    found = problems_of({"small": {"epochs": 1, "rate": value}})
+    assert found == {"small.rate": f"must be a number, and yes and no (true, false) are none (given: {value})"}
+    assert set(problems_of({"small": {"epochs": value, "rate": 1.0}})) == {"small.epochs"}
+
+
+def test_a_truth_value_stays_one_where_a_setting_is_one() -> None:
+    class Switched(StageConfig):
+        on: bool
+        automatic: bool | Literal["auto"]
+
+    found = parse_config(Switched, {"on": True, "automatic": False}, title="")
+    assert (found.on, found.automatic) == (True, False)
+
+
 def test_a_value_in_place_of_a_section_is_told_in_a_users_words() -> None:
     assert problems_of({"small": 2}) == {"small": "should hold settings by their names (given: 2)"}
 
