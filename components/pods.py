@@ -52,6 +52,12 @@ PART_OF = "app.kubernetes.io/part-of"
 OUT_OF_AMBIENT_MODE = {"istio.io/dataplane-mode": "none"}
 """Those policies do not let the port of Istio's tunnel through. Sidecars Kubeflow itself keeps from its steps."""
 
+LEFT_ALONE_BY_AUTOSCALERS = {
+    "karpenter.sh/do-not-disrupt": "true",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+}
+"""As the template of training jobs has it: one that tidies up nodes would end a step that works for days."""
+
 
 class Toleration(StageConfig):
     """A taint of nodes that a pod may run on all the same, in Kubernetes' words."""
@@ -189,6 +195,8 @@ def as_pod(task: dsl.PipelineTask, step: str, pod: Pod) -> None:
     _give_settings(task, step)
     for label, value in {**OUT_OF_AMBIENT_MODE, **pod.labels, PART_OF: "med42"}.items():
         kubernetes.add_pod_label(task, label, value)
+    for annotation, value in LEFT_ALONE_BY_AUTOSCALERS.items():
+        kubernetes.add_pod_annotation(task, annotation, value)
     if step in ("train", "stop"):
         kubernetes.use_field_path_as_env(task, RUN_VARIABLE, RUN_ID)
     if step == "train":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import re
@@ -14,6 +15,9 @@ from med42lib.doctor.finding import Finding, ok, problem, unknown, warning
 
 _SHARED_MEMORY = Path("/dev/shm")
 _INFINIBAND = Path("/sys/class/infiniband")
+_VERBS = "libibverbs.so.1"
+"""What NCCL opens for InfiniBand. No wheel brings it."""
+
 _ENOUGH_SHARED_MEMORY = 1 << 30
 _GIBIBYTE = 1 << 30
 _ARCHITECTURE = re.compile(r"sm_(\d+)(\d)[a-z]?")
@@ -99,7 +103,19 @@ def _check_transport() -> Finding:
     if not has_accelerator():
         return unknown("nccl", "without a GPU nothing goes by NCCL here")
     if devices and not disabled:
-        certain = "" if demanded else "; set NCCL_NET=IB so that it never falls back to TCP"
-        return ok("nccl", f"nodes talk over InfiniBand: {', '.join(devices)}{certain}")
+        return _infiniband_finding(", ".join(devices), demanded=demanded)
     interface = os.environ.get("NCCL_SOCKET_IFNAME", "whichever interface NCCL finds")
     return warning("nccl", f"nodes would talk over TCP, by {interface}: slow for whole models on many nodes")
+
+
+def _infiniband_finding(devices: str, *, demanded: bool) -> Finding:
+    try:
+        ctypes.CDLL(_VERBS)
+    except OSError as error:
+        return problem(
+            "nccl",
+            f"there is InfiniBand ({devices}), and NCCL cannot use it ({error}); have the images' base bring "
+            "libibverbs1 and ibverbs-providers, as images/README.md shows",
+        )
+    certain = "" if demanded else "; set NCCL_NET=IB so that it never falls back to TCP"
+    return ok("nccl", f"nodes talk over InfiniBand: {devices}{certain}")

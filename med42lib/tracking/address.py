@@ -46,7 +46,7 @@ def tracking_address() -> str:
     """Give the address of MLflow: the environment's, or that of the SQLite file.
 
     Raises:
-        TrackingError: If it names a folder, which MLflow 3 no longer accepts.
+        TrackingError: If it is neither a server's nor a database's. MLflow 3 no longer accepts a folder.
     """
     address = os.environ.get(TRACKING_VARIABLE, "").strip()
     if not address:
@@ -54,8 +54,9 @@ def tracking_address() -> str:
     scheme = urlsplit(address).scheme.partition("+")[0]
     if not is_server(address) and scheme not in _DATABASES:
         raise TrackingError(
-            f"{TRACKING_VARIABLE}={redact(address)}: MLflow 3 keeps no runs in a folder; use "
-            f"{SQLITE_SCHEME}/path/to/{DATABASE_FILE}, a database or a server's http(s):// address, or unset it"
+            f"{TRACKING_VARIABLE}={redact(address)} is not supported: use a server's address (http://, https://) or a "
+            f"database's ({', '.join(_DATABASES)}), such as {SQLITE_SCHEME}/path/to/{DATABASE_FILE}, or unset it; "
+            "MLflow 3 keeps no runs in a folder"
         )
     return address.rstrip("/")
 

@@ -218,6 +218,17 @@ def test_no_step_is_in_a_mesh_whose_tunnel_the_policies_do_not_let_through(execu
 
 
 @EVERY
+def test_an_autoscaler_is_asked_to_leave_a_steps_node_alone_as_it_is_a_trainings(executor: str) -> None:
+    annotations = PODS_ON_A_CLUSTER[executor]["podMetadata"]["annotations"]
+    assert annotations == {
+        "karpenter.sh/do-not-disrupt": "true",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    }
+    template = yaml.safe_load((REPOSITORY / "k8s/base/job_template.yaml").read_text(encoding="utf-8"))
+    assert annotations.items() <= template["pod"]["metadata"]["annotations"].items()
+
+
+@EVERY
 def test_the_launchers_settings_reach_those_that_launch_check_and_stop(executor: str) -> None:
     launching = step_of(executor) in ("check", "train", "stop")
     assert ("med42-driver" in variables(executor, "configMap")) == launching

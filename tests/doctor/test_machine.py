@@ -1,4 +1,6 @@
+import ctypes
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -45,6 +47,33 @@ def test_infiniband_that_is_demanded_and_not_there_is_a_problem(monkeypatch: pyt
     monkeypatch.setenv("NCCL_NET", "IB")
     monkeypatch.setenv("NCCL_IB_DISABLE", "1")
     assert machine._check_transport().level == Level.PROBLEM
+
+
+@pytest.fixture
+def infiniband(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node with GPUs and a device of InfiniBand."""
+    (tmp_path / "mlx5_0").mkdir()
+    monkeypatch.setattr(machine, "_INFINIBAND", tmp_path)
+    monkeypatch.setattr(machine, "has_accelerator", lambda: True)
+
+
+@pytest.mark.usefixtures("infiniband")
+def test_infiniband_without_the_library_that_nccl_opens_for_it_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(ctypes, "CDLL", opened)
+    finding = machine._check_transport()
+    assert finding.level == Level.PROBLEM
+    for words in ("mlx5_0", "libibverbs.so.1", "libibverbs1 and ibverbs-providers", "images/README.md"):
+        assert words in finding.text
+
+
+@pytest.mark.usefixtures("infiniband")
+def test_infiniband_with_its_library_is_how_nodes_talk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", {"libibverbs.so.1": None}.__getitem__)
+    finding = machine._check_transport()
+    assert (finding.level, "over InfiniBand: mlx5_0" in finding.text) == (Level.OK, True)
 
 
 def test_a_container_need_not_have_the_libraries_of_stages_that_run_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

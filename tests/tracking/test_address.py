@@ -54,10 +54,24 @@ def test_the_ui_command_can_be_typed(mlflow_home: Path) -> None:
     assert ui_command() == f"mlflow ui --workers 1 --backend-store-uri 'sqlite:///{mlflow_home}/mlflow.db'"
 
 
-@pytest.mark.parametrize("address", ["mlruns", "/tmp/mlruns", "file:///tmp/mlruns", "databricks"])
-def test_a_folder_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mlruns",
+        "/tmp/mlruns",
+        "file:///tmp/mlruns",
+        "databricks",
+        "databricks://profile",
+        "azureml://westeurope.api.example/mlflow/v1.0",
+        "arn:aws:sagemaker:eu:1:a/b",
+    ],
+)
+def test_what_is_neither_a_server_nor_a_database_is_refused_with_what_is_supported(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    with pytest.raises(TrackingError, match=f"MLFLOW_TRACKING_URI={address}: MLflow 3 keeps no runs in a folder"):
+    supported = r"\(http://, https://\) or .* \(sqlite, postgresql, mysql, mssql\)"
+    with pytest.raises(TrackingError, match=f"MLFLOW_TRACKING_URI={address} is not supported: .*{supported}"):
         tracking_address()
 
 

@@ -26,6 +26,7 @@ from med42lib.train.launchers.api_errors import (
     refuse_for_good,
 )
 from med42lib.train.launchers.patches import CONTAINER
+from med42lib.train.launchers.pods import Pod
 from med42lib.train.launchers.template import GROUP, PLURAL, VERSION
 
 NAMESPACE_VARIABLE = "MED42_NAMESPACE"
@@ -41,17 +42,6 @@ _MADE_TWICE = "already exists"
 T = TypeVar("T")
 State = dict[str, Any] | None
 """An object as it is; None where there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """A pod of a job: how often its containers were started again, and what it waits for and where it is, if known."""
-
-    name: str
-    phase: str
-    restarts: int
-    waits_for: str
-    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +243,7 @@ class Cluster:
                 self.namespace, label_selector=f"{_POD_LABEL}={job}", _request_timeout=_REQUEST_SECONDS
             ),
         )
-        return sorted(map(_pod, listed.items), key=lambda pod: pod.name)
+        return sorted(map(Pod.of, listed.items), key=lambda pod: pod.name)
 
     def warnings(self, name: str) -> list[str]:
         """List what went wrong with a job or a pod, as its events say, the last at the end, each once."""
@@ -394,14 +384,3 @@ def quantity(text: object) -> Decimal:
 def _is_finished(job: Mapping[str, Any]) -> bool:
     conditions = (job.get("status") or {}).get("conditions") or ()
     return any(each["type"] in ("Succeeded", "Failed") and each["status"] == "True" for each in conditions)
-
-
-def _pod(pod: Any) -> Pod:
-    statuses = pod.status.container_statuses or []
-    waiting = [status.state.waiting for status in statuses if status.state and status.state.waiting]
-    reasons = [
-        ": ".join(filter(None, (found.reason, event_line(found.message or "")))) for found in waiting if found.reason
-    ]
-    restarts = sum(status.restart_count or 0 for status in statuses)
-    waits_for, node = next(iter(reasons), ""), pod.spec.node_name or ""
-    return Pod(pod.metadata.name, pod.status.phase or "Pending", restarts, waits_for, node)

@@ -11,6 +11,7 @@ A patch is merged nearly as Kubernetes merges one:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,10 @@ CONTAINER = "pytorch"
 _MERGED_BY_NAME = ("containers", "initContainers")
 _REPLACED_BY = {"env": "name", "volumes": "name", "imagePullSecrets": "name", "volumeMounts": "mountPath"}
 _ADDED = ("tolerations", "envFrom")
+_KINDS = ("requests", "limits")
+_GPU = re.compile(r"^gpu\.|/(gpu|mig-)")
+"""What clusters call their GPUs: `nvidia.com/gpu`, `nvidia.com/mig-3g.40gb`, `amd.com/gpu`, `gpu.intel.com/xe`."""
+
 _OF_THE_DRIVER = ("MED42_", "med42-")
 """Beginnings of the names of variables and volumes that the pipeline gives its tasks."""
 
@@ -96,16 +101,21 @@ class TaskConfig(StageConfig):
             {name: value for name, value in values.items() if value is not None} if isinstance(values, dict) else values
         )
 
-    def patch(self) -> dict[str, Any]:
+    def patch(self, resources: Mapping[str, Any]) -> dict[str, Any]:
         """Say the same as a patch of a template of training jobs.
 
         Of a resource that is given, the template's request and limit are both gone. GPUs that are given are those of
-        each pod, one training process for each. Variables and volumes that the pipeline gives the driver are not the
-        pods'.
+        each pod, one training process for each, in place of the template's. Variables and volumes that the pipeline
+        gives the driver are not the pods'.
+
+        Args:
+            resources: What the template's container asks for.
         """
+        num_gpus = _num_gpus(self.resources)
+        replaced = {name for name in _names(resources) if _GPU.search(name)} if num_gpus else set()
         container = {
             "name": CONTAINER,
-            "resources": self._resources(),
+            "resources": self._resources(replaced),
             "env": [each for each in _not_the_drivers(self.env) if _referred(each) not in _OF_THE_PIPELINE],
             "volumeMounts": _not_the_drivers(self.volumeMounts),
         }
@@ -117,12 +127,11 @@ class TaskConfig(StageConfig):
             "volumes": _not_the_drivers(self.volumes),
         }
         patch: dict[str, Any] = {"pod": {"spec": {name: value for name, value in pod.items() if value}}}
-        return {**patch, "processes_per_node": gpus} if (gpus := num_gpus(self.resources)) else patch
+        return {**patch, "processes_per_node": num_gpus} if num_gpus else patch
 
-    def _resources(self) -> dict[str, Any]:
-        given = {name for quantities in self.resources.values() for name in quantities}
-        kinds = ("requests", "limits") if given else ()
-        return {kind: {**dict.fromkeys(given), **self.resources.get(kind, {})} for kind in kinds}
+    def _resources(self, replaced: set[str]) -> dict[str, Any]:
+        gone = replaced | _names(self.resources)
+        return {kind: {**dict.fromkeys(gone), **self.resources.get(kind, {})} for kind in _KINDS} if gone else {}
 
 
 def _not_the_drivers(named: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -135,7 +144,10 @@ def _referred(variable: Mapping[str, Any]) -> str:
     return next((each["name"] for each in references if "name" in each), "")
 
 
-def num_gpus(resources: Mapping[str, Mapping[str, Any]]) -> int:
-    """Count the GPUs that a container asks for, of whatever maker: `nvidia.com/gpu`, `amd.com/gpu`."""
-    limits = resources.get("limits", {})
-    return sum(int(quantity) for name, quantity in limits.items() if name.endswith("/gpu"))
+def _num_gpus(resources: Mapping[str, Mapping[str, Any]]) -> int:
+    """Count what a task was given that has a slash in its name: Kubeflow passes on no devices but accelerators."""
+    return sum(int(quantity) for name, quantity in resources.get("limits", {}).items() if "/" in name)
+
+
+def _names(resources: Mapping[str, Any]) -> set[str]:
+    return {name for kind in _KINDS for name in resources.get(kind) or ()}

@@ -24,13 +24,12 @@ The environment says where and how:
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from threading import Event, Thread
+from datetime import datetime
+from threading import Event
 from typing import Any
 
 from med42lib.core.cluster_objects import RUN_VARIABLE
@@ -49,22 +48,19 @@ from med42lib.core.log import log
 from med42lib.core.stop_signal import StopSignal
 from med42lib.store.patience import impatient
 from med42lib.train.job import Failure, TrainingJob
-from med42lib.train.launchers.cluster import Cluster, Owner, Pod
+from med42lib.train.launchers.cluster import Cluster, Owner
+from med42lib.train.launchers.followed_log import followed_log
 from med42lib.train.launchers.kubeflow_run import watched_run, workflow_of
 from med42lib.train.launchers.output import LiveOutput
+from med42lib.train.launchers.pods import Pod
 from med42lib.train.launchers.template import QUEUE_LABEL, JobTemplate, job_name, make_pytorchjob, short_hash
 
 KEY_LABEL, RUN_LABEL = "med42.io/key", "med42.io/run"
 JOB_ANNOTATION, TEMPLATE_ANNOTATION = "med42.io/job", "med42.io/template"
 _SECONDS_BETWEEN_LOOKS = 30.0
 _SECONDS_UNTIL_DELETED = 600.0
-_SECONDS_FOR_LAST_LINES = 5.0
 _MOST_REASONS = 3
 _HOUR = 3600.0
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$")
-_Moment = tuple[datetime, str]
-"""A line's time, and as it is written: to the nanosecond, of which a datetime has the microseconds."""
-_BEFORE_ALL: _Moment = (datetime.min.replace(tzinfo=UTC), "")
 
 logger = log("train")
 
@@ -105,7 +101,7 @@ class PyTorchJobLauncher:
             if is_terminated.is_set():
                 _end_terminated(cluster, manifest)
             watch = _Watch(cluster, name, self._template, trained)
-            with _followed_log(cluster, f"{name}-master-0", watch.output):
+            with followed_log(cluster, f"{name}-master-0", watch.output):
                 if watch.to_the_end(self._seconds):
                     return trained
             if is_terminated.is_set():
@@ -281,7 +277,8 @@ class _Watch:
     output: LiveOutput = field(default_factory=LiveOutput)
     waited: float = 0.0
     worked: float = 0.0
-    _breakdowns: set[tuple[str, int, str]] = field(default_factory=set)
+    _breakdowns: set[tuple[str, int, bool]] = field(default_factory=set)
+    _reasons: dict[str, str] = field(default_factory=dict)
     _last_words: dict[str, str] = field(default_factory=dict)
     _told: str = ""
 
@@ -338,40 +335,43 @@ class _Watch:
             )
 
     def _see_breakdowns(self, pods: Sequence[Pod]) -> None:
-        """Keep the last words of pods that broke down; an error that comes again each time ends the job now.
+        """Keep why pods broke down, and their last words; an error that comes again each time ends the job now.
 
         The operator removes a failed job's pods, and their logs with them.
         """
         for pod in pods:
-            breakdown = (pod.name, pod.restarts, pod.phase)
-            if not (pod.restarts or pod.phase == "Failed") or breakdown in self._breakdowns:
+            if pod.breakdown is None or pod.breakdown in self._breakdowns:
                 continue
             again = pod.phase != "Failed"
             self._last_words[pod.name] = self.cluster.last_lines(pod.name, of_the_one_before=again)
-            logger.warning("%s broke down%s", pod.name, f", and is started again ({pod.restarts})" if again else "")
+            self._reasons[pod.name] = pod.broken_by
+            what = f"broke down, and is started again ({pod.restarts})" if again else "broke down"
+            logger.warning("%s %s%s", pod.name, what, f": {pod.broken_by}" if pod.broken_by else "")
             failure = Failure.read(self.job.address)
             if failure is not None and failure.is_permanent:
                 self.cluster.delete(self.name)  # whatever its kind: that of a pod's rights too, unlike our own
                 raise failure.to_error("")
-            self._breakdowns.add(breakdown)
+            self._breakdowns.add(pod.breakdown)
 
     def _failure(self, message: str) -> Med42Error:
         failure = Failure.read(self.job.address)
         if failure is None:
             failure = Failure(TrainingProcessError.__name__, f"the PyTorchJob {self.name} failed: {message}")
         warnings = [f"{self.name}: {warning}" for warning in self.cluster.warnings(self.name)]
+        reasons = [f"{pod} broke down: {reason}" for pod, reason in sorted(self._reasons.items()) if reason]
         words = [f"{pod}:\n{text.rstrip()}" for pod, text in sorted(self._last_words.items()) if text]
-        return failure.to_error("\n".join([*warnings, *(words or [self.output.tail])]))
+        return failure.to_error("\n".join([*reasons, *warnings, *(words or [self.output.tail])]))
 
     def _reason(self, state: _State, pods: Sequence[Pod]) -> str:
         if state.is_true("Suspended"):
             return f"suspended, until the queue {state.queue} admits it" if state.queue else "suspended by somebody"
-        found = self.cluster.warnings(self.name)[-1:]
+        found = [f"{pod.name} has not left the node {pod.node}, which may be lost" for pod in pods if pod.lingers]
+        found += self.cluster.warnings(self.name)[-1:]
         for pod in pods:
             if pod.phase == "Pending" and len(found) < _MOST_REASONS:
                 found += [pod.waits_for] if pod.waits_for else self.cluster.warnings(pod.name)[-1:]
         reasons = [reason for reason in dict.fromkeys(found) if reason]
-        return "; ".join(reasons) or f"{state.num_active} of {state.num_pods} pods run"
+        return "; ".join(reasons[:_MOST_REASONS]) or f"{state.num_active} of {state.num_pods} pods run"
 
     def _tell(self, text: str) -> None:
         """Log what the job does if it is something else than before, times aside."""
@@ -387,54 +387,6 @@ class _Watch:
         except (TrainingProcessError, EnvironmentProblem, DataError, DivergedError, NoSpaceError, StoreError):
             self.cluster.delete(self.name)
             raise
-
-
-@contextmanager
-def _followed_log(cluster: Cluster, pod: str, output: LiveOutput) -> Iterator[None]:
-    """Pass the master's log on until the block ends; whatever befalls it is no failure of the training."""
-    ended = Event()
-    thread = Thread(target=lambda: output.pass_on(_log(cluster, pod, ended)), daemon=True)
-    thread.start()
-    patience = 0.0  # of one who is interrupted
-    try:
-        yield
-        patience = _SECONDS_FOR_LAST_LINES
-    except Med42Error:
-        patience = _SECONDS_FOR_LAST_LINES
-        raise
-    finally:
-        ended.set()
-        thread.join(patience)
-
-
-def _log(cluster: Cluster, pod: str, ended: Event) -> Iterator[str]:
-    """Give a pod's log without times, each line once, going on behind the last where a connection broke."""
-    last, pause = _BEFORE_ALL, 1.0
-    while True:
-        final = ended.is_set()
-        try:
-            for line in cluster.log_lines(pod, _seconds_since(last)):
-                when, _, text = line.partition(" ")
-                if (moment := _moment(when)) and moment > last:
-                    last, pause = moment, 1.0
-                    yield text
-        except ClusterUnavailable:
-            pause = min(30.0, pause * 2)
-        if final:
-            return
-        ended.wait(pause)
-
-
-def _moment(text: str) -> _Moment | None:
-    """Read a line's time; None if it is none."""
-    try:
-        return (datetime.fromisoformat(text), text) if _TIME.match(text) else None
-    except ValueError:  # 2026-99-99, say
-        return None
-
-
-def _seconds_since(moment: _Moment) -> int | None:
-    return None if moment == _BEFORE_ALL else int(time.time() - moment[0].timestamp()) + 2
 
 
 def _spent(seconds: float) -> str:

@@ -141,7 +141,8 @@ class JobTemplate(StageConfig):
             template = template.with_image(image)
         if text := os.environ.get(TASK_CONFIG_VARIABLE):
             title = f"{TASK_CONFIG_VARIABLE}, merged into {path}"
-            template = template.patched(_task_config(text).patch(), title=title)
+            patch = _task_config(text).patch(template.container.get("resources") or {})
+            template = template.patched(patch, title=title)
         return template
 
 

@@ -111,8 +111,19 @@ class KubernetesApi:
         self.put_job(job)
 
     def put_pod(
-        self, job: str, role: str, phase: str, *, restarts: int = 0, waits: tuple[str, str] | None = None
+        self,
+        job: str,
+        role: str,
+        phase: str,
+        *,
+        restarts: int = 0,
+        waits: tuple[str, str] | None = None,
+        ended: tuple[str, int] | None = None,
+        evicted: str = "",
+        leaves_at: datetime | None = None,
+        uid: str = "the only",
     ) -> None:
+        """Say what the kubelet would: also how its container ended the last time, and why it was evicted."""
         name = f"{job}-{role}"
         state = {"waiting": {"reason": waits[0], "message": waits[1]}} if waits else {"running": {"startedAt": now()}}
         container = {
@@ -122,10 +133,16 @@ class KubernetesApi:
             "ready": True,
             "restartCount": restarts,
             "state": state,
+            "lastState": {"terminated": {"reason": ended[0], "exitCode": ended[1]}} if ended else {},
         }
-        metadata = {"name": name, "namespace": NAMESPACE, "labels": {"training.kubeflow.org/job-name": job}}
+        labels = {"training.kubeflow.org/job-name": job}
+        metadata: Object = {"name": name, "namespace": NAMESPACE, "labels": labels, "uid": f"{uid} {name}"}
+        if leaves_at:
+            metadata["deletionTimestamp"] = leaves_at.isoformat()
         spec = {"containers": [], "nodeName": f"node-of-{role}"}
-        status = {"phase": phase, "containerStatuses": [container]}
+        status: Object = {"phase": phase, "containerStatuses": [container]}
+        if evicted:
+            status |= {"reason": "Evicted", "message": evicted}
         self.pods[name] = {"metadata": metadata, "spec": spec, "status": status}
         self.logs.setdefault(name, [])
 

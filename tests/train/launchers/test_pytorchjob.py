@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from med42lib.store.artifacts import Source, Target
 from med42lib.store.manifest import FileEntry
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.launchers import cluster as cluster_module
-from med42lib.train.launchers import pytorchjob
+from med42lib.train.launchers import followed_log, pytorchjob
 from med42lib.train.launchers.cluster import Cluster
 from med42lib.train.launchers.launcher import open_launcher
 from med42lib.train.launchers.pytorchjob import PyTorchJobLauncher
@@ -51,7 +51,6 @@ from tests.train.launchers.kubernetes_api import (
     SILENT,
     WORKFLOWS,
     KubernetesApi,
-    kubernetes_api,
 )
 from tests.train.launchers.local_operator import LocalOperator
 
@@ -65,20 +64,6 @@ Play = Callable[[str], None]
 def template(**others: object) -> JobTemplate:
     values = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     return JobTemplate.model_validate({**values, "nodes": 2, "processes_per_node": 1, **others}).with_image(IMAGE)
-
-
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with kubernetes_api() as served:
-        yield served
-
-
-@pytest.fixture
-def cluster(api: KubernetesApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    monkeypatch.setenv("KUBECONFIG", str(api.write_kubeconfig(tmp_path / "kubeconfig")))
-    connected = Cluster.connect()
-    connected._pause_seconds = 0.01
-    return connected
 
 
 @pytest.fixture
@@ -307,14 +292,41 @@ def test_a_worker_that_is_started_again_is_told_and_no_failure(
     assert f"{name_of(job)}-worker-0 broke down, and is started again (1)" in shown(capsys)
 
 
-def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
+def test_each_breakdown_of_a_pod_is_told_once_with_its_reason_also_of_another_pod_of_its_name(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def play(name: str) -> None:
+        def seen() -> None:
+            looks = api.asked("GET", "labelSelector")
+            wait_for(lambda: api.asked("GET", "labelSelector") > looks + 1)
+
+        at_work(api, name)
+        api.put_pod(name, "master-0", "Running", restarts=1, ended=("OOMKilled", 137))
+        for uid in ("first", "second"):
+            api.put_pod(name, "worker-0", "Failed", evicted="low on ephemeral-storage", uid=uid)
+            seen()
+        api.put_pod(name, "master-0", "Succeeded", restarts=1, ended=("OOMKilled", 137))
+        seen()
+        succeed(api, name, job)
+
+    set_up_logging()
+    with operator(api, play):
+        launcher(cluster).run(job, StopSignal())
+    assert [line.partition(f"{name_of(job)}-")[2] for line in shown(capsys).splitlines() if " broke down" in line] == [
+        "master-0 broke down, and is started again (1): OOMKilled (137)",
+        "worker-0 broke down: Evicted: low on ephemeral-storage",
+        "worker-0 broke down: Evicted: low on ephemeral-storage",
+    ]
+
+
+def test_a_failed_job_is_told_with_its_events_and_why_each_pod_broke_down_and_its_last_words(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob
 ) -> None:
     def play(name: str) -> None:
         at_work(api, name)
         for role in ("master-0", "worker-0"):
             api.earlier_logs[f"{name}-{role}"] = f"the last words of {role}\n"
-            api.put_pod(name, role, "Running", restarts=1)
+            api.put_pod(name, role, "Running", restarts=1, ended=("OOMKilled", 137) if role == "worker-0" else None)
         wait_for(lambda: api.asked("GET", "previous=True") >= 2)
         api.warn(name, "BackoffLimitExceeded", "too many restarts")
         api.ended_logs.add(f"{name}-master-0")
@@ -325,6 +337,7 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
     text = str(caught.value)
     assert "has reached the specified backoff limit" in text
     assert "BackoffLimitExceeded: too many restarts" in text
+    assert "worker-0 broke down: OOMKilled (137)\n" in text
     assert "worker-0:\nthe last words of worker-0" in text
     assert "the last words of master-0" in text
     assert "Run the same command again to go on" in text
@@ -357,10 +370,18 @@ def test_a_failed_job_is_told_with_its_events_and_each_pods_last_words(
             ),
             "waits: ContainerCreating\n",
         ),
+        (
+            lambda api, name: (
+                at_work(api, name),
+                api.put_pod(name, "worker-0", "Running", leaves_at=datetime.now(UTC) - timedelta(minutes=2)),
+                api.set_condition(name, "Running", active=1),
+            ),
+            "worker-0 has not left the node node-of-worker-0, which may be lost",
+        ),
         (lambda api, name: api.set_condition(name, "Suspended", active=0), "until the queue a-queue admits it"),
         (lambda api, name: at_work(api, name), "of waiting: node-of-master-0, node-of-worker-0\n"),
     ],
-    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "Kueue", "at work"],
+    ids=["FailedCreatePod", "FailedScheduling", "ErrImagePull", "a pod made twice", "a lost node", "Kueue", "at work"],
 )
 def test_a_job_says_what_it_waits_for_and_where_it_works(
     prepare: Callable[[KubernetesApi, str], object],
@@ -432,52 +453,6 @@ def test_a_create_whose_answer_is_lost_makes_one_job(api: KubernetesApi, cluster
     assert launcher(cluster).run(job, StopSignal()) == job
 
 
-def test_a_log_that_breaks_goes_on_behind_its_last_line_and_fails_nothing(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def play(name: str) -> None:
-        at_work(api, name)
-        api.write_log(f"{name}-master-0", "first", DROPPED)
-        wait_for(lambda: api.asked("GET", "follow") >= 2)
-        time.sleep(0.2)
-        api.write_log(f"{name}-master-0", "second")
-        succeed(api, name, job)
-
-    with operator(api, play):
-        launcher(cluster).run(job, StopSignal())
-    assert shown(capsys).splitlines() == ["first", DROPPED, "second"]
-
-
-def test_a_line_whose_time_is_none_ends_no_log(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def play(name: str) -> None:
-        at_work(api, name)
-        api.logs[f"{name}-master-0"] = ["2026-99-99T99:99:99Z broken\n"]
-        api.write_log(f"{name}-master-0", "second")
-        succeed(api, name, job)
-
-    with operator(api, play):
-        launcher(cluster).run(job, StopSignal())
-    assert shown(capsys).splitlines() == ["second"]
-
-
-def test_no_line_is_lost_when_a_nodes_clock_goes_back_from_summer_time(
-    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def play(name: str) -> None:
-        at_work(api, name)
-        now = datetime.now(UTC)
-        summer, winter = (now.astimezone(timezone(timedelta(hours=hours))) for hours in (2, 1))
-        lines = {"before": summer, "after": winter + timedelta(seconds=1)}
-        api.logs[f"{name}-master-0"] = [f"{when.isoformat()} {text}\n" for text, when in lines.items()]
-        succeed(api, name, job)
-
-    with operator(api, play):
-        launcher(cluster).run(job, StopSignal())
-    assert shown(capsys).splitlines() == ["before", "after"]
-
-
 @pytest.mark.parametrize(("method", "part"), [("POST", JOBS), ("GET", f"{JOBS}/"), ("GET", f"{PODS}?")])
 def test_a_server_that_takes_a_request_and_never_answers_is_asked_again(
     method: str, part: str, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
@@ -544,7 +519,7 @@ def test_rights_that_come_back_while_a_job_is_looked_at_cost_nothing(
 def test_rights_that_are_lost_while_a_job_is_watched_leave_it_at_work(
     part: str, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pytorchjob, "_SECONDS_FOR_LAST_LINES", 0.1)
+    monkeypatch.setattr(followed_log, "_SECONDS_FOR_LAST_LINES", 0.1)
     api.faults += [("GET", part, 403)] * 6
     with operator(api, lambda name: at_work(api, name)), pytest.raises(AccessError, match=r"may not (watch|list pods)"):
         launcher(cluster).run(job, StopSignal())

@@ -142,6 +142,25 @@ def test_a_person_who_gives_the_pipelines_task_gpus_gives_them_to_each_pod() -> 
     }, "a request that is over the new limit would be refused"
 
 
+@pytest.mark.parametrize(
+    "gpu", ["nvidia.com/gpu", "nvidia.com/gpu.shared", "nvidia.com/mig-3g.40gb", "amd.com/gpu", "gpu.intel.com/xe"]
+)
+def test_gpus_that_a_task_was_given_replace_the_templates_whatever_both_are_called(gpu: str, tmp_path: Path) -> None:
+    (tmp_path / "job_template.yaml").write_text(TEMPLATE.read_text(encoding="utf-8"))
+    network = {"rdma/rdma_shared_device_a": "1"}
+    templates = {"nvidia.com/gpu": None, gpu: "8", **network}
+    resources = {"requests": templates, "limits": templates}
+    patch = {"pod": {"spec": {"containers": [{"name": "pytorch", "resources": resources}]}}}
+    (tmp_path / "90-gpu.yaml").write_text(yaml.safe_dump(patch))
+    for given in (gpu, "nvidia.com/mig-1g.10gb"):
+        task = {"resources": {"limits": {given: "2"}}}
+        made = made_in({"MED42_JOB_TEMPLATE": str(tmp_path), "MED42_TASK_CONFIG": json.dumps(task)})
+        found = pod_of(made)["containers"][0]["resources"]
+        assert made["spec"]["nprocPerNode"] == "2"
+        assert found["limits"] == {"memory": "480Gi", given: "2", **network}
+        assert found["requests"] == {"cpu": "32", "memory": "480Gi", "ephemeral-storage": "400Gi", **network}
+
+
 def test_what_a_task_was_given_besides_wins_over_the_template_or_adds_to_it() -> None:
     secret = {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}
     driver, pods = {"name": "MED42_LAUNCHER", "value": "pytorchjob"}, {"name": "NCCL_DEBUG", "value": "INFO"}
