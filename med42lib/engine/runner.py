@@ -24,7 +24,7 @@ from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import full_disk, not_installed
 from med42lib.core.log import log, log_place
 from med42lib.engine.context import StageContext, TrackedAs
-from med42lib.engine.key import output_key
+from med42lib.engine.key import named_code, output_key
 from med42lib.engine.stage import Stage
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target, give_usual_modes
@@ -154,7 +154,8 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
 def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:
     stage, scratch = call.stage, call.scratch
     cache = StageCache(call.store.address, stage.name, scratch / "cache")
-    context = StageContext(call.key, call.store.address, upload, cache, call.tracked, section=call.section)
+    code = named_code(stage.closure)
+    context = StageContext(call.key, call.store.address, upload, cache, call.tracked, section=call.section, code=code)
     targets = {name: Target(scratch / "out" / name) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)
