@@ -11,6 +11,7 @@ settings and addresses ─► key ─► sealed attempt under that key? ── y
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -31,11 +32,12 @@ from med42lib.store.artifacts import Source, Sources, Target, give_usual_modes
 from med42lib.store.base import Store
 from med42lib.store.cache import StageCache
 from med42lib.store.identity import HashCache
-from med42lib.store.manifest import Input, Manifest
+from med42lib.store.manifest import COMMIT, Input, Manifest
 from med42lib.store.names import inside
 from med42lib.store.publish import Sealed, Upload, find_sealed
 from med42lib.store.scratch import attempt_folder
 
+GIT_VARIABLE = "MED42_GIT_SHA"
 RECORDED_PACKAGES = (
     "torch",
     "transformers",
@@ -212,6 +214,8 @@ def _versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if commit := os.environ.get(GIT_VARIABLE):
+        found[COMMIT] = commit
     return found
 
 
