@@ -10,7 +10,7 @@ from med42lib.assemble.config import SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.core.authorities import check_authorities
 from med42lib.core.environment import let_through_by_now
-from med42lib.core.errors import ConfigError, DataError, Problem, TrackingError
+from med42lib.core.errors import ConfigError, DataError, Problem, TrackingUnavailable
 from med42lib.decontaminate.embedding.layout import LAYOUT_FILE, no_encoder
 from med42lib.planning.base_model import base_problems, find_base, warn_of_base
 from med42lib.planning.mixture import listed
@@ -36,7 +36,8 @@ def check_place(spec: RunSpec, store: str) -> None:
         DataError: If inputs are missing, or files in them that the spec names, all of which are named, or the base
             model's config.json is, or is broken.
         StoreError, AccessError, StoreUnavailable: If the store, or the place of an input, cannot be used.
-        TrackingError: If models of this store cannot be registered, and the spec asks for it.
+        TrackingError, AccessError, TrackingUnavailable: If models of this store cannot be registered, and the spec
+            asks for it.
         EnvironmentProblem: If certificates are not where the environment says.
     """
     check_authorities()
@@ -64,7 +65,7 @@ def check_place(spec: RunSpec, store: str) -> None:
 def _check_tracking(store: str) -> None:
     try:
         check_tracking(store)
-    except TrackingError:
+    except TrackingUnavailable:
         if not let_through_by_now():
             raise
         check_tracking(store)

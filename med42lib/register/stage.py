@@ -60,7 +60,8 @@ def register(
         context: Has the store, in which processes that record the same run at once agree on one.
 
     Raises:
-        TrackingError: If MLflow does not answer, refuses, or is a server while the store is a local folder.
+        TrackingError: If MLflow refuses, or is a server while the store is a local folder.
+        TrackingUnavailable: If MLflow does not answer.
         AccessError: If MLflow rejects the credentials.
         DataError: If an input is not the output of a stage.
     """
