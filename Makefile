@@ -95,8 +95,8 @@ oldest: ## Run a small job with the lowest versions that pyproject.toml allows (
 	@rm -rf $(OLDEST)
 
 compile: $(VENV)/dev ## Write what is generated: compiled pipelines, components' READMEs, the table of sources
-	@for spec in pipelines/specs/*.yaml; do \
-		$(BIN)/med42 compile $$spec --output pipelines/compiled/$$(basename $$spec); done
+	@for spec in pipelines/specs/*.yaml; do name=$$(basename $$spec); pods=pipelines/pods/$$name; \
+		$(BIN)/med42 compile $$spec $$(test -f $$pods && echo --pods $$pods) --output pipelines/compiled/$$name; done
 	@$(BIN)/python -m med42lib.assemble.documents.sources_table med42lib/assemble/sources/README.md
 	@$(BIN)/python -m components.readme
 

@@ -173,6 +173,20 @@ def read_pods(path: Path) -> Mapping[str, Pod]:
     return pods
 
 
+def scoring_memory(pods: Mapping[str, Pod]) -> dict[str, list[str]]:
+    """Give request and limit of the steps that load models, but of those whose GPUs hold them."""
+    given = {step: pods[step] for step in ("answer_questions", "evaluate")}
+    return {step: list(pod.memory) for step, pod in given.items() if pod.memory and not pod.gpus}
+
+
+def task_config(pod: Pod) -> dict[str, object]:
+    """Say of the pod of `train` what Kubeflow hands over to that step, in its words, for `check` to know it as well."""
+    gpus = (str(pod.gpus), str(pod.gpus)) if pod.gpus else None
+    asked = {name: pair for name, pair in (("cpu", pod.cpu), ("memory", pod.memory), (pod.gpu, gpus)) if pair}
+    requests, limits = ({name: pair[index] for name, pair in asked.items()} for index in (0, 1))
+    return {"resources": {"requests": requests, "limits": limits}, "nodeSelector": pod.node_selector}
+
+
 def run_seconds(pods: Mapping[str, Pod]) -> int:
     """Give the time after which a run is ended, whatever it waits for: enough for every step to use up its own.
 

@@ -15,6 +15,7 @@ from med42lib.commands.command import Command, add_overrides, add_processes, sho
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.log import log
 from med42lib.planning.base_model import check_base
+from med42lib.planning.scoring import scoring_problems
 from med42lib.spec import RunSpec
 from med42lib.spec_check import load_checked
 from med42lib.store.address import is_folder
@@ -92,12 +93,15 @@ def compile_pipeline(spec: RunSpec, output: Path, defaults: Mapping[str, Any], c
     """
     from kfp.compiler import Compiler
 
-    from components.pods import PODS
+    from components.pods import PODS, scoring_memory
     from pipelines.med42 import med42
 
+    pods = cluster.pods or PODS
     with tempfile.TemporaryDirectory(prefix="med42-compile-") as cache:
-        check_base(spec, Path(cache))
-    pipeline = med42(list(spec.train), cluster.pods or PODS, shards=spec.shards())
+        base = check_base(spec, Path(cache))
+    for problem in scoring_problems(spec, base, scoring_memory(pods)):  # `check` refuses what is then in the form
+        log("compile").warning("%s", problem)
+    pipeline = med42(list(spec.train), pods, shards=spec.shards())
     Compiler().compile(pipeline, str(output), pipeline_parameters=dict(defaults))
     text = without_chance(output.read_text(encoding="utf-8"))
     output.write_text(with_images(text, cluster.images) if cluster.images else text, encoding="utf-8")

@@ -38,13 +38,16 @@ def run_spec(spec: RunSpec, store: str) -> tuple[int, dict[str, str]]:
         from pipelines.host import run_on_host
     except ModuleNotFoundError as error:
         raise not_installed(error, "`med42 run`", "pipeline") from error
+    from components.pods import PODS
     from pipelines.med42 import med42
 
     check_place(spec, store)
     addresses = {name: absolute_address(address) for name, address in spec.inputs.model_dump().items()}
     with log_place(run=f"{spec.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}"):
         arguments = {**pipeline_arguments(spec), **addresses, "store": store}
-        exit_code, outputs = run_on_host(med42(list(spec.train), shards=spec.shards()), arguments)
+        without_limits = {step: pod.model_copy(update={"memory": None}) for step, pod in PODS.items()}  # no pods here
+        pipeline = med42(list(spec.train), without_limits, shards=spec.shards())
+        exit_code, outputs = run_on_host(pipeline, arguments)
     return exit_code, {} if exit_code else outputs
 
 

@@ -20,7 +20,7 @@ from components.evaluate.component import evaluate
 from components.fetch_model.component import fetch_model
 from components.pack.component import pack
 from components.package_model.component import package_model
-from components.pods import PODS, Pod, as_pod, run_seconds
+from components.pods import PODS, Pod, as_pod, run_seconds, scoring_memory, task_config
 from components.register.component import register
 from components.report.component import report
 from components.stop.component import stop
@@ -81,6 +81,8 @@ def med42(
                 models=list(models),
                 shards=dict(shards),
                 train_hours=pods["train"].hours,
+                train_task_config=task_config(pods["train"]),
+                scoring_memory=scoring_memory(pods),
                 store=store,
                 training_data=training_data,
                 benchmark_data=benchmark_data,

@@ -11,6 +11,8 @@ def check(
     models: list,  # type: ignore[type-arg]
     shards: dict,  # type: ignore[type-arg]
     train_hours: float,
+    train_task_config: dict,  # type: ignore[type-arg]
+    scoring_memory: dict,  # type: ignore[type-arg]
     store: str,
     training_data: str,
     benchmark_data: str,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
@@ -9,6 +11,7 @@ from typing import Any
 
 from med42lib.commands.command import Command
 from med42lib.commands.executor import asked_outputs, load_json, parameters
+from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.environment import in_pod, is_offline
 from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.excerpts import brief
@@ -33,6 +36,10 @@ in a Kubeflow container:
 SPEC, STORE, MODELS, SHARDS, SETTINGS = "spec", "store", "models", "shards", "settings"
 TRAIN_HOURS = "train_hours"
 """After which Kubernetes ends the pod of the step train."""
+TRAIN_TASK_CONFIG = "train_task_config"
+"""What Kubeflow hands over to the step train, which launches with it (`TaskConfig`)."""
+SCORING_MEMORY = "scoring_memory"
+"""Request and limit of each step that scores models without GPUs."""
 ADDRESSES = tuple(Inputs.model_fields)
 OF_HUB = "base_model"
 """The one input that a cluster asks a hub for: by fetch_model, which alone has the token, and is never offline."""
@@ -50,11 +57,12 @@ def _run(arguments: Namespace) -> int:
     asked = asked_outputs(executor_input, title="outputs of check", outputs=[SETTINGS])
     given = parameters(executor_input)
     _check_kinds(given)
+    os.environ[TASK_CONFIG_VARIABLE] = json.dumps(given[TRAIN_TASK_CONFIG])
     addresses = {name: given[name] for name in ADDRESSES}
     spec = read_parameters(given[SPEC], addresses, models=given[MODELS], shards=given[SHARDS])
     store = absolute_address(given[STORE])
     check_driver(given[TRAIN_HOURS])
-    check_place(spec, store)
+    check_place(spec, store, memory=given[SCORING_MEMORY])
     settings = put_settings(store, spec.sections())
     log("check").info("all is as it should be; the settings are at %s", settings)
     asked.write({SETTINGS: settings})
@@ -113,7 +121,7 @@ def _on_a_hub(addresses: Mapping[str, str]) -> Iterator[Problem]:
 
 def _check_kinds(given: Mapping[str, Any]) -> None:
     kinds: dict[str, tuple[str, type | UnionType]] = {MODELS: ("a list", list), TRAIN_HOURS: ("a number", int | float)}
-    kinds |= dict.fromkeys([SPEC, SHARDS], ("an object", dict))
+    kinds |= dict.fromkeys([SPEC, SHARDS, TRAIN_TASK_CONFIG, SCORING_MEMORY], ("an object", dict))
     kinds |= dict.fromkeys([STORE, *ADDRESSES], ("text", str))
     problems = [
         Problem(name, f"is required as {form} (given: {brief(given.get(name))})")

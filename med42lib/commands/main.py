@@ -48,7 +48,7 @@ start here:
 
 exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
 process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 11 a submitted run failed, 12 training gets no further;
-worth a retry: 172 object store or 173 Kubernetes or Kubeflow API server unreachable
+worth a retry: 172 object store, 173 Kubernetes or Kubeflow API server, 174 MLflow server unreachable
 """
 
 

@@ -18,7 +18,7 @@ from med42lib.commands.shown import shown_artifacts
 from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
 from med42lib.core.config import parse_config
 from med42lib.core.environment import in_pod
-from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable
+from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable, TrackingUnavailable
 from med42lib.core.excerpts import brief
 from med42lib.core.log import log
 from med42lib.engine.context import TrackedAs
@@ -90,7 +90,7 @@ def _patiently(run: Callable[[], Result]) -> Result:
     for seconds in _PAUSES if in_pod() else ():
         try:
             return run()
-        except (StoreUnavailable, ClusterUnavailable) as error:
+        except (StoreUnavailable, ClusterUnavailable, TrackingUnavailable) as error:
             log("stage").warning("%s; trying again in %d s", error, seconds)
             time.sleep(seconds)
     return run()

@@ -13,7 +13,8 @@
     ├── RunFailedError                11   a run that was submitted to a cluster failed, or was ended there
     ├── NoProgressError               12   training started again and again from the same step
     ├── StoreUnavailable             172   the object store did not answer; trying again may help
-    └── ClusterUnavailable           173   the Kubernetes or Kubeflow API server did not; trying again may help
+    ├── ClusterUnavailable           173   the Kubernetes or Kubeflow API server did not; trying again may help
+    └── TrackingUnavailable          174   the MLflow server did not; trying again may help
 
 Codes 1 to 63 are permanent: a retry without a change will fail the same way. From 128 on a retry may
 help. 1 is a bug of ours (with a traceback), 130 is Ctrl-C, 137 a killed process, 143 a request to stop.
@@ -138,6 +139,12 @@ class ClusterUnavailable(Med42Error):
     """A Kubernetes API server, or that of Kubeflow Pipelines, that did not answer within all retries."""
 
     exit_code = 173
+
+
+class TrackingUnavailable(Med42Error):
+    """An MLflow server that did not answer, or with an error of its own."""
+
+    exit_code = 174
 
 
 _FULL_DISK_NUMBERS = (errno.ENOSPC, errno.EDQUOT)

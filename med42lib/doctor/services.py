@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import http.client
 import os
@@ -21,9 +20,8 @@ from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, un
 from med42lib.store.address import open_store
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.scratch import attempt_folder, machine_scratch
-from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_server, tracking_address
+from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_server, logs_in_otherwise, tracking_address
 
-_HEADER = "Authorization"
 _SECONDS = 5.0
 _PROBE_BYTES = 1 << 20
 _LARGE_SKEW, _NOTABLE_SKEW = 300.0, 30.0  # an S3 server refuses requests that are 15 minutes off
@@ -80,43 +78,14 @@ def check_mlflow(store_address: str) -> Iterator[Finding]:
     yield from found
     if any(finding.level == Level.PROBLEM for finding in found):
         return
-    if is_server(address):
-        yield _check_log_in(address)
+    if is_server(address) and logs_in_otherwise():
+        yield unknown(
+            "mlflow", f"{redact(address)} answers by this name; whether it lets MLflow's client in is not known"
+        )
+    elif is_server(address):
+        yield ok("mlflow", f"{redact(address)} answers by this name and lets us in")
     else:
         yield ok("mlflow", f"runs are recorded in {redact(address)}; {TRACKING_VARIABLE} would name a server")
-
-
-def _check_log_in(address: str) -> Finding:
-    request = urllib.request.Request(f"{_without_user(address)}/api/2.0/mlflow/experiments/search?max_results=1")
-    if log_in := _log_in(address):
-        request.add_header(*log_in)
-    try:
-        with urllib.request.urlopen(request, timeout=_SECONDS):
-            return ok("mlflow", f"{redact(address)} answers by this name and lets us in")
-    except urllib.error.HTTPError as error:
-        with error:
-            return problem(
-                "mlflow",
-                f"{redact(address)} answers {error.code}; check MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and "
-                "MLFLOW_TRACKING_PASSWORD (Secret med42-mlflow)",
-            )
-    except (OSError, http.client.HTTPException) as error:
-        return unknown("mlflow", f"{redact(address)} could not be asked with our credentials: {error}")
-
-
-def _log_in(address: str) -> tuple[str, str] | None:
-    """Give the header that MLflow's own client would log in with: a token, or a name and what proves it."""
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return _HEADER, f"Bearer {token}"
-    parts = urlsplit(address)
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or parts.username
-    proof = os.environ.get("MLFLOW_TRACKING_PASSWORD") or parts.password
-    return (_HEADER, f"Basic {base64.b64encode(f'{user}:{proof}'.encode()).decode()}") if user else None
-
-
-def _without_user(address: str) -> str:
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _check_name(about: str, url: str) -> Iterator[Finding]:

@@ -95,8 +95,7 @@ def closure(roots: Iterable[str], *, outside: Sequence[str] = OUTSIDE) -> Closur
         elif package and name not in seen and not _is_within(name, outside):
             seen.add(name)
             waiting.append(package)
-            if path := module_file(name):
-                module = read_module(path, name if path.stem == "__init__" else package)
+            if module := find_module(name):
                 modules[name] = module.sha256
                 waiting += module.imports
     return Closure(dict(sorted(modules.items())), frozenset(libraries - sys.stdlib_module_names))
@@ -106,6 +105,14 @@ def module_file(name: str) -> Path | None:
     """Find the file of a module, importing no more than the package above all; None if there is none."""
     top, *others = name.split(".")
     return _file_at(Path(str(importlib.import_module(top).__file__)).parent.joinpath(*others))
+
+
+def find_module(name: str) -> Module | None:
+    """Parse the module of a name; None if there is none."""
+    path = module_file(name)
+    if path is None:
+        return None
+    return read_module(path, name if path.stem == "__init__" else name.rpartition(".")[0])
 
 
 @cache

@@ -6,6 +6,7 @@ of an output: the same work under another attempt is the same.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +37,8 @@ class StageContext:
     `Target.received` takes them into account. `cache` keeps work between runs. `checkpoints` keep what is not finished,
     also for other attempts at this key; the runner removes them when the output is sealed. `tracked` is None where
     nobody is to watch. `stopping` tells a stage that looks at it to save and leave. `section` is what its settings are
-    called in messages: `train.lora`.
+    called in messages: `train.lora`. `code` is what of the stage's code and libraries is in the key, by name, for
+    other processes to compare with theirs; None outside the runner.
     """
 
     key: str
@@ -46,6 +48,7 @@ class StageContext:
     tracked: TrackedAs | None = None
     stopping: StopSignal = field(default_factory=StopSignal)
     section: str = ""
+    code: Mapping[str, str] | None = None
 
     @property
     def checkpoints(self) -> Checkpoints:

@@ -9,11 +9,12 @@ import platform
 from collections.abc import Iterable, Mapping
 
 from med42lib.core.config import StageConfig
-from med42lib.engine.closure import Closure
+from med42lib.engine.closure import Closure, find_module
 from med42lib.engine.stage import Stage
 
 KEY_DIGITS = 16
 ABSENT = "absent"
+_PYTHON = "python"
 
 DISTRIBUTIONS = {"yaml": "PyYAML"}
 """Distributions that are not called as their package is."""
@@ -46,8 +47,34 @@ def output_key(stage: Stage, config: StageConfig, input_digests: Mapping[str, st
 
 def code_digest(used: Closure) -> str:
     """Hash the code of modules and the versions of the libraries that they use, Python's among them."""
-    versions = library_versions(used.libraries) | {"python": _compatible(platform.python_version())}
+    versions = library_versions(used.libraries) | {_PYTHON: _python_version()}
     return hashlib.sha256(json.dumps([used.modules, versions], sort_keys=True).encode()).hexdigest()
+
+
+def named_code(used: Closure) -> dict[str, str]:
+    """List what `code_digest` hashes: the sha256 of modules and the versions of libraries, each by its name."""
+    return used.modules | library_versions(used.libraries) | {_PYTHON: _python_version()}
+
+
+def other_code(named: Mapping[str, str]) -> list[str]:
+    """Say what of another process's `named_code` is not the same in this one: libraries first, then modules."""
+    here = {name: _here(name) for name in sorted(named, key=lambda name: ("." in name, name))}
+    return [
+        name if "." in name else f"{name} {own} in place of {named[name]}"
+        for name, own in here.items()
+        if own != named[name]
+    ]
+
+
+def _here(name: str) -> str:
+    if "." in name:
+        module = find_module(name)
+        return module.sha256 if module else ABSENT
+    return _python_version() if name == _PYTHON else _version(DISTRIBUTIONS.get(name, name))
+
+
+def _python_version() -> str:
+    return _compatible(platform.python_version())
 
 
 def library_versions(packages: Iterable[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ settings and addresses ─► key ─► sealed attempt under that key? ── y
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -24,18 +25,19 @@ from med42lib.core.config import StageConfig, parse_config
 from med42lib.core.errors import full_disk, not_installed
 from med42lib.core.log import log, log_place
 from med42lib.engine.context import StageContext, TrackedAs
-from med42lib.engine.key import output_key
+from med42lib.engine.key import named_code, output_key
 from med42lib.engine.stage import Stage
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target, give_usual_modes
 from med42lib.store.base import Store
 from med42lib.store.cache import StageCache
 from med42lib.store.identity import HashCache
-from med42lib.store.manifest import Input, Manifest
+from med42lib.store.manifest import COMMIT, Input, Manifest
 from med42lib.store.names import inside
 from med42lib.store.publish import Sealed, Upload, find_sealed
 from med42lib.store.scratch import attempt_folder
 
+GIT_VARIABLE = "MED42_GIT_SHA"
 RECORDED_PACKAGES = (
     "torch",
     "transformers",
@@ -154,7 +156,8 @@ def _run(call: _Call, hashes: HashCache) -> Sealed:
 def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:
     stage, scratch = call.stage, call.scratch
     cache = StageCache(call.store.address, stage.name, scratch / "cache")
-    context = StageContext(call.key, call.store.address, upload, cache, call.tracked, section=call.section)
+    code = named_code(stage.closure)
+    context = StageContext(call.key, call.store.address, upload, cache, call.tracked, section=call.section, code=code)
     targets = {name: Target(scratch / "out" / name) for name in stage.targets}
     for target in targets.values():
         target.folder.mkdir(parents=True)
@@ -211,6 +214,8 @@ def _versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if commit := os.environ.get(GIT_VARIABLE):
+        found[COMMIT] = commit
     return found
 
 

@@ -10,6 +10,7 @@ Doors, the modules that other rooms may import:
     duration         steps, arithmetic and hours of a training
     room             main memory, disk and object storage that a training needs
     training         whether a training fits a cluster, and the smallest that it fits
+    scoring          whether pods without GPUs hold the models that they score
 
 `commands.plan` writes out what the others work out; `pipelines.compile` asks `base_model.check_base` whether the spec
 fits its base model.

@@ -87,7 +87,7 @@ class BaseModel:
         return f"{self.place}, whose shapes are known ({self.why_not})" if self.why_not else self.place
 
 
-def check_base(spec: RunSpec, cache: Path) -> None:
+def check_base(spec: RunSpec, cache: Path) -> BaseModel:
     """Find the base model's config.json, and make sure that the spec fits it; what is only probably wrong is a warning.
 
     Raises:
@@ -98,6 +98,7 @@ def check_base(spec: RunSpec, cache: Path) -> None:
     if problems := list(base_problems(spec, base)):
         raise ConfigError("the spec and its base model", problems)
     warn_of_base(spec, base)
+    return base
 
 
 def find_base(spec: RunSpec, cache: Path) -> BaseModel:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from med42lib.assemble.config import SourceConfig
 from med42lib.benchmarks.config import BenchmarkConfig
 from med42lib.core.authorities import check_authorities
 from med42lib.core.environment import let_through_by_now
-from med42lib.core.errors import ConfigError, DataError, Problem, TrackingError
+from med42lib.core.errors import ConfigError, DataError, Problem, TrackingUnavailable
 from med42lib.decontaminate.embedding.layout import LAYOUT_FILE, no_encoder
 from med42lib.planning.base_model import base_problems, find_base, warn_of_base
 from med42lib.planning.mixture import listed
+from med42lib.planning.scoring import scoring_problems
 from med42lib.planning.training import cluster_of, cluster_problems, warn_of_main_memory
 from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec
@@ -24,19 +26,28 @@ from med42lib.tracking.address import check_tracking
 from med42lib.train.launchers.launcher import CLUSTER_LAUNCHER, launcher_name
 from med42lib.train.launchers.template import JobTemplate
 
+_NO_PODS: Mapping[str, Sequence[str]] = MappingProxyType({})
 
-def check_place(spec: RunSpec, store: str) -> None:
-    """Make sure that inputs are there, the spec fits base model and GPUs, and store and MLflow can be used.
+
+def check_place(spec: RunSpec, store: str, *, memory: Mapping[str, Sequence[str]] = _NO_PODS) -> None:
+    """Make sure that inputs are there, the spec fits base model and machines, and store and MLflow can be used.
 
     Of the GPUs, the template of training jobs is asked, where one is. What is only probably wrong is a warning.
 
+    Args:
+        spec: What is to be run.
+        store: Where outputs go.
+        memory: Request and limit of each step that scores models in a pod without GPUs.
+
     Raises:
         ConfigError: If the store is in a folder that is an input. Or if chunks are longer than the base model's
-            context, an adapter is larger than its layers, or a training does not fit the GPUs; all problems at once.
+            context, an adapter is larger than its layers, or a training does not fit the GPUs, or a model the pod that
+            scores it; all problems at once.
         DataError: If inputs are missing, or files in them that the spec names, all of which are named, or the base
             model's config.json is, or is broken.
         StoreError, AccessError, StoreUnavailable: If the store, or the place of an input, cannot be used.
-        TrackingError: If models of this store cannot be registered, and the spec asks for it.
+        TrackingError, AccessError, TrackingUnavailable: If models of this store cannot be registered, and the spec
+            asks for it.
         EnvironmentProblem: If certificates are not where the environment says.
     """
     check_authorities()
@@ -49,8 +60,8 @@ def check_place(spec: RunSpec, store: str) -> None:
     template = JobTemplate.of_environment() if launcher_name() == CLUSTER_LAUNCHER else None
     cluster = None if template is None else cluster_of(template)
     hardware = [] if cluster is None else cluster_problems(spec, base, cluster)
-    if problems := [*base_problems(spec, base), *hardware]:
-        raise ConfigError("the spec, its base model and the machines that train", problems)
+    if problems := [*base_problems(spec, base), *hardware, *scoring_problems(spec, base, memory)]:
+        raise ConfigError("the spec, its base model and the machines that train and score", problems)
     warn_of_base(spec, base)
     if template is not None and cluster is not None:
         warn_of_main_memory(spec, base, cluster, template)
@@ -64,7 +75,7 @@ def check_place(spec: RunSpec, store: str) -> None:
 def _check_tracking(store: str) -> None:
     try:
         check_tracking(store)
-    except TrackingError:
+    except TrackingUnavailable:
         if not let_through_by_now():
             raise
         check_tracking(store)

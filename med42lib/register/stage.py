@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +21,7 @@ from med42lib.register.run import FinishedRun
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.base import S3_SCHEME
+from med42lib.store.manifest import COMMIT
 from med42lib.tracking.address import check_tracking, quiet_mlflow, sqlite_lock, tracking_address, ui_command
 from med42lib.tracking.names import CANDIDATE, GATE_TAG, NOTE_TAG, PASSED, RUN_TAG, WEIGHTS_TAG, flatten, run_name
 from med42lib.tracking.replay import RunRecord, stage_records
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from med42lib.tracking.runs import Recorder
     from med42lib.tracking.versions import Versions
 
-GIT_VARIABLE = "MED42_GIT_SHA"
 REGISTERED_FILE = "registered.json"
 _TAGGED_INPUTS = ("dataset", "items", "contamination", "packed")
 
@@ -61,7 +60,8 @@ def register(
         context: Has the store, in which processes that record the same run at once agree on one.
 
     Raises:
-        TrackingError: If MLflow does not answer, refuses, or is a server while the store is a local folder.
+        TrackingError: If MLflow refuses, or is a server while the store is a local folder.
+        TrackingUnavailable: If MLflow does not answer.
         AccessError: If MLflow rejects the credentials.
         DataError: If an input is not the output of a stage.
     """
@@ -193,7 +193,7 @@ def _version_tags(config: RegisterConfig, run: FinishedRun) -> dict[str, str]:
         accuracy_metric(subset, OVERALL, run.candidate): f"med42.accuracy_{subset}" for subset in ("all", "clean")
     }
     tags |= {tag: f"{run.metrics[key]:.4f}" for key, tag in scores.items() if key in run.metrics}
-    if commit := os.environ.get(GIT_VARIABLE):
+    if commit := run.manifest(run.trained.get(run.candidate, run.model)).versions.get(COMMIT):
         tags["med42.git_sha"] = commit
     return tags | config.tags
 

@@ -20,6 +20,8 @@ from med42lib.store.names import check_apart, checked_name
 MANIFEST_FILE = "manifest.json"
 METRICS_FILE = "metrics.jsonl"
 LAYOUT_VERSION = 2
+COMMIT = "med42-suite commit"
+"""In `Manifest.versions`: that of the code which did the work, where it is known."""
 _HASH_BLOCK_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 GIT_PREFIX = "git-blob:"

@@ -7,6 +7,7 @@ in `mlflow-artifacts` beside it.
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import http.client
 import os
@@ -17,10 +18,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from med42lib.core.environment import in_pod
-from med42lib.core.errors import TrackingError
+from med42lib.core.errors import AccessError, TrackingError, TrackingUnavailable
 from med42lib.core.log import log
 from med42lib.core.redaction import redact
 from med42lib.store.base import S3_SCHEME
@@ -40,6 +41,8 @@ _MLFLOW_DEFAULTS = {
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HOST_REFUSED = "Invalid Host header"
+_OTHER_LOG_INS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
+_FILES_OF_LOG_INS = ("~/.mlflow/credentials", "~/.netrc")
 
 
 def tracking_address() -> str:
@@ -131,8 +134,10 @@ def check_tracking(store_address: str) -> None:
     Takes at most a few seconds and writes nothing.
 
     Raises:
-        TrackingError: If MLflow is a server and the store a local folder, if the server does not answer or
-            refuses its name, if the SQLite file cannot be used, or if it would go with a pod that ends.
+        TrackingError: If MLflow is a server and the store a local folder, if the server refuses its name, if the
+            SQLite file cannot be used, or if it would go with a pod that ends.
+        TrackingUnavailable: If the server does not answer.
+        AccessError: If it rejects the credentials.
     """
     _check_lasting(store_address)
     address = tracking_address()
@@ -145,12 +150,36 @@ def check_answers(address: str) -> None:
     """Make sure that there is an MLflow at an address, before a client is made for it.
 
     Raises:
-        TrackingError: If a server does not answer or refuses its name, or a SQLite file cannot be used.
+        TrackingError: If a server refuses its name, or a SQLite file cannot be used.
+        TrackingUnavailable: If a server does not answer.
+        AccessError: If it rejects the credentials.
     """
     if is_server(address):
         _check_server(address)
     elif file := sqlite_file(address):
         _check_sqlite(file)
+
+
+def authorization(address: str) -> str | None:
+    """Give the header by which MLflow's own client logs in to a server: of what there is, it takes the first.
+
+    That is a user in the address, which the library under it sends whatever else is said; the environment's user; or a
+    token.
+    """
+    parts = urlsplit(address)
+    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
+    if parts.username is not None and parts.password is not None:
+        user, password = unquote(parts.username), unquote(parts.password)
+    if user and password:
+        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return f"Bearer {token}" if token else None
+
+
+def logs_in_otherwise() -> bool:
+    """Say whether MLflow's own client may have another way to log in, which only it can try: a plug-in, or a file."""
+    files = (Path(name).expanduser() for name in _FILES_OF_LOG_INS)
+    return any(map(os.environ.get, _OTHER_LOG_INS)) or any(file.exists() for file in files)
 
 
 def quiet_mlflow() -> None:
@@ -202,9 +231,11 @@ def _is_sqlite(file: Path) -> bool:
 
 def _check_server(address: str) -> None:
     """Ask the server for one experiment: MLflow's own client would wait minutes for one that is down."""
-    url = f"{_without_credentials(address)}/api/2.0/mlflow/experiments/search?max_results=1"
+    request = urllib.request.Request(f"{_without_credentials(address)}/api/2.0/mlflow/experiments/search?max_results=1")
+    if header := authorization(address):
+        request.add_unredirected_header("Authorization", header)
     try:
-        with urllib.request.urlopen(url, timeout=PROBE_SECONDS):
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
             return
     except urllib.error.HTTPError as error:
         _check_answer(address, error)
@@ -214,7 +245,7 @@ def _check_server(address: str) -> None:
 
 
 def _check_answer(address: str, error: urllib.error.HTTPError) -> None:
-    """Refuse answers that no log-in would change; MLflow's own client, which has the credentials, meets the rest."""
+    """Refuse answers that mean the same to MLflow's own client, which meets the rest."""
     with error:
         if error.code == 403 and _HOST_REFUSED in error.read(1000).decode(errors="replace"):
             raise host_refused(address) from error
@@ -222,6 +253,10 @@ def _check_answer(address: str, error: urllib.error.HTTPError) -> None:
         raise TrackingError(
             f"what answers at {redact(address)} is not an MLflow server (404); check {TRACKING_VARIABLE}"
         ) from error
+    if error.code in (401, 403) and not logs_in_otherwise():
+        raise rejected(address) from error
+    if error.code >= 500:
+        raise unreachable(address, str(error)) from error
 
 
 def _without_credentials(address: str) -> str:
@@ -229,9 +264,17 @@ def _without_credentials(address: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def unreachable(address: str, detail: str) -> TrackingError:
+def rejected(address: str) -> AccessError:
+    """Say that the server does not let us in."""
+    return AccessError(
+        f"the MLflow server {redact(address)} rejected the credentials; set MLFLOW_TRACKING_TOKEN, or "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (on a cluster: the Secret med42-mlflow)"
+    )
+
+
+def unreachable(address: str, detail: str) -> TrackingUnavailable:
     """Say that the server does not answer."""
-    return TrackingError(
+    return TrackingUnavailable(
         f"the MLflow server {redact(address)} does not answer ({redact(detail)}); start it, correct "
         f"{TRACKING_VARIABLE}, or unset it to use a SQLite file. Finished stages are kept: run the same command again"
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from med42lib.core.errors import AccessError, TrackingError, full_disk
+from med42lib.core.errors import AccessError, TrackingError, TrackingUnavailable, full_disk
 from med42lib.core.redaction import redact
 from med42lib.store.scratch import attempt_folder, scratch_beside
-from med42lib.tracking.address import SQLITE_SCHEME, host_refused, sqlite_file, unreachable
+from med42lib.tracking.address import SQLITE_SCHEME, host_refused, rejected, sqlite_file, unreachable
 
 
 class Connection:
@@ -36,7 +36,8 @@ class Connection:
         Raises:
             AccessError: If credentials are missing or rejected.
             NoSpaceError: If the disk of a SQLite file is full.
-            TrackingError: If MLflow does not answer, or refuses for another reason.
+            TrackingUnavailable: If MLflow does not answer.
+            TrackingError: If it refuses for another reason.
         """
         try:
             yield
@@ -69,15 +70,12 @@ def ignore_if_created() -> Iterator[None]:
             raise
 
 
-def _refused(address: str, error: MlflowException) -> AccessError | TrackingError:
+def _refused(address: str, error: MlflowException) -> AccessError | TrackingError | TrackingUnavailable:
     message = redact(str(error))
     if "Invalid Host header" in message:
         return host_refused(address)
     if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "error code 401" in message:
-        return AccessError(
-            f"the MLflow server {redact(address)} rejected the credentials; set MLFLOW_TRACKING_TOKEN, or "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (on a cluster: the Secret med42-mlflow)"
-        )
+        return rejected(address)
     if "failed with exception" in message:
         return unreachable(address, message)
     return TrackingError(f"MLflow at {redact(address)} refused: {message}")

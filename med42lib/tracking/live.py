@@ -15,13 +15,13 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from med42lib.engine.context import TrackedAs
 from med42lib.store.address import open_store
 from med42lib.store.agreement import agree
 from med42lib.store.metrics import MetricPoint
-from med42lib.tracking.address import TRACKING_VARIABLE, is_server
+from med42lib.tracking.address import TRACKING_VARIABLE, authorization, is_server
 from med42lib.tracking.names import (
     KEY_TAG,
     METRICS_PER_CALL,
@@ -34,9 +34,6 @@ from med42lib.tracking.names import (
     run_agreement,
     run_name,
 )
-
-if TYPE_CHECKING:
-    import requests
 
 SECONDS_TO_CONNECT, SECONDS_TO_ANSWER = 5.0, 20.0
 _API = "/api/2.0/mlflow/"
@@ -174,10 +171,11 @@ class Server:
     def _asked(self, method: str, call: str, **content: Any) -> dict[str, Any]:
         import requests
 
+        header = authorization(self._address)
         response = requests.request(
             method,
             f"{self._address}{_API}{call}",
-            auth=_log_in(),
+            headers={"Authorization": header} if header else {},
             timeout=(SECONDS_TO_CONNECT, SECONDS_TO_ANSWER),
             **_certificates(),
             **content,
@@ -185,24 +183,6 @@ class Server:
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
-
-
-def _log_in() -> Any:
-    """Read credentials as MLflow's own client does; those in an address are the library's business."""
-    names = tuple(os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
-    if all(names):
-        return names
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    return _Bearer(token) if token else None
-
-
-class _Bearer:
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
 
 
 def _certificates() -> dict[str, Any]:

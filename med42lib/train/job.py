@@ -1,6 +1,6 @@
 """What the driver of a training tells its processes, and what they tell it: small JSON files beside the output.
 
-    train/<key>/<attempt>/job/job.json         settings, and the addresses of what is read and written
+    train/<key>/<attempt>/job/job.json         settings, the addresses of what is read and written, the driver's code
     train/<key>/<attempt>/job/failure.json     why the first process that failed did; put once, and removed when all
                                                processes have started again and go on
     train/<key>/<attempt>/job/consequence.json the same of one that failed as the peers of a failed one do; counts where
@@ -17,7 +17,7 @@ import json
 import os
 import socket
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -103,6 +103,8 @@ class TrainingJob:
     """What it is called in MLflow while it goes on; None if it is not to be seen there."""
     base_hub: str | None = None
     """Repository and revision that the base came from, `owner/name@revision`; None if it came from no hub."""
+    code: Mapping[str, str] | None = None
+    """The driver's code and libraries, which the output's key is made of; None of a job by hand, which has no key."""
 
     @property
     def address(self) -> str:
@@ -148,10 +150,12 @@ class TrainingJob:
         Raises:
             DataError: If there is no job at the address.
         """
-        content = open_store(address).read(_JOB_FILE)
-        if content is None:
-            raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
-        return cls.from_json(content)
+        return cls.from_json(_read_job(address))
+
+    @staticmethod
+    def read_code(address: str) -> dict[str, str]:
+        """Read `code` alone, since other code may not understand the rest; errors as in `read`."""
+        return dict(json.loads(_read_job(address)).get("code", {}))
 
     @classmethod
     def of_attempt(cls, address: str) -> TrainingJob:
@@ -186,6 +190,13 @@ class TrainingJob:
                 f"training ended without {self.upload.address}/{name}; run the same command again to go on"
             )
         return content
+
+
+def _read_job(address: str) -> bytes:
+    content = open_store(address).read(_JOB_FILE)
+    if content is None:
+        raise DataError(f"there is no training job at {address}; give the address that the stage `train` wrote")
+    return content
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         prefix=context.upload.prefix,
         attempt=context.upload.attempt,
         tracked=context.tracked,
+        code=context.code,
     )
     job.write()
     try:

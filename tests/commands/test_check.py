@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
+from components.pods import Pod, task_config
 from med42lib.commands.check import ADDRESSES, read_parameters
 from med42lib.commands.main import main
 from med42lib.core import environment
@@ -24,6 +25,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MED42_PROCESSES_PER_NODE", "1")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
+    monkeypatch.setenv("MED42_TASK_CONFIG", "{}")  # which `check` sets; so it is as before after the test
 
 
 def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
@@ -37,6 +39,7 @@ def parameters(to: object, **changed: Any) -> dict[str, Any]:
     given = pipeline_arguments(load_spec(DEMO))
     given |= {"spec": through_kubeflow(given["spec"]), "models": ["full", "lora"], "store": str(to)}
     given |= {"shards": {"decontaminate": 1.0, "evaluate": 1.0}, "train_hours": 528.0}
+    given |= {"train_task_config": {}, "scoring_memory": {}}
     return {**given, **changed}
 
 
@@ -155,6 +158,8 @@ def test_a_number_whose_last_digits_kubeflow_has_lost_is_refused() -> None:
         ({"models": None}, "models: is required as a list"),
         ({"shards": 4.0}, "shards: is required as an object"),
         ({"train_hours": None}, "train_hours: is required as a number"),
+        ({"train_task_config": None}, "train_task_config: is required as an object"),
+        ({"scoring_memory": None}, "scoring_memory: is required as an object"),
         ({"store": ""}, "store: is required as text"),
         ({"encoder": 1.0}, "encoder: is required as text"),
     ],
@@ -182,6 +187,42 @@ def test_a_batch_is_held_against_the_processes_that_will_train(
     monkeypatch.setenv("MED42_JOB_TEMPLATE", str(template))
     assert check(tmp_path, parameters(tmp_path / "store")) == 2
     assert "train.full.global_batch_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("gpus", "refused"), [("2", False), ("3", True)])
+def test_the_gpus_that_the_pipeline_gives_to_train_are_its_processes_whatever_the_template_says(
+    gpus: str, refused: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("med42lib.commands.check.check_driver", lambda _: None)
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
+    pod = task_config(Pod(hours=1, gpus=int(gpus)))
+    code = check(tmp_path, parameters(tmp_path / "store", train_task_config=pod))
+    assert code == (2 if refused else 0)
+    assert ("train.full.global_batch_size" in capsys.readouterr().err) == refused
+
+
+def test_the_nodes_that_the_pipeline_gives_to_train_are_held_against_the_spec(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("med42lib.commands.check.check_driver", lambda _: None)
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
+    pod = task_config(Pod(hours=1, gpus=2, node_selector={"nvidia.com/gpu.product": "Tesla-V100-SXM3-32GB"}))
+    given = parameters(tmp_path / "store", train_task_config=pod)
+    given["spec"]["train"]["full"]["precision"] = "bfloat16"
+    assert check(tmp_path, given) == 2
+    assert "train.full.precision: is bfloat16, which v100-32 does not compute" in capsys.readouterr().err
+
+
+def test_a_model_that_does_not_fit_the_pod_that_scores_it_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = parameters(tmp_path / "store", scoring_memory={"evaluate": ["1Mi", "4Mi"]})
+    assert check(tmp_path, given) == 2
+    assert "evaluate.precision: the step evaluate loads 1 GiB of weights" in capsys.readouterr().err
+    given["scoring_memory"] = {"evaluate": ["1Mi", "64Mi"]}
+    assert check(tmp_path, given) == 0
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from med42lib.catalogue import STAGES
 from med42lib.commands.main import main
 from med42lib.commands.stage import request_from_kubeflow
-from med42lib.core.errors import ClusterUnavailable, ConfigError, StoreUnavailable
+from med42lib.core.errors import ClusterUnavailable, ConfigError, StoreUnavailable, TrackingUnavailable
 from med42lib.engine.context import TrackedAs
 from med42lib.engine.runner import Result, run_stage
 from med42lib.formats.run_settings import put_settings
@@ -155,7 +155,7 @@ def test_what_a_person_set_on_the_task_of_a_training_reaches_the_launcher(
     assert seen == ['{"resources": {"limits": {"nvidia.com/gpu": "8"}}}', None]
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable, ClusterUnavailable])
+@pytest.mark.parametrize("error", [StoreUnavailable, ClusterUnavailable, TrackingUnavailable])
 def test_in_a_pod_a_stage_waits_for_a_server_that_does_not_answer(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch, settings: str
 ) -> None:

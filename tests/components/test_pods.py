@@ -110,6 +110,11 @@ def test_a_file_gives_steps_gpus_and_trainings_what_their_jobs_pods_are_to_have(
     pipeline, _ = yaml.safe_load_all((tmp_path / "demo.yaml").read_text(encoding="utf-8"))
     checked = pipeline["components"]["comp-exit-handler-1"]["dag"]["tasks"]["check"]["inputs"]["parameters"]
     assert checked["train_hours"] == {"runtimeValue": {"constant": 600.0}}
+    assert checked["scoring_memory"] == {"runtimeValue": {"constant": {"answer_questions": ["2Gi", "64Gi"]}}}
+    assert checked["train_task_config"]["runtimeValue"]["constant"] == {
+        "nodeSelector": {"pool": "a100"},
+        "resources": {"limits": {"nvidia.com/gpu": "8"}, "requests": {"nvidia.com/gpu": "8"}},
+    }
     [toleration] = pods["exec-train"]["tolerations"]
     assert (toleration["key"], toleration["operator"]) == ("nvidia.com/gpu", "Exists")
 

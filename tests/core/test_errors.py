@@ -31,6 +31,7 @@ def test_only_what_is_out_of_reach_asks_for_a_retry() -> None:
     assert {kind.__name__ for kind in every_class() if kind.exit_code >= 128} == {
         "StoreUnavailable",
         "ClusterUnavailable",
+        "TrackingUnavailable",
     }
 
 

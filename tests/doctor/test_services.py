@@ -92,7 +92,7 @@ def test_mlflow_that_lets_us_in_is_well(scripted: Scripted, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (401, "who are you", "check MLFLOW_TRACKING_TOKEN"),
+        (401, "who are you", "rejected the credentials; set MLFLOW_TRACKING_TOKEN"),
         (403, "Invalid Host header", "--allowed-hosts"),
         (404, "no such page", "is not an MLflow server"),
     ],

@@ -24,7 +24,7 @@ from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.backends import local
 from med42lib.store.backends.local import LocalStore
 from med42lib.store.identity import HASHES_FOLDER
-from med42lib.store.manifest import Manifest, describe_folder
+from med42lib.store.manifest import COMMIT, Manifest, describe_folder
 
 
 class DoubleConfig(StageConfig):
@@ -92,6 +92,22 @@ def test_a_stage_writes_every_target_with_a_manifest(
     assert manifest.inputs["numbers"].address == request_for().sources["numbers"]
     assert manifest.versions["python"].startswith("3.")
     assert output(result, "log").joinpath("log.txt").exists()
+
+
+@pytest.mark.parametrize(("commit", "recorded"), [("c0ffee", "c0ffee"), ("", None)])
+def test_the_commit_of_the_image_that_did_the_work_is_recorded(
+    commit: str,
+    recorded: str | None,
+    install: Callable[..., Stage],
+    request_for: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MED42_GIT_SHA", commit)
+    first = run_stage(install(), request_for())
+    manifest = Manifest.from_json((output(first) / "manifest.json").read_text(), where="")
+    assert manifest.versions.get(COMMIT) == recorded
+    monkeypatch.setenv("MED42_GIT_SHA", "another")
+    assert run_stage(install(), request_for()).reused
 
 
 def test_a_second_run_reuses_the_first_without_calling_the_stage(

@@ -9,7 +9,7 @@ from components.images import RUNTIMES
 from images.build import BASE, REPOSITORY
 from images.lock import PYPI_FLAVOR, layers_of
 from med42lib.core.environment import THREADS_VARIABLE
-from med42lib.register.stage import GIT_VARIABLE
+from med42lib.engine.runner import GIT_VARIABLE
 from med42lib.selfcheck import RUNTIME_VARIABLE
 from med42lib.store.scratch import SCRATCH_VARIABLE
 from med42lib.tracking.address import HOME_VARIABLE

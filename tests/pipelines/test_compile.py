@@ -45,3 +45,15 @@ def test_a_file_that_cannot_be_written_is_one_message(
     assert said in shown
     assert exit_code == 2 or "name another file, --output FILE" in shown
     assert Path("mine.yaml").read_bytes() == DEMO.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "warned"), [("med42", False), ("med42_70b", True)])
+def test_a_model_that_no_pod_could_score_is_told_when_its_pipeline_is_compiled(
+    name: str, warned: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiling = ["compile", str(REPOSITORY / f"pipelines/specs/{name}.yaml"), f"--output={tmp_path}/out.yaml"]
+    assert main(compiling) == 0
+    said = "evaluate.precision: the step evaluate loads 129 GiB of weights in bfloat16 into a pod that may have 64Gi"
+    assert (said in capsys.readouterr().err) == warned
+    assert main([*compiling, f"--pods={REPOSITORY}/pipelines/pods/{name}.yaml"]) == 0
+    assert "weights" not in capsys.readouterr().err

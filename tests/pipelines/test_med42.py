@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from components.images import image_of
+from components.pods import read_pods
 from components.readme import readme
 from med42lib.catalogue import COMMANDS, STAGES
 from med42lib.commands.main import main
@@ -15,7 +16,7 @@ from med42lib.formats.shards import num_tasks
 from med42lib.spec import load_spec
 from med42lib.store.address import is_folder
 from pipelines.arguments import pipeline_arguments
-from pipelines.compile import compile_spec
+from pipelines.compile import OfCluster, compile_spec
 from pipelines.med42 import UNSHARDED, med42
 from tests.conftest import REPOSITORY
 
@@ -161,7 +162,9 @@ def test_every_task_is_given_every_parameter() -> None:
 
 @pytest.mark.parametrize("path", SPECS, ids=[path.stem for path in SPECS])
 def test_the_committed_yaml_is_what_the_pipeline_compiles_to(path: Path, tmp_path: Path) -> None:
-    compile_spec(path, tmp_path / "out.yaml")
+    pods = REPOSITORY / "pipelines/pods" / path.name
+    cluster = OfCluster(pods=read_pods(pods)) if pods.exists() else None
+    compile_spec(path, tmp_path / "out.yaml", cluster=cluster)
     assert (tmp_path / "out.yaml").read_text() == (COMPILED / path.name).read_text(), "run `make compile`"
 
 

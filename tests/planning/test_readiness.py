@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from med42lib.core import environment
-from med42lib.core.errors import ConfigError, DataError, EnvironmentProblem, StoreError, TrackingError
+from med42lib.core.errors import (
+    ConfigError,
+    DataError,
+    EnvironmentProblem,
+    StoreError,
+    TrackingError,
+    TrackingUnavailable,
+)
 from med42lib.planning import readiness
 from med42lib.planning.readiness import check_place
 from med42lib.spec import load_spec
@@ -71,7 +78,7 @@ def test_mlflow_is_asked_unless_nothing_is_to_be_registered(store: str, monkeypa
 def test_a_pod_that_mlflow_is_kept_from_in_its_first_moments_asks_once_more(
     store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = iter([TrackingError("Connection refused"), None])
+    answers = iter([TrackingUnavailable("Connection refused"), None])
 
     def check_tracking(_: str) -> None:
         if error := next(answers):

@@ -18,7 +18,7 @@ from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.package_model.stage import package_model
 from med42lib.store.artifacts import Source, Target
-from med42lib.store.manifest import Input, Manifest, describe_folder
+from med42lib.store.manifest import COMMIT, Input, Manifest, describe_folder
 from tests.http_server import QuietHandler, serving
 from tests.mlflow_server import MLflowServer, mlflow_server_in
 from tests.store.outputs import published
@@ -74,7 +74,7 @@ class FinishedRun:
             rows=3,
             created_at="2026-01-02T03:04:05+00:00",
             seconds=2.5,
-            versions={"torch": "2.13.0"},
+            versions={"torch": "2.13.0", COMMIT: f"commit of {stage}"},
         )
         self.addresses[edge] = published(self.store, folder, manifest)
 

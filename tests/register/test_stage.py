@@ -16,6 +16,7 @@ from med42lib.formats.dataset import SCHEMA
 from med42lib.register.config import Gate, RegisterConfig
 from med42lib.register.stage import register
 from med42lib.store.artifacts import Target
+from med42lib.store.manifest import COMMIT, MANIFEST_FILE
 from tests.register.conftest import BASE_HUB, MEASURED_AT_MS, FinishedRun, at_once, publish_report
 
 if TYPE_CHECKING:
@@ -176,10 +177,9 @@ def test_the_report_and_its_numbers_are_the_parents(finished_run: FinishedRun, s
     }
 
 
-def test_an_image_that_knows_no_commit_tags_none(
-    finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MED42_GIT_SHA", "")
+def test_a_training_that_recorded_no_commit_has_no_tag_of_it(finished_run: FinishedRun, seen: Seen) -> None:
+    manifest = Path(finished_run.addresses["full"], MANIFEST_FILE)
+    manifest.write_text(manifest.read_text().replace(COMMIT, "another package"))
     call(finished_run, "full")
     assert "med42.git_sha" not in seen.client.get_model_version_by_alias("tiny-med", "candidate").tags
 
@@ -188,7 +188,7 @@ def test_an_image_that_knows_no_commit_tags_none(
 def test_the_version_points_at_the_candidates_own_address(
     candidate: str, edge: str, finished_run: FinishedRun, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MED42_GIT_SHA", "c0ffee")
+    monkeypatch.setenv("MED42_GIT_SHA", "commit of register")
     call(finished_run, candidate)
     version = seen.client.get_model_version_by_alias("tiny-med", "candidate")
     assert version.source == Path(finished_run.addresses[edge]).as_uri()
@@ -196,7 +196,7 @@ def test_the_version_points_at_the_candidates_own_address(
     assert version.description.startswith("# tiny-med\n\n**Not for clinical decisions.**")
     assert "\n\na note\n\n" in version.description
     assert version.tags["med42.candidate"] == candidate
-    assert version.tags["med42.git_sha"] == "c0ffee"
+    assert version.tags["med42.git_sha"] == f"commit of {'package_model' if candidate == 'base' else 'train'}"
     assert version.tags["team"] == "x"
     assert version.tags["med42.accuracy_clean"] == {"full": "0.6000", "lora": "0.7500", "base": "0.7000"}[candidate]
     assert version.tags["med42.base_model"] == BASE_HUB

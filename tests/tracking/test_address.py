@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import TrackingError
+from med42lib.core.errors import AccessError, TrackingError, TrackingUnavailable
 from med42lib.tracking.address import (
     artifacts_address,
     check_tracking,
@@ -14,6 +14,7 @@ from med42lib.tracking.address import (
     tracking_address,
     ui_command,
 )
+from tests.http_server import QuietHandler, serving
 from tests.register.conftest import answering
 from tests.s3_server import free_ports
 
@@ -87,7 +88,7 @@ def test_a_server_and_a_local_store_do_not_go_together(store: str, monkeypatch: 
 def test_a_server_that_is_down_is_found_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_ports(1)[0]}")
     started = time.monotonic()
-    with pytest.raises(TrackingError, match=r"does not answer .*Connection refused"):
+    with pytest.raises(TrackingUnavailable, match=r"does not answer .*Connection refused"):
         check_tracking(S3)
     assert time.monotonic() - started < 5
 
@@ -106,11 +107,45 @@ def test_a_refused_host_name_is_explained(monkeypatch: pytest.MonkeyPatch) -> No
             check_tracking(S3)
 
 
-@pytest.mark.parametrize("code", [200, 401, 403])
-def test_a_server_that_wants_a_password_is_left_to_mlflows_client(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(code) as address:
+@pytest.mark.parametrize("code", [401, 403])
+def test_credentials_that_a_server_rejects_are_found_before_anything_is_computed(
+    code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    seen: list[str | None] = []
+    with answering(code, seen=seen) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("http://", "http://user:secret@"))
+        with pytest.raises(AccessError, match="rejected the credentials; set MLFLOW_TRACKING_TOKEN") as caught:
+            check_tracking(S3)
+        assert "secret" not in str(caught.value)
+        assert seen == ["Basic dXNlcjpzZWNyZXQ="]
+        monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "a-plug-in")  # which MLflow's client alone has
         check_tracking(S3)
+
+
+@pytest.mark.parametrize("code", [500, 503])
+def test_a_server_that_is_being_restarted_may_be_asked_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(code) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(TrackingUnavailable, match=rf"does not answer .*{code}"):
+            check_tracking(S3)
+
+
+def test_a_page_that_a_server_leads_on_to_gets_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+
+    class Leading(QuietHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers["Authorization"])
+            self.send_response(302)
+            self.send_header("Location", page)
+            self.end_headers()
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "planted-token")
+    with answering(200, seen=seen) as page, serving(Leading) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        check_tracking(S3)
+    assert seen == ["Bearer planted-token", None]
 
 
 def test_a_file_that_is_no_database_is_left_alone(mlflow_home: Path) -> None:

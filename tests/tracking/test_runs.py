@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from med42lib.core.errors import AccessError, TrackingError
+from med42lib.core.errors import AccessError, TrackingError, TrackingUnavailable
 from med42lib.engine.context import TrackedAs
 from med42lib.store.address import open_store
 from med42lib.store.lineage import trace
@@ -58,7 +58,7 @@ def test_a_refusal_says_what_to_do(
 @pytest.mark.slow
 def test_a_server_that_went_away_is_given_up_in_seconds(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(TrackingError, match="does not answer"):
+    with pytest.raises(TrackingUnavailable, match="does not answer"):
         recorder(f"http://user:secret@127.0.0.1:{free_ports(1)[0]}", tmp_path).experiment("x")
     assert time.monotonic() - started < 30
 

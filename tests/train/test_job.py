@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from torch import distributed
 
+from med42lib.catalogue import STAGES
 from med42lib.core.errors import (
     AccessError,
     DataError,
@@ -18,9 +20,10 @@ from med42lib.core.errors import (
     TrainingProcessError,
 )
 from med42lib.engine.context import TrackedAs
+from med42lib.engine.key import named_code
 from med42lib.store.manifest import FileEntry
 from med42lib.train.job import Failure, TrainingJob, reported_errors
-from med42lib.train.worker.training import check_progress
+from med42lib.train.worker.training import check_code, check_progress, run_training
 from tests.train.conftest import FULL, job_of
 
 
@@ -36,6 +39,41 @@ def test_a_job_is_read_back_by_its_address_alone(job: TrainingJob) -> None:
     assert TrainingJob.read(job.address) == job
     tracked = replace(job, tracked=TrackedAs("e", "r", "train[lora]"))
     assert TrainingJob.from_json(tracked.to_json()) == tracked
+
+
+@pytest.fixture
+def a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torchrun has started a training process, which has not met the others."""
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setattr("med42lib.train.worker.training.expect_answers", lambda: None)
+
+
+@pytest.mark.usefixtures("a_process")
+def test_processes_of_another_image_train_nothing_and_say_what_is_other(job: TrainingJob, tmp_path: Path) -> None:
+    own = named_code(STAGES["train"].closure)
+    gone = "med42lib.train.gone"
+    others = {"python": "2.7", "torch": "1.0", "med42lib.train.loss": "a" * 64, gone: "b" * 64}
+    made = replace(job, store=str(tmp_path / "other"), code=own | others)
+    made.write()
+    rest = json.loads(made.to_json()) | {"a_setting_of_later": 1}
+    Path(made.address, "job.json").write_text(json.dumps(rest))
+    with pytest.raises(SystemExit):
+        run_training(made.address)
+    failure = Failure.read(made.address)
+    assert failure is not None
+    assert (failure.kind, failure.rank, failure.is_permanent) == ("EnvironmentProblem", "3", True)
+    torch = own["torch"]
+    expected = f"python {own['python']} in place of 2.7, torch {torch} in place of 1.0, {gone}, med42lib.train.loss;"
+    assert expected in failure.message
+
+
+def test_processes_of_the_same_image_and_of_a_job_by_hand_have_nothing_to_compare(
+    job: TrainingJob, tmp_path: Path
+) -> None:
+    check_code(job.address)
+    made = replace(job, store=str(tmp_path / "other"), code=named_code(STAGES["train"].closure))
+    made.write()
+    check_code(made.address)
 
 
 def test_an_address_without_a_job_is_named(tmp_path: Path) -> None:

@@ -309,6 +309,18 @@ def test_a_divergence_names_the_last_checkpoint(
     assert str(caught.value).startswith(f"training diverged at step 9. {told.format(place=checkpoints.address)}")
 
 
+def test_processes_are_told_by_which_code_their_output_is_named(
+    packed_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("med42lib.train.stage.open_launcher", Diverging)
+    context = replace(StageContext.in_folder(tmp_path, "train"), code={"python": "3.11"})
+    filled(tmp_path / "model", {"config.json": "{}"})
+    packed, model = Source(str(packed_data)), Source(str(tmp_path / "model"))
+    with pytest.raises(DivergedError):
+        train(FULL, packed=packed, model=model, trained=Target(tmp_path / "out"), context=context)
+    assert TrainingJob.of_attempt(context.upload.address).code == {"python": "3.11"}
+
+
 def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     write_packed(tmp_path / "packed", num_chunks=2)

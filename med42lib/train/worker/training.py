@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from med42lib.core.environment import number_from_environment
-from med42lib.core.errors import TERMINATED_EXIT_CODE, DivergedError, Med42Error, NoProgressError
+from med42lib.core.errors import TERMINATED_EXIT_CODE, DivergedError, EnvironmentProblem, NoProgressError
 from med42lib.core.log import log, log_place, set_up_logging
 from med42lib.core.progress import progress
 from med42lib.core.stop_signal import StopSignal
+from med42lib.engine.key import other_code
 from med42lib.formats.model_folder import MODEL_FOLDER
 from med42lib.formats.packed import PackedDataset, PackInfo
 from med42lib.formats.recipe import Recipe
@@ -24,7 +25,7 @@ from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.identity import HashCache
 from med42lib.store.metrics import MetricSink
 from med42lib.store.patience import expect_answers
-from med42lib.store.scratch import attempt_folder
+from med42lib.store.scratch import attempt_folder, machine_scratch
 from med42lib.train.batches import steps
 from med42lib.train.config import ResolvedConfig
 from med42lib.train.fit import count_steps
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from med42lib.train.worker.checkpointing import Checkpointing
     from med42lib.train.worker.step_metrics import StepMetrics
 
+_MOST_DIFFERENCES = 5
 MAX_RESTARTS = 5
 """How often a training may start again from the same step where the launcher sets no limit."""
 
@@ -60,7 +62,9 @@ MAX_RESTARTS = 5
 def run_training(job_address: str) -> None:
     """Train as the job says; an error ends the process, and the first one is left at the job's address."""
     expect_answers()
-    job = _read(job_address)
+    with reported_errors(job_address, machine_scratch()):
+        check_code(job_address)
+        job = TrainingJob.read(job_address)
     scratch_root = open_store(job.store).scratch_root()
     with (
         log_place(**job.log_place, rank=os.environ["RANK"]),
@@ -75,12 +79,19 @@ def run_training(job_address: str) -> None:
         leave_processes(waiting)
 
 
-def _read(job_address: str) -> TrainingJob:
-    try:
-        return TrainingJob.read(job_address)
-    except Med42Error as error:
-        log("train").error("%s", error)
-        raise SystemExit(1) from error
+def check_code(job_address: str) -> None:
+    """Make sure that what trains here is what the output is named by: the driver's code and libraries.
+
+    Raises:
+        EnvironmentProblem: If it is not: pods have another image, or an older one of the same tag.
+    """
+    if differences := other_code(TrainingJob.read_code(job_address)):
+        more = f" and {len(differences) - _MOST_DIFFERENCES} more" if len(differences) > _MOST_DIFFERENCES else ""
+        raise EnvironmentProblem(
+            "training processes have other code or libraries than the driver, which has named their output by its own: "
+            f"{', '.join(differences[:_MOST_DIFFERENCES])}{more}; run both from one image, named by its digest, for "
+            "which the template of training jobs need name none"
+        )
 
 
 def _forget_what_was_survived(job_address: str, waiting: ProcessGroup) -> None:
