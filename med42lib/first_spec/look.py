@@ -108,13 +108,18 @@ def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
     tried = [
         _read(folder, Found(path, shape, fields), FIRST_ROWS) for shape in _ORDER for fields in _ways(shape, first)
     ]
-    best = max(tried, key=lambda found: found.usable)
+    best = max(tried, key=_fit)
     if best.shape is None or not best.usable:
         reasons = "; ".join(f"as {found.shape}: {next(iter(found.reasons), '')}" for found in tried if found.reasons)
         why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({reasons})"
         return Found(path, rows=best.rows, why_not=why_not)
     whole = _read(folder, replace(best, group=guessed_group(first)), None)
     return replace(whole, names=tuple(name for name in held if name not in whole.unread))
+
+
+def _fit(found: Found) -> int:
+    """Weigh what a shape reads: questions with options twice, which are instructions too if their options are lost."""
+    return found.usable * (2 if found.shape == "multiple_choice" else 1)
 
 
 def _why_no_rows(read: Sequence[Record[Any] | Reject]) -> str:

@@ -98,6 +98,16 @@ def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> None:
     assert (found.rows, found.usable, found.reasons) == (3, 2, {"the answer is outside the options": 1})
 
 
+@pytest.mark.parametrize("names", ["A B C", "option_a option_b option_c", "wahl1 wahl2 wahl3"])
+@pytest.mark.parametrize("odd", ["A,C", "of no option"])
+def test_one_odd_answer_does_not_make_instructions_of_questions_in_columns(
+    tmp_path: Path, names: str, odd: str
+) -> None:
+    row = {"question": "Which?", **dict(zip(names.split(), ("one", "two", "three"), strict=True)), "answer": "B"}
+    (found,) = look(tmp_path, bank_csv=csv_table([row, row, {**row, "answer": odd}])).values()
+    assert (found.shape, found.rows, found.usable, found.unread) == ("multiple_choice", 3, 2, ())
+
+
 def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:
     (found,) = look(tmp_path, x_jsonl=[{**CHOICE, "answer": 1}, {**CHOICE, "answer": 2}]).values()
     assert (found.shape, found.usable) == ("multiple_choice", 2)

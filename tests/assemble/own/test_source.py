@@ -62,6 +62,8 @@ def test_fields_are_called_as_the_settings_say(read: Read) -> None:
         "conversations", [dialogue], fields={"messages": "chat", "role": "who", "content": "what", "id": "nr"}
     )
     assert (said(found), found.publisher_id) == ([("a", "b")], "7")
+    (found,) = read("instruction", [{"a": "x", "b": "y"}], fields={"instruction": "a", "output": "b"})
+    assert said(found) == [("x", "y")]
     question = {"stem": "Which?", "right": "x", "wrong": "y", "key": "A"}
     fields = {"question": "stem", "options": ["right", "wrong"], "answer": "key"}
     (found,) = read("multiple_choice", [question], fields=fields)
@@ -112,6 +114,7 @@ TOOL, MEDIA = "a tool call cannot be taught", "an image, sound or video cannot b
 PAIR = "a preference pair cannot be taught; give the answer that was chosen as the answer"
 NO_PAIRS = "history is not a list of pairs, asked and answered"
 NO_OPTIONS = "the question has no options; name their field, or their columns, in `fields`"
+OPTIONS = "the row has options; its format is multiple_choice, or name them in `ignore`"
 TURNS = "user and assistant do not take turns, the user first"
 
 
@@ -170,7 +173,9 @@ TURNS = "user and assistant do not take turns, the user first"
             "messages or conversations or conversation is missing; name the field in `fields`",
         ),
         ("instruction", {"instruction": "a", "output": None}, "output or completion or response or answer is missing"),
-        ("instruction", {**CHOICE}, "the row has options; its format is multiple_choice"),
+        ("instruction", {**CHOICE}, OPTIONS),
+        ("instruction", {"question": "Which?", "A": "one", "B": "two", "C": "", "answer": "B"}, OPTIONS),
+        ("instruction", {"question": "Which?", "option_a": "x", "option_b": "y", "answer": "B, C"}, OPTIONS),
         ("instruction", {"instruction": "a", "output": "b", "history": [["x"]]}, NO_PAIRS),
         ("multiple_choice", {"question": "a", "options": ["x"], "answer": "A"}, "a question needs 2 to 26 options"),
         ("multiple_choice", {"question": "a", "answer": "A"}, NO_OPTIONS),
@@ -198,6 +203,7 @@ def test_a_row_that_cannot_be_taught_is_set_aside_with_its_reason_and_the_rest_g
     [
         ("instruction", {"instruction": "a", "input": "b", "context": "c", "output": "d"}, ["context"]),
         ("instruction", {"instruction": "a", "output": "d", "rationale": "c", "case": "7 b"}, ["rationale", "case"]),
+        ("instruction", {"question": "a", "answer": "d", "A": "b", "B": "c"}, ["A", "B"]),
         ("conversations", {"messages": MESSAGES, "conversation": MESSAGES}, ["conversation"]),
         ("multiple_choice", {**CHOICE, "vignette": "A man."}, ["vignette"]),
     ],
