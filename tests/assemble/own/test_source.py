@@ -102,6 +102,27 @@ def test_a_conversation_keeps_its_turns_and_its_system_text_in_any_language(read
     assert (said(beside), beside.system) == (turns, "Tú.")
 
 
+@pytest.mark.parametrize("nothing", ["", " ", None, []])
+def test_an_empty_system_text_is_none(read: Read, nothing: Any) -> None:
+    trl = {"messages": [{"role": "system", "content": nothing}, *MESSAGES]}
+    sharegpt = {"conversations": [{"from": "system", "value": nothing}, *SHAREGPT]}
+    assert [found.system for found in read("conversations", [trl, sharegpt])] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ({"role": "assistant", "content": ""}, "message 2: assistant"),
+        ({"role": "nurse", "content": "It is Y."}, "message 2: 'nurse'"),
+        ({"role": "assistant", "content": {}}, "message 2: assistant"),
+    ],
+)
+def test_the_message_that_is_at_fault_is_named(data: Path, message: dict[str, Any], detail: str) -> None:
+    write_data(data / "ward.jsonl", [{"messages": MESSAGES}, {"messages": [ASKED, message]}])
+    folder = run_stage(data, data.parent / "out", {"ward": WARD}, max_rejected_share=0.5)
+    assert json.loads((folder / REJECTS_FILE).read_text())["detail"] == detail
+
+
 def test_what_was_said_before_an_instruction_comes_first(read: Read) -> None:
     row = {"instruction": "And Z?", "input": "", "output": "No.", "history": [["What is X?", "It is Y."]]}
     (found,) = read("instruction", [row])
