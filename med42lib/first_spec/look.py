@@ -43,7 +43,8 @@ class Found:
     """A file, or several of one pattern, and what its rows are; `shape` is None if they are of none, for `why_not`.
 
     `names` are the fields that are read, `unread` those with text that are not, `fields` those of the former that are
-    called in another way than usual. `unsure` is what nobody can tell from the rows.
+    called in another way than usual. `unsure` is what nobody can tell from the rows, `repeated_ids` counts the
+    questions whose id another one before them has.
     """
 
     path: str
@@ -55,6 +56,7 @@ class Found:
     rows: int = 0
     usable: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    repeated_ids: int = 0
     unsure: str = ""
     why_not: str = ""
 
@@ -161,14 +163,22 @@ def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> It
 
 def _counted(found: Found, records: Iterable[Any]) -> Found:
     usable, reasons, unread = 0, Counter[str](), dict[str, None]()
+    ids = Counter[str]()
     for record in records:
         if isinstance(record, Reject):
             reasons[record.reason] += 1
         else:
             usable += 1
             unread |= dict.fromkeys(record.unread)
-    rows = usable + reasons.total()
-    return replace(found, rows=rows, usable=usable, reasons=dict(reasons.most_common(3)), unread=tuple(unread))
+            ids.update(filter(None, (record.value.publisher_id,)))
+    return replace(
+        found,
+        rows=usable + reasons.total(),
+        usable=usable,
+        reasons=dict(reasons.most_common(3)),
+        unread=tuple(unread),
+        repeated_ids=ids.total() - len(ids),
+    )
 
 
 def _settings(found: Found) -> SourceConfig:

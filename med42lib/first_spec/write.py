@@ -258,6 +258,8 @@ def _data_set(named: Named, more: Mapping[str, Any]) -> list[str]:
     lines.append(f"      licence: {NO_LICENCE}    # could not be told: whose they are, and what may be done with them")
     if found.group and "target" in more:
         lines.append(f"      group: {_quoted(found.group)}    # rows that belong together, by the field's name")
+    if found.repeated_ids and "target" not in more:
+        lines.append(f"      ignore: [id]    # {found.repeated_ids:,} questions have the id of one before them")
     if found.fields:
         fields = json.dumps(found.fields)
         lines.append(f"      fields: {fields}    # by their names and what they hold; look whether it is so")

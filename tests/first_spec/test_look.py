@@ -108,6 +108,12 @@ def test_one_odd_answer_does_not_make_instructions_of_questions_in_columns(
     assert (found.shape, found.rows, found.usable, found.unread) == ("multiple_choice", 3, 2, ())
 
 
+def test_questions_that_share_an_id_are_counted(tmp_path: Path) -> None:
+    rows = [{**CHOICE, "id": number} for number in (7, 7, 8, 7, None, None)]
+    (found,) = look(tmp_path, x_jsonl=rows).values()
+    assert found.repeated_ids == 2
+
+
 def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:
     (found,) = look(tmp_path, x_jsonl=[{**CHOICE, "answer": 1}, {**CHOICE, "answer": 2}]).values()
     assert (found.shape, found.usable) == ("multiple_choice", 2)

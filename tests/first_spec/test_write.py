@@ -42,6 +42,13 @@ def test_questions_that_are_trained_on_are_said_to_be_asked_nowhere() -> None:
     assert "# more.csv is trained on, since it is not called a test set: its questions are not asked" in text(parts)
 
 
+def test_an_id_that_questions_share_is_ignored_where_they_are_asked() -> None:
+    parts = parts_of([found("exam.csv", repeated_ids=30), found("more.csv", repeated_ids=30)])
+    spec = yaml.safe_load(text(parts))
+    (asked,), (trained,) = spec["benchmarks"]["include"].values(), spec["assemble"]["sources"].values()
+    assert (asked.get("ignore"), trained.get("ignore")) == (["id"], None)
+
+
 def test_the_commands_of_the_heading_name_the_file_as_a_shell_takes_it() -> None:
     parts = parts_of([found("exam.csv"), found("chat.jsonl", "conversations")])
     assert "\n#   med42 plan 'My Ward.yaml'  " in text(parts, file="My Ward.yaml")
