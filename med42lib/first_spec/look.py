@@ -127,7 +127,8 @@ def _fit(found: Found) -> int:
 def _why_no_rows(read: Sequence[Record[Any] | Reject]) -> str:
     if not read:
         return "it holds no rows"
-    reason = next((one.reason for one in read if isinstance(one, Reject)), "they are no objects of named fields")
+    rejects = (f"{one.reason}, first at {one.example}" for one in read if isinstance(one, Reject))
+    reason = next(rejects, "they are no objects of named fields")
     return f"its rows cannot be read: {reason}"
 
 

@@ -70,8 +70,18 @@ def test_what_is_no_training_data_says_why(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_read_are_not_said_to_be_missing(tmp_path: Path) -> None:
     found = look(tmp_path, cut_jsonl='{"a": 1\n{"b"\n', list_json="[1, 2]")
-    assert found["cut.jsonl"].why_not == "its rows cannot be read: the line is not valid JSON"
+    assert found["cut.jsonl"].why_not.startswith(
+        "its rows cannot be read: the line is not valid JSON, first at cut.jsonl:1 ("
+    )
     assert found["list.json"].why_not == "its rows cannot be read: they are no objects of named fields"
+
+
+def test_rows_with_nan_are_told_so_whichever_way_they_are_written(tmp_path: Path) -> None:
+    row = '{"instruction": "a", "input": NaN, "output": "b"}'
+    found = look(tmp_path, lines_jsonl=f"{row}\n{row}\n", list_json=f"[{row}, {row}]")
+    reason = "NaN is neither text nor JSON; write null, as pandas' `to_json` does"
+    assert f"{reason}, first at lines.jsonl:1 (" in found["lines.jsonl"].why_not
+    assert reason in found["list.json"].why_not
 
 
 def test_rows_of_no_shape_are_told_with_the_fields_that_they_have(tmp_path: Path) -> None:
