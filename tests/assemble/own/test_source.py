@@ -239,6 +239,26 @@ def test_a_row_is_read_without_the_fields_that_are_to_be_ignored(
     assert found.exchanges
 
 
+def test_a_cell_that_pandas_or_excel_wrote_for_nothing_is_empty(read: Read) -> None:
+    table = (
+        'instruction,input,output\nWhat is X?,NaN,It is Y.\nWhat is Z?,#N/A,nan\n"Na, or N?",,NaN is not a number.\n'
+    )
+    first, second, third = read("instruction", table, path="ward.csv")
+    assert said(first) == [("What is X?", "It is Y.")]
+    assert second == "output or completion or response or answer is missing"
+    assert said(third) == [("Na, or N?", "NaN is not a number.")]
+
+
+def test_an_answer_that_may_stand_for_none_is_taught_and_told(data: Path, tmp_path: Path) -> None:
+    write_data(data / "ward.csv", "question,answer\nWhich?,One.\nWho?,N/A\nWhy?,n/a\n")
+    settings = WARD | {"format": "instruction", "path": "ward.csv"}
+    row = mixture(run_stage(data, tmp_path / "out", {"ward": settings}))["ward"]
+    assert (row["sampled"], row["notes"]) == (
+        3,
+        ["2 answers may stand for none, first ward.csv:3 'N/A'; taught all the same: leave such rows out if so"],
+    )
+
+
 def test_a_group_goes_with_every_row_and_one_without_is_set_aside(read: Read) -> None:
     for shape, rows in GOOD_OWN.items():
         good = next(iter(rows.values()))
