@@ -22,7 +22,7 @@ from med42lib.core.errors import DataError
 from med42lib.core.excerpts import cut
 from med42lib.core.printable import counted
 from med42lib.first_spec.names import guessed_fields, guessed_group
-from med42lib.formats.rejects import Reject
+from med42lib.formats.rejects import Reject, Tally
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import named_split, table_names
 from med42lib.readers.own.answers import UnclearAnswers
@@ -43,8 +43,8 @@ class Found:
     """A file, or several of one pattern, and what its rows are; `shape` is None if they are of none, for `why_not`.
 
     `names` are the fields that are read, `unread` those with text that are not, `fields` those of the former that are
-    called in another way than usual. `unsure` is what nobody can tell from the rows, `repeated_ids` counts the
-    questions whose id another one before them has.
+    called in another way than usual. `rejected` counts the broken among the rows that cannot be used, `repeated_ids`
+    the questions whose id another one before them has. `unsure` is what nobody can tell from the rows.
     """
 
     path: str
@@ -55,6 +55,7 @@ class Found:
     group: str = ""
     rows: int = 0
     usable: int = 0
+    rejected: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     repeated_ids: int = 0
     unsure: str = ""
@@ -163,23 +164,23 @@ def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> It
 
 
 def _counted(found: Found, records: Iterable[Any]) -> Found:
-    usable, reasons, unread = 0, Counter[str](), dict[str, None]()
-    ids = Counter[str]()
-    for record in records:
-        if isinstance(record, Reject):
-            reasons[record.reason] += 1
-        else:
-            usable += 1
-            unread |= dict.fromkeys(record.unread)
-            ids.update(filter(None, (record.value.publisher_id,)))
+    tally, unread, ids = Tally(found.path, _nowhere), dict[str, None](), Counter[str]()
+    for record in tally.keep(records):
+        unread |= dict.fromkeys(record.unread)
+        ids.update(filter(None, (record.value.publisher_id,)))
     return replace(
         found,
-        rows=usable + reasons.total(),
-        usable=usable,
-        reasons=dict(reasons.most_common(3)),
+        rows=tally.num_read,
+        usable=tally.num_kept,
+        rejected=tally.rejected.total(),
+        reasons=dict((tally.rejected + tally.excluded).most_common(3)),
         unread=tuple(unread),
         repeated_ids=ids.total() - len(ids),
     )
+
+
+def _nowhere(_line: str) -> None:
+    """Write no rejects."""
 
 
 def _settings(found: Found) -> SourceConfig:

@@ -106,6 +106,7 @@ def test_files_of_kinds_that_are_not_read_are_told_by_their_number(tmp_path: Pat
 def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> None:
     (found,) = look(tmp_path, x_jsonl=[CHOICE, CHOICE, {**CHOICE, "answer": "D"}]).values()
     assert (found.rows, found.usable, found.reasons) == (3, 2, {"the answer is outside the options": 1})
+    assert found.rejected == 1
 
 
 @pytest.mark.parametrize("names", ["A B C", "option_a option_b option_c", "wahl1 wahl2 wahl3"])
