@@ -26,13 +26,19 @@ from med42lib.formats.rejects import Reject, Tally
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import named_split, table_names
 from med42lib.readers.own.answers import UnclearAnswers
-from med42lib.readers.own.fields import FieldMapping, Format, is_empty
+from med42lib.readers.own.fields import FieldMapping, FieldNames, Format, is_empty
 from med42lib.readers.own.tables import OWN_SUFFIXES, rows_of
 from med42lib.readers.parsers import Record
 
 FIRST_ROWS = 100
 _MOST_FIELDS = 8
 _ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
+_ASKED: Mapping[Format, str] = {
+    "conversations": "messages",
+    "multiple_choice": "question",
+    "instruction": "instruction",
+}
+_BY_HAND = "if its parts have other names, write its entry by hand, with `fields`: med42lib/readers/own/README.md"
 _TEST_SET = re.compile(
     r"(?<![a-z])(exams?|quiz|benchmarks?|bench|evals?|evaluation|questions?(?!.*answer)|tests)(?![a-z])"
 )
@@ -113,9 +119,8 @@ def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
     ]
     best = max(tried, key=_fit)
     if best.shape is None or not best.usable:
-        reasons = "; ".join(f"as {found.shape}: {next(iter(found.reasons), '')}" for found in tried if found.reasons)
-        why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({reasons})"
-        return Found(path, rows=best.rows, why_not=why_not)
+        why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({_why_no_shape(tried, first)})"
+        return Found(path, rows=best.rows, why_not=f"{why_not}; {_BY_HAND}")
     whole = _read(folder, replace(best, group=guessed_group(first)), None)
     return replace(whole, names=tuple(name for name in held if name not in whole.unread))
 
@@ -123,6 +128,20 @@ def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
 def _fit(found: Found) -> int:
     """Weigh what a shape reads: questions with options twice, which are instructions too if their options are lost."""
     return found.usable * (2 if found.shape == "multiple_choice" else 1)
+
+
+def _why_no_shape(tried: Sequence[Found], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Give the reasons of the shapes that found what is asked; those of all if none did."""
+    failed = [found for found in tried if found.reasons]
+    near = [found for found in failed if _finds_what_is_asked(found, rows)]
+    shapes = {next(iter(found.reasons)): found.shape for found in near or failed}
+    return "; ".join(f"as {shape}: {reason}" for reason, shape in shapes.items())
+
+
+def _finds_what_is_asked(found: Found, rows: Sequence[Mapping[str, Any]]) -> bool:
+    assert found.shape is not None, "it was tried"
+    names = FieldNames.of(found.shape, found.fields).names[_ASKED[found.shape]]
+    return any(not is_empty(row.get(name)) for row in rows for name in names)
 
 
 def _why_no_rows(read: Sequence[Record[Any] | Reject]) -> str:

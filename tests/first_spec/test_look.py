@@ -31,12 +31,14 @@ def test_rows_that_other_trainers_read_are_known_for_what_they_are(tmp_path: Pat
 def test_fields_of_other_names_are_found_by_what_they_hold(tmp_path: Path) -> None:
     chat = [{"chat": [{"who": m["role"], "what": m["content"]} for m in MESSAGES], "patient_id": 7}]
     exam = csv_table([{"Stem": "Which?", "wahl1": "a", "wahl2": "b", "wahl3": "c", "Correct": "c", "Note": "x"}])
+    columns = csv_table([{"question": "Which?", "opa": "a", "opb": "b", "cop": 0}])
     notes = [{"user_text": "What is X?", "reply_text": "It is Y."}]
-    found = look(tmp_path, chat_jsonl=chat, exam_csv=exam, notes_jsonl=notes)
+    found = look(tmp_path, chat_jsonl=chat, exam_csv=exam, notes_jsonl=notes, medmcqa_csv=columns)
     assert found["chat.jsonl"].fields == {"messages": "chat", "role": "who", "content": "what"}
     assert found["chat.jsonl"].group == "patient_id"
     assert found["exam.csv"].fields == {"question": "Stem", "options": ("wahl1", "wahl2", "wahl3"), "answer": "Correct"}
     assert (found["exam.csv"].usable, found["exam.csv"].unread) == (1, ("Note",))
+    assert (found["medmcqa.csv"].shape, found["medmcqa.csv"].fields["answer"]) == ("multiple_choice", "cop")
     assert found["notes.jsonl"].fields == {"instruction": "user_text", "output": "reply_text"}
 
 
@@ -90,6 +92,23 @@ def test_rows_of_no_shape_are_told_with_the_fields_that_they_have(tmp_path: Path
         "its rows, of the fields Frage, Antwort, are of no shape that is read"
     )
     assert "f6, f7 …, are of no shape" in found["wide.jsonl"].why_not
+
+
+@pytest.mark.parametrize(
+    ("row", "shapes", "said"),
+    [
+        ({"question": "a", "opa": "x", "opb": "y", "gut": 1}, 2, "as multiple_choice: the question has no answer; as"),
+        ({"conversations": [{"from": "human", "value": "a"}]}, 1, "as conversations: the last message has no answer)"),
+        ({"chosen": "a", "rejected": "b"}, 2, "a preference pair cannot be taught"),
+    ],
+)
+def test_of_rows_of_no_shape_those_that_come_near_say_why(
+    tmp_path: Path, row: dict[str, Any], shapes: int, said: str
+) -> None:
+    (found,) = look(tmp_path, x_jsonl=[row]).values()
+    assert said in found.why_not
+    assert sum(f"as {shape}: " in found.why_not for shape in GOOD_OWN) == shapes
+    assert found.why_not.endswith("write its entry by hand, with `fields`: med42lib/readers/own/README.md")
 
 
 def test_a_table_with_semicolons_is_told_to_be_one(tmp_path: Path) -> None:
