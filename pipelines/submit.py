@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import ssl
 import tempfile
 import time
@@ -59,6 +60,9 @@ SECONDS_BETWEEN_LOOKS = 10.0
 SECONDS_WITHOUT_ANSWER = 900.0
 _MAKE_A_TOKEN = "kubectl create token default-editor -n NS --audience pipelines.kubeflow.org"
 _PROBE_SECONDS = 20
+_OLDEST_SERVER = (2, 17)
+_VERSION_NAMES = ("tag_name", "apiServerTagName")
+"""What the API's own server calls its version, and the user interface's that stands before it."""
 _SUCCEEDED = "SUCCEEDED"
 _TERMINATED = ("CANCELING", "CANCELED")
 """States of a run that somebody terminates: Kubeflow calls it failed in the end."""
@@ -185,7 +189,7 @@ class Kubeflow:
         context = _context(authority)
         try:
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS, context=context) as answer:
-                json.loads(answer.read())
+                _warn_of_version(json.loads(answer.read()))
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refused(error.code, _message(error.read()) or error.reason) from error
@@ -266,6 +270,18 @@ def _states(run: Any, tasks: dict[str, str]) -> Iterator[tuple[str, str]]:
     for task in (run.run_details.task_details if run.run_details else None) or ():
         if task.display_name in tasks and task.state:
             yield tasks[task.display_name], task.state
+
+
+def _warn_of_version(health: object) -> None:
+    """Warn of a server that says it is older than those that are supported; some say `unknown`, or nothing."""
+    said = [health.get(name) for name in _VERSION_NAMES] if isinstance(health, dict) else []
+    version = re.match(r"v?(\d+)\.(\d+)", next((str(name) for name in said if name), ""))
+    if version and (int(version[1]), int(version[2])) < _OLDEST_SERVER:
+        log("submit").warning(
+            "this Kubeflow Pipelines is %s.%s; supported is %d.%d and later: upgrade it, step 1 of k8s/README.md",
+            *version.groups(),
+            *_OLDEST_SERVER,
+        )
 
 
 def _message(body: str | bytes | None) -> str:

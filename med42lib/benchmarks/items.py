@@ -18,9 +18,9 @@ def as_items(
 ) -> Iterator[BenchmarkItem | Reject]:
     """Name every question that can be asked and make it an item.
 
-    The publisher's id, where there is one, becomes `headqa/<id>`; one that comes twice is refused, since nobody could
-    say which of the two a score belongs to. Elsewhere the id is a hash of question, context and options, or of the
-    prompt of a question without options, `medqa/<hash>`; an exact repeat gets `-2`, `-3`, ... after it.
+    The publisher's id, or the user's, where there is one, becomes `headqa/<id>`; one that comes twice is refused, since
+    nobody could say which of the two a score belongs to. Elsewhere the id is a hash of question, context and options,
+    or of the prompt of a question without options, `medqa/<hash>`; an exact repeat gets `-2`, `-3`, ... after it.
     """
     seen: Counter[str] = Counter()
     for record in each(questions, _askable):
@@ -31,9 +31,15 @@ def as_items(
         name = publisher_id or _content(record.value)
         seen[name] += 1
         if seen[name] > 1 and publisher_id:
-            yield BadRecord("the publisher's id stands twice", name).at(record.file, record.line, record.value)
+            yield BadRecord(_stands_twice(record.value), name).at(record.file, record.line, record.value)
         else:
             yield _item(benchmark, name if seen[name] == 1 else f"{name}-{seen[name]}", record)
+
+
+def _stands_twice(question: Question | OpenQuestion) -> str:
+    if isinstance(question, Question) and question.own:
+        return "the id stands twice; leave it out, `ignore: [id]`, or name a field that differs, `fields: {id: …}`"
+    return "the publisher's id stands twice"
 
 
 def _askable(question: Question | OpenQuestion) -> Question | OpenQuestion:

@@ -113,7 +113,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
         action="append",
         dest="templates",
         metavar="FILE",
-        help="the platform's template of training jobs; repeated, patches of it in their order; or a folder of them",
+        help="template of training jobs; repeated, patches of it in their order; or a folder of these alone",
     )
     render.add_argument(
         "--as",

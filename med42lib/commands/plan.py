@@ -24,7 +24,7 @@ from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_doubts, 
 from med42lib.planning.decontamination import count_own_items
 from med42lib.planning.duration import MFU_SOURCE
 from med42lib.planning.hardware import GPUS, Cluster, parse_cluster
-from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, missing_sources, plan_sources
+from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, plan_sources, unusable_sources
 from med42lib.planning.training import cluster_problems
 from med42lib.spec import RunSpec, read_spec
 from med42lib.spec_check import check_spec
@@ -51,8 +51,8 @@ Numbers marked ~ are estimates, the others counted. Hours are as good as --mfu, 
 does what the model needs. Without it: {MFU_SOURCE}.
 
 The exit code is 0 unless something is wrong. What is wrong is listed at the end, all at once: settings, a source whose
-files are missing where others' are, chunks or adapters that do not fit the base model, a number format that the GPUs do
-not have, and what does not fit their memory.
+files are missing where others' are, or of which too many rows are broken, chunks or adapters that do not fit the base
+model, a number format that the GPUs do not have, and what does not fit their memory.
 """
 
 
@@ -93,7 +93,7 @@ class Plan:
 
     def problems(self) -> Iterator[Problem]:
         """List what is wrong, but for what the spec alone shows."""
-        yield from missing_sources(self.sources)
+        yield from unusable_sources(self.sources)
         yield from base_problems(self.spec, self.base)
         if self.asked.cluster is not None:
             yield from cluster_problems(self.spec, self.base, self.asked.cluster)

@@ -22,17 +22,23 @@ from med42lib.core.errors import DataError
 from med42lib.core.excerpts import cut
 from med42lib.core.printable import counted
 from med42lib.first_spec.names import guessed_fields, guessed_group
-from med42lib.formats.rejects import Reject
+from med42lib.formats.rejects import Reject, Tally
 from med42lib.readers.files import DataFolder
 from med42lib.readers.hf_layout import named_split, table_names
 from med42lib.readers.own.answers import UnclearAnswers
-from med42lib.readers.own.fields import FieldMapping, Format, is_empty
+from med42lib.readers.own.fields import FieldMapping, FieldNames, Format, is_empty
 from med42lib.readers.own.tables import OWN_SUFFIXES, rows_of
 from med42lib.readers.parsers import Record
 
 FIRST_ROWS = 100
 _MOST_FIELDS = 8
 _ORDER: tuple[Format, ...] = ("conversations", "multiple_choice", "instruction")
+_ASKED: Mapping[Format, str] = {
+    "conversations": "messages",
+    "multiple_choice": "question",
+    "instruction": "instruction",
+}
+_BY_HAND = "if its parts have other names, write its entry by hand, with `fields`: med42lib/readers/own/README.md"
 _TEST_SET = re.compile(
     r"(?<![a-z])(exams?|quiz|benchmarks?|bench|evals?|evaluation|questions?(?!.*answer)|tests)(?![a-z])"
 )
@@ -43,7 +49,8 @@ class Found:
     """A file, or several of one pattern, and what its rows are; `shape` is None if they are of none, for `why_not`.
 
     `names` are the fields that are read, `unread` those with text that are not, `fields` those of the former that are
-    called in another way than usual. `unsure` is what nobody can tell from the rows.
+    called in another way than usual. `rejected` counts the broken among the rows that cannot be used, `repeated_ids`
+    the questions whose id another one before them has. `unsure` is what nobody can tell from the rows.
     """
 
     path: str
@@ -54,7 +61,9 @@ class Found:
     group: str = ""
     rows: int = 0
     usable: int = 0
+    rejected: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    repeated_ids: int = 0
     unsure: str = ""
     why_not: str = ""
 
@@ -108,19 +117,38 @@ def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
     tried = [
         _read(folder, Found(path, shape, fields), FIRST_ROWS) for shape in _ORDER for fields in _ways(shape, first)
     ]
-    best = max(tried, key=lambda found: found.usable)
+    best = max(tried, key=_fit)
     if best.shape is None or not best.usable:
-        reasons = "; ".join(f"as {found.shape}: {next(iter(found.reasons), '')}" for found in tried if found.reasons)
-        why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({reasons})"
-        return Found(path, rows=best.rows, why_not=why_not)
+        why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({_why_no_shape(tried, first)})"
+        return Found(path, rows=best.rows, why_not=f"{why_not}; {_BY_HAND}")
     whole = _read(folder, replace(best, group=guessed_group(first)), None)
     return replace(whole, names=tuple(name for name in held if name not in whole.unread))
+
+
+def _fit(found: Found) -> int:
+    """Weigh what a shape reads: questions with options twice, which are instructions too if their options are lost."""
+    return found.usable * (2 if found.shape == "multiple_choice" else 1)
+
+
+def _why_no_shape(tried: Sequence[Found], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Give the reasons of the shapes that found what is asked; those of all if none did."""
+    failed = [found for found in tried if found.reasons]
+    near = [found for found in failed if _finds_what_is_asked(found, rows)]
+    shapes = {next(iter(found.reasons)): found.shape for found in near or failed}
+    return "; ".join(f"as {shape}: {reason}" for reason, shape in shapes.items())
+
+
+def _finds_what_is_asked(found: Found, rows: Sequence[Mapping[str, Any]]) -> bool:
+    assert found.shape is not None, "it was tried"
+    names = FieldNames.of(found.shape, found.fields).names[_ASKED[found.shape]]
+    return any(not is_empty(row.get(name)) for row in rows for name in names)
 
 
 def _why_no_rows(read: Sequence[Record[Any] | Reject]) -> str:
     if not read:
         return "it holds no rows"
-    reason = next((one.reason for one in read if isinstance(one, Reject)), "they are no objects of named fields")
+    rejects = (f"{one.reason}, first at {one.example}" for one in read if isinstance(one, Reject))
+    reason = next(rejects, "they are no objects of named fields")
     return f"its rows cannot be read: {reason}"
 
 
@@ -155,15 +183,23 @@ def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> It
 
 
 def _counted(found: Found, records: Iterable[Any]) -> Found:
-    usable, reasons, unread = 0, Counter[str](), dict[str, None]()
-    for record in records:
-        if isinstance(record, Reject):
-            reasons[record.reason] += 1
-        else:
-            usable += 1
-            unread |= dict.fromkeys(record.unread)
-    rows = usable + reasons.total()
-    return replace(found, rows=rows, usable=usable, reasons=dict(reasons.most_common(3)), unread=tuple(unread))
+    tally, unread, ids = Tally(found.path, _nowhere), dict[str, None](), Counter[str]()
+    for record in tally.keep(records):
+        unread |= dict.fromkeys(record.unread)
+        ids.update(filter(None, (record.value.publisher_id,)))
+    return replace(
+        found,
+        rows=tally.num_read,
+        usable=tally.num_kept,
+        rejected=tally.rejected.total(),
+        reasons=dict((tally.rejected + tally.excluded).most_common(3)),
+        unread=tuple(unread),
+        repeated_ids=ids.total() - len(ids),
+    )
+
+
+def _nowhere(_line: str) -> None:
+    """Write no rejects."""
 
 
 def _settings(found: Found) -> SourceConfig:

@@ -12,7 +12,7 @@ from med42lib.readers.own.fields import FieldMapping, Format, is_empty, written_
 
 _QUESTION = re.compile(r"question|query|stem|instruction|prompt|input|vignette|asked|user", re.IGNORECASE)
 _ANSWER = re.compile(
-    r"answer|correct|output|response|completion|reply|solution|gold|target|key|assistant", re.IGNORECASE
+    r"answer|correct|output|response|completion|reply|solution|gold|target|key|assistant|^cop$", re.IGNORECASE
 )
 _NUMBERED = re.compile(r"(.*?)[ _-]?([A-Za-z]|\d{1,2})")
 _GROUP = re.compile(

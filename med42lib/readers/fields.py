@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from med42lib.formats.rejects import BadRecord
 from med42lib.readers.cleaning import is_blank
+
+NAN = "NaN is neither text nor JSON; write null, as pandas' `to_json` does"
+"""The reason for what pandas and Python's `json` write where a cell is empty."""
 
 _MOST_DIGITS = 18
 """Python refuses to read numbers of thousands of digits, and no publisher writes one."""
@@ -34,7 +38,7 @@ def text_field(record: Mapping[str, Any], key: str) -> str:
     """Take a text field, without white space around it.
 
     Raises:
-        BadRecord: If it is missing, null, blank, not text, or holds half a surrogate pair.
+        BadRecord: If it is missing, null, blank, NaN, not text, or holds half a surrogate pair.
     """
     return text_value(record.get(key), key)
 
@@ -51,6 +55,8 @@ def text_value(value: object, name: str) -> str:
     """
     if value is None:
         raise BadRecord(f"{name} is missing")
+    if isinstance(value, float) and math.isnan(value):
+        raise BadRecord(NAN, name)
     if not isinstance(value, str):
         raise BadRecord(f"{name} is not text", repr(value))
     if not value.isascii():

@@ -24,6 +24,7 @@ from typing import Any, Generic, TypeVar, cast
 from med42lib.core.errors import DataError
 from med42lib.core.excerpts import brief
 from med42lib.formats.rejects import BadRecord, Reject
+from med42lib.readers.fields import NAN
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
 from med42lib.readers.unread import Row
 
@@ -135,7 +136,16 @@ def _bad_line(line: bytes, error: ValueError) -> BadRecord:
         line.decode()
     except UnicodeDecodeError as not_text:
         return BadRecord("the line is not UTF-8 text", f"byte {not_text.start}")
-    return BadRecord("the line is not valid JSON", str(error))
+    return BadRecord(NAN if _is_json_but_for_nan(line) else "the line is not valid JSON", str(error))
+
+
+def _is_json_but_for_nan(line: bytes) -> bool:
+    constants: list[str] = []
+    try:
+        json.loads(line, parse_constant=constants.append)
+    except (ValueError, RecursionError):
+        return False
+    return "NaN" in constants
 
 
 def csv_rows(file: DataFile) -> Iterator[Record[list[str]] | Reject]:

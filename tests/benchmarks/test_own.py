@@ -123,12 +123,17 @@ def test_of_a_folder_the_test_split_is_asked_and_the_rest_is_named(
     )
 
 
+def test_questions_of_one_id_are_all_asked_where_it_is_ignored(run: Any, write: Any) -> None:
+    write("exam.jsonl", [question(1), question(2, id=1), question(3, id=1)])
+    assert len({item.id for item in items_of(run({"exam": {**EXAM, "ignore": ["id"]}}))}) == 3
+
+
 def test_broken_and_repeated_questions_are_set_aside_with_their_line(run: Any, write: Any) -> None:
     write("exam.jsonl", [question(1), question(1), question(2, answer="D"), question(3, options=["zinc"])])
     folder = run({"exam": EXAM}, max_rejected_share=1)
     rejects = [json.loads(line) for line in (folder / "rejects.jsonl").read_text().splitlines()]
     assert [(reject["line"], reject["reason"]) for reject in rejects] == [
-        (2, "the publisher's id stands twice"),
+        (2, "the id stands twice; leave it out, `ignore: [id]`, or name a field that differs, `fields: {id: …}`"),
         (3, "the answer is outside the options"),
         (4, "a question needs 2 to 26 options"),
     ]

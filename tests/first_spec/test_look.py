@@ -31,12 +31,14 @@ def test_rows_that_other_trainers_read_are_known_for_what_they_are(tmp_path: Pat
 def test_fields_of_other_names_are_found_by_what_they_hold(tmp_path: Path) -> None:
     chat = [{"chat": [{"who": m["role"], "what": m["content"]} for m in MESSAGES], "patient_id": 7}]
     exam = csv_table([{"Stem": "Which?", "wahl1": "a", "wahl2": "b", "wahl3": "c", "Correct": "c", "Note": "x"}])
+    columns = csv_table([{"question": "Which?", "opa": "a", "opb": "b", "cop": 0}])
     notes = [{"user_text": "What is X?", "reply_text": "It is Y."}]
-    found = look(tmp_path, chat_jsonl=chat, exam_csv=exam, notes_jsonl=notes)
+    found = look(tmp_path, chat_jsonl=chat, exam_csv=exam, notes_jsonl=notes, medmcqa_csv=columns)
     assert found["chat.jsonl"].fields == {"messages": "chat", "role": "who", "content": "what"}
     assert found["chat.jsonl"].group == "patient_id"
     assert found["exam.csv"].fields == {"question": "Stem", "options": ("wahl1", "wahl2", "wahl3"), "answer": "Correct"}
     assert (found["exam.csv"].usable, found["exam.csv"].unread) == (1, ("Note",))
+    assert (found["medmcqa.csv"].shape, found["medmcqa.csv"].fields["answer"]) == ("multiple_choice", "cop")
     assert found["notes.jsonl"].fields == {"instruction": "user_text", "output": "reply_text"}
 
 
@@ -70,8 +72,18 @@ def test_what_is_no_training_data_says_why(tmp_path: Path) -> None:
 
 def test_rows_that_cannot_be_read_are_not_said_to_be_missing(tmp_path: Path) -> None:
     found = look(tmp_path, cut_jsonl='{"a": 1\n{"b"\n', list_json="[1, 2]")
-    assert found["cut.jsonl"].why_not == "its rows cannot be read: the line is not valid JSON"
+    assert found["cut.jsonl"].why_not.startswith(
+        "its rows cannot be read: the line is not valid JSON, first at cut.jsonl:1 ("
+    )
     assert found["list.json"].why_not == "its rows cannot be read: they are no objects of named fields"
+
+
+def test_rows_with_nan_are_told_so_whichever_way_they_are_written(tmp_path: Path) -> None:
+    row = '{"instruction": "a", "input": NaN, "output": "b"}'
+    found = look(tmp_path, lines_jsonl=f"{row}\n{row}\n", list_json=f"[{row}, {row}]")
+    reason = "NaN is neither text nor JSON; write null, as pandas' `to_json` does"
+    assert f"{reason}, first at lines.jsonl:1 (" in found["lines.jsonl"].why_not
+    assert reason in found["list.json"].why_not
 
 
 def test_rows_of_no_shape_are_told_with_the_fields_that_they_have(tmp_path: Path) -> None:
@@ -80,6 +92,23 @@ def test_rows_of_no_shape_are_told_with_the_fields_that_they_have(tmp_path: Path
         "its rows, of the fields Frage, Antwort, are of no shape that is read"
     )
     assert "f6, f7 …, are of no shape" in found["wide.jsonl"].why_not
+
+
+@pytest.mark.parametrize(
+    ("row", "shapes", "said"),
+    [
+        ({"question": "a", "opa": "x", "opb": "y", "gut": 1}, 2, "as multiple_choice: the question has no answer; as"),
+        ({"conversations": [{"from": "human", "value": "a"}]}, 1, "as conversations: the last message has no answer)"),
+        ({"chosen": "a", "rejected": "b"}, 2, "a preference pair cannot be taught"),
+    ],
+)
+def test_of_rows_of_no_shape_those_that_come_near_say_why(
+    tmp_path: Path, row: dict[str, Any], shapes: int, said: str
+) -> None:
+    (found,) = look(tmp_path, x_jsonl=[row]).values()
+    assert said in found.why_not
+    assert sum(f"as {shape}: " in found.why_not for shape in GOOD_OWN) == shapes
+    assert found.why_not.endswith("write its entry by hand, with `fields`: med42lib/readers/own/README.md")
 
 
 def test_a_table_with_semicolons_is_told_to_be_one(tmp_path: Path) -> None:
@@ -96,6 +125,23 @@ def test_files_of_kinds_that_are_not_read_are_told_by_their_number(tmp_path: Pat
 def test_rows_that_cannot_be_used_are_counted_by_reason(tmp_path: Path) -> None:
     (found,) = look(tmp_path, x_jsonl=[CHOICE, CHOICE, {**CHOICE, "answer": "D"}]).values()
     assert (found.rows, found.usable, found.reasons) == (3, 2, {"the answer is outside the options": 1})
+    assert found.rejected == 1
+
+
+@pytest.mark.parametrize("names", ["A B C", "option_a option_b option_c", "wahl1 wahl2 wahl3"])
+@pytest.mark.parametrize("odd", ["A,C", "of no option"])
+def test_one_odd_answer_does_not_make_instructions_of_questions_in_columns(
+    tmp_path: Path, names: str, odd: str
+) -> None:
+    row = {"question": "Which?", **dict(zip(names.split(), ("one", "two", "three"), strict=True)), "answer": "B"}
+    (found,) = look(tmp_path, bank_csv=csv_table([row, row, {**row, "answer": odd}])).values()
+    assert (found.shape, found.rows, found.usable, found.unread) == ("multiple_choice", 3, 2, ())
+
+
+def test_questions_that_share_an_id_are_counted(tmp_path: Path) -> None:
+    rows = [{**CHOICE, "id": number} for number in (7, 7, 8, 7, None, None)]
+    (found,) = look(tmp_path, x_jsonl=rows).values()
+    assert found.repeated_ids == 2
 
 
 def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:

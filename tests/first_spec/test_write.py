@@ -42,6 +42,25 @@ def test_questions_that_are_trained_on_are_said_to_be_asked_nowhere() -> None:
     assert "# more.csv is trained on, since it is not called a test set: its questions are not asked" in text(parts)
 
 
+def test_files_of_which_too_many_rows_are_broken_are_said_to_stop_the_run() -> None:
+    exam, chat = found("exam.csv", rejected=1), found("chat.jsonl", "conversations", rejected=6)
+    parts = parts_of([exam, chat, found("more.csv", rejected=1), found("odd.csv", rejected=60, unsure="x")])
+    said = [line for line in text(parts).splitlines() if "stops the run" in line]
+    assert said == [
+        "# chat.jsonl stops the run: 10.0% of its rows are broken, more than 2.0%; mend them, or raise "
+        "assemble.max_rejected_share",
+        "# exam.csv stops the run: 1.7% of its rows are broken, more than 1.0%; mend them, or raise "
+        "benchmarks.max_rejected_share",
+    ]
+
+
+def test_an_id_that_questions_share_is_ignored_where_they_are_asked() -> None:
+    parts = parts_of([found("exam.csv", repeated_ids=30), found("more.csv", repeated_ids=30)])
+    spec = yaml.safe_load(text(parts))
+    (asked,), (trained,) = spec["benchmarks"]["include"].values(), spec["assemble"]["sources"].values()
+    assert (asked.get("ignore"), trained.get("ignore")) == (["id"], None)
+
+
 def test_the_commands_of_the_heading_name_the_file_as_a_shell_takes_it() -> None:
     parts = parts_of([found("exam.csv"), found("chat.jsonl", "conversations")])
     assert "\n#   med42 plan 'My Ward.yaml'  " in text(parts, file="My Ward.yaml")

@@ -27,13 +27,15 @@ class KubeflowDouble:
     experiments: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     looks: int = 0
+    version: dict[str, str] = field(default_factory=dict)
+    """What it says of its version: `tag_name`, or `apiServerTagName` as the user interface does."""
     made_meanwhile: bool = False
     """Whether somebody else makes an experiment just after it was found to be none."""
     address: str = ""
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if (method, path) == ("GET", f"{API}/healthz"):
-            return 200, {"multi_user": self.multi_user}
+            return 200, {"multi_user": self.multi_user, **self.version}
         if (method, path) == ("GET", f"{API}/experiments"):
             [wanted] = json.loads(query["filter"][0])["predicates"]
             found = [each for each in self.experiments if each["display_name"] == wanted["stringValue"]]

@@ -52,6 +52,28 @@ def test_a_spec_becomes_a_run_of_the_pipeline_compiled_for_it_and_the_address_is
     assert (experiment["display_name"], run["experiment_id"]) == ("med42-demo", experiment["experiment_id"])
 
 
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [
+        ({"tag_name": "2.4.1"}, "2.4"),
+        ({"apiServerTagName": "v1.8.5"}, "1.8"),
+        ({"tag_name": "2.17.0"}, ""),
+        ({"apiServerTagName": "2.20.0-rc.1"}, ""),
+        ({"tag_name": "unknown"}, ""),
+        ({"apiServerTagName": ""}, ""),
+    ],
+)
+def test_a_server_that_is_older_than_those_that_are_supported_is_warned_of(
+    kubeflow: KubeflowDouble, caplog: pytest.LogCaptureFixture, version: dict[str, str], warned: str
+) -> None:
+    kubeflow.version = version
+    assert submitted(f"--host={kubeflow.address}") == 0
+    told = [message for message in caplog.messages if "step 1 of k8s/README.md" in message]
+    assert [message.startswith(f"this Kubeflow Pipelines is {warned};") for message in told] == (
+        [True] if warned else []
+    )
+
+
 def test_a_second_run_goes_into_the_same_experiment_of_the_users_namespace(kubeflow: KubeflowDouble) -> None:
     kubeflow.multi_user = True
     for _ in range(2):

@@ -10,8 +10,9 @@ from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Exchange
 from med42lib.pack.config import PackConfig
 from med42lib.planning import mixture
-from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, missing_sources, plan_sources
+from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, count_chunks, plan_sources, unusable_sources
 from med42lib.store.backends.local import LocalStore
+from tests.assemble.own_rows import MESSAGES, WARD
 from tests.assemble.small_sources import settings, write_advice, write_cards
 from tests.data_files import write_data
 
@@ -148,9 +149,21 @@ def test_chunks_hold_all_tokens() -> None:
 
 def test_a_source_without_files_where_others_have_theirs_is_a_problem(data: Path, tmp_path: Path) -> None:
     config = settings({CARDS: {"target": "all"}, "medqa": {"target": 5}, "mmlu": {"target": 5}})
-    found = list(missing_sources(list(plan_sources(config, str(data), tmp_path / "cache"))))
+    found = list(unusable_sources(list(plan_sources(config, str(data), tmp_path / "cache"))))
     assert [problem.where for problem in found] == ["assemble.sources.medqa", "assemble.sources.mmlu"]
     assert "add its files, or take it out" in found[0].what
+
+
+@pytest.mark.parametrize(("broken", "reason"), [(1, ""), (2, "2 of 40 records were rejected (5.0%)"), (40, "40 of 40")])
+def test_a_source_of_which_too_many_rows_are_broken_is_a_problem(
+    data: Path, tmp_path: Path, broken: int, reason: str
+) -> None:
+    write_data(data / "ward.jsonl", [{"messages": MESSAGES}] * (40 - broken) + [{"messages": "x"}] * broken)
+    plans = list(plan_sources(settings({"ward": WARD}, max_rejected_share=0.04), str(data), tmp_path / "cache"))
+    assert plans[0].rows == 40 - broken
+    found = [problem.what for problem in unusable_sources(plans)]
+    assert [what.startswith(reason) for what in found] == ([True] if reason else [])
+    assert all("messages is not a list of messages, first at ward.jsonl:" in what for what in found)
 
 
 def test_data_of_which_nothing_is_there_are_yet_to_come(tmp_path: Path) -> None:
@@ -159,4 +172,4 @@ def test_data_of_which_nothing_is_there_are_yet_to_come(tmp_path: Path) -> None:
         plans = list(
             plan_sources(settings({CARDS: {"target": 5}, "medqa": {"target": 5}}), f"{tmp_path}/{place}", tmp_path)
         )
-        assert list(missing_sources(plans)) == []
+        assert list(unusable_sources(plans)) == []

@@ -22,6 +22,7 @@ def test_white_space_around_a_text_is_taken_off() -> None:
     [
         (None, "a is missing"),
         (3, "a is not text"),
+        (float("nan"), "NaN is neither text nor JSON"),
         (["x"], "a is not text"),
         (" \n", "a is blank"),
         ("\u200b \ufeff", "a is blank"),

@@ -6,6 +6,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
+from med42lib.readers.fields import NAN
 from med42lib.readers.files import DataFile, DataFolder
 from med42lib.readers.parsers import (
     Record,
@@ -129,6 +130,15 @@ class TestJsonLines:
             (4, "the line is not UTF-8 text"),
             (5, [3]),
             (6, "the line is not valid JSON"),
+        ]
+
+    def test_nan_is_told_from_what_is_not_json_at_all(self, make: Make) -> None:
+        lines = '{"n": [NaN]}\n{"n": NaN\n{"n": "NaN"}\n{"n": "NaN", "m": \n'
+        assert shapes(json_lines(make("a.jsonl", lines))) == [
+            (1, NAN),
+            (2, "the line is not valid JSON"),
+            (3, {"n": "NaN"}),
+            (4, "the line is not valid JSON"),
         ]
 
     @pytest.mark.parametrize("text", ['[\n {"n": 1}\n]', '{\n "n": 1\n}'])

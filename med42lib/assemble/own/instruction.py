@@ -21,6 +21,7 @@ from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.fields import mapping, text_value
 from med42lib.readers.files import DataFile
 from med42lib.readers.own.fields import USUAL_NAMES, FieldNames, group_of, is_empty, written_value
+from med42lib.readers.own.multiple_choice import option_columns
 from med42lib.readers.own.tables import rows_of
 from med42lib.readers.parsers import Record, each
 
@@ -62,7 +63,7 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
         BadRecord: If there is nothing asked or answered, or it cannot be taught.
     """
     check_can_be_taught(row)
-    _check_is_no_other_shape(row)
+    _check_is_no_other_shape(row, names)
     system, exchanges, framed = _spoken(row, names)
     beside = names.optional_text(row, "system")
     if system and beside:
@@ -76,12 +77,16 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     return _Row(conversation, None if history or bare else framed)
 
 
-def _check_is_no_other_shape(row: Mapping[str, Any]) -> None:
+def _check_is_no_other_shape(row: Mapping[str, Any], names: FieldNames) -> None:
     if isinstance(row.get("label"), bool):
         raise BadRecord("an answer with a verdict (`label`) cannot be taught; keep the rows that are right, without it")
-    for name in ("options", "choices"):
-        if not is_empty(row.get(name)):
-            raise BadRecord("the row has options; its format is multiple_choice", f"it has {name}")
+    parts = {name for part in names.names.values() for name in part}
+    others = {name: value for name, value in row.items() if name not in parts and not is_empty(value)}
+    if options := [name for name in ("options", "choices") if name in others] or option_columns(others):
+        raise BadRecord(
+            "the row has options; its format is multiple_choice, or name them in `ignore`",
+            f"it has {', '.join(options)}",
+        )
 
 
 def _spoken(row: Mapping[str, Any], names: FieldNames) -> tuple[str, tuple[Exchange, ...], tuple[str, str] | None]:

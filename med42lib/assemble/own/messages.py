@@ -3,8 +3,9 @@
     [{"role": "user", "content": "What is X?"}, {"role": "assistant", "content": "It is Y."}]
     [{"from": "human", "value": "What is X?"}, {"from": "gpt", "value": "It is Y."}]
 
-A system text may come first; then user and assistant take turns, and the assistant has the last word. What Med42's
-prompt format cannot say is refused by name: tool calls, images, preferences, and answers that are not to be taught.
+A system text may come first (an empty one is none); then user and assistant take turns, and the assistant has the last
+word. What Med42's prompt format cannot say is refused by name: tool calls, images, preferences, and answers that are
+not to be taught.
 """
 
 from __future__ import annotations
@@ -61,9 +62,18 @@ def exchanges_of(value: object, names: FieldNames, *, name: str) -> tuple[str, t
     messages = written_value(value, name)
     if not isinstance(messages, list) or not messages:
         raise BadRecord(f"{name} is not a list of messages", repr(value))
-    said = [_said(message, names) for message in messages]
+    said = list(_each_said(messages, names))
     system = said.pop(0)[1] if said[0][0] == "system" else ""
     return system, tuple(_in_turn(said))
+
+
+def _each_said(messages: Sequence[object], names: FieldNames) -> Iterator[tuple[str, str]]:
+    for number, message in enumerate(messages, start=1):
+        try:
+            yield _said(message, names)
+        except BadRecord as error:
+            detail = f": {error.detail}" if error.detail else ""
+            raise BadRecord(error.reason, f"message {number}{detail}") from None
 
 
 def _said(message: object, names: FieldNames) -> tuple[str, str]:
@@ -79,7 +89,9 @@ def _said(message: object, names: FieldNames) -> tuple[str, str]:
         raise BadRecord("a message is of no known role; known are system, user and assistant", repr(role))
     if speaker == "assistant" and any(message.get(mark) in (0, False) for mark in ("weight", "train", "training")):
         raise BadRecord("an answer is marked as one not to be taught; leave such conversations out", repr(content))
-    return speaker, _text(content, name)
+    if content is None and speaker != "system":
+        raise BadRecord(f"{name} is missing", speaker)
+    return speaker, "" if content is None else _text(content, name)
 
 
 def _text(content: object, name: str) -> str:

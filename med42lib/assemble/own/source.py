@@ -19,6 +19,7 @@ from med42lib.assemble.source import (
     TrainingSource,
     load_source,
 )
+from med42lib.core.printable import counted
 from med42lib.formats.rejects import Reject
 from med42lib.readers.data_set import PublisherFacts
 from med42lib.readers.fields import mapping
@@ -29,6 +30,7 @@ from med42lib.readers.own.tables import own_files, own_rows, rows_of
 from med42lib.readers.parsers import Record, each
 
 SPLITS = ("train",)
+_PERHAPS_NOTHING = frozenset(("n/a", "na", "none", "null"))
 _TOKENS_PER_ROW = 150
 """A guess, for `plan`, where the files are elsewhere; here they are measured."""
 
@@ -65,10 +67,24 @@ def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], 
     def read(folder: DataFolder, path: str, _options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
         if settings.format == "instruction":
-            return instruction_conversations(files, names, settings.group)
-        return each(rows_of(files, names.ignored), lambda row: conversation_of(mapping(row), names, settings.group))
+            return _noted(instruction_conversations(files, names, settings.group), folder.notes)
+        rows = rows_of(files, names.ignored)
+        return _noted(each(rows, lambda row: conversation_of(mapping(row), names, settings.group)), folder.notes)
 
     return read
+
+
+def _noted(conversations: Conversations, notes: list[str]) -> Iterator[Record[Conversation] | Reject]:
+    """Pass conversations on, and note at the end in how many the last answer may stand for none."""
+    number, first = 0, ""
+    for record in conversations:
+        if isinstance(record, Record) and record.value.exchanges[-1].assistant.lower() in _PERHAPS_NOTHING:
+            number += 1
+            first = first or f"{record.file}:{record.line} {record.value.exchanges[-1].assistant!r}"
+        yield record
+    if number:
+        what = counted(number, "answer")
+        notes.append(f"{what} may stand for none, first {first}; taught all the same: leave such rows out if so")
 
 
 def _reader_of_questions(

@@ -13,11 +13,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from med42lib.assemble.reading.read_source import Reading, prepare
+from med42lib.assemble.reading.read_source import Advance, Reading, prepare
 from med42lib.core.environment import num_cores, number_from_environment
-from med42lib.core.errors import EnvironmentProblem
+from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.core.process import FORK_SERVER, children_die_with_this_process
 from med42lib.core.progress import progress
+from med42lib.formats.rejects import TooManyRejected
 from med42lib.store.cache import StageCache
 
 BYTES_PER_PROCESS = 32_000_000
@@ -40,13 +41,16 @@ def prepare_all(readings: Sequence[Reading], cache: StageCache) -> list[Path]:
     """Prepare every source, the largest first; returns their folders in the order given.
 
     Raises:
-        Med42Error: The first problem of any source.
+        DataError: If sources have too many broken records, all of them at once.
+        Med42Error: The first other problem of any source.
     """
     folders = {reading.name: folder for reading in readings if (folder := cache.find(reading.key)) is not None}
     unread = sorted((reading for reading in readings if reading.name not in folders), key=_bytes, reverse=True)
     processes = num_processes(unread)
     made = _in_processes(unread, cache, processes) if unread and processes > 1 else _in_this_process(unread, cache)
-    folders.update(zip((reading.name for reading in unread), made, strict=True))
+    if broken := [str(one) for one in made if isinstance(one, TooManyRejected)]:
+        raise DataError("\n".join(broken))
+    folders |= {reading.name: one for reading, one in zip(unread, made, strict=True) if isinstance(one, Path)}
     return [folders[reading.name] for reading in readings]
 
 
@@ -59,16 +63,16 @@ def use_system_memory() -> None:
     pa.set_memory_pool(pa.system_memory_pool())
 
 
-def _in_this_process(readings: Sequence[Reading], cache: StageCache) -> list[Path]:
+def _in_this_process(readings: Sequence[Reading], cache: StageCache) -> list[Path | TooManyRejected]:
     """Prepare one source after the other; a signal ends this at once, since no thread has to be waited for."""
     with progress("reading sources", None) as bar:
         return [
-            prepare(reading, cache, partial(bar.advance, note=_note(number, readings)))
+            _prepared(reading, cache, partial(bar.advance, note=_note(number, readings)))
             for number, reading in enumerate(readings)
         ]
 
 
-def _in_processes(readings: Sequence[Reading], cache: StageCache, processes: int) -> list[Path]:
+def _in_processes(readings: Sequence[Reading], cache: StageCache, processes: int) -> list[Path | TooManyRejected]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([FORK_SERVER])
     counter = context.Value("q", 0)
@@ -107,8 +111,16 @@ def _start(counter: Counter, environment: Mapping[str, str]) -> None:
     _counter = counter
 
 
-def _prepare(reading: Reading, cache: StageCache) -> Path:
-    return prepare(reading, cache, _advance)
+def _prepare(reading: Reading, cache: StageCache) -> Path | TooManyRejected:
+    return _prepared(reading, cache, _advance)
+
+
+def _prepared(reading: Reading, cache: StageCache, advance: Advance) -> Path | TooManyRejected:
+    """Prepare a source; one with too many broken records does not keep the others from being looked at."""
+    try:
+        return prepare(reading, cache, advance)
+    except TooManyRejected as error:
+        return error
 
 
 def _nothing() -> None:
@@ -120,11 +132,11 @@ def _advance(rows: int) -> None:
     _counter.value += rows
 
 
-def _wait(futures: Sequence[Future[Path]], counter: Counter) -> None:
+def _wait(futures: Sequence[Future[Path | TooManyRejected]], counter: Counter) -> None:
     """Show progress until all are done; raises the error of the first that fails."""
     with progress("reading sources", None) as bar:
         shown = 0
-        pending: set[Future[Path]] = set(futures)
+        pending: set[Future[Path | TooManyRejected]] = set(futures)
         while pending:
             done, pending = wait(pending, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
             now = counter.value

@@ -31,7 +31,7 @@ _LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
 class UnclearAnswers(DataError):
     """The rows do not say how their answers are written; `ways` are those in which some can be read."""
 
-    def __init__(self, message: str, ways: Sequence[Answers]) -> None:
+    def __init__(self, message: str, ways: Sequence[Answers] = ()) -> None:  # without `ways` it could not be unpickled
         super().__init__(message)
         self.ways = tuple(ways)
 

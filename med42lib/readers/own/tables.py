@@ -12,6 +12,8 @@ from med42lib.readers.parsers import Record, csv_records
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 OWN_SUFFIXES = (*SUFFIXES, *CSV_SUFFIXES)
+_EMPTY_CELLS = frozenset(("NaN", "nan", "#N/A"))
+"""What pandas and Excel write where a cell is empty."""
 
 
 def own_files(folder: DataFolder, path: str, splits: Collection[str]) -> list[DataFile]:
@@ -34,11 +36,11 @@ def own_names(folder: DataFolder, path: str, splits: Collection[str]) -> list[st
 
 
 def rows_of(files: Sequence[DataFile], ignored: Collection[str] = ()) -> Rows:
-    """Read the rows of all files, without the fields to ignore.
+    """Read the rows of all files, without the fields to ignore; CSV cells that say they are empty are so.
 
     A record's line is as `hf_layout.table_rows` says, in CSV the first of its row.
     """
-    rows = (row for file in files for row in own_rows(file))
+    rows = (row for file in files for row in _with_empty_cells(file))
     return (_without(row, ignored) for row in rows) if ignored else rows
 
 
@@ -49,11 +51,23 @@ def _without(row: Record[Any] | Reject, ignored: Collection[str]) -> Record[Any]
 
 
 def own_rows(file: DataFile) -> Rows:
-    """Read the rows of one file."""
-    if file.name.lower().endswith(CSV_SUFFIXES):
+    """Read the rows of one file, as they stand there."""
+    if _is_csv(file):
         yield from csv_records(file)
     else:
         yield from file_rows(file)
+
+
+def _is_csv(file: DataFile) -> bool:
+    return file.name.lower().endswith(CSV_SUFFIXES)
+
+
+def _with_empty_cells(file: DataFile) -> Rows:
+    for row in own_rows(file):
+        if isinstance(row, Reject) or not _is_csv(file):
+            yield row
+        else:
+            yield row.with_value({name: "" if cell in _EMPTY_CELLS else cell for name, cell in row.value.items()})
 
 
 def _not_read(path: str, names: Sequence[str]) -> str:

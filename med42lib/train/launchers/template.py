@@ -163,7 +163,8 @@ def _read_yaml(path: Path) -> Any:
         ) from error
     except (ValueError, yaml.YAMLError) as error:
         raise EnvironmentProblem(
-            f"the template of training jobs at {path} is no YAML of one document: {error}"
+            f"the template of training jobs at {path} is no YAML of one document; give the file {TEMPLATE_FILE}, or a "
+            f"folder that holds it and its patches alone: {error}"
         ) from error
 
 

@@ -62,6 +62,8 @@ def test_fields_are_called_as_the_settings_say(read: Read) -> None:
         "conversations", [dialogue], fields={"messages": "chat", "role": "who", "content": "what", "id": "nr"}
     )
     assert (said(found), found.publisher_id) == ([("a", "b")], "7")
+    (found,) = read("instruction", [{"a": "x", "b": "y"}], fields={"instruction": "a", "output": "b"})
+    assert said(found) == [("x", "y")]
     question = {"stem": "Which?", "right": "x", "wrong": "y", "key": "A"}
     fields = {"question": "stem", "options": ["right", "wrong"], "answer": "key"}
     (found,) = read("multiple_choice", [question], fields=fields)
@@ -100,6 +102,27 @@ def test_a_conversation_keeps_its_turns_and_its_system_text_in_any_language(read
     assert (said(beside), beside.system) == (turns, "Tú.")
 
 
+@pytest.mark.parametrize("nothing", ["", " ", None, []])
+def test_an_empty_system_text_is_none(read: Read, nothing: Any) -> None:
+    trl = {"messages": [{"role": "system", "content": nothing}, *MESSAGES]}
+    sharegpt = {"conversations": [{"from": "system", "value": nothing}, *SHAREGPT]}
+    assert [found.system for found in read("conversations", [trl, sharegpt])] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("message", "detail"),
+    [
+        ({"role": "assistant", "content": ""}, "message 2: assistant"),
+        ({"role": "nurse", "content": "It is Y."}, "message 2: 'nurse'"),
+        ({"role": "assistant", "content": {}}, "message 2: assistant"),
+    ],
+)
+def test_the_message_that_is_at_fault_is_named(data: Path, message: dict[str, Any], detail: str) -> None:
+    write_data(data / "ward.jsonl", [{"messages": MESSAGES}, {"messages": [ASKED, message]}])
+    folder = run_stage(data, data.parent / "out", {"ward": WARD}, max_rejected_share=0.5)
+    assert json.loads((folder / REJECTS_FILE).read_text())["detail"] == detail
+
+
 def test_what_was_said_before_an_instruction_comes_first(read: Read) -> None:
     row = {"instruction": "And Z?", "input": "", "output": "No.", "history": [["What is X?", "It is Y."]]}
     (found,) = read("instruction", [row])
@@ -112,6 +135,7 @@ TOOL, MEDIA = "a tool call cannot be taught", "an image, sound or video cannot b
 PAIR = "a preference pair cannot be taught; give the answer that was chosen as the answer"
 NO_PAIRS = "history is not a list of pairs, asked and answered"
 NO_OPTIONS = "the question has no options; name their field, or their columns, in `fields`"
+OPTIONS = "the row has options; its format is multiple_choice, or name them in `ignore`"
 TURNS = "user and assistant do not take turns, the user first"
 
 
@@ -170,7 +194,9 @@ TURNS = "user and assistant do not take turns, the user first"
             "messages or conversations or conversation is missing; name the field in `fields`",
         ),
         ("instruction", {"instruction": "a", "output": None}, "output or completion or response or answer is missing"),
-        ("instruction", {**CHOICE}, "the row has options; its format is multiple_choice"),
+        ("instruction", {**CHOICE}, OPTIONS),
+        ("instruction", {"question": "Which?", "A": "one", "B": "two", "C": "", "answer": "B"}, OPTIONS),
+        ("instruction", {"question": "Which?", "option_a": "x", "option_b": "y", "answer": "B, C"}, OPTIONS),
         ("instruction", {"instruction": "a", "output": "b", "history": [["x"]]}, NO_PAIRS),
         ("multiple_choice", {"question": "a", "options": ["x"], "answer": "A"}, "a question needs 2 to 26 options"),
         ("multiple_choice", {"question": "a", "answer": "A"}, NO_OPTIONS),
@@ -198,6 +224,7 @@ def test_a_row_that_cannot_be_taught_is_set_aside_with_its_reason_and_the_rest_g
     [
         ("instruction", {"instruction": "a", "input": "b", "context": "c", "output": "d"}, ["context"]),
         ("instruction", {"instruction": "a", "output": "d", "rationale": "c", "case": "7 b"}, ["rationale", "case"]),
+        ("instruction", {"question": "a", "answer": "d", "A": "b", "B": "c"}, ["A", "B"]),
         ("conversations", {"messages": MESSAGES, "conversation": MESSAGES}, ["conversation"]),
         ("multiple_choice", {**CHOICE, "vignette": "A man."}, ["vignette"]),
     ],
@@ -210,6 +237,26 @@ def test_a_row_is_read_without_the_fields_that_are_to_be_ignored(
     assert "`ignore`" in reason
     (found,) = read(shape, [row], ignore=ignored)
     assert found.exchanges
+
+
+def test_a_cell_that_pandas_or_excel_wrote_for_nothing_is_empty(read: Read) -> None:
+    table = (
+        'instruction,input,output\nWhat is X?,NaN,It is Y.\nWhat is Z?,#N/A,nan\n"Na, or N?",,NaN is not a number.\n'
+    )
+    first, second, third = read("instruction", table, path="ward.csv")
+    assert said(first) == [("What is X?", "It is Y.")]
+    assert second == "output or completion or response or answer is missing"
+    assert said(third) == [("Na, or N?", "NaN is not a number.")]
+
+
+def test_an_answer_that_may_stand_for_none_is_taught_and_told(data: Path, tmp_path: Path) -> None:
+    write_data(data / "ward.csv", "question,answer\nWhich?,One.\nWho?,N/A\nWhy?,n/a\n")
+    settings = WARD | {"format": "instruction", "path": "ward.csv"}
+    row = mixture(run_stage(data, tmp_path / "out", {"ward": settings}))["ward"]
+    assert (row["sampled"], row["notes"]) == (
+        3,
+        ["2 answers may stand for none, first ward.csv:3 'N/A'; taught all the same: leave such rows out if so"],
+    )
 
 
 def test_a_group_goes_with_every_row_and_one_without_is_set_aside(read: Read) -> None:

@@ -17,6 +17,7 @@ from med42lib.core.errors import DataError, EnvironmentProblem
 from med42lib.store.artifacts import Source
 from med42lib.store.cache import StageCache
 from med42lib.store.manifest import FileEntry
+from tests.assemble.own_rows import CHOICE, MESSAGES, WARD
 from tests.assemble.small_sources import (
     ADVICE,
     ALL,
@@ -30,6 +31,7 @@ from tests.assemble.small_sources import (
     write_cards,
 )
 from tests.conftest import REPOSITORY
+from tests.data_files import write_data
 from tests.processes import gone, wait_for
 
 
@@ -82,6 +84,31 @@ def test_an_error_in_one_source_reaches_the_caller_with_its_text(
     (filled / CARDS).write_text('[{"input": "cut')
     with pytest.raises(DataError, match=rf"{CARDS} is not a whole JSON document.*copy it again"):
         prepare_all(both(filled), cache)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_all_sources_of_which_too_many_rows_are_broken_are_named_at_once(
+    data: Path, cache: StageCache, processes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROCESSES_VARIABLE, processes)
+    rows = {"chat": [{"messages": "x"}], "talk": [{"messages": "x"}], "good": [{"messages": MESSAGES}]}
+    for name, found in rows.items():
+        write_data(data / f"{name}.jsonl", found)
+    sources = {name: WARD | {"path": f"{name}.jsonl"} for name in rows}
+    with pytest.raises(DataError, match=r"(?s)^chat: 1 of 1 records were rejected.*\ntalk: 1 of 1 .*$"):
+        prepare_all(readings(settings(sources), Source(str(data)), data), cache)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_answers_that_nobody_can_read_are_told_by_whichever_process_meets_them(
+    data: Path, cache: StageCache, processes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PROCESSES_VARIABLE, processes)
+    for name in ("one", "two"):
+        write_data(data / f"{name}.jsonl", [{**CHOICE, "answer": 1}])
+    sources = {name: WARD | {"format": "multiple_choice", "path": f"{name}.jsonl"} for name in ("one", "two")}
+    with pytest.raises(DataError, match="number from 0 or number from 1"):
+        prepare_all(readings(settings(sources), Source(str(data)), data), cache)
 
 
 def test_after_an_error_no_other_source_is_begun(

@@ -240,6 +240,7 @@ def test_a_task_config_that_is_none_is_refused_with_its_variables_name(text: str
         (None, "template.yaml: No such file or directory; correct --template or MED42_JOB_TEMPLATE, or mount the Conf"),
         ("nodes: [", "template.yaml is no YAML"),
         ("\x00", "template.yaml is no YAML"),
+        ("a: 1\n---\nb: 2\n", "give the file job_template.yaml, or a folder that holds it and its patches alone"),
     ],
 )
 def test_a_template_that_cannot_be_read_is_told_with_what_to_do(text: str | None, said: str, tmp_path: Path) -> None:
