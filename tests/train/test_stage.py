@@ -309,6 +309,27 @@ def test_a_divergence_names_the_last_checkpoint(
     assert str(caught.value).startswith(f"training diverged at step 9. {told.format(place=checkpoints.address)}")
 
 
+class Stopped:
+    """A launcher of a training that is asked to stop when it has begun."""
+
+    num_processes = 2
+
+    def run(self, job: TrainingJob, _stopping: StopSignal) -> TrainingJob:
+        job.checkpoints.count_starts(0)
+        raise SystemExit(143)
+
+
+def test_a_training_that_is_stopped_each_time_before_its_first_checkpoint_has_not_broken_down(
+    packed_data: Path, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("med42lib.train.stage.open_launcher", Stopped)
+    packed, model, trained = Source(str(packed_data)), Source(str(base_model)), Target(tmp_path / "trained")
+    for _ in range(7):
+        with pytest.raises(SystemExit):
+            train(FULL, packed=packed, model=model, trained=trained, context=StageContext.in_folder(tmp_path, "train"))
+    assert StageContext.in_folder(tmp_path, "train").checkpoints.count_starts(0) == 1
+
+
 def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     write_packed(tmp_path / "packed", num_chunks=2)
