@@ -18,8 +18,9 @@ from med42lib.core.errors import ConfigError, DataError, DivergedError
 from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
-from med42lib.formats.packed import INFO_FILE, PackedDataset
+from med42lib.formats.packed import INFO_FILE, TOKENS_FILE, PackedDataset
 from med42lib.store.artifacts import Source, Target
+from med42lib.store.identity import HASHES_FOLDER
 from med42lib.store.manifest import METRICS_FILE, Input, describe_folder
 from med42lib.train.batches import BLANK, steps
 from med42lib.train.config import TrainConfig
@@ -175,6 +176,14 @@ def test_a_second_training_gives_the_same_bytes(runs: Callable[..., Path]) -> No
     assert {path.relative_to(second) for path in second.rglob("*") if path.is_file()} == files
     differing = [f for f in files if (first / f).read_bytes() != (second / f).read_bytes()]
     assert [f.name for f in differing] == ["metrics.jsonl"]
+
+
+@pytest.mark.slow
+def test_the_hashes_of_what_a_training_has_read_are_kept(runs: Callable[..., Path]) -> None:
+    store = runs("full").parents[3]
+    known = [json.loads(path.read_text()).keys() for path in (store / HASHES_FOLDER).iterdir()]
+    assert any("model/model.safetensors" in names for names in known)
+    assert any(TOKENS_FILE in names for names in known)
 
 
 @pytest.mark.slow
