@@ -30,6 +30,7 @@ from med42lib.store.manifest import (
 )
 from med42lib.store.metrics import Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
+from med42lib.store.scratch import ANOTHER_PLACE
 
 _TIMES_FETCHED = 2
 
@@ -220,7 +221,7 @@ class Source:
 
     def _fetch(self, name: str) -> None:
         path = self._local(name)
-        with write_errors(path):
+        with write_errors(path, instead=ANOTHER_PLACE):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._store.fetch(name, path)
 
