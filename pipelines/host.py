@@ -30,6 +30,7 @@ from med42lib.core.log import tell
 from med42lib.core.process import children_die_with_this_process
 from med42lib.formats.models import BASE
 from med42lib.store.scratch import attempt_folder, machine_scratch
+from pipelines.stopping import StageCommand, wait_for_stage
 from pipelines.warm import WarmProcesses
 
 HANDLER_ATTRIBUTE = "SubprocessTaskHandler"
@@ -100,7 +101,9 @@ class HostHandler:
         return self._run.warm.run(self._command[_FIRST_WORD:], os.environ)
 
     def _run_cold(self) -> int:
-        return subprocess.run(self._command, check=False, stdin=subprocess.DEVNULL).returncode
+        process = StageCommand(self._command, stdin=subprocess.DEVNULL)
+        wait_for_stage(process)
+        return process.returncode
 
 
 def step_name(command: list[str]) -> str:

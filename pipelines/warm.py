@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
 from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, START_METHOD_VARIABLE, exit_at_once, has_accelerator
+from pipelines.stopping import wait_for_stage
 
 STAGES = frozenset({"embed_questions", "decontaminate", "pack", "train", "answer_questions", "evaluate"})
 """The stages that gain, and whose imports do not depend on the environment: fetch_model may have to ask the hub."""
@@ -74,10 +75,7 @@ class WarmProcesses:
             process.start()
         except (EOFError, ConnectionError):  # the server was killed, and its forks with it
             return -signal.SIGKILL
-        try:
-            process.join()
-        finally:
-            process.kill()
+        wait_for_stage(process)
         assert process.exitcode is not None
         return process.exitcode
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, give_usual_modes, listing
 from med42lib.store.checkpoints import attempt_of
 from med42lib.store.disk import write_errors
+from med42lib.store.scratch import attempt_folder, machine_scratch
 from med42lib.train.job import TrainingJob
 
 DESCRIPTION = """\
@@ -55,12 +55,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(arguments: Namespace) -> int:
     check_has_folder("export", arguments.place)
-    with tempfile.TemporaryDirectory(prefix="med42-export-") as cache:
-        source = Source(arguments.address, cache=Path(cache) / "output")
-        base = Source(arguments.base, cache=Path(cache) / "base") if arguments.base else None
+    with attempt_folder(machine_scratch(), "export") as cache:
+        source = Source(arguments.address, cache=cache / "output")
+        base = Source(arguments.base, cache=cache / "base") if arguments.base else None
         if attempt := attempt_of(arguments.address):
             check_is_free("export", arguments.place, "name a new folder")
-            source, base = _put_together(source, attempt, base, Path(cache))
+            source, base = _put_together(source, attempt, base, cache)
         inside = {name.partition("/")[0] for name in source.sizes()}
         if inside & {MODEL_FOLDER, ADAPTER_FOLDER}:
             said = _export_model(source, inside, base, arguments.place) + _export_card(source, arguments.place)

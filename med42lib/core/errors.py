@@ -174,8 +174,8 @@ def full_disk(error: BaseException, where: object) -> NoSpaceError | None:
     if not numbered and not any(message in str(error) for message in _FULL_DISK_MESSAGES):
         return None
     return NoSpaceError(
-        f"no space left while writing {where}; free some space or choose another --store, then run the same command "
-        "again: finished stages are kept"
+        f"no space left while writing {where}; free some space, or choose another --store or MED42_SCRATCH, then run "
+        "the same command again: finished stages are kept"
     )
 
 

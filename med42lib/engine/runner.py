@@ -189,6 +189,8 @@ def _publish(call: _Call, upload: Upload, targets: Mapping[str, Target], seconds
         return sealed
     for name, manifest in manifests.items():
         hashes.remember(open_store(sealed.output(name)), manifest.files)
+        for source in call.sources.values():
+            source.remember_shared(manifest.files)
     return sealed
 
 

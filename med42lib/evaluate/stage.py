@@ -62,7 +62,7 @@ def evaluate(
     log("evaluate").info("%s %s", "marking what shards have answered of" if answers else "loading", model.address)
     loaded, tokenizer = load_outline(folders) if answers else load_model(folders, config.precision)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(prefix=".journal-", dir=scores.folder.parent) as scratch:
         journal = Journal(context.checkpoints, Path(scratch))
         answered = ShardAnswers(answers, work=work_of(config, items=items, base=base, model=model))
         rows = score_items(chosen, loaded, tokenizer, config, answered if answers else journal)

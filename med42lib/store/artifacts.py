@@ -30,6 +30,7 @@ from med42lib.store.manifest import (
 )
 from med42lib.store.metrics import Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
+from med42lib.store.scratch import ANOTHER_PLACE
 
 _TIMES_FETCHED = 2
 
@@ -149,6 +150,17 @@ class Source:
             self._check_nothing_else(name)
         return self._local(name)
 
+    def remember_shared(self, written: Iterable[FileEntry]) -> None:
+        """Remember the hashes of files that were linked into an output, which changed the time they are known by.
+
+        Args:
+            written: The output's files, hashed since.
+        """
+        hashes = {entry.sha256 for entry in written}
+        shared = [entry for name in self._checked if (entry := self._by_name[name]).sha256 in hashes]
+        if shared and self.manifest is not None:
+            self._hashes.remember(self._store, shared)
+
     def lacks(self, name: str) -> DataError:
         """Make the error that nothing is of this name, with what is there instead."""
         return DataError(f"{self.address} has no {name!r}; it has {listing(self.files)}")
@@ -209,7 +221,7 @@ class Source:
 
     def _fetch(self, name: str) -> None:
         path = self._local(name)
-        with write_errors(path):
+        with write_errors(path, instead=ANOTHER_PLACE):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._store.fetch(name, path)
 

@@ -131,6 +131,13 @@ class Checkpoints:
         self._store.put_once(f"{folder}/{len(before):06}-{step:08}-{self._attempt}", b"")
         return 1 + sum(1 for _ in takewhile(lambda earlier: earlier == step, reversed(before)))
 
+    def take_back_start(self) -> None:
+        """Count this attempt's last start no more: it was asked to stop, and did not break down."""
+        with impatient():
+            names = self._store.files(f"{self._folder}/{_STARTS}")
+            for name in [name for name in names if name.endswith(f"-{self._attempt}")][-1:]:
+                tidy(self._store, name)
+
     def forget_starts(self) -> None:
         """Begin to count anew."""
         tidy(self._store, f"{self._folder}/{_STARTS}")

@@ -16,6 +16,8 @@ from med42lib.store.disk import write_errors
 
 _LOCK = ".med42-lock"  # a folder with a `.lock` may be anybody's: uv writes one into each environment
 SCRATCH_VARIABLE = "MED42_SCRATCH"
+ANOTHER_PLACE = f"choose a {SCRATCH_VARIABLE}, or a --store, that you may write to"
+"""What to do where scratch cannot be written: it is in a folder store itself, else where the variable says."""
 
 
 def machine_scratch() -> Path:
@@ -39,7 +41,7 @@ def attempt_folder(root: Path, label: str) -> Iterator[Path]:
         StoreError: If `root` is not this user's own folder, or cannot be written.
         NoSpaceError: If the disk is full.
     """
-    with write_errors(root):
+    with write_errors(root, instead=ANOTHER_PLACE):
         _own(root)
         remove_abandoned(root)
         folder = Path(tempfile.mkdtemp(prefix=f"{label}-", dir=root))

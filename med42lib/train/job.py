@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from med42lib.core.environment import number_from_environment
 from med42lib.core.errors import (
     STORE_REFUSALS,
     AccessError,
@@ -317,6 +318,15 @@ class Failure:
         if self.host in ("", _host()):
             return ""
         return f" (process {self.rank} on {self.host})" if self.rank else f" (on {self.host})"
+
+
+def grace_seconds() -> int:
+    """Say how long training has to save its state when it is asked to stop.
+
+    Raises:
+        EnvironmentProblem: If the environment says something that is not a whole number above 0.
+    """
+    return number_from_environment(GRACE_VARIABLE) or GRACE_SECONDS
 
 
 def _host() -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from med42lib.core.errors import ConfigError, DataError, DivergedError
+from contextlib import suppress
+
+from med42lib.core.errors import STORE_REFUSALS, ConfigError, DataError, DivergedError
 from med42lib.core.log import log
 from med42lib.engine.context import StageContext
 from med42lib.formats.packed import INFO_FILE, PackInfo
@@ -69,6 +71,10 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
         job = launcher.run(job, context.stopping)
     except DivergedError as error:
         raise DivergedError(f"{error}. {_last_checkpoint(context.checkpoints)}") from error
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(*STORE_REFUSALS):
+            context.checkpoints.take_back_start()
+        raise
     context.upload.go_on_as(job.attempt)
     trained.received(job.read_files())
     _summarise(trained, Recipe.from_json(job.read_output(RECIPE_FILE)))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from med42lib.commands.main import main
-from med42lib.core.errors import ConfigError, DataError
+from med42lib.core.errors import ConfigError, DataError, StoreError
 from med42lib.formats.dataset import write_examples
 from med42lib.formats.records import Example, Exchange, Origin
 from med42lib.store.artifacts import Source
@@ -56,6 +56,20 @@ def test_a_folder_that_is_not_there_is_a_wrong_setting(
 ) -> None:
     assert main(["export", str(dataset), str(tmp_path / "no" / "messages.parquet")]) == ConfigError.exit_code
     assert "its folder does not exist" in capsys.readouterr().err
+
+
+def test_what_is_fetched_lies_where_scratch_does(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MED42_SCRATCH", str(tmp_path / "file"))
+    assert main(["export", str(dataset), str(tmp_path / "messages.parquet")]) == StoreError.exit_code
+    assert f"cannot write {tmp_path}/file/med42-" in (said := capsys.readouterr().err)
+    assert "choose a MED42_SCRATCH" in said
+    monkeypatch.setenv("MED42_SCRATCH", str(tmp_path / "scratch"))
+    assert main(["export", str(dataset), str(tmp_path / "messages.parquet")]) == 0
+    [own] = (tmp_path / "scratch").iterdir()
+    assert not list(own.iterdir())
 
 
 @pytest.fixture

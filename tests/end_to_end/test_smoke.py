@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,43 @@ def wait_for_work_of_a_new_stage(store: Path, killed: list[str], run: "subproces
                 return stage
         time.sleep(0.002)
     return None
+
+
+NUM_STEPS = 100
+LONGER = [f"--set=train.full.{setting}" for setting in ("seed=7", "epochs=99", f"max_steps={NUM_STEPS}")]
+
+
+def test_a_run_that_is_asked_to_stop_saves_its_training_and_the_next_goes_on_there(copy_of_reference: Path) -> None:
+    command = [*MED42, "run", str(SMOKE), "--store", str(copy_of_reference), *LONGER]
+    scratch, step = copy_of_reference / f".scratch-{os.getuid()}", 0
+    for ask, exit_code in ((ctrl_c, 130), (subprocess.Popen.terminate, 143)):
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+            wait_for(lambda before=step: has_trained(scratch, before), seconds=200)  # type: ignore[misc]
+            ask(run)
+            said = run.communicate(timeout=60)[1]
+        assert run.returncode == exit_code, said
+        told = re.search(rf"asked to stop: it did after step (\d+) of {NUM_STEPS}, and saved its state", said)
+        assert told, said
+        assert "Traceback" not in said
+        assert not any(scratch.iterdir()), "what was begun is put away"
+        assert not step or f"goes on after step {step}, from" in said
+        step = int(told[1])
+    finished = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert f"goes on after step {step}, from" in finished.stderr
+
+
+def ctrl_c(run: "subprocess.Popen[str]") -> None:
+    """Do what a terminal does."""
+    os.killpg(run.pid, signal.SIGINT)
+
+
+def has_trained(scratch: Path, step: int) -> bool:
+    """Say whether a training at work has made a step after this one."""
+    lines = [
+        line for file in scratch.glob("*/out/metrics.jsonl") for line in file.read_text().splitlines(keepends=True)
+    ]
+    return any(json.loads(line)["step"] > step for line in lines if line.endswith("\n"))
 
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}

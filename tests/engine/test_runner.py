@@ -8,6 +8,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +21,11 @@ from med42lib.engine.context import StageContext
 from med42lib.engine.runner import Request, Result, run_stage
 from med42lib.engine.stage import Stage
 from med42lib.store import manifest
+from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source, Sources, Target
 from med42lib.store.backends import local
 from med42lib.store.backends.local import LocalStore
-from med42lib.store.identity import HASHES_FOLDER
+from med42lib.store.identity import HASHES_FOLDER, HashCache
 from med42lib.store.manifest import COMMIT, Manifest, describe_folder
 
 
@@ -234,6 +236,36 @@ def test_what_was_read_of_inputs_is_kept_where_the_connection_breaks(
         run_stage(install(), request)
     [kept] = (tmp_path / "store" / HASHES_FOLDER).iterdir()
     assert list(json.loads(kept.read_text())) == ["n.txt"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_a_stage_linked_is_read_again_only_if_it_is_another(
+    install: Callable[..., Stage],
+    request_for: Callable[..., Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damaged: bool,
+) -> None:
+    def links(config: DoubleConfig, *, numbers: Source, products: Target, log: Target) -> None:
+        os.link(numbers.path("out.txt"), products.path("linked.txt"))
+        if damaged:
+            products.path("linked.txt").write_text("9\n9\n9")
+        log.path("log.txt").write_text("done")
+
+    def counted(store: LocalStore, name: str) -> Iterator[bytes]:
+        read.append(name)
+        return blocks(store, name)
+
+    monkeypatch.setattr(local, "SECONDS_UNTIL_SETTLED", -1.0)
+    request = request_for()
+    made = run_stage(install(), request).targets["products"]
+    run_stage(install(links), replace(request, sources={"numbers": made}))
+    read, blocks = list[str](), LocalStore.blocks
+    monkeypatch.setattr(LocalStore, "blocks", counted)
+    source = Source(made, hashes=HashCache(open_store(request.store)))
+    with pytest.raises(DataError, match="differs from its manifest") if damaged else nullcontext():
+        source.path("out.txt")
+    assert read == (["out.txt"] if damaged else [])
 
 
 def test_a_missing_library_is_named_with_the_extra_that_has_it(

@@ -154,6 +154,17 @@ def test_starts_from_the_same_step_are_counted_over_all_attempts_until_one_begin
     assert checkpoints_of(address).count_starts(0) == 1
 
 
+def test_a_start_that_was_asked_to_stop_is_counted_no_more(address: str) -> None:
+    checkpoints_of(address, "1").count_starts(0)
+    stopped = checkpoints_of(address, "2")
+    stopped.count_starts(0)
+    assert stopped.count_starts(0) == 3
+    stopped.take_back_start()
+    assert checkpoints_of(address, "3").count_starts(0) == 3
+    checkpoints_of(address, "4").take_back_start()
+    assert checkpoints_of(address, "5").count_starts(0) == 4, "it had none"
+
+
 def test_starts_are_no_checkpoints_and_stay_when_old_ones_go(address: str, tmp_path: Path) -> None:
     checkpoints_of(address).count_starts(0)
     for step in (1, 2, 3):

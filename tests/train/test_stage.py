@@ -18,8 +18,9 @@ from med42lib.core.errors import ConfigError, DataError, DivergedError
 from med42lib.core.stop_signal import StopSignal
 from med42lib.engine.context import StageContext
 from med42lib.formats.model_folder import copy_tokenizer, write_mlmodel
-from med42lib.formats.packed import INFO_FILE, PackedDataset
+from med42lib.formats.packed import INFO_FILE, TOKENS_FILE, PackedDataset
 from med42lib.store.artifacts import Source, Target
+from med42lib.store.identity import HASHES_FOLDER
 from med42lib.store.manifest import METRICS_FILE, Input, describe_folder
 from med42lib.train.batches import BLANK, steps
 from med42lib.train.config import TrainConfig
@@ -178,6 +179,14 @@ def test_a_second_training_gives_the_same_bytes(runs: Callable[..., Path]) -> No
 
 
 @pytest.mark.slow
+def test_the_hashes_of_what_a_training_has_read_are_kept(runs: Callable[..., Path]) -> None:
+    store = runs("full").parents[3]
+    known = [json.loads(path.read_text()).keys() for path in (store / HASHES_FOLDER).iterdir()]
+    assert any("model/model.safetensors" in names for names in known)
+    assert any(TOKENS_FILE in names for names in known)
+
+
+@pytest.mark.slow
 def test_a_trained_folder_names_no_place_on_this_machine(
     runs: Callable[..., Path], base_model: Path, packed_data: Path
 ) -> None:
@@ -319,6 +328,27 @@ def test_processes_are_told_by_which_code_their_output_is_named(
     with pytest.raises(DivergedError):
         train(FULL, packed=packed, model=model, trained=Target(tmp_path / "out"), context=context)
     assert TrainingJob.of_attempt(context.upload.address).code == {"python": "3.11"}
+
+
+class Stopped:
+    """A launcher of a training that is asked to stop when it has begun."""
+
+    num_processes = 2
+
+    def run(self, job: TrainingJob, _stopping: StopSignal) -> TrainingJob:
+        job.checkpoints.count_starts(0)
+        raise SystemExit(143)
+
+
+def test_a_training_that_is_stopped_each_time_before_its_first_checkpoint_has_not_broken_down(
+    packed_data: Path, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("med42lib.train.stage.open_launcher", Stopped)
+    packed, model, trained = Source(str(packed_data)), Source(str(base_model)), Target(tmp_path / "trained")
+    for _ in range(7):
+        with pytest.raises(SystemExit):
+            train(FULL, packed=packed, model=model, trained=trained, context=StageContext.in_folder(tmp_path, "train"))
+    assert StageContext.in_folder(tmp_path, "train").checkpoints.count_starts(0) == 1
 
 
 def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def answer_questions(
 
     log("answer_questions").info("loading %s", model.address)
     loaded, tokenizer = load_model(folders, config.precision)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(prefix=".journal-", dir=answers.folder.parent) as scratch:
         journal = Journal(context.checkpoints, Path(scratch))
         share = Share(config.shard, config.shards)
         found = answer_share(chosen, loaded, tokenizer, config, share, journal)

@@ -30,7 +30,7 @@ from med42lib.core.errors import EnvironmentProblem, NoSpaceError, TrainingProce
 from med42lib.core.process import START_METHOD_VARIABLE, child_environment, die_with_parent, has_accelerator
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.core.stop_signal import StopSignal
-from med42lib.train.job import GRACE_SECONDS, GRACE_VARIABLE, Failure, TrainingJob
+from med42lib.train.job import Failure, TrainingJob, grace_seconds
 from med42lib.train.launchers.output import LiveOutput
 from med42lib.train.worker.node import WORKER, one_machine, run_node, threads_per_process
 
@@ -173,8 +173,7 @@ class _Grace:
         """Say whether that time is over; call it often."""
         if self._stopping.is_set() and self._ends is None:
             self._process.terminate()
-            seconds = number_from_environment(GRACE_VARIABLE) or GRACE_SECONDS
-            self._ends = time.monotonic() + seconds + _SECONDS_TO_TELL
+            self._ends = time.monotonic() + grace_seconds() + _SECONDS_TO_TELL
         return self._ends is not None and time.monotonic() > self._ends
 
 

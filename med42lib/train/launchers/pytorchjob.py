@@ -127,7 +127,8 @@ def _ended_if_interrupted(cluster: Cluster, wanted: Mapping[str, Any]) -> Iterat
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
-        _end(cluster, wanted)
+        with StopSignal():  # `med42 run` asks again what Ctrl-C has not ended within a second
+            _end(cluster, wanted)
         raise
 
 

@@ -18,12 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from med42lib.core.environment import THREADS_VARIABLE, num_cores, number_from_environment, threads_asked_for
+from med42lib.core.environment import THREADS_VARIABLE, num_cores, threads_asked_for
 from med42lib.core.errors import TERMINATED_EXIT_CODE, EnvironmentProblem
 from med42lib.core.log import log
 from med42lib.core.process import children_die_with_this_process
 from med42lib.store.scratch import attempt_folder, machine_scratch
-from med42lib.train.job import ENDED, GRACE_SECONDS, GRACE_VARIABLE, STOPPED, Failure
+from med42lib.train.job import ENDED, STOPPED, Failure, grace_seconds
 from med42lib.train.worker.starts import starting_again_together
 
 if TYPE_CHECKING:
@@ -147,8 +147,7 @@ def first_failure(failures: Mapping[int, ProcessFailure]) -> Failure:
 
     Peers of a killed process may be gone before it is: the system has to clear its memory, and the GPU's, away.
     """
-    grace = number_from_environment(GRACE_VARIABLE) or GRACE_SECONDS
-    close = grace + min(failed.timestamp for failed in failures.values())  # then torchrun kills the others
+    close = grace_seconds() + min(failed.timestamp for failed in failures.values())  # then torchrun kills the others
     rank = min(failures, key=lambda rank: (not _is_cause(failures[rank], close), failures[rank].timestamp))
     failed, name = failures[rank], failures[rank].signal_name()
     if failed.exitcode >= 0:

@@ -124,6 +124,7 @@ def _fetch(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> tuple[Path
         hashes = HashCache(open_store(job.store))
         packed = Source(job.packed, cache=scratch / "packed", hashes=hashes).path()
         model = Source(job.model, cache=scratch / "model", hashes=hashes).path(MODEL_FOLDER)
+        hashes.save(scratch)  # the next training reads no base again
         fetched = packed.absolute(), model.absolute()
     found: list[tuple[str, tuple[Path, Path] | None]] = [("", None)] * distributed.get_world_size()
     distributed.all_gather_object(found, (node, fetched), group=waiting)

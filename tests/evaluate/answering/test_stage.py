@@ -1,5 +1,6 @@
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -53,6 +54,13 @@ def run(items_folder: Path, base: Path, tmp_path: Path) -> Run:
 
 def scores(found: dict[str, Result]) -> Source:
     return Source(found["evaluate"].targets["scores"])
+
+
+def test_what_is_kept_meanwhile_lies_in_the_attempts_own_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no folder"))
+    assert scores(run("store", shards=2)).files
 
 
 @pytest.mark.parametrize("scoring", ["letters", "texts"])

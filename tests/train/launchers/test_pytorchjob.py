@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from med42lib.commands.main import main
+from med42lib.commands.main import _on_terminate, main
 from med42lib.core.errors import (
     AccessError,
     ClusterUnavailable,
@@ -756,6 +756,22 @@ def test_a_driver_that_is_asked_to_stop_deletes_the_job_within_a_second(
         _, said = driver.communicate(timeout=5)
     assert driver.returncode == 143
     assert "stopped: deleted the PyTorchJob" in said
+
+
+def test_a_driver_that_is_asked_twice_deletes_the_job_all_the_same(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_again(name: str) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return look(name)
+
+    made, look = _made_by(api, cluster, job), cluster.get_at_once
+    cluster.create(made)
+    monkeypatch.setattr(cluster, "get_at_once", asked_again)
+    signal.signal(signal.SIGTERM, _on_terminate)
+    with pytest.raises(KeyboardInterrupt), pytorchjob._ended_if_interrupted(cluster, made):
+        raise KeyboardInterrupt
+    assert api.jobs == {}
 
 
 def test_a_driver_that_is_asked_to_stop_leaves_another_runs_job_at_work(
