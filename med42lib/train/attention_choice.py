@@ -37,7 +37,7 @@ class AttentionKind:
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> AttentionKind:
         """Read it from the content of a config.json, whose sizes are known to be numbers."""
-        is_causal = config.get("model_type") in _CAUSAL and not config.get("attention_dropout")
+        is_causal = config.get("model_type", "llama") in _CAUSAL and not config.get("attention_dropout")
         window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
         return cls(is_causal, is_causal and _suits_kernel(config), window if isinstance(window, int) else None)
 
