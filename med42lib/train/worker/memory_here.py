@@ -19,6 +19,7 @@ from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.memory import USABLE_SHARE, copy_bytes
 from med42lib.train.memory_choice import choose
 from med42lib.train.shapes import Shapes
+from med42lib.train.worker.step_metrics import warn_of_float32
 
 _GIBIBYTE = 1 << 30
 
@@ -50,6 +51,7 @@ def choose_here(config: TrainConfig, base: Path, info: PackInfo) -> ResolvedConf
         checkpointing = "with" if resolved.gradient_checkpointing else "without"
         log("train").info("trains with ZeRO-%d, %s gradient checkpointing", resolved.zero_stage, checkpointing)
         _warn_of_copy(copied, host)
+        warn_of_float32(config.precision)
     return resolved
 
 
