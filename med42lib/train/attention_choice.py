@@ -20,6 +20,8 @@ Hardware = Literal["cpu", "ampere", "older"]
 _CAUSAL = {"llama", "mistral", "qwen2", "qwen3"}
 """Kinds whose attention is causal and has at most a window, unless dropout is set."""
 
+_EAGER = {"gemma2"}
+
 _LARGEST_HEAD, _HEAD_STEP = 256, 8
 """Numbers of a head that torch's kernel takes: so many at most, and multiples of so many."""
 
@@ -31,6 +33,8 @@ class AttentionKind:
     is_causal: bool
     """Whether it is causal and nothing else, but for a window."""
     suits_kernel: bool
+    is_eager: bool
+    """Whether transformers computes it for all pairs of a chunk's slots at once, since torch's has no softcapping."""
     window: int | None
     """Slots that a token sees, itself among them; None: all before it."""
 
@@ -39,7 +43,12 @@ class AttentionKind:
         """Read it from the content of a config.json, whose sizes are known to be numbers."""
         is_causal = config.get("model_type", "llama") in _CAUSAL and not config.get("attention_dropout")
         window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
-        return cls(is_causal, is_causal and _suits_kernel(config), window if isinstance(window, int) else None)
+        return cls(
+            is_causal=is_causal,
+            suits_kernel=is_causal and _suits_kernel(config),
+            is_eager=config.get("model_type") in _EAGER,
+            window=window if isinstance(window, int) else None,
+        )
 
     def goes_by_samples(self, config: TrainConfig, hardware: Hardware) -> bool:
         """Say whether the pairs inside samples alone are computed, without a mask."""

@@ -38,6 +38,9 @@ _BUCKET = 500_000_000
 _MOST_AT_ONCE = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters that are whole, or updated, at a time."""
 
+_EAGER_KEPT, _EAGER_GRADIENTS = 8, 6
+"""Of a pair of slots in a head where attention is `eager`: what the softmax and softcapping's tanh keep, and gradients
+of both."""
 
 _DEEPSPEEDS_MARGIN = 1.5
 """`additional_buffer_factor` of DeepSpeed's own estimators of main memory."""
@@ -184,8 +187,14 @@ def layer_bytes(shapes: Shapes, work: Workload) -> float:
     key_value = shapes.query if work.masked else shapes.key_value
     attention = number * (shapes.query + 2 * key_value) + 4 * shapes.heads
     mask = number * work.chunk_length if work.masked else 0  # as an addend, anew in every layer
+    pairs = _EAGER_KEPT * _eager_pairs(shapes, work)
     adapter = 0 if trains_norms else 7 * number * work.config.lora.rank
-    return float(work.tokens * (norms + inputs + mlp + attention + mask + adapter))
+    return float(work.tokens * (norms + inputs + mlp + attention + mask + adapter) + pairs)
+
+
+def _eager_pairs(shapes: Shapes, work: Workload) -> int:
+    """Count the pairs of slots that every head has there at once; none but where attention is `eager`."""
+    return shapes.heads * work.tokens * work.chunk_length if shapes.attention.is_eager else 0
 
 
 def _kept(shapes: Shapes, work: Workload) -> float:
@@ -198,6 +207,7 @@ def _kept(shapes: Shapes, work: Workload) -> float:
 def _layer_backward(shapes: Shapes, work: Workload) -> float:
     """Add up what the backward pass of one layer has beside what was kept: gradients, and what it makes again."""
     gradients = work.tokens * (2 * work.number * shapes.intermediate + 4 * shapes.hidden)
+    gradients += _EAGER_GRADIENTS * _eager_pairs(shapes, work)
     return gradients + (layer_bytes(shapes, work) if work.config.gradient_checkpointing else 0)
 
 

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.planning.hardware import GIBIBYTE
@@ -82,10 +84,12 @@ def adapted(model: Any, rank: int) -> Any:
     return get_peft_model(model, settings, autocast_adapter_dtype=False)
 
 
-def measured_passes(work: Workload, attention: str = "sdpa", samples: int = 1) -> tuple[int, GpuMemory]:
+def measured_passes(
+    work: Workload, attention: str = "sdpa", samples: int = 1, make: Callable[..., Any] = make_llama
+) -> tuple[int, GpuMemory]:
     """Bytes that a second forward and backward pass really has beside weights and gradients, and what was planned."""
     sizes = {"hidden_size": 128, "intermediate_size": 344, "num_attention_heads": 4, "num_key_value_heads": 2}
-    model = make_llama(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=LENGTH, **sizes)
+    model = make(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=work.chunk_length, **sizes)
     shapes = Shapes.read(model.config.to_dict())
     model = model.to(getattr(torch, work.config.precision))
     model.set_attn_implementation(attention)
@@ -130,6 +134,16 @@ def test_attention_sample_by_sample_takes_no_mask_and_no_more_keys(
     work = work_of(precision=precision, method=method, gradient_checkpointing=checkpointing, chunk_length=LENGTH)
     peak, planned = measured_passes(work, SAMPLE_ATTENTION, samples=4)
     assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+def test_attention_that_is_computed_for_all_pairs_keeps_each_of_them(checkpointing: bool) -> None:
+    def make_gemma(**settings: Any) -> Any:
+        return Gemma2ForCausalLM(Gemma2Config(head_dim=32, **settings))
+
+    work = work_of(gradient_checkpointing=checkpointing, chunk_length=1024)
+    peak, planned = measured_passes(work, "eager", make=make_gemma)
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.1)
 
 
 def test_two_chunks_in_a_forward_pass_take_twice_the_memory_of_one() -> None:
