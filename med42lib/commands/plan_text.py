@@ -16,7 +16,7 @@ from med42lib.planning.decontamination import (
     plan_decontamination,
 )
 from med42lib.planning.duration import MFU_SOURCE, Duration, default_mfu, plan_duration
-from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster
+from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu
 from med42lib.planning.mixture import SourcePlan, count_chunks, count_trained_tokens
 from med42lib.planning.room import checkpoint_bytes, plan_room
 from med42lib.planning.training import fits, smallest_cluster, variants_of, workload
@@ -140,12 +140,19 @@ def training_lines(training: Training, asked: Asked) -> Iterator[str]:
     yield f"  steps          {about}{num_steps:,} of {config.global_batch_size} chunks"
     if config.warmup_steps >= num_steps:
         yield f"  too short      for a warm-up of {config.warmup_steps:,} steps, which train will refuse"
+    if asked.cluster is not None and config.precision == "float32":
+        yield f"  slow           {_slowness(asked.cluster.gpu)}"
     if shapes is not None:
         clusters = (smallest_cluster(shapes, config, training.pack, gpu) for gpu in GPUS.values())
         found = [str(cluster) for cluster in clusters if cluster is not None]
         yield f"  smallest       {', '.join(found) or 'none: it fits no number of the GPUs that are known here'}"
         if asked.cluster is not None:
             yield from _memory_lines(shapes, training, asked.cluster)
+
+
+def _slowness(gpu: Gpu) -> str:
+    times, faster = gpu.half_teraflops / gpu.single_teraflops, "bfloat16" if gpu.has_bfloat16 else "float16"
+    return f"in float32 {gpu.name} is {times:.0f} times slower than in {faster}: set precision to that"
 
 
 def _memory_lines(shapes: Shapes, training: Training, cluster: Cluster) -> Iterator[str]:

@@ -14,7 +14,8 @@ class FetchModelConfig(StageConfig):
     """What lies at the address of the weights.
 
     `huggingface`: config.json, *.safetensors and tokenizer.json, copied as they are. `gguf`: one .gguf file
-    (llama.cpp's format, mostly quantised), turned into the former.
+    (llama.cpp's format, mostly quantised), turned into the former; one that scales its rotary positions, as those of
+    Llama 3.1 to 3.3 do, is refused, because transformers would leave that out.
     """
 
     gguf_file: str | None = None

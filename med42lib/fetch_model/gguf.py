@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +17,8 @@ from med42lib.formats.model_config import add_older_names
 _MAGIC = b"GGUF"
 _NUM_PARTS = "split.count"
 _LICENCE = "general.license"
+_SCALES_ROTATION = ("rope.scaling.factor", "rope_freqs", "rope_factors")
+"""In names of entries and tensors by which llama.cpp scales rotary positions: linear and YaRN, Llama 3.1, LongRoPE."""
 
 
 def convert(file: Path, folder: Path, *, dtype: str) -> str:
@@ -33,7 +36,8 @@ def convert(file: Path, folder: Path, *, dtype: str) -> str:
 
     Raises:
         DataError: If the file is not a GGUF file, is cut short or part of a split one, or holds a model that
-            transformers does not know, or a tokenizer whose rules are not known.
+            transformers does not know, positions scaled in a way that it does not read, or a tokenizer whose rules
+            are not known.
         EnvironmentProblem: If the package `gguf` is not installed.
     """
     if importlib.util.find_spec("gguf") is None:
@@ -87,4 +91,17 @@ def _load(file: Path, dtype: str) -> tuple[Any, Any, str]:
             output_loading_info=True,
         )
     check_nothing_missing(report)
+    _check_rotation([*metadata, *tensors], model.config, file)
     return model, tokenizer, str(metadata.get(_LICENCE) or "")
+
+
+def _check_rotation(names: Iterable[str], description: Any, file: Path) -> None:
+    """Refuse a file that scales rotary positions where the model's `PretrainedConfig` does not."""
+    scaling = [name for name in names if any(part in name for part in _SCALES_ROTATION)]
+    rotations = getattr(description, "rope_parameters", None) or {}
+    of_layers = [entry for entry in rotations.values() if isinstance(entry, dict)] or [rotations]
+    if scaling and all(entry.get("rope_type", "default") == "default" for entry in of_layers):
+        raise DataError(
+            f"{file} scales its rotary positions ({', '.join(scaling)}), which transformers does not read from a GGUF "
+            "file; use the publisher's own weights, with fetch_model.format: huggingface"
+        )

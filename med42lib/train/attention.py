@@ -26,28 +26,19 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface
 
-from med42lib.formats.models import Precision
+from med42lib.train.attention_choice import Hardware
 
 SAMPLE_ATTENTION = "med42_samples"
 """Its name for transformers."""
 
-_MODEL_TYPES = {"llama", "mistral", "qwen2", "qwen3"}
-"""Whose attention is causal and nothing else, unless a window or dropout is set."""
-
 _AMPERE = (8, 0)
 
 
-def can_attend(description: Any, precision: Precision) -> bool:
-    """Say whether a model's attention can be computed so, on the hardware that there is.
-
-    Args:
-        description: The model's `PretrainedConfig`.
-        precision: Number format of its weights.
-    """
-    slides = getattr(description, "sliding_window", None) and getattr(description, "use_sliding_window", True)
-    if description.model_type not in _MODEL_TYPES or slides or description.attention_dropout:
-        return False
-    return not torch.cuda.is_available() or _has_kernel(precision)
+def hardware_here() -> Hardware:
+    """Say on what attention will be computed."""
+    if not torch.cuda.is_available():
+        return "cpu"
+    return "ampere" if torch.cuda.get_device_capability() >= _AMPERE and _torch_has_kernel() else "older"
 
 
 def attend(
@@ -59,9 +50,12 @@ def attend(
     *,
     position_ids: Tensor,
     scaling: float,
+    sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Compute attention as transformers' `AttentionInterface` asks for it: a sample begins where positions do.
+
+    Of a `sliding_window` a token sees so many slots, itself among them.
 
     Returns:
         What was attended to, shape (B, L, H, D), and nothing in place of the attention weights.
@@ -70,7 +64,9 @@ def attend(
         states.transpose(1, 2).flatten(0, 1) for states in (query_BHLD, key_BGLD, value_BGLD)
     )
     compute = _by_kernel if query_THD.is_cuda else _one_by_one
-    attended_THD = compute(query_THD, key_TGD, value_TGD, *_samples(position_ids), scaling)
+    lengths, bounds = _samples(position_ids)
+    window = sliding_window if sliding_window and sliding_window < max(lengths) else None
+    attended_THD = compute(query_THD, key_TGD, value_TGD, lengths, bounds, scaling, window)
     return attended_THD.view(*position_ids.shape, *attended_THD.shape[1:]), None
 
 
@@ -86,7 +82,13 @@ def _samples(position_ids_BL: Tensor) -> tuple[list[int], Tensor]:
 
 
 def _one_by_one(
-    query_THD: Tensor, key_TGD: Tensor, value_TGD: Tensor, lengths: list[int], _bounds: Tensor, scale: float
+    query_THD: Tensor,
+    key_TGD: Tensor,
+    value_TGD: Tensor,
+    lengths: list[int],
+    _bounds: Tensor,
+    scale: float,
+    window: int | None,
 ) -> Tensor:
     grouped = query_THD.shape[1] != key_TGD.shape[1]
     # Split, not sliced: the gradient of each slice would be as large as what it was cut from.
@@ -94,14 +96,27 @@ def _one_by_one(
         torch.split(states.transpose(0, 1)[None], lengths, 2) for states in (query_THD, key_TGD, value_TGD)
     )
     attended = [
-        functional.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)
+        functional.scaled_dot_product_attention(
+            q, k, v, is_causal=window is None, attn_mask=_band(q.shape[2], window), scale=scale, enable_gqa=grouped
+        )
         for q, k, v in zip(queries, keys, values, strict=True)
     ]
     return torch.cat(attended, 2)[0].transpose(0, 1).contiguous()
 
 
+def _band(length: int, window: int | None) -> Tensor | None:
+    """Make the mask of a window over a sample; of none, `is_causal` says it."""
+    return None if window is None else torch.ones(length, length, dtype=torch.bool).tril().triu(1 - window)
+
+
 def _by_kernel(
-    query_THD: Tensor, key_TGD: Tensor, value_TGD: Tensor, lengths: list[int], bounds: Tensor, scale: float
+    query_THD: Tensor,
+    key_TGD: Tensor,
+    value_TGD: Tensor,
+    lengths: list[int],
+    bounds: Tensor,
+    scale: float,
+    window: int | None,
 ) -> Tensor:
     from torch.nn.attention import varlen
 
@@ -115,16 +130,14 @@ def _by_kernel(
         longest,
         longest,
         scale=scale,
-        window_size=(-1, 0),
+        window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=grouped,
     )
     return attended
 
 
-def _has_kernel(precision: Precision) -> bool:
-    """Say whether the GPU can run the kernel, and this torch has it in the form that is used here (2.13 has)."""
-    if precision == "float32" or torch.cuda.get_device_capability() < _AMPERE:
-        return False
+def _torch_has_kernel() -> bool:
+    """Say whether this torch has the kernel in the form that is used here (2.13 has)."""
     if importlib.util.find_spec("torch.nn.attention.varlen") is None:
         return False
     from torch.nn.attention.varlen import varlen_attn

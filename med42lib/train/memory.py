@@ -12,13 +12,9 @@ Worked out from what transformers' Llama keeps (5.21 to 5.23, attention `sdpa`) 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
 
 from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, linear_weights
-
-if TYPE_CHECKING:
-    from med42lib.formats.packed import Policy
 
 BYTES_PER_NUMBER = {"float32": 4, "bfloat16": 2, "float16": 2}
 OPTIMIZER_BYTES = 12
@@ -42,6 +38,9 @@ _BUCKET = 500_000_000
 _MOST_AT_ONCE = 1_000_000_000
 """DeepSpeed's `stage3_max_live_parameters` and `sub_group_size`: parameters that are whole, or updated, at a time."""
 
+_EAGER_KEPT, _EAGER_GRADIENTS = 8, 6
+"""Of a pair of slots in a head where attention is `eager`: what the softmax and softcapping's tanh keep, and gradients
+of both."""
 
 _DEEPSPEEDS_MARGIN = 1.5
 """`additional_buffer_factor` of DeepSpeed's own estimators of main memory."""
@@ -49,11 +48,12 @@ _DEEPSPEEDS_MARGIN = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What decides a training's memory beside the model: its settings, and how its chunks are."""
+    """What decides a training's memory beside the model: its settings, its chunks, and how attention goes over them."""
 
     config: ResolvedConfig
     chunk_length: int
-    policy: Policy
+    masked: bool
+    """Whether attention takes a mask over all pairs of a chunk's slots (`attention_choice`)."""
 
     @property
     def tokens(self) -> int:
@@ -183,25 +183,31 @@ def layer_bytes(shapes: Shapes, work: Workload) -> float:
     norms = 2 * (shapes.hidden * (4 + number * trains_norms) + 4)  # in float32, and for the norm's weight once more
     inputs = number * (2 * shapes.hidden + shapes.query)  # of q, k, v together, of gate and up together, of o
     mlp = 4 * number * shapes.intermediate  # gate, its SiLU, up, and their product
-    isolated = work.policy == "best_fit"
     # transformers repeats keys and values for every head where there is a mask.
-    key_value = shapes.query if isolated else shapes.key_value
+    key_value = shapes.query if work.masked else shapes.key_value
     attention = number * (shapes.query + 2 * key_value) + 4 * shapes.heads
-    mask = number * work.chunk_length if isolated else 0  # as an addend, anew in every layer
+    mask = number * work.chunk_length if work.masked else 0  # as an addend, anew in every layer
+    pairs = _EAGER_KEPT * _eager_pairs(shapes, work)
     adapter = 0 if trains_norms else 7 * number * work.config.lora.rank
-    return float(work.tokens * (norms + inputs + mlp + attention + mask + adapter))
+    return float(work.tokens * (norms + inputs + mlp + attention + mask + adapter) + pairs)
+
+
+def _eager_pairs(shapes: Shapes, work: Workload) -> int:
+    """Count the pairs of slots that every head has there at once; none but where attention is `eager`."""
+    return shapes.heads * work.tokens * work.chunk_length if shapes.attention.is_eager else 0
 
 
 def _kept(shapes: Shapes, work: Workload) -> float:
     """Add up what all layers keep of a forward pass, or their inputs alone; and the mask."""
     between = work.tokens * shapes.hidden * work.number
     layers = shapes.layers * (between if work.config.gradient_checkpointing else layer_bytes(shapes, work))
-    return float(layers + (work.tokens * work.chunk_length if work.policy == "best_fit" else 0))
+    return float(layers + (work.tokens * work.chunk_length if work.masked else 0))
 
 
 def _layer_backward(shapes: Shapes, work: Workload) -> float:
     """Add up what the backward pass of one layer has beside what was kept: gradients, and what it makes again."""
     gradients = work.tokens * (2 * work.number * shapes.intermediate + 4 * shapes.hidden)
+    gradients += _EAGER_GRADIENTS * _eager_pairs(shapes, work)
     return gradients + (layer_bytes(shapes, work) if work.config.gradient_checkpointing else 0)
 
 

@@ -12,14 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from med42lib.train.config import ResolvedConfig, TrainConfig, ZeroStage
 from med42lib.train.memory import Workload, gpu_memory, loading_bytes
 from med42lib.train.shapes import Shapes
-
-if TYPE_CHECKING:
-    from med42lib.formats.packed import Policy
 
 _MARGIN = 1.1
 """Memory is worked out to within a tenth of what is measured (`tests/train/test_memory.py`)."""
@@ -41,7 +38,7 @@ def choose(
     shapes: Shapes | None,
     *,
     chunk_length: int,
-    policy: Policy,
+    masked: bool,
     num_processes: int,
     usable_bytes: float,
     host_bytes: float = math.inf,
@@ -52,7 +49,7 @@ def choose(
         config: How to train.
         shapes: Of the model; None if they are not known, for which the last stage without checkpointing is taken.
         chunk_length: Slots of a chunk.
-        policy: How chunks are packed.
+        masked: Whether attention takes a mask over all pairs of a chunk's slots.
         num_processes: Training processes, over all machines.
         usable_bytes: Memory that the tensors of each process can have.
         host_bytes: Main memory of each process, through which the model is loaded; of a GPU that is only planned for,
@@ -65,7 +62,7 @@ def choose(
     if shapes is None:
         return max(allowed, key=lambda variant: (variant.zero_stage, not variant.gradient_checkpointing))
     for variant in allowed:
-        work = Workload(variant, chunk_length, policy)
+        work = Workload(variant, chunk_length, masked)
         needed = gpu_memory(shapes, work, num_processes).total
         if needed * _MARGIN <= usable_bytes and loading_bytes(shapes, work) <= host_bytes:
             return variant

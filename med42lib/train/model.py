@@ -9,7 +9,8 @@ from torch import nn
 
 from med42lib.formats.model_loading import load_weights
 from med42lib.train.adapter import num_axes, with_adapter
-from med42lib.train.attention import SAMPLE_ATTENTION, can_attend
+from med42lib.train.attention import SAMPLE_ATTENTION, hardware_here
+from med42lib.train.attention_choice import AttentionKind
 from med42lib.train.config import ResolvedConfig
 from med42lib.train.four_bit import four_bits, keep_format
 
@@ -26,7 +27,7 @@ def load_model(folder: Path, config: ResolvedConfig) -> Any:
     in_four_bits = config.method == "qlora"
     model = load_weights(folder, config.precision, **(four_bits(config.precision) if in_four_bits else {}))
     keep_format(model)
-    if config.attention == "auto" and can_attend(model.config, config.precision):
+    if AttentionKind.read(model.config.to_dict()).goes_by_samples(config, hardware_here()):
         model.set_attn_implementation(SAMPLE_ATTENTION)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from med42lib.core.errors import DataError
 from med42lib.formats.model_config import has_experts
+from med42lib.train.attention_choice import AttentionKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Shapes:
     """Whether an MLP has three matrices, of which one is the gate, or two."""
     layer_vectors: int
     """Parameters of a layer beside its matrices: norms, and biases."""
+    attention: AttentionKind
     exact: bool
     """False means that some parameters may be missing, or counted that are not there."""
 
@@ -106,6 +108,7 @@ class Shapes:
             tied=is_tied(config),
             gated=kind not in _TWO_MATRICES,
             layer_vectors=has.norms * hidden + has.head_norms * head_size + has.biases * (query + 2 * key_value),
+            attention=AttentionKind.read(config),
             exact=kind in _EXACT and not any(map(config.get, _OPTIONAL_BIASES)),
         )
 

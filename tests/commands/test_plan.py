@@ -9,16 +9,18 @@ from med42lib.commands.plan import Plan
 from med42lib.commands.plan_text import Asked
 from med42lib.core.errors import DataError
 from med42lib.planning.base_model import KNOWN_CONFIGS
+from med42lib.planning.hardware import parse_cluster
 from med42lib.spec import RunSpec, load_spec
 from tests.conftest import REPOSITORY
 
 DEMO = REPOSITORY / "pipelines/specs/demo.yaml"
 PAPER = REPOSITORY / "pipelines/specs/med42.yaml"
 MODEL = REPOSITORY / "med42lib/demo/model"
+NOTHING = Asked()
 
 
-def plan_of(spec: RunSpec, cache: Path) -> str:
-    return "\n".join(Plan.make(spec, cache, Asked()).lines())
+def plan_of(spec: RunSpec, cache: Path, asked: Asked = NOTHING) -> str:
+    return "\n".join(Plan.make(spec, cache, asked).lines())
 
 
 def row(shown: str, label: str) -> list[str]:
@@ -65,6 +67,20 @@ def test_steps_and_parameters_of_each_model_stand_under_its_name(tmp_path: Path)
     assert [line.split()[1:] for line in shown.splitlines() if line.startswith("train ")] == [["lora_r64", "lora"]]
     assert "655,360 of 1,115,264" in shown
     assert "steps          ~68 of 4 chunks" in shown
+
+
+@pytest.mark.parametrize(
+    ("cluster", "slow"),
+    [
+        ("h100-1x8", "float32 h100-80 is 15 times slower than in bfloat16"),
+        ("v100-1x8", "float32 v100-32 is 8 times slower than in float16"),
+    ],
+)
+def test_float32_on_gpus_is_called_slow(tmp_path: Path, cluster: str, slow: str) -> None:
+    asked, sixteen = Asked(parse_cluster(cluster)), [f"train.{name}.precision=float16" for name in ("full", "lora")]
+    assert slow in plan_of(load_spec(DEMO), tmp_path, asked)
+    assert "times slower" not in plan_of(load_spec(DEMO, sixteen), tmp_path, asked)
+    assert "times slower" not in plan_of(load_spec(DEMO), tmp_path)
 
 
 def test_a_number_of_steps_that_is_set_is_no_estimate(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.fetch_model import gguf as conversion
 from med42lib.fetch_model.check import check_model
 from med42lib.fetch_model.config import FetchModelConfig
 from med42lib.fetch_model.gguf import convert
@@ -48,7 +49,9 @@ def file(tmp_path: Path) -> Path:
     return write(tmp_path / "weights" / "tiny.Q8_0.gguf", pre="gpt-2")
 
 
-def write(path: Path, *, pre: str | None, num_parts: int = 1) -> Path:
+def write(
+    path: Path, *, pre: str | None, num_parts: int = 1, scaling: str | None = None, frequencies: str | None = None
+) -> Path:
     gguf = pytest.importorskip("gguf", reason="writing a GGUF file needs the package gguf")
     path.parent.mkdir(exist_ok=True)
     writer = gguf.GGUFWriter(path, "llama")
@@ -61,6 +64,11 @@ def write(path: Path, *, pre: str | None, num_parts: int = 1) -> Path:
     writer.add_head_count_kv(1)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(500_000.0)
+    if scaling is not None:
+        writer.add_rope_scaling_type(gguf.RopeScalingType(scaling))
+        writer.add_rope_scaling_factor(4.0)
+    if frequencies is not None:
+        writer.add_tensor(f"{frequencies}.weight", np.ones(HIDDEN // 4, np.float32))
     writer.add_vocab_size(len(TOKENS))
     writer.add_uint16("split.count", num_parts)
     writer.add_tokenizer_model("gpt2")
@@ -173,6 +181,29 @@ def test_a_part_of_a_model_in_several_files_is_refused_with_what_to_do(tmp_path:
     part = write(tmp_path / "weights/tiny-00001-of-00003.gguf", pre="gpt-2", num_parts=3)
     with pytest.raises(DataError, match=r"00003\.gguf is part of a model in 3 files.*llama-gguf-split --merge"):
         convert(part, tmp_path / "model", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("scaled", "name"),
+    [
+        ({"frequencies": "rope_freqs"}, r"rope_freqs\.weight"),
+        ({"frequencies": "rope_factors_long"}, r"rope_factors_long\.weight"),
+        ({"scaling": "yarn"}, r"llama\.rope\.scaling\.factor"),
+    ],
+    ids=["Llama 3.1", "LongRoPE", "YaRN"],
+)
+def test_scaled_positions_that_would_be_lost_are_refused(tmp_path: Path, scaled: dict[str, str], name: str) -> None:
+    weights = write(tmp_path / "weights/tiny.gguf", pre="gpt-2", **scaled)
+    with pytest.raises(DataError, match=rf"scales its rotary positions \({name}\).*format: huggingface"):
+        convert(weights, tmp_path / "model", dtype="float32")
+
+
+def test_scaled_positions_that_transformers_reads_pass(tmp_path: Path) -> None:
+    from transformers import Gemma3TextConfig, Gemma4TextConfig
+
+    conversion._check_rotation(["rope_freqs.weight"], Gemma4TextConfig(), tmp_path)
+    with pytest.raises(DataError, match="scales its rotary positions"):
+        conversion._check_rotation(["gemma3.rope.scaling.factor"], Gemma3TextConfig(), tmp_path)
 
 
 COUNTS = struct.Struct("<QQ")

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from med42lib.core.errors import DataError
+from med42lib.first_spec import write
 from med42lib.first_spec.look import Found
 from med42lib.first_spec.write import chunk_length, parts_of, spec_text
 
@@ -91,6 +92,16 @@ def test_the_chunks_are_no_longer_than_the_base_reads_and_short_for_few_data() -
     assert chunk_length(10_000_000, 512) == 512
     assert chunk_length(12_000, 512) == 128
     assert chunk_length(12_000, None) == 128
+
+
+def test_the_number_format_of_training_and_scoring_is_stated_with_that_of_other_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write, "usual_precision", lambda: "bfloat16")
+    written = text(parts_of([found("exam.csv"), found("chat.jsonl", "conversations")]))
+    spec = yaml.safe_load(written)
+    assert [spec["train"]["lora"]["precision"], spec["evaluate"]["precision"]] == ["bfloat16", "bfloat16"]
+    assert "V100: float16; no GPU: float32" in written
 
 
 def text(parts: Any, folder: str = "ward", file: str = "ward.yaml") -> str:

@@ -56,6 +56,7 @@ def test_settings_of_published_models_pass(tmp_path: Path) -> None:
         "num_experts_per_tok": 8,
         "num_hidden_layers": 126,
         "quantization_config": None,
+        "shared_expert_intermediate_size": 20_480,
         "torch_dtype": "bfloat16",
         "vocab_size_per_layer_input": 262_144,
     }

@@ -20,7 +20,7 @@ def config(method: str = "full", **settings: Any) -> ResolvedConfig:
 
 
 def work_of(**settings: Any) -> Workload:
-    return Workload(config(**settings), 4096, "concatenate")
+    return Workload(config(**settings), 4096, masked=False)
 
 
 def test_a_training_takes_the_arithmetic_of_its_tokens_at_a_share_of_the_gpus_speed() -> None:

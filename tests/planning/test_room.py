@@ -17,7 +17,7 @@ CLUSTER = parse_cluster("v100-8x16")
 
 def work_of(method: str, **settings: Any) -> Workload:
     config = ResolvedConfig(**{**BASE, **SETTLED, "method": method, "precision": "float16", **settings})
-    return Workload(config, 4096, "concatenate")
+    return Workload(config, 4096, masked=False)
 
 
 @pytest.mark.parametrize("stage", [3, 2, 1])

@@ -117,6 +117,17 @@ def test_what_is_left_open_is_chosen_for_each_cluster_and_needs_no_more_gpus_tha
     assert left_open == is_set
 
 
+def test_activations_are_kept_where_attention_takes_no_mask() -> None:
+    pack = DEMO.pack.model_copy(update={"policy": "best_fit"})
+    mistral = Shapes.read({**KNOWN_CONFIGS["llama-3-8b"], "model_type": "mistral", "vocab_size": 32_768})
+    config = config_of("full", "bfloat16")
+    for attention, checkpointing in (("auto", False), ("sdpa", True)):
+        asked = config.model_copy(update={"attention": attention})
+        work = workload(asked, pack, mistral, GPUS["h100-80"], 8)
+        assert work.config.gradient_checkpointing is checkpointing
+    assert workload(config_of("full"), pack, mistral, GPUS["v100-32"], 8).masked
+
+
 def test_a_template_says_by_its_label_which_cluster_it_asks_for() -> None:
     base = REPOSITORY / "k8s/base/job_template.yaml"
     assert cluster_of(JobTemplate.read(base)) is None

@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.planning.hardware import GIBIBYTE
+from med42lib.train.attention import SAMPLE_ATTENTION
 from med42lib.train.config import ResolvedConfig
 from med42lib.train.loss import ChunkBatch, response_loss
 from med42lib.train.memory import GpuMemory, Workload, gpu_memory
@@ -33,15 +36,16 @@ CASES = [(1, 64), (3, 64), (2, 1024), (3, 1024)]
 LLAMA_2_70B = Shapes.read(KNOWN_CONFIGS["llama-2-70b"])
 
 
-def work_of(*, policy: Any = "concatenate", chunk_length: int = 4096, **settings: Any) -> Workload:
+def work_of(*, masked: bool = False, chunk_length: int = 4096, **settings: Any) -> Workload:
     config = ResolvedConfig(**{**BASE, **SETTLED, "method": "full", "precision": "bfloat16", **settings})
-    return Workload(config, chunk_length, policy)
+    return Workload(config, chunk_length, masked)
 
 
 MEASURE_DEEPSPEED = """
 import json, sys
 from tests.train.test_memory import peak_of_deepspeed
 from med42lib.train.worker import deepspeed_engine
+from med42lib.train.attention import SAMPLE_ATTENTION
 from med42lib.train.config import ResolvedConfig
 cases = json.loads(sys.argv[1])
 deepspeed_engine.join_processes(ResolvedConfig(**cases[0][0]))
@@ -80,16 +84,19 @@ def adapted(model: Any, rank: int) -> Any:
     return get_peft_model(model, settings, autocast_adapter_dtype=False)
 
 
-def measured_passes(work: Workload) -> tuple[int, GpuMemory]:
+def measured_passes(
+    work: Workload, attention: str = "sdpa", samples: int = 1, make: Callable[..., Any] = make_llama
+) -> tuple[int, GpuMemory]:
     """Bytes that a second forward and backward pass really has beside weights and gradients, and what was planned."""
     sizes = {"hidden_size": 128, "intermediate_size": 344, "num_attention_heads": 4, "num_key_value_heads": 2}
-    model = make_llama(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=LENGTH, **sizes)
+    model = make(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=work.chunk_length, **sizes)
     shapes = Shapes.read(model.config.to_dict())
     model = model.to(getattr(torch, work.config.precision))
+    model.set_attn_implementation(attention)
     if work.config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model = model if work.is_full else adapted(model, work.config.lora.rank)
-    batch = whole_response(work)
+    batch = whole_response(work, samples)
     response_loss(model.train(), batch).backward()
     gc.collect()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -98,25 +105,45 @@ def measured_passes(work: Workload) -> tuple[int, GpuMemory]:
     return tensors.peak, gpu_memory(shapes, work, 1)
 
 
-def whole_response(work: Workload) -> ChunkBatch:
+def whole_response(work: Workload, samples: int = 1) -> ChunkBatch:
     ids = torch.ones(work.config.micro_batch_size, work.chunk_length, dtype=torch.int64)
-    samples = 1 if work.policy == "concatenate" else 4
     positions = torch.arange(work.chunk_length).remainder(work.chunk_length // samples).expand_as(ids)
     return ChunkBatch(ids, ids, positions, num_tokens=ids.numel(), num_response_tokens=ids.numel(), num_pairs=0)
 
 
-@pytest.mark.parametrize("policy", ["concatenate", "best_fit"])
+@pytest.mark.parametrize("masked", [False, True], ids=["concatenate", "best_fit"])
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_activations_and_logits_are_those_of_a_model_that_exists(
-    precision: str, method: str, checkpointing: bool, policy: str
+    precision: str, method: str, checkpointing: bool, masked: bool
 ) -> None:
     work = work_of(
-        precision=precision, method=method, gradient_checkpointing=checkpointing, policy=policy, chunk_length=LENGTH
+        precision=precision, method=method, gradient_checkpointing=checkpointing, masked=masked, chunk_length=LENGTH
     )
-    peak, planned = measured_passes(work)
+    peak, planned = measured_passes(work, samples=4 if masked else 1)
     assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_attention_sample_by_sample_takes_no_mask_and_no_more_keys(
+    precision: str, method: str, checkpointing: bool
+) -> None:
+    work = work_of(precision=precision, method=method, gradient_checkpointing=checkpointing, chunk_length=LENGTH)
+    peak, planned = measured_passes(work, SAMPLE_ATTENTION, samples=4)
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+def test_attention_that_is_computed_for_all_pairs_keeps_each_of_them(checkpointing: bool) -> None:
+    def make_gemma(**settings: Any) -> Any:
+        return Gemma2ForCausalLM(Gemma2Config(head_dim=32, **settings))
+
+    work = work_of(gradient_checkpointing=checkpointing, chunk_length=1024)
+    peak, planned = measured_passes(work, "eager", make=make_gemma)
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.1)
 
 
 def test_two_chunks_in_a_forward_pass_take_twice_the_memory_of_one() -> None:
@@ -137,7 +164,7 @@ def peak_of_deepspeed(config: ResolvedConfig, length: int) -> int:
 
     settings = deepspeed_config(config, 1)
     settings["zero_optimization"]["reduce_bucket_size"] = BUCKET
-    batch = whole_response(Workload(config, length, "concatenate"))
+    batch = whole_response(Workload(config, length, masked=False))
     with PeakOfTensors() as tensors:
         model = llama_for_deepspeed().to(getattr(torch, config.precision)).train()
         optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), fused=True)
@@ -166,7 +193,7 @@ def test_a_peak_is_that_of_deepspeed_at_work(monkeypatch: pytest.MonkeyPatch) ->
     )
     shapes = Shapes.read(llama_for_deepspeed().config.to_dict())
     peaks = json.loads(done.stdout.splitlines()[-1])
-    planned = [gpu_memory(shapes, Workload(work.config, length, work.policy), 1).total for work, length in cases]
+    planned = [gpu_memory(shapes, Workload(work.config, length, work.masked), 1).total for work, length in cases]
     assert planned == pytest.approx(peaks, rel=0.1)
 
 

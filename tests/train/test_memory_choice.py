@@ -16,7 +16,7 @@ AUTO = TrainConfig.model_validate({**BASE, "method": "full", "precision": "bfloa
 
 
 def needed(config: ResolvedConfig, num_processes: int) -> float:
-    return gpu_memory(LLAMA_2_7B, Workload(config, 4096, "concatenate"), num_processes).total
+    return gpu_memory(LLAMA_2_7B, Workload(config, 4096, masked=False), num_processes).total
 
 
 def chosen(
@@ -31,7 +31,7 @@ def chosen(
         AUTO.model_copy(update=settings),
         shapes,
         chunk_length=4096,
-        policy="concatenate",
+        masked=False,
         num_processes=processes,
         usable_bytes=usable_bytes,
         host_bytes=host_bytes,

@@ -14,10 +14,12 @@ from med42lib.core.json_file import read_json
 from med42lib.core.log import log
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.packed import PackInfo
+from med42lib.train.attention import hardware_here
 from med42lib.train.config import ResolvedConfig, TrainConfig
 from med42lib.train.memory import USABLE_SHARE, copy_bytes
 from med42lib.train.memory_choice import choose
 from med42lib.train.shapes import Shapes
+from med42lib.train.worker.step_metrics import warn_of_float32
 
 _GIBIBYTE = 1 << 30
 
@@ -33,11 +35,14 @@ def choose_here(config: TrainConfig, base: Path, info: PackInfo) -> ResolvedConf
     device, host = _least_memory()
     shapes, num_processes = _shapes(base), distributed.get_world_size()
     copied = 0.0 if shapes is None else copy_bytes(shapes, config, num_processes)
+    masked = shapes is not None and shapes.attention.takes_mask(
+        config, hardware_here(), chunk_length=info.chunk_length, policy=info.policy
+    )
     resolved = choose(
         config,
         shapes,
         chunk_length=info.chunk_length,
-        policy=info.policy,
+        masked=masked,
         num_processes=num_processes,
         usable_bytes=USABLE_SHARE * device - (0 if torch.cuda.is_available() else copied),
         host_bytes=host,
@@ -46,6 +51,7 @@ def choose_here(config: TrainConfig, base: Path, info: PackInfo) -> ResolvedConf
         checkpointing = "with" if resolved.gradient_checkpointing else "without"
         log("train").info("trains with ZeRO-%d, %s gradient checkpointing", resolved.zero_stage, checkpointing)
         _warn_of_copy(copied, host)
+        warn_of_float32(config.precision)
     return resolved
 
 

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from med42lib.formats.models import Precision
 from med42lib.train.flops import ModelFlops
 from med42lib.train.loop import StepResult, no_wishes
+from med42lib.train.worker import step_metrics
 from med42lib.train.worker.step_metrics import StepMetrics
 
 STEP = StepResult(
@@ -46,3 +48,19 @@ def test_what_is_not_known_is_absent(unknown: dict[str, None]) -> None:
 
 def test_the_loss_scale_is_there_with_float16() -> None:
     assert StepMetrics(1, None, None).of_step(replace(STEP, loss_scale=65536.0))["loss_scale"] == 65536.0
+
+
+@pytest.mark.parametrize(
+    ("gpu", "precision", "told"),
+    [
+        ("NVIDIA H100 80GB HBM3", "float32", True),
+        ("NVIDIA H100 80GB HBM3", "bfloat16", False),
+        ("", "float32", False),
+    ],
+)
+def test_float32_is_warned_of_on_gpus_that_are_faster_in_16_bits(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, gpu: str, precision: Precision, told: bool
+) -> None:
+    monkeypatch.setattr(step_metrics, "gpu_name", lambda: gpu)
+    step_metrics.warn_of_float32(precision)
+    assert ("trains in float32, in which NVIDIA H100 80GB HBM3 is 15 times slower" in caplog.text) is told
