@@ -6,7 +6,8 @@
     "What is this drug used for?" in many rows     "Metformin"         both: the input alone asks nothing
     "Summarise this letter."                       "Dear colleague, …" both, as neither stands in more rows
 
-Lettered options on lines of their own are left out, with all that follows them.
+Lettered options on lines of their own are left out with all that follows them; the list alone, if nothing is asked
+before it; and nothing if a question follows that a case is told for ("On assessment: A: airway patent, … What next?").
 """
 
 from __future__ import annotations
@@ -14,15 +15,26 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-_OPTIONS = re.compile(r"^[ \t]*\(?[Aa][).:][ \t]*\S.*\n+[ \t]*\(?[Bb][).:][ \t]*\S", re.MULTILINE)
-_ASKS = re.compile(r"[?？؟]|(?:\S+\s+){2}\S")
+_OPTION = r"[ \t]*\(?[{}][).:][ \t]*\S.*"
+_OPTIONS = re.compile(
+    rf"^{_OPTION.format('Aa')}\n+{_OPTION.format('Bb')}(?:\n+{_OPTION.format('C-Zc-z')})*", re.MULTILINE
+)
+_QUESTION_MARK = re.compile(r"[?？؟]")
+_ASKS = re.compile(rf"{_QUESTION_MARK.pattern}|(?:\S+\s+){{2}}\S")
 """A sign of a question, or three words: less may be the name of a thing that the other text asks about."""
 
 
 def without_options(prompter: str) -> str:
-    """Give what stands before a lettered list of options; all of it if nothing does."""
-    options = _OPTIONS.search(prompter)
-    return (prompter[: options.start()].strip() if options else "") or prompter
+    """Leave out a list of options that is no part of what is asked; all of it stays if nothing else asks."""
+    lists = list(_OPTIONS.finditer(prompter))
+    if not lists:
+        return prompter
+    before, after = prompter[: lists[-1].start()].strip(), prompter[lists[-1].end() :].strip()
+    if _ASKS.search(before):
+        asks_behind_alone = _QUESTION_MARK.search(after) and not _QUESTION_MARK.search(before)
+        return prompter if asks_behind_alone else before
+    rest = f"{before}\n{after}".strip()
+    return rest if _ASKS.search(rest) else before or prompter
 
 
 class Frames:

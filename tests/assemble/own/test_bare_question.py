@@ -58,6 +58,31 @@ def test_lettered_options_are_no_part_of_the_question(read: Read, options: str) 
     assert questions(read("instruction", rows((ASKED[0], options), *framed))) == [ASKED[0], *ASKED]
 
 
+EMERGENCY = """A 54-year-old man is brought in after a fire. On assessment:
+A: airway patent, with soot in the nostrils
+B: respiratory rate 34
+C: blood pressure 92/60
+D: GCS 13
+Which is the most appropriate next step?"""
+
+
+@pytest.mark.parametrize("options", ["", "\nA. Intubation\nB. A chest drain\nAnswer:"])
+def test_a_lettered_list_before_what_is_asked_may_be_part_of_it(read: Read, options: str) -> None:
+    assert questions(read("instruction", [{"prompt": EMERGENCY + options, "completion": "A"}])) == [EMERGENCY]
+
+
+@pytest.mark.parametrize("asked", ["Scurvy is a lack of what?", "Name what scurvy is a lack of."])
+def test_options_before_a_question_are_no_part_of_it(read: Read, asked: str) -> None:
+    row = {"prompt": f"Options:\nA. Iron\nB. Vitamin C\n\nQuestion: {asked}", "completion": "B"}
+    assert questions(read("instruction", [row])) == [f"Options:\nQuestion: {asked}"]
+
+
+@pytest.mark.parametrize("behind", ["正确答案是？", "What is the right one?"])
+def test_what_asks_for_an_option_is_no_part_of_a_question_before_the_options(read: Read, behind: str) -> None:
+    row = {"prompt": f"{ASKED[0]}\nA. Iron\nB. Vitamin C\n{behind}", "completion": "B"}
+    assert questions(read("instruction", [row])) == [ASKED[0]]
+
+
 @pytest.mark.parametrize(
     "asked", ["A. Iron\nB. Vitamin C", "A. fumigatus grows where?", "What is\nA. Vesalius known for?"]
 )
