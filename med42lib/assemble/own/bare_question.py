@@ -4,7 +4,8 @@
     "Choose the right option." in many rows        "Which vitamin …?"  the input
     "Which vitamin …?"                             "Be brief." in many the instruction
     "What is this drug used for?" in many rows     "Metformin"         both: the input alone asks nothing
-    "Summarise this letter."                       "Dear colleague, …" both, as neither stands in more rows
+    "Does aspirin prevent strokes?" in many        "Of 90 men, …"      both: the instruction alone has a question mark
+    "Summarise this letter."                       "Dear colleague, …" both, as neither stands in many more rows
 
 Lettered options on lines of their own are left out with all that follows them; the list alone, if nothing is asked
 before it; and nothing if a question follows that a case is told for ("On assessment: A: airway patent, … What next?").
@@ -22,6 +23,9 @@ _OPTIONS = re.compile(
 _QUESTION_MARK = re.compile(r"[?？؟]")
 _ASKS = re.compile(rf"{_QUESTION_MARK.pattern}|(?:\S+\s+){{2}}\S")
 """A sign of a question, or three words: less may be the name of a thing that the other text asks about."""
+
+_TIMES_AS_MANY = 10
+"""A question may stand in several rows itself, with a passage from elsewhere in each."""
 
 
 def without_options(prompter: str) -> str:
@@ -48,7 +52,9 @@ class Frames:
         self._rows.update((hash((0, instruction)), hash((1, material))))
 
     def question(self, instruction: str, material: str) -> str:
-        """Give the text that stands in fewer rows, if it asks something, or else both."""
-        more = self._rows[hash((0, instruction))] - self._rows[hash((1, material))]
-        rarer = material if more > 0 else instruction if more < 0 else ""
-        return rarer if _ASKS.search(rarer) else "\n".join((instruction, material))
+        """Give one text where the other is a frame, which stands in many times more rows, or else both."""
+        (few, rarer), (many, frame) = sorted(
+            ((self._rows[hash((0, instruction))], instruction), (self._rows[hash((1, material))], material))
+        )
+        asks = _ASKS.search(rarer) and (_QUESTION_MARK.search(rarer) or not _QUESTION_MARK.search(frame))
+        return rarer if asks and many >= _TIMES_AS_MANY * few else f"{instruction}\n{material}"

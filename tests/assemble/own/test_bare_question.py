@@ -12,6 +12,7 @@ ASKED = [
     "Which vitamin prevents scurvy?",
     "Which metal is stored in Wilson's disease?",
     "Name the longest bone there is.",
+    *(f"Which gland makes the hormone number {number}?" for number in range(7)),
 ]
 
 
@@ -35,8 +36,20 @@ def test_an_input_that_many_rows_share_is_no_part_of_the_question(read: Read) ->
 
 def test_an_input_that_asks_nothing_by_itself_is_compared_with_its_instruction(read: Read) -> None:
     used = "What is this drug used for?"
-    found = read("instruction", rows((used, "Metformin"), (used, "Warfarin")))
-    assert questions(found) == [f"{used}\nMetformin", f"{used}\nWarfarin"]
+    drugs = [f"Drug {number}" for number in range(10)]
+    found = read("instruction", rows(*((used, drug) for drug in drugs)))
+    assert questions(found) == [f"{used}\n{drug}" for drug in drugs]
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_rows"),
+    [("Which vitamin prevents scurvy?", 20), ("Explain why sailors had scurvy.", 9)],
+    ids=["with a question mark", "without one"],
+)
+def test_a_question_that_is_asked_of_several_passages_is_no_frame(read: Read, asked: str, num_rows: int) -> None:
+    passages = [f"In trial {number} some sailors were given lemons." for number in range(num_rows)]
+    found = read("instruction", rows(*((asked, passage) for passage in passages)))
+    assert questions(found) == [f"{asked}\n{passage}" for passage in passages]
 
 
 def test_an_instruction_and_an_input_that_stand_once_are_both_the_question(read: Read) -> None:
