@@ -21,8 +21,11 @@ _OPTIONS = re.compile(
     rf"^{_OPTION.format('Aa')}\n+{_OPTION.format('Bb')}(?:\n+{_OPTION.format('C-Zc-z')})*", re.MULTILINE
 )
 _QUESTION_MARK = re.compile(r"[?？؟]")
-_ASKS = re.compile(rf"{_QUESTION_MARK.pattern}|(?:\S+\s+){{2}}\S")
-"""A sign of a question, or three words: less may be the name of a thing that the other text asks about."""
+_ASKS = re.compile(rf"{_QUESTION_MARK.pattern}|\S\s+\S+\s+\S")
+"""A sign of a question, or three words: less may be the name of a thing that the other text asks about.
+
+It begins at the end of the first word: from each of its letters it would read a text without spaces to the end.
+"""
 
 _TIMES_AS_MANY = 10
 """A question may stand in several rows itself, with a passage from elsewhere in each."""

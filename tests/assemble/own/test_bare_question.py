@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -55,6 +56,12 @@ def test_a_question_that_is_asked_of_several_passages_is_no_frame(read: Read, as
 def test_an_instruction_and_an_input_that_stand_once_are_both_the_question(read: Read) -> None:
     found = read("instruction", rows(("Summarise this letter.", "Dear colleague, I saw your patient today.")))
     assert questions(found) == ["Summarise this letter.\nDear colleague, I saw your patient today."]
+
+
+def test_a_long_text_without_spaces_takes_no_time(read: Read) -> None:
+    begun = time.process_time()
+    read("instruction", rows(*(("请回答。", f"{number}{'维生素' * 10_000}") for number in range(10))))
+    assert time.process_time() - begun < 10
 
 
 def test_the_settings_may_say_which_field_is_the_question(read: Read) -> None:
