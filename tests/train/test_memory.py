@@ -80,10 +80,19 @@ def adapted(model: Any, rank: int) -> Any:
     return get_peft_model(model, settings, autocast_adapter_dtype=False)
 
 
-def measured_passes(work: Workload) -> tuple[int, GpuMemory]:
+def tiny(model_type: str) -> Any:
+    """Make a model of a kind, of sizes that every kind has."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 4}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
+    others = {"max_position_embeddings": LENGTH, "pad_token_id": 0}
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **sizes, **heads, **others))
+
+
+def measured_passes(work: Workload, model_type: str = "llama") -> tuple[int, GpuMemory]:
     """Bytes that a second forward and backward pass really has beside weights and gradients, and what was planned."""
-    sizes = {"hidden_size": 128, "intermediate_size": 344, "num_attention_heads": 4, "num_key_value_heads": 2}
-    model = make_llama(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=LENGTH, **sizes)
+    model = tiny(model_type)
     shapes = Shapes.read(model.config.to_dict())
     model = model.to(getattr(torch, work.config.precision))
     if work.config.gradient_checkpointing:
@@ -117,6 +126,23 @@ def test_activations_and_logits_are_those_of_a_model_that_exists(
     )
     peak, planned = measured_passes(work)
     assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+@pytest.mark.parametrize("model_type", ["mistral", "granite", "qwen2"])
+def test_some_other_kinds_keep_what_a_llama_does(model_type: str, checkpointing: bool) -> None:
+    assert Shapes.read({**KNOWN_CONFIGS["llama-2-7b"], "model_type": model_type}).measured
+    peak, planned = measured_passes(work_of(gradient_checkpointing=checkpointing, chunk_length=LENGTH), model_type)
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3", "gemma", "gemma2", "gemma3_text"])
+def test_kinds_that_keep_more_are_not_said_to_be_measured(model_type: str) -> None:
+    shapes = Shapes.read({**KNOWN_CONFIGS["llama-2-7b"], "model_type": model_type})
+    assert shapes.exact
+    assert not shapes.measured
+    peak, planned = measured_passes(work_of(chunk_length=LENGTH), model_type)
+    assert peak > 1.05 * (planned.activations + planned.logits), "a refusal for too little memory is right"
 
 
 def test_two_chunks_in_a_forward_pass_take_twice_the_memory_of_one() -> None:
