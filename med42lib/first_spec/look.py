@@ -43,7 +43,8 @@ class Found:
     """A file, or several of one pattern, and what its rows are; `shape` is None if they are of none, for `why_not`.
 
     `names` are the fields that are read, `unread` those with text that are not, `fields` those of the former that are
-    called in another way than usual. `unsure` is what nobody can tell from the rows.
+    called in another way than usual. `unsure` is what nobody can tell from the rows. `is_kind` says that
+    these are all files of a kind that is not read.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Found:
     reasons: Mapping[str, int] = field(default_factory=dict)
     unsure: str = ""
     why_not: str = ""
+    is_kind: bool = False
 
     @property
     def is_held_out(self) -> bool:
@@ -77,7 +79,7 @@ def look_at(folder: DataFolder) -> Iterator[Found]:
     for suffix, number in sorted(others.items()):
         if suffix:
             what = f"{counted(number, 'file')} of a kind that is not read; write CSV, JSON lines or Parquet"
-            yield Found(f"*{suffix}", why_not=what)
+            yield Found(f"*{suffix}", why_not=what, is_kind=True)
 
 
 def _by_pattern(names: Sequence[str]) -> dict[str, list[str]]:
