@@ -115,7 +115,7 @@ def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
         reasons = "; ".join(f"as {found.shape}: {next(iter(found.reasons), '')}" for found in tried if found.reasons)
         why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({reasons})"
         return Found(path, rows=best.rows, why_not=why_not)
-    whole = _read(folder, replace(best, group=guessed_group(first)), None)
+    whole = _read(folder, replace(best, group=guessed_group(first), unsure=""), None)
     return replace(whole, names=tuple(name for name in held if name not in whole.unread))
 
 
@@ -152,8 +152,7 @@ def _read(folder: DataFolder, found: Found, most: int | None) -> Found:
 
 def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> Iterator[Any]:
     assert settings.path is not None, "a source of the user's own has a path"
-    reading = source_of("own", settings).publisher.read(folder, settings.path, ReadOptions("letters"))
-    return islice(reading, most)
+    return source_of("own", settings).publisher.read(folder, settings.path, ReadOptions("letters", first_rows=most))
 
 
 def _counted(found: Found, records: Iterable[Any]) -> Found:

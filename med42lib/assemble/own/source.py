@@ -62,11 +62,12 @@ def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], 
     if settings.format == "multiple_choice":
         return _reader_of_questions(settings, names)
 
-    def read(folder: DataFolder, path: str, _options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
+    def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
         if settings.format == "instruction":
-            return instruction_conversations(files, names, settings.group)
-        return each(rows_of(files, names.ignored), lambda row: conversation_of(mapping(row), names, settings.group))
+            return instruction_conversations(files, names, settings.group, options.first_rows)
+        rows = rows_of(files, names.ignored, options.first_rows)
+        return each(rows, lambda row: conversation_of(mapping(row), names, settings.group))
 
     return read
 
@@ -76,7 +77,14 @@ def _reader_of_questions(
 ) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
-        questions = own_questions(files, names, answers=settings.answers, group=settings.group, notes=folder.notes)
+        questions = own_questions(
+            files,
+            names,
+            answers=settings.answers,
+            group=settings.group,
+            first_rows=options.first_rows,
+            notes=folder.notes,
+        )
         return each(noted(questions, folder.notes), lambda question: _conversation(question, options))
 
     return read

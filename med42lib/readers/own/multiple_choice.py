@@ -74,15 +74,17 @@ def own_questions(
     *,
     answers: Answers | None,
     group: str | None = None,
+    first_rows: int | None = None,
     notes: list[str],
 ) -> Iterator[Record[OwnQuestion] | Reject]:
-    """Read every question of some files.
+    """Read the questions of some files.
 
     Args:
         files: The files, which are read twice if `answers` is None.
         names: Where the parts of a row are.
         answers: The way in which answers are written; None: that of the rows.
         group: The field of a row's group, if it has one.
+        first_rows: How many to read; None: all.
         notes: Receives which rows show how answers are written, if few do.
 
     Raises:
@@ -92,11 +94,14 @@ def own_questions(
     def build(value: Any) -> _Row:
         return _row(mapping(value), names, group)
 
+    def rows() -> Iterator[Record[_Row] | Reject]:
+        return each(rows_of(files, names.ignored, first_rows), build)
+
     if answers is None:
-        found = (record for record in each(rows_of(files, names.ignored), build) if isinstance(record, Record))
+        found = (record for record in rows() if isinstance(record, Record))
         answers = way_of_answers(((f"{record.file}:{record.line}", record.value.meanings) for record in found), notes)
     way = answers
-    return each(each(rows_of(files, names.ignored), build), lambda row: _answered(row, way))
+    return each(rows(), lambda row: _answered(row, way))
 
 
 @dataclass(slots=True)
