@@ -119,7 +119,8 @@ def test_the_spec_in_the_readme_is_a_whole_one_of_twenty_lines(tmp_path: Path) -
 
 def test_the_readme_has_every_environment_variable() -> None:
     read = {name for path in MODULES for name in VARIABLE.findall(path.read_text(encoding="utf-8"))}
-    shown = set(re.findall(r"^\| `(MED42_\w+)`", README.read_text(), re.MULTILINE))
+    first_cells = re.findall(r"^\| (`[^|]+)", README.read_text(), re.MULTILINE)
+    shown = set(re.findall(r"`(MED42_\w+)`", "".join(first_cells)))
     assert shown == read - BETWEEN_OUR_PROCESSES
 
 

@@ -45,13 +45,14 @@ class ReadOptions:
     `multiple_choice` says whether options are shown and answered by letter, or answered by their text alone;
     `explanations` whether the publisher's explanation follows the answer. `include` names the parts to read, of
     sources that have parts (sites, subjects, tasks); empty means those of the paper. `benchmark_tasks` lets in parts
-    that are known to hold evaluation items.
+    that are known to hold evaluation items. `first_rows` is how many to read of a source of the user's own; None: all.
     """
 
     multiple_choice: MultipleChoice
     explanations: bool = True
     include: tuple[str, ...] = ()
     benchmark_tasks: bool = False
+    first_rows: int | None = None
 
 
 Conversations = Iterator["Record[Conversation] | pa.RecordBatch | Reject"]

@@ -110,6 +110,8 @@ class Plan:
             yield f"  size           unknown: {self.unknown}"
         elif self.shapes is not None and not self.shapes.exact:
             yield "  size           ~, and so is all that follows from it: as if it were a Llama"
+        elif self.shapes is not None and not self.shapes.measured:
+            yield "  memory         ~, a Llama's of this size, whose activations are fewer: more is needed than is said"
         for training in self.trainings:
             yield from training_lines(training, self.asked)
         yield from cluster_lines(self.trainings, self.asked)

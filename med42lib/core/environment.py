@@ -14,7 +14,11 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFL
 SECONDS_UNTIL_LET_THROUGH = 5.0
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 _OUR_THREADS_VARIABLE = "MED42_OMP_NUM_THREADS"
-GIVEN_PROXIES = {name: f"MED42_{name}" for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")}
+GIVEN_PROXIES = {
+    "HTTP_PROXY": "MED42_HTTP_PROXY",
+    "HTTPS_PROXY": "MED42_HTTPS_PROXY",
+    "NO_PROXY": "MED42_NO_PROXY",
+}
 """What a step of the pipeline is given in their place. Kubeflow, where its own server has a proxy, sets these on each
 pod with a value, and the API server refuses a pod in which one also refers to a ConfigMap."""
 _CGROUPS = Path("/sys/fs/cgroup")

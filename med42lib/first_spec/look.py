@@ -50,7 +50,8 @@ class Found:
 
     `names` are the fields that are read, `unread` those with text that are not, `fields` those of the former that are
     called in another way than usual. `rejected` counts the broken among the rows that cannot be used, `repeated_ids`
-    the questions whose id another one before them has. `unsure` is what nobody can tell from the rows.
+    the questions whose id another one before them has. `unsure` is what nobody can tell from the rows. `is_kind` says
+    that these are all files of a kind that is not read.
     """
 
     path: str
@@ -66,6 +67,7 @@ class Found:
     repeated_ids: int = 0
     unsure: str = ""
     why_not: str = ""
+    is_kind: bool = False
 
     @property
     def is_held_out(self) -> bool:
@@ -86,7 +88,7 @@ def look_at(folder: DataFolder) -> Iterator[Found]:
     for suffix, number in sorted(others.items()):
         if suffix:
             what = f"{counted(number, 'file')} of a kind that is not read; write CSV, JSON lines or Parquet"
-            yield Found(f"*{suffix}", why_not=what)
+            yield Found(f"*{suffix}", why_not=what, is_kind=True)
 
 
 def _by_pattern(names: Sequence[str]) -> dict[str, list[str]]:
@@ -121,7 +123,7 @@ def _found(folder: DataFolder, path: str, names: Sequence[str]) -> Found:
     if best.shape is None or not best.usable:
         why_not = f"its rows, of the fields {_some(held)}, are of no shape that is read ({_why_no_shape(tried, first)})"
         return Found(path, rows=best.rows, why_not=f"{why_not}; {_BY_HAND}")
-    whole = _read(folder, replace(best, group=guessed_group(first)), None)
+    whole = _read(folder, replace(best, group=guessed_group(first), unsure=""), None)
     return replace(whole, names=tuple(name for name in held if name not in whole.unread))
 
 
@@ -178,8 +180,7 @@ def _read(folder: DataFolder, found: Found, most: int | None) -> Found:
 
 def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> Iterator[Any]:
     assert settings.path is not None, "a source of the user's own has a path"
-    reading = source_of("own", settings).publisher.read(folder, settings.path, ReadOptions("letters"))
-    return islice(reading, most)
+    return source_of("own", settings).publisher.read(folder, settings.path, ReadOptions("letters", first_rows=most))
 
 
 def _counted(found: Found, records: Iterable[Any]) -> Found:

@@ -136,7 +136,7 @@ def parts_of(found: Sequence[Found]) -> Parts:
     only_guess = not asked and bool(questions)
     asked = asked or sorted(questions, key=lambda one: one.rows)[:1]
     trained = [one for one in usable if one not in asked and not one.is_held_out]
-    left = [one for one in found if one.is_held_out and one not in asked and not one.path.startswith("*.")]
+    left = [one for one in found if one.is_held_out and one not in asked and not one.is_kind]
     if not asked:
         raise DataError(
             "no file has questions with options, and a run needs a test set: a file of rows such as "

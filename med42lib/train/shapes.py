@@ -37,6 +37,9 @@ _EXACT = {
 }
 """By `model_type`: kinds of which every parameter is counted, held against transformers in a test, as all here is."""
 
+_MEASURED = {"llama", "mistral", "granite", "qwen2"}
+"""Kinds whose forward pass keeps what a Llama's does; the others above keep more. Gemma 2 has no `sdpa`."""
+
 _TWO_MATRICES = {
     *("apertus", "arcee", "biogpt", "gpt_neox", "jais2", "nanochat", "nemotron"),
     *("persimmon", "phi", "starcoder2"),
@@ -81,6 +84,8 @@ class Shapes:
     attention: AttentionKind
     exact: bool
     """False means that some parameters may be missing, or counted that are not there."""
+    measured: bool
+    """Whether activations are planned as they were measured; where only parameters are exact they take more."""
 
     @classmethod
     def read(cls, config: Mapping[str, object]) -> Shapes:
@@ -97,6 +102,7 @@ class Shapes:
         query, key_value = heads * head_size, _size(config, "num_key_value_heads", heads) * head_size
         kind = str(config.get("model_type") or "llama")
         has = _EXACT.get(kind, _Vectors())
+        exact = kind in _EXACT and not any(map(config.get, _OPTIONAL_BIASES))
         return cls(
             vocabulary=_size(config, "vocab_size"),
             hidden=hidden,
@@ -109,7 +115,8 @@ class Shapes:
             gated=kind not in _TWO_MATRICES,
             layer_vectors=has.norms * hidden + has.head_norms * head_size + has.biases * (query + 2 * key_value),
             attention=AttentionKind.read(config),
-            exact=kind in _EXACT and not any(map(config.get, _OPTIONAL_BIASES)),
+            exact=exact,
+            measured=exact and kind in _MEASURED,
         )
 
     @property

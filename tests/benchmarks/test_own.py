@@ -82,6 +82,7 @@ def test_letters_that_options_begin_with_are_taken_off_and_counted(run: Any, wri
     write("exam.jsonl", [question(1, options=["A. Iron", "B. Vitamin C"]), question(2, options=of_genera)])
     assert [item.options for item in items_of(run({"exam": EXAM}))] == [("Iron", "Vitamin C"), tuple(of_genera)]
     assert "the options of 1 question began with their letters" in caplog.text
+    assert "taken off: exam.jsonl:1 'Iron, Vitamin C'" in caplog.text
 
 
 def test_a_question_without_a_choice_is_left_out(run: Any, write: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 from med42lib.commands import main as cli
 from med42lib.commands.command import Command
 from med42lib.commands.main import main
+from med42lib.core.environment import proxy_of
 from med42lib.core.errors import DataError
 from med42lib.core.process import PARENT_VARIABLE
 from tests.conftest import REPOSITORY
@@ -106,6 +107,22 @@ def test_a_request_to_stop_unwinds_and_ends_with_exit_code_143() -> None:
         stub.send_signal(signal.SIGTERM)
         assert stub.stdout.read() == "cleaned up\n"
     assert stub.returncode == 143
+
+
+def test_a_command_heeds_the_proxy_that_its_step_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[str | None] = []
+
+    def look(_arguments: Namespace) -> int:
+        found.append(proxy_of("https://hub.example"))
+        return 0
+
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)  # again at the end of this test, whatever the command sets
+    monkeypatch.setenv("MED42_HTTPS_PROXY", "http://given:3128")
+    monkeypatch.setattr(cli, "_commands", lambda: [Command("stub", "look", "", lambda _parser: None, look)])
+    assert main(["stub"]) == 0
+    assert found == ["http://given:3128"]
 
 
 def test_the_plan_says_parameters_memory_and_steps(capsys: pytest.CaptureFixture[str]) -> None:

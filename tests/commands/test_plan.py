@@ -115,6 +115,17 @@ def test_a_size_that_is_a_guess_bears_its_mark(tmp_path: Path, model_type: str, 
     assert re.search(rf"  checkpoint     {about}\d", shown)
 
 
+@pytest.mark.parametrize(("model_type", "is_guess"), [("granite", False), ("gemma2", True)])
+def test_memory_that_is_a_guess_of_a_size_that_is_none_bears_its_mark(
+    tmp_path: Path, model_type: str, is_guess: bool
+) -> None:
+    config = {**KNOWN_CONFIGS["llama-2-7b"], "model_type": model_type}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shown = plan_of(load_spec(DEMO, [f"inputs.base_model={tmp_path}"]), tmp_path / "cache")
+    assert ("  memory         ~, a Llama's" in shown) == is_guess
+    assert re.search(r"  parameters     \d", shown)
+
+
 def test_broken_settings_of_a_model_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"hidden_size": ')
     with pytest.raises(DataError, match=r"config\.json is broken .*inputs\.base_model"):

@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
-from med42lib.first_spec.look import Found, look_at
-from med42lib.readers.files import DataFolder
+from med42lib.first_spec.look import FIRST_ROWS, Found, look_at
+from med42lib.readers.files import DataFile, DataFolder
+from med42lib.readers.hf_layout import Rows
+from med42lib.readers.own import tables
 from med42lib.readers.own.fields import Format
+from med42lib.readers.own.tables import own_rows
 from med42lib.store.artifacts import Source
 from tests.assemble.good_rows import csv_table
 from tests.assemble.own_rows import CHOICE, GOOD_OWN, MESSAGES
@@ -148,6 +151,31 @@ def test_answers_that_nobody_can_read_are_said_to_be_so(tmp_path: Path) -> None:
     (found,) = look(tmp_path, x_jsonl=[{**CHOICE, "answer": 1}, {**CHOICE, "answer": 2}]).values()
     assert (found.shape, found.usable) == ("multiple_choice", 2)
     assert "number from 0 or number from 1" in found.unsure
+
+
+def test_answers_that_the_first_rows_do_not_show_are_known_by_the_others(tmp_path: Path) -> None:
+    numbered = [{**CHOICE, "answer": 1}] * FIRST_ROWS + [{**CHOICE, "answer": 0}]
+    (found,) = look(tmp_path, x_jsonl=numbered).values()
+    assert (found.shape, found.usable, found.unsure) == ("multiple_choice", FIRST_ROWS + 1, "")
+
+
+@pytest.mark.parametrize("shape", GOOD_OWN)
+def test_only_as_what_they_are_are_all_rows_of_a_file_read(
+    tmp_path: Path, shape: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_read = 0
+
+    def counted(file: DataFile) -> Rows:
+        nonlocal num_read
+        for row in own_rows(file):
+            num_read += 1
+            yield row
+
+    monkeypatch.setattr(tables, "own_rows", counted)
+    row = next(iter(GOOD_OWN[shape].values()))
+    (found,) = look(tmp_path, x_jsonl=[row] * 3_000).values()
+    assert found.usable == 3_000
+    assert num_read < 2 * 3_000 + 12 * FIRST_ROWS, "twice at most, and the first of them for each try"
 
 
 @pytest.mark.parametrize(

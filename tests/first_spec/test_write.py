@@ -37,6 +37,11 @@ def test_a_test_set_that_could_not_be_read_is_named_with_what_to_do() -> None:
     assert "# No file that can be asked is called a test set; this one has the fewest questions." in text(parts)
 
 
+def test_a_kind_of_file_that_is_not_read_is_no_test_set_whatever_it_is_called() -> None:
+    kind = Found("*.exam", why_not="2 files of a kind that is not read", is_kind=True)
+    assert parts_of([found("exam.csv"), found("chat.jsonl", "conversations"), kind]).left == []
+
+
 def test_questions_that_are_trained_on_are_said_to_be_asked_nowhere() -> None:
     parts = parts_of([found("exam.csv"), found("more.csv")])
     assert [named.found.path for named in parts.sources] == ["more.csv"]

@@ -8,14 +8,12 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import Gemma2Config, Gemma2ForCausalLM
 
 from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.planning.hardware import GIBIBYTE
@@ -84,12 +82,21 @@ def adapted(model: Any, rank: int) -> Any:
     return get_peft_model(model, settings, autocast_adapter_dtype=False)
 
 
+def tiny(model_type: str, length: int) -> Any:
+    """Make a model of a kind, of sizes that every kind has."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 128, "intermediate_size": 344, "num_hidden_layers": 4}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
+    others = {"max_position_embeddings": length, "pad_token_id": 0}
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **sizes, **heads, **others))
+
+
 def measured_passes(
-    work: Workload, attention: str = "sdpa", samples: int = 1, make: Callable[..., Any] = make_llama
+    work: Workload, attention: str = "sdpa", samples: int = 1, model_type: str = "llama"
 ) -> tuple[int, GpuMemory]:
     """Bytes that a second forward and backward pass really has beside weights and gradients, and what was planned."""
-    sizes = {"hidden_size": 128, "intermediate_size": 344, "num_attention_heads": 4, "num_key_value_heads": 2}
-    model = make(vocab_size=VOCABULARY, num_hidden_layers=4, max_position_embeddings=work.chunk_length, **sizes)
+    model = tiny(model_type, work.chunk_length)
     shapes = Shapes.read(model.config.to_dict())
     model = model.to(getattr(torch, work.config.precision))
     model.set_attn_implementation(attention)
@@ -138,12 +145,28 @@ def test_attention_sample_by_sample_takes_no_mask_and_no_more_keys(
 
 @pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
 def test_attention_that_is_computed_for_all_pairs_keeps_each_of_them(checkpointing: bool) -> None:
-    def make_gemma(**settings: Any) -> Any:
-        return Gemma2ForCausalLM(Gemma2Config(head_dim=32, **settings))
-
     work = work_of(gradient_checkpointing=checkpointing, chunk_length=1024)
-    peak, planned = measured_passes(work, "eager", make=make_gemma)
+    peak, planned = measured_passes(work, "eager", model_type="gemma2")
     assert planned.activations + planned.logits == pytest.approx(peak, rel=0.1)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointing"])
+@pytest.mark.parametrize("model_type", ["mistral", "granite", "qwen2"])
+def test_some_other_kinds_keep_what_a_llama_does(model_type: str, checkpointing: bool) -> None:
+    assert Shapes.read({**KNOWN_CONFIGS["llama-2-7b"], "model_type": model_type}).measured
+    work = work_of(gradient_checkpointing=checkpointing, chunk_length=LENGTH)
+    peak, planned = measured_passes(work, model_type=model_type)
+    assert planned.activations + planned.logits == pytest.approx(peak, rel=0.05)
+
+
+@pytest.mark.parametrize("model_type", ["qwen3", "gemma", "gemma2", "gemma3_text"])
+def test_kinds_that_keep_more_are_not_said_to_be_measured(model_type: str) -> None:
+    shapes = Shapes.read({**KNOWN_CONFIGS["llama-2-7b"], "model_type": model_type})
+    assert shapes.exact
+    assert not shapes.measured
+    attention = "eager" if model_type == "gemma2" else "sdpa"
+    peak, planned = measured_passes(work_of(chunk_length=LENGTH), attention, model_type=model_type)
+    assert peak > 1.05 * (planned.activations + planned.logits), "a refusal for too little memory is right"
 
 
 def test_two_chunks_in_a_forward_pass_take_twice_the_memory_of_one() -> None:

@@ -4,9 +4,11 @@
     "Choose the right option." in many rows        "Which vitamin …?"  the input
     "Which vitamin …?"                             "Be brief." in many the instruction
     "What is this drug used for?" in many rows     "Metformin"         both: the input alone asks nothing
-    "Summarise this letter."                       "Dear colleague, …" both, as neither stands in more rows
+    "Does aspirin prevent strokes?" in many        "Of 90 men, …"      both: the instruction alone has a question mark
+    "Summarise this letter."                       "Dear colleague, …" both, as neither stands in many more rows
 
-Lettered options on lines of their own are left out, with all that follows them.
+Lettered options on lines of their own are left out with all that follows them; the list alone, if nothing is asked
+before it; and nothing if a question follows that a case is told for ("On assessment: A: airway patent, … What next?").
 """
 
 from __future__ import annotations
@@ -14,15 +16,32 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-_OPTIONS = re.compile(r"^[ \t]*\(?[Aa][).:][ \t]*\S.*\n+[ \t]*\(?[Bb][).:][ \t]*\S", re.MULTILINE)
-_ASKS = re.compile(r"[?？؟]|(?:\S+\s+){2}\S")
-"""A sign of a question, or three words: less may be the name of a thing that the other text asks about."""
+_OPTION = r"[ \t]*\(?[{}][).:][ \t]*\S.*"
+_OPTIONS = re.compile(
+    rf"^{_OPTION.format('Aa')}\n+{_OPTION.format('Bb')}(?:\n+{_OPTION.format('C-Zc-z')})*", re.MULTILINE
+)
+_QUESTION_MARK = re.compile(r"[?？؟]")
+_ASKS = re.compile(rf"{_QUESTION_MARK.pattern}|\S\s+\S+\s+\S")
+"""A sign of a question, or three words: less may be the name of a thing that the other text asks about.
+
+It begins at the end of the first word: from each of its letters it would read a text without spaces to the end.
+"""
+
+_TIMES_AS_MANY = 10
+"""A question may stand in several rows itself, with a passage from elsewhere in each."""
 
 
 def without_options(prompter: str) -> str:
-    """Give what stands before a lettered list of options; all of it if nothing does."""
-    options = _OPTIONS.search(prompter)
-    return (prompter[: options.start()].strip() if options else "") or prompter
+    """Leave out a list of options that is no part of what is asked; all of it stays if nothing else asks."""
+    lists = list(_OPTIONS.finditer(prompter))
+    if not lists:
+        return prompter
+    before, after = prompter[: lists[-1].start()].strip(), prompter[lists[-1].end() :].strip()
+    if _ASKS.search(before):
+        asks_behind_alone = _QUESTION_MARK.search(after) and not _QUESTION_MARK.search(before)
+        return prompter if asks_behind_alone else before
+    rest = f"{before}\n{after}".strip()
+    return rest if _ASKS.search(rest) else before or prompter
 
 
 class Frames:
@@ -36,7 +55,9 @@ class Frames:
         self._rows.update((hash((0, instruction)), hash((1, material))))
 
     def question(self, instruction: str, material: str) -> str:
-        """Give the text that stands in fewer rows, if it asks something, or else both."""
-        more = self._rows[hash((0, instruction))] - self._rows[hash((1, material))]
-        rarer = material if more > 0 else instruction if more < 0 else ""
-        return rarer if _ASKS.search(rarer) else "\n".join((instruction, material))
+        """Give one text where the other is a frame, which stands in many times more rows, or else both."""
+        (few, rarer), (many, frame) = sorted(
+            ((self._rows[hash((0, instruction))], instruction), (self._rows[hash((1, material))], material))
+        )
+        asks = _ASKS.search(rarer) and (_QUESTION_MARK.search(rarer) or not _QUESTION_MARK.search(frame))
+        return rarer if asks and many >= _TIMES_AS_MANY * few else f"{instruction}\n{material}"

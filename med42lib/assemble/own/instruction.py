@@ -37,18 +37,21 @@ class _Row:
 
 
 def instruction_conversations(
-    files: Sequence[DataFile], names: FieldNames, group: str | None
+    files: Sequence[DataFile], names: FieldNames, group: str | None, first_rows: int | None = None
 ) -> Iterator[Record[Conversation] | Reject]:
-    """Read every row of some files, which are read twice: all of them show what of a row is its question."""
+    """Read the rows of some files, which are read twice: all of them show what of a row is its question."""
 
     def build(value: Any) -> _Row:
         return _row(mapping(value), names, group)
 
+    def rows() -> Iterator[Record[_Row] | Reject]:
+        return each(rows_of(files, names.ignored, first_rows), build)
+
     frames = Frames()
-    for record in each(rows_of(files, names.ignored), build):
+    for record in rows():
         if isinstance(record, Record) and record.value.framed:
             frames.count(*record.value.framed)
-    return each(each(rows_of(files, names.ignored), build), lambda row: _with_question(row, frames))
+    return each(rows(), lambda row: _with_question(row, frames))
 
 
 def _with_question(row: _Row, frames: Frames) -> Conversation:

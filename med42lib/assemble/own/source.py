@@ -64,11 +64,11 @@ def _reader(settings: SourceConfig) -> Callable[[DataFolder, str, ReadOptions], 
     if settings.format == "multiple_choice":
         return _reader_of_questions(settings, names)
 
-    def read(folder: DataFolder, path: str, _options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
+    def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
         if settings.format == "instruction":
-            return _noted(instruction_conversations(files, names, settings.group), folder.notes)
-        rows = rows_of(files, names.ignored)
+            return _noted(instruction_conversations(files, names, settings.group, options.first_rows), folder.notes)
+        rows = rows_of(files, names.ignored, options.first_rows)
         return _noted(each(rows, lambda row: conversation_of(mapping(row), names, settings.group)), folder.notes)
 
     return read
@@ -92,7 +92,14 @@ def _reader_of_questions(
 ) -> Callable[[DataFolder, str, ReadOptions], Conversations]:
     def read(folder: DataFolder, path: str, options: ReadOptions) -> Iterator[Record[Conversation] | Reject]:
         files = own_files(folder, path, SPLITS)
-        questions = own_questions(files, names, answers=settings.answers, group=settings.group, notes=folder.notes)
+        questions = own_questions(
+            files,
+            names,
+            answers=settings.answers,
+            group=settings.group,
+            first_rows=options.first_rows,
+            notes=folder.notes,
+        )
         return each(noted(questions, folder.notes), lambda question: _conversation(question, options))
 
     return read

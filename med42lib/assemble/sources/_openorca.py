@@ -79,7 +79,7 @@ def openorca(
 
 def _read(collection: Collection, folder: DataFolder, path: str, read_options: ReadOptions) -> Conversations:
     for file in table_files(folder, path):
-        if file.name.endswith(".parquet"):
+        if file.name.lower().endswith(".parquet"):
             yield from _of_columns(collection, file, read_options)
         else:
             yield from _of_rows(collection, file_rows(file), read_options)

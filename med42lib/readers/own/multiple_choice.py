@@ -74,15 +74,17 @@ def own_questions(
     *,
     answers: Answers | None,
     group: str | None = None,
+    first_rows: int | None = None,
     notes: list[str],
 ) -> Iterator[Record[OwnQuestion] | Reject]:
-    """Read every question of some files.
+    """Read the questions of some files.
 
     Args:
         files: The files, which are read twice if `answers` is None.
         names: Where the parts of a row are.
         answers: The way in which answers are written; None: that of the rows.
         group: The field of a row's group, if it has one.
+        first_rows: How many to read; None: all.
         notes: Receives which rows show how answers are written, if few do.
 
     Raises:
@@ -92,30 +94,51 @@ def own_questions(
     def build(value: Any) -> _Row:
         return _row(mapping(value), names, group)
 
+    def rows() -> Iterator[Record[_Row] | Reject]:
+        return each(rows_of(files, names.ignored, first_rows), build)
+
     if answers is None:
-        found = (record for record in each(rows_of(files, names.ignored), build) if isinstance(record, Record))
+        found = (record for record in rows() if isinstance(record, Record))
         answers = way_of_answers(((f"{record.file}:{record.line}", record.value.meanings) for record in found), notes)
     way = answers
-    return each(each(rows_of(files, names.ignored), build), lambda row: _answered(row, way))
+    return each(rows(), lambda row: _answered(row, way))
+
+
+@dataclass(slots=True)
+class _Seen:
+    """How many questions a note is about, and the first."""
+
+    number: int = 0
+    first: str = ""
+
+    def add(self, record: Record[OwnQuestion], shown: str) -> None:
+        self.number += 1
+        self.first = self.first or f"{record.file}:{record.line} {shown[:_SHOWN_CHARACTERS]!r}"
 
 
 def noted(
     questions: Iterable[Record[OwnQuestion] | Reject], notes: list[str]
 ) -> Iterator[Record[OwnQuestion] | Reject]:
     """Pass questions on, and note at the end how many had lettered options, and how many seem to lack something."""
-    number, first, num_lettered = 0, "", 0
+    with_letters, missing = _Seen(), _Seen()
     for record in questions:
-        num_lettered += isinstance(record, Record) and record.value.had_letters
-        if isinstance(record, Record) and (missing := seems_missing(record.value.question)):
-            number += 1
-            first = first or f"{record.file}:{record.line} {missing[1][:_SHOWN_CHARACTERS]!r}"
+        if isinstance(record, Record):
+            question = record.value.question
+            if record.value.had_letters:
+                with_letters.add(record, ", ".join(question.options))
+            if found := seems_missing(question):
+                missing.add(record, found[1])
         yield record
-    if num_lettered:
-        what = counted(num_lettered, "question")
-        notes.append(f"the options of {what} began with their letters, such as 'A. ', which were taken off")
-    if number:
-        what = counted(number, "question")
-        notes.append(f"{what} may be about a figure or a patient that is not there, and asked all the same: {first}")
+    if with_letters.number:
+        what = counted(with_letters.number, "question")
+        notes.append(
+            f"the options of {what} began with their letters, such as 'A. ', which were taken off: {with_letters.first}"
+        )
+    if missing.number:
+        what = counted(missing.number, "question")
+        notes.append(
+            f"{what} may be about a figure or a patient that is not there, and asked all the same: {missing.first}"
+        )
 
 
 def _answered(row: _Row, way: Answers) -> OwnQuestion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Any
 
 from med42lib.formats.rejects import Reject
@@ -35,12 +36,13 @@ def own_names(folder: DataFolder, path: str, splits: Collection[str]) -> list[st
     return chosen_names(folder, path, splits, OWN_SUFFIXES)
 
 
-def rows_of(files: Sequence[DataFile], ignored: Collection[str] = ()) -> Rows:
-    """Read the rows of all files, without the fields to ignore; CSV cells that say they are empty are so.
+def rows_of(files: Sequence[DataFile], ignored: Collection[str] = (), first_rows: int | None = None) -> Rows:
+    """Read the rows of all files, or the first of them, without the fields to ignore.
 
-    A record's line is as `hf_layout.table_rows` says, in CSV the first of its row.
+    CSV cells that say they are empty are so too. A record's line is as `hf_layout.table_rows` says, in CSV the first of
+    its row.
     """
-    rows = (row for file in files for row in _with_empty_cells(file))
+    rows = islice((row for file in files for row in _with_empty_cells(file)), first_rows)
     return (_without(row, ignored) for row in rows) if ignored else rows
 
 

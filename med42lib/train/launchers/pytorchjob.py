@@ -97,20 +97,23 @@ class PyTorchJobLauncher:
     ) -> TrainingJob:
         name = manifest["metadata"]["name"]
         while True:
-            trained, is_ours = _submit(cluster, manifest, job, self._seconds)
+            trained, is_anothers = _submit(cluster, manifest, job, self._seconds)
             if is_terminated.is_set():
                 _end_terminated(cluster, manifest)
             watch = _Watch(cluster, name, self._template, trained)
             with followed_log(cluster, f"{name}-master-0", watch.output):
-                if watch.to_the_end(self._seconds):
+                if watch.to_the_end(self._seconds) or trained.has_files():
                     return trained
             if is_terminated.is_set():
                 raise TrainingProcessError(f"the run was terminated, and its PyTorchJob {name} deleted; run it again")
-            if is_ours:
+            failure = Failure.read(trained.address)
+            if failure is not None and failure.is_permanent:  # another driver saw it first, and deleted the job
+                raise failure.to_error("")
+            if not is_anothers:
                 raise TrainingProcessError(
                     f"somebody deleted the PyTorchJob {name}; run the same command again to go on"
                 )
-            logger.info("the PyTorchJob %s went with the run that made it, and is made again", name)
+            logger.info("the PyTorchJob %s, which another run made, was deleted, and is made again", name)
 
 
 def _end_terminated(cluster: Cluster, wanted: Mapping[str, Any]) -> None:
@@ -157,7 +160,7 @@ def _has_exit_handler(job: Mapping[str, Any]) -> bool:
 def _submit(
     cluster: Cluster, manifest: Mapping[str, Any], job: TrainingJob, seconds: float
 ) -> tuple[TrainingJob, bool]:
-    """Create the job or adopt the one of its name; gives what that one trains, and whether it is ours.
+    """Create the job or adopt the one of its name; gives what that one trains, and whether it is another run's.
 
     Raises:
         EnvironmentProblem: If another run's, of another template, is at work under the name, or does not go away.
@@ -168,7 +171,7 @@ def _submit(
         found = cluster.get(name)
         if found is not None and (adopted := _adopted(found, manifest)):
             logger.info("the PyTorchJob %s is there already; watching it", name)
-            return adopted, _is_ours(found, manifest)
+            return adopted, _run_of(found) != _run_of(manifest)
         if found is not None and "deletionTimestamp" not in found["metadata"]:
             logger.info("removing the PyTorchJob %s, which ended without a result", name)
             cluster.delete(name)
@@ -179,7 +182,7 @@ def _submit(
             )
         time.sleep(min(seconds, 2.0))
     logger.info("created the PyTorchJob %s in namespace %s", name, cluster.namespace)
-    return job, True
+    return job, False
 
 
 def _manifest(name: str, template: JobTemplate, job: TrainingJob, owner: Owner | None) -> dict[str, Any]:
@@ -224,8 +227,14 @@ def _is_ours(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _is_of_our_run(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    run = wanted["metadata"]["labels"].get(RUN_LABEL)
-    return run is not None and bool(found["metadata"].get("labels", {}).get(RUN_LABEL) == run)
+    run = _run_of(wanted)
+    return run is not None and _run_of(found) == run
+
+
+def _run_of(job: Mapping[str, Any]) -> str | None:
+    """Give the run that made a job; None if its driver was of none, as it is where a person starts it."""
+    run: str | None = job["metadata"].get("labels", {}).get(RUN_LABEL)
+    return run
 
 
 def _agree(found: Mapping[str, Any], wanted: Mapping[str, Any], annotation: str) -> bool:

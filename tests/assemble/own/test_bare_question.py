@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ ASKED = [
     "Which vitamin prevents scurvy?",
     "Which metal is stored in Wilson's disease?",
     "Name the longest bone there is.",
+    *(f"Which gland makes the hormone number {number}?" for number in range(7)),
 ]
 
 
@@ -35,13 +37,31 @@ def test_an_input_that_many_rows_share_is_no_part_of_the_question(read: Read) ->
 
 def test_an_input_that_asks_nothing_by_itself_is_compared_with_its_instruction(read: Read) -> None:
     used = "What is this drug used for?"
-    found = read("instruction", rows((used, "Metformin"), (used, "Warfarin")))
-    assert questions(found) == [f"{used}\nMetformin", f"{used}\nWarfarin"]
+    drugs = [f"Drug {number}" for number in range(10)]
+    found = read("instruction", rows(*((used, drug) for drug in drugs)))
+    assert questions(found) == [f"{used}\n{drug}" for drug in drugs]
+
+
+@pytest.mark.parametrize(
+    ("asked", "num_rows"),
+    [("Which vitamin prevents scurvy?", 20), ("Explain why sailors had scurvy.", 9)],
+    ids=["with a question mark", "without one"],
+)
+def test_a_question_that_is_asked_of_several_passages_is_no_frame(read: Read, asked: str, num_rows: int) -> None:
+    passages = [f"In trial {number} some sailors were given lemons." for number in range(num_rows)]
+    found = read("instruction", rows(*((asked, passage) for passage in passages)))
+    assert questions(found) == [f"{asked}\n{passage}" for passage in passages]
 
 
 def test_an_instruction_and_an_input_that_stand_once_are_both_the_question(read: Read) -> None:
     found = read("instruction", rows(("Summarise this letter.", "Dear colleague, I saw your patient today.")))
     assert questions(found) == ["Summarise this letter.\nDear colleague, I saw your patient today."]
+
+
+def test_a_long_text_without_spaces_takes_no_time(read: Read) -> None:
+    begun = time.process_time()
+    read("instruction", rows(*(("请回答。", f"{number}{'维生素' * 10_000}") for number in range(10))))
+    assert time.process_time() - begun < 10
 
 
 def test_the_settings_may_say_which_field_is_the_question(read: Read) -> None:
@@ -56,6 +76,31 @@ def test_lettered_options_are_no_part_of_the_question(read: Read, options: str) 
     assert questions(read("conversations", [chat])) == [ASKED[0]]
     framed = [("Choose.", f"{one}\n{options}") for one in ASKED]
     assert questions(read("instruction", rows((ASKED[0], options), *framed))) == [ASKED[0], *ASKED]
+
+
+EMERGENCY = """A 54-year-old man is brought in after a fire. On assessment:
+A: airway patent, with soot in the nostrils
+B: respiratory rate 34
+C: blood pressure 92/60
+D: GCS 13
+Which is the most appropriate next step?"""
+
+
+@pytest.mark.parametrize("options", ["", "\nA. Intubation\nB. A chest drain\nAnswer:"])
+def test_a_lettered_list_before_what_is_asked_may_be_part_of_it(read: Read, options: str) -> None:
+    assert questions(read("instruction", [{"prompt": EMERGENCY + options, "completion": "A"}])) == [EMERGENCY]
+
+
+@pytest.mark.parametrize("asked", ["Scurvy is a lack of what?", "Name what scurvy is a lack of."])
+def test_options_before_a_question_are_no_part_of_it(read: Read, asked: str) -> None:
+    row = {"prompt": f"Options:\nA. Iron\nB. Vitamin C\n\nQuestion: {asked}", "completion": "B"}
+    assert questions(read("instruction", [row])) == [f"Options:\nQuestion: {asked}"]
+
+
+@pytest.mark.parametrize("behind", ["正确答案是？", "What is the right one?"])
+def test_what_asks_for_an_option_is_no_part_of_a_question_before_the_options(read: Read, behind: str) -> None:
+    row = {"prompt": f"{ASKED[0]}\nA. Iron\nB. Vitamin C\n{behind}", "completion": "B"}
+    assert questions(read("instruction", [row])) == [ASKED[0]]
 
 
 @pytest.mark.parametrize(

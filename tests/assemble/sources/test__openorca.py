@@ -49,6 +49,13 @@ def test_a_record_has_the_number_of_its_row_in_the_file(write: Any, data: Path, 
     assert [(record.line, record.value.publisher_id) for record in records] == [(700, "cot.700"), (1400, "cot.1400")]
 
 
+@pytest.mark.parametrize("name", ["x.parquet", "X.PARQUET"])
+def test_rows_of_a_parquet_file_stay_columns_whatever_case_its_name_has(data: Path, name: str) -> None:
+    pq.write_table(pa.Table.from_pylist([row("t0.2")]), data / name)
+    found = load_source("openorca_t0").publisher.read(DataFolder(Source(str(data))), name, ReadOptions("letters"))
+    assert isinstance(next(found), pa.RecordBatch), "one by one they take many times as long"
+
+
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_other_kinds_of_text_columns_are_read_alike(data: Path, conversations: Any, kind: Any) -> None:
     rows = [row("niv.1"), row("t0.2"), row("t0.3")]

@@ -614,15 +614,64 @@ def test_a_training_that_goes_with_the_run_that_made_it_is_made_again_by_the_one
         at_work(api, name)
         succeed(api, name, later)
 
+    later = watched_by_another_run(api, cluster, job, monkeypatch)
+    with operator(api, play):
+        threading.Timer(0.3, api.remove_job, [name_of(job)]).start()
+        assert launcher(cluster).run(later, StopSignal()) == later
+    assert made == ["run-8"]
+
+
+def test_a_training_that_failed_for_good_fails_in_every_run_that_watched_it(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended_by_its_own_driver() -> None:
+        Failure.of(DivergedError("at step 3"), "").write(job.address)
+        api.remove_job(name_of(job))
+
+    later = watched_by_another_run(api, cluster, job, monkeypatch)
+    threading.Timer(0.3, ended_by_its_own_driver).start()
+    with pytest.raises(DivergedError, match=r"^at step 3$"):
+        launcher(cluster).run(later, StopSignal())
+    assert api.jobs == {}, "it would fail in the same way again"
+
+
+def test_a_training_whose_output_is_whole_counts_although_its_job_is_gone(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended_unseen() -> None:
+        job.write_files(ENTRIES)
+        api.remove_job(name_of(job))
+
+    later = watched_by_another_run(api, cluster, job, monkeypatch)
+    threading.Timer(0.3, ended_unseen).start()
+    assert launcher(cluster).run(later, StopSignal()) == job
+    assert api.jobs == {}
+
+
+def watched_by_another_run(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> TrainingJob:
+    """Put the job of one run, and make this process a step of another, whose own attempt it gives."""
     monkeypatch.setenv("MED42_RUN", "run-7")
     cluster.create(_made_by(api, cluster, job))
     monkeypatch.setenv("MED42_RUN", "run-8")
     later = job_of(FULL, job.packed, job.model, job.store)
     later.write()
-    with operator(api, play):
-        threading.Timer(0.3, api.remove_job, [name_of(job)]).start()
-        assert launcher(cluster).run(later, StopSignal()) == later
-    assert made == ["run-8"]
+    return later
+
+
+@pytest.mark.parametrize("run", [None, "run-7"], ids=["without a run", "in a run"])
+def test_a_job_that_a_driver_found_again_and_somebody_deletes_ends_the_stage(
+    run: str | None, api: KubernetesApi, cluster: Cluster, job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MED42_RUN", run) if run else monkeypatch.delenv("MED42_RUN", raising=False)
+    cluster.create(_made_by(api, cluster, job))
+    later = job_of(FULL, job.packed, job.model, job.store)
+    later.write()
+    threading.Timer(0.3, api.remove_job, [name_of(job)]).start()
+    with pytest.raises(TrainingProcessError, match="somebody deleted the PyTorchJob"):
+        launcher(cluster).run(later, StopSignal())
+    assert api.jobs == {}
 
 
 def test_a_driver_that_may_not_watch_its_workflow_says_so_and_goes_on(
