@@ -125,7 +125,7 @@ def _stems_note(contamination: Contamination) -> str:
         return ""
     return (
         f" Not leaked: {integer(contamination.num_stems)} questions share no more with a training example than a stem "
-        'such as "Which of the following is true?".'
+        'such as "Which of the following is true?", or a question that items ask of several contexts.'
     )
 
 
