@@ -83,8 +83,8 @@ def description(config: RegisterConfig, run: FinishedRun) -> str:
     scored = run.summary["accuracy"][OVERALL][BASE]["all"]["n"]
     facts = (
         f"Trained {models} from {markdown_code(run.base.name)} on {total:,} conversations of {len(run.mixture)} "
-        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have a close match in the "
-        f"training data. The candidate is `{run.candidate}`."
+        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have a training question of "
+        f"cosine above {run.summary['contamination']['threshold']:g}. The candidate is `{run.candidate}`."
     )
     return "\n\n".join([*filter(None, [config.description]), facts, *Results.of(run).sentences(), _WARNING])
 
@@ -129,12 +129,20 @@ def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
     yield (
         f"A question has a close match where the cosine similarity to a training example's question is above "
         f"{found['threshold']:g}. {percent(run.metrics[LEAKED_SHARE])} % of the scored questions have one, and what "
-        f"matched {'was left out of training' if dropped else 'stayed in the training data'}."
+        f"matched {'was left out of training' if dropped else 'stayed in the training data'}.{_by_words(found)}"
     )
     counts = found["benchmarks"].items()
     rows = ((display_name(b), f"{n['items']:,}", f"{n['contaminated']:,}") for b, n in counts)
     yield markdown_table("lrr", ("Benchmark", "Questions", "With a close match"), rows)
     yield from results.gain_on_leaks()
+
+
+def _by_words(found: Mapping[str, Any]) -> str:
+    number = found["detectors"]["overlap"]
+    return (
+        f" Found in the training data by their words alone, all of them or 13 in a row: {number:,} more of the "
+        "benchmarks' questions. They count as having no close match, since the cosine decides."
+    ) * bool(number)
 
 
 def _limits(run: FinishedRun, results: Results) -> Iterator[str]:

@@ -43,7 +43,7 @@ class Gate(StageConfig):
     """Its accuracy on all clean questions minus the base model's, in percentage points, at least."""
 
     max_leaked_share: float | None = Field(default=None, ge=0, le=1)
-    """Of the scored questions, how many at most may have a close match in the training data."""
+    """Of the scored questions, how many at most may have leaked, by the cosine of `decontaminate.threshold`."""
 
     allowed_licences: Annotated[list[str], Field(min_length=1)] | None = None
     """The licences that the base and every source may have, written as the model card's tables write them; case does

@@ -102,7 +102,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     from med42lib.report.results.baselines import make_baselines
     from med42lib.report.results.cautions import make_cautions
     from med42lib.report.results.clusters import cluster
-    from med42lib.report.results.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.results.contamination import read_contamination, sweep_thresholds, with_words
     from med42lib.report.results.measures import measure
     from med42lib.report.results.scores import join_answers
     from med42lib.report.results.subjects import score_subjects
@@ -128,6 +128,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
         results=results,
         contamination=contamination,
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
+        with_words=with_words(answers, contamination, config.confidence),
         baselines=baselines,
         measures=measure(answers, scored, results, baselines=baselines, scoring=scoring, confidence=config.confidence),
         subjects=score_subjects(answers, scored, results, config.confidence),

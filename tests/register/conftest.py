@@ -148,7 +148,11 @@ def _summary() -> dict[str, Any]:
             "differences": {pair: gain | verdict for pair, gain in gains.items()},
             "added_by_leaks": {},
         },
-        "contamination": {"threshold": 0.8, "benchmarks": {"medqa": {"items": 10, "contaminated": 1}}},
+        "contamination": {
+            "threshold": 0.8,
+            "benchmarks": {"medqa": {"items": 10, "contaminated": 1}},
+            "detectors": {"cosine": 1, "both": 0, "overlap": 0},
+        },
     }
 
 

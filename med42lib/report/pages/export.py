@@ -19,7 +19,7 @@ from med42lib.formats.scores import METRIC_OF
 from med42lib.report.estimates import Estimate
 from med42lib.report.pages.view import Evidence
 from med42lib.report.results.comparison import Difference
-from med42lib.report.results.contamination import Contamination, ThresholdRow
+from med42lib.report.results.contamination import ThresholdRow
 from med42lib.report.results.measures import Measures
 from med42lib.report.results.scores import SUBSETS
 from med42lib.report.results.table import Accuracy, Change, Results
@@ -74,7 +74,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
         "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
         "truncated": {name: dict(counts) for name, counts in evidence.cautions.truncated.items()},
         "right_option_twice": dict(evidence.cautions.right_option_twice),
-        "contamination": _contamination(evidence.contamination, evidence.thresholds),
+        "contamination": _contamination(evidence),
         "recipe": [
             {"setting": c.label, "method": c.method, "paper": c.paper, "here": c.here, "departs": c.departs}
             for c in evidence.recipe
@@ -257,7 +257,8 @@ def _measures(measures: Measures) -> dict[str, Any]:
     return {"subset": measures.subset, "groups": found}
 
 
-def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow, ...]) -> dict[str, Any]:
+def _contamination(evidence: Evidence) -> dict[str, Any]:
+    contamination = evidence.contamination
     return {
         "threshold": contamination.threshold,
         "benchmarks": {
@@ -270,12 +271,14 @@ def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow,
             for share in contamination.labels
         },
         "detectors": asdict(contamination.detected),
-        "by_threshold": [
-            {
-                "threshold": row.threshold,
-                "contaminated": row.num_contaminated,
-                **{model: _named_ends(accuracy.estimate) for model, accuracy in row.accuracies.items()},
-            }
-            for row in thresholds
-        ],
+        "by_threshold": list(map(_threshold_row, evidence.thresholds)),
+        "with_words": evidence.with_words and _threshold_row(evidence.with_words),
+    }
+
+
+def _threshold_row(row: ThresholdRow) -> dict[str, Any]:
+    return {
+        "threshold": row.threshold,
+        "contaminated": row.num_contaminated,
+        **{model: _named_ends(accuracy.estimate) for model, accuracy in row.accuracies.items()},
     }

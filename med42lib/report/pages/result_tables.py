@@ -202,6 +202,7 @@ def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: flo
             [
                 f"All scored questions together. The report uses {used:g}.",
                 *([_BELOW_THE_USED] if any(row.threshold < used for row in rows) else []),
+                *([_BY_WORDS] if any(row.or_by_words for row in rows) else []),
                 accuracy_intervals(results, confidence),
             ]
         ),
@@ -212,6 +213,9 @@ _BELOW_THE_USED = (
     "Below that, Leaked is too low where the nearest example shares a stem alone, which is no leak: how near others "
     "are is not recorded."
 )
+
+
+_BY_WORDS = "By words: found by words alone, which flag no question, count as leaked too."
 
 
 def _averages_note(results: Results) -> list[str]:
@@ -320,8 +324,7 @@ def _change_cell(change: Change | None, alpha: float) -> Cell:
 
 
 def _threshold_row(row: ThresholdRow, used: float) -> TableRow:
-    is_used = abs(row.threshold - used) < 1e-9
-    accuracies = list(row.accuracies.values())
-    threshold = max(f"{row.threshold:.2f}", f"{row.threshold:.4g}", key=len)
-    cells = [Cell(threshold, strong=is_used), Cell(integer(row.num_contaminated))]
-    return TableRow((*cells, Cell(integer(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))
+    is_used = abs(row.threshold - used) < 1e-9 and not row.or_by_words
+    threshold = max(f"{row.threshold:.2f}", f"{row.threshold:.4g}", key=len) + ", or by words" * row.or_by_words
+    cells = [Cell(threshold, strong=is_used), Cell(integer(row.num_contaminated)), Cell(integer(row.num_clean))]
+    return TableRow((*cells, *map(_accuracy_cell, row.accuracies.values())))

@@ -65,6 +65,7 @@ class Evidence:
     results: Results
     contamination: Contamination
     thresholds: tuple[ThresholdRow, ...]
+    with_words: ThresholdRow | None
     baselines: Mapping[str, Baseline]
     measures: Measures
     subjects: tuple[SubjectScores, ...]
@@ -122,7 +123,13 @@ class View:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Say what the answers rest on, and what they cannot show."""
-        return remarks(self.evidence.results, confidence=self.confidence, dropped=self.dropped)
+        evidence = self.evidence
+        return remarks(
+            evidence.results,
+            confidence=self.confidence,
+            dropped=self.dropped,
+            num_by_words=self.num_clean - evidence.with_words.num_clean if evidence.with_words else 0,
+        )
 
     @property
     def dropped(self) -> bool:
@@ -132,7 +139,7 @@ class View:
     @property
     def close_match(self) -> str:
         """Say what leaked questions have."""
-        return close_match(dropped=self.dropped)
+        return close_match(self.evidence.contamination.threshold, dropped=self.dropped)
 
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
@@ -159,6 +166,7 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         evidence=evidence,
         findings=make_answers(
             evidence.results,
+            threshold=evidence.contamination.threshold,
             confidence=config.confidence,
             equivalence_points=config.equivalence_points,
             dropped=evidence.provenance.dropped_training,
@@ -206,8 +214,9 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:
+        rows = [*evidence.thresholds, *filter(None, [evidence.with_words])]
         tables["thresholds"] = threshold_table(
-            results, evidence.thresholds, used=contamination.threshold, confidence=config.confidence
+            results, rows, used=contamination.threshold, confidence=config.confidence
         )
     return tables
 

@@ -37,28 +37,51 @@ class Answer:
 
 
 def make_answers(
-    results: Results, *, confidence: float, equivalence_points: float = 0.0, dropped: bool = False
+    results: Results, *, threshold: float, confidence: float, equivalence_points: float = 0.0, dropped: bool = False
 ) -> tuple[Answer, ...]:
     """Answer the report's questions over all benchmarks together.
 
     Args:
         results: The numbers.
+        threshold: The cosine above which a question leaked.
         confidence: Of the intervals; one minus it is the chance of any false claim.
         equivalence_points: Percentage points within which two models count as equal; 0: they never do.
         dropped: Whether the examples that leaked questions match were dropped before training.
     """
+    have = close_match(threshold, dropped=dropped)
     if not _is_tuned(results):
-        return (_of_base(results, confidence, close_match(dropped=dropped)),)
-    wording = _Wording(results, confidence, equivalence_points, close_match(dropped=dropped))
+        return (_of_base(results, confidence, have),)
+    wording = _Wording(results, confidence, equivalence_points, have)
     comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
     leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
     return (*comparisons, *(leaks or [_no_contrast(results, wording.close_match)]))
 
 
-def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str, ...]:
-    """Say what the answers rest on, and what they cannot show; nothing where no model was trained."""
+def remarks(results: Results, *, confidence: float, dropped: bool, num_by_words: int = 0) -> tuple[str, ...]:
+    """Say what the answers rest on, and what they cannot show.
+
+    Args:
+        results: The numbers.
+        confidence: Of the intervals.
+        dropped: Whether the examples that leaked questions match were dropped before training.
+        num_by_words: How many of the clean questions words find in training.
+    """
+    by_words = [_found_by_words(num_by_words)] if num_by_words else []
     if not _is_tuned(results):
-        return ()
+        return tuple(by_words)
+    limits = [f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}"] if results.verdicts.leaks else []
+    return (f"{_rule(results, confidence)}. {_seeds(results)}", *by_words, *limits)
+
+
+def _found_by_words(number: int) -> str:
+    return (
+        f"Found in training by their words alone, all of them or 13 in a row: {_num_questions(number)} of those that count "
+        "as not leaked, since the cosine decides. The table of thresholds has the accuracies without them too."
+    )
+
+
+def _rule(results: Results, confidence: float) -> str:
+    """Say how an answer is decided."""
     verdicts = results.verdicts
     num_asked = len(verdicts.differences) + len(verdicts.leaks)
     rule = (
@@ -71,10 +94,7 @@ def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str,
             f"; the {integer(num_asked)} questions are one family (Holm's method), so that where nothing differs any "
             f"claim at all is made in at most {wrong} of runs"
         )
-    seeds = _seeds(results)
-    if not verdicts.leaks:
-        return (f"{rule}. {seeds}",)
-    return (f"{rule}. {seeds}", f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}")
+    return rule
 
 
 def _seeds(results: Results) -> str:

@@ -33,7 +33,7 @@ def findings_of(
 ) -> dict[str, Answer]:
     """Make the findings of such answers."""
     results = results_of(base, full, lora, leaked, benchmarks)
-    findings = make_answers(results, confidence=0.95, equivalence_points=margin)
+    findings = make_answers(results, threshold=0.8, confidence=0.95, equivalence_points=margin)
     return {finding.question: finding for finding in findings}
 
 
@@ -93,8 +93,9 @@ def test_an_interval_inside_the_margin_that_was_stated_is_called_equal() -> None
 
 def test_comparisons_leave_leaked_questions_out() -> None:
     found = findings_of(base="-" * 40, full="+" * 20 + "-" * 20, lora="-" * 40, leaked="+" * 20)
-    assert found["Did this full fine-tune help?"].figure == "0.0"
-    assert "Of 20 questions without a close match" in found["Did this full fine-tune help?"].sentence
+    helped = found["Did this full fine-tune help?"]
+    assert helped.figure == "0.0"
+    assert "Of 20 questions without a training question of cosine above 0.8, this full" in helped.sentence
 
 
 def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
