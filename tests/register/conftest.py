@@ -157,7 +157,7 @@ def _summary() -> dict[str, Any]:
 
 
 def _write_report(out: Target) -> None:
-    for name in ("report.html", "report.md", "results.csv"):
+    for name in ("report.html", "pairs.html", "report.md", "results.csv"):
         out.path(name).write_text(f"content of {name}")
     out.path("summary.json").write_text(json.dumps(_summary()))
     out.path("figures/accuracy.svg").write_text("<svg/>")

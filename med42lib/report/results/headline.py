@@ -75,8 +75,8 @@ def remarks(results: Results, *, confidence: float, dropped: bool, num_by_words:
 
 def _found_by_words(number: int) -> str:
     return (
-        f"Found in training by their words alone, all of them or 13 in a row: {_num_questions(number)} of those that count "
-        "as not leaked, since the cosine decides. The table of thresholds has the accuracies without them too."
+        f"Found in training by their words alone, all of them or 13 in a row: {_num_questions(number)} of those that "
+        "count as not leaked, since the cosine decides. The table of thresholds has the accuracies without them too."
     )
 
 
