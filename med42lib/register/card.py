@@ -150,8 +150,7 @@ def _limits(run: FinishedRun, results: Results) -> Iterator[str]:
     yield _HIDDEN_LEAKS
     if run.is_fine_tune and not results.trainings:
         yield _ONE_SEED
-    if results.smallest_shown is not None:
-        yield f"Differences from the base of less than {percent(results.smallest_shown)} points may not have shown."
+    yield from results.power()
 
 
 def _licence(config: RegisterConfig, run: FinishedRun) -> str:

@@ -63,10 +63,19 @@ class Results:
         return found
 
     @property
-    def smallest_shown(self) -> float | None:
-        """Give the difference from the base that would have shown, where none did."""
+    def direction(self) -> int | None:
+        """Say whether the report claims that it is better (1), worse (-1) or neither (0); None if it claims nothing."""
         verdict = self._verdict("differences")
-        return verdict["smallest_shown"] if verdict and verdict["direction"] == 0 else None
+        return verdict["direction"] if verdict else None
+
+    def power(self) -> Iterator[str]:
+        """Say which difference from the base would have shown, where none did."""
+        if self.direction == 0 and (verdict := self._verdict("differences")):
+            smallest = verdict["smallest_shown"]
+            if smallest is None:
+                yield "So few questions, or trainings so far apart, cannot show any difference from the base."
+            else:
+                yield f"Differences from the base of less than {percent(smallest)} points may not have shown."
 
     def sentences(self) -> Iterator[str]:
         """Say what the report claims, and of which trainings the figures are."""

@@ -113,7 +113,20 @@ def test_a_difference_where_every_question_leaked_is_no_claim(run: FinishedRun) 
     assert next(found.sentences()).startswith(
         "**Not known to be better than the base:** every question has a close match"
     )
-    assert found.smallest_shown is None
+    assert list(found.power()) == []
+
+
+@pytest.mark.parametrize(
+    ("smallest", "told"),
+    [(None, "cannot show any difference from the base"), (0.2, "of less than 20.0 points may not have shown")],
+)
+def test_where_no_difference_is_shown_the_card_says_what_could_have_been(
+    smallest: float | None, told: str, run: FinishedRun
+) -> None:
+    verdict = run.summary["verdicts"]["differences"]["lora-base"]
+    assert told not in model_card(CONFIG, run).text
+    verdict.update(direction=0, smallest_shown=smallest)
+    assert told in model_card(CONFIG, run).text
 
 
 def test_questions_that_words_alone_find_are_told_where_they_count_as_clean(run: FinishedRun) -> None:
