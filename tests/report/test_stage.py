@@ -90,6 +90,9 @@ def test_scores_beside_accuracy_stand_in_the_summary_and_in_the_metrics(finished
     assert full["calibration_error"] == pytest.approx(abs(sure - 117 / 205))
     metrics = {row["key"]: row["value"] for row in Source(str(finished)).metrics()}
     assert metrics["chance_corrected/clean/overall/full"] == full["chance_corrected"]["value"]
+    assert full["most_given"]["letter"] in "ABCD"
+    assert "On letters, %" in (finished / "report.md").read_text()
+    assert "The base model was asked in the prompt format" in (finished / "report.md").read_text()
     assert metrics["brier_score/clean/medqa/base"] == beside["groups"]["medqa"]["base"]["brier_score"]["value"]
     assert not any("acc_norm" in key for key in metrics)
 

@@ -253,6 +253,8 @@ def _measures(measures: Measures) -> dict[str, Any]:
             "calibration_error_by_luck": calibration.error.by_luck,
             "excess_confidence": _named_ends(calibration.excess),
             "brier_score": _named_ends(calibration.brier),
+            "probability_of_letters": calibration.on_letters,
+            "most_given": dict(zip(("letter", "share"), calibration.most_given, strict=True)),
         }
     return {"subset": measures.subset, "groups": found}
 

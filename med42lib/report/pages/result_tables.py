@@ -230,7 +230,10 @@ def _distribution_note(results: Results) -> list[str]:
     """Name the benchmarks that stand apart because another split of them is in the mixture."""
     inside = [group.benchmarks for group in results.groups if group.key == IN_DISTRIBUTION]
     names = dict.fromkeys(display_name(family(name)) for benchmarks in inside for name in benchmarks)
-    return [f"In distribution: the mixture has another split of {', '.join(names)}."] if names else []
+    return [f"{display_name(IN_DISTRIBUTION)}: of {', '.join(names)}. {_BY_NAME}"] if names else []
+
+
+_BY_NAME = "The others are so by name: what a source of another name has of them is not known."
 
 
 def _cautions_note(results: Results, cautions: Cautions) -> list[str]:

@@ -55,7 +55,7 @@ from med42lib.report.results.headline import Answer, make_answers, remarks
 from med42lib.report.results.measures import Measures
 from med42lib.report.results.overlap import Segment, shared_segments
 from med42lib.report.results.subjects import SubjectScores
-from med42lib.report.results.table import Results
+from med42lib.report.results.table import Results, is_trained_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,16 @@ class View:
             confidence=self.confidence,
             dropped=self.dropped,
             num_by_words=self.num_clean - evidence.with_words.num_clean if evidence.with_words else 0,
+            num_of_sources=self._num_of_sources,
+            in_taught_format=any(how.get("prompt") == "med42" for how in evidence.provenance.scoring.values()),
         )
+
+    @property
+    def _num_of_sources(self) -> int:
+        """Count the questions of the answers that are of benchmarks of which another split is trained on."""
+        results, sources = self.evidence.results, self.evidence.provenance.sources
+        names = [group.key for group in results.groups if not group.is_summary and is_trained_on(group.key, sources)]
+        return sum(results.accuracies[name, BASE, results.main_subset].n for name in names)
 
     @property
     def dropped(self) -> bool:

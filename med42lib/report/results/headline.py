@@ -57,7 +57,15 @@ def make_answers(
     return (*comparisons, *(leaks or [_no_contrast(results, wording.close_match)]))
 
 
-def remarks(results: Results, *, confidence: float, dropped: bool, num_by_words: int = 0) -> tuple[str, ...]:
+def remarks(
+    results: Results,
+    *,
+    confidence: float,
+    dropped: bool,
+    num_by_words: int = 0,
+    num_of_sources: int = 0,
+    in_taught_format: bool = False,
+) -> tuple[str, ...]:
     """Say what the answers rest on, and what they cannot show.
 
     Args:
@@ -65,12 +73,31 @@ def remarks(results: Results, *, confidence: float, dropped: bool, num_by_words:
         confidence: Of the intervals.
         dropped: Whether the examples that leaked questions match were dropped before training.
         num_by_words: How many of the clean questions words find in training.
+        num_of_sources: How many of the questions of the answers are of benchmarks of which a source is another split.
+        in_taught_format: Whether questions were asked in the prompt format that fine-tunes are taught.
     """
     by_words = [_found_by_words(num_by_words)] if num_by_words else []
     if not _is_tuned(results):
         return tuple(by_words)
     limits = [f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}"] if results.verdicts.leaks else []
-    return (f"{_rule(results, confidence)}. {_seeds(results)}", *by_words, *limits)
+    of_sources = [_of_sources(results, num_of_sources)] if num_of_sources else []
+    taught = [_TAUGHT_FORMAT] if in_taught_format and results.gains else []
+    return (f"{_rule(results, confidence)}. {_seeds(results)}", *taught, *of_sources, *by_words, *limits)
+
+
+_TAUGHT_FORMAT = (
+    "The base model was asked in the prompt format that fine-tunes are taught, and may never have seen it: part of a "
+    "gain over it may be that format and no knowledge. Where letters are scored, a table says how probable they are as "
+    "each model's answer at all."
+)
+
+
+def _of_sources(results: Results, number: int) -> str:
+    num_asked = results.accuracies[OVERALL, BASE, results.main_subset].n
+    return (
+        f"Of the {_num_questions(num_asked)} {integer(number)} are of benchmarks of which another split is trained on: "
+        "part of a gain may be the manner of these questions."
+    )
 
 
 def _found_by_words(number: int) -> str:
@@ -245,8 +272,8 @@ class _Wording:
         return -margin < verdict.estimate.low and verdict.estimate.high < margin
 
     def _within_margin(self, verdict: Verdict) -> str:
-        inside = f" All of the interval lies within {self.equivalence_points:g} points, the margin stated beforehand."
-        return inside * self._is_within_margin(verdict)
+        margin = f"{self.equivalence_points:g} points, the margin that this report's settings state."
+        return f" All of the interval lies within {margin}" * self._is_within_margin(verdict)
 
     def _unshown(self, verdict: Verdict) -> str:
         equal = f"No, equal within {self.equivalence_points:g} points"

@@ -87,7 +87,9 @@ def test_an_interval_inside_the_margin_that_was_stated_is_called_equal() -> None
     assert findings_of(**same)["Did this LoRA fine-tune help?"].verdict == "Not shown"
     within = findings_of(**same, margin=2.0)["Did this LoRA fine-tune help?"]
     assert within.verdict == "No, equal within 2 points"
-    assert within.sentence.endswith("All of the interval lies within 2 points, the margin stated beforehand.")
+    assert within.sentence.endswith(
+        "All of the interval lies within 2 points, the margin that this report's settings state."
+    )
     assert findings_of(**same, margin=0.1)["Did this LoRA fine-tune help?"].verdict == "Not shown"
 
 
@@ -123,6 +125,16 @@ def test_what_odds_rest_on_is_said_beside_the_answers() -> None:
     said = " ".join(remarks(results, confidence=0.95, dropped=False))
     assert "the odds of which model is right where only one is" in said
     assert "if it moves every model's odds alike" in said
+
+
+def test_what_else_than_knowledge_a_gain_may_be_is_said_beside_the_answers() -> None:
+    results = results_of(base="-+" * 100, full="-+" * 100, lora="++" * 100, leaked="+" * 40)
+    said = " ".join(remarks(results, confidence=0.95, dropped=False, num_of_sources=90, in_taught_format=True))
+    assert "The base model was asked in the prompt format that fine-tunes are taught" in said
+    assert "Of the 160 questions 90 are of benchmarks of which another split is trained on" in said
+    said = " ".join(remarks(results, confidence=0.95, dropped=False))
+    assert "taught" not in said
+    assert "another split" not in said
 
 
 def test_an_answer_that_leaks_would_change_is_named() -> None:
