@@ -424,6 +424,16 @@ def test_questions_that_words_alone_find_count_as_clean_and_are_counted_and_a_ro
     )
 
 
+def test_that_generic_stems_are_no_leaks_is_said_where_they_are_not(run: Any) -> None:
+    manifest = run.folder / "contamination/manifest.json"
+    told = "unless the two share no more than a stem"
+    assert told not in (run.make_report() / "report.md").read_text()
+    settings = '"action": "flag", "generic_stems": "tell_apart", "text": "question"'
+    manifest.write_text(manifest.read_text().replace('"action": "flag"', settings))
+    folder = run.make_report()
+    assert all(told in (folder / name).read_text() for name in ("report.md", "report.html"))
+
+
 def test_a_run_without_leaks_says_so(run: Any) -> None:
     (run.folder / "contamination/contaminated.json").write_text('{"threshold": 0.99, "items": {}}')
     run.rewrite("contamination/pairs.jsonl", lambda rows: [])

@@ -123,9 +123,9 @@ def _calibration_table(results: Results, measures: Measures, confidence: float) 
             f"points, of {NUM_BINS} bins of confidence of equal width, and below it what a calibrated model would show "
             "by luck on so many questions. Excess: mean confidence minus accuracy in points, + where the model is too "
             "sure. Brier: summed squared error over the letters, 0 to 2; a uniform guess of four has 0.75. Below both: "
-            f"Student's {percent_of(confidence)} interval, of each number alone. On letters: the mean probability that an "
-            "answer begins with a letter of the question's; where it is small, the model hardly knew the format. Most "
-            "given: the letter that is likeliest most often, and of how many questions."
+            f"Student's {percent_of(confidence)} interval, of each number alone. On letters: the mean probability that "
+            "an answer begins with a letter of the question's; where it is small, the model hardly knew the format. "
+            "Most given: the letter that is likeliest most often, and of how many questions."
         ),
     )
 

@@ -146,6 +146,12 @@ class View:
         return self.evidence.provenance.dropped_training
 
     @property
+    def tells_stems_apart(self) -> bool:
+        """Say whether pairs that share no more than a generic stem are no leaks."""
+        settings = self.evidence.provenance.decontaminate_settings
+        return (settings.get("generic_stems"), settings.get("text")) == ("tell_apart", "question")
+
+    @property
     def close_match(self) -> str:
         """Say what leaked questions have."""
         return close_match(self.evidence.contamination.threshold, dropped=self.dropped)
@@ -194,8 +200,8 @@ def _rises(validation: Losses) -> Iterator[str]:
         if rise := find_rise(curve):
             low = f"lowest after step {rise.lowest_step:,} ({rise.lowest:.3f})"
             yield (
-                f"{model.title}: the validation loss was {low} and ended at {rise.newest:.3f}. Later steps taught the "
-                "training data by heart; fewer epochs may be better."
+                f"{model.title}: the validation loss was {low} and ended at {rise.newest:.3f}. The model may have "
+                "begun to learn its training data by heart; accuracy need not have fallen. Fewer epochs may be better."
             )
 
 
