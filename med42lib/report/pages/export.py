@@ -221,7 +221,10 @@ def _verdicts(results: Results) -> dict[str, Any]:
         for (first, second), verdict in verdicts.leaks.items()
         for gain in (verdicts.leaked_gains[first, second],)
     }
-    differences = {f"{first}-{second}": _verdict(verdict) for (first, second), verdict in verdicts.differences.items()}
+    differences = {
+        f"{first}-{second}": _verdict(verdict) | {"direction": verdicts.claimed((first, second))}
+        for (first, second), verdict in verdicts.differences.items()
+    }
     return {"subset": verdicts.subset, "differences": differences, "added_by_leaks": leaks}
 
 

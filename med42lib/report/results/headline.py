@@ -206,7 +206,7 @@ class _Wording:
 
     def compared(self, pair: Pair, verdict: Verdict) -> Answer:
         """Say which of two models is right more often."""
-        results, subset = self.results, self.results.main_subset
+        results, verdicts, subset = self.results, self.results.verdicts, self.results.main_subset
         difference = results.differences[OVERALL, *pair, subset]
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
@@ -216,13 +216,13 @@ class _Wording:
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
             question=question(results, *pair),
-            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse", None: "Unknown"}[verdict.direction],
+            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse", None: "Unknown"}[verdicts.claimed(pair)],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
                 f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
                 f"{self._change(verdict.estimate)}. "
-                f"{self._judged(verdict, _EXACT, _SMALLEST, nothing) if verdict.answerable else _UNANSWERABLE}"
+                f"{self._judged(verdict, _EXACT, _SMALLEST, nothing) if verdicts.answerable else _UNANSWERABLE}"
             ),
         )
 
@@ -233,7 +233,7 @@ class _Wording:
         subject = results.model(pair[0]).subject
         return Answer(
             question=f"Is the gain of {subject} larger on leaked questions?",
-            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction or 0],
+            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
