@@ -10,7 +10,7 @@ PAIRS_PAGE_FILE = "pairs.html"
 
 OVERALL = "overall"
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in_distribution", "out_of_distribution"
-"""Benchmarks of which another split is in the mixture, and the others; their questions are pooled."""
+"""Benchmarks of which another split is in the mixture, by their names, and the others; their questions are pooled."""
 
 POOLED = (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL)
 MMLU_AVERAGE, USMLE_AVERAGE = "mmlu_average", "usmle_average"

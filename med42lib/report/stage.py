@@ -132,7 +132,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
         baselines=baselines,
         measures=measure(answers, scored, results, baselines=baselines, scoring=scoring, confidence=config.confidence),
         subjects=score_subjects(answers, scored, results, config.confidence),
-        cautions=make_cautions(answers, items),
+        cautions=make_cautions(answers, items, provenance.scoring),
         provenance=provenance,
         recipe=compare_with_paper(RecordedRun.from_provenance(provenance)) if has_papers_models(models) else (),
     )

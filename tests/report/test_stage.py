@@ -424,6 +424,24 @@ def test_questions_that_words_alone_find_count_as_clean_and_are_counted_and_a_ro
     )
 
 
+def test_questions_whose_likeliest_answers_tie_are_counted_where_the_score_stands(run: Any) -> None:
+    def tie(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        first = {
+            **rows[-1],
+            "loglikelihoods": [-1.0, -1.0, -2.0, -2.0],
+            "prediction": 0,
+            "correct": rows[-1]["gold"] == 0,
+        }
+        return [*rows[:-1], first]
+
+    assert "were the likeliest" not in (run.make_report() / "report.md").read_text()
+    run.rewrite("scores.full/scores.jsonl", tie)
+    folder = run.make_report()
+    assert json.loads((folder / "summary.json").read_text())["tied"] == {"medqa": {"full": 1}}
+    told = "several answers were the likeliest, so that the first of them counts: MedQA 0 (Base), 1 (Full"
+    assert told in (folder / "report.md").read_text()
+
+
 def test_that_generic_stems_are_no_leaks_is_said_where_they_are_not(run: Any) -> None:
     manifest = run.folder / "contamination/manifest.json"
     told = "unless the two share no more than a stem"

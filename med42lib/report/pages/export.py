@@ -73,6 +73,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
         "beside_accuracy": _measures(evidence.measures),
         "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
         "truncated": {name: dict(counts) for name, counts in evidence.cautions.truncated.items()},
+        "tied": {name: dict(counts) for name, counts in evidence.cautions.tied.items()},
         "right_option_twice": dict(evidence.cautions.right_option_twice),
         "contamination": _contamination(evidence),
         "recipe": [

@@ -237,25 +237,27 @@ _BY_NAME = "The others are so by name: what a source of another name has of them
 
 
 def _cautions_note(results: Results, cautions: Cautions) -> list[str]:
-    """Name the scored questions that were cut, and those with two right options."""
-    note = []
-    if cautions.truncated:
-        cut = ", ".join(
-            f"{display_name(name)} {_by_model(results, counts)}" for name, counts in cautions.truncated.items()
+    """Name the scored questions that were cut, those whose answers tie, and those with two right options."""
+    note = [
+        f"{what}: {', '.join(_counted(results, name, counts) for name, counts in by_benchmark.items())}."
+        for what, by_benchmark in (
+            ("Questions too long for the model, scored without their beginning", cautions.truncated),
+            ("Questions of which several answers were the likeliest, so that the first of them counts", cautions.tied),
         )
-        note.append(f"Questions too long for the model, scored without their beginning: {cut}.")
+        if by_benchmark
+    ]
     if cautions.right_option_twice:
         twice = ", ".join(f"{display_name(name)} {integer(n)}" for name, n in cautions.right_option_twice.items())
         note.append(f"Questions whose right option stands twice, so that either is right: {twice}.")
     return note
 
 
-def _by_model(results: Results, counts: Mapping[str, int]) -> str:
-    """Write a number once if it is the same for all models: "3", else "3 (Base), 0 (LoRA)"."""
+def _counted(results: Results, benchmark: str, counts: Mapping[str, int]) -> str:
+    """Write a number once if it is the same for all models: "MedQA 3", else "MedQA 3 (Base), 0 (LoRA)"."""
     numbers = [counts.get(model.name, 0) for model in results.models]
-    if len(set(numbers)) == 1:
-        return integer(numbers[0])
-    return ", ".join(f"{integer(n)} ({model.title})" for n, model in zip(numbers, results.models, strict=True))
+    each = [f"{integer(n)} ({model.title})" for n, model in zip(numbers, results.models, strict=True)]
+    said = integer(numbers[0]) if len(set(numbers)) == 1 else ", ".join(each)
+    return f"{display_name(benchmark)} {said}"
 
 
 def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> TableRow:

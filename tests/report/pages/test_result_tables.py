@@ -31,7 +31,7 @@ def threshold_cells_and_note(*thresholds: float) -> tuple[list[str], str]:
 
 
 def test_what_is_trained_on_is_named_and_mmlu_once() -> None:
-    note = accuracy_table(results("headqa", "mmlu"), Cautions({}, {}), confidence=0.95, subsets=("all",)).note
+    note = accuracy_table(results("headqa", "mmlu"), Cautions({}, {}, {}), confidence=0.95, subsets=("all",)).note
     assert "Another split trained on: of MMLU, HeadQA. The others are so by name" in note
 
 
