@@ -18,7 +18,7 @@ _NAMES = {
     USMLE_AVERAGE: "USMLE (average)",
     "usmle_self_assessment": "USMLE self-assessment",
     IN_DISTRIBUTION: "Another split trained on",
-    OUT_OF_DISTRIBUTION: "Not trained on, by name",
+    OUT_OF_DISTRIBUTION: "Not trained on by name",
     OVERALL: "All benchmarks",
 }
 
