@@ -30,8 +30,9 @@ class DecontaminateConfig(StageConfig):
     generic_stems: Literal["tell_apart", "count_as_leaks"] = "tell_apart"
     """What becomes of pairs whose item is a stem without a matter of its own: "Which of the following is true?".
 
-    `tell_apart`: such a pair is a leak only if the example speaks of the item's right option, or of half its options.
-    The others are written to `stems.jsonl` and counted in the summary; they flag no item and drop no example.
+    `tell_apart`: such a pair is a leak only if the example speaks of the item's right option, or of half its options;
+    where items ask one question of several contexts, only if it has half of the item's. The others are written to
+    `stems.jsonl` and counted in the summary; they flag no item and drop no example.
     `count_as_leaks`: the paper's rule, cosine alone. With `text: request` options are compared anyway, and nothing is
     told apart.
     """

@@ -1,5 +1,7 @@
 """What a pair shares: the rules of `formats.contamination.Label`, decided from stem, options and answer of both sides.
 
+one question of several contexts, and the example has another one?  ──yes──  stem_only
+         │ no
 asks in the same words?   ──yes──  answers with the right option?   ──yes──  same_answer
          │                                    │
          │                            the stem is all generic, and the matter another?  ──yes──  stem_only
@@ -20,12 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from med42lib.decontaminate.matches import Matches, pair_order
-from med42lib.decontaminate.stems import agrees, is_generic, telling_options
+from med42lib.decontaminate.stems import agrees, has_context, is_generic, telling_options
 from med42lib.decontaminate.words import spaced
 from med42lib.formats.contamination import Label, NearestExample, Pair
 from med42lib.formats.dataset import EXAMPLES_FILE, read_columns
 from med42lib.formats.prompt import question_and_options
-from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, read_items
+from med42lib.formats.records import ITEMS_FILE, BenchmarkItem, asked_of_several_contexts, read_items
 from med42lib.store.artifacts import Source
 
 _OPTION_LINE = re.compile(r"^A[.)] ", re.MULTILINE)
@@ -70,19 +72,21 @@ class Said:
         return any(spaced(option) in spaced(answer) for answer in told)
 
 
-def label_of(item: BenchmarkItem, said: Said) -> Label:
-    """Label a pair by the first rule that holds."""
+def label_of(item: BenchmarkItem, said: Said, *, of_several_contexts: bool = False) -> Label:
+    """Label a pair by the first rule that holds, where the item's question may be one `of_several_contexts`."""
+    if of_several_contexts and not has_context(item.context, said.text):
+        return Label.STEM_ONLY
     same_words = said.asks(item.question)
     if same_words and said.gives_right_option(item):
         return Label.SAME_ANSWER
-    if is_stem(item, said):
+    if _is_stem(item, said):
         return Label.STEM_ONLY
     if same_words:
         return Label.OTHER_OPTIONS
     return Label.REWORDED if agrees(item, said.text) or not telling_options(item) else Label.TOPIC_ONLY
 
 
-def is_stem(item: BenchmarkItem, said: Said) -> bool:
+def _is_stem(item: BenchmarkItem, said: Said) -> bool:
     """Say whether the two share no more than a generic stem.
 
     Where the same words ask, it has no word of its own: "What causes scurvy?" is one question, however it is answered.
@@ -105,13 +109,19 @@ def label_matches(found: Matches, dataset: Source, items: Source, *, tell_stems_
     asked = {item.id: item for item in read_items(items.path(ITEMS_FILE).parent)}
     compared: list[Pair | NearestExample] = [*found.pairs, *found.overlaps, *found.nearest]
     said = _read_said(dataset, {row.example_id for row in compared})
+    of_several = asked_of_several_contexts(asked.values())
+
+    def label(row: Pair | NearestExample) -> Label:
+        several = row.item_id in of_several
+        return label_of(asked[row.item_id], said[row.example_id], of_several_contexts=several)
+
     pairs, overlaps = (
-        [_labelled(pair, asked[pair.item_id], said[pair.example_id]) for pair in kind]
+        [_labelled(pair, label(pair), asked[pair.item_id], said[pair.example_id]) for pair in kind]
         for kind in (found.pairs, found.overlaps)
     )
     if not tell_stems_apart:
         return replace(found, pairs=pairs, overlaps=overlaps)
-    nearest = [replace(near, stem_only=is_stem(asked[near.item_id], said[near.example_id])) for near in found.nearest]
+    nearest = [replace(near, stem_only=label(near) == Label.STEM_ONLY) for near in found.nearest]
     stems = [pair for pair in (*pairs, *overlaps) if pair.label == Label.STEM_ONLY]
     return Matches(_no_stems(pairs), nearest, _no_stems(overlaps), sorted(stems, key=pair_order))
 
@@ -120,10 +130,10 @@ def _no_stems(pairs: list[Pair]) -> list[Pair]:
     return [pair for pair in pairs if pair.label != Label.STEM_ONLY]
 
 
-def _labelled(pair: Pair, item: BenchmarkItem, said: Said) -> Pair:
+def _labelled(pair: Pair, label: Label, item: BenchmarkItem, said: Said) -> Pair:
     return replace(
         pair,
-        label=label_of(item, said).value,
+        label=label.value,
         item_request=question_and_options(item),
         item_answer=_right_answer(item),
         example_request="\n\n".join(said.requests),

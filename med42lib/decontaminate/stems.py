@@ -1,7 +1,8 @@
 """Stems that ask nothing by themselves: "Which of the following statements is true?" stands above any options.
 
 Two questions with such a stem are the same only if their options or their answer agree as well; a pair of which neither
-does is reported as a pair of stems, and is no leak.
+does is reported as a pair of stems, and is no leak. A question that items ask of several contexts ("Does this report
+mention pneumonia?") is such a stem too: two are the same only if their contexts are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from med42lib.decontaminate.words import spaced, words
 from med42lib.formats.records import BenchmarkItem
 
+RUN = 5
+"""Words in a row by which contexts are compared: fewer are phrases, such as "there is no evidence of"."""
 MOST_OWN_WORDS = 1
 """A stem with one word of its own ("Which statement about the kidney is true?") still leaves open what is asked."""
 
@@ -65,3 +68,15 @@ def agrees(item: BenchmarkItem, said: str) -> bool:
     telling = telling_options(item)
     spoken = [option for option in telling if spaced(option) in text]
     return any(option in item.right_answers for option in spoken) or 2 * len(spoken) >= len(telling) > 0
+
+
+def has_context(context: str, said: str) -> bool:
+    """Say whether an example has at least half of a context, by its runs of words; of a shorter one all words."""
+    asked = words(context)
+    length = min(RUN, len(asked))
+    wanted = _runs(asked, length)
+    return 2 * len(wanted & _runs(words(said), length)) >= len(wanted)
+
+
+def _runs(said: list[str], length: int) -> set[tuple[str, ...]]:
+    return {tuple(said[first : first + length]) for first in range(len(said) - length + 1)}

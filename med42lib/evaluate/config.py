@@ -54,7 +54,9 @@ class AskingConfig(BenchmarkScoring):
     32 for one of 2M."""
 
     precision: Precision = "float32"
-    """Number format of the weights while scoring. V100 GPUs have no bfloat16; CPUs are fast in float32 only."""
+    """Number format of the weights while scoring. V100 GPUs have no bfloat16; CPUs are fast in float32 only. bfloat16
+    has steps so wide, 0.06 where a logit is near 10 and 0.125 near 20, that the likeliest letters can tie: the first of
+    them counts, and the report says of how many questions."""
 
     def scoring_of(self, benchmark: str) -> BenchmarkScoring:
         """Say how one benchmark is scored."""

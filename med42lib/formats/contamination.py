@@ -65,7 +65,8 @@ _LABELS = {
     Label.STEM_ONLY: (
         "Same stem only",
         "The stem is one of any examination (“Which of the following is true?”), with one word of its own at most, or "
-        "none where the same words ask, and the example speaks neither of the right option nor of half the options.",
+        "none where the same words ask, and the example speaks neither of the right option nor of half the options; or "
+        "items ask the question of several contexts, and the example has not half of this one.",
     ),
     Label.TOPIC_ONLY: (
         "Topic only",

@@ -159,6 +159,21 @@ class BenchmarkItem:
         return cls(**values)
 
 
+def asked_of_several_contexts(items: Iterable[BenchmarkItem]) -> set[str]:
+    """Give the ids of items whose question other contexts have too ("Does this report mention pneumonia?").
+
+    Case and white space make no other question. What such an item asks is in its context.
+    """
+    ids: dict[str, list[str]] = {}
+    contexts: dict[str, set[str]] = {}
+    for item in items:
+        if item.context:
+            question, context = (" ".join(text.casefold().split()) for text in (item.question, item.context))
+            ids.setdefault(question, []).append(item.id)
+            contexts.setdefault(question, set()).add(context)
+    return {id for question, asking in ids.items() if len(contexts[question]) > 1 for id in asking}
+
+
 ITEMS_FILE = "items.jsonl"
 
 

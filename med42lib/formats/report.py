@@ -5,9 +5,12 @@ from __future__ import annotations
 REPORT_SUMMARY_FILE = "summary.json"
 """Every number of the report, with intervals."""
 
+PAIRS_PAGE_FILE = "pairs.html"
+"""The page of all pairs: thousands of training examples as they are, so that it stays in the store."""
+
 OVERALL = "overall"
 IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = "in_distribution", "out_of_distribution"
-"""Benchmarks of which another split is in the mixture, and the others; their questions are pooled."""
+"""Benchmarks of which another split is in the mixture, by their names, and the others; their questions are pooled."""
 
 POOLED = (IN_DISTRIBUTION, OUT_OF_DISTRIBUTION, OVERALL)
 MMLU_AVERAGE, USMLE_AVERAGE = "mmlu_average", "usmle_average"

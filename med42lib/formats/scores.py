@@ -28,12 +28,22 @@ METRIC_OF: Mapping[Normalise, str] = {"none": "acc", "characters": "acc_norm", "
 
 def predicted(answers: Sequence[str], loglikelihoods: Sequence[float], normalise: Normalise) -> int:
     """Give the position of the answer with the highest normalised log-likelihood; ties go to the earlier one."""
-    if normalise == "none":
-        compared = list(loglikelihoods)
-    else:
-        lengths = [len(answer.encode() if normalise == "bytes" else answer) for answer in answers]
-        compared = [number / length for number, length in zip(loglikelihoods, lengths, strict=True)]
+    compared = _compared(answers, loglikelihoods, normalise)
     return compared.index(max(compared))
+
+
+def is_tied(answers: Sequence[str], loglikelihoods: Sequence[float], normalise: Normalise) -> bool:
+    """Say whether another answer, of another text, is as likely as the one that was `predicted`."""
+    compared = _compared(answers, loglikelihoods, normalise)
+    highest = max(compared)
+    return len({answer for answer, number in zip(answers, compared, strict=True) if number == highest}) > 1
+
+
+def _compared(answers: Sequence[str], loglikelihoods: Sequence[float], normalise: Normalise) -> list[float]:
+    if normalise == "none":
+        return list(loglikelihoods)
+    lengths = [len(answer.encode() if normalise == "bytes" else answer) for answer in answers]
+    return [number / length for number, length in zip(loglikelihoods, lengths, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ _NAMES = {
     "usmle": "USMLE",
     USMLE_AVERAGE: "USMLE (average)",
     "usmle_self_assessment": "USMLE self-assessment",
-    IN_DISTRIBUTION: "In distribution",
-    OUT_OF_DISTRIBUTION: "Out of distribution",
+    IN_DISTRIBUTION: "Another split trained on",
+    OUT_OF_DISTRIBUTION: "Not trained on by name",
     OVERALL: "All benchmarks",
 }
 

@@ -83,8 +83,8 @@ def description(config: RegisterConfig, run: FinishedRun) -> str:
     scored = run.summary["accuracy"][OVERALL][BASE]["all"]["n"]
     facts = (
         f"Trained {models} from {markdown_code(run.base.name)} on {total:,} conversations of {len(run.mixture)} "
-        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have a close match in the "
-        f"training data. The candidate is `{run.candidate}`."
+        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have a training question of "
+        f"cosine above {run.summary['contamination']['threshold']:g}. The candidate is `{run.candidate}`."
     )
     return "\n\n".join([*filter(None, [config.description]), facts, *Results.of(run).sentences(), _WARNING])
 
@@ -129,7 +129,7 @@ def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
     yield (
         f"A question has a close match where the cosine similarity to a training example's question is above "
         f"{found['threshold']:g}. {percent(run.metrics[LEAKED_SHARE])} % of the scored questions have one, and what "
-        f"matched {'was left out of training' if dropped else 'stayed in the training data'}."
+        f"matched {'was left out of training' if dropped else 'stayed in the training data'}.{_by_words(found)}"
     )
     counts = found["benchmarks"].items()
     rows = ((display_name(b), f"{n['items']:,}", f"{n['contaminated']:,}") for b, n in counts)
@@ -137,13 +137,20 @@ def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
     yield from results.gain_on_leaks()
 
 
+def _by_words(found: Mapping[str, Any]) -> str:
+    number = found["detectors"]["overlap"]
+    return (
+        f" Found in the training data by their words alone, all of them or 13 in a row: {number:,} more of the "
+        "benchmarks' questions. They count as having no close match, since the cosine decides."
+    ) * bool(number)
+
+
 def _limits(run: FinishedRun, results: Results) -> Iterator[str]:
     yield _MEASURED
     yield _HIDDEN_LEAKS
     if run.is_fine_tune and not results.trainings:
         yield _ONE_SEED
-    if results.smallest_shown is not None:
-        yield f"Differences from the base of less than {percent(results.smallest_shown)} points may not have shown."
+    yield from results.power()
 
 
 def _licence(config: RegisterConfig, run: FinishedRun) -> str:

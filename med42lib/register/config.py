@@ -40,10 +40,15 @@ class Gate(StageConfig):
     """What a model must show to become the candidate; null asks for nothing."""
 
     min_gain_points: float | None = Field(default=None, ge=-100, le=100)
-    """Its accuracy on all clean questions minus the base model's, in percentage points, at least."""
+    """Its accuracy on all clean questions minus the base model's, in percentage points, at least. The number counts, be
+    it chance or not: of few questions a gain of a point is next to nothing (`gain_shown`)."""
+
+    gain_shown: bool = False
+    """`true`: the report must answer that it is better than the base, by its test. Of few questions no small gain
+    passes, however real. The report has to compare the two (`report.compare`)."""
 
     max_leaked_share: float | None = Field(default=None, ge=0, le=1)
-    """Of the scored questions, how many at most may have a close match in the training data."""
+    """Of the scored questions, how many at most may have leaked, by the cosine of `decontaminate.threshold`."""
 
     allowed_licences: Annotated[list[str], Field(min_length=1)] | None = None
     """The licences that the base and every source may have, written as the model card's tables write them; case does

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from med42lib.formats.models import BASE
 from med42lib.formats.report import LEAKED_SHARE, OVERALL, accuracy_metric
 from med42lib.register.config import Gate
+from med42lib.register.results import Results
 from med42lib.register.run import NOT_STATED, FinishedRun
 
 
@@ -27,6 +28,8 @@ def _of_figures(gate: Gate, run: FinishedRun) -> Iterator[str]:
     if gate.min_gain_points is not None and (gain is None or gain < gate.min_gain_points):
         said = "is not reported" if gain is None else f"is {gain:+.4g} points"
         yield f"its gain over the base on clean questions {said}; asked for is {gate.min_gain_points:+.4g}"
+    if gate.gain_shown and Results.of(run).direction != 1:
+        yield "that it is better than the base is not shown by the report"
     if gate.max_leaked_share is not None and (leaked is None or leaked > gate.max_leaked_share):
         said = "is not reported" if leaked is None else f"is {100 * leaked:.4g}%"
         yield f"the share of leaked questions {said}; allowed is {100 * gate.max_leaked_share:.4g}%"

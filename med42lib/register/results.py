@@ -12,12 +12,11 @@ from med42lib.formats.report import OVERALL, accuracy_metric
 from med42lib.formats.written import MISSING, display_name, limit, p_in_prose, p_value, percent, percent_of, points
 from med42lib.register.run import FinishedRun
 
-SUBSET_TITLES = {"all": "All questions", "clean": "Questions without a close match in the training data"}
 _VERDICTS = {
     1: "**Better than the base.**",
     -1: "**Worse than the base.**",
     0: "**No difference from the base shown.**",
-    None: "**Not known to be better than the base:** every question has a close match in the training data.",
+    None: "**Not known to be better than the base:** every question has a close match, as *Contamination* says below.",
 }
 _GAINS = {1: "is larger", -1: "is smaller", 0: "is not shown to be larger or smaller"}
 
@@ -51,6 +50,12 @@ class Results:
         """Give the subset that the report's answers are about."""
         return str(self.summary["verdicts"]["subset"])
 
+    def title(self, subset: str) -> str:
+        """Say which questions a subset holds."""
+        threshold = self.summary["contamination"]["threshold"]
+        clean = f"Questions without a training question of cosine above {threshold:g}"
+        return clean if subset == "clean" else "All questions"
+
     @property
     def trainings(self) -> Mapping[str, float]:
         """Give the accuracies of all trainings, by name, if the model was trained with several seeds."""
@@ -58,16 +63,25 @@ class Results:
         return found
 
     @property
-    def smallest_shown(self) -> float | None:
-        """Give the difference from the base that would have shown, where none did."""
+    def direction(self) -> int | None:
+        """Say whether the report claims that it is better (1), worse (-1) or neither (0); None if it claims nothing."""
         verdict = self._verdict("differences")
-        return verdict["smallest_shown"] if verdict and verdict["direction"] == 0 else None
+        return verdict["direction"] if verdict else None
+
+    def power(self) -> Iterator[str]:
+        """Say which difference from the base would have shown, where none did."""
+        if self.direction == 0 and (verdict := self._verdict("differences")):
+            smallest = verdict["smallest_shown"]
+            if smallest is None:
+                yield "So few questions, or trainings so far apart, cannot show any difference from the base."
+            else:
+                yield f"Differences from the base of less than {percent(smallest)} points may not have shown."
 
     def sentences(self) -> Iterator[str]:
         """Say what the report claims, and of which trainings the figures are."""
         if verdict := self._verdict("differences"):
             yield (
-                f"{_VERDICTS[verdict['direction']]} {SUBSET_TITLES[self.main]}: {self._in_prose(verdict)}"
+                f"{_VERDICTS[verdict['direction']]} {self.title(self.main)}: {self._in_prose(verdict)}"
                 f", {p_in_prose(verdict['p_holm'])}, adjusted for all that the report asks."
             )
         if self.trainings:
@@ -92,7 +106,7 @@ class Results:
         groups = [group for group in self.summary["groups"] if self._accuracy(group, self.model, subset)["n"]]
         table = markdown_table("l" + "r" * (len(titles) - 1), titles, map(self._row, groups, [subset] * len(groups)))
         confidence = percent_of(self.summary["confidence"])
-        return f"### {SUBSET_TITLES[subset]}\n\nAccuracy in percent, with {confidence} intervals.\n\n{table}"
+        return f"### {self.title(subset)}\n\nAccuracy in percent, with {confidence} intervals.\n\n{table}"
 
     def for_hub(self) -> list[dict[str, Any]]:
         """Give the candidate's own accuracy on each benchmark, as fields of the hub's `EvalResult`."""
@@ -108,7 +122,7 @@ class Results:
             "dataset_type": benchmark,
             "dataset_name": display_name(benchmark),
             "metric_type": "accuracy",
-            "metric_name": f"{SUBSET_TITLES[subset]}{'' if self.trainings else interval}",
+            "metric_name": f"{self.title(subset)}{'' if self.trainings else interval}",
             "metric_value": round(self.metrics[self._name(benchmark, subset)], 6),
         }
 

@@ -8,9 +8,9 @@ from med42lib.report.estimates import Estimate
 SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}
 
 
-def close_match(*, dropped: bool) -> str:
+def close_match(threshold: float, *, dropped: bool) -> str:
     """Say what leaked questions have: an example that is like them, in the mixture or `dropped` from it."""
-    return "a close match in the training mixture" + ", dropped before training" * dropped
+    return f"a training question of cosine above {threshold:g}" + ", dropped before training" * dropped
 
 
 def interval_limits(estimate: Estimate | None, *, signed: bool = False) -> str:

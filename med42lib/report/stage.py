@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from med42lib.core.errors import DataError
 from med42lib.core.log import log
 from med42lib.formats.models import BASE
-from med42lib.formats.report import REPORT_SUMMARY_FILE
+from med42lib.formats.report import PAIRS_PAGE_FILE, REPORT_SUMMARY_FILE
 from med42lib.report.config import ReportConfig
 from med42lib.store.artifacts import Source, Sources, Target
 
@@ -70,14 +70,14 @@ def report(
 def _documents(config: ReportConfig, view: View, contamination: Source) -> Iterator[tuple[str, str]]:
     """Write what people read, by the files' names."""
     from med42lib.report.pages.latex import latex_tables
-    from med42lib.report.pages.pairs import FILE, render_pairs
+    from med42lib.report.pages.pairs import render_pairs
     from med42lib.report.pages.render import render_html, render_markdown
     from med42lib.report.results.contamination import read_browsed
 
     yield "report.html", render_html(view)
     yield "report.md", render_markdown(view)
     browsed = read_browsed(contamination, most=config.num_browsed_pairs)
-    yield FILE, render_pairs(config.title, browsed, source_title=view.evidence.provenance.source_title)
+    yield PAIRS_PAGE_FILE, render_pairs(config.title, browsed, source_title=view.evidence.provenance.source_title)
     yield "tables.tex", latex_tables(view.tables)
 
 
@@ -102,7 +102,7 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
     from med42lib.report.results.baselines import make_baselines
     from med42lib.report.results.cautions import make_cautions
     from med42lib.report.results.clusters import cluster
-    from med42lib.report.results.contamination import read_contamination, sweep_thresholds
+    from med42lib.report.results.contamination import read_contamination, sweep_thresholds, with_words
     from med42lib.report.results.measures import measure
     from med42lib.report.results.scores import join_answers
     from med42lib.report.results.subjects import score_subjects
@@ -128,10 +128,11 @@ def _read_evidence(config: ReportConfig, sources: Mapping[str, Source], trained:
         results=results,
         contamination=contamination,
         thresholds=sweep_thresholds(answers, contamination.nearest, thresholds, config.confidence),
+        with_words=with_words(answers, contamination, config.confidence),
         baselines=baselines,
         measures=measure(answers, scored, results, baselines=baselines, scoring=scoring, confidence=config.confidence),
         subjects=score_subjects(answers, scored, results, config.confidence),
-        cautions=make_cautions(answers, items),
+        cautions=make_cautions(answers, items, provenance.scoring),
         provenance=provenance,
         recipe=compare_with_paper(RecordedRun.from_provenance(provenance)) if has_papers_models(models) else (),
     )

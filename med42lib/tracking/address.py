@@ -160,7 +160,7 @@ def check_answers(address: str) -> None:
         _check_sqlite(file)
 
 
-def authorization(address: str) -> str | None:
+def login_header(address: str) -> str | None:
     """Give the header by which MLflow's own client logs in to a server: of what there is, it takes the first.
 
     That is a user in the address, which the library under it sends whatever else is said; the environment's user; or a
@@ -232,7 +232,7 @@ def _is_sqlite(file: Path) -> bool:
 def _check_server(address: str) -> None:
     """Ask the server for one experiment: MLflow's own client would wait minutes for one that is down."""
     request = urllib.request.Request(f"{_without_credentials(address)}/api/2.0/mlflow/experiments/search?max_results=1")
-    if header := authorization(address):
+    if header := login_header(address):
         request.add_unredirected_header("Authorization", header)
     try:
         with urllib.request.urlopen(request, timeout=PROBE_SECONDS):

@@ -21,7 +21,7 @@ from med42lib.engine.context import TrackedAs
 from med42lib.store.address import open_store
 from med42lib.store.agreement import agree
 from med42lib.store.metrics import MetricPoint
-from med42lib.tracking.address import TRACKING_VARIABLE, authorization, is_server
+from med42lib.tracking.address import TRACKING_VARIABLE, is_server, login_header
 from med42lib.tracking.names import (
     KEY_TAG,
     METRICS_PER_CALL,
@@ -171,7 +171,7 @@ class Server:
     def _asked(self, method: str, call: str, **content: Any) -> dict[str, Any]:
         import requests
 
-        header = authorization(self._address)
+        header = login_header(self._address)
         response = requests.request(
             method,
             f"{self._address}{_API}{call}",

@@ -78,7 +78,7 @@ class RunRecord:
     """The whole run, which becomes the parent of its stages' runs.
 
     `digest` identifies it, `params` are the settings that matter, `tags` stand beside those that the runs have anyway.
-    The report's files become its artifacts, and the report's metrics and data sets its own.
+    The report's files but the page of all pairs become its artifacts, and the report's metrics and data sets its own.
     """
 
     name: str

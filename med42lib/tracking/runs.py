@@ -22,6 +22,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.exceptions import MlflowException
 
 from med42lib.core.errors import TrackingError
+from med42lib.formats.report import PAIRS_PAGE_FILE
 from med42lib.store.agreement import agree
 from med42lib.store.base import Store
 from med42lib.store.manifest import METRICS_FILE
@@ -45,6 +46,7 @@ from med42lib.tracking.replay import RunRecord, StageRecord
 _SECONDS_BETWEEN_WRITES = (0.1, 0.4, 1.6)
 _DIGEST_CHARACTERS = 32
 _MAX_CHILDREN = 1000
+_NOT_COPIED = {METRICS_FILE, PAIRS_PAGE_FILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class Recorder:
     def _log_files(self, run: Run, record: StageRecord) -> None:
         for source in record.sources:
             for entry in source.files:
-                if entry.path != METRICS_FILE:
+                if entry.path not in _NOT_COPIED:
                     folder = str(PurePosixPath(entry.path).parent)
                     path = str(source.path(entry.path))
                     self._client.log_artifact(run.info.run_id, path, None if folder == "." else folder)

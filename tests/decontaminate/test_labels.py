@@ -139,3 +139,32 @@ def test_a_generic_stem_whose_written_answer_is_not_spoken_of_is_no_leak(item: C
     kidneys = replace(item(1, GENERIC), options=(), gold=None, generation=how)
     assert label_of(kidneys, said(GENERIC, "Rods see colours")) == "stem_only"
     assert label_of(kidneys, said(GENERIC, "Kidneys make renin, and more.")) == "same_answer"
+
+
+REPORT = "The lungs are clear. There is no pleural effusion or pneumothorax. The heart is of normal size and shape."
+PNEUMONIA = "Does this report mention pneumonia?"
+
+
+@pytest.mark.parametrize(
+    ("context", "label"),
+    [
+        (REPORT, "same_answer"),
+        (f"HISTORY: cough.\n{REPORT.upper()} Old fracture of a rib.", "same_answer"),
+        (REPORT.replace("clear", "hyperinflated"), "same_answer"),
+        ("There is a consolidation of the left lower lobe with an air bronchogram.", "stem_only"),
+        ("There is no pleural effusion or pneumothorax, but an opacity at the right base.", "stem_only"),
+    ],
+)
+def test_one_question_of_several_contexts_is_a_leak_only_where_the_context_is_the_same(
+    item: Callable[..., BenchmarkItem], context: str, label: str
+) -> None:
+    asked = replace(item(1, PNEUMONIA), context=REPORT)
+    trained = Said((PNEUMONIA,), (f"{context}\n{PNEUMONIA}",), ("yes",))
+    assert label_of(asked, trained, of_several_contexts=True) == label
+    assert label_of(asked, trained) == "same_answer"
+
+
+def test_a_context_of_few_words_is_the_same_only_if_all_of_them_are(item: Callable[..., BenchmarkItem]) -> None:
+    asked = replace(item(1, PNEUMONIA), context="Clear lungs.")
+    for context, label in {"Lungs: clear lungs!": "same_answer", "Lungs clear.": "stem_only"}.items():
+        assert label_of(asked, said(f"{context} {PNEUMONIA}", "yes"), of_several_contexts=True) in (label, "reworded")

@@ -178,6 +178,28 @@ def test_a_generic_stem_is_a_leak_only_where_options_or_answer_agree_unless_the_
 
 
 @pytest.mark.slow
+def test_one_question_asked_of_many_contexts_leaks_only_with_its_context(
+    workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem], read_lines: ReadLines
+) -> None:
+    asked = "Does this report mention pneumonia?"
+    reports = [
+        f"The {number}th patient has {finding} on the left." for number, finding in enumerate((*KIDNEYS, "gout"))
+    ]
+    trained = [
+        replace(example(number, asked), exchanges=(Exchange(f"{report}\n{asked}", "yes"),))
+        for number, report in enumerate(reports[:2])
+    ]
+    items = [replace(item(number, asked), context=report) for number, report in enumerate(reports[1:])]
+
+    _, contamination = workbench.run(trained, items)
+
+    pairs = [(pair["item_id"], pair["example_id"]) for pair in read_lines(contamination / "pairs.jsonl")]
+    assert pairs == [("exam/0", trained[1].id)]
+    assert len(read_lines(contamination / "stems.jsonl")) == 5
+    assert [near["stem_only"] for near in read_lines(contamination / "nearest.jsonl")][1:] == [True, True]
+
+
+@pytest.mark.slow
 def test_a_pair_says_what_both_sides_say_and_what_they_share(
     workbench: Any, example: Callable[..., Example], item: Callable[..., BenchmarkItem], read_lines: ReadLines
 ) -> None:

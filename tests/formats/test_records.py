@@ -10,6 +10,7 @@ from med42lib.formats.records import (
     Exchange,
     Generation,
     Origin,
+    asked_of_several_contexts,
     content_hash,
     read_items,
     write_items,
@@ -65,3 +66,12 @@ def test_a_broken_item_line_is_named(tmp_path: Path) -> None:
         stream.write('{"id": "x"\n')
     with pytest.raises(DataError, match=r"items.jsonl:2: not a benchmark item"):
         list(read_items(tmp_path))
+
+
+def test_a_question_is_of_several_contexts_where_another_item_asks_it_of_another_one() -> None:
+    def asking(number: int, question: str, context: str) -> BenchmarkItem:
+        return replace(item(number), question=question, context=context)
+
+    several = [asking(0, "Is it pneumonia?", "Clear lungs."), asking(1, "is it  pneumonia?", "An opacity.")]
+    others = [asking(2, "Is it gout?", "A toe."), asking(3, "Is it gout?", "a  toe."), asking(4, "Is it gout?", "")]
+    assert asked_of_several_contexts([*several, *others]) == {"medqa/0", "medqa/1"}

@@ -1,11 +1,12 @@
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from med42lib.core.errors import DataError
-from med42lib.formats.scores import Score, read_scores, write_scores
+from med42lib.formats.scores import Normalise, Score, is_tied, predicted, read_scores, write_scores
 
 SCORE = Score("medqa/1", "medqa", 1, 1, True, (-2.0, -1.0, -3.0), truncated=False)
 
@@ -47,3 +48,21 @@ def test_a_row_that_is_none_is_named(tmp_path: Path, change: dict[str, object], 
     (tmp_path / "scores.jsonl").write_text(json.dumps(values))
     with pytest.raises(DataError, match=message):
         list(read_scores(tmp_path / "scores.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "loglikelihoods", "normalise", "tied"),
+    [
+        ("ABCD", (-2.0, -1.0, -1.0, -3.0), "none", True),
+        ("ABCD", (-1.0, -2.0, -2.0, -3.0), "none", False),
+        (("fever", "ache", "cough"), (-5.0, -4.0, -6.0), "characters", True),
+        (("fever", "ache", "cough"), (-5.0, -4.0, -6.0), "none", False),
+        (("zinc", "iron", "zinc"), (-1.0, -2.0, -1.0), "bytes", False),
+    ],
+)
+def test_answers_tie_where_another_text_is_as_likely_as_the_first(
+    answers: Sequence[str], loglikelihoods: Sequence[float], normalise: Normalise, tied: bool
+) -> None:
+    assert is_tied(answers, loglikelihoods, normalise) == tied
+    compared = predicted(answers, loglikelihoods, normalise)
+    assert compared == predicted(answers[: compared + 1], loglikelihoods[: compared + 1], normalise)

@@ -148,12 +148,16 @@ def _summary() -> dict[str, Any]:
             "differences": {pair: gain | verdict for pair, gain in gains.items()},
             "added_by_leaks": {},
         },
-        "contamination": {"threshold": 0.8, "benchmarks": {"medqa": {"items": 10, "contaminated": 1}}},
+        "contamination": {
+            "threshold": 0.8,
+            "benchmarks": {"medqa": {"items": 10, "contaminated": 1}},
+            "detectors": {"cosine": 1, "both": 0, "overlap": 0},
+        },
     }
 
 
 def _write_report(out: Target) -> None:
-    for name in ("report.html", "report.md", "results.csv"):
+    for name in ("report.html", "pairs.html", "report.md", "results.csv"):
         out.path(name).write_text(f"content of {name}")
     out.path("summary.json").write_text(json.dumps(_summary()))
     out.path("figures/accuracy.svg").write_text("<svg/>")

@@ -101,7 +101,7 @@ def test_every_accuracy_and_difference_is_the_reports_with_its_interval(run: Fin
         assert cell in text
     gain = summary["difference"]["overall"]["lora-base"]["clean"]
     assert f"| +{100 * gain['value']:.1f} (+{100 * gain['low']:.1f} to +{100 * gain['high']:.1f}) |" in text
-    assert "**Better than the base.** Questions without a close match" in text
+    assert "**Better than the base.** Questions without a training question of cosine above 0.8: +" in text
 
 
 def test_a_difference_where_every_question_leaked_is_no_claim(run: FinishedRun) -> None:
@@ -113,7 +113,28 @@ def test_a_difference_where_every_question_leaked_is_no_claim(run: FinishedRun) 
     assert next(found.sentences()).startswith(
         "**Not known to be better than the base:** every question has a close match"
     )
-    assert found.smallest_shown is None
+    assert list(found.power()) == []
+
+
+@pytest.mark.parametrize(
+    ("smallest", "told"),
+    [(None, "cannot show any difference from the base"), (0.2, "of less than 20.0 points may not have shown")],
+)
+def test_where_no_difference_is_shown_the_card_says_what_could_have_been(
+    smallest: float | None, told: str, run: FinishedRun
+) -> None:
+    verdict = run.summary["verdicts"]["differences"]["lora-base"]
+    assert told not in model_card(CONFIG, run).text
+    verdict.update(direction=0, smallest_shown=smallest)
+    assert told in model_card(CONFIG, run).text
+
+
+def test_questions_that_words_alone_find_are_told_where_they_count_as_clean(run: FinishedRun) -> None:
+    assert "by their words alone, all of them or 13 in a row: 5 more of the benchmarks' questions" in (
+        model_card(CONFIG, run).text
+    )
+    run.summary["contamination"]["detectors"]["overlap"] = 0
+    assert "by their words" not in model_card(CONFIG, run).text
 
 
 def test_a_gain_on_leaked_questions_says_of_how_many(run: FinishedRun) -> None:

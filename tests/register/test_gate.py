@@ -70,3 +70,25 @@ def test_a_gain_that_is_just_what_is_asked_for_is_enough(
 ) -> None:
     run.__dict__["metrics"] = {"accuracy/clean/overall/base": 0.52, "accuracy/clean/overall/lora": accuracy}
     assert objections(Gate(min_gain_points=5), run) == objection
+
+
+@pytest.mark.parametrize(
+    ("direction", "objection"),
+    [
+        (1, []),
+        (0, ["that it is better than the base is not shown by the report"]),
+        (-1, ["that it is better than the base is not shown by the report"]),
+        (None, ["that it is better than the base is not shown by the report"]),
+    ],
+)
+def test_a_gain_has_to_be_one_that_the_report_shows_if_that_is_asked_for(
+    direction: int | None, objection: list[str], run: FinishedRun
+) -> None:
+    run.summary["verdicts"]["differences"]["lora-base"]["direction"] = direction
+    assert objections(Gate(gain_shown=True), run) == objection
+    assert objections(Gate(min_gain_points=0.5), run) == [], "a gain in points alone may be chance"
+
+
+def test_a_comparison_that_the_report_did_not_make_shows_no_gain(run: FinishedRun) -> None:
+    run.summary["verdicts"]["differences"] = {}
+    assert len(objections(Gate(gain_shown=True), run)) == 1

@@ -90,6 +90,9 @@ def test_scores_beside_accuracy_stand_in_the_summary_and_in_the_metrics(finished
     assert full["calibration_error"] == pytest.approx(abs(sure - 117 / 205))
     metrics = {row["key"]: row["value"] for row in Source(str(finished)).metrics()}
     assert metrics["chance_corrected/clean/overall/full"] == full["chance_corrected"]["value"]
+    assert full["most_given"]["letter"] in "ABCD"
+    assert "On letters, %" in (finished / "report.md").read_text()
+    assert "The base model was asked in the prompt format" in (finished / "report.md").read_text()
     assert metrics["brier_score/clean/medqa/base"] == beside["groups"]["medqa"]["base"]["brier_score"]["value"]
     assert not any("acc_norm" in key for key in metrics)
 
@@ -365,10 +368,12 @@ def test_examples_that_were_dropped_before_training_are_not_called_part_of_it(ru
     folder = run.make_report()
     for name in ("report.md", "report.html"):
         text = " ".join((folder / name).read_text().split())
-        assert "15 of them have a close match in the training mixture, dropped before training" in text
-        assert "205 questions without a close match in the training mixture, dropped before training, this full" in text
+        assert "15 of them have a training question of cosine above 0.8, dropped before training" in text
+        assert (
+            "205 questions without a training question of cosine above 0.8, dropped before training, this full" in text
+        )
         assert "they were dropped before training, so that no fine-tune has seen them" in text
-        for sentence in text.split("a close match in the training mixture")[1:]:
+        for sentence in text.split("a training question of cosine above 0.8")[1:]:
             assert sentence.startswith(", dropped before training")
 
 
@@ -391,9 +396,60 @@ def test_where_every_question_leaked_nothing_is_claimed_unless_what_they_match_w
     assert {found["direction"] for found in differences.values()} == {direction}
     for text in ((folder / "report.md").read_text().replace("*", ""), caplog.text):
         assert f"Did this full fine-tune help? {verdict}" in text
-        assert "Of 220 questions, all of which have a close match in the training mixture" in text
+        assert "Of 220 questions, all of which have a training question of cosine above 0.8" in text
         assert ("Chance alone would hardly do that" in text) == (verdict == "Yes")
         assert ("cannot be told: no question is left" in text) == (verdict == "Unknown")
+
+
+def test_questions_that_words_alone_find_count_as_clean_and_are_counted_and_a_row_shows_what_is_left_without(
+    run: Any,
+) -> None:
+    def of_clean_items(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return rows + [{**rows[0], "item_id": f"medqa/{number:03d}"} for number in (1, 2, 3, 3)]
+
+    assert "by their words alone" not in (run.make_report() / "report.md").read_text()
+    run.rewrite("contamination/overlaps.jsonl", of_clean_items)
+    folder = run.make_report()
+    for name in ("report.md", "report.html"):
+        text = " ".join((folder / name).read_text().split())
+        assert (
+            "in training by their words alone, all of them or 13 in a row: 3 questions of those that count as" in text
+        )
+        assert "0.80, or by words" in text
+    found = json.loads((folder / "summary.json").read_text())
+    assert found["contamination"]["with_words"]["contaminated"] == 18
+    assert found["accuracy"]["overall"]["base"]["clean"]["n"] == 205
+    assert (
+        found["contamination"]["with_words"]["base"]["value"] != found["accuracy"]["overall"]["base"]["clean"]["value"]
+    )
+
+
+def test_questions_whose_likeliest_answers_tie_are_counted_where_the_score_stands(run: Any) -> None:
+    def tie(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        first = {
+            **rows[-1],
+            "loglikelihoods": [-1.0, -1.0, -2.0, -2.0],
+            "prediction": 0,
+            "correct": rows[-1]["gold"] == 0,
+        }
+        return [*rows[:-1], first]
+
+    assert "were the likeliest" not in (run.make_report() / "report.md").read_text()
+    run.rewrite("scores.full/scores.jsonl", tie)
+    folder = run.make_report()
+    assert json.loads((folder / "summary.json").read_text())["tied"] == {"medqa": {"full": 1}}
+    told = "several answers were the likeliest, so that the first of them counts: MedQA 0 (Base), 1 (Full"
+    assert told in (folder / "report.md").read_text()
+
+
+def test_that_generic_stems_are_no_leaks_is_said_where_they_are_not(run: Any) -> None:
+    manifest = run.folder / "contamination/manifest.json"
+    told = "unless the two share no more than a stem"
+    assert told not in (run.make_report() / "report.md").read_text()
+    settings = '"action": "flag", "generic_stems": "tell_apart", "text": "question"'
+    manifest.write_text(manifest.read_text().replace('"action": "flag"', settings))
+    folder = run.make_report()
+    assert all(told in (folder / name).read_text() for name in ("report.md", "report.html"))
 
 
 def test_a_run_without_leaks_says_so(run: Any) -> None:
@@ -554,7 +610,7 @@ def test_the_base_alone_can_be_reported(run: Any) -> None:
     text = text.replace("\N{NO-BREAK SPACE}", " ").replace("*", "")
     for said in (text, page):
         assert (
-            "Of 205 questions without a close match in the training mixture, the base model answers 24.9 % (95 %"
+            "Of 205 questions without a training question of cosine above 0.8, the base model answers 24.9 % (95 %"
             in said
         )
         assert ", of all 220 questions 25.0 % (95 % interval 19.7 to 31.1)" in said

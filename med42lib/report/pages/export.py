@@ -19,7 +19,7 @@ from med42lib.formats.scores import METRIC_OF
 from med42lib.report.estimates import Estimate
 from med42lib.report.pages.view import Evidence
 from med42lib.report.results.comparison import Difference
-from med42lib.report.results.contamination import Contamination, ThresholdRow
+from med42lib.report.results.contamination import ThresholdRow
 from med42lib.report.results.measures import Measures
 from med42lib.report.results.scores import SUBSETS
 from med42lib.report.results.table import Accuracy, Change, Results
@@ -73,8 +73,9 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
         "beside_accuracy": _measures(evidence.measures),
         "baselines": {key: {"chance": b.chance, "constant": b.constant} for key, b in evidence.baselines.items()},
         "truncated": {name: dict(counts) for name, counts in evidence.cautions.truncated.items()},
+        "tied": {name: dict(counts) for name, counts in evidence.cautions.tied.items()},
         "right_option_twice": dict(evidence.cautions.right_option_twice),
-        "contamination": _contamination(evidence.contamination, evidence.thresholds),
+        "contamination": _contamination(evidence),
         "recipe": [
             {"setting": c.label, "method": c.method, "paper": c.paper, "here": c.here, "departs": c.departs}
             for c in evidence.recipe
@@ -221,7 +222,10 @@ def _verdicts(results: Results) -> dict[str, Any]:
         for (first, second), verdict in verdicts.leaks.items()
         for gain in (verdicts.leaked_gains[first, second],)
     }
-    differences = {f"{first}-{second}": _verdict(verdict) for (first, second), verdict in verdicts.differences.items()}
+    differences = {
+        f"{first}-{second}": _verdict(verdict) | {"direction": verdicts.claimed((first, second))}
+        for (first, second), verdict in verdicts.differences.items()
+    }
     return {"subset": verdicts.subset, "differences": differences, "added_by_leaks": leaks}
 
 
@@ -253,11 +257,14 @@ def _measures(measures: Measures) -> dict[str, Any]:
             "calibration_error_by_luck": calibration.error.by_luck,
             "excess_confidence": _named_ends(calibration.excess),
             "brier_score": _named_ends(calibration.brier),
+            "probability_of_letters": calibration.on_letters,
+            "most_given": dict(zip(("letter", "share"), calibration.most_given, strict=True)),
         }
     return {"subset": measures.subset, "groups": found}
 
 
-def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow, ...]) -> dict[str, Any]:
+def _contamination(evidence: Evidence) -> dict[str, Any]:
+    contamination = evidence.contamination
     return {
         "threshold": contamination.threshold,
         "benchmarks": {
@@ -270,12 +277,14 @@ def _contamination(contamination: Contamination, thresholds: tuple[ThresholdRow,
             for share in contamination.labels
         },
         "detectors": asdict(contamination.detected),
-        "by_threshold": [
-            {
-                "threshold": row.threshold,
-                "contaminated": row.num_contaminated,
-                **{model: _named_ends(accuracy.estimate) for model, accuracy in row.accuracies.items()},
-            }
-            for row in thresholds
-        ],
+        "by_threshold": list(map(_threshold_row, evidence.thresholds)),
+        "with_words": evidence.with_words and _threshold_row(evidence.with_words),
+    }
+
+
+def _threshold_row(row: ThresholdRow) -> dict[str, Any]:
+    return {
+        "threshold": row.threshold,
+        "contaminated": row.num_contaminated,
+        **{model: _named_ends(accuracy.estimate) for model, accuracy in row.accuracies.items()},
     }

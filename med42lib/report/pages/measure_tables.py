@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from med42lib.formats.scores import METRIC_OF
-from med42lib.formats.written import MISSING, display_name, p_value, percent, percent_of, points
+from med42lib.formats.written import MISSING, PERCENT, display_name, p_value, percent, percent_of, points
 from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
 from med42lib.report.guessing import NUM_BINS
 from med42lib.report.pages.interval_notes import accuracy_intervals
@@ -113,24 +113,31 @@ def _calibration_table(results: Results, measures: Measures, confidence: float) 
             rows.append(TableRow((*cells, *_calibration_cells(found)), group.is_summary))
     return Table(
         caption=f"Calibration of letters, {SUBSET_LABELS[measures.subset].lower()}",
-        columns=(*text_columns("Benchmark", "Model"), *number_columns(["n", "Error", "Excess", "Brier"])),
+        columns=(
+            *text_columns("Benchmark", "Model"),
+            *number_columns(["n", "Error", "Excess", "Brier", "On letters, %", "Most given"]),
+        ),
         rows=tuple(rows),
         note=(
             "A letter's probability is its share among the question's letters. Error: expected calibration error in "
             f"points, of {NUM_BINS} bins of confidence of equal width, and below it what a calibrated model would show "
             "by luck on so many questions. Excess: mean confidence minus accuracy in points, + where the model is too "
             "sure. Brier: summed squared error over the letters, 0 to 2; a uniform guess of four has 0.75. Below both: "
-            f"Student's {percent_of(confidence)} interval, of each number alone."
+            f"Student's {percent_of(confidence)} interval, of each number alone. On letters: the mean probability that "
+            "an answer begins with a letter of the question's; where it is small, the model hardly knew the format. "
+            "Most given: the letter that is likeliest most often, and of how many questions."
         ),
     )
 
 
 def _calibration_cells(found: Calibration) -> tuple[Cell, ...]:
-    brier = found.brier
+    brier, (letter, share) = found.brier, found.most_given
     return (
         Cell(percent(found.error.value), f"luck {percent(found.error.by_luck)}"),
         Cell(points(found.excess.value), interval_limits(found.excess, signed=True)),
         Cell(f"{brier.value:.3f}", f"[{brier.low:.3f}, {brier.high:.3f}]"),
+        Cell(percent(found.on_letters)),
+        Cell(letter, f"{percent(share)}{PERCENT}"),
     )
 
 

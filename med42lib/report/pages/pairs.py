@@ -23,7 +23,6 @@ from med42lib.report.results.contamination import Browsed
 
 Key = TypeVar("Key", bound=Hashable)
 
-FILE = "pairs.html"
 FOUND = ("the cosine alone", "both", "words alone")
 MOST_CHARACTERS = 8_000
 """Of each text; what is longer is cut, and its end says so."""

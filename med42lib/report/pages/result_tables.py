@@ -125,7 +125,7 @@ def _stems_note(contamination: Contamination) -> str:
         return ""
     return (
         f" Not leaked: {integer(contamination.num_stems)} questions share no more with a training example than a stem "
-        'such as "Which of the following is true?".'
+        'such as "Which of the following is true?", or a question that items ask of several contexts.'
     )
 
 
@@ -202,6 +202,7 @@ def threshold_table(results: Results, rows: Sequence[ThresholdRow], *, used: flo
             [
                 f"All scored questions together. The report uses {used:g}.",
                 *([_BELOW_THE_USED] if any(row.threshold < used for row in rows) else []),
+                *([_BY_WORDS] if any(row.or_by_words for row in rows) else []),
                 accuracy_intervals(results, confidence),
             ]
         ),
@@ -212,6 +213,9 @@ _BELOW_THE_USED = (
     "Below that, Leaked is too low where the nearest example shares a stem alone, which is no leak: how near others "
     "are is not recorded."
 )
+
+
+_BY_WORDS = "By words: found by words alone, which flag no question, count as leaked too."
 
 
 def _averages_note(results: Results) -> list[str]:
@@ -226,29 +230,34 @@ def _distribution_note(results: Results) -> list[str]:
     """Name the benchmarks that stand apart because another split of them is in the mixture."""
     inside = [group.benchmarks for group in results.groups if group.key == IN_DISTRIBUTION]
     names = dict.fromkeys(display_name(family(name)) for benchmarks in inside for name in benchmarks)
-    return [f"In distribution: the mixture has another split of {', '.join(names)}."] if names else []
+    return [f"{display_name(IN_DISTRIBUTION)}: of {', '.join(names)}. {_BY_NAME}"] if names else []
+
+
+_BY_NAME = "The others are so by name: what a source of another name has of them is not known."
 
 
 def _cautions_note(results: Results, cautions: Cautions) -> list[str]:
-    """Name the scored questions that were cut, and those with two right options."""
-    note = []
-    if cautions.truncated:
-        cut = ", ".join(
-            f"{display_name(name)} {_by_model(results, counts)}" for name, counts in cautions.truncated.items()
+    """Name the scored questions that were cut, those whose answers tie, and those with two right options."""
+    note = [
+        f"{what}: {', '.join(_counted(results, name, counts) for name, counts in by_benchmark.items())}."
+        for what, by_benchmark in (
+            ("Questions too long for the model, scored without their beginning", cautions.truncated),
+            ("Questions of which several answers were the likeliest, so that the first of them counts", cautions.tied),
         )
-        note.append(f"Questions too long for the model, scored without their beginning: {cut}.")
+        if by_benchmark
+    ]
     if cautions.right_option_twice:
         twice = ", ".join(f"{display_name(name)} {integer(n)}" for name, n in cautions.right_option_twice.items())
         note.append(f"Questions whose right option stands twice, so that either is right: {twice}.")
     return note
 
 
-def _by_model(results: Results, counts: Mapping[str, int]) -> str:
-    """Write a number once if it is the same for all models: "3", else "3 (Base), 0 (LoRA)"."""
+def _counted(results: Results, benchmark: str, counts: Mapping[str, int]) -> str:
+    """Write a number once if it is the same for all models: "MedQA 3", else "MedQA 3 (Base), 0 (LoRA)"."""
     numbers = [counts.get(model.name, 0) for model in results.models]
-    if len(set(numbers)) == 1:
-        return integer(numbers[0])
-    return ", ".join(f"{integer(n)} ({model.title})" for n, model in zip(numbers, results.models, strict=True))
+    each = [f"{integer(n)} ({model.title})" for n, model in zip(numbers, results.models, strict=True)]
+    said = integer(numbers[0]) if len(set(numbers)) == 1 else ", ".join(each)
+    return f"{display_name(benchmark)} {said}"
 
 
 def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> TableRow:
@@ -320,8 +329,7 @@ def _change_cell(change: Change | None, alpha: float) -> Cell:
 
 
 def _threshold_row(row: ThresholdRow, used: float) -> TableRow:
-    is_used = abs(row.threshold - used) < 1e-9
-    accuracies = list(row.accuracies.values())
-    threshold = max(f"{row.threshold:.2f}", f"{row.threshold:.4g}", key=len)
-    cells = [Cell(threshold, strong=is_used), Cell(integer(row.num_contaminated))]
-    return TableRow((*cells, Cell(integer(accuracies[0].n)), *(_accuracy_cell(a) for a in accuracies)))
+    is_used = abs(row.threshold - used) < 1e-9 and not row.or_by_words
+    threshold = max(f"{row.threshold:.2f}", f"{row.threshold:.4g}", key=len) + ", or by words" * row.or_by_words
+    cells = [Cell(threshold, strong=is_used), Cell(integer(row.num_contaminated)), Cell(integer(row.num_clean))]
+    return TableRow((*cells, *map(_accuracy_cell, row.accuracies.values())))

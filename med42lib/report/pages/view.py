@@ -55,7 +55,7 @@ from med42lib.report.results.headline import Answer, make_answers, remarks
 from med42lib.report.results.measures import Measures
 from med42lib.report.results.overlap import Segment, shared_segments
 from med42lib.report.results.subjects import SubjectScores
-from med42lib.report.results.table import Results
+from med42lib.report.results.table import Results, is_trained_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Evidence:
     results: Results
     contamination: Contamination
     thresholds: tuple[ThresholdRow, ...]
+    with_words: ThresholdRow | None
     baselines: Mapping[str, Baseline]
     measures: Measures
     subjects: tuple[SubjectScores, ...]
@@ -122,7 +123,22 @@ class View:
     @property
     def remarks(self) -> tuple[str, ...]:
         """Say what the answers rest on, and what they cannot show."""
-        return remarks(self.evidence.results, confidence=self.confidence, dropped=self.dropped)
+        evidence = self.evidence
+        return remarks(
+            evidence.results,
+            confidence=self.confidence,
+            dropped=self.dropped,
+            num_by_words=self.num_clean - evidence.with_words.num_clean if evidence.with_words else 0,
+            num_of_sources=self._num_of_sources,
+            in_taught_format=any(how.get("prompt") == "med42" for how in evidence.provenance.scoring.values()),
+        )
+
+    @property
+    def _num_of_sources(self) -> int:
+        """Count the questions of the answers that are of benchmarks of which another split is trained on."""
+        results, sources = self.evidence.results, self.evidence.provenance.sources
+        names = [group.key for group in results.groups if not group.is_summary and is_trained_on(group.key, sources)]
+        return sum(results.accuracies[name, BASE, results.main_subset].n for name in names)
 
     @property
     def dropped(self) -> bool:
@@ -130,9 +146,15 @@ class View:
         return self.evidence.provenance.dropped_training
 
     @property
+    def tells_stems_apart(self) -> bool:
+        """Say whether pairs that share no more than a generic stem are no leaks."""
+        settings = self.evidence.provenance.decontaminate_settings
+        return (settings.get("generic_stems"), settings.get("text")) == ("tell_apart", "question")
+
+    @property
     def close_match(self) -> str:
         """Say what leaked questions have."""
-        return close_match(dropped=self.dropped)
+        return close_match(self.evidence.contamination.threshold, dropped=self.dropped)
 
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
@@ -159,6 +181,7 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         evidence=evidence,
         findings=make_answers(
             evidence.results,
+            threshold=evidence.contamination.threshold,
             confidence=config.confidence,
             equivalence_points=config.equivalence_points,
             dropped=evidence.provenance.dropped_training,
@@ -177,8 +200,8 @@ def _rises(validation: Losses) -> Iterator[str]:
         if rise := find_rise(curve):
             low = f"lowest after step {rise.lowest_step:,} ({rise.lowest:.3f})"
             yield (
-                f"{model.title}: the validation loss was {low} and ended at {rise.newest:.3f}. Later steps taught the "
-                "training data by heart; fewer epochs may be better."
+                f"{model.title}: the validation loss was {low} and ended at {rise.newest:.3f}. The model may have "
+                "begun to learn its training data by heart; accuracy need not have fallen. Fewer epochs may be better."
             )
 
 
@@ -206,8 +229,9 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
     if contamination.sources:
         tables["sources"] = source_table(contamination, evidence.provenance)
     if evidence.thresholds:
+        rows = [*evidence.thresholds, *filter(None, [evidence.with_words])]
         tables["thresholds"] = threshold_table(
-            results, evidence.thresholds, used=contamination.threshold, confidence=config.confidence
+            results, rows, used=contamination.threshold, confidence=config.confidence
         )
     return tables
 

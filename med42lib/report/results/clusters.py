@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from med42lib.formats.records import BenchmarkItem
+from med42lib.formats.records import BenchmarkItem, asked_of_several_contexts
 
 NEAR_DUPLICATE = 0.6
 """Cosine of two questions' words, rarer ones weighing more, from which on they are near-duplicates: of 9,682 questions
@@ -37,8 +37,9 @@ def cluster(items: Sequence[BenchmarkItem], matched: Mapping[str, str]) -> NDArr
     """Number the clusters of N items from 0: items joined by any of these, or through others, are in one.
 
     The same group, if their owner names one; the same context (PubMedQA's abstract), or the same question with the same
-    options; the same training example that leaked items match; a vignette in common; near-duplicates. Memory is that of
-    all pairs of questions which share a rare word.
+    options, asked of none; the same training example that leaked items match; a vignette in common; near-duplicates.
+    Where one question is asked of several contexts, these alone are compared. Memory is that of all pairs of questions
+    which share a rare word.
 
     Args:
         items: In the order of the result.
@@ -47,7 +48,8 @@ def cluster(items: Sequence[BenchmarkItem], matched: Mapping[str, str]) -> NDArr
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    words = [_words(item.question) for item in items]
+    of_several = asked_of_several_contexts(items)
+    words = [_words(item.context if item.id in of_several else item.question) for item in items]
     joined = [
         *_equal([item.group and (item.benchmark, item.group) for item in items]),
         *_equal([item.context for item in items]),
@@ -67,9 +69,9 @@ def _words(text: str) -> list[str]:
 
 
 def _asked(item: BenchmarkItem) -> tuple[str, ...]:
-    """Give the words of a question and of a task's prompt, and the options in any order, or the answers if written."""
+    """Give the words of context, question and a task's prompt, and the options in any order, or the written answers."""
     task = item.asked or item.generation
-    said = f"{item.question} {task.prompt if task else ''}"
+    said = f"{item.context} {item.question} {task.prompt if task else ''}"
     return *_words(said), *sorted(item.options or item.right_answers)
 
 

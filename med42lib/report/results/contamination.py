@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,9 @@ class Contamination:
     `cosines` holds the flagged items, `nearest` the cosine of every item's best match, in which one that shares no more
     than a generic stem does not count; `matched` is the example of a flagged item's best pair, in which such a match
     does not count either; `num_stems` are the items that are clean though they have such matches; `detected` counts
-    items by the detectors that find them, and only those of the cosine are contaminated; `shown` are some pairs, one
-    for an item, spread evenly from the most to the least similar.
+    items by the detectors that find them, and only those of the cosine are contaminated; `by_words` are the others that
+    words find, which count as clean; `shown` are some pairs, one for an item, spread evenly from the most to the least
+    similar.
     """
 
     threshold: float
@@ -94,6 +95,7 @@ class Contamination:
     detected: FoundBy
     shown: tuple[Pair, ...]
     num_stems: int = 0
+    by_words: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,20 @@ class Browsed:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
-    """What is left, and how accurate the models are on it, if items above a cosine count as contaminated."""
+    """What is left, and how accurate the models are on it, if items above a cosine count as contaminated.
+
+    With `or_by_words` those that words alone find count too.
+    """
 
     threshold: float
     num_contaminated: int
     accuracies: Mapping[str, Accuracy]
+    or_by_words: bool = False
+
+    @property
+    def num_clean(self) -> int:
+        """Count the scored items that are left."""
+        return next(iter(self.accuracies.values())).n
 
 
 def read_contamination(source: Source, *, num_shown: int) -> Contamination:
@@ -134,6 +145,7 @@ def read_contamination(source: Source, *, num_shown: int) -> Contamination:
             },
             matched={pair.item_id: pair.example_id for pair in best},
             num_stems=int(summary["stems"]["items_otherwise_clean"]),
+            by_words={pair.item_id for pair in read_pairs(source.path(OVERLAPS_FILE))} - flagged["items"].keys(),
             benchmarks=tuple(
                 BenchmarkShare(name, counts["items"], counts["contaminated"])
                 for name, counts in summary["benchmarks"].items()
@@ -224,6 +236,16 @@ def sweep_thresholds(
         accuracies = overall_clean(replace(answers, contaminated=contaminated), confidence)
         rows.append(ThresholdRow(threshold, int(contaminated.sum()), accuracies))
     return tuple(rows)
+
+
+def with_words(answers: Answers, found: Contamination, confidence: float) -> ThresholdRow | None:
+    """Score the models without what the threshold or words find; None where words find no scored item besides."""
+    by_words = np.isin(answers.item_ids, sorted(found.by_words))
+    if not by_words.any():
+        return None
+    contaminated = answers.contaminated | by_words
+    accuracies = overall_clean(replace(answers, contaminated=contaminated), confidence)
+    return ThresholdRow(found.threshold, int(contaminated.sum()), accuracies, or_by_words=True)
 
 
 def _read_pairs(path: Path) -> tuple[tuple[SourceShare, ...], list[Pair]]:

@@ -37,28 +37,78 @@ class Answer:
 
 
 def make_answers(
-    results: Results, *, confidence: float, equivalence_points: float = 0.0, dropped: bool = False
+    results: Results, *, threshold: float, confidence: float, equivalence_points: float = 0.0, dropped: bool = False
 ) -> tuple[Answer, ...]:
     """Answer the report's questions over all benchmarks together.
 
     Args:
         results: The numbers.
+        threshold: The cosine above which a question leaked.
         confidence: Of the intervals; one minus it is the chance of any false claim.
         equivalence_points: Percentage points within which two models count as equal; 0: they never do.
         dropped: Whether the examples that leaked questions match were dropped before training.
     """
+    have = close_match(threshold, dropped=dropped)
     if not _is_tuned(results):
-        return (_of_base(results, confidence, close_match(dropped=dropped)),)
-    wording = _Wording(results, confidence, equivalence_points, close_match(dropped=dropped))
+        return (_of_base(results, confidence, have),)
+    wording = _Wording(results, confidence, equivalence_points, have)
     comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
     leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
     return (*comparisons, *(leaks or [_no_contrast(results, wording.close_match)]))
 
 
-def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str, ...]:
-    """Say what the answers rest on, and what they cannot show; nothing where no model was trained."""
+def remarks(
+    results: Results,
+    *,
+    confidence: float,
+    dropped: bool,
+    num_by_words: int = 0,
+    num_of_sources: int = 0,
+    in_taught_format: bool = False,
+) -> tuple[str, ...]:
+    """Say what the answers rest on, and what they cannot show.
+
+    Args:
+        results: The numbers.
+        confidence: Of the intervals.
+        dropped: Whether the examples that leaked questions match were dropped before training.
+        num_by_words: How many of the clean questions words find in training.
+        num_of_sources: How many of the questions of the answers are of benchmarks of which a source is another split.
+        in_taught_format: Whether questions were asked in the prompt format that fine-tunes are taught.
+    """
+    by_words = [_found_by_words(num_by_words)] if num_by_words else []
     if not _is_tuned(results):
-        return ()
+        return tuple(by_words)
+    limits = [f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}"] if results.verdicts.leaks else []
+    of_sources = [_of_sources(results, num_of_sources)] if num_of_sources else []
+    taught = [_TAUGHT_FORMAT] if in_taught_format and results.gains else []
+    return (f"{_rule(results, confidence)}. {_seeds(results)}", *taught, *of_sources, *by_words, *limits)
+
+
+_TAUGHT_FORMAT = (
+    "The base model was asked in the prompt format that fine-tunes are taught, and may never have seen it: part of a "
+    "gain over it may be that format and no knowledge. Where letters are scored, a table says how probable they are as "
+    "each model's answer at all."
+)
+
+
+def _of_sources(results: Results, number: int) -> str:
+    num_asked = results.accuracies[OVERALL, BASE, results.main_subset].n
+    return (
+        f"Of the {_num_questions(num_asked)} {integer(number)} are of benchmarks of which another split is trained on: "
+        "part of a gain may be the manner of these questions."
+    )
+
+
+def _found_by_words(number: int) -> str:
+    return (
+        f"Found in training by their words alone, all of them or 13 in a row: {_num_questions(number)} of those that "
+        "count as not leaked, since the cosine decides. The table of thresholds has the accuracies without them too."
+    )
+
+
+def _rule(results: Results, confidence: float) -> str:
+    """Say how an answer is decided."""
     verdicts = results.verdicts
     num_asked = len(verdicts.differences) + len(verdicts.leaks)
     rule = (
@@ -71,10 +121,7 @@ def remarks(results: Results, *, confidence: float, dropped: bool) -> tuple[str,
             f"; the {integer(num_asked)} questions are one family (Holm's method), so that where nothing differs any "
             f"claim at all is made in at most {wrong} of runs"
         )
-    seeds = _seeds(results)
-    if not verdicts.leaks:
-        return (f"{rule}. {seeds}",)
-    return (f"{rule}. {seeds}", f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}")
+    return rule
 
 
 def _seeds(results: Results) -> str:
@@ -159,7 +206,7 @@ class _Wording:
 
     def compared(self, pair: Pair, verdict: Verdict) -> Answer:
         """Say which of two models is right more often."""
-        results, subset = self.results, self.results.main_subset
+        results, verdicts, subset = self.results, self.results.verdicts, self.results.main_subset
         difference = results.differences[OVERALL, *pair, subset]
         subjects = [results.model(name).subject for name in pair]
         shares = [_share(results, name, subset) for name in pair]
@@ -169,13 +216,13 @@ class _Wording:
         independent = f" (they tell as much as {integer(worth)} independent ones)" if worth < difference.n - 0.5 else ""
         return Answer(
             question=question(results, *pair),
-            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse", None: "Unknown"}[verdict.direction],
+            verdict={1: "Yes", 0: self._unshown(verdict), -1: "No, worse", None: "Unknown"}[verdicts.claimed(pair)],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
                 f"Of {asked}{independent}, {subjects[0]} answers {shares[0]} right and {subjects[1]} {shares[1]}: "
                 f"{self._change(verdict.estimate)}. "
-                f"{self._judged(verdict, _EXACT, _SMALLEST, nothing) if verdict.answerable else _UNANSWERABLE}"
+                f"{self._judged(verdict, _EXACT, _SMALLEST, nothing) if verdicts.answerable else _UNANSWERABLE}"
             ),
         )
 
@@ -186,7 +233,7 @@ class _Wording:
         subject = results.model(pair[0]).subject
         return Answer(
             question=f"Is the gain of {subject} larger on leaked questions?",
-            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction or 0],
+            verdict={1: "Yes", 0: "Not shown", -1: "No, smaller"}[verdict.direction],
             figure=points(verdict.estimate.value),
             interval=interval_in_prose(verdict.estimate),
             sentence=(
@@ -225,8 +272,8 @@ class _Wording:
         return -margin < verdict.estimate.low and verdict.estimate.high < margin
 
     def _within_margin(self, verdict: Verdict) -> str:
-        inside = f" All of the interval lies within {self.equivalence_points:g} points, the margin stated beforehand."
-        return inside * self._is_within_margin(verdict)
+        margin = f"{self.equivalence_points:g} points, the margin that this report's settings state."
+        return f" All of the interval lies within {margin}" * self._is_within_margin(verdict)
 
     def _unshown(self, verdict: Verdict) -> str:
         equal = f"No, equal within {self.equivalence_points:g} points"

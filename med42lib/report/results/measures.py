@@ -8,8 +8,10 @@ Shape key:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from string import ascii_uppercase
 from typing import get_args
 
 import numpy as np
@@ -44,6 +46,8 @@ class AboveChance:
 class Calibration:
     """How the confidence in letters, which share it among themselves, fits what is right.
 
+    `on_letters` is the mean probability of all letters together, which is small where a model would rather have gone on
+    otherwise, and `most_given` the letter that is likeliest most often, with its share of the questions.
     `excess` is mean confidence minus accuracy. `brier` is the sum of squared errors over the letters, in [0, 2], as
     lm-eval's `brier_score`; a uniform guess of K letters has 1 - 1/K.
     """
@@ -52,6 +56,8 @@ class Calibration:
     error: CalibrationError
     excess: Estimate
     brier: Estimate
+    on_letters: float
+    most_given: tuple[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +180,7 @@ def _calibration(
     )
     confidence_MN, right_MN, brier_MN = np.moveaxis(judged_MN3, -1, 0)
     errors = [calibration_error(sure_N, right_N > 0) for sure_N, right_N in zip(confidence_MN, right_MN, strict=True)]
+    given = [answers.loglikelihoods[training][n] for training in trainings for n in positions]
     clusters_N = answers.clusters[positions]
 
     def mean(values_MN: NDArray[np.float64], lowest: float, highest: float) -> Estimate:
@@ -188,7 +195,15 @@ def _calibration(
         ),
         excess=mean(confidence_MN - right_MN, -1.0, 1.0),
         brier=mean(brier_MN, 0.0, 2.0),
+        on_letters=float(np.mean([np.exp(numbers).sum() for numbers in given])),
+        most_given=_most_given(given),
     )
+
+
+def _most_given(loglikelihoods: Sequence[Sequence[float]]) -> tuple[str, float]:
+    likeliest = Counter(ascii_uppercase[int(np.argmax(numbers))] for numbers in loglikelihoods)
+    letter, times = likeliest.most_common(1)[0]
+    return letter, times / len(loglikelihoods)
 
 
 def _judged(item: BenchmarkItem, loglikelihoods: Sequence[float]) -> tuple[float, float, float]:

@@ -43,6 +43,7 @@ TRAIN_SETTINGS = (
 
 DECONTAMINATE_SETTINGS = (
     PaperSetting("Leaked above cosine", "threshold", 0.8, 0.8),
+    PaperSetting("Generic stems", "generic_stems", "count_as_leaks", "count_as_leaks"),
     PaperSetting("What follows from a leak", "action", "flag", "flag"),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from med42lib.formats.models import BASE
 from med42lib.report.estimates import Estimate, holm
@@ -18,8 +18,7 @@ class Verdict:
     """Whether a number is told apart from 0: it is if the adjusted p value is at most `alpha`.
 
     `num_questions` were asked together. `smallest_shown` is what the first of Holm's steps shows in four of five runs,
-    None if nothing would be. Nothing can be claimed where a fine-tune has seen the like of every question: then it is
-    not `answerable`.
+    None if nothing would be.
     """
 
     estimate: Estimate
@@ -28,7 +27,6 @@ class Verdict:
     alpha: float
     num_questions: int
     smallest_shown: float | None
-    answerable: bool = True
 
     @property
     def shown(self) -> bool:
@@ -36,9 +34,9 @@ class Verdict:
         return self.adjusted_p_value <= self.alpha
 
     @property
-    def direction(self) -> int | None:
-        """Give the sign of what is claimed, 0 if nothing is; None if the question cannot be answered."""
-        return (1 if self.estimate.value > 0 else -1) * self.shown if self.answerable else None
+    def direction(self) -> int:
+        """Give the sign of what is claimed, 0 if nothing is."""
+        return (1 if self.estimate.value > 0 else -1) * self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,19 @@ class Verdicts:
     """The verdicts on differences and on gains on leaked items, in one family; `subset` is what differences are of.
 
     `leaked_gains` are what the verdicts on leaks rest on, `with_leaks` the directions of differences on all items.
+    No difference can be claimed where fine-tunes have seen the like of every question: then they are not `answerable`.
     """
 
     subset: str
     differences: dict[Pair, Verdict]
     leaks: dict[Pair, Verdict]
     leaked_gains: dict[Pair, LeakedGain]
-    with_leaks: dict[Pair, int | None]
+    with_leaks: dict[Pair, int]
+    answerable: bool
+
+    def claimed(self, pair: Pair) -> int | None:
+        """Give the sign of a difference that is claimed, 0 if none is; None if the question cannot be answered."""
+        return self.differences[pair].direction if self.answerable else None
 
 
 def judge(answers: Answers, comparisons: Sequence[Pair], confidence: float, *, dropped: bool = False) -> Verdicts:
@@ -69,10 +73,9 @@ def judge(answers: Answers, comparisons: Sequence[Pair], confidence: float, *, d
     subset = "clean" if 0 < answers.contaminated.sum() < len(answers.item_ids) else "all"
     differences, leaks = _judged(_compared(answers, comparisons, subset, confidence), gains, 1 - confidence)
     with_leaks, _ = _judged(_compared(answers, comparisons, "all", confidence), gains, 1 - confidence)
-    answerable = dropped or not answers.contaminated.all()
-    differences = {pair: replace(verdict, answerable=answerable) for pair, verdict in differences.items()}
     directions = {pair: verdict.direction for pair, verdict in with_leaks.items()}
-    return Verdicts(subset, differences, leaks, gains, directions)
+    answerable = dropped or not answers.contaminated.all()
+    return Verdicts(subset, differences, leaks, gains, directions, answerable)
 
 
 def _compared(answers: Answers, comparisons: Sequence[Pair], subset: str, confidence: float) -> dict[Pair, Difference]:

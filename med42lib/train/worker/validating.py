@@ -47,8 +47,8 @@ class Validating:
         if rise is not None and rise.lowest_step != self._rose_from:
             self._rose_from = rise.lowest_step
             log("train").warning(
-                "the validation loss rises: %.3f now, %.3f after step %d. The model begins to learn its data by heart; "
-                "fewer epochs or a lower learning_rate may give a better one",
+                "the validation loss rises: %.3f now, %.3f after step %d. The model may begin to learn its data by "
+                "heart; fewer epochs or a lower learning_rate may give a better one",
                 rise.newest,
                 rise.lowest,
                 rise.lowest_step,

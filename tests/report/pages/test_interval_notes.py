@@ -43,7 +43,7 @@ def results(*seeded: str) -> Results:
 )
 def test_the_note_on_accuracies_names_the_method_of_each_model(seeded: tuple[str, ...], said: str) -> None:
     found = results(*seeded)
-    note = accuracy_table(found, Cautions({}, {}), confidence=0.95, subsets=("all",)).note
+    note = accuracy_table(found, Cautions({}, {}, {}), confidence=0.95, subsets=("all",)).note
     assert said in note.replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -25,7 +25,7 @@ PAPER_RUN = RecordedRun(
         "lora": {**TRAIN, "learning_rate": 1e-4, "epochs": 8},
     },
     pack={"policy": "concatenate", "chunk_length": 4096},
-    decontaminate={"threshold": 0.8, "action": "flag"},
+    decontaminate={"threshold": 0.8, "generic_stems": "count_as_leaks", "action": "flag"},
     num_examples=706_713,
     num_parameters=6_738_415_616,
     adapted_layers=LINEAR_LAYERS,
@@ -50,6 +50,10 @@ def test_the_papers_own_recipe_departs_nowhere() -> None:
         ({"pack": {"policy": "best_fit", "chunk_length": 4096}}, [("Packing", "full"), ("Packing", "lora")]),
         ({"num_parameters": 134_515_008}, [("Base model", "full"), ("Base model", "lora")]),
         ({"adapted_layers": frozenset({"q_proj", "v_proj"})}, [("LoRA layers", "lora")]),
+        (
+            {"decontaminate": {"threshold": 0.8, "generic_stems": "tell_apart", "action": "flag"}},
+            [("Generic stems", "full"), ("Generic stems", "lora")],
+        ),
         (
             {"decontaminate": {"threshold": 0.8, "action": "drop_training"}},
             [("What follows from a leak", "full"), ("What follows from a leak", "lora")],

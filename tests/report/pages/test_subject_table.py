@@ -5,7 +5,7 @@ from med42lib.report.results.subjects import SubjectScores
 from med42lib.report.results.table import Accuracy, Results
 from med42lib.report.results.verdicts import Verdicts
 
-RESULTS = Results((Model("base", "base", 0),), (), (), {}, {}, {}, {}, Verdicts("all", {}, {}, {}, {}))
+RESULTS = Results((Model("base", "base", 0),), (), (), {}, {}, {}, {}, Verdicts("all", {}, {}, {}, {}, answerable=True))
 
 
 def scores(benchmark: str, subject: str, n: int) -> SubjectScores:

@@ -132,3 +132,26 @@ def test_questions_of_a_group_that_their_owner_names_belong_together_within_a_be
     items = [*map(item, OTHERS), item("Next?", group="case 1"), item("Cause?", group="case 1")]
     elsewhere = item("Prognosis?", group="case 1", benchmark="ward_exam")
     assert together([*items, elsewhere]) == [{6, 7}]
+
+
+@pytest.mark.parametrize("num", [2, 20, 200])
+def test_one_question_asked_of_many_contexts_is_as_many_questions(num: int) -> None:
+    draw = random.Random(num)
+    reports = [" ".join(draw.sample(VOCABULARY, 40)) for _ in range(num)]
+    asked = "Does this report of a chest radiograph that was taken in the emergency department mention pneumonia?"
+    assert together([*map(item, OTHERS), *(item(asked, report) for report in reports)]) == []
+    assert together([*map(item, OTHERS), *(item(asked, reports[0]) for _ in range(num))]) == [set(range(6, 6 + num))]
+
+
+def test_several_questions_on_each_of_many_contexts_belong_together_by_their_context() -> None:
+    draw = random.Random(1)
+    reports = [" ".join(draw.sample(VOCABULARY, 40)) for _ in range(30)]
+    asked = "Does the report mention pneumonia?", "Is there a fracture of a rib?"
+    items = [item(question, report) for report in reports for question in asked]
+    assert together(items) == [{first, first + 1} for first in range(0, 60, 2)]
+
+
+def test_short_contexts_of_a_long_question_are_as_many_questions_in_a_large_benchmark() -> None:
+    asked = "Does this report of a chest radiograph that was taken in the emergency department mention pneumonia?"
+    found = ["Clear lungs.", "Left basal opacity.", "Old rib fracture.", "Large heart, small effusion."]
+    assert together([*vignettes(300, 1), *(item(asked, report, benchmark="ward_exam") for report in found)]) == []

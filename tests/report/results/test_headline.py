@@ -33,7 +33,7 @@ def findings_of(
 ) -> dict[str, Answer]:
     """Make the findings of such answers."""
     results = results_of(base, full, lora, leaked, benchmarks)
-    findings = make_answers(results, confidence=0.95, equivalence_points=margin)
+    findings = make_answers(results, threshold=0.8, confidence=0.95, equivalence_points=margin)
     return {finding.question: finding for finding in findings}
 
 
@@ -87,14 +87,17 @@ def test_an_interval_inside_the_margin_that_was_stated_is_called_equal() -> None
     assert findings_of(**same)["Did this LoRA fine-tune help?"].verdict == "Not shown"
     within = findings_of(**same, margin=2.0)["Did this LoRA fine-tune help?"]
     assert within.verdict == "No, equal within 2 points"
-    assert within.sentence.endswith("All of the interval lies within 2 points, the margin stated beforehand.")
+    assert within.sentence.endswith(
+        "All of the interval lies within 2 points, the margin that this report's settings state."
+    )
     assert findings_of(**same, margin=0.1)["Did this LoRA fine-tune help?"].verdict == "Not shown"
 
 
 def test_comparisons_leave_leaked_questions_out() -> None:
     found = findings_of(base="-" * 40, full="+" * 20 + "-" * 20, lora="-" * 40, leaked="+" * 20)
-    assert found["Did this full fine-tune help?"].figure == "0.0"
-    assert "Of 20 questions without a close match" in found["Did this full fine-tune help?"].sentence
+    helped = found["Did this full fine-tune help?"]
+    assert helped.figure == "0.0"
+    assert "Of 20 questions without a training question of cosine above 0.8, this full" in helped.sentence
 
 
 def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
@@ -122,6 +125,16 @@ def test_what_odds_rest_on_is_said_beside_the_answers() -> None:
     said = " ".join(remarks(results, confidence=0.95, dropped=False))
     assert "the odds of which model is right where only one is" in said
     assert "if it moves every model's odds alike" in said
+
+
+def test_what_else_than_knowledge_a_gain_may_be_is_said_beside_the_answers() -> None:
+    results = results_of(base="-+" * 100, full="-+" * 100, lora="++" * 100, leaked="+" * 40)
+    said = " ".join(remarks(results, confidence=0.95, dropped=False, num_of_sources=90, in_taught_format=True))
+    assert "The base model was asked in the prompt format that fine-tunes are taught" in said
+    assert "Of the 160 questions 90 are of benchmarks of which another split is trained on" in said
+    said = " ".join(remarks(results, confidence=0.95, dropped=False))
+    assert "taught" not in said
+    assert "another split" not in said
 
 
 def test_an_answer_that_leaks_would_change_is_named() -> None:

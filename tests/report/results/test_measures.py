@@ -1,3 +1,4 @@
+import math
 from collections.abc import Mapping, Sequence
 
 import datasets
@@ -170,3 +171,14 @@ def test_a_model_that_is_too_sure_has_an_excess_above_zero() -> None:
     assert found.excess.low > 0.5
     assert found.error.value == pytest.approx(found.excess.value, abs=0.02)
     assert found.error.value > 5 * found.error.by_luck
+
+
+def test_how_probable_letters_are_at_all_and_which_is_given_most_shows_who_does_not_know_the_format() -> None:
+    items = made_up(100, "medqa")
+    strange = [tuple(math.log(share) for share in (0.05, 0.01, 0.01, 0.01))] * 100
+    taught = [tuple(math.log(0.9 if k == i.gold else 0.02) for k in range(4)) for i in items]
+    found = measured(items, {BASE: strange, "full": taught}, {"medqa": "letters"}).calibration
+    assert found["medqa", BASE].on_letters == pytest.approx(0.08)
+    assert found["medqa", BASE].most_given == ("A", 1.0)
+    assert found["medqa", "full"].on_letters == pytest.approx(0.96)
+    assert found["medqa", "full"].most_given[1] < 0.5
