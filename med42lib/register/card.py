@@ -78,15 +78,16 @@ def model_card(config: RegisterConfig, run: FinishedRun) -> ModelCard:
 
 def description(config: RegisterConfig, run: FinishedRun) -> str:
     """Say of the whole run what it made of what, and what the report claims of the candidate."""
+    results = Results.of(run)
     models = ", ".join(f"`{name}`" for name in run.trained) or "no model"
     total = sum(row["sampled"] for row in run.mixture)
     scored = run.summary["accuracy"][OVERALL][BASE]["all"]["n"]
     facts = (
         f"Trained {models} from {markdown_code(run.base.name)} on {total:,} conversations of {len(run.mixture)} "
-        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have a training question of "
-        f"cosine above {run.summary['contamination']['threshold']:g}. The candidate is `{run.candidate}`."
+        f"sources. Of {scored:,} scored questions {percent(run.metrics[LEAKED_SHARE])} % have {results.close_match}. "
+        f"The candidate is `{run.candidate}`."
     )
-    return "\n\n".join([*filter(None, [config.description]), facts, *Results.of(run).sentences(), _WARNING])
+    return "\n\n".join([*filter(None, [config.description]), facts, *results.sentences(), _WARNING])
 
 
 def _section(title: str, *paragraphs: str) -> str:
@@ -125,11 +126,12 @@ def _introduction(run: FinishedRun) -> str:
 
 def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
     found = run.summary["contamination"]
-    dropped = run.settings().get("decontaminate.action") == "drop_training"
+    settings = run.settings()
+    stayed = ", and what matched stayed in the training data" * (settings.get("decontaminate.action") == "flag")
+    dropped_by_words = settings.get("decontaminate.dropped_by") == "either"
     yield (
-        f"A question has a close match where the cosine similarity to a training example's question is above "
-        f"{found['threshold']:g}. {percent(run.metrics[LEAKED_SHARE])} % of the scored questions have one, and what "
-        f"matched {'was left out of training' if dropped else 'stayed in the training data'}.{_by_words(found)}"
+        f"A close match is {results.close_match}: {percent(run.metrics[LEAKED_SHARE])} % of the scored questions have "
+        f"one{stayed}.{_of_stems(found)}{_by_words(found, dropped=dropped_by_words)}"
     )
     counts = found["benchmarks"].items()
     rows = ((display_name(b), f"{n['items']:,}", f"{n['contaminated']:,}") for b, n in counts)
@@ -137,11 +139,20 @@ def _contamination(run: FinishedRun, results: Results) -> Iterator[str]:
     yield from results.gain_on_leaks()
 
 
-def _by_words(found: Mapping[str, Any]) -> str:
-    number = found["detectors"]["overlap"]
+def _of_stems(found: Mapping[str, Any]) -> str:
+    number = found["items_of_stem_only"]
     return (
-        f" Found in the training data by their words alone, all of them or 13 in a row: {number:,} more of the "
-        "benchmarks' questions. They count as having no close match, since the cosine decides."
+        f" {number:,} more of the benchmarks' questions share no more with a training example than a stem such as "
+        '"Which of the following is true?", or a question that items ask of several contexts.'
+    ) * bool(number)
+
+
+def _by_words(found: Mapping[str, Any], *, dropped: bool) -> str:
+    number = found["detectors"]["overlap"]
+    where = "examples dropped before training," if dropped else "the training data"
+    return (
+        f" Found in {where} by their words alone, all of them or 13 in a row: {number:,} more of the benchmarks' "
+        "questions. They count as having no close match, since the cosine decides."
     ) * bool(number)
 
 

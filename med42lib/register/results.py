@@ -16,7 +16,7 @@ _VERDICTS = {
     1: "**Better than the base.**",
     -1: "**Worse than the base.**",
     0: "**No difference from the base shown.**",
-    None: "**Not known to be better than the base:** every question has a close match, as *Contamination* says below.",
+    None: "**Not known to be better than the base:** every question has {}.",
 }
 _GAINS = {1: "is larger", -1: "is smaller", 0: "is not shown to be larger or smaller"}
 
@@ -52,9 +52,12 @@ class Results:
 
     def title(self, subset: str) -> str:
         """Say which questions a subset holds."""
-        threshold = self.summary["contamination"]["threshold"]
-        clean = f"Questions without a training question of cosine above {threshold:g}"
-        return clean if subset == "clean" else "All questions"
+        return f"Questions without {self.close_match}" if subset == "clean" else "All questions"
+
+    @property
+    def close_match(self) -> str:
+        """Say what leaked questions have."""
+        return str(self.summary["contamination"]["close_match"])
 
     @property
     def trainings(self) -> Mapping[str, float]:
@@ -80,8 +83,9 @@ class Results:
     def sentences(self) -> Iterator[str]:
         """Say what the report claims, and of which trainings the figures are."""
         if verdict := self._verdict("differences"):
+            told = _VERDICTS[verdict["direction"]].format(self.close_match)
             yield (
-                f"{_VERDICTS[verdict['direction']]} {self.title(self.main)}: {self._in_prose(verdict)}"
+                f"{told} {self.title(self.main)}: {self._in_prose(verdict)}"
                 f", {p_in_prose(verdict['p_holm'])}, adjusted for all that the report asks."
             )
         if self.trainings:

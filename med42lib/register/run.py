@@ -25,7 +25,7 @@ NOT_STATED = "not stated"
 _ADAPTER = ("lora.rank", "lora.alpha", "lora.layers", "lora.dropout")
 _THAT_MATTER = {
     "assemble": ("multiple_choice", "seed"),
-    "decontaminate": ("threshold", "text", "generic_stems", "action"),
+    "decontaminate": ("threshold", "text", "generic_stems", "action", "dropped_by"),
     "pack": ("policy", "chunk_length", "too_long", "seed"),
     "train": (
         *("method", "learning_rate", "warmup_steps", "epochs", "max_steps", "global_batch_size", "precision", "seed"),

@@ -8,9 +8,13 @@ from med42lib.report.estimates import Estimate
 SUBSET_LABELS = {"all": "All questions", "clean": "Clean questions", "contaminated": "Leaked questions"}
 
 
-def close_match(threshold: float, *, dropped: bool) -> str:
-    """Say what leaked questions have: an example that is like them, in the mixture or `dropped` from it."""
-    return f"a training question of cosine above {threshold:g}" + ", dropped before training" * dropped
+def close_match(threshold: float, *, stems_apart: bool, dropped: bool) -> str:
+    """Say what leaked questions have: an example that is like them, in the mixture or `dropped` from it.
+
+    With `stems_apart`, clean questions may have one too that shares no more than a generic stem.
+    """
+    found = f"a training question of cosine above {threshold:g}"
+    return found + " that shares more than a generic stem" * stems_apart + ", dropped before training" * dropped
 
 
 def interval_limits(estimate: Estimate | None, *, signed: bool = False) -> str:

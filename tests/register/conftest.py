@@ -150,6 +150,8 @@ def _summary() -> dict[str, Any]:
         },
         "contamination": {
             "threshold": 0.8,
+            "close_match": "a training question of cosine above 0.8",
+            "items_of_stem_only": 0,
             "benchmarks": {"medqa": {"items": 10, "contaminated": 1}},
             "detectors": {"cosine": 1, "both": 0, "overlap": 0},
         },

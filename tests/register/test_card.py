@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import ModelCard as HubCard
 
 from med42lib.formats.recipe import Recipe
-from med42lib.register.card import MOST_CHARACTERS_OF_NOTE, ModelCard, model_card
+from med42lib.register.card import MOST_CHARACTERS_OF_NOTE, ModelCard, description, model_card
 from med42lib.register.config import RegisterConfig
 from med42lib.register.results import Results
 from med42lib.register.run import FinishedRun
@@ -111,7 +111,7 @@ def test_a_difference_where_every_question_leaked_is_no_claim(run: FinishedRun) 
     summary["verdicts"]["differences"]["lora-base"]["direction"] = None
     found = replace(found, summary=summary)
     assert next(found.sentences()).startswith(
-        "**Not known to be better than the base:** every question has a close match"
+        "**Not known to be better than the base:** every question has a training question of cosine above 0.8. All"
     )
     assert list(found.power()) == []
 
@@ -129,10 +129,32 @@ def test_where_no_difference_is_shown_the_card_says_what_could_have_been(
     assert told in model_card(CONFIG, run).text
 
 
-def test_questions_that_words_alone_find_are_told_where_they_count_as_clean(run: FinishedRun) -> None:
+def test_card_and_description_say_of_leaked_questions_what_the_report_says(run: FinishedRun) -> None:
+    have = "a training question of cosine above 0.8 that shares more than a generic stem"
+    run.summary["contamination"].update(close_match=have, items_of_stem_only=12)
+    card = model_card(CONFIG, run)
+    assert f"### Questions without {have}\n" in card.text
+    assert f"A close match is {have}: 6.8 % of the scored questions have one" in card.text
+    assert "12 more of the benchmarks' questions share no more with a training example than a stem such as" in card.text
+    assert {result["metric_name"].partition(",")[0] for result in card.results} == {
+        f"Questions without {have}",
+        "All questions",
+    }
+    assert f"% have {have}. The candidate is" in description(CONFIG, run)
+    run.summary["contamination"]["items_of_stem_only"] = 0
+    assert "a stem such as" not in model_card(CONFIG, run).text
+
+
+def test_questions_that_words_alone_find_are_told_where_they_count_as_clean(
+    run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert "by their words alone, all of them or 13 in a row: 5 more of the benchmarks' questions" in (
         model_card(CONFIG, run).text
     )
+    dropped = {"decontaminate.action": "drop_training", "decontaminate.dropped_by": "either"}
+    with monkeypatch.context() as patched:
+        patched.setattr(FinishedRun, "settings", lambda _: dropped)
+        assert "Found in examples dropped before training, by their words alone, all" in model_card(CONFIG, run).text
     run.summary["contamination"]["detectors"]["overlap"] = 0
     assert "by their words" not in model_card(CONFIG, run).text
 

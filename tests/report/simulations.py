@@ -156,7 +156,7 @@ def any_bold_difference(generator: Generator) -> bool:
 def any_bold_change(generator: Generator) -> bool:
     """Say whether a cell of the table of leaks is bold where leaked questions are like the others."""
     results = analyse(null_run(generator), MODELS, PAIRS, CONFIDENCE)
-    return any_bold(contamination_table(results, NO_SHARES, confidence=CONFIDENCE))
+    return any_bold(contamination_table(results, NO_SHARES, close_match="", confidence=CONFIDENCE))
 
 
 def difference_of(given: Answers) -> Difference:

@@ -42,6 +42,24 @@ def test_settings_are_readable(value: object, text: str) -> None:
     assert formatting.setting(value) == text
 
 
+@pytest.mark.parametrize(
+    ("stems_apart", "dropped", "text"),
+    [
+        (False, False, "a training question of cosine above 0.8"),
+        (True, False, "a training question of cosine above 0.8 that shares more than a generic stem"),
+        (
+            True,
+            True,
+            "a training question of cosine above 0.8 that shares more than a generic stem, dropped before training",
+        ),
+    ],
+)
+def test_what_leaked_questions_have_is_no_more_than_what_clean_ones_lack(
+    stems_apart: bool, dropped: bool, text: str
+) -> None:
+    assert formatting.close_match(0.8, stems_apart=stems_apart, dropped=dropped) == text
+
+
 def test_whole_numbers_have_thousands_separated() -> None:
     assert formatting.integer(1273) == "1,273"
     assert formatting.integer(None) == "–"

@@ -377,6 +377,18 @@ def test_examples_that_were_dropped_before_training_are_not_called_part_of_it(ru
             assert sentence.startswith(", dropped before training")
 
 
+def test_where_stems_are_told_apart_clean_questions_may_have_a_training_question_that_shares_one(run: Any) -> None:
+    manifest = run.folder / "contamination/manifest.json"
+    recorded = json.loads(manifest.read_text())
+    recorded["config"] |= {"generic_stems": "tell_apart", "text": "question"}
+    manifest.write_text(json.dumps(recorded))
+    folder = run.make_report()
+    for name in ("report.md", "report.html", "summary.json", "tables.tex"):
+        told = " ".join((folder / name).read_text().split()).split("a training question of cosine above 0.8")[1:]
+        assert told
+        assert all(rest.startswith(" that shares more than a generic stem") for rest in told)
+
+
 @pytest.mark.parametrize(("action", "direction", "verdict"), [("flag", None, "Unknown"), ("drop_training", 1, "Yes")])
 def test_where_every_question_leaked_nothing_is_claimed_unless_what_they_match_was_dropped(
     tmp_path: Path,
@@ -402,7 +414,7 @@ def test_where_every_question_leaked_nothing_is_claimed_unless_what_they_match_w
 
 
 def test_questions_that_words_alone_find_count_as_clean_and_are_counted_and_a_row_shows_what_is_left_without(
-    run: Any,
+    run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def of_clean_items(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return rows + [{**rows[0], "item_id": f"medqa/{number:03d}"} for number in (1, 2, 3, 3)]
@@ -418,6 +430,10 @@ def test_questions_that_words_alone_find_count_as_clean_and_are_counted_and_a_ro
         assert "0.80, or by words" in text
     found = json.loads((folder / "summary.json").read_text())
     assert found["contamination"]["with_words"]["contaminated"] == 18
+    settings = {"action": "drop_training", "dropped_by": "either"}
+    monkeypatch.setattr("med42lib.report.provenance.record._settings", lambda _: settings)
+    text = (run.make_report() / "report.md").read_text()
+    assert "Found in examples dropped before training, by their words alone, all of them or 13 in a row: 3" in text
     assert found["accuracy"]["overall"]["base"]["clean"]["n"] == 205
     assert (
         found["contamination"]["with_words"]["base"]["value"] != found["accuracy"]["overall"]["base"]["clean"]["value"]

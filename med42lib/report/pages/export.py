@@ -267,6 +267,8 @@ def _contamination(evidence: Evidence) -> dict[str, Any]:
     contamination = evidence.contamination
     return {
         "threshold": contamination.threshold,
+        "close_match": evidence.close_match,
+        "items_of_stem_only": contamination.num_stems,
         "benchmarks": {
             share.benchmark: {"items": share.num_items, "contaminated": share.num_contaminated}
             for share in contamination.benchmarks

@@ -88,13 +88,15 @@ def trainings_table(results: Results, *, confidence: float) -> Table:
     )
 
 
-def contamination_table(results: Results, contamination: Contamination, *, confidence: float) -> Table:
+def contamination_table(
+    results: Results, contamination: Contamination, *, close_match: str, confidence: float
+) -> Table:
     """Tabulate leaked questions and what removing them changes (the paper's Tables A2 and A3)."""
     columns = [*text_columns("Benchmark"), *number_columns(["Questions", "Leaked", "Leaked, %"])]
     columns += number_columns(results.titles, group="Change of accuracy when they are removed")
     shares = {share.benchmark: (share.num_items, share.num_contaminated) for share in contamination.benchmarks}
     return Table(
-        caption=f"Evaluation questions with a training example of cosine above {contamination.threshold:g}",
+        caption=f"Evaluation questions with {close_match}",
         columns=tuple(columns),
         rows=tuple(_contamination_row(results, group, shares, alpha=1 - confidence) for group in results.groups),
         note=(

@@ -73,6 +73,12 @@ class Evidence:
     provenance: Provenance
     recipe: tuple[SettingComparison, ...]
 
+    @property
+    def close_match(self) -> str:
+        """Say what leaked questions have."""
+        made = self.provenance
+        return close_match(self.contamination.threshold, stems_apart=made.stems_apart, dropped=made.dropped_training)
+
 
 @dataclass(frozen=True, slots=True)
 class ShownPair:
@@ -128,6 +134,7 @@ class View:
             evidence.results,
             confidence=self.confidence,
             dropped=self.dropped,
+            dropped_by_words=evidence.provenance.dropped_by_words,
             num_by_words=self.num_clean - evidence.with_words.num_clean if evidence.with_words else 0,
             num_of_sources=self._num_of_sources,
             in_taught_format=any(how.get("prompt") == "med42" for how in evidence.provenance.scoring.values()),
@@ -144,17 +151,6 @@ class View:
     def dropped(self) -> bool:
         """Say whether the examples that leaked questions match were dropped before training."""
         return self.evidence.provenance.dropped_training
-
-    @property
-    def tells_stems_apart(self) -> bool:
-        """Say whether pairs that share no more than a generic stem are no leaks."""
-        settings = self.evidence.provenance.decontaminate_settings
-        return (settings.get("generic_stems"), settings.get("text")) == ("tell_apart", "question")
-
-    @property
-    def close_match(self) -> str:
-        """Say what leaked questions have."""
-        return close_match(self.evidence.contamination.threshold, dropped=self.dropped)
 
     def number(self, table: str) -> int:
         """Give a table's number, from 1."""
@@ -181,10 +177,9 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         evidence=evidence,
         findings=make_answers(
             evidence.results,
-            threshold=evidence.contamination.threshold,
+            close_match=evidence.close_match,
             confidence=config.confidence,
             equivalence_points=config.equivalence_points,
-            dropped=evidence.provenance.dropped_training,
         ),
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),
@@ -221,7 +216,9 @@ def _result_tables(config: ReportConfig, evidence: Evidence) -> dict[str, Table]
         tables["difference"] = difference_table(results, confidence=config.confidence, subset=results.main_subset)
     if results.comparisons and len(subsets) > 1:
         tables["difference_all"] = difference_table(results, confidence=config.confidence, subset="all")
-    tables["contamination"] = contamination_table(results, contamination, confidence=config.confidence)
+    tables["contamination"] = contamination_table(
+        results, contamination, close_match=evidence.close_match, confidence=config.confidence
+    )
     if any_leaked:
         tables["leaked"] = leaked_table(results, confidence=config.confidence)
     if any(share.pairs.total for share in contamination.labels):

@@ -107,6 +107,17 @@ class Provenance:
         return self.decontaminate_settings.get("action") == "drop_training"
 
     @property
+    def dropped_by_words(self) -> bool:
+        """Say whether the examples that words alone find were dropped too."""
+        return self.decontaminate_settings.get("dropped_by") == "either"
+
+    @property
+    def stems_apart(self) -> bool:
+        """Say whether pairs that share no more than a generic stem are no leaks."""
+        settings = self.decontaminate_settings
+        return (settings.get("generic_stems"), settings.get("text")) == ("tell_apart", "question")
+
+    @property
     def num_examples(self) -> int:
         """Count the training examples of the mixture."""
         return sum(int(row["sampled"]) for row in self.mixture)

@@ -12,7 +12,7 @@ from med42lib.formats.models import BASE
 from med42lib.formats.report import OVERALL
 from med42lib.formats.written import MISSING, PERCENT, display_name, p_in_prose, percent, percent_of, points
 from med42lib.report.estimates import Estimate
-from med42lib.report.formatting import close_match, integer, interval_in_prose
+from med42lib.report.formatting import integer, interval_in_prose
 from med42lib.report.provenance.models import Pair
 from med42lib.report.results.leaks import LeakedGain
 from med42lib.report.results.table import Results
@@ -37,24 +37,22 @@ class Answer:
 
 
 def make_answers(
-    results: Results, *, threshold: float, confidence: float, equivalence_points: float = 0.0, dropped: bool = False
+    results: Results, *, close_match: str, confidence: float, equivalence_points: float = 0.0
 ) -> tuple[Answer, ...]:
     """Answer the report's questions over all benchmarks together.
 
     Args:
         results: The numbers.
-        threshold: The cosine above which a question leaked.
+        close_match: What leaked questions have.
         confidence: Of the intervals; one minus it is the chance of any false claim.
         equivalence_points: Percentage points within which two models count as equal; 0: they never do.
-        dropped: Whether the examples that leaked questions match were dropped before training.
     """
-    have = close_match(threshold, dropped=dropped)
     if not _is_tuned(results):
-        return (_of_base(results, confidence, have),)
-    wording = _Wording(results, confidence, equivalence_points, have)
+        return (_of_base(results, confidence, close_match),)
+    wording = _Wording(results, confidence, equivalence_points, close_match)
     comparisons = [wording.compared(pair, verdict) for pair, verdict in results.verdicts.differences.items()]
     leaks = [wording.leaked(pair, verdict) for pair, verdict in results.verdicts.leaks.items()]
-    return (*comparisons, *(leaks or [_no_contrast(results, wording.close_match)]))
+    return (*comparisons, *(leaks or [_no_contrast(results, close_match)]))
 
 
 def remarks(
@@ -62,6 +60,7 @@ def remarks(
     *,
     confidence: float,
     dropped: bool,
+    dropped_by_words: bool = False,
     num_by_words: int = 0,
     num_of_sources: int = 0,
     in_taught_format: bool = False,
@@ -72,11 +71,12 @@ def remarks(
         results: The numbers.
         confidence: Of the intervals.
         dropped: Whether the examples that leaked questions match were dropped before training.
+        dropped_by_words: Whether those that words alone find were too.
         num_by_words: How many of the clean questions words find in training.
         num_of_sources: How many of the questions of the answers are of benchmarks of which a source is another split.
         in_taught_format: Whether questions were asked in the prompt format that fine-tunes are taught.
     """
-    by_words = [_found_by_words(num_by_words)] if num_by_words else []
+    by_words = [_found_by_words(num_by_words, dropped=dropped_by_words)] if num_by_words else []
     if not _is_tuned(results):
         return tuple(by_words)
     limits = [f"{_LIMITS_OF_LEAKS}{_DROPPED * dropped}"] if results.verdicts.leaks else []
@@ -100,9 +100,10 @@ def _of_sources(results: Results, number: int) -> str:
     )
 
 
-def _found_by_words(number: int) -> str:
+def _found_by_words(number: int, *, dropped: bool) -> str:
+    where = "examples dropped before training," if dropped else "training"
     return (
-        f"Found in training by their words alone, all of them or 13 in a row: {_num_questions(number)} of those that "
+        f"Found in {where} by their words alone, all of them or 13 in a row: {_num_questions(number)} of those that "
         "count as not leaked, since the cosine decides. The table of thresholds has the accuracies without them too."
     )
 

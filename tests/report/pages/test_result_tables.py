@@ -38,7 +38,10 @@ def test_what_is_trained_on_is_named_and_mmlu_once() -> None:
 def test_benchmarks_in_which_everything_leaked_are_said_to_be_left_out_of_lines_of_several() -> None:
     table, without = (
         contamination_table(
-            analyse(replace(ANSWERS, contaminated=leaked), MODELS, PAIRS, 0.95), NO_SHARES, confidence=0.95
+            analyse(replace(ANSWERS, contaminated=leaked), MODELS, PAIRS, 0.95),
+            NO_SHARES,
+            close_match="a close match",
+            confidence=0.95,
         ).note
         for leaked in (np.isin(ANSWERS.benchmark, ["headqa"]), np.arange(40) % 2 == 0)
     )

@@ -33,7 +33,7 @@ def findings_of(
 ) -> dict[str, Answer]:
     """Make the findings of such answers."""
     results = results_of(base, full, lora, leaked, benchmarks)
-    findings = make_answers(results, threshold=0.8, confidence=0.95, equivalence_points=margin)
+    findings = make_answers(results, close_match="a close match", confidence=0.95, equivalence_points=margin)
     return {finding.question: finding for finding in findings}
 
 
@@ -97,7 +97,7 @@ def test_comparisons_leave_leaked_questions_out() -> None:
     found = findings_of(base="-" * 40, full="+" * 20 + "-" * 20, lora="-" * 40, leaked="+" * 20)
     helped = found["Did this full fine-tune help?"]
     assert helped.figure == "0.0"
-    assert "Of 20 questions without a training question of cosine above 0.8, this full" in helped.sentence
+    assert "Of 20 questions without a close match, this full" in helped.sentence
 
 
 def test_each_fine_tune_has_its_own_verdict_and_figure_on_leaks() -> None:
