@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 
 from med42lib.core.environment import proxy_of
 from med42lib.core.redaction import redact
-from med42lib.doctor.finding import Finding, Level, findings_of, ok, problem, unknown, warning
+from med42lib.doctor.finding import Finding, findings_of, ok, problem, unknown, warning
 from med42lib.store.address import open_store
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.scratch import attempt_folder, machine_scratch
-from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_server, logs_in_otherwise, tracking_address
+from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_server, tracking_address
 
 _SECONDS = 5.0
 _PROBE_BYTES = 1 << 20
@@ -65,27 +65,22 @@ def _check_writing(address: str) -> Iterator[Finding]:
 
 def check_mlflow(store_address: str) -> Iterator[Finding]:
     """Look at MLflow: its name, whether it answers to it, and whether it takes our credentials."""
-    address = ""
+    return findings_of("mlflow", lambda: _check_mlflow(store_address))
 
-    def ask() -> Iterator[Finding]:
-        nonlocal address
-        address = tracking_address()
-        if is_server(address):
-            yield from _check_name("mlflow", address)
-        check_tracking(store_address)
 
-    found = list(findings_of("mlflow", ask))
-    yield from found
-    if any(finding.level == Level.PROBLEM for finding in found):
-        return
-    if is_server(address) and logs_in_otherwise():
+def _check_mlflow(store_address: str) -> Iterator[Finding]:
+    address = tracking_address()
+    if is_server(address):
+        yield from _check_name("mlflow", address)
+    lets_us_in = check_tracking(store_address)
+    if not is_server(address):
+        yield ok("mlflow", f"runs are recorded in {redact(address)}; {TRACKING_VARIABLE} would name a server")
+    elif lets_us_in:
+        yield ok("mlflow", f"{redact(address)} answers by this name and lets us in")
+    else:
         yield unknown(
             "mlflow", f"{redact(address)} answers by this name; whether it lets MLflow's client in is not known"
         )
-    elif is_server(address):
-        yield ok("mlflow", f"{redact(address)} answers by this name and lets us in")
-    else:
-        yield ok("mlflow", f"runs are recorded in {redact(address)}; {TRACKING_VARIABLE} would name a server")
 
 
 def _check_name(about: str, url: str) -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,8 +17,11 @@ from med42lib.formats.model_config import add_older_names
 _MAGIC = b"GGUF"
 _NUM_PARTS = "split.count"
 _LICENCE = "general.license"
-_SCALES_ROTATION = ("rope.scaling.factor", "rope_freqs", "rope_factors")
-"""In names of entries and tensors by which llama.cpp scales rotary positions: linear and YaRN, Llama 3.1, LongRoPE."""
+_FACTORS_OF_ROTATION = ("rope.scaling.factor", "rope.scale_linear")
+"""In names of entries by which llama.cpp scales rotary positions: linear and YaRN, and linear in files of 2023."""
+_UNSCALED = (0, 1)
+_SCALES_ROTATION = ("rope_freqs", "rope_factors")
+"""In names of tensors by which it does: Llama 3.1, LongRoPE."""
 
 
 def convert(file: Path, folder: Path, *, dtype: str) -> str:
@@ -91,13 +94,15 @@ def _load(file: Path, dtype: str) -> tuple[Any, Any, str]:
             output_loading_info=True,
         )
     check_nothing_missing(report)
-    _check_rotation([*metadata, *tensors], model.config, file)
+    _check_rotation(metadata, tensors, model.config, file)
     return model, tokenizer, str(metadata.get(_LICENCE) or "")
 
 
-def _check_rotation(names: Iterable[str], description: Any, file: Path) -> None:
+def _check_rotation(metadata: Mapping[str, Any], tensors: Iterable[str], description: Any, file: Path) -> None:
     """Refuse a file that scales rotary positions where the model's `PretrainedConfig` does not."""
-    scaling = [name for name in names if any(part in name for part in _SCALES_ROTATION)]
+    factors = [name for name in metadata if any(part in name for part in _FACTORS_OF_ROTATION)]
+    scaling = [name for name in factors if metadata[name] not in _UNSCALED]
+    scaling += [name for name in tensors if any(part in name for part in _SCALES_ROTATION)]
     rotations = getattr(description, "rope_parameters", None) or {}
     of_layers = [entry for entry in rotations.values() if isinstance(entry, dict)] or [rotations]
     if scaling and all(entry.get("rope_type", "default") == "default" for entry in of_layers):

@@ -7,24 +7,25 @@ in `mlflow-artifacts` beside it.
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import http.client
 import os
 import shlex
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from med42lib.core.authorities import TRACKING_AUTHORITY_VARIABLE
 from med42lib.core.environment import in_pod
 from med42lib.core.errors import AccessError, TrackingError, TrackingUnavailable
 from med42lib.core.log import log
 from med42lib.core.redaction import redact
 from med42lib.store.base import S3_SCHEME
+from med42lib.tracking.rest import ask, logs_in_otherwise
+
+if TYPE_CHECKING:
+    from requests import Response
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 HOME_VARIABLE = "MED42_HOME"
@@ -41,8 +42,7 @@ _MLFLOW_DEFAULTS = {
 _SQLITE_MAGIC = b"SQLite format 3\0"
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _HOST_REFUSED = "Invalid Host header"
-_OTHER_LOG_INS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
-_FILES_OF_LOG_INS = ("~/.mlflow/credentials", "~/.netrc")
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 
 
 def tracking_address() -> str:
@@ -128,14 +128,14 @@ question = [{{"role": "user", "content": "Which vitamin prevents scurvy?"}}]
 print(pipeline(question, max_new_tokens=50, do_sample=False))"""
 
 
-def check_tracking(store_address: str) -> None:
+def check_tracking(store_address: str) -> bool:
     """Make sure, before anything is computed, that models of this store can be registered.
 
-    Takes at most a few seconds and writes nothing.
+    Takes at most a few seconds and writes nothing. Gives what `check_answers` does.
 
     Raises:
-        TrackingError: If MLflow is a server and the store a local folder, if the server refuses its name, if the
-            SQLite file cannot be used, or if it would go with a pod that ends.
+        TrackingError: If MLflow is a server and the store a local folder, if the server refuses its name or its
+            certificate is not trusted, if the SQLite file cannot be used, or if it would go with a pod that ends.
         TrackingUnavailable: If the server does not answer.
         AccessError: If it rejects the credentials.
     """
@@ -143,43 +143,24 @@ def check_tracking(store_address: str) -> None:
     address = tracking_address()
     if is_server(address):
         _check_store(address, store_address)
-    check_answers(address)
+    return check_answers(address)
 
 
-def check_answers(address: str) -> None:
+def check_answers(address: str) -> bool:
     """Make sure that there is an MLflow at an address, before a client is made for it.
 
+    Gives True if it is known to let us in: of some servers only MLflow's own client can tell, and of databases.
+
     Raises:
-        TrackingError: If a server refuses its name, or a SQLite file cannot be used.
+        TrackingError: If a server refuses its name or its certificate is not trusted, or a SQLite file cannot be used.
         TrackingUnavailable: If a server does not answer.
         AccessError: If it rejects the credentials.
     """
     if is_server(address):
-        _check_server(address)
-    elif file := sqlite_file(address):
+        return _check_server(address)
+    if file := sqlite_file(address):
         _check_sqlite(file)
-
-
-def login_header(address: str) -> str | None:
-    """Give the header by which MLflow's own client logs in to a server: of what there is, it takes the first.
-
-    That is a user in the address, which the library under it sends whatever else is said; the environment's user; or a
-    token.
-    """
-    parts = urlsplit(address)
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
-    if parts.username is not None and parts.password is not None:
-        user, password = unquote(parts.username), unquote(parts.password)
-    if user and password:
-        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    return f"Bearer {token}" if token else None
-
-
-def logs_in_otherwise() -> bool:
-    """Say whether MLflow's own client may have another way to log in, which only it can try: a plug-in, or a file."""
-    files = (Path(name).expanduser() for name in _FILES_OF_LOG_INS)
-    return any(map(os.environ.get, _OTHER_LOG_INS)) or any(file.exists() for file in files)
+    return False
 
 
 def quiet_mlflow() -> None:
@@ -229,39 +210,30 @@ def _is_sqlite(file: Path) -> bool:
         return stream.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
 
 
-def _check_server(address: str) -> None:
+def _check_server(address: str) -> bool:
     """Ask the server for one experiment: MLflow's own client would wait minutes for one that is down."""
-    request = urllib.request.Request(f"{_without_credentials(address)}/api/2.0/mlflow/experiments/search?max_results=1")
-    if header := login_header(address):
-        request.add_unredirected_header("Authorization", header)
     try:
-        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
-            return
-    except urllib.error.HTTPError as error:
-        _check_answer(address, error)
-    except (OSError, http.client.HTTPException) as error:
-        if not isinstance(getattr(error, "reason", None), ssl.SSLError):
-            raise unreachable(address, str(error)) from error
+        answer = ask("GET", address, "experiments/search", timeout=PROBE_SECONDS, params={"max_results": 1})
+    except OSError as error:
+        cause = error.args[0] if error.args else error
+        raise unreachable(address, str(getattr(cause, "reason", error))) from error
+    _check_answer(address, answer)
+    return answer.ok and not logs_in_otherwise()
 
 
-def _check_answer(address: str, error: urllib.error.HTTPError) -> None:
+def _check_answer(address: str, answer: Response) -> None:
     """Refuse answers that mean the same to MLflow's own client, which meets the rest."""
-    with error:
-        if error.code == 403 and _HOST_REFUSED in error.read(1000).decode(errors="replace"):
-            raise host_refused(address) from error
-    if error.code == 404:
+    code = answer.status_code
+    if code == 403 and _HOST_REFUSED in answer.text:
+        raise host_refused(address)
+    if code == 404:
         raise TrackingError(
             f"what answers at {redact(address)} is not an MLflow server (404); check {TRACKING_VARIABLE}"
-        ) from error
-    if error.code in (401, 403) and not logs_in_otherwise():
-        raise rejected(address) from error
-    if error.code >= 500:
-        raise unreachable(address, str(error)) from error
-
-
-def _without_credentials(address: str) -> str:
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        )
+    if code in (401, 403) and not logs_in_otherwise():
+        raise rejected(address)
+    if code >= 500:
+        raise unreachable(address, f"{code} {answer.reason}")
 
 
 def rejected(address: str) -> AccessError:
@@ -272,8 +244,13 @@ def rejected(address: str) -> AccessError:
     )
 
 
-def unreachable(address: str, detail: str) -> TrackingUnavailable:
-    """Say that the server does not answer."""
+def unreachable(address: str, detail: str) -> TrackingError | TrackingUnavailable:
+    """Say that the server does not answer, or that its certificate is not trusted, which waiting does not mend."""
+    if _UNTRUSTED in detail:
+        return TrackingError(
+            f"the certificate of the MLflow server {redact(address)} is not trusted ({redact(detail)}); name the file "
+            f"of its authority in REQUESTS_CA_BUNDLE, or in {TRACKING_AUTHORITY_VARIABLE}"
+        )
     return TrackingUnavailable(
         f"the MLflow server {redact(address)} does not answer ({redact(detail)}); start it, correct "
         f"{TRACKING_VARIABLE}, or unset it to use a SQLite file. Finished stages are kept: run the same command again"

@@ -21,7 +21,7 @@ from med42lib.engine.context import TrackedAs
 from med42lib.store.address import open_store
 from med42lib.store.agreement import agree
 from med42lib.store.metrics import MetricPoint
-from med42lib.tracking.address import TRACKING_VARIABLE, is_server, login_header
+from med42lib.tracking.address import TRACKING_VARIABLE, is_server
 from med42lib.tracking.names import (
     KEY_TAG,
     METRICS_PER_CALL,
@@ -34,11 +34,10 @@ from med42lib.tracking.names import (
     run_agreement,
     run_name,
 )
+from med42lib.tracking.rest import ask
 
 SECONDS_TO_CONNECT, SECONDS_TO_ANSWER = 5.0, 20.0
-_API = "/api/2.0/mlflow/"
 _MISSING = "RESOURCE_DOES_NOT_EXIST"
-_TRUE = ("true", "1")
 _NO_JSON = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 Run = Mapping[str, Any]
@@ -169,31 +168,10 @@ class Server:
             raise
 
     def _asked(self, method: str, call: str, **content: Any) -> dict[str, Any]:
-        import requests
-
-        header = login_header(self._address)
-        response = requests.request(
-            method,
-            f"{self._address}{_API}{call}",
-            headers={"Authorization": header} if header else {},
-            timeout=(SECONDS_TO_CONNECT, SECONDS_TO_ANSWER),
-            **_certificates(),
-            **content,
-        )
+        response = ask(method, self._address, call, timeout=(SECONDS_TO_CONNECT, SECONDS_TO_ANSWER), **content)
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
-
-
-def _certificates() -> dict[str, Any]:
-    """Read what MLflow's own client reads of TLS; left alone, the library has its own certificates."""
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in _TRUE:
-        return {"verify": False}
-    given = {
-        "verify": os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"),
-        "cert": os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"),
-    }
-    return {name: path for name, path in given.items() if path}
 
 
 def _metric(point: MetricPoint) -> dict[str, object]:

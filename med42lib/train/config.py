@@ -107,7 +107,7 @@ class TrainConfig(StageConfig):
 
     gradient_checkpointing: Annotated[bool | Literal["auto"], SPEED_ONLY] = "auto"
     """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower. `auto`
-    does where memory lacks room for them."""
+    does where memory lacks room for them, and for kinds of models that keep more than is worked out."""
 
     @field_validator("zero_stage")
     @classmethod

@@ -56,8 +56,11 @@ def choose(
             nobody knows it.
 
     Returns:
-        The first that fits with a margin of a tenth; what needs the least memory if none does.
+        The first that fits with a margin of a tenth; what needs the least memory if none does. A model whose layers
+        keep more than is worked out keeps none of it.
     """
+    if shapes is not None and not shapes.measured and config.gradient_checkpointing == "auto":
+        config = config.model_copy(update={"gradient_checkpointing": True})
     allowed = [variant for variant in variants(config) if _keeps(variant, config)]
     if shapes is None:
         return max(allowed, key=lambda variant: (variant.zero_stage, not variant.gradient_checkpointing))

@@ -89,6 +89,14 @@ def test_mlflow_that_lets_us_in_is_well(scripted: Scripted, monkeypatch: pytest.
     assert "planted-token" not in "".join(map(str, found))
 
 
+def test_mlflow_that_answers_something_else_is_not_said_to_let_us_in(
+    scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted.answers[EXPERIMENTS] = (429, "later")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", scripted.address)
+    assert "whether it lets MLflow's client in is not known" in of_level(list(check_mlflow(S3)), Level.UNKNOWN)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [

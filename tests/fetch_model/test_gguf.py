@@ -2,6 +2,7 @@ import importlib.util
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def write(
-    path: Path, *, pre: str | None, num_parts: int = 1, scaling: str | None = None, frequencies: str | None = None
+    path: Path,
+    *,
+    pre: str | None,
+    num_parts: int = 1,
+    scaling: str | None = None,
+    factor: float = 4.0,
+    older_factor: float | None = None,
+    frequencies: str | None = None,
 ) -> Path:
     gguf = pytest.importorskip("gguf", reason="writing a GGUF file needs the package gguf")
     path.parent.mkdir(exist_ok=True)
@@ -66,7 +74,9 @@ def write(
     writer.add_rope_freq_base(500_000.0)
     if scaling is not None:
         writer.add_rope_scaling_type(gguf.RopeScalingType(scaling))
-        writer.add_rope_scaling_factor(4.0)
+        writer.add_rope_scaling_factor(factor)
+    if older_factor is not None:
+        writer.add_float32("llama.rope.scale_linear", older_factor)
     if frequencies is not None:
         writer.add_tensor(f"{frequencies}.weight", np.ones(HIDDEN // 4, np.float32))
     writer.add_vocab_size(len(TOKENS))
@@ -189,21 +199,28 @@ def test_a_part_of_a_model_in_several_files_is_refused_with_what_to_do(tmp_path:
         ({"frequencies": "rope_freqs"}, r"rope_freqs\.weight"),
         ({"frequencies": "rope_factors_long"}, r"rope_factors_long\.weight"),
         ({"scaling": "yarn"}, r"llama\.rope\.scaling\.factor"),
+        ({"older_factor": 4.0}, r"llama\.rope\.scale_linear"),
     ],
-    ids=["Llama 3.1", "LongRoPE", "YaRN"],
+    ids=["Llama 3.1", "LongRoPE", "YaRN", "linear, of 2023"],
 )
-def test_scaled_positions_that_would_be_lost_are_refused(tmp_path: Path, scaled: dict[str, str], name: str) -> None:
+def test_scaled_positions_that_would_be_lost_are_refused(tmp_path: Path, scaled: dict[str, Any], name: str) -> None:
     weights = write(tmp_path / "weights/tiny.gguf", pre="gpt-2", **scaled)
     with pytest.raises(DataError, match=rf"scales its rotary positions \({name}\).*format: huggingface"):
         convert(weights, tmp_path / "model", dtype="float32")
 
 
+@pytest.mark.parametrize("unscaled", [{"scaling": "linear", "factor": 1.0}, {"older_factor": 1.0}])
+def test_a_factor_that_scales_nothing_passes(tmp_path: Path, unscaled: dict[str, Any]) -> None:
+    convert(write(tmp_path / "weights/tiny.gguf", pre="gpt-2", **unscaled), tmp_path / "model", dtype="float32")
+    assert (tmp_path / "model/config.json").exists()
+
+
 def test_scaled_positions_that_transformers_reads_pass(tmp_path: Path) -> None:
     from transformers import Gemma3TextConfig, Gemma4TextConfig
 
-    conversion._check_rotation(["rope_freqs.weight"], Gemma4TextConfig(), tmp_path)
+    conversion._check_rotation({}, ["rope_freqs.weight"], Gemma4TextConfig(), tmp_path)
     with pytest.raises(DataError, match="scales its rotary positions"):
-        conversion._check_rotation(["gemma3.rope.scaling.factor"], Gemma3TextConfig(), tmp_path)
+        conversion._check_rotation({"gemma3.rope.scaling.factor": 8.0}, [], Gemma3TextConfig(), tmp_path)
 
 
 COUNTS = struct.Struct("<QQ")

@@ -53,7 +53,7 @@ def test_a_model_that_no_pod_could_score_is_told_when_its_pipeline_is_compiled(
 ) -> None:
     compiling = ["compile", str(REPOSITORY / f"pipelines/specs/{name}.yaml"), f"--output={tmp_path}/out.yaml"]
     assert main(compiling) == 0
-    said = "evaluate.precision: the step evaluate loads 129 GiB of weights in bfloat16 into a pod that may have 64Gi"
+    said = "evaluate.precision: the step evaluate loads 129 GiB of weights in float16 into a pod that may have 64Gi"
     assert (said in capsys.readouterr().err) == warned
     assert main([*compiling, f"--pods={REPOSITORY}/pipelines/pods/{name}.yaml"]) == 0
     assert "weights" not in capsys.readouterr().err

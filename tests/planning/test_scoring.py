@@ -25,7 +25,7 @@ def test_a_model_larger_than_its_pods_limit_is_refused_with_what_to_compile_with
         "bfloat16, or compile with --pods and `evaluate: {gpus: N}`, which hold them together, or `evaluate: {memory: "
         "[265Gi, 265Gi]}`"
     ]
-    assert "129 GiB of weights in bfloat16 into a pod that may have 64Gi; compile with" in told("llama-2-70b")[0]
+    assert "129 GiB of weights in float16 into a pod that may have 64Gi; compile with" in told("llama-2-70b")[0]
 
 
 @pytest.mark.parametrize("pods", [{}, {"evaluate": ["200Gi", "200Gi"]}], ids=["GPUs", "memory"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -317,7 +318,9 @@ def at_once(work: Callable[[], object]) -> None:
 
 
 @contextmanager
-def answering(code: int, body: bytes = b"", *, seen: list[str | None] | None = None) -> Iterator[str]:
+def answering(
+    code: int, body: bytes = b"", *, seen: list[str | None] | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """A web server that gives everyone the same answer; `seen` gets each request's credentials."""
 
     class Handler(QuietHandler):
@@ -326,7 +329,7 @@ def answering(code: int, body: bytes = b"", *, seen: list[str | None] | None = N
                 seen.append(self.headers["Authorization"])
             self.answer(code, body)
 
-    with serving(Handler) as address:
+    with serving(Handler, tls=tls) as address:
         yield address
 
 

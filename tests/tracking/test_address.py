@@ -1,4 +1,5 @@
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -129,6 +130,76 @@ def test_a_server_that_is_being_restarted_may_be_asked_again(code: int, monkeypa
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with pytest.raises(TrackingUnavailable, match=rf"does not answer .*{code}"):
             check_tracking(S3)
+
+
+@pytest.mark.parametrize("code", [400, 429])
+def test_what_only_mlflows_own_client_can_tell_is_not_said_to_be_well(
+    code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with answering(200) as well, answering(code) as odd:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", well)
+        assert check_tracking(S3)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", odd)
+        assert not check_tracking(S3)
+
+
+def test_an_ingress_that_leads_on_to_another_address_of_its_host_lets_us_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ingress(QuietHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/api/"):
+                self.send_response(308)
+                self.send_header("Location", f"/mlflow{self.path}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            else:
+                self.answer(200 if self.headers["Authorization"] == "Bearer planted-token" else 401)
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "planted-token")
+    with serving(Ingress) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        check_tracking(S3)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of this machine, signed by nobody else, with its key."""
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=med42 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*command.split(), "-keyout", file, "-out", file], check=True, capture_output=True)
+    return file
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificate)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "MLFLOW_TRACKING_SERVER_CERT_PATH"])
+def test_a_server_of_a_companys_authority_is_asked_as_well(
+    variable: str, certificate: Path, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with answering(401, tls=tls) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with pytest.raises(TrackingError, match=r"is not trusted \(.*; name the file of its authority in"):
+            check_tracking(S3)
+        monkeypatch.setenv(variable, str(certificate))
+        with pytest.raises(AccessError, match="rejected the credentials"):
+            check_tracking(S3)
+
+
+def test_a_server_that_wants_a_certificate_of_ours_gets_it(
+    certificate: Path, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls.verify_mode = ssl.CERT_REQUIRED
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(certificate))
+    with answering(200, tls=tls) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        check_tracking(S3)
 
 
 def test_a_page_that_a_server_leads_on_to_gets_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,13 +27,15 @@ TOKEN = {"MLFLOW_TRACKING_TOKEN": "planted-token"}
 @pytest.mark.parametrize("user", ["", "you:p%40ss@", "you@"], ids=["no user", "a user", "a user without password"])
 @pytest.mark.parametrize(
     "given",
-    [{}, USER, TOKEN, USER | TOKEN, {"MLFLOW_TRACKING_USERNAME": "me"} | TOKEN],
+    [{}, USER, TOKEN, USER | TOKEN, {"MLFLOW_TRACKING_USERNAME": "me"} | TOKEN, TOKEN | {"NETRC": "netrc"}],
     ids=lambda given: " ".join(given),
 )
 def test_all_of_us_log_in_as_mlflows_own_client_does(
     user: str, given: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Path("netrc").write_text("machine 127.0.0.1 login they password planted")
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     seen: list[str | None] = []

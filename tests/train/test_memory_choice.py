@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,13 @@ def test_a_model_whose_memory_is_not_known_is_split_as_far_as_can_be() -> None:
     assert chosen(1e15, shapes=None) == (3, False)
     assert chosen(1e15, shapes=None, zero_stage=1) == (1, False)
     assert chosen(1e15, shapes=None, gradient_checkpointing=True) == (3, True)
+
+
+def test_a_model_that_keeps_more_than_is_worked_out_keeps_no_activations_unless_it_is_told_to() -> None:
+    gemma = replace(LLAMA_2_7B, measured=False)
+    assert chosen(1e15, shapes=gemma) == (1, True)
+    assert chosen(1e9, shapes=gemma) == (3, True)
+    assert chosen(1e15, shapes=gemma, gradient_checkpointing=False) == (1, False)
 
 
 def test_a_base_in_four_bits_is_never_split() -> None:
