@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 _API = "/api/2.0/mlflow/"
+_HEADER = "Authorization"
 _TRUE = ("true", "1")
 _OTHER_LOG_INS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 _FILE_OF_LOG_INS = "~/.mlflow/credentials"
@@ -37,11 +38,10 @@ def ask(method: str, address: str, call: str, *, timeout: float | tuple[float, f
     """
     import requests
 
-    header = _login_header()
     return requests.request(
         method,
         f"{address}{_API}{call}",
-        headers={"Authorization": header} if header else {},
+        headers=_login(),
         timeout=timeout,
         **_certificates(),
         **content,
@@ -53,12 +53,12 @@ def logs_in_otherwise() -> bool:
     return any(map(os.environ.get, _OTHER_LOG_INS)) or Path(_FILE_OF_LOG_INS).expanduser().exists()
 
 
-def _login_header() -> str | None:
+def _login() -> dict[str, str]:
     """Take the first of what the environment has: a user with a password, or a token."""
     user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD", "TOKEN"))
     if user and password:
-        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-    return f"Bearer {token}" if token else None
+        return {_HEADER: f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+    return {_HEADER: f"Bearer {token}"} if token else {}
 
 
 def _certificates() -> dict[str, Any]:
