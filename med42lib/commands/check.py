@@ -57,7 +57,7 @@ def _run(arguments: Namespace) -> int:
     asked = asked_outputs(executor_input, title="outputs of check", outputs=[SETTINGS])
     given = parameters(executor_input)
     _check_kinds(given)
-    os.environ[TASK_CONFIG_VARIABLE] = json.dumps(given[TRAIN_TASK_CONFIG])
+    os.environ.setdefault(TASK_CONFIG_VARIABLE, json.dumps(given[TRAIN_TASK_CONFIG]))  # on a host the user's counts
     addresses = {name: given[name] for name in ADDRESSES}
     spec = read_parameters(given[SPEC], addresses, models=given[MODELS], shards=given[SHARDS])
     store = absolute_address(given[STORE])

@@ -26,6 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setattr(environment, "SECONDS_UNTIL_LET_THROUGH", 0.0)
     monkeypatch.setenv("MED42_TASK_CONFIG", "{}")  # which `check` sets; so it is as before after the test
+    monkeypatch.delenv("MED42_TASK_CONFIG")
 
 
 def through_kubeflow(values: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +201,15 @@ def test_the_gpus_that_the_pipeline_gives_to_train_are_its_processes_whatever_th
     code = check(tmp_path, parameters(tmp_path / "store", train_task_config=pod))
     assert code == (2 if refused else 0)
     assert ("train.full.global_batch_size" in capsys.readouterr().err) == refused
+
+
+def test_on_a_host_what_the_user_gives_to_train_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("med42lib.commands.check.check_driver", lambda _: None)
+    monkeypatch.setenv("MED42_LAUNCHER", "pytorchjob")
+    monkeypatch.setenv("MED42_JOB_TEMPLATE", str(REPOSITORY / "k8s/base/job_template.yaml"))
+    monkeypatch.setenv("MED42_TASK_CONFIG", json.dumps(task_config(Pod(hours=1, gpus=2))))
+    pods = task_config(Pod(hours=1, gpus=3))
+    assert check(tmp_path, parameters(tmp_path / "store", train_task_config=pods)) == 0
 
 
 def test_the_nodes_that_the_pipeline_gives_to_train_are_held_against_the_spec(

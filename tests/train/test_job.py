@@ -65,6 +65,7 @@ def test_processes_of_another_image_train_nothing_and_say_what_is_other(job: Tra
     torch = own["torch"]
     expected = f"python {own['python']} in place of 2.7, torch {torch} in place of 1.0, {gone}, med42lib.train.loss;"
     assert expected in failure.message
+    assert "from a host, check out the image's commit and install with constraints.txt" in failure.message
 
 
 def test_processes_of_the_same_image_and_of_a_job_by_hand_have_nothing_to_compare(

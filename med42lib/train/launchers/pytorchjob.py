@@ -288,6 +288,7 @@ class _Watch:
     waited: float = 0.0
     worked: float = 0.0
     _breakdowns: set[tuple[str, int, bool]] = field(default_factory=set)
+    _is_failure_read: bool = True
     _reasons: dict[str, str] = field(default_factory=dict)
     _last_words: dict[str, str] = field(default_factory=dict)
     _told: str = ""
@@ -357,11 +358,14 @@ class _Watch:
             self._reasons[pod.name] = pod.broken_by
             what = f"broke down, and is started again ({pod.restarts})" if again else "broke down"
             logger.warning("%s %s%s", pod.name, what, f": {pod.broken_by}" if pod.broken_by else "")
-            failure = Failure.read(self.job.address)
+            self._breakdowns.add(pod.breakdown)
+            self._is_failure_read = False
+        if not self._is_failure_read:
+            failure = Failure.read(self.job.address)  # while the store is away, at the next look again
             if failure is not None and failure.is_permanent:
                 self.cluster.delete(self.name)  # whatever its kind: that of a pod's rights too, unlike our own
                 raise failure.to_error("")
-            self._breakdowns.add(pod.breakdown)
+            self._is_failure_read = True
 
     def _failure(self, message: str) -> Med42Error:
         failure = Failure.read(self.job.address)

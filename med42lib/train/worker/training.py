@@ -90,7 +90,8 @@ def check_code(job_address: str) -> None:
         raise EnvironmentProblem(
             "training processes have other code or libraries than the driver, which has named their output by its own: "
             f"{', '.join(differences[:_MOST_DIFFERENCES])}{more}; run both from one image, named by its digest, for "
-            "which the template of training jobs need name none"
+            "which the template of training jobs need name none, or, from a host, check out the image's commit and "
+            "install with constraints.txt"
         )
 
 

@@ -23,6 +23,7 @@ from med42lib.core.errors import (
     DivergedError,
     EnvironmentProblem,
     Med42Error,
+    StoreUnavailable,
     TrainingProcessError,
 )
 from med42lib.core.log import set_up_logging
@@ -273,6 +274,34 @@ def test_what_a_training_process_failed_of_is_the_stages_error(
     with operator(api, play), pytest.raises(kind, match=r"^at step 3$"):
         launcher(cluster).run(job, StopSignal())
     assert api.jobs == {}, "it would fail in the same way again"
+
+
+def test_a_breakdown_is_told_once_and_its_error_read_when_the_store_is_back(
+    api: KubernetesApi,
+    cluster: Cluster,
+    job: TrainingJob,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_up_logging()
+    away, read = iter(["away", "still away"]), Failure.read
+
+    def read_if_there(address: str) -> Failure | None:
+        if message := next(away, None):
+            raise StoreUnavailable(message)
+        return read(address)
+
+    def play(name: str) -> None:
+        at_work(api, name)
+        Failure.of(DivergedError("at step 3"), "").write(job.address)
+        api.put_pod(name, "worker-0", "Running", restarts=1)
+
+    monkeypatch.setattr(Failure, "read", read_if_there)
+    with operator(api, play), pytest.raises(DivergedError, match=r"^at step 3$"):
+        launcher(cluster).run(job, StopSignal())
+    text = shown(capsys)
+    assert text.count("goes on unseen: still away") == 1
+    assert text.count("worker-0 broke down") == 1
 
 
 def test_a_worker_that_is_started_again_is_told_and_no_failure(
