@@ -55,9 +55,9 @@ def logs_in_otherwise() -> bool:
 
 def _login() -> dict[str, str]:
     """Take the first of what the environment has: a user with a password, or a token."""
-    user, password = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "PASSWORD"))
-    if user and password:
-        return {_HEADER: f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
+    pair = [os.environ.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD")]
+    if all(pair):
+        return {_HEADER: f"Basic {base64.b64encode(':'.join(pair).encode()).decode()}"}
     token = os.environ.get("MLFLOW_TRACKING_TOKEN")
     return {_HEADER: f"Bearer {token}"} if token else {}
 
