@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+import trustme
 
 from med42lib.core.errors import AccessError, TrackingError, TrackingUnavailable
 from med42lib.tracking.address import (
@@ -163,10 +164,12 @@ def test_an_ingress_that_leads_on_to_another_address_of_its_host_lets_us_in(monk
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of this machine, signed by nobody else, with its key."""
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=med42 -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-keyout", file, "-out", file], check=True, capture_output=True)
+    """Of this machine, with its key and the authority that nobody knows."""
+    authority = trustme.CA()
+    file = tmp_path_factory.mktemp("tls") / "all.pem"
+    file.write_bytes(
+        authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes()
+    )
     return file
 
 
