@@ -38,7 +38,7 @@ def as_items(
 
 def _stands_twice(question: Question | OpenQuestion) -> str:
     if isinstance(question, Question) and question.own:
-        return "the id stands twice; leave it out, `ignore: [id]`, or name a field that differs, `fields: {id: …}`"
+        return "the id stands twice; `ignore` its field, or name one that differs, `fields: {id: …}`"
     return "the publisher's id stands twice"
 
 

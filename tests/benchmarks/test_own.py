@@ -134,7 +134,7 @@ def test_broken_and_repeated_questions_are_set_aside_with_their_line(run: Any, w
     folder = run({"exam": EXAM}, max_rejected_share=1)
     rejects = [json.loads(line) for line in (folder / "rejects.jsonl").read_text().splitlines()]
     assert [(reject["line"], reject["reason"]) for reject in rejects] == [
-        (2, "the id stands twice; leave it out, `ignore: [id]`, or name a field that differs, `fields: {id: …}`"),
+        (2, "the id stands twice; `ignore` its field, or name one that differs, `fields: {id: …}`"),
         (3, "the answer is outside the options"),
         (4, "a question needs 2 to 26 options"),
     ]

@@ -141,6 +141,16 @@ def test_one_odd_answer_does_not_make_instructions_of_questions_in_columns(
     assert (found.shape, found.rows, found.usable, found.unread) == ("multiple_choice", 3, 2, ())
 
 
+@pytest.mark.parametrize(("num_others", "shape"), [(1, "multiple_choice"), (8, "instruction")])
+def test_a_list_of_another_name_holds_options_if_nearly_all_answers_are_in_it(
+    tmp_path: Path, num_others: int, shape: Format
+) -> None:
+    row = {"question": "Which gland makes it?", "answer": "the thyroid", "named": ["the thyroid", "the thymus"]}
+    rows = [{**row, "answer": "another"}] * num_others + [row] * (20 - num_others)
+    (found,) = look(tmp_path, x_jsonl=rows).values()
+    assert found.shape == shape
+
+
 def test_questions_that_share_an_id_are_counted(tmp_path: Path) -> None:
     rows = [{**CHOICE, "id": number} for number in (7, 7, 8, 7, None, None)]
     (found,) = look(tmp_path, x_jsonl=rows).values()

@@ -8,7 +8,8 @@
     "Summarise this letter."                       "Dear colleague, …" both, as neither stands in many more rows
 
 Lettered options on lines of their own are left out with all that follows them; the list alone, if nothing is asked
-before it; and nothing if a question follows that a case is told for ("On assessment: A: airway patent, … What next?").
+before it; and nothing if a question follows that a case is told for ("On assessment: A: airway patent, … What next?"),
+unless it asks for no more than an option ("Scurvy is a lack of: A. Iron, … Which option is correct?").
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _ASKS = re.compile(rf"{_QUESTION_MARK.pattern}|\S\s+\S+\s+\S")
 It begins at the end of the first word: from each of its letters it would read a text without spaces to the end.
 """
 
+_HARDLY_SAYS = r"(?:\s+(?:of|the|these|following|above|one|is|are|most|best|likely|appropriate|correct|right))*"
+_NAMES_IT = r"(?:(?:option|choice|answer|letter|statement)s?\b|(?:correct|right|true)(?:\s+one)?\s*\?)"
+_FOR_AN_OPTION = re.compile(rf"\b(?:which|what){_HARDLY_SAYS}\s+{_NAMES_IT}|答案|选项", re.IGNORECASE)
+
 _TIMES_AS_MANY = 10
 """A question may stand in several rows itself, with a passage from elsewhere in each."""
 
@@ -38,10 +43,15 @@ def without_options(prompter: str) -> str:
         return prompter
     before, after = prompter[: lists[-1].start()].strip(), prompter[lists[-1].end() :].strip()
     if _ASKS.search(before):
-        asks_behind_alone = _QUESTION_MARK.search(after) and not _QUESTION_MARK.search(before)
+        asks_behind_alone = _asks_a_question(after) and not _QUESTION_MARK.search(before)
         return prompter if asks_behind_alone else before
     rest = f"{before}\n{after}".strip()
     return rest if _ASKS.search(rest) else before or prompter
+
+
+def _asks_a_question(text: str) -> bool:
+    """Say whether a text has a question mark, and for more than the option that is right."""
+    return bool(_QUESTION_MARK.search(text)) and not _FOR_AN_OPTION.search(text)
 
 
 class Frames:
@@ -59,5 +69,5 @@ class Frames:
         (few, rarer), (many, frame) = sorted(
             ((self._rows[hash((0, instruction))], instruction), (self._rows[hash((1, material))], material))
         )
-        asks = _ASKS.search(rarer) and (_QUESTION_MARK.search(rarer) or not _QUESTION_MARK.search(frame))
+        asks = _ASKS.search(rarer) and (_QUESTION_MARK.search(rarer) or not _asks_a_question(frame))
         return rarer if asks and many >= _TIMES_AS_MANY * few else f"{instruction}\n{material}"

@@ -63,8 +63,9 @@ def exchanges_of(value: object, names: FieldNames, *, name: str) -> tuple[str, t
     if not isinstance(messages, list) or not messages:
         raise BadRecord(f"{name} is not a list of messages", repr(value))
     said = list(_each_said(messages, names))
-    system = said.pop(0)[1] if said[0][0] == "system" else ""
-    return system, tuple(_in_turn(said))
+    has_system = said[0][0] == "system"
+    system = said[0][1] if has_system else ""
+    return system, tuple(_in_turn(said[has_system:], first=1 + has_system))
 
 
 def _each_said(messages: Sequence[object], names: FieldNames) -> Iterator[tuple[str, str]]:
@@ -106,12 +107,17 @@ def _text(content: object, name: str) -> str:
     return "\n".join(parts)
 
 
-def _in_turn(said: Sequence[tuple[str, str]]) -> Iterator[Exchange]:
+def _in_turn(said: Sequence[tuple[str, str]], *, first: int) -> Iterator[Exchange]:
+    """Pair questions and answers; the `first` message's number is for reasons."""
     for number, (speaker, text) in enumerate(said):
         if speaker == "system":
-            raise BadRecord("a system text stands inside the conversation, not before it", text)
+            raise BadRecord(
+                "a system text stands inside the conversation, not before it", f"message {first + number}: {text}"
+            )
         if speaker != ("user", "assistant")[number % 2]:
-            raise BadRecord("user and assistant do not take turns, the user first", f"{speaker}, message {number + 1}")
+            raise BadRecord(
+                "user and assistant do not take turns, the user first", f"message {first + number}: {speaker}"
+            )
     if not said or len(said) % 2:
         raise BadRecord("the last message has no answer", said[-1][1] if said else "")
     for (_, asked), (_, answer) in zip(said[::2], said[1::2], strict=True):

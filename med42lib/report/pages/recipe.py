@@ -55,6 +55,13 @@ class RecordedRun:
         )
 
 
+def _as_it_works(decontaminate: Mapping[str, object]) -> Mapping[str, object]:
+    """Give decontamination's settings; with `text: request` no stems are told apart, whatever another one says."""
+    if decontaminate.get("text") != "request":
+        return decontaminate
+    return {**decontaminate, "generic_stems": "count_as_leaks"}
+
+
 @dataclass(frozen=True, slots=True)
 class SettingComparison:
     """One setting of one method: what the paper says, what this run did, and whether they differ."""
@@ -74,7 +81,8 @@ def has_papers_models(models: Iterable[Model]) -> bool:
 def compare_with_paper(ran: RecordedRun) -> tuple[SettingComparison, ...]:
     """Compare every setting, for both methods, in the paper's order."""
     compared = [c for method in METHODS for c in _compared_data(ran, method)]
-    compared += [_compared(s, method, ran.decontaminate) for s in DECONTAMINATE_SETTINGS for method in METHODS]
+    decontaminate = _as_it_works(ran.decontaminate)
+    compared += [_compared(s, method, decontaminate) for s in DECONTAMINATE_SETTINGS for method in METHODS]
     compared += [_compared(s, method, ran.pack) for s in PACK_SETTINGS for method in METHODS]
     compared += [_compared(s, method, ran.train.get(method, {})) for s in TRAIN_SETTINGS for method in METHODS]
     compared += _compared_layers(ran)

@@ -10,6 +10,7 @@ from med42lib.report.estimates import Estimate
 from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
 from med42lib.report.pages.interval_notes import accuracy_intervals, difference_tests
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
+from med42lib.report.provenance.models import Model
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, FoundBy, ThresholdRow
@@ -255,11 +256,15 @@ def _cautions_note(results: Results, cautions: Cautions) -> list[str]:
 
 
 def _counted(results: Results, benchmark: str, counts: Mapping[str, int]) -> str:
-    """Write a number once if it is the same for all models: "MedQA 3", else "MedQA 3 (Base), 0 (LoRA)"."""
-    numbers = [counts.get(model.name, 0) for model in results.models]
-    each = [f"{integer(n)} ({model.title})" for n, model in zip(numbers, results.models, strict=True)]
-    said = integer(numbers[0]) if len(set(numbers)) == 1 else ", ".join(each)
-    return f"{display_name(benchmark)} {said}"
+    """Write a number once if it is the same for all models: "MedQA 3", else "MedQA 3 (Base), 0 to 2 (LoRA)" by seed."""
+    numbers = [_of_trainings(model, counts) for model in results.models]
+    each = [f"{said} ({model.title})" for said, model in zip(numbers, results.models, strict=True)]
+    return f"{display_name(benchmark)} {numbers[0] if len(set(numbers)) == 1 else ', '.join(each)}"
+
+
+def _of_trainings(model: Model, counts: Mapping[str, int]) -> str:
+    found = [counts.get(name, 0) for name in model.trainings or (model.name,)]
+    return " to ".join(map(integer, sorted({min(found), max(found)})))
 
 
 def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> TableRow:

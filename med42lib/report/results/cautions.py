@@ -16,9 +16,9 @@ from med42lib.report.results.scores import Answers
 
 @dataclass(frozen=True, slots=True)
 class Cautions:
-    """Numbers of scored questions by benchmark; benchmarks and models without any are left out.
+    """Numbers of scored questions by benchmark; benchmarks and trainings without any are left out.
 
-    `truncated`, by model too, are those whose beginning did not fit the model, and `tied` those of which several
+    `truncated`, by training too, are those whose beginning did not fit the model, and `tied` those of which several
     answers were the likeliest, so that the first of them counts. `right_option_twice` are those of which two options or
     more say the same and are right.
     """
@@ -33,9 +33,10 @@ def make_cautions(
 ) -> Cautions:
     """Count such questions among the scored ones; `scoring` says of each benchmark how answers are compared."""
     scored = [items[item_id] for item_id in answers.item_ids]
-    tied = {model: _tied(scored, numbers, scoring) for model, numbers in answers.loglikelihoods.items()}
+    tied = {training: _tied(scored, numbers, scoring) for training, numbers in answers.loglikelihoods.items()}
     twice_N = np.array([len(item.right) > 1 for item in scored], dtype=np.bool_)
-    return Cautions(_by_model(answers, answers.truncated), _by_model(answers, tied), _by_benchmark(answers, twice_N))
+    truncated = _by_training(answers, answers.truncated)
+    return Cautions(truncated, _by_training(answers, tied), _by_benchmark(answers, twice_N))
 
 
 def _tied(
@@ -51,11 +52,11 @@ def _tied(
     return np.array(found, dtype=np.bool_)
 
 
-def _by_model(answers: Answers, chosen: Mapping[str, NDArray[np.bool_]]) -> dict[str, dict[str, int]]:
+def _by_training(answers: Answers, chosen: Mapping[str, NDArray[np.bool_]]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for model, chosen_N in chosen.items():
+    for training, chosen_N in chosen.items():
         for benchmark, number in _by_benchmark(answers, chosen_N).items():
-            found.setdefault(benchmark, {})[model] = number
+            found.setdefault(benchmark, {})[training] = number
     return found
 
 

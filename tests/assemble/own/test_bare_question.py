@@ -97,6 +97,37 @@ def test_options_before_a_question_are_no_part_of_it(read: Read, asked: str) -> 
     assert questions(read("instruction", [row])) == [f"Options:\nQuestion: {asked}"]
 
 
+FOR_AN_OPTION = [
+    "Which option is correct?",
+    "What is the right answer?",
+    "Which of the following statements is true?",
+    "Which one of these is right ?",
+    "What is the right one?",
+    "正确答案是？",
+]
+
+
+@pytest.mark.parametrize("behind", FOR_AN_OPTION)
+def test_options_are_no_part_of_what_they_complete_though_a_question_for_one_follows(read: Read, behind: str) -> None:
+    row = {"prompt": f"Scurvy is caused by lack of\nA. Iron\nB. Vitamin C\n\n{behind}", "completion": "B"}
+    assert questions(read("instruction", [row])) == ["Scurvy is caused by lack of"]
+
+
+@pytest.mark.parametrize("frame", FOR_AN_OPTION)
+def test_a_question_for_an_option_is_a_frame_around_what_options_complete(read: Read, frame: str) -> None:
+    stems = [f"The hormone number {number} is made by" for number in range(10)]
+    assert questions(read("instruction", rows(*((frame, stem) for stem in stems)))) == stems
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["Which of the following is the right next step?", "What is the best treatment option?", "Which lung? The right?"],
+)
+def test_a_question_that_a_case_in_letters_is_told_for_is_no_question_for_an_option(read: Read, asked: str) -> None:
+    case = EMERGENCY.replace("Which is the most appropriate next step?", asked)
+    assert questions(read("instruction", [{"prompt": case, "completion": "x"}])) == [case]
+
+
 @pytest.mark.parametrize("behind", ["正确答案是？", "What is the right one?"])
 def test_what_asks_for_an_option_is_no_part_of_a_question_before_the_options(read: Read, behind: str) -> None:
     row = {"prompt": f"{ASKED[0]}\nA. Iron\nB. Vitamin C\n{behind}", "completion": "B"}

@@ -109,18 +109,23 @@ def test_an_empty_system_text_is_none(read: Read, nothing: Any) -> None:
     assert [found.system for found in read("conversations", [trl, sharegpt])] == [None, None]
 
 
+@pytest.mark.parametrize("before", [[], [{"role": "system", "content": "S"}]], ids=["no system text", "a system text"])
 @pytest.mark.parametrize(
     ("message", "detail"),
     [
         ({"role": "assistant", "content": ""}, "message 2: assistant"),
+        ({"role": "user", "content": "And?"}, "message 2: user"),
+        ({"role": "system", "content": "Be brief."}, "message 2: Be brief."),
         ({"role": "nurse", "content": "It is Y."}, "message 2: 'nurse'"),
         ({"role": "assistant", "content": {}}, "message 2: assistant"),
     ],
 )
-def test_the_message_that_is_at_fault_is_named(data: Path, message: dict[str, Any], detail: str) -> None:
-    write_data(data / "ward.jsonl", [{"messages": MESSAGES}, {"messages": [ASKED, message]}])
+def test_the_message_that_is_at_fault_is_named(
+    data: Path, message: dict[str, Any], detail: str, before: list[dict[str, Any]]
+) -> None:
+    write_data(data / "ward.jsonl", [{"messages": MESSAGES}, {"messages": [*before, ASKED, message]}])
     folder = run_stage(data, data.parent / "out", {"ward": WARD}, max_rejected_share=0.5)
-    assert json.loads((folder / REJECTS_FILE).read_text())["detail"] == detail
+    assert json.loads((folder / REJECTS_FILE).read_text())["detail"] == detail.replace("2", str(2 + len(before)))
 
 
 def test_what_was_said_before_an_instruction_comes_first(read: Read) -> None:

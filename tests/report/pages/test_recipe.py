@@ -54,6 +54,7 @@ def test_the_papers_own_recipe_departs_nowhere() -> None:
             {"decontaminate": {"threshold": 0.8, "generic_stems": "tell_apart", "action": "flag"}},
             [("Generic stems", "full"), ("Generic stems", "lora")],
         ),
+        ({"decontaminate": {"threshold": 0.8, "text": "request", "generic_stems": "tell_apart", "action": "flag"}}, []),
         (
             {"decontaminate": {"threshold": 0.8, "action": "drop_training"}},
             [("What follows from a leak", "full"), ("What follows from a leak", "lora")],

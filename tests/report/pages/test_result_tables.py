@@ -49,6 +49,16 @@ def test_benchmarks_in_which_everything_leaked_are_said_to_be_left_out_of_lines_
     assert "leave out" not in without
 
 
+def test_ties_of_a_model_with_several_seeds_are_those_of_all_its_trainings() -> None:
+    models = (*MODELS[:2], replace(MODELS[2], trainings=("lora", "lora_seed2", "lora_seed3")))
+    correct = {name: ANSWERS.correct["lora"] for model in models for name in model.trainings or (model.name,)}
+    trainings = {model.name: model.trainings or (model.name,) for model in models}
+    found = analyse(replace(ANSWERS, correct=correct, trainings=trainings), models, PAIRS, 0.95)
+    tied = {"headqa": {"full": 2, "lora_seed2": 3, "lora_seed3": 1}, "medqa": dict.fromkeys(correct, 4)}
+    note = accuracy_table(found, Cautions({}, tied, {}), confidence=0.95, subsets=("all",)).note
+    assert "the first of them counts: HeadQA 0 (Base), 2 (Full), 0 to 3 (LoRA), MedQA 4." in note
+
+
 @pytest.mark.parametrize(
     ("threshold", "written"), [(0.0, "0.00"), (0.8, "0.80"), (0.805, "0.805"), (1.0, "1.00"), (-0.5, "-0.50")]
 )
