@@ -27,7 +27,8 @@ def readme(stage: Stage) -> str:
             summary,
             "",
             *_paragraphs(rest),
-            f"Image: `med42/{stage.runtime}`. Without images: `pip install 'med42-suite[{stage.runtime}]'`.",
+            f"Image: `med42/{stage.runtime}`. Without images, in a clone: "
+            f"`pip install --constraint constraints.txt '.[{stage.runtime}]'`.",
             "",
             "| parameter | direction | what |",
             "|---|---|---|",

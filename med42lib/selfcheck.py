@@ -65,7 +65,9 @@ def libraries(extras: Iterable[str]) -> list[Library]:
     try:
         metadata = importlib.metadata.metadata(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError as error:
-        raise EnvironmentProblem(f"{DISTRIBUTION} is not installed: pip install {DISTRIBUTION}") from error
+        raise EnvironmentProblem(
+            f"{DISTRIBUTION} is not installed: in its clone, pip install --constraint constraints.txt --editable ."
+        ) from error
     allowed: dict[str, SpecifierSet] = {}
     for requirement in requirements(metadata.get_all("Requires-Dist", []), extras):
         name = canonicalize_name(requirement.name)

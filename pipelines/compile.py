@@ -147,7 +147,9 @@ def add_cluster(parser: ArgumentParser) -> None:
 def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("spec", type=Path, help="run specification, e.g. pipelines/specs/demo.yaml")
     add_overrides(parser)
-    parser.add_argument("--output", type=Path, metavar="FILE", help="default: ./<name of the spec>.pipeline.yaml")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: ./<the spec's file name without .yaml>.pipeline.yaml"
+    )
     add_cluster(parser)
     add_processes(parser, "not known, so the batch is checked when training starts")
 

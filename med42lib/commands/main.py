@@ -38,7 +38,7 @@ start here:
   med42 init FOLDER                                a first spec for data of your own
   med42 run SPEC --set train.full.epochs=2         change a field of the spec for one run
   med42 run SPEC --store s3://bucket/prefix        keep all outputs in a bucket
-  med42 plan SPEC                                  sizes and memory before anything is spent
+  med42 plan SPEC                                  rows, steps, the smallest cluster; with --on, hours and money
   med42 doctor --local                             what is missing here, before anything is spent
   med42 inspect dataset --store runs/demo          a training row's history, from raw to packed tokens
   med42 review draw CONTAMINATION sample.csv       leaked pairs for people to judge
@@ -46,7 +46,7 @@ start here:
   med42 promote MODEL                              the candidate of the registered model becomes its champion
   mlflow ui --workers 1 --backend-store-uri sqlite:///runs/mlflow.db    metrics and models of local runs
 
-exit codes: 0 done, 2 wrong settings, 3 bad data, 4 something is not installed, 5 training diverged, 6 a training
+exit codes: 0 done, 2 wrong settings, 3 bad data, 4 this machine lacks something, 5 training diverged, 6 a training
 process died, 7 credentials, 8 store, 9 disk full, 10 MLflow, 11 a submitted run failed, 12 training gets no further;
 worth a retry: 172 object store, 173 Kubernetes or Kubeflow API server, 174 MLflow server unreachable
 """

@@ -21,8 +21,8 @@ Give a version of a registered model the alias `champion`. Nothing else ever doe
   med42 promote med42-demo                the candidate becomes the champion
   med42 promote med42-demo --version 3    version 3 does, also to go back to it
 
-A version that did not pass the gate of its run (register.gate), or never met one, is refused, unless you say why it is
-to be used all the same:
+A version that did not pass the gate of its run (register.gate), or that no run registered, is refused, unless you say
+why it is to be used all the same (a spec without a gate lets every version pass):
 
   med42 promote med42-demo --version 4 --reason "only for the reading study, approved by the board"
 

@@ -33,7 +33,7 @@ _CHUNKS = 64
 
 _SPEC = """\
 # A first spec, written by `med42 init`. Read the comments, and change what you know better.
-#   {plan}     rows, memory and steps, before anything is spent
+#   {plan}     rows, steps, the smallest cluster; with --on, memory and hours
 #   {run}      the whole run, to the report
 #
 {comments}

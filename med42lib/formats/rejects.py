@@ -132,7 +132,8 @@ class Tally:
             raise TooManyRejected(
                 f"{self.source}: {num_rejected:,} of {self.num_read:,} records were rejected "
                 f"({num_rejected / self.num_read:.1%}), more than max_rejected_share = {max_rejected_share:.1%}\n"
-                f"{self._commonest(self.rejected)}\nmend the files, or raise max_rejected_share"
+                f"{self._commonest(self.rejected)}\n"
+                "mend the files, or raise max_rejected_share (of assemble, or of benchmarks)"
             )
         if not self.num_kept:
             raise DataError(

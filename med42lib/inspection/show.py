@@ -78,7 +78,7 @@ def listing_lines(listed: list[SourceRows], address: str, style: Style, width: i
             shown = one_line(" ".join(question.split()))
             yield f"  {id}  {style.dim(shown if len(shown) <= room else shown[: room - 1] + '…')}"
     yield ""
-    yield "med42 inspect dataset --id ID shows one row's history"
+    yield "the same command with --id ID shows one row's history"
 
 
 def history_lines(history: History, style: Style, width: int) -> Iterator[str]:

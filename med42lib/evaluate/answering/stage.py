@@ -25,7 +25,7 @@ def answer_questions(
 
     A pipeline has this task only where `evaluate.shards` is more than 1, and then that many times for each model.
     Shards need nothing of one another, run in any order and are reused one by one. All of them make the same batches,
-    and each scores every so-manieth, so that scores are the same to the byte for every number of them on machines of
+    and each of n scores every n-th, so that scores are the same to the byte for every number of them on machines of
     one kind; another GPU, or another sort or number of cores, may round differently.
 
     Args:
