@@ -162,9 +162,3 @@ def test_one_question_of_several_contexts_is_a_leak_only_where_the_context_is_th
     trained = Said((PNEUMONIA,), (f"{context}\n{PNEUMONIA}",), ("yes",))
     assert label_of(asked, trained, of_several_contexts=True) == label
     assert label_of(asked, trained) == "same_answer"
-
-
-def test_a_context_of_few_words_is_the_same_only_if_all_of_them_are(item: Callable[..., BenchmarkItem]) -> None:
-    asked = replace(item(1, PNEUMONIA), context="Clear lungs.")
-    for context, label in {"Lungs: clear lungs!": "same_answer", "Lungs clear.": "stem_only"}.items():
-        assert label_of(asked, said(f"{context} {PNEUMONIA}", "yes"), of_several_contexts=True) in (label, "reworded")

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from med42lib.decontaminate.stems import agrees, is_generic
+from med42lib.decontaminate.stems import RUN, agrees, has_context, is_generic
 from med42lib.formats.records import BenchmarkItem
 
 
@@ -65,3 +65,20 @@ def test_an_option_that_says_nothing_is_no_agreement_and_a_number_is_the_same_wi
     options = ("3mm", "5mm", "All of the above")
     assert not agrees(replace(item(1, "Which is true?"), options=options, gold=2), "D. All of the above")
     assert agrees(replace(item(1, "Which is true?"), options=options, gold=0), "B. 3 mm")
+
+
+@pytest.mark.parametrize(
+    ("context", "said", "expected"),
+    [
+        ("Clear lungs.", "Lungs: clear lungs!", True),
+        ("Clear lungs.", "Lungs clear.", False),
+        # Four runs of words, of which two are half.
+        ("a b c d e f g h", "a b c d e f", True),
+        ("a b c d e f g h", "a b c d e", False),
+    ],
+)
+def test_a_context_is_the_same_where_half_of_its_runs_of_words_are_or_all_of_few_words(
+    context: str, said: str, expected: bool
+) -> None:
+    assert RUN == 5
+    assert has_context(context, said) == expected

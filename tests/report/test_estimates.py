@@ -179,3 +179,8 @@ def test_strata_count_by_their_size_and_one_that_was_drawn_whole_is_known() -> N
     assert ends(alone) == ends(large)
     with pytest.raises(ValueError, match="no proportion"):
         stratified_share([], 0.95)
+
+
+def test_models_that_never_disagreed_may_do_so_in_one_question() -> None:
+    # Connor 1987's formula with a disagreement of 1 in 100, and of the difference itself once that is more.
+    assert smallest_shown(100, 0.0, alpha=0.05) == pytest.approx(0.0767, abs=1e-3)

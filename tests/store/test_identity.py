@@ -13,7 +13,7 @@ from med42lib.store.artifacts import Source
 from med42lib.store.backends import local
 from med42lib.store.backends.local import LocalStore
 from med42lib.store.backends.s3 import S3Store, make_client
-from med42lib.store.base import Store
+from med42lib.store.base import Store, StoredFile
 from med42lib.store.identity import HASHES_FOLDER, HashCache
 from tests.store.outputs import filled
 
@@ -168,3 +168,29 @@ def test_an_etag_is_never_taken_for_a_hash(tmp_path: Path) -> None:
     [(_, version, sha256)] = json.loads(kept.read_text()).values()
     assert sha256 not in version
     assert len(sha256) == 64
+
+
+def test_a_file_that_was_just_written_is_read_again(tmp_path: Path, read: list[str]) -> None:
+    data = filled(tmp_path / "data", {"a": "1"})
+    first = digest_of(data, tmp_path / "store", tmp_path / "one")
+    assert digest_of(data, tmp_path / "store", tmp_path / "two") == first
+    assert read == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "listed"),
+    [
+        ("there", StoredFile(1, "first")),
+        ("here", StoredFile(2, "first")),
+        ("here", StoredFile(1, "second")),
+    ],
+)
+def test_a_hash_is_that_of_one_file_of_one_folder_in_one_size_and_version(
+    tmp_path: Path, read: list[str], folder: str, listed: StoredFile
+) -> None:
+    for name, file in (("here", StoredFile(1, "first")), (folder, listed)):
+        filled(tmp_path / name, {"a": "1"})
+        hashes = HashCache(open_store(str(tmp_path / "store")))
+        hashes.entries(open_store(str(tmp_path / name)), {"a": file})
+        hashes.save(tmp_path / "scratch")
+    assert read == ["a", "a"]

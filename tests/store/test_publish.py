@@ -169,6 +169,7 @@ def test_what_a_killed_attempt_left_is_removed_by_a_later_run_when_it_is_old(
     store = open_store(address())
     Upload(store, PREFIX).put("packed/half", filled(tmp_path / "half", {"f": "x"}) / "f")
     sealed = publish_both(store, tmp_path / "whole", "whole")
+    assert find_sealed(store, PREFIX, OUTPUTS) is not None
     assert any("half" in name for name in store.files(PREFIX)), "it may still be at work"
     monkeypatch.setattr(module, "SECONDS_UNTIL_ABANDONED", -5.0)
     found = find_sealed(store, PREFIX, OUTPUTS)
