@@ -1,7 +1,9 @@
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,11 @@ def test_the_digest_is_of_the_content_not_of_order_or_times() -> None:
 def test_notes_stay_out_of_the_digest() -> None:
     assert files_digest([A, FileEntry("README.md", 5, "xx", note=True)]) == files_digest([A])
     assert files_digest([A, FileEntry("README.md", 5, "xx")]) != files_digest([A])
+
+
+@pytest.mark.parametrize("other", [{"path": "z"}, {"bytes": 2}, {"sha256": "b" * 64}])
+def test_the_digest_is_of_names_sizes_and_contents(other: dict[str, Any]) -> None:
+    assert files_digest([replace(A, **other)]) != files_digest([A])
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_an_epochs_last_step_counts_whole(config: TrainConfig) -> None:
     assert count_steps(8, config) == 4
     assert count_steps(9, config) == 6
     assert len(list(steps(9, config))) == 6
+    assert len(list(steps(8, config))) == 4
 
 
 def test_a_cap_ends_training_early(config: TrainConfig) -> None:

@@ -1,6 +1,8 @@
 """The loop with plain PyTorch in DeepSpeed's place, in one process."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from med42lib.formats.packed import PackedDataset
 from med42lib.train.batches import steps
 from med42lib.train.config import TrainConfig
 from med42lib.train.fit import count_steps
-from med42lib.train.loop import StepResult, check_finite, train_steps
+from med42lib.train.loop import StepResult, Totals, check_finite, train_steps
 from med42lib.train.schedule import Schedule
 from tests.train.plain_engine import PlainEngine
 
@@ -83,3 +85,25 @@ def test_a_loss_that_is_no_number_ends_training_with_the_step_and_the_rate(
     check_finite(1, first, fast)
     with pytest.raises(DivergedError, match=r"at step 2: loss nan.*learning_rate \(now 1e\+30\)"):
         check_finite(2, second, fast)
+
+
+def test_an_infinite_gradient_is_normal_in_float16_alone_and_a_loss_that_is_no_number_never(
+    base_model: Path, packed_data: Path, config: TrainConfig
+) -> None:
+    step, *_ = run(base_model, packed_data, config)
+    half = config.model_copy(update={"precision": "float16"})
+    check_finite(1, replace(step, grad_norm=math.inf), half)
+    for wrong, precision in (
+        (replace(step, grad_norm=math.inf), config),
+        *((replace(step, loss=math.nan), c) for c in (config, half)),
+    ):
+        with pytest.raises(DivergedError):
+            check_finite(1, wrong, precision)
+
+
+def test_the_first_loss_is_that_of_the_first_step(base_model: Path, packed_data: Path, config: TrainConfig) -> None:
+    totals, steps_done = Totals(), run(base_model, packed_data, config)
+    for step in steps_done:
+        totals = totals.after(step)
+    assert (totals.first_loss, totals.last_loss) == (steps_done[0].loss, steps_done[-1].loss)
+    assert totals.num_steps == len(steps_done) > 1

@@ -46,6 +46,16 @@ def test_a_leaked_item_matches_the_example_of_its_pair_and_not_the_first_of_the_
     assert len(set(found.matched.values())) == 15
 
 
+def test_a_question_that_shares_a_stem_alone_is_near_nothing_at_any_threshold(run: Any) -> None:
+    def of_one_stem(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "cosine": 0.95, "stem_only": True} if row["item_id"] == "medqa/119" else row for row in rows]
+
+    run.rewrite("contamination/nearest.jsonl", of_one_stem)
+    found = read_contamination(run.source("contamination"), num_shown=0)
+    assert found.nearest["medqa/119"] == 0.0
+    assert found.nearest["medqa/118"] > 0.0
+
+
 def test_whole_benchmarks_are_counted(run: Any) -> None:
     found = read_contamination(run.source("contamination"), num_shown=0)
     assert [(b.benchmark, b.num_items, b.num_contaminated) for b in found.benchmarks] == [
