@@ -12,7 +12,7 @@ from med42lib.decontaminate.matches import Matches, find_matches, summarise, wri
 from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.contamination import Label, Pair
 from med42lib.formats.dataset import row_of
-from med42lib.formats.records import BenchmarkItem, Example
+from med42lib.formats.records import BenchmarkItem, Example, Exchange
 
 
 @pytest.fixture
@@ -66,6 +66,22 @@ def test_a_pair_carries_both_texts_and_both_origins(found: Matches) -> None:
 
 def test_contaminated_items_are_listed_once_with_their_highest_similarity(found: Matches) -> None:
     assert list(found.contaminated.items()) == [("a/0", 0.95), ("b/1", 0.95), ("b/2", 0.8123457)]
+
+
+def test_of_several_turns_of_a_conversation_the_most_similar_counts(
+    example: Callable[..., Example], item: Callable[..., BenchmarkItem]
+) -> None:
+    talk = replace(example(1, "fever?"), exchanges=(Exchange("fever?", "Heat."), Exchange("high fever?", "More heat.")))
+    asked = questions_of_items([item(1, "Fever is?", "b")], text="question", where="here")
+    comparison = Comparison(
+        pair_train_P=np.array([0, 1]),
+        pair_item_P=np.array([0, 0]),
+        pair_cosine_P=np.array([0.85, 0.95]),
+        nearest_train_M=np.array([1]),
+        nearest_cosine_M=np.array([0.95]),
+    )
+    [pair] = find_matches(questions_of_examples([row_of(talk)], text="question", where="here"), asked, comparison).pairs
+    assert pair.cosine == 0.95
 
 
 def test_every_item_has_its_nearest_example_in_the_items_order(found: Matches, examples: Questions) -> None:

@@ -50,6 +50,9 @@ VARIANTS: dict[str, dict[str, object]] = {
     "bfloat16": {"precision": "bfloat16"},
     "lora": {"method": "lora"},
     "lora checkpointing": {"method": "lora", "gradient_checkpointing": True},
+    "optimiser": {
+        **{"adam_beta1": 0.7, "adam_beta2": 0.8, "adam_epsilon": 1e-3, "weight_decay": 2.0, "max_grad_norm": 0.05},
+    },
 }
 TRAIN_VARIANTS = """
 import sys

@@ -32,7 +32,7 @@ from med42lib.train.stage import check_fit, hub_origin, train
 from med42lib.train.worker.step_metrics import gpu_name
 from tests.processes import gone, wait_for
 from tests.store.outputs import filled, manifest_of, published
-from tests.train.conftest import FULL, read_metric, write_packed
+from tests.train.conftest import FULL, VARIANTS, read_metric, write_packed
 
 LORA = FULL.model_copy(update={"method": "lora"})
 KILLED = """
@@ -101,9 +101,10 @@ def plain_training(base_model: Path, packed_data: Path, config: TrainConfig) -> 
 
     model = load_model(base_model / "model", config)
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": 0.1}]
+    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay}]
     groups += [{"params": [p for p in trained if p.ndim == 1], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95))
+    betas = (config.adam_beta1, config.adam_beta2)
+    optimizer = torch.optim.AdamW(groups, betas=betas, eps=config.adam_epsilon)
     data = PackedDataset(packed_data)
     schedule = Schedule(config.learning_rate, config.warmup_steps, count_steps(len(data), config), 0.1)
     losses = []
@@ -117,7 +118,7 @@ def plain_training(base_model: Path, packed_data: Path, config: TrainConfig) -> 
         loss = functional.cross_entropy(logits[:, :-1].reshape(-1, logits.shape[-1]), labels[:, 1:].reshape(-1))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm)
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(number)
         optimizer.step()
@@ -159,6 +160,19 @@ def test_an_adapter_trained_so_is_the_one_that_plain_pytorch_trains(
     assert losses[-1] < losses[0] - 0.05
     base = AutoModelForCausalLM.from_pretrained(base_model / "model")
     assert_same_logits(PeftModel.from_pretrained(base, trained / "peft"), expected, packed_data)
+
+
+@pytest.mark.slow
+def test_the_optimisers_settings_reach_it(
+    single_process_losses: dict[str, list[float]], base_model: Path, packed_data: Path
+) -> None:
+    config = FULL.model_copy(update=VARIANTS["optimiser"])
+    expected = plain_training(base_model, packed_data, config)[1]
+    assert single_process_losses["optimiser"] == pytest.approx(expected, rel=1e-5)
+    for name in VARIANTS["optimiser"]:
+        without = config.model_copy(update={name: getattr(FULL, name)})
+        losses = plain_training(base_model, packed_data, without)[1]
+        assert losses != pytest.approx(expected, rel=1e-5), f"{name} changes these losses"
 
 
 @pytest.mark.slow
