@@ -179,6 +179,12 @@ class Source:
             raise DataError(f"{self.address} has no file {name}")
         return path
 
+    def drop(self, name: str) -> None:
+        """Remove the copy of a file that was fetched; one that was not lies where it is somebody's own, and stays."""
+        if self._is_remote:
+            self._local(name).unlink(missing_ok=True)
+            self._checked.discard(name)
+
     def has(self, name: str) -> bool:
         """Say whether there is a file or sub-folder of this name, without fetching it; no name is the whole."""
         return bool(self._at(name))

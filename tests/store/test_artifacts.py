@@ -157,6 +157,22 @@ def test_of_a_users_remote_folder_only_what_is_asked_for_is_fetched(tmp_path: Pa
     assert Remote.fetched == ["a.csv"]
 
 
+def test_a_copy_that_is_dropped_is_fetched_again_when_it_is_asked_for(
+    published: Path, tmp_path: Path, hashed: list[str]
+) -> None:
+    source = Source(str(published), cache=tmp_path / "cache")
+    source.path("model/weights")
+    source.drop("model/weights")
+    assert not (tmp_path / "cache/model/weights").exists()
+    assert source.path("model/weights").read_text() == "w" * 10
+
+
+def test_what_was_not_fetched_is_never_dropped(published: Path) -> None:
+    source = Source(str(published))
+    source.drop("model/weights")
+    assert source.path("model/weights").read_text() == "w" * 10
+
+
 def test_a_copy_that_an_earlier_run_left_is_not_taken_for_what_is_there_now(
     published: Path, tmp_path: Path, hashed: list[str]
 ) -> None:
