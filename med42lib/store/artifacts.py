@@ -146,7 +146,7 @@ class Source:
             if entry.path not in self._checked:
                 self._check(entry)
                 self._checked.add(entry.path)
-        if not self._is_remote and not self.has_file(name):
+        if not self.is_remote and not self.has_file(name):
             self._check_nothing_else(name)
         return self._local(name)
 
@@ -173,7 +173,7 @@ class Source:
             StoreError, AccessError, StoreUnavailable: If the place cannot be reached.
         """
         path = self._local(name)
-        if self._is_remote and not path.exists():
+        if self.is_remote and not path.exists():
             self._fetch(name)
         if not path.is_file():
             raise DataError(f"{self.address} has no file {name}")
@@ -181,7 +181,7 @@ class Source:
 
     def drop(self, name: str) -> None:
         """Remove the copy of a file that was fetched; one that was not lies where it is somebody's own, and stays."""
-        if self._is_remote:
+        if self.is_remote:
             self._local(name).unlink(missing_ok=True)
             self._checked.discard(name)
 
@@ -212,12 +212,13 @@ class Source:
         return [entry for entry in self.files if entry.path.startswith(f"{name}/")]
 
     @cached_property
-    def _is_remote(self) -> bool:
+    def is_remote(self) -> bool:
+        """Say whether files have to be fetched, and do not lie where they are somebody's own."""
         return self._store.local_path("") is None
 
     def _local(self, name: str) -> Path:
         """Say where a file or folder lies on this machine, or will once it is fetched."""
-        if not self._is_remote:
+        if not self.is_remote:
             local = self._store.local_path(name)
             assert local is not None
             return local
@@ -240,11 +241,11 @@ class Source:
         path = self._local(entry.path)
         problem = self._problem(path, entry)
         for _ in range(_TIMES_FETCHED):
-            if problem and self._is_remote:
+            if problem and self.is_remote:
                 problem = self._problem_when_fetched(path, entry)
         if not problem:
             return
-        if self._is_remote:
+        if self.is_remote:
             path.unlink(missing_ok=True)
         if self.manifest is not None:
             raise DataError(f"{self.address}/{entry.path} {problem}; delete {self.address} and run again")
@@ -278,7 +279,7 @@ class Source:
             raise DataError(f"{self.address} holds {unlisted[0]}, which its manifest does not list; remove that file")
 
     def _is_as_listed(self, path: Path, entry: FileEntry) -> bool:
-        if self._is_remote:
+        if self.is_remote:
             return has_content(path, entry.sha256)
         if self.manifest is None:  # the file was hashed where it lies
             return True
