@@ -99,7 +99,7 @@ def _copy(weights: Source, names: Sequence[str], folder: Path) -> None:
     sizes = {entry.path: entry.bytes for entry in weights.files}
     put = link_file if weights.is_remote else shutil.copyfile  # a user's own files stay apart from ours
     with progress("copy weights", sum(sizes[name] for name in names), unit="B") as bar:
-        for name in names:
+        for name, path in zip(names, weights.paths(names), strict=True):
             with write_errors(folder / name):
-                put(weights.path(name), folder / name)
+                put(path, folder / name)
             bar.advance(sizes[name])

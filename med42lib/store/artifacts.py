@@ -12,9 +12,11 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.core.progress import progress
 from med42lib.store.address import open_store
 from med42lib.store.base import Store, StoredFile
 from med42lib.store.disk import write_errors
@@ -27,6 +29,7 @@ from med42lib.store.manifest import (
     describe_folder,
     files_digest,
     has_content,
+    in_threads,
 )
 from med42lib.store.metrics import Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
@@ -142,13 +145,17 @@ class Source:
         wanted = self._at(name)
         if not wanted:
             raise self.lacks(name)
-        for entry in wanted:
-            if entry.path not in self._checked:
-                self._check(entry)
-                self._checked.add(entry.path)
+        self._check_all(wanted)
         if not self.is_remote and not self.has_file(name):
             self._check_nothing_else(name)
         return self._local(name)
+
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """Give the local paths of several files; what is remote comes several at a time. Errors as in `path`."""
+        if absent := [name for name in names if not self.has_file(name)]:
+            raise self.lacks(absent[0])
+        self._check_all([self._by_name[name] for name in names])
+        return [self._local(name) for name in names]
 
     def remember_shared(self, written: Iterable[FileEntry]) -> None:
         """Remember the hashes of files that were linked into an output, which changed the time they are known by.
@@ -231,6 +238,23 @@ class Source:
         with write_errors(path, instead=ANOTHER_PLACE):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._store.fetch(name, path)
+
+    def _check_all(self, entries: Iterable[FileEntry]) -> None:
+        """Make sure of files that were not asked for before. Remote ones are fetched, and their copies hashed."""
+        unchecked = {entry.path: entry for entry in entries if entry.path not in self._checked}
+        if not self.is_remote:
+            for entry in unchecked.values():
+                self._check(entry)
+        elif unchecked:
+            num_bytes = sum(entry.bytes for entry in unchecked.values())
+            with progress(f"fetch {self.address}", num_bytes, unit="B") as bar:
+
+                def checked(name: str, _: Event) -> None:
+                    self._check(unchecked[name])
+                    bar.advance(unchecked[name].bytes)
+
+                in_threads(checked, list(unchecked))
+        self._checked.update(unchecked)
 
     def _check(self, entry: FileEntry) -> None:
         """Make sure that a file is what it is said to be. A copy left by an earlier run may be another; it goes.
