@@ -37,7 +37,9 @@ takes its model card (README.md) along.
   med42 export runs/demo/package_model/KEY/ATTEMPT/package med42-merged
   med42 export runs/demo/train/KEY/ATTEMPT/trained med42-merged --base runs/demo/fetch_model/KEY/ATTEMPT/model
 
-Of a checkpoint, the model as it was then, in the same form; it takes memory for the whole model.
+Of a checkpoint, the model as it was then, in the same form; it takes memory for the whole model, and scratch (see
+MED42_SCRATCH) for the model and, from a bucket, its base and one file of the checkpoint: of 70B 280 GB and that file,
+which is 828 GB / processes of a full training.
 
   med42 export runs/demo/train/KEY/checkpoints/STEP-ATTEMPT med42-by-then
 """

@@ -205,6 +205,7 @@ def _labels(asked: Asked) -> list[str]:
         "  main memory, GB a node",
         "  /dev/shm, GB a node",
         "  scratch, GB a node",
+        "  fetched by a start, GB",
         "  checkpoint, GB",
         "  object storage, GB",
     ]
@@ -216,7 +217,7 @@ def _column(training: Training, shapes: Shapes, cluster: Cluster, asked: Asked) 
     took = training.duration(shapes, work, cluster, mfu)
     room = plan_room(shapes, work, cluster, training.tokens)
     memory = gpu_memory(shapes, work, cluster.num_gpus)
-    gigabytes = (room.host_memory, room.shared_memory, room.scratch, room.checkpoint, room.storage)
+    gigabytes = (room.host_memory, room.shared_memory, room.scratch, room.fetched, room.checkpoint, room.storage)
     return [
         f"~{took.tokens:,.0f}",
         f"~{took.flops:.2e}",

@@ -115,8 +115,11 @@ def label_matches(found: Matches, dataset: Source, items: Source, *, tell_stems_
         several = row.item_id in of_several
         return label_of(asked[row.item_id], said[row.example_id], of_several_contexts=several)
 
+    # Each text once: an item or example may be in thousands of pairs.
+    items_say = {id: (question_and_options(item), _right_answer(item)) for id, item in asked.items()}
+    examples_say = {id: ("\n\n".join(one.requests), "\n\n".join(one.answers)) for id, one in said.items()}
     pairs, overlaps = (
-        [_labelled(pair, label(pair), asked[pair.item_id], said[pair.example_id]) for pair in kind]
+        [_labelled(pair, label(pair), items_say[pair.item_id], examples_say[pair.example_id]) for pair in kind]
         for kind in (found.pairs, found.overlaps)
     )
     if not tell_stems_apart:
@@ -130,14 +133,14 @@ def _no_stems(pairs: list[Pair]) -> list[Pair]:
     return [pair for pair in pairs if pair.label != Label.STEM_ONLY]
 
 
-def _labelled(pair: Pair, label: Label, item: BenchmarkItem, said: Said) -> Pair:
+def _labelled(pair: Pair, label: Label, item_says: tuple[str, str], example_says: tuple[str, str]) -> Pair:
     return replace(
         pair,
         label=label.value,
-        item_request=question_and_options(item),
-        item_answer=_right_answer(item),
-        example_request="\n\n".join(said.requests),
-        example_answer="\n\n".join(said.answers),
+        item_request=item_says[0],
+        item_answer=item_says[1],
+        example_request=example_says[0],
+        example_answer=example_says[1],
     )
 
 

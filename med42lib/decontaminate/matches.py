@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from med42lib.core.json_file import write_json, write_json_lines
+from med42lib.core.log import log
 from med42lib.decontaminate.embedding.questions import Questions
 from med42lib.decontaminate.similarity import Comparison
 from med42lib.formats.contamination import (
@@ -139,9 +140,14 @@ def _pairs(examples: Questions, items: Questions, comparison: Comparison) -> lis
     example_rows = examples.records_by_text(comparison.pair_train_P.tolist())
     item_rows = items.records_by_text(comparison.pair_item_P.tolist())
     columns = (comparison.pair_train_P, comparison.pair_item_P, comparison.pair_cosine_P)
+    of_texts = list(zip(*(column.tolist() for column in columns), strict=True))
+    num_pairs = sum(len(example_rows[example]) * len(item_rows[item]) for example, item, _ in of_texts)
+    log("decontaminate").info(
+        "%s pairs of texts above the threshold are %s of an item and an example", f"{len(of_texts):,}", f"{num_pairs:,}"
+    )
     pairs = [
         make_pair(examples, items, records=(example, item), texts=(example_text, item_text), cosine=cosine)
-        for example_text, item_text, cosine in zip(*(column.tolist() for column in columns), strict=True)
+        for example_text, item_text, cosine in of_texts
         for item in item_rows[item_text]
         for example in example_rows[example_text]
     ]

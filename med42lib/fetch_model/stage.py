@@ -15,7 +15,7 @@ from med42lib.formats.model_card import CARD_FILE, LICENCE_FILE, licence_in_card
 from med42lib.formats.model_config import CONFIG_FILE
 from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE, TOKENIZER_FOLDER
 from med42lib.store.artifacts import Source, Target, listing
-from med42lib.store.disk import write_errors
+from med42lib.store.disk import link_file, write_errors
 
 
 def fetch_model(config: FetchModelConfig, *, weights: Source, model: Target) -> None:
@@ -97,8 +97,9 @@ def _chosen(weights: Source, wanted: str | None) -> str:
 
 def _copy(weights: Source, names: Sequence[str], folder: Path) -> None:
     sizes = {entry.path: entry.bytes for entry in weights.files}
+    put = link_file if weights.is_remote else shutil.copyfile  # a user's own files stay apart from ours
     with progress("copy weights", sum(sizes[name] for name in names), unit="B") as bar:
-        for name in names:
+        for name, path in zip(names, weights.paths(names), strict=True):
             with write_errors(folder / name):
-                shutil.copyfile(weights.path(name), folder / name)
+                put(path, folder / name)
             bar.advance(sizes[name])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, Problem
@@ -21,7 +19,7 @@ from med42lib.formats.model_folder import (
 from med42lib.formats.models import BASE
 from med42lib.package_model.config import PackageModelConfig
 from med42lib.store.artifacts import Source, Sources, Target
-from med42lib.store.disk import write_errors
+from med42lib.store.disk import link_file, write_errors
 
 PACKAGE_FILE = "package.json"
 
@@ -85,15 +83,7 @@ def _link_folder(source: Path, target: Path) -> None:
             place = target / path.relative_to(source)
             with write_errors(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
-                _link(path, place)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Hard-link a file; copy it across file systems and on those without links."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+                link_file(path, place)
 
 
 def _size(folder: Path) -> str:

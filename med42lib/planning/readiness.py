@@ -16,7 +16,7 @@ from med42lib.decontaminate.embedding.layout import LAYOUT_FILE, no_encoder
 from med42lib.planning.base_model import base_problems, find_base, warn_of_base
 from med42lib.planning.mixture import listed
 from med42lib.planning.scoring import scoring_problems
-from med42lib.planning.training import cluster_of, cluster_problems, warn_of_main_memory
+from med42lib.planning.training import cluster_of, cluster_problems, warn_of_room
 from med42lib.readers.files import DataFolder
 from med42lib.spec import RunSpec
 from med42lib.spec_check import can_be_seen, check_inputs
@@ -64,7 +64,7 @@ def check_place(spec: RunSpec, store: str, *, memory: Mapping[str, Sequence[str]
         raise ConfigError("the spec, its base model and the machines that train and score", problems)
     warn_of_base(spec, base)
     if template is not None and cluster is not None:
-        warn_of_main_memory(spec, base, cluster, template)
+        warn_of_room(spec, base, cluster, template)
     if base.why_not and spec.fetch_model.format == "huggingface" and can_be_seen(spec.inputs.base_model):
         raise DataError(base.why_not)
     open_store(store).check()

@@ -33,6 +33,8 @@ class Room:
     shared_memory: float
     scratch: float
     """Disk of the first node, which has the most."""
+    fetched: float
+    """Over all nodes, by each start and before the first step. A folder that all nodes share is read in its place."""
     checkpoint: float
     """One checkpoint, over all processes."""
     storage: float
@@ -58,6 +60,7 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
         host_memory=cluster.gpus_per_node * process + _SHARD_BYTES,
         shared_memory=cluster.gpus_per_node * _NCCL_BYTES,
         scratch=packed + base + checkpoint / cluster.nodes + trained,
+        fetched=cluster.nodes * (packed + base),
         checkpoint=checkpoint,
         storage=packed + base + (KEEP + 1) * checkpoint + trained,
     )

@@ -91,23 +91,30 @@ def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterat
                     log("spec").warning("as if the base were a Llama: %s", problem)
 
 
-def warn_of_main_memory(spec: RunSpec, base: BaseModel, cluster: Cluster, template: JobTemplate) -> None:
-    """Say which trainings probably need more main memory than the template's pods may have."""
-    limit = template.container.get("resources", {}).get("limits", {}).get("memory")
-    if limit is None:
-        return
-    with suppress(DataError, ValueError):  # sizes have other names, or the limit is none, which the API server says
+def warn_of_room(spec: RunSpec, base: BaseModel, cluster: Cluster, template: JobTemplate) -> None:
+    """Say which trainings probably need more main memory or disk than the template's pods may have, or request."""
+    resources = template.container.get("resources", {})
+    memory, disk = resources.get("limits", {}).get("memory"), resources.get("requests", {}).get("ephemeral-storage")
+    with suppress(DataError, ValueError):  # sizes have other names, or an amount is none, which the API server says
         shapes = Shapes.read(base.config or {})
         for name, config in spec.train.items():
             work = workload(config, spec.pack, shapes, cluster.gpu, cluster.num_gpus)
             room = plan_room(shapes, work, cluster, tokens=0)
-            if (needed := room.host_memory + room.shared_memory) > quantity(limit):
+            if memory is not None and (needed := room.host_memory + room.shared_memory) > quantity(memory):
                 log("spec").warning(
                     "train.%s probably needs %.0f GB of main memory on each node; the template of training jobs limits "
                     "its pods to %s",
                     name,
                     needed / 1e9,
-                    limit,
+                    memory,
+                )
+            if disk is not None and room.scratch > quantity(disk):
+                log("spec").warning(
+                    "train.%s probably needs %.0f GB of disk on each node, or its pods are evicted; the template of "
+                    "training jobs requests %s (ephemeral-storage)",
+                    name,
+                    room.scratch / 1e9,
+                    disk,
                 )
 
 

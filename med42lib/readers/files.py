@@ -227,7 +227,9 @@ class DataFolder:
             raise DataError(
                 f"{self._data.address}/{folder} has no files {pattern}; check the path (it must be a folder)"
             )
-        return [self.file(name) for name in wanted]
+        paths = self._data.paths(wanted)
+        self.opened.extend(wanted)
+        return [DataFile(name, path) for name, path in zip(wanted, paths, strict=True)]
 
     def matching(self, pattern: str) -> list[str]:
         """List all files that match a pattern such as `x/**/*.parquet`, sorted.

@@ -8,7 +8,7 @@ Doors, the modules that other rooms may import:
     base         what every store can do, and the schemes of addresses
     cache        results that a stage keeps between runs
     checkpoints  unfinished work of a key, for its next attempt
-    disk         errors of a full or broken disk
+    disk         errors of a full or broken disk; files with two names
     identity     the hash of a file, looked up if it was read before
     lineage      all outputs behind an output
     manifest     what is recorded of an output: files, settings, inputs, versions

@@ -12,9 +12,11 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from med42lib.core.errors import DataError
+from med42lib.core.progress import progress
 from med42lib.store.address import open_store
 from med42lib.store.base import Store, StoredFile
 from med42lib.store.disk import write_errors
@@ -27,6 +29,7 @@ from med42lib.store.manifest import (
     describe_folder,
     files_digest,
     has_content,
+    in_threads,
 )
 from med42lib.store.metrics import Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
@@ -142,13 +145,17 @@ class Source:
         wanted = self._at(name)
         if not wanted:
             raise self.lacks(name)
-        for entry in wanted:
-            if entry.path not in self._checked:
-                self._check(entry)
-                self._checked.add(entry.path)
-        if not self._is_remote and not self.has_file(name):
+        self._check_all(wanted)
+        if not self.is_remote and not self.has_file(name):
             self._check_nothing_else(name)
         return self._local(name)
+
+    def paths(self, names: Sequence[str]) -> list[Path]:
+        """Give the local paths of several files; what is remote comes several at a time. Errors as in `path`."""
+        if absent := [name for name in names if not self.has_file(name)]:
+            raise self.lacks(absent[0])
+        self._check_all([self._by_name[name] for name in names])
+        return [self._local(name) for name in names]
 
     def remember_shared(self, written: Iterable[FileEntry]) -> None:
         """Remember the hashes of files that were linked into an output, which changed the time they are known by.
@@ -173,11 +180,17 @@ class Source:
             StoreError, AccessError, StoreUnavailable: If the place cannot be reached.
         """
         path = self._local(name)
-        if self._is_remote and not path.exists():
+        if self.is_remote and not path.exists():
             self._fetch(name)
         if not path.is_file():
             raise DataError(f"{self.address} has no file {name}")
         return path
+
+    def drop(self, name: str) -> None:
+        """Remove the copy of a file that was fetched; one that was not lies where it is somebody's own, and stays."""
+        if self.is_remote:
+            self._local(name).unlink(missing_ok=True)
+            self._checked.discard(name)
 
     def has(self, name: str) -> bool:
         """Say whether there is a file or sub-folder of this name, without fetching it; no name is the whole."""
@@ -206,12 +219,13 @@ class Source:
         return [entry for entry in self.files if entry.path.startswith(f"{name}/")]
 
     @cached_property
-    def _is_remote(self) -> bool:
+    def is_remote(self) -> bool:
+        """Say whether files have to be fetched, and do not lie where they are somebody's own."""
         return self._store.local_path("") is None
 
     def _local(self, name: str) -> Path:
         """Say where a file or folder lies on this machine, or will once it is fetched."""
-        if not self._is_remote:
+        if not self.is_remote:
             local = self._store.local_path(name)
             assert local is not None
             return local
@@ -225,6 +239,23 @@ class Source:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._store.fetch(name, path)
 
+    def _check_all(self, entries: Iterable[FileEntry]) -> None:
+        """Make sure of files that were not asked for before. Remote ones are fetched, and their copies hashed."""
+        unchecked = {entry.path: entry for entry in entries if entry.path not in self._checked}
+        if not self.is_remote:
+            for entry in unchecked.values():
+                self._check(entry)
+        elif unchecked:
+            num_bytes = sum(entry.bytes for entry in unchecked.values())
+            with progress(f"fetch {self.address}", num_bytes, unit="B") as bar:
+
+                def checked(name: str, _: Event) -> None:
+                    self._check(unchecked[name])
+                    bar.advance(unchecked[name].bytes)
+
+                in_threads(checked, list(unchecked))
+        self._checked.update(unchecked)
+
     def _check(self, entry: FileEntry) -> None:
         """Make sure that a file is what it is said to be. A copy left by an earlier run may be another; it goes.
 
@@ -234,11 +265,11 @@ class Source:
         path = self._local(entry.path)
         problem = self._problem(path, entry)
         for _ in range(_TIMES_FETCHED):
-            if problem and self._is_remote:
+            if problem and self.is_remote:
                 problem = self._problem_when_fetched(path, entry)
         if not problem:
             return
-        if self._is_remote:
+        if self.is_remote:
             path.unlink(missing_ok=True)
         if self.manifest is not None:
             raise DataError(f"{self.address}/{entry.path} {problem}; delete {self.address} and run again")
@@ -272,7 +303,7 @@ class Source:
             raise DataError(f"{self.address} holds {unlisted[0]}, which its manifest does not list; remove that file")
 
     def _is_as_listed(self, path: Path, entry: FileEntry) -> bool:
-        if self._is_remote:
+        if self.is_remote:
             return has_content(path, entry.sha256)
         if self.manifest is None:  # the file was hashed where it lies
             return True

@@ -16,6 +16,8 @@ share a cache (`shared`).
 
 from __future__ import annotations
 
+import time
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,9 @@ from med42lib.store.manifest import Manifest, describe_folder
 from med42lib.store.publish import Upload, find_sealed
 
 CACHE_FOLDER = ".cache"
+SECONDS_UNTIL_WHOLE = 3600.0
+"""A younger part may be one that another run is putting there."""
+
 _KEPT = "kept"
 
 
@@ -84,6 +89,22 @@ class StageCache:
     def forget(self, key: str) -> None:
         """Remove what lies under a key; who reads it at that moment finds it damaged."""
         open_store(self._address).delete(self._prefix(key))
+
+    def make_room(self, num_bytes: int, most_bytes: int, *, used: Set[str]) -> bool:
+        """Remove the oldest parts until so many bytes more are at most `most_bytes`; say whether they are now.
+
+        Args:
+            num_bytes: What is to be kept next.
+            most_bytes: Of all parts together.
+            used: Keys that this run needs, which stay. So does what is young: another run may be putting it there.
+        """
+        parts = self.parts()
+        excess = sum(part.bytes for part in parts.values()) + num_bytes - most_bytes
+        for key, part in sorted(parts.items(), key=lambda entry: entry[1].modified):
+            if excess > 0 and key not in used and time.time() - part.modified > SECONDS_UNTIL_WHOLE:
+                self.forget(key)
+                excess -= part.bytes
+        return excess <= 0
 
     def scratch(self, key: str) -> Path:
         """Make the empty folder in which something is to be written."""

@@ -1,8 +1,10 @@
-"""A disk that gives or takes no file, as an error that names the place."""
+"""A disk that gives or takes no file, as an error that names the place; and a second name for a file on it."""
 
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +50,14 @@ def write_errors(path: Path | str, *, instead: str = "choose a --store you may w
         if error.errno in _CANNOT_BE_WRITTEN:
             raise StoreError(f"cannot write {path}: {error.strerror}; {instead}") from error
         raise
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Hard-link a file, which takes no space; copy it across file systems and on those without links."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def make_folder(path: Path) -> None:

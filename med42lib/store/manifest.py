@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 from med42lib.core.errors import DataError
 from med42lib.store.names import check_apart, checked_name
@@ -26,8 +26,10 @@ _HASH_BLOCK_BYTES = 1 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 GIT_PREFIX = "git-blob:"
 _GIT_BLOB = re.compile(rf"{GIT_PREFIX}[0-9a-f]{{40}}")
-_HASH_THREADS = 8
+_FILES_AT_ONCE = 8
 _MOST_SECONDS = 1e9
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +182,17 @@ def describe_folder(folder: Path, notes: Set[str] = frozenset()) -> tuple[FileEn
     return tuple(in_threads(described, names))
 
 
-def in_threads(describe: Callable[[str, Event], FileEntry], names: Sequence[str]) -> list[FileEntry]:
-    """Hash several files at a time: Python hashes outside its lock. The event is set when it is to end early."""
-    stop = Event()
-    with ThreadPoolExecutor(max_workers=_HASH_THREADS) as threads:
-        try:
-            return list(threads.map(lambda name: describe(name, stop), names))
-        finally:
-            stop.set()  # a signal must not wait for a hundred gigabytes
+def in_threads(do: Callable[[str, Event], T], names: Sequence[str]) -> list[T]:
+    """Hash or fetch several files at a time: Python hashes outside its lock. The event is set when it is to end early.
+
+    A signal or an error does not wait for files that are under way: they may be a hundred gigabytes.
+    """
+    stop, threads = Event(), ThreadPoolExecutor(max_workers=_FILES_AT_ONCE)
+    try:
+        return list(threads.map(lambda name: do(name, stop), names))
+    finally:
+        stop.set()
+        threads.shutdown(wait=False, cancel_futures=True)
 
 
 def describe_file(path: Path, name: str, *, stop: Event | None = None) -> FileEntry:

@@ -63,7 +63,7 @@ def _as_loaded(config: TrainConfig) -> ResolvedConfig:
 
 
 def _take_over(model: Any, checkpoint: Source) -> None:
-    """Give a model the weights of a checkpoint, fragment by fragment."""
+    """Give a model the weights of a checkpoint, fragment by fragment, with one of its files fetched at a time."""
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     left = {name: weight.numel() for name, weight in weights.items()}
     for file, extents in read_layout(checkpoint.path(LAYOUT_FILE)).items():
@@ -73,5 +73,6 @@ def _take_over(model: Any, checkpoint: Source) -> None:
                     raise DataError(f"{checkpoint.address} holds {name}, which the model has not")
                 weights[name].data.view(-1)[start:end].copy_(tensors.get_tensor(tensor_name(name, WEIGHT)))
                 left[name] -= end - start
+        checkpoint.drop(file)
     if unlike := [name for name, number in left.items() if number]:
         raise DataError(f"{checkpoint.address} does not hold all of {unlike[0]}, or some of it twice")

@@ -1,12 +1,16 @@
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from med42lib.decontaminate.labels import Said, label_of
-from med42lib.formats.contamination import Label
+from med42lib.decontaminate.labels import Said, label_matches, label_of
+from med42lib.decontaminate.matches import Matches
+from med42lib.formats.contamination import Label, Pair
+from med42lib.formats.dataset import write_examples
 from med42lib.formats.prompt import multiple_choice
-from med42lib.formats.records import BenchmarkItem, Generation
+from med42lib.formats.records import BenchmarkItem, Example, Generation, write_items
+from med42lib.store.artifacts import Source
 from tests.conftest import REPOSITORY
 
 SCURVY = "Which vitamin deficiency causes scurvy?"
@@ -162,3 +166,20 @@ def test_one_question_of_several_contexts_is_a_leak_only_where_the_context_is_th
     trained = Said((PNEUMONIA,), (f"{context}\n{PNEUMONIA}",), ("yes",))
     assert label_of(asked, trained, of_several_contexts=True) == label
     assert label_of(asked, trained) == "same_answer"
+
+
+def test_what_an_item_or_example_says_is_in_memory_once_of_however_many_pairs_it_is(
+    example: Callable[..., Example], item: Callable[..., BenchmarkItem], tmp_path: Path
+) -> None:
+    examples, items = [example(n, SCURVY) for n in range(2)], [item(n, SCURVY) for n in range(2)]
+    for name in ("dataset", "items"):
+        (tmp_path / name).mkdir()
+    write_examples(tmp_path / "dataset", examples)
+    write_items(tmp_path / "items", items)
+    pairs = [Pair(i.id, i.benchmark, e.id, e.source, 1.0, SCURVY, SCURVY) for i in items for e in examples]
+    sources = Source(str(tmp_path / "dataset")), Source(str(tmp_path / "items"))
+    found = label_matches(Matches(pairs, [], []), *sources, tell_stems_apart=False).pairs
+    assert found[0].item_request.startswith(SCURVY)
+    assert found[0].item_request is found[1].item_request
+    assert found[0].example_request.endswith(SCURVY)
+    assert found[0].example_request is found[2].example_request

@@ -230,7 +230,7 @@ def test_what_was_read_of_inputs_is_kept_where_the_connection_breaks(
         yield from blocks(self, name)
 
     monkeypatch.setattr(local, "SECONDS_UNTIL_SETTLED", -1.0)
-    monkeypatch.setattr(manifest, "_HASH_THREADS", 1)
+    monkeypatch.setattr(manifest, "_FILES_AT_ONCE", 1)
     monkeypatch.setattr(LocalStore, "blocks", broken_off)
     with pytest.raises(StoreUnavailable):
         run_stage(install(), request)

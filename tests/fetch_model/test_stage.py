@@ -146,6 +146,13 @@ def test_from_a_hub_only_the_wanted_large_files_are_fetched(
     assert {path.name: path.read_bytes() for path in model.iterdir()} == files
     assert not any(path.is_symlink() for path in model.iterdir())
     assert "pytorch_model.bin" not in hub.served
+    fetched = (tmp_path / "in/model.safetensors").resolve()
+    assert (model / "model.safetensors").samefile(fetched), "it takes the space once"
+
+
+def test_a_users_own_files_are_not_ours_under_another_name(weights: Path, tmp_path: Path) -> None:
+    copied = mirror(weights, tmp_path / "out").folder / "model/model.safetensors"
+    assert not copied.samefile(weights / "model.safetensors")
 
 
 @pytest.mark.parametrize(

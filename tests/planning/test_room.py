@@ -44,6 +44,11 @@ def test_the_store_holds_data_base_three_checkpoints_and_what_was_trained() -> N
     assert room.scratch == packed_bytes(230e6, 32_000) + (2 + 12 / 8 + 2) * 6_738_415_616
 
 
+def test_each_node_fetches_data_and_the_whole_base() -> None:
+    room = plan_room(LLAMA_2_7B, work_of("lora"), CLUSTER, 230e6)
+    assert room.fetched == 8 * (packed_bytes(230e6, 32_000) + 2 * 6_738_415_616)
+
+
 @pytest.mark.parametrize("vocabulary", [60_000, 70_000])
 def test_packed_data_take_what_the_writer_writes(vocabulary: int) -> None:
     from med42lib.formats.packed import token_dtype

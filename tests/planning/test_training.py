@@ -9,7 +9,7 @@ from med42lib.planning.training import (
     cluster_problems,
     fits,
     smallest_cluster,
-    warn_of_main_memory,
+    warn_of_room,
     workload,
 )
 from med42lib.spec import load_spec
@@ -62,18 +62,34 @@ def test_a_batch_that_does_not_divide_is_not_called_fitting() -> None:
     assert not fitting(LLAMA_2_7B, config_of("lora", global_batch_size=12), "h200", 8)
 
 
+def template_of(resources: dict[str, Any]) -> JobTemplate:
+    pytorch = {"name": "pytorch", "image": "i", "resources": resources}
+    return JobTemplate.model_validate(
+        {"nodes": 2, "processes_per_node": 8, "max_restarts": 0, "max_hours_waiting": 1, "max_hours_working": 1}
+        | {"pod": {"spec": {"containers": [pytorch]}}}
+    )
+
+
+@pytest.mark.parametrize(("request_", "told"), [("400Gi", True), ("600Gi", False), (None, False)])
+def test_pods_that_request_too_little_disk_are_told(
+    caplog: pytest.LogCaptureFixture, request_: str | None, told: bool
+) -> None:
+    """A node has the base of 138 GB, as much of a trained model, and a fourth of a checkpoint of 828 GB."""
+    spec = DEMO.model_copy(update={"train": {"m": config_of("full", "bfloat16")}})
+    template = template_of({"requests": {"ephemeral-storage": request_} if request_ else {}})
+    warn_of_room(spec, BaseModel(KNOWN_CONFIGS["llama-2-70b"], ""), parse_cluster("a100-80-4x8"), template)
+    assert ("train.m probably needs 483 GB of disk on each node" in caplog.text) == told
+    assert ("requests 400Gi (ephemeral-storage)" in caplog.text) == told
+
+
 @pytest.mark.parametrize(("limit", "told"), [("100Gi", True), ("480Gi", False), (None, False)])
 def test_pods_that_may_have_too_little_main_memory_are_told(
     caplog: pytest.LogCaptureFixture, limit: str | None, told: bool
 ) -> None:
     """Eight processes of a node load the model of 13.5 GB each, as they do not split it."""
-    pytorch = {"name": "pytorch", "image": "i", "resources": {"limits": {"memory": limit} if limit else {}}}
-    template = JobTemplate.model_validate(
-        {"nodes": 2, "processes_per_node": 8, "max_restarts": 0, "max_hours_waiting": 1, "max_hours_working": 1}
-        | {"pod": {"spec": {"containers": [pytorch]}}}
-    )
     spec = DEMO.model_copy(update={"train": {"m": config_of("lora", zero_stage=1)}})
-    warn_of_main_memory(spec, BaseModel(KNOWN_CONFIGS["llama-2-7b"], ""), parse_cluster("a100-80-2x8"), template)
+    template = template_of({"limits": {"memory": limit} if limit else {}})
+    warn_of_room(spec, BaseModel(KNOWN_CONFIGS["llama-2-7b"], ""), parse_cluster("a100-80-2x8"), template)
     assert ("train.m probably needs 139 GB of main memory on each node" in caplog.text) == told
     assert ("limits its pods to 100Gi" in caplog.text) == told
 

@@ -3,6 +3,7 @@ import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any, ClassVar
 
 import pytest
@@ -155,6 +156,47 @@ def test_of_a_users_remote_folder_only_what_is_asked_for_is_fetched(tmp_path: Pa
     assert Remote.fetched == []
     assert source.path("a.csv").read_text() == "1,2"
     assert Remote.fetched == ["a.csv"]
+
+
+@pytest.mark.parametrize("asked", ["the folder", "the files"])
+def test_several_files_are_fetched_at_a_time(
+    published: Path, tmp_path: Path, hashed: list[str], monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    filled(tmp_path / "data", {"x/a": "1", "x/b": "2"})
+    fetch, both_under_way = Remote.fetch, Barrier(2, timeout=10)
+
+    def fetch_beside_another(store: Remote, name: str, path: Path) -> None:
+        both_under_way.wait()
+        fetch(store, name, path)
+
+    monkeypatch.setattr(Remote, "fetch", fetch_beside_another)
+    source, cache = Source(str(tmp_path / "data"), cache=tmp_path / "cache"), tmp_path / "cache"
+    if asked == "the folder":
+        assert source.path("x") == cache / "x"
+    else:
+        assert source.paths(["x/b", "x/a"]) == [cache / "x/b", cache / "x/a"]
+    assert [(cache / name).read_text() for name in ("x/a", "x/b")] == ["1", "2"]
+
+
+def test_of_several_files_one_that_is_not_there_is_told_with_what_is(published: Path) -> None:
+    with pytest.raises(DataError, match=r"has no 'model'; it has metrics.jsonl, model/weights"):
+        Source(str(published)).paths(["model/weights", "model"])
+
+
+def test_a_copy_that_is_dropped_is_fetched_again_when_it_is_asked_for(
+    published: Path, tmp_path: Path, hashed: list[str]
+) -> None:
+    source = Source(str(published), cache=tmp_path / "cache")
+    source.path("model/weights")
+    source.drop("model/weights")
+    assert not (tmp_path / "cache/model/weights").exists()
+    assert source.path("model/weights").read_text() == "w" * 10
+
+
+def test_what_was_not_fetched_is_never_dropped(published: Path) -> None:
+    source = Source(str(published))
+    source.drop("model/weights")
+    assert source.path("model/weights").read_text() == "w" * 10
 
 
 def test_a_copy_that_an_earlier_run_left_is_not_taken_for_what_is_there_now(

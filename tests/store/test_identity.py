@@ -101,7 +101,7 @@ def test_files_read_before_one_that_cannot_be_are_not_read_again(
             raise StoreUnavailable("the connection broke")
         yield from blocks(self, name)
 
-    monkeypatch.setattr(manifest, "_HASH_THREADS", 1)
+    monkeypatch.setattr(manifest, "_FILES_AT_ONCE", 1)
     with monkeypatch.context() as broken:
         broken.setattr(LocalStore, "blocks", broken_off)
         with pytest.raises(StoreUnavailable):

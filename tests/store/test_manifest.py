@@ -200,6 +200,20 @@ def test_a_signal_ends_hashing_in_the_middle_of_files(
     assert all(stop.is_set() for stop in stops)
 
 
+def test_an_error_does_not_wait_for_files_that_are_under_way() -> None:
+    told = Event()
+
+    def fail_beside_one_that_takes_long(name: str, _: Event) -> None:
+        if name == "fails":
+            raise DataError("damaged")
+        assert told.wait(60)
+
+    with pytest.raises(DataError):
+        in_threads(fail_beside_one_that_takes_long, ["fails", "takes long"])
+    assert not told.is_set()
+    told.set()
+
+
 def test_a_file_is_left_off_after_a_block_when_hashing_is_to_stop(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(3 << 20))
     stop = Event()

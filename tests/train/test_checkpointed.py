@@ -10,11 +10,14 @@ from transformers import AutoModelForCausalLM
 from med42lib.commands.main import main
 from med42lib.core.errors import DataError
 from med42lib.formats.packed import PackedDataset
+from med42lib.store import artifacts
 from med42lib.store.artifacts import Source
 from med42lib.train.batches import steps
+from med42lib.train.checkpointed import _take_over
 from med42lib.train.job import TrainingJob
 from med42lib.train.loss import make_batch, response_loss
 from med42lib.train.worker.fragments import LAYOUT_FILE, PARTS, read_layout, tensor_name, write_layout
+from tests.store.test_artifacts import Remote
 from tests.train.conftest import FULL, job_of, output_of, read_metric, train_alone
 
 RANKS = ("rank-00000.safetensors", "rank-00001.safetensors")
@@ -58,6 +61,24 @@ def put_in_halves(job: TrainingJob, step: int, folder: Path, *, of: int, lost: i
     write_layout(halves, folder / LAYOUT_FILE)
     files = [job.checkpoints.put(step, path.name, path) for path in sorted(folder.iterdir())]
     job.checkpoints.seal(step, files, {})
+
+
+@pytest.mark.parametrize("from_bucket", [True, False])
+def test_a_file_that_was_fetched_goes_when_it_is_read_and_a_users_own_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, from_bucket: bool
+) -> None:
+    if from_bucket:
+        monkeypatch.setattr(artifacts, "open_store", lambda address: Remote(address, Path(address)))
+    (tmp_path / "checkpoint").mkdir()
+    for number, file in enumerate(RANKS):
+        save_file({"weight/weight": torch.full((2,), float(number))}, tmp_path / "checkpoint" / file)
+    layout = {RANKS[0]: {"weight": (0, 2)}, RANKS[1]: {"weight": (2, 4)}}
+    write_layout(layout, tmp_path / "checkpoint" / LAYOUT_FILE)
+    model = torch.nn.Linear(2, 2, bias=False)
+    _take_over(model, Source(str(tmp_path / "checkpoint"), cache=tmp_path / "fetched"))
+    assert model.weight.tolist() == [[0.0, 0.0], [1.0, 1.0]]
+    assert all((tmp_path / "checkpoint" / file).exists() for file in RANKS)
+    assert [path.name for path in tmp_path.glob("fetched/*")] == ([LAYOUT_FILE] if from_bucket else [])
 
 
 @pytest.mark.slow

@@ -24,6 +24,9 @@ from med42lib.store.cache import StageCache
 BYTES_PER_PROCESS = 32_000_000
 """Less than this is read sooner than another process starts."""
 
+MOST_BYTES = 64 << 30
+"""Of all sources that are kept as they were read."""
+
 PROCESSES_VARIABLE = "MED42_READERS"
 _SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -40,17 +43,22 @@ _counter: Counter
 def prepare_all(readings: Sequence[Reading], cache: StageCache) -> list[Path]:
     """Prepare every source, the largest first; returns their folders in the order given.
 
+    Beyond `MOST_BYTES` the cache forgets what was read longest ago, but nothing of these.
+
     Raises:
         DataError: If sources have too many broken records, all of them at once.
         Med42Error: The first other problem of any source.
     """
-    folders = {reading.name: folder for reading in readings if (folder := cache.find(reading.key)) is not None}
+    keys = {reading.name: reading.key for reading in readings}
+    folders = {name: folder for name, key in keys.items() if (folder := cache.find(key)) is not None}
     unread = sorted((reading for reading in readings if reading.name not in folders), key=_bytes, reverse=True)
     processes = num_processes(unread)
     made = _in_processes(unread, cache, processes) if unread and processes > 1 else _in_this_process(unread, cache)
     if broken := [str(one) for one in made if isinstance(one, TooManyRejected)]:
         raise DataError("\n".join(broken))
     folders |= {reading.name: one for reading, one in zip(unread, made, strict=True) if isinstance(one, Path)}
+    if unread:
+        cache.make_room(0, MOST_BYTES, used=set(keys.values()))
     return [folders[reading.name] for reading in readings]
 
 

@@ -18,7 +18,6 @@ beyond that, the oldest parts go that the run has no use for, and if that does n
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -41,8 +40,6 @@ CACHE = "embeddings"
 TEXTS_FILE = "texts.npy"
 TEXTS_PER_PART = 16_384
 _LAYOUT = "1"
-_SECONDS_UNTIL_WHOLE = 3600.0
-"""A younger part may be one that another run is putting there."""
 
 
 def embed_new(texts: Sequence[str], encoder: Source, cache: StageCache) -> Vectors:
@@ -111,7 +108,7 @@ class KeptEmbeddings:
         """Keep the vectors of texts, unless there is no room."""
         names = [_name_of(text) for text in texts]
         key = f"{self._name}-{content_hash(*sorted(name.hex() for name in names))}"
-        if not self._make_room(vectors_TD.nbytes + sum(map(len, names))):
+        if not self._cache.make_room(vectors_TD.nbytes + sum(map(len, names)), MOST_BYTES, used=self._used):
             return
         folder = self._cache.scratch(key)
         np.save(folder / VECTORS_FILE, vectors_TD, allow_pickle=False)
@@ -130,16 +127,6 @@ class KeptEmbeddings:
             return np.empty(0, np.intp), np.empty((0, 0), np.float32)
         vectors_TD = np.load(part.path(VECTORS_FILE), mmap_mode="r", allow_pickle=False)
         return rows[rows >= 0], vectors_TD[rows >= 0]
-
-    def _make_room(self, num_bytes: int) -> bool:
-        """Remove the oldest parts that this run has no use for, as far as need be; say whether there is room now."""
-        parts = self._cache.parts()
-        excess = sum(part.bytes for part in parts.values()) + num_bytes - MOST_BYTES
-        for key, part in sorted(parts.items(), key=lambda entry: entry[1].modified):
-            if excess > 0 and key not in self._used and time.time() - part.modified > _SECONDS_UNTIL_WHOLE:
-                self._cache.forget(key)
-                excess -= part.bytes
-        return excess <= 0
 
 
 def _name_of(text: str) -> bytes:

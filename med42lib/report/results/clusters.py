@@ -30,6 +30,7 @@ pair is so that is no near-duplicate, with 44 %; phrases of examinations make no
 of two diseases no more than 38 %."""
 INSTRUCTION = 0.5
 """Share of a benchmark's questions that no series has: what more of them say in a row is an instruction."""
+_ROWS_AT_ONCE = 1024  # of 20,000 items all at once would take 2 GB, of 40,000 four times that
 _WORDS = re.compile(r"\w+")
 
 
@@ -38,8 +39,8 @@ def cluster(items: Sequence[BenchmarkItem], matched: Mapping[str, str]) -> NDArr
 
     The same group, if their owner names one; the same context (PubMedQA's abstract), or the same question with the same
     options, asked of none; the same training example that leaked items match; a vignette in common; near-duplicates.
-    Where one question is asked of several contexts, these alone are compared. Memory is that of all pairs of questions
-    which share a rare word.
+    Where one question is asked of several contexts, these alone are compared. Memory is that of all pairs of 1,024
+    questions with others which share a rare word, time that of all pairs.
 
     Args:
         items: In the order of the result.
@@ -126,6 +127,8 @@ def _near_duplicates(words: Sequence[Collection[str]]) -> Iterator[tuple[int, in
     rare = num_texts_W[columns] <= max(2, _COMMON * len(words))
     shape = (len(words), len(numbers))
     of_rare = coo_array((weights[rare] / lengths_N[rows[rare]], (rows[rare], columns[rare])), shape=shape).tocsr()
-    cosines = (of_rare @ of_rare.T).tocoo()
-    near = (cosines.data >= NEAR_DUPLICATE) & (cosines.row < cosines.col)
-    yield from zip(cosines.row[near].tolist(), cosines.col[near].tolist(), strict=True)
+    for start in range(0, len(words), _ROWS_AT_ONCE):
+        cosines = (of_rare[start : start + _ROWS_AT_ONCE] @ of_rare.T).tocoo()
+        row = cosines.row + start
+        near = (cosines.data >= NEAR_DUPLICATE) & (row < cosines.col)
+        yield from zip(row[near].tolist(), cosines.col[near].tolist(), strict=True)

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
 # 10,000 parts at most: 64 MiB parts reach 640 GB a file.
 PART_BYTES = 64 << 20
-_TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
+_TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_io_queue=128)
+"""Several files come at a time, and each may have 32 MiB in main memory that the disk has not taken yet."""
+
 _DEFAULT_REGION = "us-east-1"
 _CONNECTION_VARIABLES = (
     "AWS_ENDPOINT_URL",
@@ -95,7 +97,7 @@ def make_client(*, max_attempts: int = 10) -> S3Client:
         retries={"mode": "adaptive", "total_max_attempts": max_attempts},
         connect_timeout=5,
         read_timeout=60,
-        max_pool_connections=16,
+        max_pool_connections=80,  # eight files, each in ten parts at a time
         tcp_keepalive=True,
     )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _DEFAULT_REGION

@@ -11,7 +11,8 @@ save. A checkpoint holds
     fragments.json            which process has which piece of which parameter
     metrics.jsonl
 
-and is read by any number of processes, of which each fetches the files that hold its own fragments.
+and is read by any number of processes, of which each fetches the files that hold its own fragments, one after the
+other: for another stage of ZeRO these may be nearly all.
 """
 
 from __future__ import annotations
@@ -303,15 +304,21 @@ class Checkpointing:
         return None
 
     def _fetched(self, checkpoint: Checkpoint) -> dict[str, Path] | None:
-        """Give what this process needs of a checkpoint, by name; None if something there is damaged.
+        """Read this process's fragments of a checkpoint, a file at a time: many may hold some of them.
+
+        Returns:
+            The other files, by name; None if something that this process needs is damaged.
 
         Raises:
             TrainingProcessError: If it was removed since it was listed. Started again, processes find what came after.
         """
         source = checkpoint.source(self._scratch / "fetched" / f"{checkpoint.step}")
         try:
-            needed = self._state.files_needed(read_layout(source.path(LAYOUT_FILE)))
-            return {name: source.path(name) for name in (LAYOUT_FILE, METRICS_FILE, *needed)}
+            layout = read_layout(source.path(LAYOUT_FILE))
+            for name in self._state.files_needed(layout):
+                self._state.read(source.path(name), layout[name])
+                source.drop(name)
+            return {name: source.path(name) for name in (LAYOUT_FILE, METRICS_FILE)}
         except (DataError, StoreError) as error:
             if checkpoint.address not in {found.address for found in self._checkpoints.complete()}:
                 raise TrainingProcessError(f"{checkpoint.address} was removed: another attempt went further") from error
@@ -319,10 +326,10 @@ class Checkpointing:
             return None
 
     def _load(self, checkpoint: Checkpoint, files: dict[str, Path]) -> None:
-        layout, metrics = read_layout(files.pop(LAYOUT_FILE)), files.pop(METRICS_FILE)
-        self._state.load(layout, files, checkpoint.state[_NUMBERS])
+        layout = read_layout(files[LAYOUT_FILE])
+        self._state.load(checkpoint.state[_NUMBERS])
         if self._rank == 0:
-            shutil.copyfile(metrics, self._target.path(METRICS_FILE, note=True))
+            shutil.copyfile(files[METRICS_FILE], self._target.path(METRICS_FILE, note=True))
             log("train").info(
                 "goes on after step %d, from %s, which %d processes saved",
                 checkpoint.step,

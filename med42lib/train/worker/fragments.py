@@ -93,14 +93,16 @@ class TrainedState:
         """
         for number in range(len(self._flats)):
             for part in PARTS:
-                flat = self._flat(number, part).detach()
-                copy = self._copies.setdefault((number, part), torch.empty(0))
-                copy.resize_(flat.shape).copy_(flat)
+                self._in_main_memory(number, part).copy_(self._flat(number, part).detach())
         return {
             tensor_name(fragment.name, part): fragment.within(self._copies[fragment.flat, part])
             for fragment in self.fragments
             for part in PARTS
         }
+
+    def _in_main_memory(self, number: int, part: str) -> Tensor:
+        """Give the place in main memory for a flat tensor."""
+        return self._copies.setdefault((number, part), torch.empty(0)).resize_(self._flats[number].shape)
 
     def files_needed(self, layout: Layout) -> list[str]:
         """Name the files of a saved state that hold anything of this process's fragments.
@@ -116,18 +118,29 @@ class TrainedState:
             found |= {file: None for file, (start, end) in overlaps.items() if start < end}
         return list(found)
 
-    def load(self, layout: Layout, files: Mapping[str, Path], numbers: Mapping[str, Any]) -> None:
-        """Take a saved state over; every process has to call this.
+    def read(self, path: Path, extents: Mapping[str, Extent]) -> None:
+        """Read what a file of a saved state has of this process's fragments, into main memory where `copy` puts them.
+
+        So the file may be gone before the next is there, and a state whose files are not all whole changes nothing.
 
         Args:
-            layout: Which fragments the state's files hold.
-            files: Those that `files_needed` named, on this machine.
+            path: One that `files_needed` named, on this machine.
+            extents: Which fragments it holds.
+        """
+        with safe_open(path, framework="pt") as tensors:
+            for fragment in self.fragments:
+                self._read(fragment, tensors, extents)
+
+    def load(self, numbers: Mapping[str, Any]) -> None:
+        """Take a saved state over, of which every file that is needed was read; every process has to call this.
+
+        Args:
             numbers: What `numbers` gave.
         """
-        for file, path in files.items():
-            with safe_open(path, framework="pt") as tensors:
-                for fragment in self.fragments:
-                    self._read(fragment, tensors, layout[file])
+        for fragment in self.fragments:
+            for part in PARTS:
+                copy = fragment.within(self._in_main_memory(fragment.flat, part))
+                fragment.within(self._flat(fragment.flat, part).data).copy_(copy)
         for number in range(len(self._flats)):
             self._moments(number)[_STEP].fill_(numbers[_STEP])
         for name, value in numbers[_SCALER].items():
@@ -142,7 +155,7 @@ class TrainedState:
         for part in PARTS:
             values = tensors.get_slice(tensor_name(fragment.name, part))[start - saved_start : end - saved_start]
             place = fragment.offset + start - fragment.start
-            self._flat(fragment.flat, part).data.narrow(0, place, end - start).copy_(values)
+            self._in_main_memory(fragment.flat, part).narrow(0, place, end - start).copy_(values)
 
     @property
     def _flats(self) -> list[Tensor]:

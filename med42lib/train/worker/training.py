@@ -140,6 +140,10 @@ def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
     from med42lib.train.worker.memory_here import choose_here
 
     started = time.monotonic()
+    if distributed.get_rank() == 0:  # what breaks down while it fetches or loads has started, too
+        newest = job.checkpoints.newest()
+        check_progress(job, newest.step if newest else 0)
+    distributed.barrier(group=waiting)
     packed, base = _fetch(job, scratch, waiting)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
@@ -152,9 +156,6 @@ def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
     before = checkpointing.resume()
     if not before.num_steps:
         _check_base(engine, data.info)
-    if distributed.get_rank() == 0:
-        check_progress(job, before.num_steps)
-    distributed.barrier(group=waiting)
     try:
         totals = _run_steps(engine, data, job, target, checkpointing, before)
     except DivergedError:

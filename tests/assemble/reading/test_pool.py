@@ -14,6 +14,7 @@ from med42lib.assemble.reading import pool as readers
 from med42lib.assemble.reading.pool import PROCESSES_VARIABLE, num_processes, prepare_all
 from med42lib.assemble.reading.read_source import Reading, readings
 from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.store import cache as store_cache
 from med42lib.store.artifacts import Source
 from med42lib.store.cache import StageCache
 from med42lib.store.manifest import FileEntry
@@ -228,3 +229,17 @@ def test_one_process_alone_ends_in_the_middle_of_a_source(filled: Path, tmp_path
             stage.wait(20)
         finally:
             stage.kill()
+
+
+def test_of_what_was_read_the_oldest_goes_beyond_the_limit_and_nothing_that_this_run_uses(
+    filled: Path, cache: StageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {reading.name: reading.key for reading in both(filled)}
+    prepare_all(both(filled), cache)
+    write_cards(filled, map(str, range(60)))
+    now = {reading.name: reading.key for reading in both(filled)}
+    monkeypatch.setattr(readers, "MOST_BYTES", 0)
+    monkeypatch.setattr(store_cache, "SECONDS_UNTIL_WHOLE", -1)
+    prepare_all(both(filled), StageCache(str(tmp_path / "store"), "assemble", tmp_path / "again"))
+    assert len(set(before.values()) - set(now.values())) == 1
+    assert cache.parts().keys() == set(now.values())

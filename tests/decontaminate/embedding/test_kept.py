@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from med42lib.decontaminate.embedding import kept as kept_module
 from med42lib.decontaminate.embedding.encoder import Encoder
 from med42lib.decontaminate.embedding.kept import embed_new
+from med42lib.store import cache as store_cache
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.cache import StageCache
@@ -171,7 +172,7 @@ def test_a_run_that_is_killed_has_kept_the_parts_that_it_finished(
 def test_all_parts_together_stay_below_the_limit_and_what_a_run_does_not_use_goes_first(
     embed: Embed, embedded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept_module, "_SECONDS_UNTIL_WHOLE", -1)
+    monkeypatch.setattr(store_cache, "SECONDS_UNTIL_WHOLE", -1)
     embed(TEXTS[:4])
     embed(TEXTS[4:8])
     limit = sum(path.stat().st_size for path in stored(tmp_path))

@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 from dataclasses import replace
 from itertools import count
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from med42lib.formats.records import Asked, BenchmarkItem, Origin
+from med42lib.report.results import clusters
 from med42lib.report.results.clusters import cluster
 
 NUMBERS = count()
@@ -155,3 +157,20 @@ def test_short_contexts_of_a_long_question_are_as_many_questions_in_a_large_benc
     asked = "Does this report of a chest radiograph that was taken in the emergency department mention pneumonia?"
     found = ["Clear lungs.", "Left basal opacity.", "Old rib fracture.", "Large heart, small effusion."]
     assert together([*vignettes(300, 1), *(item(asked, report, benchmark="ward_exam") for report in found)]) == []
+
+
+def test_many_questions_are_compared_in_blocks_which_changes_no_pair_and_holds_few_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw, found, peaks = random.Random(1), [], []
+    words = [draw.sample(VOCABULARY, 25) for _ in range(1500)]
+    words += [[*said[:20], "other"] for said in words[::100]]
+    for rows in (len(words), 64):
+        monkeypatch.setattr(clusters, "_ROWS_AT_ONCE", rows)
+        tracemalloc.start()
+        found.append(sorted(clusters._near_duplicates(words)))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert len(found[0]) == 15
+    assert found[0] == found[1]
+    assert peaks[1] < peaks[0] / 3

@@ -5,7 +5,8 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,10 +15,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import distributed
 
 from med42lib.core.errors import AccessError, NoSpaceError, StoreUnavailable, TrainingProcessError
+from med42lib.store import artifacts
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
 from med42lib.store.checkpoints import Checkpoint, Checkpoints
@@ -26,7 +28,9 @@ from med42lib.train.config import LoraConfig
 from med42lib.train.job import Failure, TrainingJob
 from med42lib.train.loop import Totals
 from med42lib.train.worker.checkpointing import Checkpointing
+from med42lib.train.worker.fragments import LAYOUT_FILE, Extent, TrainedState, write_layout
 from tests.processes import wait_for
+from tests.store.test_artifacts import Remote
 from tests.train.conftest import FULL, job_of, output_of, read_metric, train_alone
 from tests.train.worker.stand_in_engine import StandInEngine
 
@@ -163,7 +167,7 @@ def checkpointing(
     store: Path | Checkpoints, folder: Path, *, minutes: float = 0, engine: StandInEngine | None = None
 ) -> Checkpointing:
     target = Target(folder / "out")
-    target.folder.mkdir(exist_ok=True)
+    target.folder.mkdir(parents=True, exist_ok=True)
     target.metric("loss", 1.0, step=1)
     checkpoints = store if isinstance(store, Checkpoints) else Checkpoints(open_store(str(store)), "train/k", "a")
     timeout = timedelta(minutes=1)
@@ -247,6 +251,61 @@ def test_a_checkpoint_that_does_not_say_how_long_saving_took_can_be_gone_on_from
     manifest.write_text(json.dumps(values))
     again = checkpointing(tmp_path / "store", tmp_path / "out")
     assert (again.resume().num_steps, again.seconds_saving) == (3, 0.0)
+
+
+def put_by_three(store: Path, step: int, folder: Path) -> None:
+    """Save the state after a step of a training of three processes."""
+    checkpoints, layout, files = Checkpoints(open_store(str(store)), "train/k", "a"), {}, []
+    parameters = {"matrix": torch.ones(3, 5), "vector": torch.ones(4)}
+    for rank in range(3):
+        engine = StandInEngine({n: p.clone() for n, p in parameters.items()}, rank=rank, num_processes=3)
+        for _ in range(step):
+            engine.step()
+        state, name = TrainedState(engine), f"rank-{rank:05}.safetensors"
+        save_file(state.copy(), folder / name)
+        files.append(checkpoints.put(step, name, folder / name))
+        layout[name], numbers = state.extents, state.numbers()
+    write_layout(layout, folder / LAYOUT_FILE)
+    (folder / METRICS_FILE).touch()
+    files += [checkpoints.put(step, name, folder / name) for name in (LAYOUT_FILE, METRICS_FILE)]
+    checkpoints.seal(step, files, {"totals": asdict(Totals(num_steps=step)), "numbers": numbers})
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_of_the_files_that_a_process_reads_one_at_a_time_is_on_its_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_by_three(tmp_path / "store", 2, tmp_path)
+    monkeypatch.setattr(artifacts, "open_store", lambda address: Remote(address, Path(address)))
+    there, read = [], TrainedState.read
+
+    def counted(state: TrainedState, path: Path, extents: Mapping[str, Extent]) -> None:
+        there.append([file.name for file in path.parent.glob("rank-*")])
+        read(state, path, extents)
+
+    monkeypatch.setattr(TrainedState, "read", counted)
+    assert checkpointing(tmp_path / "store", tmp_path / "out").resume().num_steps == 2
+    assert there == [[f"rank-{rank:05}.safetensors"] for rank in range(3)]
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize("older", [True, False], ids=["with an older one", "alone"])
+def test_a_checkpoint_that_is_found_damaged_halfway_leaves_nothing_of_itself(tmp_path: Path, older: bool) -> None:
+    expected = an_engine()
+    if older:
+        put_by_three(tmp_path / "store", 1, tmp_path)
+        checkpointing(tmp_path / "store", tmp_path / "expected", engine=expected).resume()
+    put_by_three(tmp_path / "store", 2, tmp_path)
+    [damaged] = (tmp_path / "store").rglob("00000002-a/rank-00002.safetensors")
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    engine = an_engine()
+    assert checkpointing(tmp_path / "store", tmp_path / "out", engine=engine).resume().num_steps == int(older)
+    for each in (expected, engine):
+        each.step()
+    was, found = TrainedState(expected), TrainedState(engine)
+    assert was.numbers() == found.numbers()
+    copies = found.copy()
+    assert all(torch.equal(copy, copies[name]) for name, copy in was.copy().items())
 
 
 class VanishingCheckpoints(Checkpoints):

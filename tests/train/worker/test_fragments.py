@@ -36,7 +36,9 @@ def saved(processes: list[StandInEngine], folder: Path) -> tuple[Layout, dict[st
 def load(processes: list[StandInEngine], folder: Path, layout: Layout, numbers: dict[str, object]) -> None:
     for engine in processes:
         state = TrainedState(engine)
-        state.load(layout, {name: folder / name for name in state.files_needed(layout)}, numbers)
+        for name in state.files_needed(layout):
+            state.read(folder / name, layout[name])
+        state.load(numbers)
 
 
 def whole(processes: list[StandInEngine]) -> dict[str, Tensor]:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import Med42Error
+from med42lib.core.errors import DataError, Med42Error
 from med42lib.core.stop_signal import StopSignal
 from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.local import LocalLauncher
+from med42lib.train.worker.training import _train
 from tests.conftest import REPOSITORY
 from tests.processes import ALONE
 from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of
@@ -104,3 +105,13 @@ def test_who_watches_a_training_that_diverges_sees_the_step_that_did(
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "DivergedError: training diverged at step 2" in done.stderr
     assert [line.split()[0] for line in (tmp_path / "watched").read_text().splitlines()] == ["1", "2"]
+
+
+def test_a_start_that_breaks_down_while_it_fetches_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr("torch.distributed.get_rank", lambda: 0)
+    monkeypatch.setattr("torch.distributed.barrier", lambda group: None)
+    job = job_of(FULL, tmp_path / "packed", tmp_path / "model", tmp_path / "store")
+    with pytest.raises(DataError, match="packed does not exist"):
+        _train(job, tmp_path / "scratch", waiting=None)  # type: ignore[arg-type]
+    assert job.checkpoints.count_starts(0) == 2
