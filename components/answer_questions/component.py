@@ -5,7 +5,7 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def answer_questions(
     settings: str,
     section: str,
@@ -13,7 +13,7 @@ def answer_questions(
     items: str,
     base: str,
     model: str,
-    answers: dsl.OutputPath(str),  # type: ignore[valid-type]
+    answers: dsl.OutputPath(str),
 ) -> dsl.ContainerSpec:
     """Answer one shard's share of the questions that evaluate marks."""
     return stage_container("answer_questions")

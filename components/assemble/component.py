@@ -5,13 +5,13 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def assemble(
     settings: str,
     section: str,
     store: str,
     data: str,
-    dataset: dsl.OutputPath(str),  # type: ignore[valid-type]
+    dataset: dsl.OutputPath(str),
     card: dsl.Output[dsl.Markdown],
 ) -> dsl.ContainerSpec:
     """Turn the publishers' files into one sampled training mixture."""

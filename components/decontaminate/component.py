@@ -5,7 +5,7 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def decontaminate(
     settings: str,
     section: str,
@@ -13,9 +13,9 @@ def decontaminate(
     dataset: str,
     items: str,
     encoder: str,
-    embedded: dict,  # type: ignore[type-arg]
-    training: dsl.OutputPath(str),  # type: ignore[valid-type]
-    contamination: dsl.OutputPath(str),  # type: ignore[valid-type]
+    embedded: dict,
+    training: dsl.OutputPath(str),
+    contamination: dsl.OutputPath(str),
     overlap: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
     """Find the evaluation items that resemble training examples."""

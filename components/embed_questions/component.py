@@ -5,7 +5,7 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def embed_questions(
     settings: str,
     section: str,
@@ -13,7 +13,7 @@ def embed_questions(
     dataset: str,
     items: str,
     encoder: str,
-    embedded: dsl.OutputPath(str),  # type: ignore[valid-type]
+    embedded: dsl.OutputPath(str),
 ) -> dsl.ContainerSpec:
     """Embed one shard's share of the questions that decontaminate compares."""
     return stage_container("embed_questions")

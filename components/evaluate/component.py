@@ -5,7 +5,7 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def evaluate(
     settings: str,
     section: str,
@@ -13,8 +13,8 @@ def evaluate(
     items: str,
     base: str,
     model: str,
-    answers: dict,  # type: ignore[type-arg]
-    scores: dsl.OutputPath(str),  # type: ignore[valid-type]
+    answers: dict,
+    scores: dsl.OutputPath(str),
     accuracy: dsl.Output[dsl.Metrics],
 ) -> dsl.ContainerSpec:
     """Score a model on every evaluation item."""

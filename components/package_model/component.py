@@ -5,14 +5,14 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def package_model(
     settings: str,
     section: str,
     store: str,
     base: str,
-    trained: dict,  # type: ignore[type-arg]
-    package: dsl.OutputPath(str),  # type: ignore[valid-type]
+    trained: dict,
+    package: dsl.OutputPath(str),
     candidate: dsl.Output[dsl.Model],
 ) -> dsl.ContainerSpec:
     """Make the chosen model one folder that MLflow loads."""

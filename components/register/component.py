@@ -5,15 +5,15 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def register(
     settings: str,
     section: str,
     store: str,
-    trained: dict,  # type: ignore[type-arg]
+    trained: dict,
     package: str,
     report: str,
-    registered: dsl.OutputPath(str),  # type: ignore[valid-type]
+    registered: dsl.OutputPath(str),
     version: dsl.Output[dsl.Model],
 ) -> dsl.ContainerSpec:
     """Record the run in MLflow and register the chosen model."""

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def report(
     settings: str,
     section: str,
@@ -14,9 +14,9 @@ def report(
     items: str,
     contamination: str,
     packed: str,
-    trained: dict,  # type: ignore[type-arg]
-    scores: dict,  # type: ignore[type-arg]
-    report: dsl.OutputPath(str),  # type: ignore[valid-type]
+    trained: dict,
+    scores: dict,
+    report: dsl.OutputPath(str),
     page: dsl.Output[dsl.HTML],
 ) -> dsl.ContainerSpec:
     """Write the tables, figures and statistics of the run."""

@@ -5,7 +5,7 @@ from kfp import dsl
 from components.common import command_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def stop() -> dsl.ContainerSpec:
     """Delete the PyTorchJobs of this run that are still there, however the run ended."""
     return command_container("k8s", "stop", args=["--if-launched"])

@@ -10,7 +10,7 @@ from kfp import dsl
 from components.common import stage_container
 
 
-@dsl.container_component  # type: ignore[untyped-decorator]
+@dsl.container_component
 def train(
     settings: str,
     section: str,
@@ -18,7 +18,7 @@ def train(
     packed: str,
     model: str,
     task_config: dsl.TaskConfig,
-    trained: dsl.OutputPath(str),  # type: ignore[valid-type]
+    trained: dsl.OutputPath(str),
     curve: dsl.Output[dsl.HTML],
 ) -> dsl.ContainerSpec:
     """Fine-tune the model, fully or with LoRA."""

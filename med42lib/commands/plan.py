@@ -18,7 +18,7 @@ from med42lib.commands.plan_text import (
     mixture_lines,
     training_lines,
 )
-from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.errors import ConfigError, Problem
 from med42lib.core.printable import printable
 from med42lib.planning.base_model import KNOWN_CONFIGS, BaseModel, base_doubts, base_problems, find_base
 from med42lib.planning.decontamination import count_own_items
@@ -28,7 +28,6 @@ from med42lib.planning.mixture import BYTES_PER_TOKEN, SourcePlan, plan_sources,
 from med42lib.planning.training import cluster_problems
 from med42lib.spec import RunSpec, read_spec
 from med42lib.spec_check import check_spec
-from med42lib.train.shapes import Shapes
 
 DESCRIPTION = f"""\
 Say what a run will take: rows and tokens of the training data, how long decontamination embeds and compares, chunks,
@@ -62,9 +61,6 @@ class Plan:
 
     spec: RunSpec
     base: BaseModel
-    shapes: Shapes | None
-    """None where the base model is not known, or its config.json says no such sizes; `unknown` then says why."""
-    unknown: str
     sources: Sequence[SourcePlan]
     own_items: Mapping[str, int]
     asked: Asked
@@ -79,15 +75,14 @@ class Plan:
         """
         base = find_base(spec, cache)
         sources = list(plan_sources(spec.assemble, spec.inputs.training_data, cache))
-        shapes, unknown = _shapes(base)
         own_items = count_own_items(spec.benchmarks, spec.inputs.benchmark_data)
-        return cls(spec, base, shapes, unknown, sources, own_items, asked)
+        return cls(spec, base, sources, own_items, asked)
 
     @property
     def trainings(self) -> list[Training]:
         """The spec's models, each with all that decides what it takes."""
         return [
-            Training(name, config, self.spec.pack, self.shapes, self.sources)
+            Training(name, config, self.spec.pack, self.base.shapes, self.sources)
             for name, config in self.spec.train.items()
         ]
 
@@ -106,11 +101,11 @@ class Plan:
         yield f"base model       {self.base.found}"
         for doubt in base_doubts(self.spec, self.base):
             yield f"  warning        {doubt}"
-        if self.unknown:
-            yield f"  size           unknown: {self.unknown}"
-        elif self.shapes is not None and not self.shapes.exact:
+        if (shapes := self.base.shapes) is None:
+            yield f"  size           unknown: {self.base.unknown}"
+        elif not shapes.exact:
             yield "  size           ~, and so is all that follows from it: as if it were a Llama"
-        elif self.shapes is not None and not self.shapes.measured:
+        elif not shapes.measured:
             yield "  memory         ~, a Llama's of this size, whose activations are fewer: more is needed than is said"
         for training in self.trainings:
             yield from training_lines(training, self.asked)
@@ -118,15 +113,6 @@ class Plan:
         yield "~ is an estimate. Rows: of the target, or of the paper's Table A1 if that is `all`. Tokens: of a table"
         yield f"of sources or, where measured, of the rows that are here, at {BYTES_PER_TOKEN} bytes per token."
         yield "Steps: as if no slot of a chunk stayed empty; best_fit and vocabularies smaller than Llama's make more."
-
-
-def _shapes(base: BaseModel) -> tuple[Shapes | None, str]:
-    if base.config is None:
-        return None, "name a folder with a config.json, or one of " + ", ".join(KNOWN_CONFIGS)
-    try:
-        return Shapes.read(base.config), ""
-    except DataError as error:
-        return None, str(error)
 
 
 def _cluster(text: str) -> Cluster:

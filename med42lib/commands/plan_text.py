@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from med42lib.core.environment import num_cores
 from med42lib.core.printable import counted
+from med42lib.formats.models import Precision
 from med42lib.pack.config import PackConfig
 from med42lib.planning.decontamination import (
     GPU_SHARE,
@@ -151,7 +152,8 @@ def training_lines(training: Training, asked: Asked) -> Iterator[str]:
 
 
 def _slowness(gpu: Gpu) -> str:
-    times, faster = gpu.half_teraflops / gpu.single_teraflops, "bfloat16" if gpu.has_bfloat16 else "float16"
+    faster: Precision = "bfloat16" if gpu.has_bfloat16 else "float16"
+    times = gpu.flops(faster) / gpu.flops("float32")
     return f"in float32 {gpu.name} is {times:.0f} times slower than in {faster}: set precision to that"
 
 

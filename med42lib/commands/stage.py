@@ -7,7 +7,7 @@ import os
 import re
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from med42lib.commands.command import Command, add_overrides, show
 from med42lib.commands.executor import asked_outputs, load_json, parameters
 from med42lib.commands.shown import shown_artifacts
 from med42lib.core.cluster_objects import TASK_CONFIG_VARIABLE
-from med42lib.core.config import parse_config
+from med42lib.core.config import parse_config, section_of
 from med42lib.core.environment import in_pod
 from med42lib.core.errors import ClusterUnavailable, ConfigError, Problem, StoreUnavailable, TrackingUnavailable
 from med42lib.core.excerpts import brief
@@ -171,8 +171,8 @@ def _request_by_hand(stage: Stage, arguments: Namespace) -> Request:
 
     spec = load_spec(arguments.spec, arguments.overrides).sections()
     section = arguments.section or _own_section(spec, stage)
-    config = _section(spec, section, title=str(arguments.spec))
-    tracked = _tracked(stage, lambda: _section(spec, "register", title=""), settings_digest(spec), section)
+    config = section_of(spec, section, title=str(arguments.spec))
+    tracked = _tracked(stage, lambda: section_of(spec, "register", title=""), settings_digest(spec), section)
     return Request(config, absolute_address(arguments.store), _absolute(sources), tracked, section)
 
 
@@ -201,22 +201,9 @@ def _own_section(spec: Mapping[str, Any], stage: Stage) -> str:
         return stage.name
     parts = [f"{stage.name}.{name}" for name in spec[stage.name]]
     if len(parts) != 1:
-        raise ConfigError(f"med42 stage {stage.name}", [Problem("--section", f"is required; {_there(parts)}")])
+        what = f"is required; there are {', '.join(parts) or 'none'}"
+        raise ConfigError(f"med42 stage {stage.name}", [Problem("--section", what)])
     return parts[0]
-
-
-def _there(names: Iterable[str]) -> str:
-    return f"there are {', '.join(names) or 'none'}"
-
-
-def _section(spec: Mapping[str, Any], section: str, *, title: str) -> dict[str, Any]:
-    values: Any = spec
-    for name in section.split("."):
-        if not isinstance(values, dict) or name not in values:
-            near = f"; {_there(values)}" if isinstance(values, dict) else ""
-            raise ConfigError(title, [Problem(section, f"is not a section of the spec{near}")])
-        values = values[name]
-    return dict(values)
 
 
 STAGE = Command("stage", "run one stage by hand, or inside a Kubeflow container", DESCRIPTION, _add_arguments, _run)

@@ -127,6 +127,31 @@ def parse_config(kind: type[ConfigT], values: object, *, title: str, prefix: str
         raise ConfigError(title, [_problem(prefix, d, hints.get(d["loc"], "")) for d in details]) from None
 
 
+def section_of(values: Mapping[str, Any], section: str, *, title: str) -> dict[str, Any]:
+    """Give a section of a spec, also one of a section: `pack`, `train.lora`.
+
+    Raises:
+        ConfigError: If there is no such section.
+    """
+    found = values
+    for name in section.split("."):
+        inner = found.get(name)
+        if not isinstance(inner, Mapping):
+            there = [each for each in found if isinstance(found[each], Mapping)]
+            what = f"is not a section of the spec; there are {', '.join(there) or 'none'}"
+            raise ConfigError(title, [Problem(section, what)])
+        found = inner
+    return dict(found)
+
+
+def setting_at(settings: Mapping[str, Any], path: str, missing: object = None) -> Any:
+    """Look a setting up by its path, such as `lora.rank`; gives `missing` if there is none."""
+    value: Any = settings
+    for name in path.split("."):
+        value = value.get(name, missing) if isinstance(value, Mapping) else missing
+    return value
+
+
 def _problem(prefix: str, detail: Any, hint: str) -> Problem:
     where = cut(".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]"))
     if detail["type"] == "missing":

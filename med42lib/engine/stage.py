@@ -1,7 +1,7 @@
 """What a stage is: a function `stage(config, *, <input>: Source | Sources, <output>: Target)`, found by name.
 
 The few that need it also name a `StageContext`. The edges are read off the function's signature and its code off its
-imports; nothing about a stage is declared twice.
+imports. Only its Kubeflow component says the edges again, for kfp reads signatures too; a test compares the two.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from med42lib.core.errors import ConfigError, DataError, Problem
+from med42lib.core.config import section_of
+from med42lib.core.errors import DataError
 from med42lib.core.excerpts import brief
 from med42lib.core.hashing import content_hash
 from med42lib.store.address import join_address, open_store
@@ -41,12 +42,7 @@ def read_settings(address: str, section: str) -> dict[str, Any]:
         DataError: If nothing is at the address, or other content than was put there.
         ConfigError: If there is no such section.
     """
-    values: Any = json.loads(_content(address))
-    for name in section.split("."):
-        if not isinstance(values, dict) or name not in values:
-            raise ConfigError(f"settings at {address}", [Problem(section, "is no section of them")])
-        values = values[name]
-    return dict(values)
+    return section_of(json.loads(_content(address)), section, title=f"settings at {address}")
 
 
 def _content(address: str) -> str:

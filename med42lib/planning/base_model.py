@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ KNOWN_CONFIGS: Mapping[str, Mapping[str, int]] = {
 """What the config.json of a published model says, by the model's name in small letters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BaseModel:
     """The content of a base model's config.json, None if neither file nor name is known, and where that was found.
 
@@ -72,6 +72,25 @@ class BaseModel:
     def architecture(self) -> Architecture | None:
         """Give what came of trying its architecture; None if that is not known."""
         return None if self.config is None else architecture(self.config.get("model_type"))
+
+    @property
+    def shapes(self) -> Shapes | None:
+        """Give its sizes; None if they are not known, which `unknown` explains."""
+        return self._shapes_or_why_not[0]
+
+    @property
+    def unknown(self) -> str:
+        """Say why its sizes are not known; empty if they are."""
+        return self._shapes_or_why_not[1]
+
+    @cached_property
+    def _shapes_or_why_not(self) -> tuple[Shapes | None, str]:
+        if self.config is None:
+            return None, "name a folder with a config.json, or one of " + ", ".join(KNOWN_CONFIGS)
+        try:
+            return Shapes.read(self.config), ""
+        except DataError as error:  # a kind whose sizes have other names, or a mixture of experts
+            return None, str(error)
 
     @property
     def num_positions(self) -> int | None:
@@ -126,8 +145,8 @@ def base_problems(spec: RunSpec, base: BaseModel) -> Iterator[Problem]:
             if config.has_adapter and config.lora.layers == "all" and config.lora.dropout:
                 what = f"must be 0 for the experts of {base.place}, or lora.layers outside_experts"
                 yield Problem(f"train.{name}.lora.dropout", f"{what} (given: {config.lora.dropout:g})")
-    with suppress(DataError):  # of a kind whose sizes have other names
-        largest = Shapes.read(base.config).largest_rank
+    if base.shapes is not None:
+        largest = base.shapes.largest_rank
         for name, config in spec.train.items():
             if config.has_adapter and config.lora.rank > largest:
                 what = f"must be at most {largest:,}, the smallest size of a linear layer of {base.place}"
@@ -150,6 +169,17 @@ def warn_of_base(spec: RunSpec, base: BaseModel) -> None:
     """Write the doubts into the log."""
     for doubt in base_doubts(spec, base):
         log("spec").warning("%s", doubt)
+
+
+def certain_or_warned(shapes: Shapes, problem: Problem) -> Iterator[Problem]:
+    """Give what follows from a base's size as a problem if that is counted, and write it into the log if it is a guess.
+
+    A refusal that is wrong costs a user the run.
+    """
+    if shapes.exact:
+        yield problem
+    else:
+        log("spec").warning("as if the base were a Llama: %s", problem)
 
 
 def known_name(address: str) -> str | None:

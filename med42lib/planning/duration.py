@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from med42lib.planning.hardware import Cluster
 from med42lib.train.config import ResolvedConfig
 from med42lib.train.fit import count_steps
+from med42lib.train.flops import ModelFlops
 from med42lib.train.memory import Workload
-from med42lib.train.shapes import Shapes, flops_per_token
+from med42lib.train.shapes import Shapes
 
 _SECONDS_PER_HOUR = 3600
 MFU_SOURCE = "measured with this project on one H200, a Llama of 3.2B, bfloat16, chunks of 4,096, one GPU"
@@ -52,13 +53,16 @@ def plan_duration(
         cluster: What it runs on.
         chunks: Of the packed data.
         tokens: In these chunks.
-        span: As of `flops_per_token`.
+        span: Positions of a sample or a chunk, beyond which attention does not go.
         mfu: Share of the GPUs' arithmetic that does what the model needs, in (0, 1].
     """
     steps = count_steps(chunks, work.config)
     of_epoch = count_steps(chunks, work.config.model_copy(update={"epochs": 1, "max_steps": None}))
     trained_on = tokens * steps / of_epoch
     rank = None if work.is_full else work.config.lora.rank
-    flops = trained_on * flops_per_token(shapes, lora_rank=rank, span=span)
+    # How many are a response's is not known here. As if all were: of a Llama-2 7B 2 % too much at most.
+    flops = ModelFlops.of_shapes(shapes, lora_rank=rank).of_step(
+        num_tokens=trained_on, num_response_tokens=trained_on, num_pairs=trained_on * span
+    )
     gpu_hours = flops / (cluster.gpu.flops(work.config.precision) * mfu) / _SECONDS_PER_HOUR
     return Duration(steps, trained_on, flops, gpu_hours / cluster.num_gpus, gpu_hours)

@@ -8,22 +8,19 @@ from dataclasses import dataclass
 
 from med42lib.core.names import did_you_mean
 from med42lib.formats.models import Precision
+from med42lib.train.flops import peak_flops
 from med42lib.train.memory import USABLE_SHARE
 
 GIBIBYTE = 1 << 30
-_TERA = 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A kind of GPU. Memory as torch reports it; arithmetic per second as its data sheet says, without sparsity."""
+    """A kind of GPU. Memory as torch reports it; `product` is what `peak_flops` knows it by."""
 
     name: str
+    product: str
     gibibytes: float
-    half_teraflops: float
-    """In float16 and bfloat16, by its tensor cores."""
-    single_teraflops: float
-    """In float32; torch leaves TF32 off."""
     has_bfloat16: bool = True
 
     @property
@@ -33,7 +30,9 @@ class Gpu:
 
     def flops(self, precision: Precision) -> float:
         """Say how many floating-point operations it does in a second, at most."""
-        return _TERA * (self.single_teraflops if precision == "float32" else self.half_teraflops)
+        peak = peak_flops(self.product, precision)
+        assert peak is not None, f"the data sheet of {self.product} is not known"
+        return peak
 
     def computes(self, precision: Precision) -> bool:
         """Say whether it has a number format; a V100 emulates bfloat16, far too slowly to train."""
@@ -43,12 +42,12 @@ class Gpu:
 GPUS: Mapping[str, Gpu] = {
     gpu.name: gpu
     for gpu in (
-        Gpu("v100-16", 15.8, 125, 15.7, has_bfloat16=False),
-        Gpu("v100-32", 31.7, 125, 15.7, has_bfloat16=False),
-        Gpu("a100-40", 39.4, 312, 19.5),
-        Gpu("a100-80", 79.2, 312, 19.5),
-        Gpu("h100-80", 79.1, 989, 67),
-        Gpu("h200", 139.8, 989, 67),
+        Gpu("v100-16", "V100 SXM2", 15.8, has_bfloat16=False),
+        Gpu("v100-32", "V100 SXM2", 31.7, has_bfloat16=False),
+        Gpu("a100-40", "A100", 39.4),
+        Gpu("a100-80", "A100", 79.2),
+        Gpu("h100-80", "H100", 79.1),
+        Gpu("h200", "H200", 139.8),
     )
 }
 _SHORT = {"v100": "v100-32", "a100": "a100-80", "h100": "h100-80"}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 
-from med42lib.core.errors import DataError, Problem
+from med42lib.core.errors import Problem
 from med42lib.core.log import log
-from med42lib.planning.base_model import BaseModel
+from med42lib.planning.base_model import BaseModel, certain_or_warned
 from med42lib.planning.hardware import GIBIBYTE
 from med42lib.spec import RunSpec
 from med42lib.train.launchers.cluster import quantity
 from med42lib.train.memory import BYTES_PER_NUMBER
-from med42lib.train.shapes import Shapes, count_parameters
+from med42lib.train.shapes import count_parameters
 
 _GIBIBYTES_BESIDE_WEIGHTS = 8
 """For libraries, and for what is computed; a guess, for advice alone."""
@@ -30,20 +29,15 @@ def scoring_problems(spec: RunSpec, base: BaseModel, memory: Mapping[str, Sequen
         memory: Request and limit of each step that scores models and asks for no GPU.
     """
     step = "answer_questions" if spec.evaluate.shards > 1 else "evaluate"
-    if step not in memory:
+    if step not in memory or base.shapes is None:
         return
-    with suppress(DataError):  # of a kind whose sizes have other names
-        shapes = Shapes.read(base.config or {})
-        weights = BYTES_PER_NUMBER[spec.evaluate.precision] * count_parameters(shapes)
-        request, limit = memory[step]
-        if weights > quantity(limit):
-            problem = Problem("evaluate.precision", _too_large(spec, step, weights, f"may have {limit}"))
-            if shapes.exact:
-                yield problem
-            else:
-                log("spec").warning("as if the base were a Llama: %s", problem)
-        elif weights > quantity(request):
-            log("spec").warning("%s", _too_large(spec, step, weights, f"asks for {request}, and may be evicted"))
+    weights = BYTES_PER_NUMBER[spec.evaluate.precision] * count_parameters(base.shapes)
+    request, limit = memory[step]
+    if weights > quantity(limit):
+        problem = Problem("evaluate.precision", _too_large(spec, step, weights, f"may have {limit}"))
+        yield from certain_or_warned(base.shapes, problem)
+    elif weights > quantity(request):
+        log("spec").warning("%s", _too_large(spec, step, weights, f"asks for {request}, and may be evicted"))
 
 
 def _too_large(spec: RunSpec, step: str, weights: float, has: str) -> str:

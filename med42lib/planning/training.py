@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from med42lib.core.errors import DataError, Problem
+from med42lib.core.errors import Problem
 from med42lib.core.log import log
 from med42lib.pack.config import PackConfig
-from med42lib.planning.base_model import BaseModel
+from med42lib.planning.base_model import BaseModel, certain_or_warned
 from med42lib.planning.hardware import GIBIBYTE, GPUS, Cluster, Gpu, cluster_sizes, gpu_of_product
 from med42lib.planning.room import plan_room
 from med42lib.spec import RunSpec
@@ -71,51 +70,55 @@ def cluster_of(template: JobTemplate) -> Cluster | None:
 def cluster_problems(spec: RunSpec, base: BaseModel, cluster: Cluster) -> Iterator[Problem]:
     """List why a spec's trainings cannot be done on a cluster, but for batches, which the spec's own check looks at.
 
-    Of a base whose size is a guess, too little memory is a warning: a refusal that is wrong costs a user the run.
+    Of a base whose size is a guess, too little memory is a warning.
     """
     for name, config in spec.train.items():
         if not cluster.gpu.computes(config.precision):
             what = f"is {config.precision}, which {cluster.gpu.name} does not compute; set float16"
             yield Problem(f"train.{name}.precision", what)
-    with suppress(DataError):  # of a kind whose sizes have other names
-        shapes = Shapes.read(base.config or {})
+    if (shapes := base.shapes) is not None:
         for name, config in spec.train.items():
             work = workload(config, spec.pack, shapes, cluster.gpu, cluster.num_gpus)
             needed = gpu_memory(shapes, work, cluster.num_gpus).total
             if needed > cluster.gpu.usable_bytes:
                 ways = " or ".join(_ways(shapes, config, spec.pack, cluster)) or "none that is known here"
                 problem = Problem(f"train.{name}", _too_large(work, cluster, needed, ways))
-                if shapes.exact:
-                    yield problem
-                else:
-                    log("spec").warning("as if the base were a Llama: %s", problem)
+                yield from certain_or_warned(shapes, problem)
 
 
 def warn_of_room(spec: RunSpec, base: BaseModel, cluster: Cluster, template: JobTemplate) -> None:
     """Say which trainings probably need more main memory or disk than the template's pods may have, or request."""
+    if base.shapes is None:
+        return
     resources = template.container.get("resources", {})
     memory, disk = resources.get("limits", {}).get("memory"), resources.get("requests", {}).get("ephemeral-storage")
-    with suppress(DataError, ValueError):  # sizes have other names, or an amount is none, which the API server says
-        shapes = Shapes.read(base.config or {})
-        for name, config in spec.train.items():
-            work = workload(config, spec.pack, shapes, cluster.gpu, cluster.num_gpus)
-            room = plan_room(shapes, work, cluster, tokens=0)
-            if memory is not None and (needed := room.host_memory + room.shared_memory) > quantity(memory):
-                log("spec").warning(
-                    "train.%s probably needs %.0f GB of main memory on each node; the template of training jobs limits "
-                    "its pods to %s",
-                    name,
-                    needed / 1e9,
-                    memory,
-                )
-            if disk is not None and room.scratch > quantity(disk):
-                log("spec").warning(
-                    "train.%s probably needs %.0f GB of disk on each node, or its pods are evicted; the template of "
-                    "training jobs requests %s (ephemeral-storage)",
-                    name,
-                    room.scratch / 1e9,
-                    disk,
-                )
+    for name, config in spec.train.items():
+        work = workload(config, spec.pack, base.shapes, cluster.gpu, cluster.num_gpus)
+        room = plan_room(base.shapes, work, cluster, tokens=0)
+        if _is_less(memory, needed := room.host_memory + room.shared_memory):
+            log("spec").warning(
+                "train.%s probably needs %.0f GB of main memory on each node; the template of training jobs limits "
+                "its pods to %s",
+                name,
+                needed / 1e9,
+                memory,
+            )
+        if _is_less(disk, room.scratch):
+            log("spec").warning(
+                "train.%s probably needs %.0f GB of disk on each node, or its pods are evicted; the template of "
+                "training jobs requests %s (ephemeral-storage)",
+                name,
+                room.scratch / 1e9,
+                disk,
+            )
+
+
+def _is_less(amount: object, needed: float) -> bool:
+    """Compare an amount of a template; one that is not there, or is none, is not less: the API server says that."""
+    try:
+        return amount is not None and quantity(amount) < needed
+    except ValueError:
+        return False
 
 
 def _too_large(work: Workload, cluster: Cluster, needed: float, ways: str) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from med42lib.core.config import setting_at
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.mixture_table import read_mixture
@@ -164,12 +165,5 @@ def _chosen_settings(manifest: Manifest) -> list[tuple[str, object]]:
     """Take a stage's settings that matter, but for those that were left open, and an adapter's where there is none."""
     names = _THAT_MATTER[manifest.stage]
     unread = _ADAPTER if manifest.config.get("method") == "full" else ()
-    found = ((name, _nested(manifest.config, name)) for name in names if name not in unread)
+    found = ((name, setting_at(manifest.config, name)) for name in names if name not in unread)
     return [(name, value) for name, value in found if value is not None]
-
-
-def _nested(settings: Mapping[str, Any], path: str) -> object:
-    value: object = settings
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from med42lib.formats.model_config import has_experts
-from med42lib.train.shapes import is_tied
+from med42lib.train.shapes import Shapes, count_lora_parameters, is_tied, linear_weights
 
 _TERA = 10**12
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -53,7 +53,18 @@ class ModelFlops:
     attention: int
     """Layers times heads times head size."""
 
-    def of_step(self, *, num_tokens: int, num_response_tokens: int, num_pairs: int) -> int:
+    @classmethod
+    def of_shapes(cls, shapes: Shapes, *, lora_rank: int | None) -> ModelFlops:
+        """Work them out before there is a model; norms and biases are left out.
+
+        Args:
+            shapes: Of the base model.
+            lora_rank: Of the adapter that alone is trained; None if all weights are.
+        """
+        adapter = 0 if lora_rank is None else count_lora_parameters(shapes, rank=lora_rank)
+        return cls(linear_weights(shapes), shapes.output_layer, adapter, shapes.layers * shapes.query)
+
+    def of_step(self, *, num_tokens: float, num_response_tokens: float, num_pairs: float) -> float:
         """Count the FLOPs of forward and backward passes over so many tokens."""
         per_weight = 4 if self.adapter_weights else 6
         base = per_weight * (self.weights * num_tokens + self.output_weights * num_response_tokens)

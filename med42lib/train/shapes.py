@@ -1,4 +1,4 @@
-"""The sizes of a Llama-style model and what follows from them alone: parameters, and arithmetic per token.
+"""The sizes of a Llama-style model and what follows from them alone: how many parameters it has.
 
 Other kinds than those of `_EXACT` are counted as if they were a Llama, but for what the tables here know of them.
 """
@@ -151,26 +151,6 @@ def count_parameters(shapes: Shapes) -> int:
 def count_lora_parameters(shapes: Shapes, *, rank: int) -> int:
     """Count an adapter's parameters: each linear layer gets a matrix (rank, inputs) and one (outputs, rank)."""
     return shapes.layers * sum(rank * (inputs + outputs) for inputs, outputs in shapes.linear_layers)
-
-
-def flops_per_token(shapes: Shapes, *, lora_rank: int | None, span: float) -> float:
-    """Count the floating-point operations that training needs for one token; what is computed twice counts once.
-
-    2 for each weight forwards, 2 backwards for the layer's input, and 2 for the weight itself if it is trained; the
-    same of each pair of positions in attention (Kaplan et al. 2020, "Scaling Laws for Neural Language Models",
-    table 1), masked ones too. So does the MFU that training records (`train.flops`), but that its output layer counts
-    for response tokens alone, whose number is not known here: 2 % less at most of a Llama-2 7B.
-
-    Args:
-        shapes: Of the model.
-        lora_rank: Of the adapter that alone is trained; None if all weights are.
-        span: Positions of a sample or a chunk, beyond which attention does not go.
-    """
-    weights = linear_weights(shapes) + shapes.output_layer
-    attention = shapes.layers * 2 * shapes.query * span
-    if lora_rank is None:
-        return 6 * (weights + attention)
-    return 4 * weights + 6 * (attention + count_lora_parameters(shapes, rank=lora_rank))
 
 
 def linear_weights(shapes: Shapes) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, StringConstraints
 
-from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from, written_as
+from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from, section_of, setting_at, written_as
 from med42lib.core.errors import ConfigError
 
 
@@ -206,3 +206,26 @@ def test_what_is_passed_on_holds_every_setting_and_its_limits() -> None:
     with pytest.raises(ConfigError, match="rows_at_a_time"):
         parse_config(Fast, {"rows_at_a_time": 0}, title="")
     assert Fast.model_fields["rows_at_a_time"].description == "Rows held in memory."
+
+
+SPEC = {"pack": {"seed": 7}, "train": {"full": {"lora": {"rank": None}}, "lora": {}}}
+
+
+def test_a_section_may_be_one_of_a_section() -> None:
+    assert section_of(SPEC, "pack", title="spec") == {"seed": 7}
+    assert section_of(SPEC, "train.lora", title="spec") == {}
+
+
+@pytest.mark.parametrize(
+    ("section", "there"),
+    [("trane.full", "pack, train"), ("train.qlora", "full, lora"), ("pack.seed", "none"), ("pack.seed.x", "none")],
+)
+def test_what_is_no_section_is_told_those_that_there_are(section: str, there: str) -> None:
+    with pytest.raises(ConfigError, match=f"{section}: is not a section of the spec; there are {there}"):
+        section_of(SPEC, section, title="spec")
+
+
+def test_a_setting_is_found_by_its_path_and_one_that_is_null_is_not_missing() -> None:
+    assert setting_at(SPEC, "pack.seed") == 7
+    assert setting_at(SPEC, "train.full.lora.rank", "missing") is None
+    assert setting_at(SPEC, "pack.seed.x", "missing") == setting_at(SPEC, "train.x.y", "missing") == "missing"

@@ -17,7 +17,7 @@ def test_a_section_is_read_as_it_was_put_and_equal_settings_have_one_address(tmp
     assert put_settings(str(tmp_path), {"pack": {"seed": 3}}) != address
 
 
-@pytest.mark.parametrize("section", ["parck", "train.full", "pack.seed.x"])
+@pytest.mark.parametrize("section", ["parck", "train.full", "pack.seed", "pack.seed.x"])
 def test_a_section_that_is_not_there_is_named(section: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=section):
         read_settings(put_settings(str(tmp_path), SETTINGS), section)

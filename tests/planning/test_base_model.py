@@ -57,6 +57,16 @@ def test_a_file_at_the_address_counts_more_than_the_name(tmp_path: Path) -> None
     assert base.config["hidden_size"] == 128
 
 
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [(None, "name a folder with a config.json"), ({"num_local_experts": 8}, "experts"), ({}, "num_attention_heads")],
+)
+def test_of_sizes_that_are_not_known_it_is_said_why(config: dict[str, int] | None, why: str) -> None:
+    base = BaseModel(config, "base")
+    assert base.shapes is None
+    assert why in base.unknown
+
+
 def test_of_a_gguf_file_only_the_name_is_looked_at(tmp_path: Path) -> None:
     spec = load_spec(DEMO, ["fetch_model.format=gguf", "inputs.base_model=nothing://here"])
     base = find_base(spec, tmp_path)

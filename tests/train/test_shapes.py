@@ -7,8 +7,7 @@ from med42lib.core.errors import DataError
 from med42lib.formats.model_config import has_experts
 from med42lib.planning.base_model import KNOWN_CONFIGS
 from med42lib.train.architectures import architecture
-from med42lib.train.flops import model_flops
-from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, flops_per_token, is_tied
+from med42lib.train.shapes import Shapes, count_lora_parameters, count_parameters, is_tied
 from tests.tiny_llama import make_llama
 
 LLAMA_2_7B, LLAMA_2_70B = KNOWN_CONFIGS["llama-2-7b"], KNOWN_CONFIGS["llama-2-70b"]
@@ -123,33 +122,3 @@ def test_a_mixture_of_experts_is_not_counted_as_if_it_had_one_expert() -> None:
 
 def test_no_adapter_can_be_larger_than_the_smallest_side_of_a_layer() -> None:
     assert Shapes.read(LLAMA_2_70B).largest_rank == 1024  # keys and values of 8 heads of 128
-
-
-@pytest.mark.parametrize("rank", [None, 8], ids=["full", "lora"])
-def test_a_plan_counts_the_arithmetic_that_training_records_with_its_mfu(rank: int | None) -> None:
-    shapes, length = Shapes.read(LLAMA_2_7B), 4096
-    adapter = 0 if rank is None else count_lora_parameters(shapes, rank=rank)
-    recorded = model_flops(LLAMA_2_7B, parameters=count_parameters(shapes), adapter_parameters=adapter)
-    assert recorded is not None
-    of_chunk = recorded.of_step(num_tokens=length, num_response_tokens=length, num_pairs=length**2)
-    assert length * flops_per_token(shapes, lora_rank=rank, span=length) == pytest.approx(of_chunk, rel=1e-3)
-
-
-@pytest.mark.parametrize("rank", [None, 4], ids=["full", "lora"])
-def test_arithmetic_agrees_with_what_torch_counts_in_a_training_step(rank: int | None) -> None:
-    import torch
-    from peft import LoraConfig as PeftLoraConfig
-    from peft import get_peft_model
-    from torch.utils.flop_counter import FlopCounterMode
-
-    model = make_llama(
-        vocab_size=512, hidden_size=64, intermediate_size=160, num_hidden_layers=8, attn_implementation="eager"
-    )
-    shapes, length = Shapes.read(model.config.to_dict()), 32
-    if rank is not None:
-        model = get_peft_model(model, PeftLoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
-    ids = torch.ones(1, length, dtype=torch.int64)
-    with FlopCounterMode(display=False) as counter:
-        model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
-    expected = flops_per_token(shapes, lora_rank=rank, span=length)
-    assert counter.get_total_flops() / length == pytest.approx(expected, rel=0.05)

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from med42lib.formats.scores import METRIC_OF
-from med42lib.formats.written import MISSING, PERCENT, display_name, p_value, percent, percent_of, points
-from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
+from med42lib.formats.written import MISSING, PERCENT, display_name, p_value, percent, percent_of
+from med42lib.report.formatting import SUBSET_LABELS, integer
 from med42lib.report.guessing import NUM_BINS
 from med42lib.report.pages.interval_notes import accuracy_intervals
-from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
+from med42lib.report.pages.tables import (
+    Cell,
+    Column,
+    Table,
+    TableRow,
+    number_columns,
+    percent_cell,
+    points_cell,
+    text_columns,
+)
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.measures import AboveChance, Calibration, Measures
-from med42lib.report.results.table import Accuracy, Group, Results
+from med42lib.report.results.table import Group, Results
 
 
 def measure_tables(
@@ -64,7 +73,7 @@ def _above_chance_cells(above: AboveChance | None, *, alpha: float) -> tuple[Cel
     adjusted = above.adjusted_p_value
     strong = adjusted is not None and adjusted <= alpha
     return (
-        Cell(points(above.estimate.value), interval_limits(above.estimate, signed=True), strong=strong),
+        points_cell(above.estimate, strong=strong),
         Cell(p_value(above.p_value), "" if adjusted is None else f"[{p_value(adjusted)}]"),
     )
 
@@ -85,7 +94,7 @@ def _normalised_table(results: Results, measures: Measures, confidence: float) -
         for model in results.models:
             found = [measures.normalised[group.key, model.name, normalise] for normalise in METRIC_OF]
             cells = [Cell(display_name(group.key)), Cell(model.title), Cell(integer(found[0].n))]
-            rows.append(TableRow((*cells, *map(_accuracy_cell, found)), group.is_summary))
+            rows.append(TableRow((*cells, *(percent_cell(accuracy.estimate) for accuracy in found)), group.is_summary))
     return Table(
         caption=f"Accuracy in percent by what an option is divided by, {SUBSET_LABELS[measures.subset].lower()}",
         columns=(*text_columns("Benchmark", "Model"), *number_columns(["n", *METRIC_OF.values()])),
@@ -98,10 +107,6 @@ def _normalised_table(results: Results, measures: Measures, confidence: float) -
             f"{accuracy_intervals(results, confidence, groups=_groups(results, measures.normalised))}"
         ),
     )
-
-
-def _accuracy_cell(accuracy: Accuracy) -> Cell:
-    return Cell(percent(accuracy.estimate.value if accuracy.estimate else None), interval_limits(accuracy.estimate))
 
 
 def _calibration_table(results: Results, measures: Measures, confidence: float) -> Table:
@@ -134,7 +139,7 @@ def _calibration_cells(found: Calibration) -> tuple[Cell, ...]:
     brier, (letter, share) = found.brier, found.most_given
     return (
         Cell(percent(found.error.value), f"luck {percent(found.error.by_luck)}"),
-        Cell(points(found.excess.value), interval_limits(found.excess, signed=True)),
+        points_cell(found.excess),
         Cell(f"{brier.value:.3f}", f"[{brier.low:.3f}, {brier.high:.3f}]"),
         Cell(percent(found.on_letters)),
         Cell(letter, f"{percent(share)}{PERCENT}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from med42lib.core.config import setting_at
 from med42lib.formats.mixture_table import TOTAL_PAPER
 from med42lib.report.formatting import setting
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow
@@ -141,9 +142,7 @@ def _compared(paper_setting: PaperSetting, method: str, settings: Mapping[str, o
 
 def _nested_setting(settings: Mapping[str, object], path: str) -> object:
     """Find a nested setting; the string "none" for one that was recorded as null, None for one that was not."""
-    value: object = settings
-    for name in path.split("."):
-        value = value.get(name, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+    value = setting_at(settings, path, _ABSENT)
     if value is _ABSENT:
         return None
     return "none" if value is None else value

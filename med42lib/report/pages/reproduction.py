@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 
 from med42lib.formats.models import BASE
 from med42lib.formats.written import MISSING, display_name, percent
-from med42lib.report.formatting import interval_limits
-from med42lib.report.pages.tables import Cell, Column, Table, TableRow
+from med42lib.report.pages.tables import Cell, Column, Table, TableRow, percent_cell
 from med42lib.report.provenance.models import FULL, LORA, Model
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.paper import base_by_size
@@ -88,7 +87,7 @@ def _cells(row: PublishedRow, method: str, accuracies: Accuracies, *, compared: 
     where = "inside" if here.low <= share <= here.high else "above" if share > here.high else "below"
     return (
         Cell(f"{paper:.1f}"),
-        Cell(percent(here.value), small=interval_limits(here)),
+        percent_cell(here),
         Cell(where if compared else MISSING, strong=compared and where != "inside"),
     )
 

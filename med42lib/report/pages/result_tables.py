@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from med42lib.formats.report import IN_DISTRIBUTION, OVERALL, family
-from med42lib.formats.written import PERCENT, display_name, p_value, percent, percent_of, points
-from med42lib.report.estimates import Estimate
-from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
+from med42lib.formats.written import PERCENT, display_name, p_value, percent, percent_of
+from med42lib.report.formatting import SUBSET_LABELS, integer
 from med42lib.report.pages.interval_notes import accuracy_intervals, difference_tests
-from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, plain_row, text_columns
+from med42lib.report.pages.tables import (
+    Cell,
+    Column,
+    Table,
+    TableRow,
+    number_columns,
+    percent_cell,
+    plain_row,
+    points_cell,
+    text_columns,
+)
 from med42lib.report.provenance.models import Model
 from med42lib.report.provenance.record import Provenance
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, FoundBy, ThresholdRow
-from med42lib.report.results.table import Accuracy, Change, Group, Results
+from med42lib.report.results.table import Change, Group, Results
 
 
 def accuracy_table(results: Results, cautions: Cautions, *, confidence: float, subsets: Sequence[str]) -> Table:
@@ -72,7 +81,7 @@ def trainings_table(results: Results, *, confidence: float) -> Table:
         if found.spread is not None and found.estimate is not None:
             errors = [percent(part**0.5) for part in (found.spread.questions, found.spread.trainings)]
             scored = ", ".join(percent(accuracy) for accuracy in found.trainings)
-            mean = Cell(percent(found.estimate.value), interval_limits(found.estimate))
+            mean = percent_cell(found.estimate)
             rows.append(TableRow((Cell(model.title), Cell(scored), mean, *map(Cell, errors))))
     return Table(
         caption=f"Trainings with several seeds: accuracy in percent, {SUBSET_LABELS[subset].lower()}",
@@ -271,13 +280,8 @@ def _accuracy_row(results: Results, group: Group, subsets: Sequence[str]) -> Tab
     cells = [Cell(display_name(group.key))]
     for subset in subsets:
         found = [results.accuracies[group.key, model.name, subset] for model in results.models]
-        cells += [Cell(integer(found[0].n)), *(_accuracy_cell(accuracy) for accuracy in found)]
+        cells += [Cell(integer(found[0].n)), *(percent_cell(accuracy.estimate) for accuracy in found)]
     return TableRow(tuple(cells), group.is_summary)
-
-
-def _accuracy_cell(accuracy: Accuracy) -> Cell:
-    value = accuracy.estimate.value if accuracy.estimate else None
-    return Cell(percent(value), interval_limits(accuracy.estimate))
 
 
 def _pooled_note(results: Results, subset: str) -> str:
@@ -308,15 +312,9 @@ def _difference_row(results: Results, group: Group, subset: str, *, alpha: float
         adjusted = difference.adjusted_p_value
         if group.key == OVERALL and subset == results.main_subset:
             adjusted = results.verdicts.differences[pair].adjusted_p_value
-        cells.append(_points_cell(difference.estimate, strong=adjusted is not None and adjusted <= alpha))
+        cells.append(points_cell(difference.estimate, strong=adjusted is not None and adjusted <= alpha))
         cells.append(Cell(p_value(difference.p_value), "" if adjusted is None else f"[{p_value(adjusted)}]"))
     return TableRow(tuple(cells), group.is_summary)
-
-
-def _points_cell(estimate: Estimate | None, *, strong: bool) -> Cell:
-    if estimate is None:
-        return Cell(points(None))
-    return Cell(points(estimate.value), interval_limits(estimate, signed=True), strong=strong)
 
 
 def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[int, int]], *, alpha: float) -> TableRow:
@@ -331,12 +329,12 @@ def _contamination_row(results: Results, group: Group, shares: dict[str, tuple[i
 
 def _change_cell(change: Change | None, alpha: float) -> Cell:
     if change is None:
-        return _points_cell(None, strong=False)
-    return _points_cell(change.estimate, strong=change.adjusted_p_value <= alpha)
+        return points_cell(None)
+    return points_cell(change.estimate, strong=change.adjusted_p_value <= alpha)
 
 
 def _threshold_row(row: ThresholdRow, used: float) -> TableRow:
     is_used = abs(row.threshold - used) < 1e-9 and not row.or_by_words
     threshold = max(f"{row.threshold:.2f}", f"{row.threshold:.4g}", key=len) + ", or by words" * row.or_by_words
     cells = [Cell(threshold, strong=is_used), Cell(integer(row.num_contaminated)), Cell(integer(row.num_clean))]
-    return TableRow((*cells, *map(_accuracy_cell, row.accuracies.values())))
+    return TableRow((*cells, *(percent_cell(accuracy.estimate) for accuracy in row.accuracies.values())))

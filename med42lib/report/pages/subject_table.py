@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from med42lib.formats.report import PREFIX_OF_AVERAGE
-from med42lib.formats.written import display_name, percent
-from med42lib.report.formatting import SUBSET_LABELS, integer, interval_limits
+from med42lib.formats.written import display_name
+from med42lib.report.formatting import SUBSET_LABELS, integer
 from med42lib.report.pages.interval_notes import accuracy_intervals
-from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, text_columns
+from med42lib.report.pages.tables import Cell, Column, Table, TableRow, number_columns, percent_cell, text_columns
 from med42lib.report.results.subjects import SubjectScores
 from med42lib.report.results.table import Results
 
@@ -28,10 +28,7 @@ def subject_table(results: Results, scores: Sequence[SubjectScores], *, confiden
 
 
 def _row(scores: SubjectScores) -> TableRow:
-    cells = [
-        Cell(percent(found.estimate.value if found.estimate else None), interval_limits(found.estimate))
-        for found in scores.accuracies.values()
-    ]
+    cells = [percent_cell(found.estimate) for found in scores.accuracies.values()]
     return TableRow((Cell(_family(scores.benchmark)), Cell(scores.subject), Cell(integer(scores.n)), *cells))
 
 

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from med42lib.formats.written import percent, points
+from med42lib.report.estimates import Estimate
+from med42lib.report.formatting import interval_limits
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -57,6 +61,16 @@ class Table:
 def plain_row(*texts: str, summary: bool = False) -> TableRow:
     """Make a row of cells that hold text alone."""
     return TableRow(tuple(Cell(text) for text in texts), summary)
+
+
+def percent_cell(estimate: Estimate | None) -> Cell:
+    """Make a cell of a share in percent, with its interval."""
+    return Cell(percent(estimate.value if estimate else None), interval_limits(estimate))
+
+
+def points_cell(estimate: Estimate | None, *, strong: bool = False) -> Cell:
+    """Make a cell of a difference in percentage points, with its interval."""
+    return Cell(points(estimate.value if estimate else None), interval_limits(estimate, signed=True), strong=strong)
 
 
 def text_columns(*titles: str) -> tuple[Column, ...]:
