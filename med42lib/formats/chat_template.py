@@ -1,9 +1,9 @@
 """The prompt format as a chat template, and a tokenizer that reads texts as it did in training, for who serves a model.
 
-transformers, vLLM, TGI and MLflow write a conversation with the template that lies beside the tokenizer, and then
-tokenise all of it without the marks that a tokenizer puts around a text. So the template writes the beginning too.
-A conversation without a system message gets the system text that nearly all training data have; one whose system
-message is empty gets none, as training data that say so.
+transformers, vLLM and MLflow write a conversation with the template that lies beside the tokenizer, TGI with the one in
+its settings. All tokenise what was written without the marks that a tokenizer puts around a text. So the template is in
+both places, and writes the beginning too. A conversation without a system message gets the system text that nearly all
+training data have; one whose system message is empty gets none, as training data that say so.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from med42lib.core.log import log
 from med42lib.formats.prompt import DEFAULT_SYSTEM, KEYWORDS, reserved
-from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read
+from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read, put_settings
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
-_OTHER_TEMPLATES = ("chat_template.json", CHAT_TEMPLATE_FILE)
+_OTHER_TEMPLATE_FILE = "chat_template.json"
 _ADVICE = "fetch the base model again"
 _TEMPLATE = """\
 {%- macro as_text(text) -%}
@@ -77,10 +77,10 @@ def save_tokenizer(base: Path, folder: Path) -> None:
     Raises:
         DataError: If the base has no usable tokenizer.
     """
-    tokenizer = copy_as_read(base, folder, _ADVICE, without=("chat_template",))
-    for name in _OTHER_TEMPLATES:
-        (folder / name).unlink(missing_ok=True)
-    (folder / CHAT_TEMPLATE_FILE).write_text(chat_template(tokenizer), encoding="utf-8")
+    template = chat_template(copy_as_read(base, folder, _ADVICE))
+    (folder / _OTHER_TEMPLATE_FILE).unlink(missing_ok=True)
+    (folder / CHAT_TEMPLATE_FILE).write_text(template, encoding="utf-8")
+    put_settings(folder, {"chat_template": template}, _ADVICE)
 
 
 def _begin(tokenizer: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
     return tokenizer
 
 
-def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[str] = ()) -> Any:
+def copy_as_read(model: Path, folder: Path, advice: str) -> Any:
     """Copy a model's tokenizer so that it is read the same without the model beside it.
 
     Which class transformers makes of a tokenizer depends on the model's config.json, which MLflow's copy has not, and
@@ -72,7 +72,6 @@ def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[st
         model: A Hugging Face folder.
         folder: Receives the tokenizer's files.
         advice: What to do if it cannot be used, as the end of a sentence.
-        without: Entries of tokenizer_config.json to leave out.
 
     Returns:
         The tokenizer, as `load_fast_tokenizer` does.
@@ -82,15 +81,26 @@ def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[st
     """
     tokenizer = load_fast_tokenizer(model, advice)
     copy_tokenizer(model, folder)
-    path = folder / _SETTINGS_FILE
-    settings = read_json(path, advice) if path.is_file() else {}
-    settings |= tokenizer.special_tokens_map | {
-        "tokenizer_class": _FROM_ITS_FILE,
-        "model_input_names": tokenizer.model_input_names,
-    }
-    kept = {name: value for name, value in settings.items() if name not in without}
-    path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    read = {"tokenizer_class": _FROM_ITS_FILE, "model_input_names": tokenizer.model_input_names}
+    put_settings(folder, tokenizer.special_tokens_map | read, advice)
     return tokenizer
+
+
+def put_settings(folder: Path, settings: Mapping[str, Any], advice: str) -> None:
+    """Put entries into a tokenizer's tokenizer_config.json, in place of those of the same names.
+
+    Args:
+        folder: Holds the tokenizer.
+        settings: The entries.
+        advice: What to do if what is there cannot be read, as the end of a sentence.
+
+    Raises:
+        DataError: If what is there cannot be read.
+    """
+    path = folder / _SETTINGS_FILE
+    stated = read_json(path, advice) if path.is_file() else {}
+    text = json.dumps({**stated, **settings}, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
 def lost_texts(tokenizer: Any) -> list[str]:

@@ -111,6 +111,11 @@ def test_a_conversation_that_was_never_taught_is_refused(served: Path, roles: tu
         tokenizer.apply_chat_template([{"role": role, "content": "x"} for role in roles], tokenize=False)
 
 
+def test_the_template_also_stands_in_the_tokenizers_settings_the_one_place_where_tgi_looks(served: Path) -> None:
+    settings = json.loads((served / "served/tokenizer_config.json").read_text())
+    assert settings["chat_template"] == (served / "served/chat_template.jinja").read_text()
+
+
 def test_the_bases_own_templates_are_not_shipped(served: Path) -> None:
     assert not any("im_start" in path.read_text() for path in (served / "served").iterdir())
     assert "im_start" in (served / "base/tokenizer_config.json").read_text()
