@@ -20,8 +20,17 @@ CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _OTHER_TEMPLATE_FILE = "chat_template.json"
 _ADVICE = "fetch the base model again"
 _TEMPLATE = """\
-{%- macro as_text(text) -%}
-{%- set said = namespace(text=text) -%}
+{%- macro as_text(content) -%}
+{%- set said = namespace(text=content) -%}
+{%- if content is not string -%}
+{%- set said.text = '' -%}
+{%- for part in content or [''] -%}
+{%- if part['type'] != 'text' or part['text'] is not string -%}
+{{- raise_exception('expected a text as content') -}}
+{%- endif -%}
+{%- set said.text = said.text ~ ('' if loop.first else '\\n') ~ part['text'] -%}
+{%- endfor -%}
+{%- endif -%}
 {%- for token in RESERVED -%}
 {%- set said.text = said.text | replace(token, token[:1] ~ ' ' ~ token[1:]) -%}
 {%- endfor -%}
@@ -34,8 +43,9 @@ _TEMPLATE = """\
 {%- set turns = namespace(said=0) -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' and loop.first -%}
-{%- if message['content'] -%}
-{{- '<|system|>: ' ~ as_text(message['content']) ~ '\\n' -}}
+{%- set system = as_text(message['content']) -%}
+{%- if system -%}
+{{- '<|system|>: ' ~ system ~ '\\n' -}}
 {%- endif -%}
 {%- elif message['role'] == ('assistant' if turns.said % 2 else 'user') -%}
 {%- if turns.said % 2 -%}
