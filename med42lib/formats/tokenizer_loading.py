@@ -10,7 +10,7 @@ from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.excerpts import brief
-from med42lib.core.json_file import read_json
+from med42lib.core.json_file import read_json, write_json
 from med42lib.core.library_errors import library_errors
 from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES, copy_tokenizer
 from med42lib.formats.tokenizer_growth import check_growth
@@ -33,7 +33,8 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         advice: What to do if it cannot be used, as the end of a sentence: "fetch the model again".
 
     Returns:
-        A `PreTrainedTokenizerFast` that makes the tokens which tokenizer.json says.
+        A `PreTrainedTokenizerFast` that makes the tokens which tokenizer.json says, behind the begin token that
+            tokenizer_config.json asks for.
 
     Raises:
         DataError: If a file is missing or broken, the tokenizer is not a fast one, or it would lengthen texts beyond
@@ -57,6 +58,8 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         for each in (tokenizer.backend_tokenizer, described):
             check_speed(each, folder)
         tokenizer = _as_described(tokenizer, described, folder)
+        if _lacks_begin_token(tokenizer, folder, advice):
+            tokenizer.add_bos_token = True
         num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
     check_num_tokens(num_tokens, _SAMPLE, folder)
     return tokenizer
@@ -66,7 +69,7 @@ def copy_as_read(model: Path, folder: Path, advice: str) -> Any:
     """Copy a model's tokenizer so that it is read the same without the model beside it.
 
     Which class transformers makes of a tokenizer depends on the model's config.json, which MLflow's copy has not, and
-    an adapter's neither.
+    an adapter's neither. Nor does it heed a begin token that stands in the settings alone.
 
     Args:
         model: A Hugging Face folder.
@@ -81,6 +84,10 @@ def copy_as_read(model: Path, folder: Path, advice: str) -> Any:
     """
     tokenizer = load_fast_tokenizer(model, advice)
     copy_tokenizer(model, folder)
+    if tokenizer.add_bos_token:
+        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+        put = {"post_processor": rules["post_processor"]}
+        write_json(folder / TOKENIZER_FILE, read_json(folder / TOKENIZER_FILE, advice) | put)
     read = {"tokenizer_class": _FROM_ITS_FILE, "model_input_names": tokenizer.model_input_names}
     put_settings(folder, tokenizer.special_tokens_map | read, advice)
     return tokenizer
@@ -97,10 +104,8 @@ def put_settings(folder: Path, settings: Mapping[str, Any], advice: str) -> None
     Raises:
         DataError: If what is there cannot be read.
     """
-    path = folder / _SETTINGS_FILE
-    stated = read_json(path, advice) if path.is_file() else {}
-    text = json.dumps({**stated, **settings}, indent=2, sort_keys=True, ensure_ascii=False)
-    path.write_text(f"{text}\n", encoding="utf-8")
+    text = json.dumps({**_settings(folder, advice), **settings}, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / _SETTINGS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
 def lost_texts(tokenizer: Any) -> list[str]:
@@ -147,6 +152,22 @@ def _differ(tokenizer: Any, described: Any) -> str | None:
         for text in probes
     )
     return next((text for text, (one, other) in zip(probes, pairs, strict=True) if one != other), None)
+
+
+def _lacks_begin_token(tokenizer: Any, folder: Path, advice: str) -> bool:
+    """Say whether tokenizer_config.json asks for a begin token before a text, and tokenizer.json puts none.
+
+    transformers 4 heeded the entry, so the base was trained so; 5 passes over it. It passes over `add_eos_token` as
+    well, rightly: an end token would stand behind questions too, and `pack` puts it behind answers.
+    """
+    if _settings(folder, advice).get("add_bos_token") is not True or tokenizer.bos_token_id is None:
+        return False
+    return bool(tokenizer.backend_tokenizer.encode("A").ids[:1] != [tokenizer.bos_token_id])
+
+
+def _settings(folder: Path, advice: str) -> dict[str, Any]:
+    path = folder / _SETTINGS_FILE
+    return read_json(path, advice) if path.is_file() else {}
 
 
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:
