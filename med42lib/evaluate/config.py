@@ -21,7 +21,7 @@ class BenchmarkScoring(StageConfig):
     scoring: MultipleChoice
     """`letters`: the options are shown, lettered, and the letters are scored, as lm-eval does for MedQA, MedMCQA
     and MMLU. `texts`: the options are hidden and their whole texts are scored, as lm-eval does for HeadQA and
-    PubMedQA. The two are not comparable."""
+    PubMedQA, with `normalise: none`. Letters and texts are not comparable."""
 
     normalise: Normalise = "bytes"
     """What an option's log-likelihood is divided by before the highest wins: nothing, so that short options have
@@ -42,8 +42,8 @@ class AskingConfig(BenchmarkScoring):
     prompt: Prompt = "med42"
     """`med42`: the format the models are trained on. `plain`: the very prompt of lm-eval's own task for each benchmark,
     and MedQA's where it has none, to compare with figures published elsewhere. Comparable they are with lm-eval's
-    `scoring` alone: a warning names the benchmarks that are scored in another way. What else differs stands in
-    `med42lib/benchmarks/families/README.md`."""
+    `scoring` and `normalise` alone: a warning names the benchmarks that are scored in another way. What else differs
+    stands in `med42lib/benchmarks/families/README.md`."""
 
     system: str = DEFAULT_SYSTEM
     """The system text of the `med42` prompt: that of the training data. Empty: no system line."""

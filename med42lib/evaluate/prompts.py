@@ -100,11 +100,12 @@ class PromptedItem:
 class LmEvalTask:
     """What a plain task of lm-eval 0.4.13 scores, and what it writes around a question and its options.
 
-    `name` is empty where lm-eval has no task.
+    `name` is empty where lm-eval has no task, and `normalise` is of each of its figures.
     """
 
     name: str
     scoring: MultipleChoice
+    normalise: tuple[Normalise, ...] = ("none", "characters")
     above_question: str = "Question: "
     above_options: str = ""
 
@@ -113,7 +114,7 @@ _TASKS = {
     "headqa": LmEvalTask("headqa_en", "texts"),
     "medmcqa": LmEvalTask("medmcqa", "letters", above_options="Choices:\n"),
     "medqa": LmEvalTask("medqa_4options", "letters"),
-    "pubmedqa": LmEvalTask("pubmedqa", "texts"),
+    "pubmedqa": LmEvalTask("pubmedqa", "texts", ("none",)),
 }
 _MMLU = "mmlu_"
 _NO_TASK = LmEvalTask("", "letters")
@@ -124,7 +125,7 @@ def lm_eval_task(benchmark: str) -> LmEvalTask:
     if benchmark.startswith(_MMLU):
         topic = benchmark.removeprefix(_MMLU).replace("_", " ")
         description = f"The following are multiple choice questions (with answers) about {topic}.\n\n"
-        return LmEvalTask(benchmark, "letters", above_question=description)
+        return LmEvalTask(benchmark, "letters", ("none",), above_question=description)
     return _TASKS.get(benchmark, _NO_TASK)
 
 

@@ -57,7 +57,8 @@ class SharedPromptScorer:
             cache = self._read_on(heads, cache) if heads[0] else cache
         if cache is not None:
             row_of = {request.read: prompts.index(request.prompt) for request in batch}
-            cache.batch_select_indices(torch.tensor([row_of[read] for read in reads], device=self._model.device))
+            # Left on the CPU: the layers of a model that is spread over GPUs keep their parts of the cache on theirs.
+            cache.batch_select_indices(torch.tensor([row_of[read] for read in reads]))
         first = min(map(len, prompts)) - 1 - cut
         logits_NTV = self._logits([read[cut:] for read in reads], cache, first)
         for request in batch:
@@ -74,7 +75,7 @@ class SharedPromptScorer:
         """Give logits from a position on, counted behind the cache; shape (N, T - first, V)."""
         longest = max(map(len, ids))
         padded = [tail + (_PADDING,) * (longest - len(tail)) for tail in ids]
-        wanted = {"logits_to_keep": torch.arange(first, longest, device=self._model.device)} if self._keeps else {}
+        wanted = {"logits_to_keep": longest - first} if self._keeps else {}
         logits_NTV: torch.Tensor = self._call(padded, cache, use_cache=cache is not None, **wanted).logits
         return logits_NTV[:, first - longest :]
 

@@ -21,7 +21,8 @@ from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.locate import locate_model
 from med42lib.evaluate.prompts import lm_eval_task, scorings
 from med42lib.evaluate.scores import summarise
-from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, write_scores
+from med42lib.formats.prompt import MultipleChoice
+from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, Normalise, write_scores
 from med42lib.store.artifacts import Source, Sources, Target
 
 
@@ -75,13 +76,20 @@ def evaluate(
 def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) -> None:
     """Name the benchmarks whose figures are not those of lm-eval's tasks, though the prompt is theirs."""
     for benchmark in benchmarks if config.prompt == "plain" else ():
-        task, scoring = lm_eval_task(benchmark), config.scoring_of(benchmark).scoring
-        if task.name and task.scoring != scoring:
+        task, how = lm_eval_task(benchmark), config.scoring_of(benchmark)
+        ours = _in_a_spec(how.scoring, how.normalise)
+        theirs = list(dict.fromkeys(_in_a_spec(task.scoring, normalise) for normalise in task.normalise))
+        if task.name and ours not in theirs:
             log("evaluate").warning(
                 "%s is scored by %s, but lm-eval's %s by %s, so that the figures cannot be compared; set "
-                "evaluate.benchmarks.%s.scoring: %s",
-                *(benchmark, scoring, task.name, task.scoring, benchmark, task.scoring),
+                "evaluate.benchmarks.%s: %s",
+                *(benchmark, ours, task.name, " or ".join(theirs), benchmark, theirs[0]),
             )
+
+
+def _in_a_spec(scoring: MultipleChoice, normalise: Normalise) -> str:
+    """Write a scoring as specs have it; letters are one byte each, whatever divides them."""
+    return "{scoring: letters}" if scoring == "letters" else f"{{scoring: {scoring}, normalise: {normalise}}}"
 
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:

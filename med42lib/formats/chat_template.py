@@ -1,9 +1,9 @@
 """The prompt format as a chat template, and a tokenizer that reads texts as it did in training, for who serves a model.
 
-transformers, vLLM, TGI and MLflow write a conversation with the template that lies beside the tokenizer, and then
-tokenise all of it without the marks that a tokenizer puts around a text. So the template writes the beginning too.
-A conversation without a system message gets the system text that nearly all training data have; one whose system
-message is empty gets none, as training data that say so.
+transformers, vLLM and MLflow write a conversation with the template that lies beside the tokenizer, TGI with the one in
+its settings. All tokenise what was written without the marks that a tokenizer puts around a text. So the template is in
+both places, and writes the beginning too. A conversation without a system message gets the system text that nearly all
+training data have; one whose system message is empty gets none, as training data that say so.
 """
 
 from __future__ import annotations
@@ -14,14 +14,23 @@ from typing import Any
 
 from med42lib.core.log import log
 from med42lib.formats.prompt import DEFAULT_SYSTEM, KEYWORDS, reserved
-from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read
+from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read, put_settings
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
-_OTHER_TEMPLATES = ("chat_template.json", CHAT_TEMPLATE_FILE)
+_OTHER_TEMPLATE_FILE = "chat_template.json"
 _ADVICE = "fetch the base model again"
 _TEMPLATE = """\
-{%- macro as_text(text) -%}
-{%- set said = namespace(text=text) -%}
+{%- macro as_text(content) -%}
+{%- set said = namespace(text=content) -%}
+{%- if content is not string -%}
+{%- set said.text = '' -%}
+{%- for part in content or [''] -%}
+{%- if part['type'] != 'text' or part['text'] is not string -%}
+{{- raise_exception('expected a text as content') -}}
+{%- endif -%}
+{%- set said.text = said.text ~ ('' if loop.first else '\\n') ~ part['text'] -%}
+{%- endfor -%}
+{%- endif -%}
 {%- for token in RESERVED -%}
 {%- set said.text = said.text | replace(token, token[:1] ~ ' ' ~ token[1:]) -%}
 {%- endfor -%}
@@ -34,8 +43,9 @@ _TEMPLATE = """\
 {%- set turns = namespace(said=0) -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' and loop.first -%}
-{%- if message['content'] -%}
-{{- '<|system|>: ' ~ as_text(message['content']) ~ '\\n' -}}
+{%- set system = as_text(message['content']) -%}
+{%- if system -%}
+{{- '<|system|>: ' ~ system ~ '\\n' -}}
 {%- endif -%}
 {%- elif message['role'] == ('assistant' if turns.said % 2 else 'user') -%}
 {%- if turns.said % 2 -%}
@@ -77,10 +87,10 @@ def save_tokenizer(base: Path, folder: Path) -> None:
     Raises:
         DataError: If the base has no usable tokenizer.
     """
-    tokenizer = copy_as_read(base, folder, _ADVICE, without=("chat_template",))
-    for name in _OTHER_TEMPLATES:
-        (folder / name).unlink(missing_ok=True)
-    (folder / CHAT_TEMPLATE_FILE).write_text(chat_template(tokenizer), encoding="utf-8")
+    template = chat_template(copy_as_read(base, folder, _ADVICE))
+    (folder / _OTHER_TEMPLATE_FILE).unlink(missing_ok=True)
+    (folder / CHAT_TEMPLATE_FILE).write_text(template, encoding="utf-8")
+    put_settings(folder, {"chat_template": template}, _ADVICE)
 
 
 def _begin(tokenizer: Any) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from med42lib.core.errors import DataError
 from med42lib.core.excerpts import brief
-from med42lib.core.json_file import read_json
+from med42lib.core.json_file import read_json, write_json
 from med42lib.core.library_errors import library_errors
 from med42lib.formats.model_folder import TOKENIZER_FILE, TOKENIZER_FILES, copy_tokenizer
 from med42lib.formats.tokenizer_growth import check_growth
@@ -33,7 +33,8 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         advice: What to do if it cannot be used, as the end of a sentence: "fetch the model again".
 
     Returns:
-        A `PreTrainedTokenizerFast` that makes the tokens which tokenizer.json says.
+        A `PreTrainedTokenizerFast` that makes the tokens which tokenizer.json says, behind the begin token that
+            tokenizer_config.json asks for.
 
     Raises:
         DataError: If a file is missing or broken, the tokenizer is not a fast one, or it would lengthen texts beyond
@@ -57,22 +58,23 @@ def load_fast_tokenizer(folder: Path, advice: str) -> Any:
         for each in (tokenizer.backend_tokenizer, described):
             check_speed(each, folder)
         tokenizer = _as_described(tokenizer, described, folder)
+        if _lacks_begin_token(tokenizer, folder, advice):
+            tokenizer.add_bos_token = True
         num_tokens = len(tokenizer(_SAMPLE, verbose=False)["input_ids"])
     check_num_tokens(num_tokens, _SAMPLE, folder)
     return tokenizer
 
 
-def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[str] = ()) -> Any:
+def copy_as_read(model: Path, folder: Path, advice: str) -> Any:
     """Copy a model's tokenizer so that it is read the same without the model beside it.
 
     Which class transformers makes of a tokenizer depends on the model's config.json, which MLflow's copy has not, and
-    an adapter's neither.
+    an adapter's neither. Nor does it heed a begin token that stands in the settings alone.
 
     Args:
         model: A Hugging Face folder.
         folder: Receives the tokenizer's files.
         advice: What to do if it cannot be used, as the end of a sentence.
-        without: Entries of tokenizer_config.json to leave out.
 
     Returns:
         The tokenizer, as `load_fast_tokenizer` does.
@@ -82,15 +84,28 @@ def copy_as_read(model: Path, folder: Path, advice: str, *, without: Sequence[st
     """
     tokenizer = load_fast_tokenizer(model, advice)
     copy_tokenizer(model, folder)
-    path = folder / _SETTINGS_FILE
-    settings = read_json(path, advice) if path.is_file() else {}
-    settings |= tokenizer.special_tokens_map | {
-        "tokenizer_class": _FROM_ITS_FILE,
-        "model_input_names": tokenizer.model_input_names,
-    }
-    kept = {name: value for name, value in settings.items() if name not in without}
-    path.write_text(json.dumps(kept, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    if tokenizer.add_bos_token:
+        rules = json.loads(tokenizer.backend_tokenizer.to_str())
+        put = {"post_processor": rules["post_processor"]}
+        write_json(folder / TOKENIZER_FILE, read_json(folder / TOKENIZER_FILE, advice) | put)
+    read = {"tokenizer_class": _FROM_ITS_FILE, "model_input_names": tokenizer.model_input_names}
+    put_settings(folder, tokenizer.special_tokens_map | read, advice)
     return tokenizer
+
+
+def put_settings(folder: Path, settings: Mapping[str, Any], advice: str) -> None:
+    """Put entries into a tokenizer's tokenizer_config.json, in place of those of the same names.
+
+    Args:
+        folder: Holds the tokenizer.
+        settings: The entries.
+        advice: What to do if what is there cannot be read, as the end of a sentence.
+
+    Raises:
+        DataError: If what is there cannot be read.
+    """
+    text = json.dumps({**_settings(folder, advice), **settings}, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / _SETTINGS_FILE).write_text(f"{text}\n", encoding="utf-8")
 
 
 def lost_texts(tokenizer: Any) -> list[str]:
@@ -137,6 +152,22 @@ def _differ(tokenizer: Any, described: Any) -> str | None:
         for text in probes
     )
     return next((text for text, (one, other) in zip(probes, pairs, strict=True) if one != other), None)
+
+
+def _lacks_begin_token(tokenizer: Any, folder: Path, advice: str) -> bool:
+    """Say whether tokenizer_config.json asks for a begin token before a text, and tokenizer.json puts none.
+
+    transformers 4 heeded the entry, so the base was trained so; 5 passes over it. It passes over `add_eos_token` as
+    well, rightly: an end token would stand behind questions too, and `pack` puts it behind answers.
+    """
+    if _settings(folder, advice).get("add_bos_token") is not True or tokenizer.bos_token_id is None:
+        return False
+    return bool(tokenizer.backend_tokenizer.encode("A").ids[:1] != [tokenizer.bos_token_id])
+
+
+def _settings(folder: Path, advice: str) -> dict[str, Any]:
+    path = folder / _SETTINGS_FILE
+    return read_json(path, advice) if path.is_file() else {}
 
 
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.prompts import ANSWER_DELIMITER, lm_eval_task, make_prompt, scorings
 from med42lib.formats.prompt import multiple_choice, render
 from med42lib.formats.records import Asked, BenchmarkItem, Exchange
+from med42lib.formats.scores import METRIC_OF
 from tests.evaluate.lm_eval_tasks import HUB_ROWS, MMLU, hub_items, lm_eval_task_on, requests_of
 
 OPTIONS = ("Retinol", "Folate", "Ascorbic acid", "Thiamine")
@@ -59,6 +60,12 @@ def test_the_plain_prompt_and_its_answers_are_those_of_lm_evals_task(benchmark: 
         for item in hub_items(benchmark)
     ]
     assert theirs == [(asked.context, ANSWER_DELIMITER + answer) for asked in ours for answer in asked.answers]
+
+
+@pytest.mark.parametrize("benchmark", HUB_ROWS)
+def test_options_are_divided_as_for_a_figure_of_lm_evals_task(benchmark: str) -> None:
+    metrics = {metric["metric"] for metric in lm_eval_task_on(benchmark).config.metric_list}
+    assert {METRIC_OF[normalise] for normalise in lm_eval_task(benchmark).normalise} == metrics
 
 
 def test_every_topic_of_mmlu_is_introduced_as_lm_eval_introduces_it() -> None:

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+from torch._subclasses import fake_tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -19,6 +22,7 @@ from transformers import (
 )
 
 from med42lib.core.log import log
+from med42lib.evaluate import shared_prompt
 from med42lib.evaluate.answers import Answered, Request
 from med42lib.evaluate.batches import in_batches
 from med42lib.evaluate.config import EvaluateConfig
@@ -101,6 +105,43 @@ def test_what_requests_have_in_common_is_read_once(monkeypatch: pytest.MonkeyPat
     score(model, requests, 4)
     # The beginning; of each of three prompts what follows it, but one token; that token and four of each answer.
     assert sum(read) == 100 + 3 * 19 + 3 * 4 * 5
+
+
+class OneDeviceOrCpu(TorchDispatchMode):
+    """torch's rule for indices on GPUs, which tensors without values are not held to; all its other rules they are."""
+
+    def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if call is torch.ops.aten.index.Tensor:
+            allowed = (torch.device("cpu"), args[0].device)
+            assert all(index is None or index.device in allowed for index in args[1])
+        return call(*args, **(kwargs or {}))
+
+
+def spread_over_two_gpus(model: Any) -> Any:
+    """Put the second half of a Llama on another GPU than the first, as accelerate does; its weights have no values."""
+    halves = {"model.embed_tokens": 0, "model.rotary_emb": 0, "model.layers.0": 0}
+    for name, gpu in (halves | {"model.layers.1": 1, "model.norm": 1, "lm_head": 1}).items():
+        for module in model.get_submodule(name).modules():
+            for key, weight in module.named_parameters(recurse=False):
+                setattr(module, key, torch.nn.Parameter(torch.empty_like(weight, device=f"cuda:{gpu}")))
+            for key, buffer in module.named_buffers(recurse=False):
+                setattr(module, key, torch.empty_like(buffer, device=f"cuda:{gpu}"))
+        add_hook_to_module(model.get_submodule(name), AlignDevicesHook(f"cuda:{gpu}", skip_keys="past_key_values"))
+    return add_hook_to_module(model, AlignDevicesHook("cuda:0", io_same_device=True, skip_keys="past_key_values"))
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
+def test_a_model_may_be_spread_over_several_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without values nothing is added up; and torch works out tensors of one value or none, on a GPU that must be there.
+    monkeypatch.setattr(shared_prompt, "_answered", lambda logits_TV, answer: logits_TV.shape)
+    monkeypatch.setattr(fake_tensor, "CONSTANT_NUMEL_LIMIT", -1)
+    with fake_tensor.FakeTensorMode(allow_non_fake_inputs=True), OneDeviceOrCpu():
+        model = spread_over_two_gpus(make_model(LlamaConfig(**LLAMA)))
+        assert {str(weight.device) for weight in model.parameters()} == {"cuda:0", "cuda:1"}
+        assert can_share_prompts(model)
+        for answers in ((5, 3), (1, 1)):
+            requests = some_requests(6, (9, 4), answers)
+            assert score(model, requests, 4) == [(len(request.answer), 50) for request in requests]
 
 
 def test_a_model_that_keeps_a_state_is_scored_by_lm_eval(

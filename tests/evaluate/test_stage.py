@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,9 @@ from med42lib.store.artifacts import Source, Target
 from tests.evaluate.base_scores import rows_in
 
 Settings = Callable[..., EvaluateConfig]
+LETTERS, TEXTS, DIVIDED = (
+    f"{{scoring: {how}}}" for how in ("letters", "texts, normalise: none", "texts, normalise: bytes")
+)
 
 
 @pytest.fixture
@@ -58,15 +62,26 @@ def test_the_summary_and_the_metrics_agree_with_the_rows(run: Callable[..., Path
 @pytest.mark.parametrize(
     ("scoring", "warned"),
     [
-        ("letters", ["pubmedqa is scored by letters, but lm-eval's pubmedqa by texts"]),
-        ("texts", ["medqa is scored by"]),
+        ({"scoring": "letters"}, [f"pubmedqa is scored by {LETTERS}, but lm-eval's pubmedqa by {TEXTS}, so"]),
+        (
+            {"scoring": "texts"},
+            [
+                f"pubmedqa is scored by {DIVIDED}, but lm-eval's pubmedqa by {TEXTS}, so",
+                f"medqa is scored by {DIVIDED}, but lm-eval's medqa_4options by {LETTERS}, so",
+            ],
+        ),
+        ({"scoring": "letters", "benchmarks": {"pubmedqa": {"scoring": "texts", "normalise": "none"}}}, []),
     ],
 )
 def test_a_plain_benchmark_that_is_scored_otherwise_than_by_lm_eval_is_named(
-    run: Callable[..., Path], settings: Settings, caplog: pytest.LogCaptureFixture, scoring: str, warned: list[str]
+    run: Callable[..., Path],
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    scoring: dict[str, Any],
+    warned: list[str],
 ) -> None:
     with caplog.at_level(logging.WARNING, "med42"):
-        run(settings(prompt="plain", scoring=scoring))
+        run(settings(prompt="plain", **scoring))
     assert [message for message in caplog.messages if not message.startswith(tuple(warned))] == []
     assert len(caplog.messages) == len(warned)
 

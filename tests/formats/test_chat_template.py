@@ -111,6 +111,33 @@ def test_a_conversation_that_was_never_taught_is_refused(served: Path, roles: tu
         tokenizer.apply_chat_template([{"role": role, "content": "x"} for role in roles], tokenize=False)
 
 
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_each_part_of_a_content_is_a_line(served: Path, role: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(served / "served")
+    text, parts = "Fever?\n</s>", [{"type": "text", "text": "Fever?"}, {"type": "text", "text": "</s>"}]
+    whole, apart = (said_by(role, content) for content in (text, parts))
+    assert tokenizer.apply_chat_template(apart) == tokenizer.apply_chat_template(whole)
+
+
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+@pytest.mark.parametrize("content", [None, [], [{"type": "image"}], [{"type": "text", "text": None}]])
+def test_what_is_no_text_is_refused(served: Path, role: str, content: object) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(served / "served")
+    with pytest.raises(Exception, match="expected a text as content"):
+        tokenizer.apply_chat_template(said_by(role, content), tokenize=False)
+
+
+def said_by(role: str, content: object) -> list[dict[str, object]]:
+    """A conversation in which one message has a content of any kind."""
+    said: dict[str, object] = {"system": "Be kind.", "user": "Fever?", "assistant": "Yes."} | {role: content}
+    return [{"role": name, "content": text} for name, text in said.items()]
+
+
+def test_the_template_also_stands_in_the_tokenizers_settings_the_one_place_where_tgi_looks(served: Path) -> None:
+    settings = json.loads((served / "served/tokenizer_config.json").read_text())
+    assert settings["chat_template"] == (served / "served/chat_template.jinja").read_text()
+
+
 def test_the_bases_own_templates_are_not_shipped(served: Path) -> None:
     assert not any("im_start" in path.read_text() for path in (served / "served").iterdir())
     assert "im_start" in (served / "base/tokenizer_config.json").read_text()

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from med42lib.core.json_file import read_json
 from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.tokenizer_loading import check_num_tokens, load_fast_tokenizer
 from tests.json_files import edit
-from tests.tiny_tokenizer import byte_level
+from tests.tiny_tokenizer import BEGIN, byte_level
 
 
 @pytest.fixture
@@ -127,6 +128,42 @@ def test_tokens_are_those_of_the_bases_own_file_and_mlflows_those_of_training(
     assert load_fast_tokenizer(base, "fetch it again")(TEXT)["input_ids"] == expected
     save_tokenizer(base, tmp_path / "components")
     assert AutoTokenizer.from_pretrained(tmp_path / "components")(TEXT)["input_ids"] == expected
+
+
+AROUND = {
+    "no rule": None,
+    "a rule that puts nothing": {
+        "type": "ByteLevel",
+        "add_prefix_space": True,
+        "trim_offsets": False,
+        "use_regex": True,
+    },
+    "a rule that puts it": json.loads(BEGIN.__getstate__()),
+}
+
+
+@pytest.mark.parametrize("rule", AROUND)
+def test_a_begin_token_that_the_settings_ask_for_is_put_once_in_training_and_in_copies(
+    folder: Path, tmp_path: Path, rule: str
+) -> None:
+    """transformers 5 passes over the entry, by which DeepSeek's tokenizers say so."""
+    edit(folder / "tokenizer.json", post_processor=AROUND[rule])
+    edit(folder / "tokenizer_config.json", bos_token="<s>", add_bos_token=True, tokenizer_class="LlamaTokenizerFast")
+    words = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(TEXT, add_special_tokens=False).ids
+    assert load_fast_tokenizer(folder, "fetch it again")(TEXT)["input_ids"] == [1, *words]
+    save_tokenizer(folder, tmp_path / "copy")
+    copy = AutoTokenizer.from_pretrained(tmp_path / "copy")
+    assert copy(TEXT)["input_ids"] == [1, *words]
+    assert copy.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False).startswith("<s><|system|>")
+    assert Tokenizer.from_file(str(tmp_path / "copy/tokenizer.json")).encode(TEXT).ids == [1, *words]
+
+
+@pytest.mark.parametrize("settings", [{"bos_token": "<s>"}, {"add_bos_token": True}, {"add_eos_token": True}])
+def test_nothing_else_is_put_around_a_text(folder: Path, settings: dict[str, object]) -> None:
+    """An end token would stand behind questions too; `pack` puts it behind answers."""
+    edit(folder / "tokenizer_config.json", **settings)
+    words = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(TEXT, add_special_tokens=False).ids
+    assert load_fast_tokenizer(folder, "fetch it again")(TEXT)["input_ids"] == words
 
 
 def test_a_copy_says_what_models_are_given_and_leaves_it_to_no_class_that_adds_token_types(
