@@ -27,6 +27,7 @@ EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
 WORKFLOWS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/workflows"
 DROPPED = "the connection is dropped without an answer"
 HALF = "the connection is dropped in the middle of a line"
+FOREIGN = "a proxy on the way answers with a page that is not in UTF-8"
 GONE = "the watch is told that its version is gone"
 SILENT = "the request is taken, and never answered"
 Fault = int | str
@@ -324,6 +325,8 @@ class _Handler(QuietHandler):
             self._start_chunks("application/json")
             status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
             self._chunk(json.dumps({"type": "ERROR", "object": status}) + "\n")
+        if what == FOREIGN:
+            self.answer(502, "<h1>Passerelle défectueuse</h1>".encode("latin-1"), "text/html")
         if what == SILENT:
             self.api.ended.wait()
         if what == HALF:
