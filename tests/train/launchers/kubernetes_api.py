@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.http_server import QuietHandler, serving
+from tests.kubeconfig import write_kubeconfig
 from tests.real_crd import CRD, problems, read_schema
 
 NAMESPACE = "training"
@@ -67,12 +68,7 @@ class KubernetesApi:
     schema: Object | None = field(default_factory=lambda: read_schema() if CRD.is_file() else None)
 
     def write_kubeconfig(self, path: Path) -> Path:
-        user: Object = {"name": "u", "user": {"token": "a-token"}}
-        cluster = {"name": "c", "cluster": {"server": self.address}}
-        context = {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}
-        config = {"current-context": "x", "users": [user], "clusters": [cluster], "contexts": [context]}
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
-        return path
+        return write_kubeconfig(path, self.address, NAMESPACE)
 
     def put_job(self, job: Object) -> None:
         self._put(self.jobs, job)
