@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from med42lib.assemble.config import AssembleConfig
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import write_json
 from med42lib.core.log import log
 from med42lib.core.printable import counted
 from med42lib.engine.context import StageContext
@@ -60,7 +60,7 @@ def _assemble(config: AssembleConfig, data: Source, dataset: Target, cache: Stag
     dataset.rows = write_tables(dataset.folder, blocks)
     _concatenate([folder / REJECTS_FILE for folder in folders], dataset.path(REJECTS_FILE, note=True))
     rows = mixture_rows(wanted, folders, counts)
-    dataset.path(MIXTURE_FILE).write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(dataset.path(MIXTURE_FILE), rows)
     write_documents(config, dataset, rows)
     _summarise(rows, dataset)
 

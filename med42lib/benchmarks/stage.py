@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from med42lib.benchmarks.config import BenchmarkConfig, BenchmarksConfig
 from med42lib.core.errors import DataError
+from med42lib.core.json_file import write_json
 from med42lib.core.log import log
 from med42lib.formats.rejects import REJECTS_FILE
 from med42lib.store.artifacts import Source, Target
@@ -42,7 +42,7 @@ def benchmarks(config: BenchmarksConfig, *, data: Source, items: Target) -> None
         raise DataError("there is no question to ask: every benchmark is absent\n" + _all_advice(summary))
     _note_shared(kept, summary)
     items.rows = write_items(items.folder, kept)
-    items.path(ITEMS_SUMMARY_FILE).write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(items.path(ITEMS_SUMMARY_FILE), summary)
     log("benchmarks").info("%s items of %d benchmarks", f"{items.rows:,}", len({item.benchmark for item in kept}))
 
 

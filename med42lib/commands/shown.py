@@ -36,9 +36,9 @@ def shown_artifacts(stage: Stage, outputs: Mapping[str, str], asked: Mapping[str
 
 def _metadata(shown: Shown, source: Source) -> Iterator[tuple[str, Any]]:
     if shown.kind == "metrics":
-        for metric in source.metrics():
-            if metric["key"].startswith(shown.what):
-                yield metric["key"].removeprefix(shown.what), float(metric["value"])
+        for point in source.metrics():
+            if point.key.startswith(shown.what):
+                yield point.key.removeprefix(shown.what), float(point.value)
     elif shown.kind == "model":
         yield "address", source.address
         yield from json.loads(source.path(shown.what).read_text(encoding="utf-8")).items()
@@ -51,9 +51,9 @@ def _file(shown: Shown, source: Source) -> str:
 def _curve(shown: Shown, source: Source) -> str:
     names = (shown.what, f"validation_{shown.what}")
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
-    for metric in source.metrics():
-        if metric["key"] in curves:
-            curves[metric["key"]].append((metric["step"], metric["value"]))
+    for point in source.metrics():
+        if point.key in curves:
+            curves[point.key].append((point.step, point.value))
     return curve_page(shown.what, *curves.values())
 
 

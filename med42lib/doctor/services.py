@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from med42lib.core.environment import proxy_of
 from med42lib.core.redaction import redact
 from med42lib.doctor.finding import Finding, findings_of, ok, problem, unknown, warning
-from med42lib.store.address import open_store
+from med42lib.store.address import open_store, s3_endpoint
 from med42lib.store.base import S3_SCHEME
 from med42lib.store.scratch import attempt_folder, machine_scratch
 from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_server, tracking_address
@@ -25,23 +25,20 @@ from med42lib.tracking.address import TRACKING_VARIABLE, check_tracking, is_serv
 _SECONDS = 5.0
 _PROBE_BYTES = 1 << 20
 _LARGE_SKEW, _NOTABLE_SKEW = 300.0, 30.0  # an S3 server refuses requests that are 15 minutes off
-_DEFAULT_REGION = "us-east-1"
 _PORTS = {"http": 80, "https": 443}
 
 
 def check_store(address: str) -> Iterator[Finding]:
     """Look at the store: its name, its clock, whether it takes a file only once, and gives back what it got."""
+    return findings_of("store", lambda: _check_store(address))
+
+
+def _check_store(address: str) -> Iterator[Finding]:
     if address.startswith(S3_SCHEME):
-        endpoint = _s3_endpoint()
+        endpoint = s3_endpoint()
         yield from _check_name("store", endpoint)
         yield from _check_clock("store", endpoint)
-    yield from findings_of("store", lambda: _check_writing(address))
-
-
-def _s3_endpoint() -> str:
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _DEFAULT_REGION
-    given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return given or f"https://s3.{region}.amazonaws.com"
+    yield from _check_writing(address)
 
 
 def _check_writing(address: str) -> Iterator[Finding]:

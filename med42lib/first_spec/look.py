@@ -189,7 +189,7 @@ def _records(folder: DataFolder, settings: SourceConfig, most: int | None) -> It
 
 
 def _counted(found: Found, records: Iterable[Any]) -> Found:
-    tally, unread, ids = Tally(found.path, _nowhere), dict[str, None](), Counter[str]()
+    tally, unread, ids = Tally(found.path), dict[str, None](), Counter[str]()
     for record in tally.keep(records):
         unread |= dict.fromkeys(record.unread)
         ids.update(filter(None, (record.value.publisher_id,)))
@@ -202,10 +202,6 @@ def _counted(found: Found, records: Iterable[Any]) -> Found:
         unread=tuple(unread),
         repeated_ids=ids.total() - len(ids),
     )
-
-
-def _nowhere(_line: str) -> None:
-    """Write no rejects."""
 
 
 def _settings(found: Found) -> SourceConfig:

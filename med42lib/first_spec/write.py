@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from med42lib.assemble.config import SOURCES, AssembleConfig
 from med42lib.benchmarks.config import FAMILIES, BenchmarksConfig
@@ -279,8 +281,9 @@ def _data_set(named: Named, more: Mapping[str, Any]) -> list[str]:
     if found.repeated_ids and "target" not in more:
         lines.append(f"      ignore: [id]    # {found.repeated_ids:,} questions have the id of one before them")
     if found.fields:
-        fields = json.dumps(found.fields)
-        lines.append(f"      fields: {fields}    # by their names and what they hold; look whether it is so")
+        lines.append(
+            f"      fields: {_quoted(found.fields)}    # by their names and what they hold; look whether it is so"
+        )
     if found.unsure:
         lines.append("      # answers: number_from_0    # COULD NOT BE TOLD, and the run will not go on without it:")
         lines.append(f"      #   {one_line(found.unsure)}")
@@ -288,21 +291,10 @@ def _data_set(named: Named, more: Mapping[str, Any]) -> list[str]:
 
 
 def _quoted(value: object) -> str:
-    """Write a text so that YAML reads it back: as it is where it is plain."""
-    text = str(value)
-    is_plain = re.fullmatch(r"[A-Za-z][\w./-]*", text) and text.lower() not in (
-        "yes",
-        "no",
-        "on",
-        "off",
-        "true",
-        "false",
-        "null",
-        "y",
-        "n",
+    """Write a text, or what holds texts, on one line that YAML reads back; what is not seen is written out."""
+    plain = isinstance(value, str) and value.isprintable()
+    style = None if plain else '"'
+    written = yaml.safe_dump(
+        value, default_style=style, default_flow_style=True, allow_unicode=plain, sort_keys=False, width=math.inf
     )
-    return (
-        text
-        if is_plain or re.fullmatch(r"(package|hub|s3):[\w./@-]+", text)
-        else json.dumps(text, ensure_ascii=not text.isprintable())
-    )
+    return written.removesuffix("\n").removesuffix("\n...")

@@ -112,6 +112,20 @@ class MixtureTable:
         """Count the examples of the mixture."""
         return self.lines[-1].examples
 
+    def numbers(self, line: MixtureLine) -> tuple[str, ...]:
+        """Write a line's numbers, examples and % each: the paper's, ours, and how much ours are more.
+
+        If the mixture is not the paper's: ours, and the paper's examples alone. What is not there is empty.
+        """
+        paper = "" if line.paper is None else f"{line.paper:,}"
+        here = f"{line.examples:,}", two_decimals(line.share)
+        if not self.is_papers:
+            return *here, paper
+        if line.paper_share is None or line.points is None:
+            return "", "", *here, "", ""
+        more = signed(f"{line.difference:,}"), signed(two_decimals(line.points))
+        return paper, two_decimals(line.paper_share), *here, *more
+
     def general_share(self) -> str:
         """Say how much of the mixture is of the general domain, here and in the paper."""
         examples = sum(line.examples for line in self.sources if line.domain == "general")

@@ -97,7 +97,7 @@ class TooManyRejected(DataError):
 class Tally:
     """What became of one source's records. Those set aside are written to `write`, one JSON line each."""
 
-    def __init__(self, source: str, write: Callable[[str], object]) -> None:
+    def __init__(self, source: str, write: Callable[[str], object] = lambda line: None) -> None:
         self.source = source
         self.num_kept = 0
         self.rejected: Counter[str] = Counter()

@@ -9,9 +9,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from med42lib.core.errors import DataError, Med42Error
+from med42lib.core.errors import Med42Error
 from med42lib.core.hashing import content_hash
 from med42lib.core.json_file import read_json_lines
+from med42lib.core.library_errors import library_errors
 from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.formats.model_folder import MODEL_FOLDER, TOKENIZER_FILE
 from med42lib.formats.packed import IGNORED_LABEL, PackedDataset, PackInfo
@@ -131,10 +132,8 @@ def load_tokenizer(path: Path) -> Tokenizer:
     Raises:
         DataError: If the file is broken.
     """
-    try:
+    with library_errors(path, "fetch the model again"):
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library has no error of its own
-        raise DataError(f"{path} is not a tokenizer ({error}); fetch the model again") from error
 
 
 def pieces_of(packed: PackedDataset, example_id: str, tokenizer: Tokenizer | None) -> tuple[Piece, ...]:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from med42lib.core.printable import one_line, printable
+from med42lib.core.printable import one_line, printable, shortened
 from med42lib.core.progress import TERMINAL_VARIABLE
 from med42lib.formats.contamination import Detector, Label
 from med42lib.inspection.find import SourceRows
@@ -75,8 +75,7 @@ def listing_lines(listed: list[SourceRows], address: str, style: Style, width: i
         for id, question in source.rows:
             id = one_line(id)
             room = max(20, width - len(id) - 4)
-            shown = one_line(" ".join(question.split()))
-            yield f"  {id}  {style.dim(shown if len(shown) <= room else shown[: room - 1] + '…')}"
+            yield f"  {id}  {style.dim(shortened(one_line(' '.join(question.split())), room))}"
     yield ""
     yield "the same command with --id ID shows one row's history"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.json_file import write_json
 from med42lib.core.log import log
 from med42lib.formats.model_folder import (
     ADAPTER_FOLDER,
@@ -46,7 +46,7 @@ def package_model(config: PackageModelConfig, *, base: Source, trained: Sources,
     """
     chosen = _candidate(config, {BASE: base, **trained})
     content = {"candidate": config.candidate, "weights": chosen.digest, "base": base.digest}
-    package.path(PACKAGE_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_json(package.path(PACKAGE_FILE), content)
     loadable = chosen is not base and chosen.has(MLMODEL_FILE)
     if not loadable:
         _put_together(base, chosen, package)

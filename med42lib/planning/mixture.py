@@ -151,7 +151,7 @@ def _look(config: AssembleConfig, name: str, data: Source, cache: Path) -> _Look
         if open_store(data.address).local_path("") is None:
             return _Look(None, "not on this machine, so not read", True, _num_bytes(reading))
         most = MOST_READ if reading.source.num_paper else None
-        tally = Tally(name, _nowhere)
+        tally = Tally(name)
         sizes = list(islice(_row_bytes(reading, tally), most and most + 1))
     except DataError as error:
         return _Look(None, f"cannot be read: {error}", True)
@@ -184,10 +184,6 @@ def _row_bytes(reading: Reading, tally: Tally) -> Iterator[int]:
         rows = examples(batch, reading.source, reading.settings.licence)
         for system, exchanges in zip(rows["system"].to_pylist(), rows["exchanges"].to_pylist(), strict=True):
             yield len(render(system, [Exchange(**exchange) for exchange in exchanges]).text.encode())
-
-
-def _nowhere(_line: str) -> None:
-    """Write no rejects."""
 
 
 def _planned(config: AssembleConfig, name: str, look: _Look) -> SourcePlan:

@@ -90,7 +90,7 @@ class FinishedRun:
     @cached_property
     def metrics(self) -> Mapping[str, float]:
         """What the report measured."""
-        return {row["key"]: row["value"] for row in self.report.metrics()}
+        return {point.key: point.value for point in self.report.metrics()}
 
     @cached_property
     def summary(self) -> Mapping[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from med42lib import __version__
+from med42lib.core.json_file import write_json
 from med42lib.core.log import log
 from med42lib.core.redaction import redact
 from med42lib.engine.context import StageContext
@@ -66,7 +66,7 @@ def register(
         DataError: If an input is not the output of a stage.
     """
     content = _register(config, trained, package, report, context) if config.enabled else {"enabled": False}
-    registered.path(REGISTERED_FILE).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_json(registered.path(REGISTERED_FILE), content)
     if not config.enabled:
         log("register").info("nothing is recorded or registered, as register.enabled is false")
 

@@ -2,7 +2,7 @@
 
 Doors, the modules that other rooms may import:
 
-    address      opens the store at an address; joins and makes addresses
+    address      opens the store at an address, names its server; joins and makes addresses
     agreement    one of several processes decides for all
     artifacts    a stage's inputs and outputs: Source, Sources, Target
     base         what every store can do, and the schemes of addresses

@@ -46,6 +46,17 @@ def open_store(address: str) -> Store:
     return LocalStore(address, folder)
 
 
+def s3_endpoint() -> str:
+    """Give the URL of the S3 server behind every `s3://` address, as boto3 finds it.
+
+    Raises:
+        AccessError, StoreError: If no client can be made of the environment.
+    """
+    from med42lib.store.backends.s3 import make_client
+
+    return make_client().meta.endpoint_url
+
+
 def join_address(address: str, *parts: str) -> str:
     """Append path parts to an address of any kind."""
     return "/".join([address.rstrip("/"), *parts])

@@ -6,7 +6,6 @@ is done, is the runner's business.
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from med42lib.store.manifest import (
     has_content,
     in_threads,
 )
-from med42lib.store.metrics import Metrics, MetricSink
+from med42lib.store.metrics import MetricPoint, Metrics, MetricSink
 from med42lib.store.names import checked_name, inside
 from med42lib.store.scratch import ANOTHER_PLACE
 
@@ -200,11 +199,10 @@ class Source:
         """Say whether there is a file, not a sub-folder, of this name."""
         return name in self._by_name
 
-    def metrics(self) -> Iterator[dict[str, Any]]:
+    def metrics(self) -> Iterator[MetricPoint]:
         """Read what the stage logged with `Target.metric`, in order."""
         if self.has(METRICS_FILE):
-            for line in self.path(METRICS_FILE).read_text().splitlines():
-                yield json.loads(line)
+            yield from Metrics(self.path(METRICS_FILE)).points()
 
     @cached_property
     def _by_name(self) -> dict[str, FileEntry]:

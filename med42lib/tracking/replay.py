@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from med42lib.store.artifacts import Source
@@ -69,8 +69,8 @@ class StageRecord:
     def metrics(self) -> Iterator[MetricPoint]:
         """Read the numbers that the stage recorded, fetching them from the store if need be."""
         for source in self.sources:
-            for row in source.metrics():
-                yield MetricPoint(mlflow_name(row["key"]), row["value"], row["step"], row["timestamp_ms"])
+            for point in source.metrics():
+                yield replace(point, key=mlflow_name(point.key))
 
 
 @dataclass(frozen=True, slots=True)

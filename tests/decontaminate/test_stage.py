@@ -315,7 +315,7 @@ def test_a_question_at_the_end_of_a_long_prompt_is_found_and_what_long_texts_cos
     _, contamination = workbench.run([example(0, prompt), example(1, "Why?")], [item(0, ASKED_IN_EXAM[2])])
 
     assert list(json.loads((contamination / "contaminated.json").read_text())["items"]) == ["exam/0"]
-    metrics = {row["key"]: row["value"] for row in Source(str(contamination)).metrics()}
+    metrics = {point.key: point.value for point in Source(str(contamination)).metrics()}
     long = json.loads((contamination / "summary.json").read_text())["long"]
     assert long == {
         "texts": 1,

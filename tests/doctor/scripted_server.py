@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from tests.http_server import QuietHandler, serving
@@ -26,14 +25,6 @@ class Scripted:
     def answer(self, path: str, body: Any) -> Answer:
         found = self.answers.get(path.partition("?")[0], NOT_FOUND)
         return found(body) if callable(found) else found
-
-    def write_kubeconfig(self, path: Path, namespace: str) -> Path:
-        user: Any = {"name": "u", "user": {"token": "a-token"}}
-        cluster = {"name": "c", "cluster": {"server": self.address}}
-        context = {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": namespace}}
-        config = {"current-context": "x", "users": [user], "clusters": [cluster], "contexts": [context]}
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
-        return path
 
 
 class _Handler(QuietHandler):

@@ -18,6 +18,7 @@ from med42lib.train.launchers.launcher import CLUSTER_LAUNCHER
 from tests.conftest import REPOSITORY
 from tests.doctor.scripted_server import NOT_FOUND, Answer, Scripted
 from tests.k8s.restricted import violations
+from tests.kubeconfig import write_kubeconfig
 
 NAMESPACE = "training"
 PLACE = f"/api/v1/namespaces/{NAMESPACE}"
@@ -68,7 +69,7 @@ def healthy(scripted: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         QUEUE: (200, {"status": {"conditions": [{"type": "Active", "status": "True"}]}}),
         JOBS: lambda body: (201, body),
     }
-    monkeypatch.setenv("KUBECONFIG", str(scripted.write_kubeconfig(tmp_path / "kubeconfig", NAMESPACE)))
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", scripted.address, NAMESPACE)))
     for name in ("MED42_JOB_TEMPLATE", "MED42_IMAGE", "MED42_TASK_CONFIG", "MED42_NAMESPACE"):
         monkeypatch.delenv(name, raising=False)
     return scripted
@@ -338,7 +339,7 @@ def test_a_cluster_that_is_away_is_a_problem_of_each_check_and_none_is_left_out(
     doctor: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = Scripted(address="http://127.0.0.1:9")
-    monkeypatch.setenv("KUBECONFIG", str(away.write_kubeconfig(tmp_path / "kubeconfig", NAMESPACE)))
+    monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", away.address, NAMESPACE)))
     code, shown = doctor("--template", str(REPOSITORY / "k8s/base/job_template.yaml"))
     assert code == 4
     problems = {line.split()[1] for line in shown.splitlines() if line.startswith("problem ")}

@@ -47,6 +47,22 @@ def test_a_store_whose_name_nobody_knows_is_named(monkeypatch: pytest.MonkeyPatc
     assert "the name store.invalid is not known to DNS" in first.text
 
 
+def test_the_server_that_is_looked_at_is_the_one_that_a_run_would_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://store.invalid:9000\n")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert "the name store.invalid is not known to DNS" in next(iter(check_store(S3))).text
+
+
+def test_an_environment_without_a_possible_server_is_one_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "store:9000")
+    [found] = check_store(S3)
+    assert found.level == Level.PROBLEM
+    assert "correct AWS_ENDPOINT_URL" in found.text
+
+
 @pytest.mark.parametrize("proxy", ["http://proxy.invalid:3128", "proxy.invalid:3128"])
 def test_behind_a_proxy_it_is_the_proxy_whose_name_has_to_be_known(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://store.invalid")

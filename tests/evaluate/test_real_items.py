@@ -58,6 +58,6 @@ def test_abstracts_that_do_not_fit_the_model_are_counted(
 ) -> None:
     scores = evaluate_base(real_items, base, settings(), tmp_path)
     summary = json.loads((scores / "summary.json").read_text())
-    metrics = {row["key"]: row["value"] for row in Source(str(scores)).metrics()}
+    metrics = {point.key: point.value for point in Source(str(scores)).metrics()}
     assert summary["pubmedqa"]["truncated"] == 5
     assert metrics["truncated_items"] == sum(values["truncated"] for values in summary.values())

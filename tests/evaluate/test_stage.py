@@ -50,7 +50,7 @@ def test_every_item_gets_a_row_in_the_items_order(
 def test_the_summary_and_the_metrics_agree_with_the_rows(run: Callable[..., Path], settings: Settings) -> None:
     scores = run(settings(scoring="texts"))
     found, summary = rows_in(scores), json.loads((scores / "summary.json").read_text())
-    metrics = {row["key"]: row["value"] for row in Source(str(scores)).metrics()}
+    metrics = {point.key: point.value for point in Source(str(scores)).metrics()}
     for benchmark in ("medqa", "pubmedqa"):
         correct = [row["correct"] for row in found if row["benchmark"] == benchmark]
         assert summary[benchmark]["accuracy"] == metrics[f"accuracy/{benchmark}"] == sum(correct) / len(correct)

@@ -83,7 +83,7 @@ def test_what_a_tokenizer_loses_is_said(weights: Path, tmp_path: Path, caplog: p
 def test_parameters_and_bytes_are_recorded(weights: Path, tmp_path: Path) -> None:
     target = mirror(weights, tmp_path / "out")
 
-    metrics = {row["key"]: row["value"] for row in Source(str(target.folder)).metrics()}
+    metrics = {point.key: point.value for point in Source(str(target.folder)).metrics()}
     num_bytes = sum(path.stat().st_size for path in (target.folder / "model").iterdir())
     assert metrics == {"total_parameters": 12_384, "bytes": num_bytes}
 

@@ -114,7 +114,22 @@ def text(parts: Any, folder: str = "ward", file: str = "ward.yaml") -> str:
     return spec_text("ward", Path(file), folder, "base", parts, found=everything, length=128, notes=["a note"])
 
 
-@pytest.mark.parametrize("path", ["a: b #c.csv", 'q"u\n- x.csv', "no", "*.csv", "{x}.csv"])
+NAMES = [
+    "a: b #c.csv",
+    'q"u\n- x.csv',
+    "no",
+    "*.csv",
+    "{x}.csv",
+    "1:30",
+    "12",
+    "a, b",
+    "é\u202e",
+    "tag\U000e0001",
+    " x" * 99,
+]
+
+
+@pytest.mark.parametrize("path", NAMES)
 def test_whatever_files_and_fields_are_called_the_spec_reads_them_back(path: str) -> None:
     options = ('a"b', "c: d\n# e")
     exam = found(

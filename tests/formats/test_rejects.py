@@ -56,7 +56,7 @@ def test_usable_records_pass_and_the_others_are_written_with_file_line_and_reaso
 
 
 def test_too_many_rejects_fail_with_the_three_commonest_reasons_and_an_example_of_each() -> None:
-    tally = Tally("headqa", lambda line: None)
+    tally = Tally("headqa")
     stream = [
         "good",
         *rejects(1, "rare"),
@@ -79,7 +79,7 @@ def test_too_many_rejects_fail_with_the_three_commonest_reasons_and_an_example_o
 
 
 def test_the_limit_itself_is_allowed_and_excluded_records_do_not_count_towards_it() -> None:
-    tally = Tally("headqa", lambda line: None)
+    tally = Tally("headqa")
     list(tally.keep(["good", *rejects(1, "broken"), *[ExcludedRecord("an image").at("a", n, "") for n in range(8)]]))
     tally.check(0.1)
     with pytest.raises(DataError, match="1 of 10"):
@@ -88,8 +88,8 @@ def test_the_limit_itself_is_allowed_and_excluded_records_do_not_count_towards_i
 
 def test_a_source_without_records_and_one_without_usable_records_fail() -> None:
     with pytest.raises(DataError, match="hold no records"):
-        Tally("headqa", lambda line: None).check(1.0)
-    tally = Tally("headqa", lambda line: None)
+        Tally("headqa").check(1.0)
+    tally = Tally("headqa")
     list(tally.keep([ExcludedRecord("an image").at("a.json", 1, "")]))
     with pytest.raises(DataError, match="none of its 1 records can be used\n  1 × an image"):
         tally.check(1.0)

@@ -88,7 +88,7 @@ def test_scores_beside_accuracy_stand_in_the_summary_and_in_the_metrics(finished
     sure = shares[0] / sum(shares)
     assert full["excess_confidence"]["value"] == pytest.approx(sure - 117 / 205)
     assert full["calibration_error"] == pytest.approx(abs(sure - 117 / 205))
-    metrics = {row["key"]: row["value"] for row in Source(str(finished)).metrics()}
+    metrics = {point.key: point.value for point in Source(str(finished)).metrics()}
     assert metrics["chance_corrected/clean/overall/full"] == full["chance_corrected"]["value"]
     assert full["most_given"]["letter"] in "ABCD"
     assert "On letters, %" in (finished / "report.md").read_text()

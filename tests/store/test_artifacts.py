@@ -67,9 +67,9 @@ def test_a_file_cut_short_after_publishing_is_noticed(published: Path) -> None:
 
 
 def test_metrics_are_read_back_with_step_and_time(published: Path) -> None:
-    [row] = Source(str(published)).metrics()
-    assert (row["key"], row["value"], row["step"]) == ("loss", 1.5, 3)
-    assert row["timestamp_ms"] > 1_600_000_000_000
+    [point] = Source(str(published)).metrics()
+    assert (point.key, point.value, point.step) == ("loss", 1.5, 3)
+    assert point.timestamp_ms > 1_600_000_000_000
 
 
 def test_an_empty_folder_is_no_source(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_number_is_in_the_file_at_once_and_in_the_sink_soon(tmp_path: Path, si
     target = Target(tmp_path, [sink])
     for step in range(3):
         target.metric("loss", 1 / 3, step=step)
-        assert [row["step"] for row in Source(str(tmp_path)).metrics()] == list(range(step + 1))
+        assert [point.step for point in Source(str(tmp_path)).metrics()] == list(range(step + 1))
     target.metrics.close()
     assert sink.steps == [0, 1, 2]
     assert sink.points[0].value == 1 / 3

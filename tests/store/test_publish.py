@@ -275,20 +275,26 @@ def test_files_that_vanish_as_soon_as_they_are_stored_are_told_and_not_waited_fo
         upload.seal(["packed"])
 
 
+class Failing:
+    """A store that takes everything but metrics."""
+
+    def __init__(self, store: Store, error: Exception) -> None:
+        self._store, self._error = store, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def put(self, name: str, path: Path) -> None:
+        if name.endswith("metrics"):
+            raise self._error
+        self._store.put(name, path)
+
+
 def test_an_upload_that_fills_the_store_gives_its_space_back(address: Callable[[], str], tmp_path: Path) -> None:
     store = open_store(address())
-
-    class Full:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(store, name)
-
-        def put(self, name: str, path: Path) -> None:
-            if name.endswith("metrics"):
-                raise NoSpaceError("the server is full")
-            store.put(name, path)
-
+    full: Any = Failing(store, NoSpaceError("the server is full"))
     with pytest.raises(NoSpaceError):
-        publish_both(Full(), tmp_path / "first", "first")  # type: ignore[arg-type]
+        publish_both(full, tmp_path / "first", "first")
     assert not store.files(PREFIX)
 
 
@@ -296,17 +302,8 @@ def test_an_upload_that_breaks_off_is_read_by_nobody_and_the_next_one_counts(
     address: Callable[[], str], tmp_path: Path
 ) -> None:
     store = open_store(address())
-
-    class Breaking:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(store, name)
-
-        def put(self, name: str, path: Path) -> None:
-            if name.endswith("metrics"):
-                raise StoreUnavailable("the server is gone")
-            store.put(name, path)
-
+    breaking: Any = Failing(store, StoreUnavailable("the server is gone"))
     with pytest.raises(StoreUnavailable):
-        publish_both(Breaking(), tmp_path / "first", "first")  # type: ignore[arg-type]
+        publish_both(breaking, tmp_path / "first", "first")
     assert find_sealed(store, PREFIX, OUTPUTS) is None
     assert contents(publish_both(store, tmp_path / "second", "second"), tmp_path / "cache")[0] == "packed of second"

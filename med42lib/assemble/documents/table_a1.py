@@ -16,7 +16,6 @@ from med42lib.formats.mixture_table import (
     MixtureRow,
     MixtureTable,
     mixture_table,
-    signed,
     two_decimals,
 )
 
@@ -68,33 +67,20 @@ def table_a1(table: MixtureTable) -> str:
     If the mixture is not the paper's, the paper's counts come last, and are not compared.
     """
     if table.is_papers:
-        compared = [_compared(line) for line in table.lines]
+        titles = ("Source", "Table A1", "%", "Here", "%", "Difference", "Points", "Why")
         return markdown_table(
-            "lrrrrrrl", ("Source", "Table A1", "%", "Here", "%", "Difference", "Points", "Why"), compared
+            "lrrrrrrl", titles, [(_bold(line), *table.numbers(line), line.why) for line in table.lines]
         )
-    lines = [_for_orientation(line) for line in table.lines]
+    lines = []
+    for line in table.lines:
+        *here, paper = table.numbers(line)
+        lines.append((_bold(line), *here, line.why, paper))
     written = markdown_table("lrrlr", ("Source", "Examples", "%", "Why", "The paper's Table A1"), lines)
     return f"{written}\n\n{NOT_THE_PAPERS}"
 
 
-def _compared(line: MixtureLine) -> tuple[str, ...]:
-    here = (f"{line.examples:,}", two_decimals(line.share))
-    if line.paper is None or line.paper_share is None or line.points is None:
-        return (_bold(line), "", "", *here, "", "", line.why)
-    difference = (signed(f"{line.examples - line.paper:,}"), signed(two_decimals(line.points)))
-    return (_bold(line), _paper(line), two_decimals(line.paper_share), *here, *difference, line.why)
-
-
-def _for_orientation(line: MixtureLine) -> tuple[str, ...]:
-    return (_bold(line), f"{line.examples:,}", two_decimals(line.share), line.why, _paper(line))
-
-
 def _bold(line: MixtureLine) -> str:
     return line.title if line.kind == "source" else bold(line.title)
-
-
-def _paper(line: MixtureLine) -> str:
-    return "" if line.paper is None else f"{line.paper:,}"
 
 
 def counts_table(rows: Sequence[MixtureRow]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from med42lib.assemble.config import AssembleConfig
 from med42lib.assemble.documents.croissant import CROISSANT_FILE, croissant
 from med42lib.assemble.documents.data_card import CARD_FILE, data_card
 from med42lib.assemble.documents.table_a1 import mixture_csv, mixture_markdown
+from med42lib.core.json_file import write_json
 from med42lib.formats.dataset import EXAMPLES_FILE
 from med42lib.formats.mixture_table import MixtureRow
 from med42lib.store.artifacts import Target
@@ -51,8 +51,7 @@ def _near_duplicates(config: AssembleConfig, dataset: Target) -> str:
     from med42lib.assemble.near_duplicates.search import find_near_duplicates
 
     found = find_near_duplicates(config.near_duplicates, dataset.folder)
-    text = json.dumps(found, indent=1, ensure_ascii=False)
-    dataset.path(NEAR_DUPLICATES_FILE, note=True).write_text(text + "\n", encoding="utf-8")
+    write_json(dataset.path(NEAR_DUPLICATES_FILE, note=True), found)
     return _sentence(found)
 
 

@@ -6,12 +6,12 @@ No file holds times or addresses, so two runs with the same scores write the sam
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from med42lib.core.json_file import write_json
 from med42lib.core.printable import no_formula, one_line
 from med42lib.formats.models import BASE
 from med42lib.formats.report import LEAKED_SHARE, OVERALL, accuracy_metric
@@ -81,7 +81,7 @@ def write_summary(path: Path, evidence: Evidence, *, confidence: float) -> None:
             for c in evidence.recipe
         ],
     }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write_json(path, document)
 
 
 def metric_values(results: Results, measures: Measures) -> Iterator[tuple[str, float]]:

@@ -185,8 +185,8 @@ def _flat(sources: Mapping[str, Source | Sources]) -> Iterator[tuple[str, Source
 def read_training(source: Source) -> TrainingRecord:
     """Read a fine-tune's settings, its recipe and its metrics; a step logged twice counts with its last value."""
     series: dict[str, dict[int, float]] = {}
-    for row in source.metrics():
-        series.setdefault(row["key"], {})[int(row["step"])] = float(row["value"])
+    for point in source.metrics():
+        series.setdefault(point.key, {})[point.step] = point.value
     rates = list(series.get("tokens_per_second", {}).values())
     return TrainingRecord(
         settings=_settings(source),

@@ -1,7 +1,7 @@
 """A store in an S3 bucket: one client factory, and errors a user can act on.
 
 Endpoint and credentials come from the environment, as for every boto3 program: AWS_ENDPOINT_URL,
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, or a role given to the pod.
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; a profile of AWS's files; or a role given to the pod.
 """
 
 from __future__ import annotations
@@ -100,9 +100,10 @@ def make_client(*, max_attempts: int = 10) -> S3Client:
         max_pool_connections=80,  # eight files, each in ten parts at a time
         tcp_keepalive=True,
     )
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _DEFAULT_REGION
     try:
-        return boto3.Session().client("s3", region_name=region, config=config)
+        session = boto3.Session()  # knows AWS_DEFAULT_REGION and profiles, but not AWS_REGION
+        region = os.environ.get("AWS_REGION") or session.region_name or _DEFAULT_REGION
+        return session.client("s3", region_name=region, config=config)
     except PartialCredentialsError as error:
         raise _no_credentials("s3://") from error
     except (BotoCoreError, ValueError) as error:

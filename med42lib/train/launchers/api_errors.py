@@ -27,7 +27,7 @@ _NO_RIGHTS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 def passing_errors() -> tuple[type[Exception], ...]:
-    """Name what a call may raise when the server or the way to it is ill, a half line of JSON among them."""
+    """Name what a call may raise when the server or the way to it is ill: half a line of JSON, a proxy's page."""
     from kubernetes.client import ApiException
     from urllib3.exceptions import HTTPError
 

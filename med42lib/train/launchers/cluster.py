@@ -340,12 +340,9 @@ class Cluster:
 
     def _at_once(self, ask: Callable[[], T]) -> T | None:
         """Ask a single time; None if there is no such thing, or no answer."""
-        from kubernetes.client import ApiException
-        from urllib3.exceptions import HTTPError
-
         try:
             return ask()
-        except (ApiException, HTTPError, OSError):
+        except passing_errors():
             return None
 
     def _answered(self, doing: str, ask: Callable[[], T], *, at_once: bool = False) -> T:

@@ -59,7 +59,7 @@ def test_rows_of_a_table_with_further_columns_are_looked_at_one_by_one() -> None
 def read(rows: list[tuple[Any, ...]], kind: Any, *, benchmark_tasks: bool) -> tuple[list[Any], dict[str, Any]]:
     """Read the rows of one Parquet file; gives the examples in their order, and the counts of what was set aside."""
     source = load_source("openorca_t0")
-    tally = Tally("openorca_t0", lambda line: None)
+    tally = Tally("openorca_t0")
     with TemporaryDirectory() as folder:
         pq.write_table(pa.Table.from_batches([batch(*rows, kind=kind).rows]), Path(folder, "x.parquet"))
         read_options = ReadOptions("letters", benchmark_tasks=benchmark_tasks)

@@ -105,7 +105,7 @@ def test_the_real_files_give_the_stated_counts(real_data: Path) -> None:
     Both sentences are left out, with all four rows. One of the pairs differs by a space at the end, so that an exact
     comparison finds 17 repeats and one pair.
     """
-    tally = Tally("health_advice", lambda line: None)
+    tally = Tally("health_advice")
     folder = DataFolder(Source(str(real_data / "raw")))
     kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, ReadOptions("letters"))))
     assert (len(kept), tally.counts()["rejected"]) == (10_844, 0)

@@ -88,7 +88,7 @@ def test_the_real_files_give_the_stated_counts(real_data: Path) -> None:
     The three sets have 839 + 862 + 234 answers to 233 questions. For 34 of these no answer is good enough, and two of
     the others ask the same.
     """
-    tally = Tally("mediqa", lambda line: None)
+    tally = Tally("mediqa")
     folder = DataFolder(Source(str(real_data / "raw")))
     kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, ReadOptions("letters"))))
     assert (tally.num_read, len(kept), tally.counts()["rejected"]) == (1_935, 728, 0)

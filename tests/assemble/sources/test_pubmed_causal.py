@@ -83,7 +83,7 @@ def test_the_real_file_gives_the_stated_counts(real_data: Path) -> None:
 
     The 3,059 that stay hold 3,053 sentences, one fewer if case is overlooked.
     """
-    tally = Tally("pubmed_causal", lambda line: None)
+    tally = Tally("pubmed_causal")
     folder = DataFolder(Source(str(real_data / "raw")))
     kept = list(tally.keep(SOURCE.publisher.read(folder, SOURCE.publisher.path, ReadOptions("letters"))))
     assert (len(kept), tally.counts()["rejected"]) == (3_059, 0)

@@ -58,7 +58,7 @@ def test_three_shards_find_the_same_to_the_byte_as_one_and_under_the_same_key(ru
     keys = [Path(result.targets["training"]).parts[-3] for result in (alone, together)]
     assert keys[0] == keys[1]
     metrics = [list(Source(result.targets["contamination"]).metrics()) for result in (alone, together)]
-    assert [(row["key"], row["value"]) for row in metrics[0]] == [(row["key"], row["value"]) for row in metrics[1]]
+    assert [(point.key, point.value) for point in metrics[0]] == [(point.key, point.value) for point in metrics[1]]
 
 
 def test_what_was_found_is_reused_with_another_number_of_shards(run: Run) -> None:

@@ -67,6 +67,20 @@ def test_an_output_without_manifest_is_a_folder_of_the_users(bucket: str, tmp_pa
     assert source.digest == Source(str(tmp_path / "here")).digest, "content, not address, makes the name"
 
 
+def test_a_profile_says_the_region_unless_a_variable_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text("[profile europe]\nregion = eu-west-1\n")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert module.make_client().meta.region_name == "us-east-1"
+    monkeypatch.setenv("AWS_PROFILE", "europe")
+    assert module.make_client().meta.region_name == "eu-west-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+    assert module.make_client().meta.region_name == "eu-west-2"
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert module.make_client().meta.region_name == "eu-west-3"
+
+
 def test_a_prefix_does_not_match_its_longer_neighbour(bucket: str) -> None:
     client = module.make_client()
     for key in ("data/a", "data2/b"):

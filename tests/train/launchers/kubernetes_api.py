@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.http_server import QuietHandler, serving
+from tests.kubeconfig import write_kubeconfig
 from tests.real_crd import CRD, problems, read_schema
 
 NAMESPACE = "training"
@@ -27,6 +28,7 @@ EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
 WORKFLOWS = f"/apis/argoproj.io/v1alpha1/namespaces/{NAMESPACE}/workflows"
 DROPPED = "the connection is dropped without an answer"
 HALF = "the connection is dropped in the middle of a line"
+FOREIGN = "a proxy on the way answers with a page that is not in UTF-8"
 GONE = "the watch is told that its version is gone"
 SILENT = "the request is taken, and never answered"
 Fault = int | str
@@ -66,12 +68,7 @@ class KubernetesApi:
     schema: Object | None = field(default_factory=lambda: read_schema() if CRD.is_file() else None)
 
     def write_kubeconfig(self, path: Path) -> Path:
-        user: Object = {"name": "u", "user": {"token": "a-token"}}
-        cluster = {"name": "c", "cluster": {"server": self.address}}
-        context = {"name": "x", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}
-        config = {"current-context": "x", "users": [user], "clusters": [cluster], "contexts": [context]}
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **config}))
-        return path
+        return write_kubeconfig(path, self.address, NAMESPACE)
 
     def put_job(self, job: Object) -> None:
         self._put(self.jobs, job)
@@ -324,6 +321,8 @@ class _Handler(QuietHandler):
             self._start_chunks("application/json")
             status = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
             self._chunk(json.dumps({"type": "ERROR", "object": status}) + "\n")
+        if what == FOREIGN:
+            self.answer(502, "<h1>Passerelle défectueuse</h1>".encode("latin-1"), "text/html")
         if what == SILENT:
             self.api.ended.wait()
         if what == HALF:

@@ -45,12 +45,14 @@ from tests.train.conftest import FULL, job_of
 from tests.train.launchers.kubernetes_api import (
     DROPPED,
     EVENTS,
+    FOREIGN,
     GONE,
     HALF,
     JOBS,
     PODS,
     SILENT,
     WORKFLOWS,
+    Fault,
     KubernetesApi,
 )
 from tests.train.launchers.local_operator import LocalOperator
@@ -850,6 +852,18 @@ def test_a_driver_that_is_asked_twice_deletes_the_job_all_the_same(
     with pytest.raises(KeyboardInterrupt), pytorchjob._ended_if_interrupted(cluster, made):
         raise KeyboardInterrupt
     assert api.jobs == {}
+
+
+@pytest.mark.parametrize("fault", [403, 503, FOREIGN])
+def test_what_is_asked_last_of_an_ill_server_has_no_answer_and_raises_nothing(
+    fault: Fault, api: KubernetesApi, cluster: Cluster, job: TrainingJob
+) -> None:
+    made = _made_by(api, cluster, job)
+    cluster.create(made)
+    api.faults += [("GET", f"{JOBS}/", fault), ("DELETE", f"{JOBS}/", fault)]
+    assert cluster.get_at_once(name_of(job)) is None
+    assert not cluster.delete_at_once(name_of(job))
+    assert api.faults == []
 
 
 def test_a_driver_that_is_asked_to_stop_leaves_another_runs_job_at_work(
