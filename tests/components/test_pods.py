@@ -188,7 +188,7 @@ def test_a_credential_reaches_those_alone_that_need_it(executor: str) -> None:
 @EVERY
 def test_a_proxy_and_a_companys_authorities_reach_every_step_that_asks_more_than_the_api_server(executor: str) -> None:
     step, settings = step_of(executor), variables(executor, "configMap")["med42-settings"]
-    assert "MED42_LOG" in settings
+    assert {"MED42_LOG", "MED42_QUOTE_RECORDS"} <= settings
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         assert (name in settings) == (step != "stop")
     assert ("/etc/med42-ca" in mounted(executor)) == (step != "stop")
