@@ -181,7 +181,8 @@ def test_a_credential_reaches_those_alone_that_need_it(executor: str) -> None:
     assert ("AWS_SESSION_TOKEN" in secrets.get("med42-s3", ())) == (step != "stop")
     settings = variables(executor, "configMap").get("med42-settings", set())
     assert ("MLFLOW_TRACKING_URI" in settings) == (step in ("check", "register"))
-    assert ("AWS_ENDPOINT_URL" in settings) == (step != "stop")
+    for name in ("AWS_ENDPOINT_URL", "MED42_S3_SSE", "MED42_S3_KMS_KEY_ID"):
+        assert (name in settings) == (step != "stop")
     assert ("HF_HUB_OFFLINE" in settings) == (step not in ("stop", "fetch_model"))
 
 
