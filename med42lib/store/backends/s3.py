@@ -71,9 +71,7 @@ _ADVICE = {
     "encryption, set MED42_S3_SSE",
     "RequestTimeTooSkewed": "this machine's clock differs from the server's; set it, then run again",
 }
-ENCRYPTION_VARIABLES = ("MED42_S3_SSE", "MED42_S3_KMS_KEY_ID")
-"""How the server is to encrypt what it gets (AES256, aws:kms), and with which key, where its bucket demands it."""
-
+_ENCRYPTION_VARIABLE, _KEY_VARIABLE = "MED42_S3_SSE", "MED42_S3_KMS_KEY_ID"  # of buckets whose policy demands them
 _USED_UP = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}  # Ceph's (403) and MinIO's (400) quotas
 _IS_THERE = {"412", "PreconditionFailed"}
 _CONFLICT = {"409", "ConditionalRequestConflict"}
@@ -132,8 +130,11 @@ def _connection() -> tuple[str | None, ...]:
 
 def _encryption() -> dict[str, Any]:
     """Give what each upload says of encryption; nothing where the environment leaves it to the bucket."""
-    given = zip(("ServerSideEncryption", "SSEKMSKeyId"), map(os.environ.get, ENCRYPTION_VARIABLES), strict=True)
-    return {name: value for name, value in given if value}
+    given = {
+        "ServerSideEncryption": os.environ.get(_ENCRYPTION_VARIABLE),
+        "SSEKMSKeyId": os.environ.get(_KEY_VARIABLE),
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 class S3Store:
