@@ -29,6 +29,7 @@ from med42lib.core.cluster_objects import (
 from med42lib.core.config import StageConfig, parse_config, written_as
 from med42lib.core.environment import GIVEN_PROXIES
 from med42lib.core.errors import ConfigError, Problem
+from med42lib.core.excerpts import QUOTE_VARIABLE
 from med42lib.core.yaml_file import read_yaml
 
 SCRATCH = "/scratch"
@@ -139,8 +140,8 @@ PODS = {
 _HOURS_FOR_NODES = 7 * 24
 """Of a whole run; before it has a node, no pod's own time passes."""
 
-LOG_SETTINGS = ("MED42_LOG",)
-STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL")
+LOG_SETTINGS = ("MED42_LOG", QUOTE_VARIABLE)
+STORE_SETTINGS = ("AWS_REGION", "AWS_ENDPOINT_URL", "MED42_S3_SSE", "MED42_S3_KMS_KEY_ID")
 HUB_SETTINGS = ("HF_ENDPOINT",)
 TRACKING_SETTINGS = ("MLFLOW_TRACKING_URI", TRACKING_AUTHORITY_VARIABLE)
 DRIVER_SETTINGS = ("MED42_LAUNCHER", "MED42_JOB_TEMPLATE", "MED42_NAMESPACE")

@@ -185,7 +185,7 @@ class Kubeflow:
         """Ask for the server's health: the SDK would try for half a minute, with tracebacks, and take any page."""
         request = urllib.request.Request(f"{self.host}/apis/v2beta1/healthz")
         if token:
-            request.add_header("Authorization", f"Bearer {token}")
+            request.add_unredirected_header("Authorization", f"Bearer {token}")  # another host would get it as well
         context = _context(authority)
         try:
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS, context=context) as answer:

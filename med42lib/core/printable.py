@@ -17,7 +17,8 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what is not seen: controls, directions and joiners, halves of pairs, line ends."""
 
 _PERHAPS_UNSEEN = re.compile(r"[^\n\t -~]")
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = re.compile(r"""(^|[;\t\r\n])([\s"]*)(?=[=+\-@＝＋－＠])""")
+"""At the beginning of a cell, and of what becomes one where spreadsheets part cells by semicolons or tabs."""
 
 
 def printable(text: str) -> str:
@@ -32,7 +33,7 @@ def one_line(text: str) -> str:
 
 def no_formula(text: str) -> str:
     """Put an apostrophe before what a spreadsheet would compute; it then shows the text."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1\2'", text)
 
 
 def shortened(text: str, characters: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from med42lib.core.config import SPEED_ONLY
 from med42lib.core.errors import DataError
+from med42lib.core.excerpts import quoted
 from med42lib.core.log import log
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.engine.context import StageContext
@@ -191,7 +192,7 @@ def _log_summary(found: Matches, training: Target) -> None:
         )
     if found.stems:
         log("decontaminate").info(
-            "%s more pairs share no more than a stem such as %r: they are no leaks",
+            "%s more pairs share no more than a stem such as %s: they are no leaks",
             f"{len(found.stems):,}",
-            found.stems[0].item_text,
+            quoted(found.stems[0].item_text),
         )

@@ -16,6 +16,7 @@ import torch
 from lm_eval.evaluator import evaluate as run_lm_eval
 
 from med42lib.core.errors import DataError
+from med42lib.core.excerpts import quoted
 from med42lib.core.log import log
 from med42lib.core.progress import progress
 from med42lib.evaluate.answers import Answered, Answers, Request
@@ -271,6 +272,6 @@ class ScoringModel(GeneratingModel):
     def _check_answer_fits(self, texts: tuple[str, str], request: Request) -> None:
         if not 0 < len(request.answer) <= self.max_length:
             raise DataError(
-                f"the answer {texts[1]!r} is {len(request.answer)} tokens long; the model takes 1 to "
+                f"the answer {quoted(texts[1])} is {len(request.answer)} tokens long; the model takes 1 to "
                 f"{self.max_length:,}"
             )

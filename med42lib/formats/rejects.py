@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Literal, TypeVar
 
 from med42lib.core.errors import DataError
+from med42lib.core.excerpts import quotes_records
 
 REJECTS_FILE = "rejects.jsonl"
 RECORD_CHARACTERS = 500
@@ -63,9 +64,12 @@ class Reject:
 
     @property
     def example(self) -> str:
-        """Show the record in one short line."""
+        """Show the record in one short line, or say its place alone."""
+        place = f"{self.file}:{self.line}"
+        if not quotes_records():
+            return place
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.file}:{self.line}{detail} {self.record[:_SHOWN_CHARACTERS]!r}"
+        return f"{place}{detail} {self.record[:_SHOWN_CHARACTERS]!r}"
 
 
 def record_text(record: object) -> str:

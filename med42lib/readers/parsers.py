@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 from med42lib.core.errors import DataError
-from med42lib.core.excerpts import brief
+from med42lib.core.excerpts import quoted
 from med42lib.formats.rejects import BadRecord, Reject
 from med42lib.readers.fields import NAN
 from med42lib.readers.files import MAX_LINE_BYTES, SIGNATURES, DataFile, advice
@@ -258,9 +258,9 @@ def csv_records(file: DataFile, columns: Sequence[str] = ()) -> Iterator[Record[
     names = header.value if isinstance(header, Record) else []
     missing = [column for column in columns if column not in names]
     if missing:
-        raise DataError(f"{file.name} has no column {', '.join(missing)}; its first row is {names}")
+        raise DataError(f"{file.name} has no column {', '.join(missing)}; its first row is {quoted(names)}")
     if twice := [column for number, column in enumerate(names) if column and column in names[:number]]:
-        raise DataError(f"{file.name} has the column {twice[0]!r} twice; name one of them otherwise")
+        raise DataError(f"{file.name} has the column {quoted(twice[0])} twice; name one of them otherwise")
     return each(rows, lambda row: _named(names, row))
 
 
@@ -272,7 +272,7 @@ def _check_commas(file: DataFile, header: Record[list[str]] | Reject | None) -> 
         text = header.value[0] if header and len(header.value) == 1 else ""
     if ";" in text or "\t" in text:
         raise DataError(
-            f"{file.name}: its header is one field, {brief(text)}; write the file with commas between fields"
+            f"{file.name}: its header is one field, {quoted(text)}; write the file with commas between fields"
         )
 
 

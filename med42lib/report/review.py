@@ -99,10 +99,12 @@ class Pairs:
     def __init__(self, pairs: Iterable[tuple[Found, Pair]]) -> None:
         self._pairs: dict[Ids, Pair] = {}
         self._groups: dict[Ids, Group] = {}
+        self._in_sample: dict[Ids, Ids] = {}
         for found, pair in pairs:
             ids = pair.item_id, pair.example_id
             self._pairs[ids] = pair
             self._groups[ids] = Group.of(found, pair)
+            self._in_sample[_ids_in_sample(pair)] = ids
         self.sizes = Counter(self._groups.values())
 
     @classmethod
@@ -168,8 +170,9 @@ class Pairs:
             confidence,
         )
 
-    def __contains__(self, ids: Ids) -> bool:
-        return ids in self._pairs
+    def found(self, row: Mapping[str, str]) -> Ids | None:
+        """Give the ids of the pair that a row of a sample is about; None if it is not of this output."""
+        return self._in_sample.get((row["item_id"], row["example_id"]))
 
 
 def allocate(sizes: Mapping[Key, int], count: int) -> dict[Key, int]:
@@ -181,6 +184,10 @@ def allocate(sizes: Mapping[Key, int], count: int) -> dict[Key, int]:
     return shares
 
 
+def _ids_in_sample(pair: Pair) -> Ids:
+    return no_formula(pair.item_id), no_formula(pair.example_id)
+
+
 def write_sample(file: Path, pairs: Iterable[Pair]) -> None:
     """Write pairs as CSV with empty verdicts, which spreadsheets open as UTF-8 and read as text, never as formulas."""
     with file.open("x", encoding="utf-8-sig", newline="") as stream:
@@ -188,7 +195,7 @@ def write_sample(file: Path, pairs: Iterable[Pair]) -> None:
         writer.writerow(COLUMNS)
         for pair in pairs:
             shown = [no_formula(cut(printable(getattr(pair, name)), _MOST_CHARACTERS)) for name in _SHOWN]
-            writer.writerow(["", "", *shown, pair.item_id, pair.example_id])
+            writer.writerow(["", "", *shown, *_ids_in_sample(pair)])
 
 
 def read_verdicts(file: Path, pairs: Pairs) -> dict[Ids, Verdict]:
@@ -202,12 +209,11 @@ def read_verdicts(file: Path, pairs: Pairs) -> dict[Ids, Verdict]:
     """
     verdicts: dict[Ids, Verdict] = {}
     for where, row in _rows(file):
-        ids = row["item_id"], row["example_id"]
+        ids = pairs.found(row)
         written = " ".join(row[VERDICT].split()).lower()
-        if ids not in pairs:
-            raise DataError(
-                f"{where}: no pair of {brief(ids)} in this output; read it with the output it was drawn from"
-            )
+        if ids is None:
+            named = brief(tuple(row[name] for name in _IDS))
+            raise DataError(f"{where}: no pair of {named} in this output; read it with the output it was drawn from")
         if written and written not in set(Verdict):
             raise DataError(
                 f"{where}: the verdict {brief(row[VERDICT])} is none; write {', '.join(Verdict)}, or nothing"

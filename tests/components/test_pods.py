@@ -181,14 +181,15 @@ def test_a_credential_reaches_those_alone_that_need_it(executor: str) -> None:
     assert ("AWS_SESSION_TOKEN" in secrets.get("med42-s3", ())) == (step != "stop")
     settings = variables(executor, "configMap").get("med42-settings", set())
     assert ("MLFLOW_TRACKING_URI" in settings) == (step in ("check", "register"))
-    assert ("AWS_ENDPOINT_URL" in settings) == (step != "stop")
+    for name in ("AWS_ENDPOINT_URL", "MED42_S3_SSE", "MED42_S3_KMS_KEY_ID"):
+        assert (name in settings) == (step != "stop")
     assert ("HF_HUB_OFFLINE" in settings) == (step not in ("stop", "fetch_model"))
 
 
 @EVERY
 def test_a_proxy_and_a_companys_authorities_reach_every_step_that_asks_more_than_the_api_server(executor: str) -> None:
     step, settings = step_of(executor), variables(executor, "configMap")["med42-settings"]
-    assert "MED42_LOG" in settings
+    assert {"MED42_LOG", "MED42_QUOTE_RECORDS"} <= settings
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         assert (name in settings) == (step != "stop")
     assert ("/etc/med42-ca" in mounted(executor)) == (step != "stop")

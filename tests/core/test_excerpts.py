@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from med42lib.core.excerpts import brief, cut, indented
+from med42lib.core.excerpts import QUOTE_VARIABLE, brief, cut, indented, quoted
 
 
 def test_only_the_first_line_begins_at_the_left() -> None:
@@ -23,6 +23,15 @@ def test_a_secret_that_is_cut_is_taken_out_first(place: int) -> None:
 @pytest.mark.parametrize("value", ["two", 0, 1.5, None, [1, "b"], {"a": [True]}, "a\nb"])
 def test_a_small_value_is_written_as_python_does(value: object) -> None:
     assert brief(value) == repr(value)
+
+
+@pytest.mark.parametrize(("said", "shown"), [("1", "'HIV'"), ("", "'HIV'"), ("0", "…"), ("false", "…")])
+def test_a_value_of_a_record_is_quoted_unless_the_environment_says_no(
+    said: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert quoted("HIV") == "'HIV'"
+    monkeypatch.setenv(QUOTE_VARIABLE, said)
+    assert quoted("HIV") == shown
 
 
 def bomb() -> object:

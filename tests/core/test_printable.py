@@ -1,3 +1,5 @@
+import csv
+import io
 import unicodedata
 
 import pytest
@@ -36,10 +38,23 @@ def test_on_one_line_there_is_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("=1+1", "'=1+1"), ("-1", "'-1"), ("+1", "'+1"), ("@SUM(A1)", "'@SUM(A1)"), ("heart", "heart"), ("", "")],
+    [
+        *(("=1+1", "'=1+1"), ("-1", "'-1"), ("+1", "'+1"), ("@SUM(A1)", "'@SUM(A1)"), ("heart", "heart"), ("", "")),
+        *(("\t=1+1", "\t'=1+1"), (" \n =1", " \n '=1"), ("＝1+1", "'＝1+1"), ("\u00a0=1", "\u00a0'=1")),
+        *(("he asks;=1+1;-2", "he asks;'=1+1;'-2"), ("a\t@b", "a\t'@b"), ('a;"=1"', 'a;"\'=1"')),
+        *(("a = b, c-d; e", "a = b, c-d; e"), ("'=1", "'=1")),
+    ],
 )
 def test_a_spreadsheet_gets_no_formula(text: str, shown: str) -> None:
     assert no_formula(text) == shown
+
+
+@given(st.text(alphabet='=-;"\t\n a,', max_size=12), st.sampled_from(",;\t"))
+def test_no_cell_begins_like_a_formula_whichever_sign_parts_cells(text: str, sign: str) -> None:
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerow(["", no_formula(text), ""])
+    cells = [cell for row in csv.reader(stream.getvalue().splitlines(keepends=True), delimiter=sign) for cell in row]
+    assert [cell for cell in cells if cell.lstrip(' "\t\n').startswith(("=", "-"))] == []
 
 
 def test_a_shortened_text_says_so() -> None:

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.core.excerpts import QUOTE_VARIABLE
 from med42lib.formats.rejects import RECORD_CHARACTERS, BadRecord, ExcludedRecord, Reject, Tally, record_text
 
 
@@ -76,6 +77,19 @@ def test_too_many_rejects_fail_with_the_three_commonest_reasons_and_an_example_o
     ]
     assert "a.json:10 (n = 0) '{\"n\": 0}'" in message
     assert "rare" not in message
+
+
+def test_an_error_names_places_and_reasons_alone_where_records_are_not_to_be_quoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(QUOTE_VARIABLE, "0")
+    written: list[str] = []
+    tally = Tally("ward", written.append)
+    list(tally.keep([BadRecord("no answer", "HIV positive").at("w.jsonl", 3, {"note": "HIV positive"})]))
+    with pytest.raises(DataError, match=r"1 × no answer, first at w\.jsonl:3\n") as caught:
+        tally.check(0.01)
+    assert "HIV" not in str(caught.value)
+    assert "HIV" in written[0], "the store has it all the same"
 
 
 def test_the_limit_itself_is_allowed_and_excluded_records_do_not_count_towards_it() -> None:

@@ -199,6 +199,29 @@ def test_a_page_to_log_in_is_not_taken_for_the_server() -> None:
         submitted(f"--host={address}")
 
 
+def test_a_token_does_not_follow_a_gateway_that_leads_to_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(submit.TOKEN_VARIABLE, TOKEN)
+    heard: list[str | None] = []
+
+    class LogIn(_Page):
+        def do_GET(self) -> None:
+            heard.append(self.headers["Authorization"])
+            super().do_GET()
+
+    with http_server.serving(LogIn) as log_in:
+
+        class Gateway(QuietHandler):
+            def do_GET(self) -> None:
+                heard.append(self.headers["Authorization"])
+                self.send_response(302)
+                self.send_header("Location", log_in.replace("127.0.0.1", "localhost"))
+                self.end_headers()
+
+        with http_server.serving(Gateway) as address, pytest.raises(EnvironmentProblem, match="perhaps a page to log"):
+            submitted(f"--host={address}")
+    assert heard == [f"Bearer {TOKEN}", None]
+
+
 @pytest.mark.parametrize("store", ["runs/demo", "package:med42lib/demo", f"hub:owner/name@{40 * '0'}"])
 def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked(store: str) -> None:
     with pytest.raises(ConfigError) as caught:

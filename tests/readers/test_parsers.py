@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from med42lib.core.errors import DataError
+from med42lib.core.excerpts import QUOTE_VARIABLE
 from med42lib.formats.rejects import BadRecord, ExcludedRecord, Reject
 from med42lib.readers.fields import NAN
 from med42lib.readers.files import DataFile, DataFolder
@@ -227,6 +228,21 @@ class TestCsv:
     def test_a_missing_column_fails(self, make: Make, text: str) -> None:
         with pytest.raises(DataError, match=r"a.csv has no column sentence"):
             csv_records(make("a.csv", text), ["label", "sentence"] if text else ["sentence"])
+
+    @pytest.mark.parametrize(
+        ("columns", "header"), [(["question"], "{note},no"), ([], "{note},{note}"), ([], '"{note}; {note}"')]
+    )
+    def test_of_a_file_without_a_header_an_error_shows_the_beginning_of_a_cell_or_none(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch, columns: list[str], header: str
+    ) -> None:
+        file = make("a.csv", header.format(note="Mrs Smith is HIV positive" + " and well" * 100) + "\n1,2\n")
+        with pytest.raises(DataError, match="Mrs Smith") as caught:
+            csv_records(file, columns)
+        assert len(str(caught.value)) < 400
+        monkeypatch.setenv(QUOTE_VARIABLE, "0")
+        with pytest.raises(DataError, match="…") as caught:
+            csv_records(file, columns)
+        assert "Smith" not in str(caught.value)
 
     @pytest.mark.parametrize("header", ["question;A;B;answer", "question\tA\tB\tanswer", '"question";"A";"B"'])
     def test_a_header_with_semicolons_or_tabs_fails_and_says_commas(self, make: Make, header: str) -> None:

@@ -93,6 +93,16 @@ def test_a_spreadsheet_gets_texts_no_formulas_and_nothing_that_sways(pairs: Pair
     assert not {"label", "cosine", "detectors"} & row.keys()
 
 
+def test_a_pair_whose_id_looks_like_a_formula_is_known_again(tmp_path: Path) -> None:
+    pairs = Pairs([(Found.FLAGGED, replace(make_pair(0, Label.REWORDED, 0.82), item_id="exam/a;=1"))])
+    path = tmp_path / "sample.csv"
+    write_sample(path, pairs.draw(1, seed=0))
+    text = path.read_text(encoding="utf-8-sig")
+    assert "exam/a;'=1,cards/0" in text
+    path.write_text(text.replace("\n,,", "\nleak,,"))
+    assert read_verdicts(path, pairs) == {("exam/a;=1", "cards/0"): Verdict.LEAK}
+
+
 def test_precision_weighs_strata_by_their_size_and_knows_without_error_what_was_judged_whole(
     pairs: Pairs, fill: Fill
 ) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.store import artifacts
-from med42lib.store.artifacts import Source, Target
+from med42lib.store.artifacts import Source, Target, give_usual_modes
 from med42lib.store.backends.local import LocalStore
 from med42lib.store.manifest import FileEntry, Input, Manifest, describe_folder, files_digest, has_content
 from tests.store.outputs import filled, published
@@ -366,3 +367,28 @@ def test_looking_files_up_does_not_go_through_all_of_them_each_time(published: P
         assert source.has("model/weights")
         assert source.path("model/weights").exists()
     assert files.times == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.parametrize("mode", [0o664, 0o640])
+def test_a_file_that_is_another_persons_too_keeps_its_mode_and_an_own_one_gets_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    """The base's weights in a package of a team's store: `package_model` links them."""
+    theirs, package = filled(tmp_path / "base", {"weights": "w"}), tmp_path / "package"
+    (theirs / "weights").chmod(mode)
+    package.mkdir()
+    (package / "weights").hardlink_to(theirs / "weights")
+    (package / "own").write_text("o")
+    (package / "own").chmod(0o600)
+    os.chown(package / "own", 65534, -1)
+    monkeypatch.chdir(package)  # the folders above are root's alone
+    before = os.umask(0o002)
+    os.seteuid(65534)
+    try:
+        give_usual_modes(Path())
+    finally:
+        os.seteuid(0)
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in package.iterdir()}
+    assert modes == {"weights": mode, "own": 0o664}

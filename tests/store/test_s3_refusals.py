@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
 from med42lib.store.address import open_store
+from med42lib.store.backends import s3
 from med42lib.store.backends.s3 import translated
 from tests.http_server import QuietHandler, serving
 
@@ -70,6 +71,69 @@ def failing(asks_once: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[F
     with serving(handler) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         yield handler
+
+
+@pytest.mark.parametrize(("code", "does_not"), [("AccessDenied", "kms:GenerateDataKey"), ("InvalidToken", "fit")])
+def test_who_is_refused_reads_what_the_server_said_of_it(code: str, does_not: str) -> None:
+    said = {"Code": code, "Message": f"User med42 is not authorized to perform: {does_not}"}
+    with (
+        pytest.raises(AccessError, match=rf"\({code}: User med42 is not .*{does_not}\); check") as caught,
+        translated("s3://some-bucket/x", "some-bucket"),
+    ):
+        raise ClientError({"Error": said}, "PutObject")
+    assert ("MED42_S3_SSE" in str(caught.value)) == (code == "AccessDenied")
+
+
+class Accepting(QuietHandler):
+    """Takes every file, and keeps what each request that makes one says of encryption."""
+
+    num_bytes = 0
+    heard: list[dict[str, str]]
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "partNumber" not in self.path and "uploadId" not in self.path:
+            sse = "x-amz-server-side-encryption"
+            self.heard.append({name: value for name, value in self.headers.items() if name.startswith(sse)})
+        body = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+        self.send_response(200)
+        self.send_header("ETag", '"x"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_PUT
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.num_bytes))
+        self.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ({}, {}),
+        ({"MED42_S3_SSE": "AES256", "MED42_S3_KMS_KEY_ID": ""}, {"": "AES256"}),
+        ({"MED42_S3_SSE": "aws:kms", "MED42_S3_KMS_KEY_ID": "k"}, {"": "aws:kms", "-aws-kms-key-id": "k"}),
+    ],
+)
+def test_every_file_goes_up_with_the_encryption_that_the_environment_names(
+    said: dict[str, str], sent: dict[str, str], failing: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    small_parts = s3.TransferConfig(multipart_threshold=5 << 20, multipart_chunksize=5 << 20)
+    monkeypatch.setattr(s3, "_TRANSFER", small_parts)
+    handler = type("Handler", (Accepting,), {"heard": []})
+    with serving(handler) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        store = open_store("s3://bucket/x")
+        store.put_once("mark", b"m")
+        for handler.num_bytes in (1, 6 << 20):
+            (tmp_path / "file").write_bytes(b"x" * handler.num_bytes)
+            store.put("file", tmp_path / "file")
+    assert handler.heard == [{f"x-amz-server-side-encryption{name}": value for name, value in sent.items()}] * 3
 
 
 OPERATIONS: dict[str, Callable[[Path], object]] = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from med42lib.core.markdown import bold, escape_markdown, markdown_table
-from med42lib.core.printable import counted, one_line
+from med42lib.core.printable import counted, no_formula, one_line
 from med42lib.formats.mixture_table import (
     COUNT_TITLES,
     NOT_THE_PAPERS,
@@ -151,7 +151,8 @@ def _csv_row(line: MixtureLine, *, compared: bool) -> list[Any]:
     differences = [line.difference, _percent(line.points)] if compared else [None, None]
     paper = [line.paper, _percent(line.paper_share)]
     here = [line.examples, _percent(line.share)]
-    name, title, why, origin = map(one_line, (line.name, line.title, line.why, line.origin))
+    texts = (line.name, line.title, line.why, line.origin)
+    name, title, why, origin = (no_formula(one_line(text)) for text in texts)
     return [line.kind, name, title, *paper, *here, *differences, why, origin]
 
 

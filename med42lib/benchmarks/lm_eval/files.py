@@ -99,7 +99,18 @@ def code_in(value: object) -> Iterator[Code]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads a task's YAML, in which a function is a name and nothing more."""
+    """Reads a task's YAML, in which a function is a name and nothing more.
+
+    Aliases of lists and mappings, of which lm-eval's own tasks have none, let a few bytes say gigabytes, or never end.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        is_alias, mark = self.check_event(yaml.AliasEvent), self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
+        if is_alias and isinstance(node, yaml.CollectionNode):
+            why = "an alias (*) of a list or a mapping is not read here; write it out"
+            raise yaml.constructor.ConstructorError(None, None, why, mark)
+        return node
 
 
 def _code(_: _Loader, node: yaml.Node) -> Code:
@@ -119,8 +130,10 @@ def _settings(folder: DataFolder, path: str, above: tuple[str, ...] = ()) -> dic
         raise DataError(f"{path} includes itself, by way of {' and '.join(above[::-1])}")
     try:
         task = yaml.load(folder.file(path).text(), Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise DataError(f"{path} is not the YAML of a task: {error}") from None
+    except RecursionError:
+        raise DataError(f"{path} is not the YAML of a task: it is nested too deeply") from None
     if not isinstance(task, dict):
         raise DataError(f"{path} is not the YAML of a task: it holds {type(task).__name__}, not settings by name")
     found: dict[str, Any] = {}

@@ -39,7 +39,6 @@ _COLUMNS: tuple[tuple[str, ...], ...] = (
 
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*(?=\S)")
 _SEVERAL = re.compile(r"\W*(?:[A-Za-z]|\d{1,2})(?:\W*[,;&+/|]\W*(?:[A-Za-z]|\d{1,2}))+\W*")
-_SHOWN_CHARACTERS = 80
 _KEYS, _TEXTS = ("key", "label", "letter"), ("value", "text")
 
 
@@ -106,14 +105,14 @@ def own_questions(
 
 @dataclass(slots=True)
 class _Seen:
-    """How many questions a note is about, and the first."""
+    """How many questions a note is about, and where the first is; its text is not for logs, where notes are told."""
 
     number: int = 0
     first: str = ""
 
-    def add(self, record: Record[OwnQuestion], shown: str) -> None:
+    def add(self, record: Record[OwnQuestion]) -> None:
         self.number += 1
-        self.first = self.first or f"{record.file}:{record.line} {shown[:_SHOWN_CHARACTERS]!r}"
+        self.first = self.first or f"{record.file}:{record.line}"
 
 
 def noted(
@@ -125,19 +124,21 @@ def noted(
         if isinstance(record, Record):
             question = record.value.question
             if record.value.had_letters:
-                with_letters.add(record, ", ".join(question.options))
-            if found := seems_missing(question):
-                missing.add(record, found[1])
+                with_letters.add(record)
+            if seems_missing(question):
+                missing.add(record)
         yield record
     if with_letters.number:
         what = counted(with_letters.number, "question")
         notes.append(
-            f"the options of {what} began with their letters, such as 'A. ', which were taken off: {with_letters.first}"
+            f"the options of {what} began with their letters, such as 'A. ', which were taken off, first at "
+            f"{with_letters.first}"
         )
     if missing.number:
         what = counted(missing.number, "question")
         notes.append(
-            f"{what} may be about a figure or a patient that is not there, and asked all the same: {missing.first}"
+            f"{what} may be about a figure or a patient that is not there, and asked all the same, first at "
+            f"{missing.first}"
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from boto3.exceptions import RetriesExceededError, S3UploadFailedError
@@ -30,6 +30,7 @@ from botocore.exceptions import (
 )
 
 from med42lib.core.errors import AccessError, Med42Error, NoSpaceError, StoreError, StoreUnavailable
+from med42lib.core.excerpts import cut
 from med42lib.store.base import S3_SCHEME, StoredFile
 from med42lib.store.names import check_apart, checked_name
 from med42lib.store.patience import patient
@@ -68,8 +69,11 @@ _FORBIDDEN = {
 }
 _ADVICE = {
     "ExpiredToken": "they have expired; renew them, then run again",
+    "AccessDenied": "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy; if the bucket demands "
+    "encryption, set MED42_S3_SSE",
     "RequestTimeTooSkewed": "this machine's clock differs from the server's; set it, then run again",
 }
+_ENCRYPTION_VARIABLE, _KEY_VARIABLE = "MED42_S3_SSE", "MED42_S3_KMS_KEY_ID"  # of buckets whose policy demands them
 _USED_UP = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded"}  # Ceph's (403) and MinIO's (400) quotas
 _IS_THERE = {"412", "PreconditionFailed"}
 _CONFLICT = {"409", "ConditionalRequestConflict"}
@@ -125,6 +129,15 @@ os.register_at_fork(after_in_child=shared_client.cache_clear)
 
 def _connection() -> tuple[str | None, ...]:
     return tuple(os.environ.get(name) for name in _CONNECTION_VARIABLES)
+
+
+def _encryption() -> dict[str, Any]:
+    """Give what each upload says of encryption; nothing where the environment leaves it to the bucket."""
+    given = {
+        "ServerSideEncryption": os.environ.get(_ENCRYPTION_VARIABLE),
+        "SSEKMSKeyId": os.environ.get(_KEY_VARIABLE),
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 class S3Store:
@@ -215,7 +228,7 @@ class S3Store:
         """Upload a file in parallel parts."""
         num_bytes = path.stat().st_size
         with translated(f"{self.address}/{name}", self._bucket):
-            self._client.upload_file(str(path), self._bucket, self._key(name), Config=_TRANSFER)
+            self._client.upload_file(str(path), self._bucket, self._key(name), _encryption(), Config=_TRANSFER)
             stored = self._client.head_object(Bucket=self._bucket, Key=self._key(name))["ContentLength"]
         if stored != num_bytes:
             raise StoreError(f"{self.address}/{name}: {num_bytes:,} bytes sent but {stored:,} stored; run again")
@@ -239,7 +252,9 @@ class S3Store:
     def _put_if_new(self, client: S3Client, name: str, content: bytes) -> bool:
         for attempt in range(_CONFLICT_ATTEMPTS):
             try:
-                client.put_object(Bucket=self._bucket, Key=self._key(name), Body=content, IfNoneMatch="*")
+                client.put_object(
+                    Bucket=self._bucket, Key=self._key(name), Body=content, IfNoneMatch="*", **_encryption()
+                )
             except ClientError as error:
                 if _code(error) in _IS_THERE:
                     return False
@@ -312,7 +327,7 @@ def _refused(address: str, bucket: str, error: ClientError) -> Med42Error:
     code, status = _code(error), _status(error)
     if code in _FORBIDDEN:
         advice = _ADVICE.get(code, "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy")
-        return AccessError(f"{address}: the S3 server rejected the credentials ({code}); {advice}")
+        return AccessError(f"{address}: the S3 server rejected the credentials ({_said(error)}); {advice}")
     if code in _NO_BUCKET | _ABSENT:
         return StoreError(
             f"{address}: bucket {bucket!r} or the object in it does not exist ({code}); create the bucket first, "
@@ -329,6 +344,11 @@ def _refused(address: str, bucket: str, error: ClientError) -> Med42Error:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _said(error: ClientError) -> str:
+    """Give the code, and the server's own sentence if there is one: it names the right that was missing."""
+    return ": ".join(filter(None, (_code(error), cut(str(error.response.get("Error", {}).get("Message", ""))))))
 
 
 def _status(error: ClientError) -> int:

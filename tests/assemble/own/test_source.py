@@ -82,8 +82,7 @@ def test_a_question_that_seems_to_lack_something_is_taught_and_told(data: Path, 
     row = mixture(run_stage(data, tmp_path / "out", {"ward": WARD | {"format": "multiple_choice"}}))["ward"]
     assert row["sampled"] == 2
     assert row["notes"] == [
-        "1 question may be about a figure or a patient that is not there, and asked all the same: "
-        "ward.jsonl:1 'Which group has the worst prognosis?'"
+        "1 question may be about a figure or a patient that is not there, and asked all the same, first at ward.jsonl:1"
     ]
 
 

@@ -143,7 +143,7 @@ FIRST = {"function": "take_first"}
     ("changes", "message"),
     [
         ({"metric_list": [{"metric": "bleu"}, {"metric": "rouge"}]}, "metric_list has bleu, rouge: exact_match, once"),
-        ({"metric_list": [{"metric": "exact_match"}] * 2}, "metric_list has exact_match, exact_match"),
+        ({"metric_list": [{"metric": "exact_match"} for _ in range(2)]}, "metric_list has exact_match, exact_match"),
         ({"metric_list": [{"metric": "exact_match", "hf_evaluate": True}]}, "exact_match.hf_evaluate is not supported"),
         ({"metric_list": [{"metric": "exact_match", "aggregation": "median"}]}, "aggregation median: only the mean"),
         ({"metric_list": [{"metric": "exact_match", "ignore_case": "no"}]}, "ignore_case 'no' is neither true nor"),

@@ -244,11 +244,23 @@ def test_a_template_that_reaches_into_python_is_refused(ask: Any, template: str)
 
 
 @pytest.mark.parametrize(
-    "text", ["!!python/object/apply:os.system [id]", "a: [", "- a list", "a: !unknown b"], ids=range(4)
+    "text",
+    [
+        *("!!python/object/apply:os.system [id]", "a: [", "- a list", "a: !unknown b"),
+        *("metadata: 2024-13-45", f"metadata: {'[' * 3_000}{']' * 3_000}"),
+        *("metadata: &a [*a]", "a: &a [1, 1]\nb: &b [*a, *a]\nmetadata: [*b, *b]", "a: &a {b: 1}\nmetadata: {<<: *a}"),
+    ],
+    ids=range(9),
 )
 def test_yaml_that_is_no_task_is_refused(ask: Any, text: str) -> None:
     with pytest.raises(DataError, match=r"tasks/ward\.yaml is not the YAML of a task"):
         ask(yaml_text=text)
+
+
+def test_an_alias_of_a_plain_value_is_read(ask: Any) -> None:
+    text = yaml.safe_dump({**TASK, "doc_to_text": "TEXT"}).replace("TEXT", "&text stem")
+    (item,) = items_of(ask(yaml_text=f"{text}doc_to_decontamination_query: *text\n"))
+    assert item.question == "What prevents scurvy?"
 
 
 def test_a_template_that_is_none_is_named(ask: Any) -> None:
