@@ -59,7 +59,7 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
         shared_memory=cluster.gpus_per_node * _NCCL_BYTES,
         scratch=packed + base + checkpoint / cluster.nodes + trained,
         checkpoint=checkpoint,
-        storage=packed + base + (KEEP + 1) * checkpoint + trained,
+        storage=packed + base + (KEEP + 1 + work.config.load_best_model_at_end) * checkpoint + trained,
     )
 
 

@@ -44,6 +44,13 @@ def test_the_store_holds_data_base_three_checkpoints_and_what_was_trained() -> N
     assert room.scratch == packed_bytes(230e6, 32_000) + (2 + 12 / 8 + 2) * 6_738_415_616
 
 
+def test_the_best_model_takes_the_store_one_checkpoint_more() -> None:
+    last, best = (
+        plan_room(LLAMA_2_7B, work_of("full", load_best_model_at_end=best), CLUSTER, 230e6) for best in (False, True)
+    )
+    assert best.storage - last.storage == last.checkpoint == best.checkpoint
+
+
 @pytest.mark.parametrize("vocabulary", [60_000, 70_000])
 def test_packed_data_take_what_the_writer_writes(vocabulary: int) -> None:
     from med42lib.formats.packed import token_dtype
