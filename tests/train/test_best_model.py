@@ -13,9 +13,9 @@ from tests.processes import wait_for
 from tests.train.attempts import Attempts, kill
 from tests.train.conftest import FULL, job_of, output_of, read_metric, train_alone, write_packed
 
-NUM_STEPS = 16
+NUM_STEPS = 12
 # One learning rate from the first step to the last, so that a training of fewer steps is the beginning of a longer one.
-SETTINGS = {"learning_rate": 3e-2, "warmup_steps": 0, "min_lr_ratio": 1.0, "global_batch_size": 6, "epochs": 8}
+SETTINGS = {"learning_rate": 3e-2, "warmup_steps": 0, "min_lr_ratio": 1.0, "global_batch_size": 6, "epochs": 6}
 LAST = FULL.model_copy(update={**SETTINGS, "checkpoint_minutes": 0})
 BEST = LAST.model_copy(update={"load_best_model_at_end": True})
 VARIANTS: dict[str, dict[str, object]] = {
