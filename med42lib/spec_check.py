@@ -179,9 +179,10 @@ def _trainings(train: Mapping[str, TrainConfig], processes: int) -> Iterator[Pro
 
 def _validation_without_effect(train: Mapping[str, TrainConfig], pack: PackConfig) -> Iterator[Problem]:
     for name, settings in train.items():
-        if settings.validation_steps is not None and not pack.validation_share:
-            what = "does nothing, since pack.validation_share is 0; remove it, or hold out a share, such as 0.01"
-            yield Problem(f"train.{name}.validation_steps", what)
+        for setting in ("validation_steps", "load_best_model_at_end"):
+            if getattr(settings, setting) and not pack.validation_share:
+                what = "does nothing, since pack.validation_share is 0; remove it, or hold out a share, such as 0.01"
+                yield Problem(f"train.{name}.{setting}", what)
 
 
 def _same_trainings(train: Mapping[str, TrainConfig]) -> Iterator[Problem]:

@@ -48,6 +48,11 @@ def test_nothing_is_wrong_or_doubtful_in_a_spec_that_is_shipped(path: Path, capl
             "train.full.validation_steps",
             "does nothing, since pack.validation_share",
         ),
+        (
+            ["train.full.load_best_model_at_end=true"],
+            "train.full.load_best_model_at_end",
+            "does nothing, since pack.validation_share",
+        ),
         (["train.full.lora.rank=64"], "train.full.lora", "does nothing with method full"),
         (["train.full.method=lora"], "train.full.method", "is lora, but the model is called full"),
         (["inputs.base_model=hub:owner/name@main"], "inputs.base_model", "where the revision is the full commit"),

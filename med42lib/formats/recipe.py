@@ -39,6 +39,8 @@ class Recipe:
     Embeddings, convolutions and the output layer never get one and are not listed."""
     device: str = ""
     """What each process computed on: a GPU's name, or CPU; empty if it was not recorded."""
+    best_step: int | None = None
+    """The step that the model is of, where the validation loss decided that; None, and not written, of the last."""
 
     @property
     def base_parameters(self) -> int:
@@ -47,7 +49,10 @@ class Recipe:
 
     def write(self, folder: Path) -> None:
         """Write the recipe into a folder."""
-        write_json(folder / RECIPE_FILE, asdict(self))
+        values = asdict(self)
+        if self.best_step is None:
+            del values["best_step"]
+        write_json(folder / RECIPE_FILE, values)
 
     @classmethod
     def from_json(cls, content: bytes) -> Recipe:

@@ -62,7 +62,7 @@ def plan_room(shapes: Shapes, work: Workload, cluster: Cluster, tokens: float) -
         scratch=packed + base + checkpoint / cluster.nodes + trained,
         fetched=cluster.nodes * (packed + base),
         checkpoint=checkpoint,
-        storage=packed + base + (KEEP + 1) * checkpoint + trained,
+        storage=packed + base + (KEEP + 1 + work.config.load_best_model_at_end) * checkpoint + trained,
     )
 
 

@@ -190,6 +190,8 @@ def _recipe(run: FinishedRun) -> Iterator[str]:
             f"{run.recipe.num_steps:,} steps over {run.recipe.num_tokens:,} tokens; "
             f"{run.recipe.trainable_parameters:,} of {run.recipe.total_parameters:,} parameters were trained."
         )
+        if run.recipe.best_step is not None:
+            yield f"The model is of step {run.recipe.best_step:,}, after which the validation loss was lowest."
     others = tuple(f"train.{name}." for name in run.trained if name != run.candidate)
     settings = ((name, value) for name, value in run.settings().items() if not name.startswith(others))
     rows = ((Markdown(markdown_code(name)), Markdown(markdown_code(str(value)))) for name, value in settings)

@@ -71,13 +71,16 @@ class Checkpoints:
         self._store.put(f"{self._own(step)}/{name}", path)
         return entry
 
-    def seal(self, step: int, files: Iterable[FileEntry], state: Mapping[str, Any]) -> None:
+    def seal(
+        self, step: int, files: Iterable[FileEntry], state: Mapping[str, Any], best_step: int | None = None
+    ) -> None:
         """Make a checkpoint of what all processes have put, and remove those that it makes useless.
 
         Args:
             step: Steps done.
             files: What every `put` of every process returned.
             state: Small values, written as JSON, that whoever goes on has to know.
+            best_step: The step whose checkpoint stays too, however old it is.
         """
         stage, _, key = self._prefix.partition("/")
         manifest = Manifest(
@@ -95,7 +98,7 @@ class Checkpoints:
         self._store.delete(name)  # an earlier start of this attempt, which went back, has put other bytes
         self._store.put_once(name, manifest.to_json().encode())
         try:
-            self._remove_old()
+            self._remove_old(best_step)
         except (Med42Error, OSError) as error:
             log("store").warning("old checkpoints in %s could not be removed: %s", self.address, error)
 
@@ -170,14 +173,14 @@ class Checkpoints:
                 raise DataError(f"{address}/{entry.path} is missing or not {entry.bytes:,} bytes long")
         return Checkpoint(_step(folder), address, manifest.config)
 
-    def _remove_old(self) -> None:
-        """Remove all but the newest, and what is younger than these: it may be in the making."""
+    def _remove_old(self, best_step: int | None) -> None:
+        """Remove all but the newest, the best, and what is younger than the newest: it may be in the making."""
         listed = self._listed()
         kept = list(islice(self._complete(listed), KEEP))
         newest = max((checkpoint.step for checkpoint in kept), default=0)
         addresses = {checkpoint.address for checkpoint in kept}
         for folder in listed:
-            if _step(folder) < newest and join_address(self.address, folder) not in addresses:
+            if best_step != _step(folder) < newest and join_address(self.address, folder) not in addresses:
                 tidy(self._store, f"{self._folder}/{folder}")
 
 

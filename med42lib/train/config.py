@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -103,7 +104,13 @@ class TrainConfig(StageConfig):
 
     validation_steps: Annotated[int | None, SPEED_ONLY] = Field(default=None, ge=1)
     """Optimiser steps between two measurements of the loss on what `pack.validation_share` holds out; null measures
-    after every epoch. Before the first step and after the last one it is measured always."""
+    after every epoch. Before the first step and after the last one it is measured always. With `load_best_model_at_end`
+    it decides the result. Without it:"""
+
+    load_best_model_at_end: bool = False
+    """Give the model as it was when its loss on what `pack.validation_share` holds out was lowest, of all steps after
+    which that was measured, instead of as it is after the last step. One more checkpoint is kept for it. Paper: the
+    last."""
 
     gradient_checkpointing: Annotated[bool | Literal["auto"], SPEED_ONLY] = "auto"
     """Recompute each layer in the backward pass instead of keeping its activations: less memory, a third slower. `auto`
@@ -115,6 +122,13 @@ class TrainConfig(StageConfig):
         if value == 3 and info.data.get("method") == "qlora":
             raise ValueError("must be 1, 2 or auto with method qlora, whose base in four bits is not split")
         return value
+
+    def key_json(self) -> str:
+        """Write what is written of any stage, and where the best step is the result, also which steps are measured."""
+        if not self.load_best_model_at_end:
+            return super().key_json()
+        values = {**json.loads(super().key_json()), "validation_steps": self.validation_steps}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
     @property
     def has_adapter(self) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from med42lib.core.errors import Problem
+from med42lib.core.errors import DataError, Problem
 from med42lib.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from med42lib.formats.packed import PackInfo
 
 
 def count_steps(num_chunks: int, config: TrainConfig) -> int:
@@ -18,6 +22,19 @@ def is_validated(step: int, num_chunks: int, config: TrainConfig) -> bool:
     """Say whether the loss on held-out chunks is measured after so many steps."""
     per_epoch = -(-num_chunks // config.global_batch_size)
     return step % (config.validation_steps or per_epoch) == 0 or step == count_steps(num_chunks, config)
+
+
+def check_held_out(config: TrainConfig, info: PackInfo, address: str) -> None:
+    """Make sure that there is a validation loss where it decides the result.
+
+    Raises:
+        DataError: If nothing is held out that has a loss.
+    """
+    if config.load_best_model_at_end and not info.num_validation_response_tokens:
+        raise DataError(
+            f"load_best_model_at_end goes by the loss on held-out responses, and {address} holds out none; raise "
+            "pack.validation_share, or set load_best_model_at_end to false"
+        )
 
 
 def fit_problems(config: TrainConfig, *, processes: int, num_steps: int | None) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from med42lib.store.artifacts import Source, Target
 from med42lib.store.base import HUB_SCHEME
 from med42lib.store.checkpoints import Checkpoints
 from med42lib.train.config import TrainConfig
-from med42lib.train.fit import count_steps, fit_problems
+from med42lib.train.fit import check_held_out, count_steps, fit_problems
 from med42lib.train.job import TrainingJob
 from med42lib.train.launchers.launcher import open_launcher
 
@@ -33,7 +33,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
 
     Raises:
         ConfigError: If the settings do not fit the data or the number of processes.
-        DataError: If no token of the data has a loss.
+        DataError: If no token of the data has a loss, or none held out where `load_best_model_at_end` goes by it.
         EnvironmentProblem: If this machine or cluster lacks what the settings ask for.
         ClusterUnavailable: If the cluster that trains is out of reach.
         DivergedError: If the loss is no longer a number; the last checkpoint before that is named.
@@ -46,6 +46,7 @@ def train(config: TrainConfig, *, packed: Source, model: Source, trained: Target
     info = PackInfo.read(packed.path(INFO_FILE).parent)
     check_fit(config, info.num_chunks, launcher.num_processes, section=context.section)
     check_responses(info, packed.address)
+    check_held_out(config, info, packed.address)
     log("train").info(
         "%s: %d steps of %d chunks of %s tokens; %d training processes",
         config.method,
@@ -131,5 +132,7 @@ def _summarise(trained: Target, recipe: Recipe) -> None:
         recipe.first_loss,
         recipe.last_loss,
     )
+    if recipe.best_step is not None:
+        log("train").info("the model is of step %d, after which the validation loss was lowest", recipe.best_step)
     if recipe.without_adapter:
         log("train").warning("the adapter leaves as they are: %s", ", ".join(recipe.without_adapter))

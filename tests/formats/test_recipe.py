@@ -16,6 +16,14 @@ def test_a_recipe_is_read_back(tmp_path: Path) -> None:
     assert Recipe.from_json((tmp_path / RECIPE_FILE).read_bytes()) == RECIPE
 
 
+def test_only_a_recipe_of_a_best_step_names_one(tmp_path: Path) -> None:
+    RECIPE.write(tmp_path)
+    assert "best_step" not in (tmp_path / RECIPE_FILE).read_text()
+    best = replace(RECIPE, best_step=60)
+    best.write(tmp_path)
+    assert Recipe.read(tmp_path / RECIPE_FILE) == best
+
+
 @pytest.mark.parametrize(
     ("method", "trained", "in_all"),
     [

@@ -49,6 +49,13 @@ def test_each_node_fetches_data_and_the_whole_base() -> None:
     assert room.fetched == 8 * (packed_bytes(230e6, 32_000) + 2 * 6_738_415_616)
 
 
+def test_the_best_model_takes_the_store_one_checkpoint_more() -> None:
+    last, best = (
+        plan_room(LLAMA_2_7B, work_of("full", load_best_model_at_end=best), CLUSTER, 230e6) for best in (False, True)
+    )
+    assert best.storage - last.storage == last.checkpoint == best.checkpoint
+
+
 @pytest.mark.parametrize("vocabulary", [60_000, 70_000])
 def test_packed_data_take_what_the_writer_writes(vocabulary: int) -> None:
     from med42lib.formats.packed import token_dtype

@@ -224,3 +224,6 @@ def test_steps_and_parameters_are_those_that_training_recorded(finished_run: Mad
     text = model_card(CONFIG, run).text
     assert "a LoRA fine-tune of" in text
     assert "150 steps over 180,000 tokens; 98,304 of 2,140,000 parameters were trained." in text
+    assert "after which" not in text
+    run.__dict__["recipe"] = replace(recipe, best_step=60)
+    assert "The model is of step 60, after which the validation loss was lowest." in model_card(CONFIG, run).text

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from itertools import cycle
@@ -16,6 +17,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.formats.contamination import Label
+from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.report.estimates import wilson
 from med42lib.store.artifacts import Source
 from tests.hostile import HTML, MARKDOWN, UNSEEN, UNSEEN_IN_UTF_8, unseen_in
@@ -602,6 +604,18 @@ def test_a_validation_loss_that_rises_is_drawn_tabulated_and_told(run: Any) -> N
         assert told in (folder / name).read_text()
     assert "| Validation loss, lowest | 2.000 | not recorded |" in (folder / "report.md").read_text()
     assert 'class="curve held-out model-1"' in (folder / "report.html").read_text()
+
+
+def test_a_model_of_the_lowest_validation_loss_is_said_to_be_so(run: Any) -> None:
+    rows = [{"key": "validation_loss", "value": v, "step": v, "timestamp_ms": 0} for v in (50, 100, 150)]
+    run.rewrite("trained.full/metrics.jsonl", lambda before: [*before, *rows])
+    trained = run.folder / "trained.full"
+    replace(Recipe.read(trained / RECIPE_FILE), best_step=50).write(trained)
+    folder = run.make_report()
+    for name in ("report.html", "report.md"):
+        text = (folder / name).read_text()
+        assert "Full: the model is of step 50, after which the validation loss was lowest." in text
+        assert "by heart" not in text
 
 
 def test_one_model_alone_can_be_reported(run: Any) -> None:

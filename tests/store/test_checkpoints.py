@@ -25,7 +25,16 @@ def checkpoints_of(address: str, attempt: str = "one") -> Checkpoints:
     return Checkpoints(open_store(address), PREFIX, attempt)
 
 
-def save(address: str, step: int, folder: Path, *, attempt: str = "one", seal: bool = True, content: str = "") -> None:
+def save(
+    address: str,
+    step: int,
+    folder: Path,
+    *,
+    attempt: str = "one",
+    seal: bool = True,
+    content: str = "",
+    best_step: int | None = None,
+) -> None:
     """Save a checkpoint as two processes do: each puts a file, then one seals."""
     names = [f"rank-{rank}.pt" for rank in range(2)]
     filled(folder / "saved", {name: content or f"{name} of step {step}" for name in names})
@@ -33,7 +42,7 @@ def save(address: str, step: int, folder: Path, *, attempt: str = "one", seal: b
         files = processes.map(lambda n: checkpoints_of(address, attempt).put(step, n, folder / "saved" / n), names)
         entries = list(files)
     if seal:
-        checkpoints_of(address, attempt).seal(step, entries, {"num_tokens": 10 * step})
+        checkpoints_of(address, attempt).seal(step, entries, {"num_tokens": 10 * step}, best_step)
 
 
 def read(checkpoint: Checkpoint | None, folder: Path) -> str:
@@ -99,6 +108,16 @@ def test_the_two_newest_are_kept_and_what_a_killed_attempt_left_before_them_is_n
     for step in (2, 3, 4):
         save(address, step, tmp_path)
     assert folders(address) == {"00000003-one", "00000004-one"}
+
+
+def test_the_best_is_kept_whichever_attempt_saved_it_until_another_is_better(address: str, tmp_path: Path) -> None:
+    save(address, 2, tmp_path, attempt="killed", best_step=2)
+    for step in (3, 4, 5):
+        save(address, step, tmp_path, best_step=2)
+    assert folders(address) == {"00000002-killed", "00000004-one", "00000005-one"}
+    for step in (6, 7):
+        save(address, step, tmp_path, best_step=6)
+    assert folders(address) == {"00000006-one", "00000007-one"}
 
 
 def test_what_another_attempt_is_about_to_save_stays(address: str, tmp_path: Path) -> None:

@@ -35,6 +35,15 @@ def test_a_base_in_four_bits_cannot_be_split() -> None:
     assert TrainConfig.model_validate({**REQUIRED, "zero_stage": 3}).has_adapter
 
 
+def test_how_often_it_is_validated_is_in_the_key_where_the_best_model_is_taken() -> None:
+    often, last = {"validation_steps": 10}, {**REQUIRED, "load_best_model_at_end": False}
+    keys = [TrainConfig.model_validate(values).key_json() for values in (last, {**last, **often})]
+    assert keys[0] == keys[1]
+    best = {**REQUIRED, "load_best_model_at_end": True}
+    keys += [TrainConfig.model_validate(values).key_json() for values in (best, {**best, **often})]
+    assert len(set(keys)) == 3
+
+
 def test_every_setting_is_documented() -> None:
     fields = TrainConfig.model_fields.items()
     assert [name for name, field in fields if not field.description] == []

@@ -374,6 +374,14 @@ def test_data_without_a_token_to_learn_are_refused_before_a_process_starts(tmp_p
         run_stage(FULL, tmp_path / "packed", tmp_path / "no_model", tmp_path)
 
 
+def test_a_model_is_not_chosen_by_a_loss_that_nothing_held_out_has(tmp_path: Path, packed_data: Path) -> None:
+    best = FULL.model_copy(update={"load_best_model_at_end": True})
+    with pytest.raises(
+        DataError, match=r"goes by the loss on held-out responses, and .*packed.* holds out none; raise"
+    ):
+        run_stage(best, packed_data, tmp_path / "no_model", tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_processes")
 def test_a_base_that_reads_one_sample_into_the_next_is_refused_before_training(

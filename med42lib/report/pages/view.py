@@ -15,7 +15,6 @@ from med42lib.report.pages.figures import (
     NARROW_PIXELS,
     WIDE_PIXELS,
     ForestPlot,
-    Losses,
     LossPlot,
     forest_plot,
     loss_plot,
@@ -47,7 +46,8 @@ from med42lib.report.pages.result_tables import (
 )
 from med42lib.report.pages.subject_table import subject_table
 from med42lib.report.pages.tables import Table
-from med42lib.report.provenance.record import Provenance
+from med42lib.report.provenance.models import Model
+from med42lib.report.provenance.record import Provenance, TrainingRecord
 from med42lib.report.results.baselines import Baseline
 from med42lib.report.results.cautions import Cautions
 from med42lib.report.results.contamination import Contamination, ThresholdRow
@@ -101,7 +101,7 @@ class View:
     tables: Mapping[str, Table]
     forests: tuple[ForestPlot, ForestPlot]
     losses: tuple[LossPlot | None, LossPlot | None]
-    rises: tuple[str, ...]
+    curve_notes: tuple[str, ...]
     pairs: tuple[ShownPair, ...]
 
     @property
@@ -184,15 +184,17 @@ def make_view(config: ReportConfig, evidence: Evidence) -> View:
         tables={**_result_tables(config, evidence), **_provenance_tables(evidence)},
         forests=(wide[0], narrow[0]),
         losses=(wide[1], narrow[1]),
-        rises=tuple(_rises(validation)),
+        curve_notes=tuple(_curve_notes(records)),
         pairs=tuple(_shown(pair, evidence.provenance) for pair in evidence.contamination.shown),
     )
 
 
-def _rises(validation: Losses) -> Iterator[str]:
-    """Say of which models the loss on held-out examples rose."""
-    for model, curve in validation.items():
-        if rise := find_rise(curve):
+def _curve_notes(records: Mapping[Model, TrainingRecord]) -> Iterator[str]:
+    """Say which models are of the step of the lowest loss on held-out examples, and of which others it rose."""
+    for model, record in records.items():
+        if record.recipe and (step := record.recipe.best_step):
+            yield f"{model.title}: the model is of step {step:,}, after which the validation loss was lowest."
+        elif rise := find_rise(record.validation_losses):
             low = f"lowest after step {rise.lowest_step:,} ({rise.lowest:.3f})"
             yield (
                 f"{model.title}: the validation loss was {low} and ended at {rise.newest:.3f}. The model may have "

@@ -53,6 +53,9 @@ T = TypeVar("T")
 _MOST_LASTING = 2
 """Checkpoints in a row that a store may refuse in such a way until training ends: its output would be refused too."""
 
+_LASTING = (AccessError, NoSpaceError)
+"""Refusals that nothing but a person ends."""
+
 _TOTALS, _NUMBERS, _SECONDS = "totals", "numbers", "seconds_saving"
 _GIB = 1 << 30
 
@@ -69,6 +72,8 @@ class _Snapshot:
     seconds_copying: float
     seconds_saving: float
     """As of `Checkpointing.seconds_saving`, this copy included."""
+    best_step: int | None
+    """The step that the output would be of if training ended here, where that is not the last."""
 
 
 class _LocalDiskFull(NoSpaceError):
@@ -80,14 +85,14 @@ class _Problem:
     """Why a process could not save its part."""
 
     text: str
-    lasting: type[Med42Error] | None
-    """The kind of the store's refusal, if nothing but a person ends it."""
+    kind: type[Med42Error]
+    lasting: bool
+    """Whether it is one of the store's `_LASTING` refusals."""
 
     @classmethod
     def of(cls, error: Exception) -> _Problem:
-        if isinstance(error, AccessError | NoSpaceError) and not isinstance(error, _LocalDiskFull):
-            return cls(str(error), type(error))
-        return cls(str(error), None)
+        kind = next((kind for kind in STORE_REFUSALS if isinstance(error, kind)), TrainingProcessError)
+        return cls(str(error), kind, kind in _LASTING and not isinstance(error, _LocalDiskFull))
 
 
 class Checkpointing:
@@ -134,7 +139,7 @@ class Checkpointing:
         if self._rank != 0:
             return False
         self._tell_when_stored()
-        if self._refused_for_good():
+        if self._refused_for_good() or self._has_failed():
             return True  # for all to end
         if time.monotonic() - self._saved_at < self._seconds:
             return False
@@ -151,21 +156,36 @@ class Checkpointing:
 
     def resume(self) -> Totals:
         """Load the newest checkpoint that every process finds whole; returns what was done until then."""
-        found = self._gather(list(self._checkpoints.complete()) if self._rank == 0 else [])[0]
-        for checkpoint in found:
-            files = self._fetched(checkpoint)
-            if all(self._gather(files is not None)) and files is not None:
-                self._load(checkpoint, files)
-                shutil.rmtree(self._scratch / "fetched", ignore_errors=True)
-                self.seconds_saving = checkpoint.state.get(_SECONDS, 0.0)  # older ones do not say
-                self._stored_step = checkpoint.step
-                return Totals(**checkpoint.state[_TOTALS])
+        for checkpoint, files in self._whole():
+            shutil.copyfile(files[METRICS_FILE], self._target.path(METRICS_FILE, note=True))
+            self._load(checkpoint, files, "goes on after")
+            self.seconds_saving = checkpoint.state.get(_SECONDS, 0.0)  # older ones do not say
+            self._stored_step = checkpoint.step
+            return Totals(**checkpoint.state[_TOTALS])
         return Totals()
 
-    def save(self, totals: Totals) -> None:
+    def go_back(self, step: int) -> None:
+        """Load the checkpoint of the best step, when training is over.
+
+        Raises:
+            DataError: If it is gone or damaged: another model in its place would be a silent one.
+        """
+        for checkpoint, files in self._whole(step):
+            self._load(checkpoint, files, "ends with the model of the lowest validation loss,")
+            return
+        raise DataError(
+            f"the lowest validation loss is that of step {step}, whose checkpoint in {self._checkpoints.address} is "
+            "gone or damaged; remove that folder and run again to train anew, or export the newest in it (med42 export)"
+        )
+
+    def save(self, totals: Totals, best_step: int | None = None) -> None:
         """Begin to save the state after a step, when the one before is saved; training may go on meanwhile.
 
-        That the store does not take it is told, and ends nothing at first.
+        That the store does not take it is told, and ends nothing at first; but see `finish`.
+
+        Args:
+            totals: What was done until then.
+            best_step: The step that the output would be of, where that is not the last; its checkpoint is kept.
 
         Raises:
             AccessError, NoSpaceError: In every process, if the store has refused the last ones for a reason that lasts.
@@ -174,22 +194,27 @@ class Checkpointing:
         self.finish()
         if self._refused_for_good():
             raise self._refusal()
-        self._begin(totals, waited_before)
+        self._begin(totals, best_step, waited_before)
 
-    def _begin(self, totals: Totals, waited_before: float) -> None:
+    def _begin(self, totals: Totals, best_step: int | None, waited_before: float) -> None:
         with self._counted():
             began = time.monotonic()
             metrics_bytes = (self._target.folder / METRICS_FILE).stat().st_size if self._rank == 0 else 0
             tensors, numbers = self._state.copy(), self._state.numbers()
             copied = time.monotonic() - began
-            snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied, self.seconds_saving + copied)
+            seconds = self.seconds_saving + copied
+            snapshot = _Snapshot(totals, numbers, tensors, metrics_bytes, began, copied, seconds, best_step)
             self._saving, self._saving_step = self._thread.submit(self._store, snapshot), totals.num_steps
             self._saved_at = began
         waited = self.seconds_saving - waited_before
         self._untold = {"checkpoint_seconds": waited, "checkpoint_step": totals.num_steps}
 
     def finish(self) -> bool:
-        """Wait for what is being saved; False if the store did not take it from all."""
+        """Wait for what is being saved; False if the store did not take it from all.
+
+        Raises:
+            Med42Error: In every process, if that was the best step's: without it the output would be another one.
+        """
         if self._saving is None:
             return True
         with self._counted():
@@ -197,12 +222,12 @@ class Checkpointing:
         self._tell_when_stored()
         return stored
 
-    def save_now(self, totals: Totals) -> bool:
-        """Save the state after a step, and wait until it is stored; False if the store did not take it."""
+    def save_now(self, totals: Totals, best_step: int | None = None) -> bool:
+        """Save as `save` does, and wait until it is stored; False if the store did not take it."""
         waited_before = self.seconds_saving
         self.finish()
         if self._saving is None or self._saving_step != totals.num_steps:
-            self._begin(totals, waited_before)
+            self._begin(totals, best_step, waited_before)
         return self.finish()
 
     def _tell_when_stored(self) -> None:
@@ -215,12 +240,21 @@ class Checkpointing:
     def _refused_for_good(self) -> bool:
         return len(self._lasting) >= _MOST_LASTING
 
+    def _has_failed(self) -> bool:
+        return self._saving is not None and self._saving.done() and self._saving.exception() is not None
+
     def _refusal(self) -> Med42Error:
         problem = self._lasting[-1]
-        assert problem.lasting is not None
-        return problem.lasting(
+        return problem.kind(
             f"the store refused the last {len(self._lasting)} checkpoints, as it would the output: {problem.text}. "
             f"Training ended; {self._last_good()}. Renew the credentials, or make room in the store, then run the same "
+            "command again to go on"
+        )
+
+    def _best_lost(self, step: int, problem: _Problem) -> Med42Error:
+        return problem.kind(
+            f"could not save the checkpoint after step {step}, which load_best_model_at_end needs, as the validation "
+            f"loss is the lowest there so far: {problem.text}. Training ended; {self._last_good()}. Run the same "
             "command again to go on"
         )
 
@@ -245,7 +279,7 @@ class Checkpointing:
         if self._rank == 0 and not problems and (refused := self._seal(snapshot, files)) is not None:
             mine, problems = refused, [_Problem.of(refused)]
         [problems, *_] = self._gather(problems)
-        lasting = next((problem for problem in problems if problem.lasting is not None), None)
+        lasting = next((problem for problem in problems if problem.lasting), None)
         self._lasting = [*self._lasting, lasting] if lasting else []
         self._stored_step = self._stored_step if problems else step
         if problems and self._rank == 0:
@@ -262,6 +296,8 @@ class Checkpointing:
             )
         if isinstance(mine, Exception) and not isinstance(mine, STORE_REFUSALS):
             raise mine
+        if problems and step == snapshot.best_step:
+            raise self._best_lost(step, problems[0])
         return not problems
 
     def _put(self, snapshot: _Snapshot) -> list[FileEntry] | Exception:
@@ -298,10 +334,18 @@ class Checkpointing:
             _SECONDS: snapshot.seconds_saving,
         }
         try:
-            self._checkpoints.seal(snapshot.totals.num_steps, files, state)
+            self._checkpoints.seal(snapshot.totals.num_steps, files, state, snapshot.best_step)
         except Exception as error:  # noqa: BLE001 (told and, if it is no refusal, raised when all have been told)
             return error
         return None
+
+    def _whole(self, step: int | None = None) -> Iterator[tuple[Checkpoint, dict[str, Path]]]:
+        """Give the checkpoints, all or of a step, that every process finds whole and has read; with their other files."""
+        for checkpoint in self._gather(list(self._checkpoints.complete()) if self._rank == 0 else [])[0]:
+            if step in (None, checkpoint.step):
+                files = self._fetched(checkpoint)
+                if all(self._gather(files is not None)) and files is not None:
+                    yield checkpoint, files
 
     def _fetched(self, checkpoint: Checkpoint) -> dict[str, Path] | None:
         """Read this process's fragments of a checkpoint, a file at a time: many may hold some of them.
@@ -325,17 +369,13 @@ class Checkpointing:
             log("train").warning("a checkpoint cannot be used: %s", error)
             return None
 
-    def _load(self, checkpoint: Checkpoint, files: dict[str, Path]) -> None:
+    def _load(self, checkpoint: Checkpoint, files: dict[str, Path], why: str) -> None:
         layout = read_layout(files[LAYOUT_FILE])
         self._state.load(checkpoint.state[_NUMBERS])
+        shutil.rmtree(self._scratch / "fetched", ignore_errors=True)
         if self._rank == 0:
-            shutil.copyfile(files[METRICS_FILE], self._target.path(METRICS_FILE, note=True))
-            log("train").info(
-                "goes on after step %d, from %s, which %d processes saved",
-                checkpoint.step,
-                checkpoint.address,
-                len(layout),
-            )
+            place = checkpoint.address
+            log("train").info("%s step %d, from %s, which %d processes saved", why, checkpoint.step, place, len(layout))
 
     def _gather(self, mine: T) -> list[T]:
         """Give what each process has, in the order of the processes."""

@@ -28,7 +28,7 @@ from med42lib.store.patience import expect_answers
 from med42lib.store.scratch import attempt_folder, machine_scratch
 from med42lib.train.batches import steps
 from med42lib.train.config import ResolvedConfig
-from med42lib.train.fit import count_steps
+from med42lib.train.fit import check_held_out, count_steps
 from med42lib.train.job import (
     MAX_RESTARTS_VARIABLE,
     OUTPUT,
@@ -147,6 +147,7 @@ def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
     packed, base = _fetch(job, scratch, waiting)
     data, target = PackedDataset(packed), Target(scratch / "out", _watchers(job))
     target.folder.mkdir()
+    check_held_out(job.config, data.info, job.packed)
     config = choose_here(job.config, base, data.info)
     engine = make_engine(config, base)  # refuses a base that lacks weights, which would look like other names
     if config.method == "full":
@@ -157,12 +158,12 @@ def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
     if not before.num_steps:
         _check_base(engine, data.info)
     try:
-        totals = _run_steps(engine, data, job, target, checkpointing, before)
+        totals, best_step = _run_steps(engine, data, job, target, checkpointing, before)
     except DivergedError:
         target.metrics.close()  # no other attempt tells the watchers of the last steps
         distributed.barrier(group=waiting)  # torchrun ends all as soon as one has ended
         raise
-    recipe = _recipe(engine.module, config, len(data), totals)
+    recipe = _recipe(engine.module, config, len(data), totals, best_step)
     _save(engine.module, job, base, target.folder, waiting, end_token_id=data.info.eos_token_id)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
@@ -231,8 +232,11 @@ def _check_base(engine: Any, info: PackInfo) -> None:
 
 def _run_steps(
     engine: Any, data: PackedDataset, job: TrainingJob, target: Target, checkpointing: Checkpointing, totals: Totals
-) -> Totals:
-    """Train to the end, saving from time to time; `totals` is what was done before, and what is returned after.
+) -> tuple[Totals, int | None]:
+    """Train to the end, saving from time to time; `totals` is what was done before.
+
+    Returns:
+        What was done after, and the step that the model is of, where the validation loss decides that.
 
     Raises:
         DivergedError: If loss or gradient is no longer a finite number; that step is recorded.
@@ -250,6 +254,7 @@ def _run_steps(
     schedule = Schedule(config.learning_rate, config.warmup_steps, num_steps, config.min_lr_ratio)
     validating = Validating(engine, data, config, target)
     validating.after(first)
+    best_step = None
     with StopSignal() as stopping:
         training = train_steps(
             engine,
@@ -265,12 +270,15 @@ def _run_steps(
             check_finite(totals.num_steps, result, config)
             if not result.wishes.stop:
                 validating.after(totals.num_steps)
+            best_step = validating.best_step if config.load_best_model_at_end else None
             if totals.num_steps < num_steps and result.wishes.stop:
-                _stop(job, totals.num_steps, num_steps, saved=checkpointing.save_now(totals))
-            if totals.num_steps < num_steps and result.wishes.save:
-                checkpointing.save(totals)
+                _stop(job, totals.num_steps, num_steps, saved=checkpointing.save_now(totals, best_step))
+            if totals.num_steps < num_steps and (result.wishes.save or totals.num_steps == best_step):
+                checkpointing.save(totals, best_step)
     checkpointing.finish()
-    return totals
+    if best_step is not None and best_step != totals.num_steps:
+        checkpointing.go_back(best_step)
+    return totals, best_step
 
 
 def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoReturn:
@@ -280,7 +288,7 @@ def _stop(job: TrainingJob, step: int, num_steps: int, *, saved: bool) -> NoRetu
     raise SystemExit(TERMINATED_EXIT_CODE)
 
 
-def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals) -> Recipe:
+def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals, best_step: int | None) -> Recipe:
     from torch import distributed
 
     from med42lib.train.adapter import kinds_of, without_adapter
@@ -302,6 +310,7 @@ def _recipe(model: Any, config: ResolvedConfig, num_chunks: int, totals: Totals)
         last_loss=totals.last_loss,
         without_adapter=kinds_of(without_adapter(model)) if config.has_adapter else [],
         device=gpu_name() or "CPU",
+        best_step=best_step,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -24,10 +25,15 @@ class Validating:
     def __init__(self, engine: Any, data: PackedDataset, config: TrainConfig, target: Target) -> None:
         self._engine, self._data, self._config, self._target = engine, data, config, target
         self._is_first = distributed.get_rank() == 0
-        # What an attempt before this one has measured comes with the checkpoint.
-        known = target.metrics.points() if self._is_first else ()
-        self._losses = {point.step: point.value for point in known if point.key == VALIDATION_LOSS}
+        # What an attempt before this one has measured comes with the checkpoint, to every process.
+        self._losses = {point.step: point.value for point in target.metrics.points() if point.key == VALIDATION_LOSS}
         self._rose_from: int | None = None
+
+    @property
+    def best_step(self) -> int | None:
+        """The first step, of those measured so far, after which the loss was lowest; the same on every process."""
+        steps = sorted(step for step in self._losses if step)
+        return min(steps, key=lambda step: (math.isnan(self._losses[step]), self._losses[step]), default=None)
 
     def after(self, step: int) -> None:
         """Measure after so many steps, if it is time to."""
@@ -35,8 +41,10 @@ class Validating:
             return
         started = time.monotonic()
         loss = validation_loss(self._engine, self._data, self._config)
-        if self._is_first and step not in self._losses:
-            self._losses[step] = loss
+        if step in self._losses:
+            return
+        self._losses[step] = loss
+        if self._is_first:
             seconds = time.monotonic() - started
             self._target.log_metrics({VALIDATION_LOSS: loss, VALIDATION_SECONDS: seconds}, step=step)
             log("train").info("validation loss after step %d: %.3f", step, loss)

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import distributed
 
-from med42lib.core.errors import AccessError, NoSpaceError, StoreUnavailable, TrainingProcessError
+from med42lib.core.errors import AccessError, DataError, NoSpaceError, StoreUnavailable, TrainingProcessError
 from med42lib.store import artifacts
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Target
@@ -370,9 +370,9 @@ class RefusingCheckpoints(Checkpoints):
         return super().put(step, name, path)
 
 
-def saved(saving: Checkpointing, step: int) -> None:
+def saved(saving: Checkpointing, step: int, *, best_step: int | None = None) -> None:
     """Save in passing, and wait until the store has answered."""
-    saving.save(Totals(num_steps=step))
+    saving.save(Totals(num_steps=step), best_step)
     saving.finish()
 
 
@@ -409,6 +409,40 @@ def test_a_store_that_is_away_or_a_full_disk_here_ends_no_training(
         saved(saving, step)
     monkeypatch.undo()
     assert saving.save_now(Totals(num_steps=7))
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize("kind", [StoreUnavailable, NoSpaceError])
+def test_a_best_step_that_could_not_be_saved_ends_the_training_before_anything_newer_is(
+    tmp_path: Path, kind: type[Exception]
+) -> None:
+    saving = checkpointing(RefusingCheckpoints(tmp_path / "store", {2: kind("no answer")}), tmp_path, minutes=30)
+    saved(saving, 1)
+    assert not saving.due()
+    saving.save(Totals(num_steps=2), 2)
+    wait_for(saving.due, seconds=30)
+    for save in (saving.save, saving.save_now):
+        with pytest.raises(
+            kind, match=r"after step 2, which load_best_.*: no answer\. .* last good one is of step 1\."
+        ):
+            save(Totals(num_steps=3), 2)
+    assert checkpointing(tmp_path / "store", tmp_path / "out").resume().num_steps == 1, "to make step 2 again"
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_it_ends_with_the_best_steps_model_and_all_metrics_or_with_an_error(tmp_path: Path) -> None:
+    engine = an_engine()
+    saving = checkpointing(tmp_path / "store", tmp_path, engine=engine)
+    for step in range(1, 5):
+        saved(saving, step, best_step=1)
+        engine.step()
+        Target(tmp_path / "out").metric("loss", 0.5, step=step + 1)
+    saving.go_back(1)
+    assert torch.equal(engine.module["matrix"], torch.ones(3, 5))
+    assert len(read_metric(tmp_path / "out", "loss")) == 5
+    damage(next((tmp_path / "store").rglob("00000001-a")))
+    with pytest.raises(DataError, match=r"loss is that of step 1, whose checkpoint in .* is gone or damaged; remove"):
+        saving.go_back(1)
 
 
 @pytest.mark.usefixtures("_one_process")

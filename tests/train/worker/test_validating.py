@@ -1,4 +1,5 @@
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,24 @@ def test_a_step_that_an_attempt_before_has_measured_is_not_recorded_again(
     config = FULL.model_copy(update={"validation_steps": 1})
     measured(packed_with_validation, tmp_path, config, [3.0, 2.0], monkeypatch)
     assert measured(packed_with_validation, tmp_path, config, [9.0, 9.0, 1.0], monkeypatch) == [3.0, 2.0, 1.0]
+
+
+@pytest.mark.usefixtures("_one_process")
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([1.0], None), ([1.0, 3.0], 1), ([4.0, 3.0, 2.0, 2.0, 2.5], 2), ([4.0, math.nan, 3.0, math.nan], 2)],
+)
+def test_the_best_step_is_the_first_of_the_lowest_loss_and_never_the_base(
+    packed_with_validation: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    losses: list[float],
+    best: int | None,
+) -> None:
+    config = FULL.model_copy(update={"validation_steps": 1})
+    measured(packed_with_validation, tmp_path, config, losses, monkeypatch)
+    again = Validating(None, PackedDataset(packed_with_validation), config, Target(tmp_path))
+    assert again.best_step == best, "as an attempt that goes on knows from the metrics"
 
 
 @pytest.mark.usefixtures("_one_process")
