@@ -340,7 +340,7 @@ class Checkpointing:
         return None
 
     def _whole(self, step: int | None = None) -> Iterator[tuple[Checkpoint, dict[str, Path]]]:
-        """Give the checkpoints, all or of a step, that every process finds whole and has read; with their other files."""
+        """Give the checkpoints, all or of a step, that every process has read whole, with their other files."""
         for checkpoint in self._gather(list(self._checkpoints.complete()) if self._rank == 0 else [])[0]:
             if step in (None, checkpoint.step):
                 files = self._fetched(checkpoint)
