@@ -30,6 +30,7 @@ from med42lib.formats.model_folder import (
     write_generation_settings,
     write_mlmodel,
 )
+from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.formats.stored_weights import StoredNames, by_layer, weights_of
 from med42lib.train.config import Method
 
@@ -48,6 +49,7 @@ def save_trained(
     base_name: str,
     base_hub: str | None,
     end_token_id: int,
+    system: str = DEFAULT_SYSTEM,
     gather: Gather,
     writes: bool,
 ) -> None:
@@ -61,6 +63,7 @@ def save_trained(
         base_name: The base's identity, kept in the metadata of an adapter's weights.
         base_hub: Repository and revision of a base that came from a hub, by which an adapter calls it.
         end_token_id: What the training data end an answer with.
+        system: The system text that most of them have.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -72,11 +75,11 @@ def save_trained(
     else:
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
-        save_tokenizer(base, folder)
+        save_tokenizer(base, folder, system)
         copy_terms(base, folder)
         write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
-        save_tokenizer(base, trained / TOKENIZER_FOLDER)
+        save_tokenizer(base, trained / TOKENIZER_FOLDER, system)
         write_mlmodel(trained, adapter=False)
 
 
