@@ -26,6 +26,7 @@ from med42lib.formats.model_folder import (
     ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
+    copy_processor,
     copy_terms,
     write_generation_settings,
     write_mlmodel,
@@ -33,6 +34,7 @@ from med42lib.formats.model_folder import (
 from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.formats.stored_weights import StoredNames, by_layer, weights_of
 from med42lib.train.config import Method
+from med42lib.train.text_model import is_multimodal
 
 Gather = Callable[[list[Tensor]], AbstractContextManager[object]]
 """Makes parameters whole on every process while the block runs."""
@@ -79,6 +81,7 @@ def save_trained(
         copy_terms(base, folder)
         write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
+        copy_processor(base, folder)
         save_tokenizer(base, trained / TOKENIZER_FOLDER, system)
         write_mlmodel(trained, adapter=False)
 
@@ -154,8 +157,10 @@ def save_adapter(
     repository, _, revision = (base_hub or base_name).partition("@")
     config.base_model_name_or_path, config.revision = repository, revision or None
     config.inference_mode = True
-    # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same.
-    config.target_modules = sorted({module.rpartition(".")[2] for module in config.target_modules})
+    # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same, but that
+    # a vision tower's modules have such names, too.
+    multimodal = is_multimodal(model.get_base_model())
+    config.target_modules = sorted({m if multimodal else m.rpartition(".")[2] for m in config.target_modules})
     if config.target_parameters:
         config.target_parameters = sorted({re.sub(r".*\.\d+\.", "", name) for name in config.target_parameters})
     config.save_pretrained(folder)
