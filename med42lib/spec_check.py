@@ -27,7 +27,6 @@ from med42lib.core.names import did_you_mean
 from med42lib.decontaminate.config import DecontaminateConfig
 from med42lib.evaluate.config import BenchmarkScoring, EvaluateConfig
 from med42lib.formats.models import BASE
-from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.formats.shards import MOST_TASKS, num_tasks
 from med42lib.pack.config import PackConfig
 from med42lib.package_model.config import PackageModelConfig
@@ -141,8 +140,6 @@ def _scored_otherwise(spec: RunSpec) -> Iterator[Problem]:
         return
     if evaluate.prompt != "med42":
         yield Problem("evaluate.prompt", f"is {evaluate.prompt}, but the fine-tunes are taught in the prompt med42")
-    elif evaluate.system != DEFAULT_SYSTEM:
-        yield Problem("evaluate.system", f"is {evaluate.system!r}, but the training data say {DEFAULT_SYSTEM!r}")
     taught = _taught(spec)
     for where, scoring in _scorings(spec):
         if taught and scoring.scoring not in taught:

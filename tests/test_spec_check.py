@@ -150,7 +150,6 @@ def test_a_batch_is_held_against_the_processes_that_will_train() -> None:
     ("overrides", "said"),
     [
         (["evaluate.prompt=plain"], "evaluate.prompt: is plain, but the fine-tunes are taught in the prompt med42"),
-        (["evaluate.system=Be brief."], "evaluate.system: is 'Be brief.', but the training data say"),
         (["evaluate.scoring=letters"], "evaluate.scoring: is letters, but assemble's multiple_choice teaches texts"),
         ([LETTERS], "evaluate.scoring: is texts, but assemble's multiple_choice teaches letters"),
         (

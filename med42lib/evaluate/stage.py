@@ -21,7 +21,7 @@ from med42lib.evaluate.journal import Journal
 from med42lib.evaluate.locate import locate_model
 from med42lib.evaluate.prompts import lm_eval_task, scorings
 from med42lib.evaluate.scores import summarise
-from med42lib.formats.prompt import MultipleChoice
+from med42lib.formats.prompt import MultipleChoice, as_text
 from med42lib.formats.scores import SCORES_FILE, SCORES_SUMMARY_FILE, Normalise, write_scores
 from med42lib.store.artifacts import Source, Sources, Target
 
@@ -55,6 +55,7 @@ def evaluate(
     chosen = read_chosen(items, config)
     _warn_of_other_scoring(config, dict.fromkeys(item.benchmark for item in chosen))
     folders = locate_model(model, base, weights=not answers)
+    _warn_of_other_system(config, folders.adapter or folders.weights)
     os.environ.update(OFFLINE)
 
     from med42lib.evaluate.harness import score_items
@@ -90,6 +91,17 @@ def _warn_of_other_scoring(config: EvaluateConfig, benchmarks: Iterable[str]) ->
 def _in_a_spec(scoring: MultipleChoice, normalise: Normalise) -> str:
     """Write a scoring as specs have it; letters are one byte each, whatever divides them."""
     return "{scoring: letters}" if scoring == "letters" else f"{{scoring: {scoring}, normalise: {normalise}}}"
+
+
+def _warn_of_other_system(config: EvaluateConfig, folder: Path) -> None:
+    """Say where a fine-tune is asked behind another system text than most of its training data have."""
+    from med42lib.formats.chat_template import taught_system
+
+    taught = taught_system(folder) if config.prompt == "med42" else None
+    if taught is not None and taught != as_text(config.system):
+        log("evaluate").warning(
+            "evaluate.system is %r, but most training data of this model have %r", config.system, taught
+        )
 
 
 def _report(summary: dict[str, dict[str, Any]], seconds: float, scores: Target) -> None:

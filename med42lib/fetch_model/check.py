@@ -55,7 +55,7 @@ def check_model(folder: Path) -> ModelSummary:
     num_tokens = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values(), default=0))
     check_vocabulary(config, num_tokens)
     _check_generation(folder)
-    check_weight_shapes(folder, description, tensors)
+    check_weight_shapes(folder, description, tensors, architecture=config.architecture)
     return ModelSummary(
         architecture=config.architecture or config.model_type,
         total_parameters=sum(tensor.num_parameters for tensor in tensors.values()),

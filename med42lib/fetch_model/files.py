@@ -8,19 +8,25 @@ from pathlib import Path
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.model_config import CONFIG_FILE
-from med42lib.formats.model_folder import GENERATION_FILE, TOKENIZER_FILE, TOKENIZER_FILES, is_terms_text
+from med42lib.formats.model_folder import (
+    GENERATION_FILE,
+    PROCESSOR_FILES,
+    TOKENIZER_FILE,
+    TOKENIZER_FILES,
+    is_terms_text,
+)
 from med42lib.store.artifacts import Source
 from med42lib.store.names import checked_name
 
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 ADVICE = "fetch it again"
-_COMPANIONS = (*TOKENIZER_FILES, GENERATION_FILE)
+_COMPANIONS = (*TOKENIZER_FILES, *PROCESSOR_FILES, GENERATION_FILE)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def wanted_files(weights: Source) -> list[str]:
-    """List the files to take: settings, tokenizer, weights (one file, or an index and its shards), licence.
+    """List the files to take: settings, tokenizer, processor, weights (one file, or an index and its shards), licence.
 
     Weights stored twice (a `consolidated.safetensors` beside the shards) are taken once.
 

@@ -26,16 +26,20 @@ _SMALL_MODEL_BYTES = 2**30
 _MOST_UNUSED = 0.5
 
 
-def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, Header]) -> None:
+def check_weight_shapes(
+    folder: Path, description: Any, tensors: Mapping[str, Header], *, architecture: str | None
+) -> None:
     """Make sure that a folder's weights are those of the model that its config.json describes.
 
     Args:
         folder: Where both lie, for messages.
         description: The configuration that `load_description` gave.
         tensors: What the weight files hold.
+        architecture: The class that its config.json names, by which others load it.
 
     Raises:
-        DataError: If weights are missing or of another shape, or the model described is far larger than the weights.
+        DataError: If weights are missing or of another shape, the model described is far larger than the weights, or
+            what would be trained is a part of it.
     """
     path = folder / CONFIG_FILE
     with library_errors(path, ADVICE), module_limit(len(tensors), path):
@@ -55,14 +59,33 @@ def check_weight_shapes(folder: Path, description: Any, tensors: Mapping[str, He
             f"{tensor} has the shape {list(stored)} in the weights of {folder}, but {CONFIG_FILE} describes a {name} "
             f"with {list(described)}; {ADVICE}"
         )
+    stored = StoredNames(model, tensors)
+    if architecture not in (None, name):
+        _check_whole(path, name, architecture, stored.left_over())
     _check_unused(path, name, sorted(report["unexpected_keys"]), tensors)
-    if others := StoredNames(model, tensors).others():
+    if others := stored.others():
         log("fetch_model").warning(
             "%s can be trained with method lora alone: transformers would save %d tensors of it under other names or "
             "in other shapes than its files have, such as %s",
             name,
             len(others),
             others[0],
+        )
+
+
+def _check_whole(path: Path, name: str, architecture: str, left_over: list[str]) -> None:
+    """Refuse a model of which a part alone would be trained, such as Qwen3.5's text model without its eyes.
+
+    Whoever loads a fine-tune goes by the class in config.json: there an adapter's tensors have other names and are
+    passed over, and what a whole model lacks is filled with random numbers. transformers' report is silent of tensors
+    that the part is known to lack.
+    """
+    if left_over:
+        raise DataError(
+            f"{path} describes a {architecture}, of which a {name} alone would be trained, without {len(left_over)} "
+            f"tensors such as {left_over[0]}, and the fine-tune would not fit the {architecture} that others load; use "
+            f"a checkpoint of the {name} alone. transformers writes one with "
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder); copy the tokenizer there too"
         )
 
 

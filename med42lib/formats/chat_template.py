@@ -2,24 +2,32 @@
 
 transformers, vLLM and MLflow write a conversation with the template that lies beside the tokenizer, TGI with the one in
 its settings. All tokenise what was written without the marks that a tokenizer puts around a text. So the template is in
-both places, and writes the beginning too. A conversation without a system message gets the system text that nearly all
+both places, and writes the beginning too. A conversation without a system message gets the system text that most
 training data have; one whose system message is empty gets none, as training data that say so.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from med42lib.core.log import log
-from med42lib.formats.prompt import DEFAULT_SYSTEM, KEYWORDS, reserved
+from med42lib.formats.prompt import DEFAULT_SYSTEM, KEYWORDS, as_text, reserved
 from med42lib.formats.tokenizer_loading import control_tokens, copy_as_read, put_settings
 
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _OTHER_TEMPLATE_FILE = "chat_template.json"
 _ADVICE = "fetch the base model again"
-_TEMPLATE = """\
+_SYSTEM = re.compile(r"^\{%- set SYSTEM = (\".*\") -%\}$", re.MULTILINE)
+_WITHOUT_SYSTEM_MESSAGE = """\
+{%- if not messages or messages[0]['role'] != 'system' -%}
+{{- '<|system|>: ' ~ SYSTEM ~ '\\n' -}}
+{%- endif -%}
+"""
+_TEMPLATE = (
+    """\
 {%- macro as_text(content) -%}
 {%- set said = namespace(text=content) -%}
 {%- if content is not string -%}
@@ -37,9 +45,9 @@ _TEMPLATE = """\
 {{- said.text -}}
 {%- endmacro -%}
 {{- BEGIN -}}
-{%- if not messages or messages[0]['role'] != 'system' -%}
-{{- '<|system|>: ' ~ SYSTEM ~ '\\n' -}}
-{%- endif -%}
+"""
+    + _WITHOUT_SYSTEM_MESSAGE
+    + """\
 {%- set turns = namespace(said=0) -%}
 {%- for message in messages -%}
 {%- if message['role'] == 'system' and loop.first -%}
@@ -63,31 +71,45 @@ _TEMPLATE = """\
 {{- '\\n<|assistant|>:' -}}
 {%- endif -%}
 """
+)
 
 
-def chat_template(tokenizer: Any) -> str:
+def chat_template(tokenizer: Any, system: str = DEFAULT_SYSTEM) -> str:
     """Write the prompt format as a Jinja template: what `formats/prompt.py` renders, with beginning and end token.
 
     Args:
         tokenizer: The model's, a `PreTrainedTokenizerFast` with an end token.
+        system: The system text of a conversation that brings none, as most training data have it; empty for none.
     """
+    control = control_tokens(tokenizer)
     values = {
-        "RESERVED": list(reserved(control_tokens(tokenizer))),
+        "RESERVED": list(reserved(control)),
         "BEGIN": _begin(tokenizer),
         "END": tokenizer.eos_token,
-        "SYSTEM": DEFAULT_SYSTEM,
+        "SYSTEM": as_text(system, control),
     }
     lines = [f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n" for name, value in values.items()]
-    return "".join([*lines, _TEMPLATE])
+    return "".join([*lines, _TEMPLATE if system else _TEMPLATE.replace(_WITHOUT_SYSTEM_MESSAGE, "")])
 
 
-def save_tokenizer(base: Path, folder: Path) -> None:
+def taught_system(folder: Path) -> str | None:
+    """Read off a fine-tune's chat template which system text most of its training data had; None if it has no such.
+
+    Args:
+        folder: Of the model, or of the adapter.
+    """
+    path = folder / CHAT_TEMPLATE_FILE
+    stated = _SYSTEM.search(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return None if stated is None else str(json.loads(stated[1]))
+
+
+def save_tokenizer(base: Path, folder: Path, system: str = DEFAULT_SYSTEM) -> None:
     """Copy a base's tokenizer for a model trained on it: with our chat template, and read as `pack` read it.
 
     Raises:
         DataError: If the base has no usable tokenizer.
     """
-    template = chat_template(copy_as_read(base, folder, _ADVICE))
+    template = chat_template(copy_as_read(base, folder, _ADVICE), system)
     (folder / _OTHER_TEMPLATE_FILE).unlink(missing_ok=True)
     (folder / CHAT_TEMPLATE_FILE).write_text(template, encoding="utf-8")
     put_settings(folder, {"chat_template": template}, _ADVICE)

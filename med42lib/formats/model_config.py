@@ -50,7 +50,7 @@ _MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The entries of a config.json that are used here; None where it has none.
+    """The entries of a config.json that are used here; None where it has none. Sizes are those of the text model.
 
     `num_positions` is `max_position_embeddings` or what older architectures call it, `architecture` the first one.
     """
@@ -77,12 +77,13 @@ def read_config(folder: Path, advice: str) -> ModelConfig:
     stated = read_json(path, advice)
     for key, value in _entries(stated):
         _check_entry(path, key, value)
+    text = of_text(stated)
     return ModelConfig(
         path=path,
         model_type=_text(path, stated, "model_type"),
         architecture=_first_architecture(path, stated),
-        vocab_size=_size(path, stated, "vocab_size"),
-        num_positions=next((size for name in POSITIONS if (size := _size(path, stated, name))), None),
+        vocab_size=_size(path, text, "vocab_size"),
+        num_positions=next((size for name in POSITIONS if (size := _size(path, text, name))), None),
     )
 
 
@@ -133,6 +134,12 @@ def check_vocabulary(config: ModelConfig, num_tokens: int) -> None:
             f"the tokenizer has {num_tokens:,} tokens but the model embeds {config.vocab_size:,} "
             f"(vocab_size in {config.path}): they belong to different models"
         )
+
+
+def of_text(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the content of a config.json with the entries of its `text_config`, if it has one, in place of its own."""
+    text = stated.get("text_config")
+    return {**stated, **text} if isinstance(text, dict) else {**stated}
 
 
 def has_experts(stated: Mapping[str, Any]) -> bool:

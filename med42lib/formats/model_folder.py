@@ -51,6 +51,8 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 """All that a tokenizer may consist of; a model has some of these files."""
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+"""How a multimodal model's images and texts are made ready. vLLM loads none without them."""
 GENERATION_FILE = "generation_config.json"
 _TERMS = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 _TERMS_SUFFIXES = ("", ".txt", ".md", ".pdf")
@@ -145,6 +147,13 @@ def copy_terms(base: Path, folder: Path) -> None:
     for path in sorted(base.iterdir()):
         if path.is_file() and is_terms_text(path.name):
             shutil.copyfile(path, folder / path.name)
+
+
+def copy_processor(base: Path, folder: Path) -> None:
+    """Copy the settings of a multimodal base's processor, if it has any."""
+    for name in PROCESSOR_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
 
 
 def write_generation_settings(base: Path, folder: Path, *, end_token_id: int) -> None:

@@ -55,6 +55,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from med42lib.core.errors import DataError
+from med42lib.formats.prompt import DEFAULT_SYSTEM
 
 Policy = Literal["concatenate", "best_fit"]
 
@@ -95,6 +96,8 @@ class PackInfo:
     """Examples held out of the chunks counted above, for chunks that are never trained on."""
     num_validation_chunks: int = 0
     num_validation_response_tokens: int = 0
+    system: str = DEFAULT_SYSTEM
+    """The system text that most samples have; empty if that is none."""
 
     @property
     def efficiency(self) -> float:

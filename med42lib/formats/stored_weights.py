@@ -151,6 +151,10 @@ class StoredNames:
             if name not in self._headers or self._headers[name].shape != tuple(weight.shape)
         )
 
+    def left_over(self) -> list[str]:
+        """List the tensors of the base's files that none of the model's is saved as, sorted."""
+        return sorted(self._headers.keys() - self.turned_back(weights_of(self.twin)).keys())
+
     def _stored(self, name: str) -> str:
         """Find a name among the base's; GPT-2's files leave out the prefix that all names share in memory."""
         prefix = f"{self.twin.base_model_prefix}."

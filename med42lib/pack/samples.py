@@ -24,6 +24,7 @@ class Sample:
     """One example's tokens, as they go into the chunks."""
 
     example_id: str
+    system: str
     tokens: TokenisedSample
     truncated: bool
     held_out: bool
@@ -58,14 +59,14 @@ def _sample(example: Example, tokens: TokenisedSample, config: PackConfig) -> Sa
     if not example.exchanges:
         raise BadRecord("has no exchange, so there is no response to learn from")
     if config.policy == "concatenate" or len(tokens) <= config.chunk_length:
-        return Sample(example.id, tokens, truncated=False, held_out=held_out)
+        return Sample(example.id, example.system, tokens, truncated=False, held_out=held_out)
     detail = f"{len(tokens):,} tokens, chunk_length {config.chunk_length:,}"
     if config.too_long == "drop":
         raise ExcludedRecord("longer than chunk_length", detail)
     beginning = tokens.cut(config.chunk_length)
     if not beginning.response_T.any():
         raise ExcludedRecord("its prompt alone fills chunk_length", detail)
-    return Sample(example.id, beginning, truncated=True, held_out=held_out)
+    return Sample(example.id, example.system, beginning, truncated=True, held_out=held_out)
 
 
 def is_held_out(example: Example, share: float) -> bool:

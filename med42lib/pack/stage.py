@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from med42lib.pack.tokenise import SampleTokenizer
 
 _LAYOUTS = {"concatenate": concatenate, "best_fit": best_fit}
+_MOST_SYSTEMS = 10_000
+"""System texts that are counted, the first of them: in memory all at once."""
 
 
 def pack(config: PackConfig, *, dataset: Source, model: Source, packed: Target) -> None:
@@ -71,22 +75,35 @@ def pack_examples(config: PackConfig, dataset: Source, tokenizer: SampleTokenize
         PackedWriter(packed.folder, tokenizer.vocabulary_size) as writer,
     ):
         tally = Tally("training examples", rejects.write)
-        num_truncated = _write(tally.keep(track(samples, "tokenising", total=count_examples(folder))), writer)
+        written = _write(tally.keep(track(samples, "tokenising", total=count_examples(folder))), writer)
         tally.check(max_rejected_share=1.0)
-        return _lay_out(config, tally, num_truncated, tokenizer, writer)
+        return _lay_out(config, tally, written, tokenizer, writer)
 
 
-def _write(samples: Iterable[Sample], writer: PackedWriter) -> int:
-    """Write the samples; returns how many of them were truncated."""
-    num_truncated = 0
+@dataclass(slots=True)
+class _Written:
+    """What was counted while samples were written."""
+
+    num_truncated: int = 0
+    systems: Counter[str] = field(default_factory=Counter)
+
+    def add(self, sample: Sample) -> None:
+        """Count a sample."""
+        self.num_truncated += sample.truncated
+        if sample.system in self.systems or len(self.systems) < _MOST_SYSTEMS:
+            self.systems[sample.system] += 1
+
+
+def _write(samples: Iterable[Sample], writer: PackedWriter) -> _Written:
+    written = _Written()
     for sample in samples:
         writer.add(sample.example_id, sample.tokens.ids_T, sample.tokens.response_T, held_out=sample.held_out)
-        num_truncated += sample.truncated
-    return num_truncated
+        written.add(sample)
+    return written
 
 
 def _lay_out(
-    config: PackConfig, tally: Tally, num_truncated: int, tokenizer: SampleTokenizer, writer: PackedWriter
+    config: PackConfig, tally: Tally, written: _Written, tokenizer: SampleTokenizer, writer: PackedWriter
 ) -> PackInfo:
     training, validation = (
         lay_out_some(_LAYOUTS[config.policy], writer.lengths, np.flatnonzero(chosen), config.chunk_length, config.seed)
@@ -104,13 +121,14 @@ def _lay_out(
         num_tokens=int(training.pieces[:, 2].sum()),
         num_response_tokens=writer.count_labels(training),
         num_dropped=tally.num_read - tally.num_kept,
-        num_truncated=num_truncated,
+        num_truncated=written.num_truncated,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         vocabulary_size=tokenizer.vocabulary_size,
         num_validation_examples=int(writer.held_out.sum()),
         num_validation_chunks=len(validation.chunk_starts) - 1,
         num_validation_response_tokens=writer.count_labels(validation),
+        system=written.systems.most_common(1)[0][0],
     )
     writer.finish(joined(training, validation), info)
     return info

@@ -23,7 +23,7 @@ from med42lib.core.errors import (
 )
 from med42lib.core.json_file import read_json
 from med42lib.core.log import log
-from med42lib.formats.model_config import CONFIG_FILE, POSITIONS, has_experts, read_config
+from med42lib.formats.model_config import CONFIG_FILE, POSITIONS, has_experts, of_text, read_config
 from med42lib.pack.limits import context_problems
 from med42lib.spec import RunSpec
 from med42lib.store.artifacts import Source
@@ -95,7 +95,7 @@ class BaseModel:
     @property
     def num_positions(self) -> int | None:
         """Give the length of its context; None if that is not known."""
-        config = self.config or {}
+        config = of_text(self.config or {})
         return next((config[name] for name in POSITIONS if config.get(name)), None)
 
     @property

@@ -1,4 +1,4 @@
-"""A LoRA adapter on every linear layer, and which layers have none.
+"""A LoRA adapter on every linear layer that text passes through, and which layers have none.
 
 PEFT's own `all-linear` means modules of class `nn.Linear`. transformers 5 keeps a mixture's experts in one tensor and
 its router in a module of its own class, which are none. PEFT adapts those too, if they are named to it:
@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from med42lib.core.errors import DataError
 from med42lib.formats.lora_layers import lora_layers, plain_name
 from med42lib.train.config import TrainConfig
+from med42lib.train.text_model import text_weights
 
 _LINEAR = (nn.Linear, Conv1D)
 _NO_LAYER = (nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -65,8 +66,12 @@ def with_adapter(model: Any, config: TrainConfig) -> Any:
 
 
 def without_adapter(adapted: Any) -> list[str]:
-    """List the matrices of a PEFT model that have no adapter, but for embeddings, convolutions and the output layer."""
+    """List the matrices of a PEFT model that have no adapter.
+
+    Embeddings, convolutions and the output layer do not count, nor does what only images or sounds pass through.
+    """
     model = adapted.get_base_model()
+    trained = {id(weight) for weight in text_weights(model)}
     has_adapter, output = lora_layers(model), model.get_output_embeddings()
     no_layers = (module for module in model.modules() if isinstance(module, _NO_LAYER) or module is output)
     left_out = {id(weight) for module in no_layers for weight in module.parameters(recurse=False)}
@@ -74,7 +79,7 @@ def without_adapter(adapted: Any) -> list[str]:
     return [
         name
         for name, weight in frozen.items()
-        if num_axes(weight) > 1 and id(weight) not in left_out and name not in has_adapter
+        if num_axes(weight) > 1 and id(weight) in trained - left_out and name not in has_adapter
     ]
 
 
@@ -89,8 +94,9 @@ def num_axes(parameter: nn.Parameter) -> int:
 
 
 def _linear_modules(model: Any) -> list[str]:
-    output = model.get_output_embeddings()
-    return [name for name, module in model.named_modules() if isinstance(module, _LINEAR) and module is not output]
+    output, trained = model.get_output_embeddings(), {id(weight) for weight in text_weights(model)}
+    linear = ((name, module) for name, module in model.named_modules() if isinstance(module, _LINEAR))
+    return [name for name, module in linear if module is not output and id(module.weight) in trained]
 
 
 def _expert_weights(model: Any) -> list[str]:

@@ -50,6 +50,7 @@ def save_checkpointed(checkpoint: Source, job: TrainingJob, base: Source, folder
         base_name=job.base_name,
         base_hub=job.base_hub,
         end_token_id=info.eos_token_id,
+        system=info.system,
         gather=lambda _: nullcontext(),
         writes=True,
     )

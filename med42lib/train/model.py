@@ -1,4 +1,4 @@
-"""The model to train: the base model with all its parameters, or frozen under a LoRA adapter."""
+"""The model to train: the base model with all parameters that text passes through, or frozen under a LoRA adapter."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from med42lib.train.attention import SAMPLE_ATTENTION, hardware_here
 from med42lib.train.attention_choice import AttentionKind
 from med42lib.train.config import ResolvedConfig
 from med42lib.train.four_bit import four_bits, keep_format
+from med42lib.train.text_model import freeze_other_senses
 
 
 def load_model(folder: Path, config: ResolvedConfig) -> Any:
@@ -33,6 +34,8 @@ def load_model(folder: Path, config: ResolvedConfig) -> Any:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if config.has_adapter:
         model = with_adapter(model, config)
+    else:
+        freeze_other_senses(model)
     model.train()
     return model
 

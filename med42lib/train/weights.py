@@ -26,12 +26,15 @@ from med42lib.formats.model_folder import (
     ADAPTER_WEIGHTS_FILE,
     MODEL_FOLDER,
     TOKENIZER_FOLDER,
+    copy_processor,
     copy_terms,
     write_generation_settings,
     write_mlmodel,
 )
+from med42lib.formats.prompt import DEFAULT_SYSTEM
 from med42lib.formats.stored_weights import StoredNames, by_layer, weights_of
 from med42lib.train.config import Method
+from med42lib.train.text_model import is_multimodal
 
 Gather = Callable[[list[Tensor]], AbstractContextManager[object]]
 """Makes parameters whole on every process while the block runs."""
@@ -48,6 +51,7 @@ def save_trained(
     base_name: str,
     base_hub: str | None,
     end_token_id: int,
+    system: str = DEFAULT_SYSTEM,
     gather: Gather,
     writes: bool,
 ) -> None:
@@ -61,6 +65,7 @@ def save_trained(
         base_name: The base's identity, kept in the metadata of an adapter's weights.
         base_hub: Repository and revision of a base that came from a hub, by which an adapter calls it.
         end_token_id: What the training data end an answer with.
+        system: The system text that most of them have.
         gather: Makes weights whole.
         writes: True on the one process that writes the files.
     """
@@ -72,11 +77,12 @@ def save_trained(
     else:
         save_adapter(model, folder, base_name=base_name, base_hub=base_hub, gather=gather, writes=writes)
     if writes:
-        save_tokenizer(base, folder)
+        save_tokenizer(base, folder, system)
         copy_terms(base, folder)
         write_generation_settings(base, folder, end_token_id=end_token_id)
     if writes and full:
-        save_tokenizer(base, trained / TOKENIZER_FOLDER)
+        copy_processor(base, folder)
+        save_tokenizer(base, trained / TOKENIZER_FOLDER, system)
         write_mlmodel(trained, adapter=False)
 
 
@@ -151,8 +157,10 @@ def save_adapter(
     repository, _, revision = (base_hub or base_name).partition("@")
     config.base_model_name_or_path, config.revision = repository, revision or None
     config.inference_mode = True
-    # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same.
-    config.target_modules = sorted({module.rpartition(".")[2] for module in config.target_modules})
+    # PEFT lists every layer's modules, in an order that changes from run to run; their own names say the same, but that
+    # a vision tower's modules have such names, too.
+    multimodal = is_multimodal(model.get_base_model())
+    config.target_modules = sorted({m if multimodal else m.rpartition(".")[2] for m in config.target_modules})
     if config.target_parameters:
         config.target_parameters = sorted({re.sub(r".*\.\d+\.", "", name) for name in config.target_parameters})
     config.save_pretrained(folder)

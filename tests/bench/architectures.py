@@ -25,7 +25,10 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING  # noqa: E402
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES  # noqa: E402
+from transformers.models.auto.modeling_auto import (  # noqa: E402
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 
 from med42lib.core.errors import Med42Error  # noqa: E402
 from med42lib.formats.stored_weights import StoredNames, empty_model  # noqa: E402
@@ -96,6 +99,11 @@ def look_at(model_type: str) -> Row:
     """Try all that `train` does to a base before its first step."""
     name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
     architecture = name if isinstance(name, str) else name[0]
+    if (whole := MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(model_type, architecture)) != architecture:
+        refusal = f"refused: its checkpoints are of {whole}, of which this is a part"
+        return Row(
+            model_type, architecture, refusal, "refused", known="not tried: another class than its checkpoints have"
+        )
     torch.manual_seed(0)
     try:
         model = tiny_model(model_type)
@@ -207,10 +215,14 @@ def document(rows: list[Row]) -> Iterator[str]:
         "- **full**: the base loads, computes with positions, looks at no later token, and what is saved has the names",
         "  and shapes of its own files.",
         "- **LoRA**: `train.*.lora.layers: all` puts an adapter on every linear layer, or `outside_experts` alone can",
-        "  be had; behind `not`, matrices that are no linear layers and stay as they are.",
+        "  be had; behind `not`, matrices that are no linear layers and stay as they are. Of a multimodal base,",
+        "  the text model's.",
         "- **best_fit**: samples of a chunk are kept apart by their positions; where they are read across,",
         "  `pack.policy` has to be `concatenate`.",
         "- **known**: tried here, or why not. What was not tried is not refused for that.",
+        "",
+        "A base is tried as the class in this table. Where its config.json names another, such as the whole of which",
+        "this is the text model or the decoder, and it has tensors that this one lacks, `fetch_model` refuses it.",
         "",
         "| model_type | architecture | full | LoRA | best_fit | known |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -1,5 +1,6 @@
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from med42lib.core.errors import ConfigError, DataError
 from med42lib.engine.context import StageContext
 from med42lib.evaluate.config import EvaluateConfig
 from med42lib.evaluate.stage import evaluate
+from med42lib.formats.chat_template import save_tokenizer
 from med42lib.formats.records import BenchmarkItem, write_items
 from med42lib.store.artifacts import Source, Target
 from tests.evaluate.base_scores import rows_in
@@ -82,6 +84,31 @@ def test_a_plain_benchmark_that_is_scored_otherwise_than_by_lm_eval_is_named(
 ) -> None:
     with caplog.at_level(logging.WARNING, "med42"):
         run(settings(prompt="plain", **scoring))
+    assert [message for message in caplog.messages if not message.startswith(tuple(warned))] == []
+    assert len(caplog.messages) == len(warned)
+
+
+@pytest.mark.parametrize(
+    ("said", "warned"),
+    [
+        ({"system": "Be brief."}, []),
+        ({}, ["evaluate.system is 'You are a helpful medical assistant.', but most training data"]),
+        ({"prompt": "plain", "scoring": "letters"}, ["pubmedqa is scored by letters"]),
+    ],
+)
+def test_a_fine_tune_that_was_taught_another_system_text_is_named(
+    run: Callable[..., Path],
+    settings: Settings,
+    base: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    said: dict[str, str],
+    warned: list[str],
+) -> None:
+    shutil.copytree(base, tmp_path / "tuned")
+    save_tokenizer(base / "model", tmp_path / "tuned/model", "Be brief.")
+    with caplog.at_level(logging.WARNING, "med42"):
+        run(settings(**said), model=tmp_path / "tuned")
     assert [message for message in caplog.messages if not message.startswith(tuple(warned))] == []
     assert len(caplog.messages) == len(warned)
 

@@ -5,7 +5,7 @@ import pytest
 
 from med42lib.core.errors import DataError
 from med42lib.fetch_model.files import tensors_by_shard, wanted_files
-from med42lib.formats.model_folder import TOKENIZER_FILES
+from med42lib.formats.model_folder import PROCESSOR_FILES, TOKENIZER_FILES
 from med42lib.store.artifacts import Source
 
 INDEX = "model.safetensors.index.json"
@@ -65,8 +65,8 @@ def test_shards_are_taken_as_the_index_names_them_and_a_second_copy_of_the_weigh
     assert tensors_by_shard(tmp_path / INDEX) == {"model-1.safetensors": {"a", "c"}, "model-2.safetensors": {"b"}}
 
 
-def test_every_file_that_a_tokenizer_may_consist_of_is_taken(tmp_path: Path) -> None:
-    wanted = sorted(["config.json", "model.safetensors", *TOKENIZER_FILES])
+def test_every_file_that_a_tokenizer_or_a_processor_may_consist_of_is_taken(tmp_path: Path) -> None:
+    wanted = sorted(["config.json", "model.safetensors", *TOKENIZER_FILES, *PROCESSOR_FILES])
 
     assert wanted_files(make(tmp_path, *wanted)) == wanted
 

@@ -80,6 +80,29 @@ def test_a_few_tensors_without_a_place_are_left_out(weights: Path) -> None:
     assert check_model(weights).num_tokens == 64
 
 
+QWEN = {**LLAMA, "vocab_size": 65, "head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 2}
+EYES = {"depth": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 32, "patch_size": 4}
+
+
+def test_a_model_whose_text_part_alone_would_be_trained_is_refused_until_it_is_saved_alone(
+    weights: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, Qwen3_5Config, Qwen3_5ForConditionalGeneration
+
+    whole, alone = tmp_path / "whole", tmp_path / "alone"
+    Qwen3_5ForConditionalGeneration(Qwen3_5Config(text_config=QWEN, vision_config=EYES)).save_pretrained(whole)
+    AutoModelForCausalLM.from_pretrained(whole).save_pretrained(alone)
+    for path in weights.glob("tokenizer*"):
+        shutil.copy(path, whole)
+        shutil.copy(path, alone)
+
+    with pytest.raises(
+        DataError, match=r"a Qwen3_5ForConditionalGeneration, of which a Qwen3_5ForCausalLM .* 21 tensors such as model"
+    ):
+        check_model(whole)
+    assert check_model(alone).architecture == "Qwen3_5ForCausalLM"
+
+
 def test_tables_that_are_computed_and_not_stored_are_bounded(weights: Path, tmp_path: Path) -> None:
     from transformers import AutoConfig, AutoModelForCausalLM
 

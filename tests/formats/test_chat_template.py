@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from med42lib.formats.chat_template import save_tokenizer
+from med42lib.formats.chat_template import save_tokenizer, taught_system
 from med42lib.formats.messages import messages
 from med42lib.formats.prompt import DEFAULT_SYSTEM, render
 from med42lib.formats.records import Example, Exchange, Origin
@@ -84,6 +84,18 @@ def test_without_a_system_message_the_one_of_training_is_meant(served: Path) -> 
     tokenizer = AutoTokenizer.from_pretrained(served / "served")
     asked, told = spoken("", ONE)[1:], spoken(DEFAULT_SYSTEM, ONE)
     assert tokenizer.apply_chat_template(asked) == tokenizer.apply_chat_template(told)
+
+
+@pytest.mark.parametrize("system", ["You answer as the ward's pharmacist.", 'Say </s>\nin "two" %} lines.', ""])
+def test_without_a_system_message_the_one_that_most_training_data_have_is_meant(
+    served: Path, tmp_path: Path, system: str
+) -> None:
+    save_tokenizer(served / "base", tmp_path, system)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    asked, told = spoken("", ONE)[1:], spoken(system, ONE)
+    assert tokenizer.apply_chat_template(asked) == tokenizer.apply_chat_template(told)
+    assert taught_system(tmp_path) == system.replace("</s>", "< /s>")
+    assert taught_system(served / "base") is None
 
 
 @pytest.mark.parametrize("name", CONVERSATIONS)

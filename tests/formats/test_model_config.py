@@ -20,6 +20,12 @@ def test_what_is_stated_is_read_and_the_rest_is_none(tmp_path: Path) -> None:
 
     assert (config.model_type, config.architecture, config.vocab_size) == ("llama", "LlamaForCausalLM", 64)
     assert config.num_positions is None
+
+
+def test_a_multimodal_models_sizes_are_those_of_its_text_model(tmp_path: Path) -> None:
+    text = {"vocab_size": 64, "max_position_embeddings": 128}
+    config = read_config(write(tmp_path, {"model_type": "gemma3", "text_config": text, "vision_config": {}}), ADVICE)
+    assert (config.model_type, config.vocab_size, config.num_positions) == ("gemma3", 64, 128)
     assert config.path == tmp_path / "config.json"
 
 

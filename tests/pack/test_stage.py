@@ -86,6 +86,15 @@ def test_the_same_input_gives_the_same_files(
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.parametrize("system", ["You answer as the ward's pharmacist.", ""])
+def test_the_system_text_of_most_samples_is_told(
+    run_pack_bytes: RunPack, make_example: Callable[..., Example], system: str
+) -> None:
+    made = [make_example(n, ("Hi", "Ho")) for n in range(3)]
+    said = [made[0], *(replace(example, system=system) for example in made[1:])]
+    assert PackedDataset(run_pack_bytes(said, **BEST_FIT)).info.system == system
+
+
 def test_what_is_too_long_is_counted_and_what_is_dropped_is_listed(
     run_pack_bytes: RunPack, make_example: Callable[..., Example]
 ) -> None:

@@ -396,3 +396,30 @@ def test_a_base_that_reads_one_sample_into_the_next_is_refused_before_training(
     OPTForCausalLM(opt).save_pretrained(tmp_path / "opt/model")
     with pytest.raises(DataError, match="OPTForCausalLM reads one sample of a chunk into the next"):
         run_stage(FULL, packed_data, tmp_path / "opt", tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("two_processes")
+def test_a_full_fine_tune_of_a_multimodal_base_keeps_its_vision_tower_to_the_bit(
+    base_model: Path, packed_data: Path, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = sizes | {"num_key_value_heads": 1, "head_dim": 16, "vocab_size": 64, "max_position_embeddings": 64}
+    gemma = Gemma3Config(text_config=text, vision_config=sizes | {"image_size": 28, "patch_size": 14})
+    shutil.copytree(base_model, tmp_path / "gemma")
+    (tmp_path / "gemma/model/generation_config.json").unlink()
+    torch.manual_seed(0)
+    Gemma3ForConditionalGeneration(gemma).save_pretrained(tmp_path / "gemma/model")
+    trained = run_stage(FULL, packed_data, tmp_path / "gemma", tmp_path)
+    before, after = (load_file(place / "model/model.safetensors") for place in (tmp_path / "gemma", trained))
+    changed = {name for name, weight in before.items() if not torch.equal(weight, after[name])}
+    assert before.keys() == after.keys()
+    assert changed
+    assert all(name.startswith("language_model") for name in changed)
+    recipe = json.loads((trained / "recipe.json").read_text())
+    numbers = sum(weight.numel() for name, weight in before.items() if name.startswith("language_model"))
+    assert recipe["trainable_parameters"] == numbers < recipe["total_parameters"]

@@ -26,6 +26,6 @@ def conversation_of(row: Mapping[str, Any], names: FieldNames, group: str | None
     beside = names.optional_text(row, "system")
     if within and beside:
         raise BadRecord("there is a system text among the messages and another beside them", beside)
-    system = within or beside or None
+    system = beside or within
     question = without_options(exchanges[0].prompter)
     return Conversation(names.id(row), exchanges, question, system, group=group_of(row, group))

@@ -75,7 +75,7 @@ def _row(row: Mapping[str, Any], names: FieldNames, group: str | None) -> _Row:
     exchanges = (*history, *exchanges)
     bare = "" if history else names.optional_text(row, "question")
     conversation = Conversation(
-        names.id(row), exchanges, bare or exchanges[0].prompter, system or beside or None, group=group_of(row, group)
+        names.id(row), exchanges, bare or exchanges[0].prompter, beside or system, group=group_of(row, group)
     )
     return _Row(conversation, None if history or bare else framed)
 
@@ -92,7 +92,9 @@ def _check_is_no_other_shape(row: Mapping[str, Any], names: FieldNames) -> None:
         )
 
 
-def _spoken(row: Mapping[str, Any], names: FieldNames) -> tuple[str, tuple[Exchange, ...], tuple[str, str] | None]:
+def _spoken(
+    row: Mapping[str, Any], names: FieldNames
+) -> tuple[str | None, tuple[Exchange, ...], tuple[str, str] | None]:
     """Give the system text, what is asked and answered, and instruction and input where both are there."""
     field, asked = names.find(row, "instruction")
     answer_field, answer = names.find(row, "output")
@@ -104,7 +106,7 @@ def _spoken(row: Mapping[str, Any], names: FieldNames) -> tuple[str, tuple[Excha
         raise BadRecord(f"{field} is missing; name the field in `fields`", repr(list(row)))
     framed = (instruction, material) if instruction and material else None
     prompter = "\n".join(filter(None, (instruction, material)))
-    return "", (Exchange(prompter, text_value(answer, answer_field)),), framed
+    return None, (Exchange(prompter, text_value(answer, answer_field)),), framed
 
 
 def _history(row: Mapping[str, Any], names: FieldNames) -> tuple[Exchange, ...]:

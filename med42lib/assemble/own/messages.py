@@ -3,9 +3,9 @@
     [{"role": "user", "content": "What is X?"}, {"role": "assistant", "content": "It is Y."}]
     [{"from": "human", "value": "What is X?"}, {"from": "gpt", "value": "It is Y."}]
 
-A system text may come first (an empty one is none); then user and assistant take turns, and the assistant has the last
-word. What Med42's prompt format cannot say is refused by name: tool calls, images, preferences, and answers that are
-not to be taught.
+A system text may come first (an empty one means that none is taught); then user and assistant take turns, and the
+assistant has the last word. What Med42's prompt format cannot say is refused by name: tool calls, images, preferences,
+and answers that are not to be taught.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def check_can_be_taught(fields: Mapping[str, Any]) -> None:
             raise BadRecord(reason, f"it has {name}")
 
 
-def exchanges_of(value: object, names: FieldNames, *, name: str) -> tuple[str, tuple[Exchange, ...]]:
-    """Read a list of messages: the system text, empty if there is none, and what is asked and answered in turn.
+def exchanges_of(value: object, names: FieldNames, *, name: str) -> tuple[str | None, tuple[Exchange, ...]]:
+    """Read a list of messages: the system text, None if there is none, and what is asked and answered in turn.
 
     Args:
         value: The list, or the JSON text of one.
@@ -64,7 +64,7 @@ def exchanges_of(value: object, names: FieldNames, *, name: str) -> tuple[str, t
         raise BadRecord(f"{name} is not a list of messages", repr(value))
     said = list(_each_said(messages, names))
     has_system = said[0][0] == "system"
-    system = said[0][1] if has_system else ""
+    system = said[0][1] if has_system else None
     return system, tuple(_in_turn(said[has_system:], first=1 + has_system))
 
 

@@ -164,7 +164,7 @@ def _train(job: TrainingJob, scratch: Path, waiting: ProcessGroup) -> None:
         distributed.barrier(group=waiting)  # torchrun ends all as soon as one has ended
         raise
     recipe = _recipe(engine.module, config, len(data), totals, best_step)
-    _save(engine.module, job, base, target.folder, waiting, end_token_id=data.info.eos_token_id)
+    _save(engine.module, job, base, target.folder, waiting, data.info)
     if distributed.get_rank() == 0:
         recipe.write(target.folder)
         target.metric("trainable_parameters", recipe.trainable_parameters)
@@ -327,7 +327,7 @@ def _reported(
             yield result
 
 
-def _save(model: Any, job: TrainingJob, base: Path, folder: Path, waiting: ProcessGroup, *, end_token_id: int) -> None:
+def _save(model: Any, job: TrainingJob, base: Path, folder: Path, waiting: ProcessGroup, info: PackInfo) -> None:
     from torch import distributed
 
     from med42lib.train.weights import save_trained
@@ -343,7 +343,8 @@ def _save(model: Any, job: TrainingJob, base: Path, folder: Path, waiting: Proce
         base=base,
         base_name=job.base_name,
         base_hub=job.base_hub,
-        end_token_id=end_token_id,
+        end_token_id=info.eos_token_id,
+        system=info.system,
         gather=gather,
         writes=distributed.get_rank() == 0,
     )

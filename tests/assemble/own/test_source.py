@@ -102,10 +102,10 @@ def test_a_conversation_keeps_its_turns_and_its_system_text_in_any_language(read
 
 
 @pytest.mark.parametrize("nothing", ["", " ", None, []])
-def test_an_empty_system_text_is_none(read: Read, nothing: Any) -> None:
+def test_an_empty_system_text_is_taught_as_none_and_not_as_the_default(read: Read, nothing: Any) -> None:
     trl = {"messages": [{"role": "system", "content": nothing}, *MESSAGES]}
     sharegpt = {"conversations": [{"from": "system", "value": nothing}, *SHAREGPT]}
-    assert [found.system for found in read("conversations", [trl, sharegpt])] == [None, None]
+    assert [found.system for found in read("conversations", [trl, sharegpt])] == ["", ""]
 
 
 @pytest.mark.parametrize("before", [[], [{"role": "system", "content": "S"}]], ids=["no system text", "a system text"])
