@@ -112,11 +112,12 @@ def test_the_words_that_are_given_load_the_model_and_leave_no_database(
     monkeypatch.setenv("MED42_HOME", "runs")
     run = finish_run("runs/demo", tmp_path / "runs/scratch", real_models)
     register_candidate(run, "lora", "med42-demo")
+    source = json.loads((run.scratch / "registered-lora/registered.json").read_text())["source"]
     there = sorted(tmp_path.iterdir())
     (in_readme,) = re.findall(
         r"```python\n(.*?)```", (REPOSITORY / "med42lib/tracking/README.md").read_text(), re.DOTALL
     )
-    code = in_readme if where == "the README" else loading_code("models:/med42-demo@candidate")
+    code = in_readme if where == "the README" else loading_code(source)
     answers = set()
     for _ in range(3):
         try:
