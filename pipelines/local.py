@@ -83,10 +83,10 @@ def conclude(report: str, seconds: float, registered: str | None = None) -> None
 
 
 def _loading(registered: str) -> str:
-    """Write the Python that loads what was registered, the candidate or not; empty if nothing was."""
+    """Write the Python that loads what this run registered; empty if nothing was. The alias may be another run's."""
     cache = home_folder() / "reports" / content_hash(registered)
     content = read_json(Source(registered, cache=cache).path("registered.json"), "run register again")
-    return loading_code(content.get("uri", content["source"])) if "source" in content else ""
+    return loading_code(content["source"]) if "source" in content else ""
 
 
 command = Command("run", "run a whole specification on this machine", DESCRIPTION, _add_arguments, _run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from med42lib.commands.curve import curve_page
 from med42lib.commands.executor import Artifact, write_whole
 from med42lib.engine.stage import Shown, Stage
 from med42lib.store.artifacts import Source
+
+_LINK_TO_A_FILE_BESIDE = re.compile(r'<a href="[^":#]+"[^>]*>(.*?)</a>')
 
 
 def shown_artifacts(stage: Stage, outputs: Mapping[str, str], asked: Mapping[str, str]) -> list[Artifact]:
@@ -48,6 +51,11 @@ def _file(shown: Shown, source: Source) -> str:
     return source.path(shown.what).read_text(encoding="utf-8")
 
 
+def _page(shown: Shown, source: Source) -> str:
+    """Write it without links to what lies beside it in the store: nothing lies beside the copy that is shown."""
+    return _LINK_TO_A_FILE_BESIDE.sub(r"\1", _file(shown, source))
+
+
 def _curve(shown: Shown, source: Source) -> str:
     names = (shown.what, f"validation_{shown.what}")
     curves: dict[str, list[tuple[int, float]]] = {name: [] for name in names}
@@ -57,4 +65,4 @@ def _curve(shown: Shown, source: Source) -> str:
     return curve_page(shown.what, *curves.values())
 
 
-_PAGES = {"html": _file, "markdown": _file, "curve": _curve}
+_PAGES = {"html": _page, "markdown": _file, "curve": _curve}

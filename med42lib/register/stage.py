@@ -55,8 +55,8 @@ def register(
         trained: The fine-tunes by the models' names; a full one is itself what MLflow loads if it is the candidate.
         package: What `package_model` wrote: which model is the candidate, and a loadable folder if that is none.
         report: The report. Everything it and the package were made from is the run.
-        registered: Gets `registered.json`: model, alias if it points there, source and weights, but no ids. Those are
-            MLflow's to give, and are others once its database was deleted. Or that nothing was to be registered.
+        registered: Gets `registered.json`: model, source and weights, or that nothing was to be registered. What MLflow
+            can change later, ids and whose the alias is, is not of it: the first call's file stays.
         context: Has the store, in which processes that record the same run at once agree on one.
 
     Raises:
@@ -97,17 +97,17 @@ def _register(
         )
         if against:
             _refuse(versions, config.model_name, version, against, weights=run.model.digest)
-        named = not against and _name_candidate(versions, config.model_name, version, source)
-    alias = {"alias": CANDIDATE, "uri": _uri(config.model_name)} if named else {}
-    return {"model": config.model_name, **alias, "source": source, "weights": run.model.digest}
+        else:
+            _name_candidate(versions, config.model_name, version, source)
+    return {"model": config.model_name, "source": source, "weights": run.model.digest}
 
 
 def _uri(model_name: str) -> str:
     return f"models:/{model_name}@{CANDIDATE}"
 
 
-def _name_candidate(versions: Versions, model_name: str, version: str, source: str) -> bool:
-    """Point the alias at a version, but never back from a later one that passed; says whether it points there."""
+def _name_candidate(versions: Versions, model_name: str, version: str, source: str) -> None:
+    """Point the alias at a version, but never back from a later one that passed."""
     if newer := versions.newer_candidate(model_name, version):
         log("register").warning(
             "%s stays version %s, which is newer than version %s, that of this run; to go back, set the alias in "
@@ -121,12 +121,11 @@ def _name_candidate(versions: Versions, model_name: str, version: str, source: s
             version,
             ui_command(),
         )
-        return False
+        return
     before = versions.set_alias(model_name, version, CANDIDATE)
     moved = f" in place of version {before}" if before not in (None, version) else ""
     what = f"version {version}{moved}: {source}"
     log("register").info("%s is %s. MLflow: %s", _uri(model_name), what, ui_command())
-    return True
 
 
 def _refuse(versions: Versions, model_name: str, version: str, against: Sequence[str], *, weights: str) -> None:

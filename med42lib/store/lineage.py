@@ -11,10 +11,12 @@ from med42lib.core.errors import AccessError, DataError, StoreError
 from med42lib.core.hashing import content_hash
 from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
-from med42lib.store.base import HUB_SCHEME
+from med42lib.store.base import HUB_SCHEME, PACKAGE_SCHEME
 from med42lib.store.manifest import Manifest
 
 _MOST_DEPTH = 100
+_UNASKED = (HUB_SCHEME, PACKAGE_SCHEME)
+"""What no stage put out: a hub's repository, which may want a token, and a Python package, which some images lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def trace(*roots: Source, cache: Path | None = None) -> Lineage:
         trace(report)  ─►  model, packed, scores, report
 
     Each output comes once, after its inputs; inputs are taken in the order of their edges' names, so that the
-    order is the same each time. A folder of the user's, which has no manifest, ends the walk and is not listed.
+    order is the same each time. A folder of the user's, which has no manifest, ends the walk and is not listed; so does
+    what a hub or a Python package holds, which is not asked for one.
 
     Args:
         roots: Where to start.
@@ -131,6 +134,8 @@ class _Walk:
 
     def _inputs(self, manifest: Manifest) -> Iterator[Output]:
         for edge, entry in sorted(manifest.inputs.items()):
+            if entry.address.startswith(_UNASKED):
+                continue
             name = f"{edge!r} of {manifest.stage} at {entry.address}"
             source = self._open(entry.address)
             if source is None:
@@ -150,15 +155,14 @@ class _Walk:
 def _open(address: str, cache: Path | None) -> Source | None:
     """Open an output or a folder of the user's; None for what is gone, or closed to this user.
 
-    A hub is not asked: one revision of a repository cannot change, and only fetch_model may need a token. Folders are
-    not walked through: a manifest may name any.
+    Folders are not walked through: a manifest may name any.
     """
     try:
         source = Source(address, cache=cache)
-    except (DataError, StoreError):  # a package that is not installed, an address that is none
+    except StoreError:  # an address that is none
         return None
     try:
-        there = address.startswith(HUB_SCHEME) or source.manifest is not None or _holds_something(address)
+        there = source.manifest is not None or _holds_something(address)
     except (AccessError, StoreError):
         return None
     return source if there else None

@@ -16,6 +16,7 @@ import pytest
 from kubernetes import client, config
 from mlflow.tracking import MlflowClient
 
+from med42lib.tracking.names import CANDIDATE
 from med42lib.train.launchers.pytorchjob import RUN_LABEL
 from pipelines.compile import compile_spec
 from tests.cluster import servers
@@ -98,7 +99,7 @@ def assert_shown(tasks: Mapping[str, TaskPod]) -> None:
 
 def assert_registered(registered: Mapping[str, Any], store: str) -> None:
     client = MlflowClient(servers.MLFLOW_URI)
-    version = client.get_model_version_by_alias(registered["model"], registered["alias"])
+    version = client.get_model_version_by_alias(registered["model"], CANDIDATE)
     assert version.source == registered["source"]
     assert version.source.startswith(store)
 

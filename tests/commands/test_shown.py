@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -6,13 +7,14 @@ import pytest
 from med42lib.catalogue import STAGES
 from med42lib.commands.shown import shown_artifacts
 from med42lib.engine.stage import Shown, Stage
+from tests.conftest import REPOSITORY
 from tests.store.outputs import filled, published
 
 POINTS = [("accuracy/medqa", 0.5, 0), ("accuracy/overall", 1, 0), ("loss", 3.0, 1), ("loss", 2.0, 2)]
 METRICS = "".join(
     json.dumps({"key": key, "value": value, "step": step, "timestamp_ms": 0}) + "\n" for key, value, step in POINTS
 )
-FILES = {"report.html": "<p>ü", "registered.json": '{"uri": "models:/x"}', "metrics.jsonl": METRICS}
+FILES = {"report.html": "<p>ü", "registered.json": '{"source": "s3://x/y"}', "metrics.jsonl": METRICS}
 
 
 def shown_by(store: str, shown: Shown, tmp_path: Path) -> tuple[dict[str, object], Path]:
@@ -30,6 +32,17 @@ def test_a_page_is_the_outputs_file(tmp_path: Path) -> None:
     metadata, path = shown_by(str(tmp_path), Shown("page", "html", "output", "report.html"), tmp_path)
     assert path.read_text(encoding="utf-8") == "<p>ü"
     assert metadata == {}
+
+
+def test_a_page_is_shown_without_links_to_the_files_beside_it_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = (REPOSITORY / "med42lib/report/pages/templates/report.html.j2").read_text(encoding="utf-8")
+    [link] = re.findall("<a .*?</a>", template)
+    elsewhere = '<a href="#figure-accuracy">Figure 1</a> <a href="https://host/x.html">x</a>'
+    monkeypatch.setitem(FILES, "report.html", f"<p>All pairs: {link} beside this page</p>{elsewhere}")
+    _, path = shown_by(str(tmp_path), Shown("page", "html", "output", "report.html"), tmp_path)
+    assert path.read_text() == f"<p>All pairs: pairs.html beside this page</p>{elsewhere}"
 
 
 @pytest.mark.slow
@@ -52,7 +65,7 @@ def test_a_curve_is_drawn_from_its_metric(tmp_path: Path) -> None:
 
 def test_a_model_is_its_address_and_what_is_said_of_it(tmp_path: Path) -> None:
     metadata, path = shown_by(str(tmp_path), Shown("version", "model", "output", "registered.json"), tmp_path)
-    assert metadata["uri"] == "models:/x"
+    assert metadata["source"] == "s3://x/y"
     assert str(metadata["address"]).startswith(str(tmp_path))
     assert not path.exists()
 

@@ -152,12 +152,13 @@ def test_an_output_without_its_manifest_is_made_again(
     assert (output(again) / "out.txt").read_text() == "2\n4\n6"
 
 
-def test_a_stage_whose_work_lies_elsewhere_runs_each_time(
-    install: Callable[..., Stage], request_for: Callable[..., Request]
+def test_a_stage_whose_work_lies_elsewhere_runs_each_time_and_speaks_of_no_other_run(
+    install: Callable[..., Stage], request_for: Callable[..., Request], lines: pytest.LogCaptureFixture
 ) -> None:
     stage = install(reuse=False)
     assert not any(run_stage(stage, request_for()).reused for _ in range(2))
     assert calls == [2, 2]
+    assert [message.split()[0] for message in lines.messages] == ["finished", "finished"]
 
 
 def test_a_failure_publishes_nothing_and_leaves_no_scratch(

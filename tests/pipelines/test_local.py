@@ -31,8 +31,7 @@ def test_the_report_shown_at_the_end_is_never_one_that_an_earlier_run_fetched(
 @pytest.mark.parametrize(
     ("registered", "loaded"),
     [
-        ({"model": "m", "uri": "models:/m@candidate", "source": "file:///s"}, "models:/m@candidate"),
-        ({"model": "m", "source": "file:///s"}, "file:///s"),
+        ({"model": "m", "source": "file:///s", "weights": "w"}, "file:///s"),
         ({"enabled": False}, None),
     ],
 )

@@ -41,6 +41,12 @@ def register_candidate(run: FinishedRun, candidate: str, model_name: str = "") -
     )
 
 
+def source_of(run: FinishedRun, candidate: str) -> str:
+    """Give what the end of a run loads."""
+    content = json.loads((run.scratch / f"registered-{candidate}/registered.json").read_text())
+    return str(content["source"])
+
+
 def load_candidate(candidate: str) -> Any:
     import mlflow
 
@@ -116,7 +122,7 @@ def test_the_words_that_are_given_load_the_model_and_leave_no_database(
     (in_readme,) = re.findall(
         r"```python\n(.*?)```", (REPOSITORY / "med42lib/tracking/README.md").read_text(), re.DOTALL
     )
-    code = in_readme if where == "the README" else loading_code("models:/med42-demo@candidate")
+    code = in_readme if where == "the README" else loading_code(source_of(run, "lora"))
     answers = set()
     for _ in range(3):
         try:
@@ -168,6 +174,23 @@ def test_it_loads_from_a_bucket_and_a_server(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.address)
     register_candidate(run_in_bucket, candidate)
     check_candidate(candidate, real_models)
+
+
+def test_the_end_of_a_run_loads_its_own_model_when_another_has_the_alias(
+    real_models: Path, run_in_bucket: FinishedRun, mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.address)
+    for candidate in ("full", "lora"):
+        register_candidate(run_in_bucket, candidate, "med42-shared")
+    ran: dict[str, Any] = {}
+    try:
+        exec(loading_code(source_of(run_in_bucket, "full")), ran)
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    found = logits_of(ran["pipeline"].model.eval(), ran["pipeline"].tokenizer)
+    assert torch.equal(found, expected_logits("full", real_models))
 
 
 def test_a_server_holds_the_whole_tree_and_a_second_call_adds_nothing(

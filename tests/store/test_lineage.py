@@ -131,13 +131,12 @@ def test_an_input_made_anew_with_other_content_is_not_taken_for_the_old_one(stor
     assert lineage.missing == (f"'edge0' of report at {model} was replaced by other content",)
 
 
-def test_an_uninstalled_package_is_named_as_missing(store: Store, tmp_path: Path) -> None:
-    model = store.publish("model")
-    report = store.publish("report", model)
-    manifest = report / "manifest.json"
-    address = str(model)
-    manifest.write_text(manifest.read_text().replace(address, "package:no_such_package/x"))
-    assert "package:no_such_package/x is no longer there" in walk(tmp_path, report).missing[0]
+@pytest.mark.parametrize("address", ["package:no_such_package/x", "package:tests/store", "package:no.package"])
+def test_a_package_ends_the_walk_installed_here_or_not(store: Store, tmp_path: Path, address: str) -> None:
+    model = input_of(store.publish("model") / "manifest.json", address)
+    lineage = walk(tmp_path, model)
+    assert names(lineage) == ["model.out"]
+    assert lineage.missing == ()
 
 
 def test_weights_from_a_hub_end_the_walk_without_asking_the_hub(
