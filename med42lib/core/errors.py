@@ -184,9 +184,9 @@ _LINE_CHARACTERS = 100
 
 
 def last_line(error: Med42Error) -> str:
-    """Say what matters of an error in about 100 characters, the reason first: Kubeflow shows a log's last line, cut.
+    """Say what matters of an error in about 100 characters, the reason first: Kubeflow's pane of a log cuts lines.
 
-    It also loses the exit code, which is at the end. Of a long address, only the end is shown.
+    Kubeflow also loses the exit code, which is at the end. Of a long address, only the end is shown.
     """
     if isinstance(error, ConfigError) and error.problems:
         more = f" (and {len(error.problems) - 1:,} more, above)" if len(error.problems) > 1 else ""

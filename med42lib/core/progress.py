@@ -38,15 +38,18 @@ T = TypeVar("T")
 
 
 class Progress:
-    """Counts work done towards `total` (None if unknown), with rate and time left."""
+    """Counts work done towards `total` (None if unknown), with rate and time left.
 
-    def __init__(self, label: str, total: int | None, unit: str) -> None:
+    What was done before, `initial`, counts towards the total, not towards the rate.
+    """
+
+    def __init__(self, label: str, total: int | None, unit: str, initial: int = 0) -> None:
         self._label, self._total, self._unit = one_line(redact(label)), total, unit
-        self._done = 0
+        self._done = self._initial = initial
         self._note = ""
         self._started = self._printed = time.monotonic()
         self._bar = (
-            tqdm(total=total, desc=self._label, unit=unit, leave=False, unit_scale=True, disable=False)
+            tqdm(total=total, desc=self._label, unit=unit, leave=False, unit_scale=True, disable=False, initial=initial)
             if _on_terminal()
             else None
         )
@@ -77,14 +80,15 @@ class Progress:
             unit_scale=True,
             ncols=0,
             postfix=self._note or None,
+            initial=self._initial,
         )
         tell("progress", f"  {line}")
 
 
 @contextmanager
-def progress(label: str, total: int | None, *, unit: str = "rows") -> Iterator[Progress]:
+def progress(label: str, total: int | None, *, unit: str = "rows", initial: int = 0) -> Iterator[Progress]:
     """Show progress while the block runs; call `advance` on what it yields."""
-    bar = Progress(label, total, f" {unit}")
+    bar = Progress(label, total, f" {unit}", initial)
     try:
         yield bar
     finally:

@@ -63,9 +63,9 @@ def _check_nodes(answer: Answer, template: JobTemplate, asked: Mapping[str, Deci
         return unknown("nodes", f"they may not be listed: {answer.message}; see kubectl describe nodes for {what}")
     spec = template.pod["spec"]
     nodes = [node for node in answer.body.get("items", ()) if _is_for(node, spec)]
-    fitting = [node for node in nodes if _holds(node, asked)]
-    text = f"{len(fitting)} of {len(nodes)} nodes that the template may use could hold a pod of {what}"
-    if len(fitting) >= template.nodes:
+    fitting = sum(_pods_held(node, asked) for node in nodes)
+    text = f"the {len(nodes)} nodes that the template may use could hold {fitting} pods of {what}"
+    if fitting >= template.nodes:
         return ok("nodes", f"{text}; a job needs {template.nodes}")
     return warning(
         "nodes",
@@ -89,9 +89,11 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     return same_effect and same_value and (of_any_key or toleration["key"] == taint["key"])
 
 
-def _holds(node: Mapping[str, Any], asked: Mapping[str, Decimal]) -> bool:
-    free = node.get("status", {}).get("allocatable") or {}
-    return all(name in free and quantity(free[name]) >= amount for name, amount in asked.items())
+def _pods_held(node: Mapping[str, Any], asked: Mapping[str, Decimal]) -> int:
+    """Count the pods that an empty node has room for; a node also says how many it takes of any."""
+    whole = node.get("status", {}).get("allocatable") or {}
+    of_a_pod = {**asked, "pods": Decimal(1)}
+    return min(int(quantity(whole.get(name, 0)) // amount) for name, amount in of_a_pod.items() if amount)
 
 
 def _check_quotas(

@@ -27,6 +27,20 @@ def test_without_a_terminal_a_plain_line_states_count_rate_and_time_left(
     assert "\r" not in line
 
 
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_what_was_done_before_counts_towards_the_total_and_not_towards_the_rate(
+    on_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(module, "_on_terminal", lambda: on_terminal)
+    with progress("train", 1000, unit="steps", initial=700) as bar:
+        now[0] = 10.0
+        bar.advance(50)
+    assert "750/1.00k [00:10<00:50, 5.00 steps/s]" in capsys.readouterr().err
+
+
 def test_a_label_and_a_note_steer_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,8 +31,8 @@ Run = Callable[..., tuple[int, str]]
 
 
 def node(name: str, gpus: str, **others: Any) -> dict[str, Any]:
-    allocatable = {"cpu": "64", "memory": "900Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": gpus}
-    status = {"allocatable": allocatable, "images": [{"names": [IMAGE]}]}
+    most = {"cpu": "64", "memory": "1000Gi", "ephemeral-storage": "900Gi", "nvidia.com/gpu": gpus, "pods": "110"}
+    status = {"allocatable": most, "images": [{"names": [IMAGE]}]}
     return {"metadata": {"name": name, "labels": {"pool": "a"}}, "spec": others, "status": status}
 
 
@@ -231,6 +231,22 @@ def test_too_few_nodes_of_the_kind_are_a_warning(nodes: list[Any], healthy: Scri
     [line] = [line for line in shown.splitlines() if line[13:].startswith("nodes ")]
     assert line.startswith("warning")
     assert "a job needs 2" in line
+
+
+def test_several_pods_of_a_job_may_run_on_one_node(healthy: Scripted, doctor: Run) -> None:
+    large, small = node("n1", "16"), node("n2", "4")
+    healthy.answers["/api/v1/nodes"] = (200, {"items": [large, small]})
+    _, shown = doctor()
+    assert "the 2 nodes that the template may use could hold 2 pods of nvidia.com/gpu 8; a job needs 2" in shown
+    large["status"]["allocatable"]["pods"] = "1"
+    _, shown = doctor()
+    assert "could hold 1 pods of nvidia.com/gpu 8, but a job needs 2: it will wait unless" in shown
+
+
+def test_whether_the_operator_has_an_init_container_that_passes_is_not_known(healthy: Scripted, doctor: Run) -> None:
+    healthy.answers[PLACE] = (200, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    _, shown = doctor()
+    assert "not checked  admission    the namespace enforces Pod Security restricted, and whether the operator" in shown
 
 
 def test_a_quota_that_is_in_use_makes_the_job_wait(healthy: Scripted, doctor: Run) -> None:

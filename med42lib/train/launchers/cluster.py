@@ -245,12 +245,15 @@ class Cluster:
         )
         return sorted(map(Pod.of, listed.items), key=lambda pod: pod.name)
 
-    def warnings(self, name: str) -> list[str]:
-        """List what went wrong with a job or a pod, as its events say, the last at the end, each once."""
+    def warnings(self, uid: str) -> list[str]:
+        """List what went wrong with a job or a pod, as its events say, the last at the end, each once.
+
+        Events outlive what they are about for an hour, so one of the same name may have others.
+        """
         listed = self._answered(
             "list events of",
             lambda: self._core.list_namespaced_event(
-                self.namespace, field_selector=f"involvedObject.name={name}", _request_timeout=_REQUEST_SECONDS
+                self.namespace, field_selector=f"involvedObject.uid={uid}", _request_timeout=_REQUEST_SECONDS
             ),
         )
         warnings = [e for e in listed.items if e.type == "Warning" and _MADE_TWICE not in (e.message or "")]

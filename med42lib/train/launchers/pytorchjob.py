@@ -246,6 +246,7 @@ def _agree(found: Mapping[str, Any], wanted: Mapping[str, Any], annotation: str)
 class _State:
     """A job as the operator describes it: its conditions by type, its pods, and how many of them run or are done."""
 
+    uid: str
     conditions: Mapping[str, Mapping[str, Any]]
     num_pods: int
     num_active: int
@@ -256,6 +257,7 @@ class _State:
         status = job.get("status") or {}
         replicas = (status.get("replicaStatuses") or {}).values()
         return cls(
+            job["metadata"]["uid"],
             {condition["type"]: condition for condition in status.get("conditions") or ()},
             sum(each.get("replicas", 1) for each in job["spec"]["pytorchReplicaSpecs"].values()),
             sum(count.get("active", 0) + count.get("succeeded", 0) for count in replicas),
@@ -322,7 +324,7 @@ class _Watch:
         with self._deleted_on_error():
             self._see_breakdowns(pods)
         if state.is_true("Failed"):
-            raise self._failure(state.message("Failed"))
+            raise self._failure(state)
         if state.num_active >= state.num_pods and not state.is_true("Suspended"):
             self.worked += seconds
             where = ", ".join(dict.fromkeys(pod.node for pod in pods if pod.node)) or "unknown nodes"
@@ -367,11 +369,13 @@ class _Watch:
                 raise failure.to_error("")
             self._is_failure_read = True
 
-    def _failure(self, message: str) -> Med42Error:
+    def _failure(self, state: _State) -> Med42Error:
         failure = Failure.read(self.job.address)
         if failure is None:
-            failure = Failure(TrainingProcessError.__name__, f"the PyTorchJob {self.name} failed: {message}")
-        warnings = [f"{self.name}: {warning}" for warning in self.cluster.warnings(self.name)]
+            failure = Failure(
+                TrainingProcessError.__name__, f"the PyTorchJob {self.name} failed: {state.message('Failed')}"
+            )
+        warnings = [f"{self.name}: {warning}" for warning in self.cluster.warnings(state.uid)]
         reasons = [f"{pod} broke down: {reason}" for pod, reason in sorted(self._reasons.items()) if reason]
         words = [f"{pod}:\n{text.rstrip()}" for pod, text in sorted(self._last_words.items()) if text]
         return failure.to_error("\n".join([*reasons, *warnings, *(words or [self.output.tail])]))
@@ -380,10 +384,10 @@ class _Watch:
         if state.is_true("Suspended"):
             return f"suspended, until the queue {state.queue} admits it" if state.queue else "suspended by somebody"
         found = [f"{pod.name} has not left the node {pod.node}, which may be lost" for pod in pods if pod.lingers]
-        found += self.cluster.warnings(self.name)[-1:]
+        found += self.cluster.warnings(state.uid)[-1:]
         for pod in pods:
             if pod.phase == "Pending" and len(found) < _MOST_REASONS:
-                found += [pod.waits_for] if pod.waits_for else self.cluster.warnings(pod.name)[-1:]
+                found += [pod.waits_for] if pod.waits_for else self.cluster.warnings(pod.uid)[-1:]
         reasons = [reason for reason in dict.fromkeys(found) if reason]
         return "; ".join(reasons[:_MOST_REASONS]) or f"{state.num_active} of {state.num_pods} pods run"
 

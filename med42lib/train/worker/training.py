@@ -318,8 +318,7 @@ def _reported(
     results: Iterator[StepResult], target: Target, metrics: StepMetrics, first: int, num_steps: int
 ) -> Iterator[StepResult]:
     """Pass the steps' results on, showing and recording each."""
-    with progress("train", num_steps, unit="steps") as bar:
-        bar.advance(first)
+    with progress("train", num_steps, unit="steps", initial=first) as bar:
         for number, result in enumerate(results, start=first + 1):
             values = metrics.of_step(result)
             target.log_metrics(values, step=number)

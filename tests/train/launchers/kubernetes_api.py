@@ -149,7 +149,8 @@ class KubernetesApi:
 
     def warn(self, about: str, reason: str, message: str) -> None:
         event = {"metadata": {"name": f"{about}.{len(self.events)}"}, "type": "Warning", "lastTimestamp": now()}
-        self.events.append({**event, "reason": reason, "message": message, "involvedObject": {"name": about}})
+        of = {"name": about, "uid": {**self.jobs, **self.pods}[about]["metadata"]["uid"]}
+        self.events.append({**event, "reason": reason, "message": message, "involvedObject": of})
 
     def write_log(self, pod: str, *lines: str) -> None:
         with self.changed:
@@ -181,7 +182,7 @@ class _Handler(QuietHandler):
         elif name in self.api.jobs:
             self._fail(409, "AlreadyExists", f'pytorchjobs.kubeflow.org "{name}" already exists')
         else:
-            body["metadata"] |= {"uid": "u", "creationTimestamp": now()}
+            body["metadata"] |= {"uid": f"u-{self.api.version}", "creationTimestamp": now()}
             self.api.put_job(body)
             self._answer(201, body)
             if self.api.on_create:
@@ -229,8 +230,8 @@ class _Handler(QuietHandler):
             found = [pod for pod in self.api.pods.values() if pod["metadata"]["labels"].get(key) == value]
             self._answer(200, {"kind": "PodList", "items": found})
         elif address.path == EVENTS:
-            about = query["fieldSelector"].removeprefix("involvedObject.name=")
-            found = [event for event in self.api.events if event["involvedObject"]["name"] == about]
+            key, _, value = query["fieldSelector"].removeprefix("involvedObject.").partition("=")
+            found = [event for event in self.api.events if event["involvedObject"][key] == value]
             self._answer(200, {"kind": "EventList", "items": found})
         elif match := re.fullmatch(rf"{PODS}/([^/]+)/log", address.path):
             self._log(match[1], query)

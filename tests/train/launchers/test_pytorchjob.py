@@ -439,6 +439,34 @@ def test_a_job_says_what_it_waits_for_and_where_it_works(
     assert "".join([*told, shown(capsys)]).count(expected) == 1, "each reason is told once"
 
 
+def test_what_went_wrong_with_an_earlier_job_and_pod_of_the_same_names_is_told_no_more(
+    api: KubernetesApi, cluster: Cluster, job: TrainingJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(name: str) -> None:
+        api.put_pod(name, "master-0", "Pending")
+        api.warn(f"{name}-master-0", "FailedScheduling", "insufficient memory")
+        api.warn(name, "FailedCreatePod", "exceeded quota")
+        wait_for(lambda: api.asked("GET", EVENTS) > 3)
+        api.set_condition(name, "Failed")
+
+    def fails_later(name: str) -> None:
+        asked_before = api.asked("GET", EVENTS)
+        api.put_pod(name, "master-0", "Pending", uid="another")
+        wait_for(lambda: api.asked("GET", EVENTS) > asked_before + 3)
+        api.set_condition(name, "Failed")
+
+    set_up_logging()
+    with operator(api, fails), pytest.raises(TrainingProcessError, match="exceeded quota"):
+        launcher(cluster).run(job, StopSignal())
+    assert "waits: FailedCreatePod: exceeded quota; FailedScheduling: insufficient memory\n" in shown(capsys)
+    with operator(api, fails_later), pytest.raises(TrainingProcessError) as caught:
+        launcher(cluster).run(job, StopSignal())
+    told = shown(capsys)
+    assert "waits: 0 of 2 pods run\n" in told
+    assert "exceeded quota" not in told + str(caught.value)
+    assert "insufficient memory" not in told
+
+
 def test_time_in_the_queue_and_at_work_have_deadlines_of_their_own(
     api: KubernetesApi, cluster: Cluster, job: TrainingJob
 ) -> None:

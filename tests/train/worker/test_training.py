@@ -1,19 +1,24 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from med42lib.core.errors import DataError, Med42Error
 from med42lib.core.stop_signal import StopSignal
+from med42lib.store.artifacts import Target
 from med42lib.store.manifest import METRICS_FILE, describe_folder
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.local import LocalLauncher
-from med42lib.train.worker.training import _train
+from med42lib.train.loop import StepResult
+from med42lib.train.worker.step_metrics import StepMetrics
+from med42lib.train.worker.training import _reported, _train
 from tests.conftest import REPOSITORY
 from tests.processes import ALONE
 from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of
+from tests.train.worker.test_step_metrics import STEP
 
 WATCHED = (
     """
@@ -115,3 +120,17 @@ def test_a_start_that_breaks_down_while_it_fetches_counts(tmp_path: Path, monkey
     with pytest.raises(DataError, match="packed does not exist"):
         _train(job, tmp_path / "scratch", waiting=None)  # type: ignore[arg-type]
     assert job.checkpoints.count_starts(0) == 2
+
+
+def test_a_training_that_goes_on_tells_the_rate_of_the_steps_that_it_does_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def results() -> Iterator[StepResult]:
+        for now[0] in (5.0, 10.0):
+            yield STEP
+
+    assert len(list(_reported(results(), Target(tmp_path), StepMetrics(1, None, None), 1100, 1200))) == 2
+    assert "1.10k/1.20k [00:10<08:10, 5.00s/ steps" in capsys.readouterr().err
