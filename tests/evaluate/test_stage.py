@@ -93,7 +93,7 @@ def test_a_plain_benchmark_that_is_scored_otherwise_than_by_lm_eval_is_named(
     [
         ({"system": "Be brief."}, []),
         ({}, ["evaluate.system is 'You are a helpful medical assistant.', but most training data"]),
-        ({"prompt": "plain", "scoring": "letters"}, ["pubmedqa is scored by letters"]),
+        ({"prompt": "plain", "scoring": "letters"}, ["pubmedqa is scored by {scoring: letters}"]),
     ],
 )
 def test_a_fine_tune_that_was_taught_another_system_text_is_named(
