@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from med42lib.catalogue import STAGES
+from med42lib.core.errors import install_command
 from med42lib.engine.stage import Stage
 from med42lib.spec import SEEDS, SEEDS_SCHEMA
 
@@ -27,8 +28,7 @@ def readme(stage: Stage) -> str:
             summary,
             "",
             *_paragraphs(rest),
-            f"Image: `med42/{stage.runtime}`. Without images, in a clone: "
-            f"`pip install --constraint constraints.txt '.[{stage.runtime}]'`.",
+            f"Image: `med42/{stage.runtime}`. Without images, in a clone: `{install_command(stage.runtime)}`.",
             "",
             "| parameter | direction | what |",
             "|---|---|---|",

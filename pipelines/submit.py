@@ -192,6 +192,11 @@ class Kubeflow:
                 _warn_of_version(json.loads(answer.read()))
         except urllib.error.HTTPError as error:
             with error:
+                if token and error.url != request.full_url:
+                    raise EnvironmentProblem(
+                        f"{redact(self.host)} leads to {cut(redact(error.url))}, which gets no token and refused "
+                        f"({error.code}); give the address of Kubeflow Pipelines itself as --host"
+                    ) from error
                 raise self._refused(error.code, _message(error.read()) or error.reason) from error
         except ValueError as error:
             raise EnvironmentProblem(

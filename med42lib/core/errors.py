@@ -154,8 +154,13 @@ _FULL_DISK_MESSAGES = ("No space left on device", "os error 28", "Disk quota exc
 def not_installed(error: ModuleNotFoundError, needed_by: str, extra: str) -> EnvironmentProblem:
     """Say which extra of the package has a library that is missing."""
     return EnvironmentProblem(
-        f"{error.name} is not installed; {needed_by} needs it: pip install 'med42-suite[{extra}]'"
+        f"{error.name} is not installed; {needed_by} needs it: in a clone, {install_command(extra)}"
     )
+
+
+def install_command(extra: str) -> str:
+    """Write what installs an extra in the versions that are tested."""
+    return f"pip install --constraint constraints.txt '.[{extra}]'"
 
 
 def full_disk(error: BaseException, where: object) -> NoSpaceError | None:

@@ -17,7 +17,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what is not seen: controls, directions and joiners, halves of pairs, line ends."""
 
 _PERHAPS_UNSEEN = re.compile(r"[^\n\t -~]")
-_FORMULA = re.compile(r"""(^|[;\t\r\n])([\s"]*)(?=[=+\-@＝＋－＠])""")
+_FORMULA = re.compile(r"""(^|[;\t\r\n])([\s"]*+)(?=[=+\-@＝＋－＠])""")
 """At the beginning of a cell, and of what becomes one where spreadsheets part cells by semicolons or tabs."""
 
 

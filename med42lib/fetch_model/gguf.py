@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from med42lib.core.errors import DataError, EnvironmentProblem
+from med42lib.core.errors import DataError, EnvironmentProblem, install_command
 from med42lib.core.library_errors import library_errors
 from med42lib.fetch_model.gguf_tokenizers import follow_rules
 from med42lib.fetch_model.weight_shapes import module_limit
@@ -45,7 +45,7 @@ def convert(file: Path, folder: Path, *, dtype: str) -> str:
     """
     if importlib.util.find_spec("gguf") is None:
         raise EnvironmentProblem(
-            f"reading {file.name} needs the Python package gguf; install it with: pip install 'med42-suite[eval]'"
+            f"reading {file.name} needs the Python package gguf; install it in a clone: {install_command('eval')}"
         )
     with file.open("rb") as stream:
         if stream.read(len(_MAGIC)) != _MAGIC:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event
@@ -368,16 +366,14 @@ class Target:
 def give_usual_modes(folder: Path) -> None:
     """Give files the modes that new files get here: safetensors writes files that only their owner can read.
 
-    A file that is another output's too, by a hard link, may be another person's, whose alone it is to change.
+    A file that is somebody else's too, by a hard link to another output or into a hub's cache, stays as it is.
     """
     umask = os.umask(0o077)
     os.umask(umask)
     mode = 0o666 & ~umask
     for path in filter(Path.is_file, folder.rglob("*")):
-        found = path.stat()
-        if stat.S_IMODE(found.st_mode) != mode:
-            with suppress(PermissionError) if found.st_nlink > 1 else nullcontext():
-                path.chmod(mode)
+        if path.stat().st_nlink == 1:
+            path.chmod(mode)
 
 
 def listing(files: tuple[FileEntry, ...], limit: int = 8) -> str:

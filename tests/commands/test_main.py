@@ -163,7 +163,7 @@ def test_without_kfp_a_stage_still_runs_and_run_says_what_is_missing(tmp_path: P
         check=False,
     )
     assert "exit 0 4" in done.stdout, done.stderr
-    assert "pip install 'med42-suite[pipeline]'" in done.stderr
+    assert "pip install --constraint constraints.txt '.[pipeline]'" in done.stderr
 
 
 def test_a_command_whose_parent_is_gone_ends_before_it_does_anything() -> None:

@@ -71,7 +71,7 @@ def test_without_the_base_libraries_it_says_what_to_install(run: DataRun) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code, run.store], capture_output=True, text=True, check=False)
     assert done.returncode == 4
-    assert "pip install 'med42-suite[base]'" in done.stderr
+    assert "pip install --constraint constraints.txt '.[base]'" in done.stderr
 
 
 @pytest.mark.slow

@@ -222,6 +222,24 @@ def test_a_token_does_not_follow_a_gateway_that_leads_to_another_host(monkeypatc
     assert heard == [f"Bearer {TOKEN}", None]
 
 
+def test_a_gateway_that_leads_to_where_a_token_is_wanted_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(submit.TOKEN_VARIABLE, TOKEN)
+
+    class Ingress(QuietHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/pipeline"):
+                return self.answer(401, b"{}")
+            self.send_response(302)
+            self.send_header("Location", f"/pipeline{self.path}")
+            self.end_headers()
+
+    with (
+        http_server.serving(Ingress) as address,
+        pytest.raises(EnvironmentProblem, match=r"leads to .*/pipeline/.*--host"),
+    ):
+        submitted(f"--host={address}")
+
+
 @pytest.mark.parametrize("store", ["runs/demo", "package:med42lib/demo", f"hub:owner/name@{40 * '0'}"])
 def test_what_no_cluster_reaches_is_refused_before_anybody_is_asked(store: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -392,3 +392,16 @@ def test_a_file_that_is_another_persons_too_keeps_its_mode_and_an_own_one_gets_t
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in package.iterdir()}
     assert modes == {"weights": mode, "own": 0o664}
+
+
+def test_a_file_that_a_hubs_cache_has_too_keeps_its_mode(tmp_path: Path) -> None:
+    cache, model = filled(tmp_path / "cache", {"blob": "w"}), tmp_path / "model"
+    (cache / "blob").chmod(0o664)
+    model.mkdir()
+    (model / "weights").hardlink_to(cache / "blob")
+    before = os.umask(0o077)
+    try:
+        give_usual_modes(model)
+    finally:
+        os.umask(before)
+    assert (cache / "blob").stat().st_mode & 0o777 == 0o664

@@ -80,11 +80,11 @@ def _noted(conversations: Conversations, notes: list[str]) -> Iterator[Record[Co
     for record in conversations:
         if isinstance(record, Record) and record.value.exchanges[-1].assistant.lower() in _PERHAPS_NOTHING:
             number += 1
-            first = first or f"{record.file}:{record.line} {record.value.exchanges[-1].assistant!r}"
+            first = first or f"{record.file}:{record.line}"
         yield record
     if number:
         what = counted(number, "answer")
-        notes.append(f"{what} may stand for none, first {first}; taught all the same: leave such rows out if so")
+        notes.append(f"{what} may stand for none, first at {first}; taught all the same: leave such rows out if so")
 
 
 def _reader_of_questions(

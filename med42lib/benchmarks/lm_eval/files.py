@@ -130,7 +130,7 @@ def _settings(folder: DataFolder, path: str, above: tuple[str, ...] = ()) -> dic
         raise DataError(f"{path} includes itself, by way of {' and '.join(above[::-1])}")
     try:
         task = yaml.load(folder.file(path).text(), Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:  # of a date or another value that is none
         raise DataError(f"{path} is not the YAML of a task: {error}") from None
     except RecursionError:
         raise DataError(f"{path} is not the YAML of a task: it is nested too deeply") from None

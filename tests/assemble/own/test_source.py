@@ -259,7 +259,7 @@ def test_an_answer_that_may_stand_for_none_is_taught_and_told(data: Path, tmp_pa
     row = mixture(run_stage(data, tmp_path / "out", {"ward": settings}))["ward"]
     assert (row["sampled"], row["notes"]) == (
         3,
-        ["2 answers may stand for none, first ward.csv:3 'N/A'; taught all the same: leave such rows out if so"],
+        ["2 answers may stand for none, first at ward.csv:3; taught all the same: leave such rows out if so"],
     )
 
 

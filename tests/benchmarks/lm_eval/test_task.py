@@ -247,10 +247,10 @@ def test_a_template_that_reaches_into_python_is_refused(ask: Any, template: str)
     "text",
     [
         *("!!python/object/apply:os.system [id]", "a: [", "- a list", "a: !unknown b"),
-        *("metadata: 2024-13-45", f"metadata: {'[' * 3_000}{']' * 3_000}"),
+        *("metadata: 2024-13-45", "a: !!timestamp x", "a: !!bool maybe", f"metadata: {'[' * 3_000}{']' * 3_000}"),
         *("metadata: &a [*a]", "a: &a [1, 1]\nb: &b [*a, *a]\nmetadata: [*b, *b]", "a: &a {b: 1}\nmetadata: {<<: *a}"),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_yaml_that_is_no_task_is_refused(ask: Any, text: str) -> None:
     with pytest.raises(DataError, match=r"tasks/ward\.yaml is not the YAML of a task"):
