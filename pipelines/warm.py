@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.forkserver import ensure_running
 
-from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, START_METHOD_VARIABLE, exit_at_once, has_accelerator
+from med42lib.core.process import FORK_SERVER, PARENT_VARIABLE, START_METHOD_VARIABLE, end_with, has_accelerator
 from pipelines.stopping import wait_for_stage
 
 STAGES = frozenset({"embed_questions", "decontaminate", "pack", "train", "answer_questions", "evaluate"})
@@ -93,4 +93,4 @@ def _med42(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     os.environ[START_METHOD_VARIABLE] = "fork"
     from med42lib.commands.main import main
 
-    exit_at_once(main(arguments))
+    end_with(lambda: main(arguments))

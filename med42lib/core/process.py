@@ -21,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -118,6 +118,18 @@ def exit_at_once(exit_code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+def end_with(run: Callable[[], int | None]) -> NoReturn:
+    """Call what a process is for, and end the process at once with the code that it gives, or ends with.
+
+    Python would first wait for threads that fetch files, of which nobody needs any more.
+    """
+    try:
+        code = run() or 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    exit_at_once(code)
 
 
 def _remove_folder_of_fork_server() -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, astuple, dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -185,11 +185,15 @@ def describe_folder(folder: Path, notes: Set[str] = frozenset()) -> tuple[FileEn
 def in_threads(do: Callable[[str, Event], T], names: Sequence[str]) -> list[T]:
     """Hash or fetch several files at a time: Python hashes outside its lock. The event is set when it is to end early.
 
-    A signal or an error does not wait for files that are under way: they may be a hundred gigabytes.
+    A signal or an error does not wait for files that are under way, which may be a hundred gigabytes, nor does
+    `core.process.end_with` when the process ends.
     """
     stop, threads = Event(), ThreadPoolExecutor(max_workers=_FILES_AT_ONCE)
     try:
-        return list(threads.map(lambda name: do(name, stop), names))
+        described = [threads.submit(do, name, stop) for name in names]
+        for done in as_completed(described):
+            done.result()
+        return [done.result() for done in described]
     finally:
         stop.set()
         threads.shutdown(wait=False, cancel_futures=True)

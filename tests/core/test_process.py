@@ -91,6 +91,21 @@ def test_leaving_writes_out_what_was_printed_and_keeps_the_exit_code() -> None:
     assert (done.returncode, done.stdout) == (7, "said\n"), "nothing of Python's own end is waited for"
 
 
+@pytest.mark.parametrize(("ends", "code"), [("return 7", 7), ("raise SystemExit(143)", 143), ("pass", 0)])
+def test_a_process_ends_with_its_code_though_a_thread_of_it_still_fetches(ends: str, code: int) -> None:
+    program = f"""
+        import time
+        from concurrent.futures import ThreadPoolExecutor
+        from med42lib.core.process import end_with
+        def run():
+            ThreadPoolExecutor(1).submit(time.sleep, 600)
+            {ends}
+        end_with(run)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    assert subprocess.run(command, timeout=60, check=False).returncode == code
+
+
 def test_leaving_takes_the_folder_of_a_fork_server_away_and_waits_for_no_child(tmp_path: Path) -> None:
     code = """
         import multiprocessing, sys, time

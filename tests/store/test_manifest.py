@@ -209,7 +209,7 @@ def test_an_error_does_not_wait_for_files_that_are_under_way() -> None:
         assert told.wait(60)
 
     with pytest.raises(DataError):
-        in_threads(fail_beside_one_that_takes_long, ["fails", "takes long"])
+        in_threads(fail_beside_one_that_takes_long, ["takes long", "fails", "takes long too"])
     assert not told.is_set()
     told.set()
 

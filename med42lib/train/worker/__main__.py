@@ -6,7 +6,7 @@ With `--job-json JSON` nodes need nobody who wrote the job before: the first wri
 import argparse
 import os
 
-from med42lib.core.process import die_with_parent, exit_at_once, leave_process_1_to_signals
+from med42lib.core.process import die_with_parent, end_with, leave_process_1_to_signals
 
 if __name__ == "__main__":
     # Before our own imports: torch takes seconds.
@@ -30,6 +30,5 @@ if __name__ == "__main__":
     if is_training_process(os.environ):
         from med42lib.train.worker.training import run_training
 
-        run_training(job_address)
-        exit_at_once(0)
-    exit_at_once(run_node(job_address))
+        end_with(lambda: run_training(job_address))
+    end_with(lambda: run_node(job_address))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MAX_WAIT = timedelta(days=3)
 """How long processes wait for what one does alone: it fetches, writes or puts what is large, or asks the store.
 
-Each node fetches the whole base, 2.2 TB for 16 nodes and 70 billion weights. A peer that is gone is noticed at once.
+Each node fetches the whole base, 2.2 TB for 16 nodes and 70 billion weights. A peer that ends is noticed at once; a
+lost machine when its pod starts on another, or these are over.
 """
 
 

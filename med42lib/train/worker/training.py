@@ -268,10 +268,11 @@ def _run_steps(
         for result in _reported(training, target, metrics, first, num_steps) if is_first else training:
             totals = totals.after(result)
             check_finite(totals.num_steps, result, config)
-            if not result.wishes.stop:
+            stops = result.wishes.stop and totals.num_steps < num_steps
+            if not stops:
                 validating.after(totals.num_steps)
             best_step = validating.best_step if config.load_best_model_at_end else None
-            if totals.num_steps < num_steps and result.wishes.stop:
+            if stops:
                 _stop(job, totals.num_steps, num_steps, saved=checkpointing.save_now(totals, best_step))
             if totals.num_steps < num_steps and (result.wishes.save or totals.num_steps == best_step):
                 checkpointing.save(totals, best_step)

@@ -9,7 +9,7 @@ import pytest
 from med42lib.core.errors import DataError, Med42Error
 from med42lib.core.stop_signal import StopSignal
 from med42lib.store.artifacts import Target
-from med42lib.store.manifest import METRICS_FILE, describe_folder
+from med42lib.store.manifest import METRICS_FILE, describe_folder, files_digest
 from med42lib.train.config import TrainConfig
 from med42lib.train.launchers.local import LocalLauncher
 from med42lib.train.loop import StepResult
@@ -17,7 +17,7 @@ from med42lib.train.worker.step_metrics import StepMetrics
 from med42lib.train.worker.training import _reported, _train
 from tests.conftest import REPOSITORY
 from tests.processes import ALONE
-from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of
+from tests.train.conftest import FULL, TRAIN_VARIANTS, job_of, output_of, read_metric
 from tests.train.worker.test_step_metrics import STEP
 
 WATCHED = (
@@ -30,6 +30,19 @@ class Sink:
         with Path("watched").open("a") as stream:
             stream.writelines(f"{point.step} {point.value}\\n" for point in points if point.key == "loss")
 training._watchers = lambda job: [Sink()]
+"""
+    + TRAIN_VARIANTS
+)
+
+ASKED_TO_STOP_IN_STEP = (
+    """
+from med42lib.train.worker import training
+class AskedToStop(training.StopSignal):
+    asked = 0
+    def is_set(self):
+        AskedToStop.asked += 1
+        return AskedToStop.asked >= STEP
+training.StopSignal = AskedToStop
 """
     + TRAIN_VARIANTS
 )
@@ -110,6 +123,27 @@ def test_who_watches_a_training_that_diverges_sees_the_step_that_did(
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "DivergedError: training diverged at step 2" in done.stderr
     assert [line.split()[0] for line in (tmp_path / "watched").read_text().splitlines()] == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_asked_to_stop_in_its_last_step_ends_as_one_that_is_not(
+    base_model: Path, packed_with_validation: Path, tmp_path: Path
+) -> None:
+    config = FULL.model_copy(update={"load_best_model_at_end": True, "validation_steps": 1, "max_steps": 2})
+    outputs = []
+    for step in (2, 3):
+        job = job_of(config, packed_with_validation, base_model, tmp_path / f"store{step}")
+        job.write()
+        environment = {**os.environ, **ALONE, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(REPOSITORY)}
+        (scratch := tmp_path / f"scratch{step}").mkdir()
+        code = ASKED_TO_STOP_IN_STEP.replace("STEP", str(step))
+        subprocess.run([sys.executable, "-c", code, str(scratch), job.address], env=environment, check=True)
+        outputs.append(output_of(job))
+    stopped, whole = outputs
+    assert read_metric(stopped, "validation_loss") == read_metric(whole, "validation_loss")
+    assert files_digest(describe_folder(stopped, {METRICS_FILE})) == files_digest(
+        describe_folder(whole, {METRICS_FILE})
+    )
 
 
 def test_a_start_that_breaks_down_while_it_fetches_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
