@@ -15,14 +15,14 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from med42lib import __version__
 from med42lib.core.config import StageConfig, parse_config
-from med42lib.core.errors import full_disk, not_installed
+from med42lib.core.errors import Med42Error, full_disk, not_installed
 from med42lib.core.log import log, log_place
 from med42lib.engine.context import StageContext, TrackedAs
 from med42lib.engine.key import named_code, output_key
@@ -34,6 +34,7 @@ from med42lib.store.cache import StageCache
 from med42lib.store.identity import HashCache
 from med42lib.store.manifest import COMMIT, Input, Manifest
 from med42lib.store.names import inside
+from med42lib.store.patience import impatient
 from med42lib.store.publish import Sealed, Upload, find_sealed
 from med42lib.store.scratch import attempt_folder
 
@@ -150,7 +151,20 @@ def _result(stage: Stage, sealed: Sealed, *, reused: bool) -> Result:
 def _run(call: _Call, hashes: HashCache) -> Sealed:
     upload = Upload(call.store, call.prefix)
     with log_place(attempt=upload.attempt):
-        return _attempt(call, upload, hashes)
+        try:
+            return _attempt(call, upload, hashes)
+        except Med42Error as error:
+            if (sealed := _sealed_meanwhile(call)) is None:
+                raise
+            log(call.stage.name).warning("another run has finished this, and its output counts; here: %s", error)
+            return sealed
+
+
+def _sealed_meanwhile(call: _Call) -> Sealed | None:
+    """Find what another run has finished, and with it removed the checkpoints that this one needed."""
+    with suppress(Med42Error), impatient():
+        return find_sealed(call.store, call.prefix, call.stage.targets) if call.stage.reuse else None
+    return None
 
 
 def _attempt(call: _Call, upload: Upload, hashes: HashCache) -> Sealed:

@@ -96,10 +96,12 @@ def _chosen(weights: Source, wanted: str | None) -> str:
 
 
 def _copy(weights: Source, names: Sequence[str], folder: Path) -> None:
+    """Copy files; weights that were fetched take their space once. What somebody may edit stays apart from ours."""
     sizes = {entry.path: entry.bytes for entry in weights.files}
-    put = link_file if weights.is_remote else shutil.copyfile  # a user's own files stay apart from ours
     with progress("copy weights", sum(sizes[name] for name in names), unit="B") as bar:
         for name, path in zip(names, weights.paths(names), strict=True):
+            put = link_file if weights.is_remote and name.endswith(".safetensors") else shutil.copyfile
             with write_errors(folder / name):
                 put(path, folder / name)
+            weights.drop(name)  # now, before the output is hashed: losing a name changes a file's version
             bar.advance(sizes[name])

@@ -16,8 +16,10 @@ share a cache (`shared`).
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,19 +28,22 @@ from med42lib.store.address import open_store
 from med42lib.store.artifacts import Source
 from med42lib.store.base import StoredFile
 from med42lib.store.identity import HashCache
-from med42lib.store.manifest import Manifest, describe_folder
-from med42lib.store.publish import Upload, find_sealed
+from med42lib.store.manifest import MANIFEST_FILE, Manifest, describe_folder
+from med42lib.store.publish import Upload, find_sealed, tidy
 
 CACHE_FOLDER = ".cache"
 SECONDS_UNTIL_WHOLE = 3600.0
-"""A younger part may be one that another run is putting there."""
+"""A younger part may be one that another run is putting there, or has found and reads where it lies."""
 
 _KEPT = "kept"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """What lies under a key, whole or not; `modified`, when the youngest file was written, is in seconds since 1970."""
+    """What lies under a key, whole or not; `modified` is in seconds since 1970.
+
+    That is when its youngest file was written or, in a folder, when `find` last gave it.
+    """
 
     bytes: int
     modified: float
@@ -57,6 +62,8 @@ class StageCache:
     def find(self, key: str) -> Path | None:
         """Give the local folder of what was kept, fetched if need be; None if there is nothing.
 
+        What lies in a folder is read there for as long as a run takes, so it counts as young from now on.
+
         Raises:
             DataError: If files of it are missing or differ from its manifest.
         """
@@ -64,6 +71,9 @@ class StageCache:
         source = self.open(key, hashes)
         if source is None:
             return None
+        if not source.is_remote:
+            with suppress(OSError):  # another user's
+                os.utime(source.reach(MANIFEST_FILE))
         folder = source.path()
         hashes.save(self._scratch)
         return folder
@@ -86,9 +96,9 @@ class StageCache:
             for key, found in files.items()
         }
 
-    def forget(self, key: str) -> None:
-        """Remove what lies under a key; who reads it at that moment finds it damaged."""
-        open_store(self._address).delete(self._prefix(key))
+    def forget(self, key: str) -> bool:
+        """Remove what lies under a key, if that is allowed; who reads it at that moment finds it damaged."""
+        return tidy(open_store(self._address), self._prefix(key))
 
     def make_room(self, num_bytes: int, most_bytes: int, *, used: Set[str]) -> bool:
         """Remove the oldest parts until so many bytes more are at most `most_bytes`; say whether they are now.
@@ -96,13 +106,14 @@ class StageCache:
         Args:
             num_bytes: What is to be kept next.
             most_bytes: Of all parts together.
-            used: Keys that this run needs, which stay. So does what is young: another run may be putting it there.
+            used: Keys that this run needs, which stay. So does what is young: another run may be putting it there, or
+                reading it.
         """
         parts = self.parts()
         excess = sum(part.bytes for part in parts.values()) + num_bytes - most_bytes
         for key, part in sorted(parts.items(), key=lambda entry: entry[1].modified):
-            if excess > 0 and key not in used and time.time() - part.modified > SECONDS_UNTIL_WHOLE:
-                self.forget(key)
+            is_old = time.time() - part.modified > SECONDS_UNTIL_WHOLE
+            if excess > 0 and key not in used and is_old and self.forget(key):
                 excess -= part.bytes
         return excess <= 0
 

@@ -186,9 +186,11 @@ def _remove_abandoned(store: Store, found: _Found) -> None:
             tidy(store, f"{found.prefix}/{beside}")
 
 
-def tidy(store: Store, name: str) -> None:
+def tidy(store: Store, name: str) -> bool:
     """Remove what nobody reads. It may not be ours to remove, which is no reason to lose a finished output."""
     try:
         store.delete(name)
+        return True
     except (AccessError, StoreError, StoreUnavailable) as error:
         log("store").warning("%s is of no use and could not be removed: %s", join_address(store.address, name), error)
+        return False

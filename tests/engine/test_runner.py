@@ -386,6 +386,28 @@ def test_a_stage_that_asks_for_its_context_may_have_others_put_files_of_its_outp
     assert result.targets["products"].split("/")[-3] == seen[0].key
 
 
+@pytest.mark.parametrize("reuse", [True, False])
+def test_who_fails_as_another_run_has_finished_the_same_takes_its_output(
+    install: Callable[..., Stage], request_for: Callable[..., Request], reuse: bool
+) -> None:
+    """The first to finish removes the checkpoints that the other has to go back to."""
+    results: list[Result] = []
+
+    def overtaken(config: DoubleConfig, *, numbers: Source, products: Target, context: StageContext) -> None:
+        if not results:
+            context.checkpoints.seal(1, [], {})
+            results.append(Result({}, reused=False))
+            results[0] = run_stage(stage, request_for())
+            if context.checkpoints.newest() is None:
+                raise DataError("the best step's checkpoint is gone")
+        products.path("out.txt").write_text("done")
+
+    stage = install(overtaken, reuse=reuse)
+    with nullcontext() if reuse else pytest.raises(DataError, match="is gone"):
+        results.append(run_stage(stage, request_for()))
+    assert len({result.targets["products"] for result in results}) == 1
+
+
 def test_checkpoints_serve_every_attempt_at_a_key_and_go_when_its_output_is_sealed(
     install: Callable[..., Stage], request_for: Callable[..., Request], tmp_path: Path
 ) -> None:

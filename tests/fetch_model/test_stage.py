@@ -146,8 +146,20 @@ def test_from_a_hub_only_the_wanted_large_files_are_fetched(
     assert {path.name: path.read_bytes() for path in model.iterdir()} == files
     assert not any(path.is_symlink() for path in model.iterdir())
     assert "pytorch_model.bin" not in hub.served
-    fetched = (tmp_path / "in/model.safetensors").resolve()
-    assert (model / "model.safetensors").samefile(fetched), "it takes the space once"
+    [cached] = (tmp_path / "hub-cache").glob("models--*/snapshots/*")
+    shared = {path.name for path in model.iterdir() if path.samefile(cached / path.name)}
+    assert shared == {"model.safetensors"}, "it takes the space once, and who edits a text there edits none of ours"
+
+
+def test_what_was_fetched_leaves_the_output_no_second_name(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its removal would change the time that the output's file is known by, and the next stage would hash it anew."""
+    remote = Source(str(weights), cache=tmp_path / "in")
+    monkeypatch.setattr(remote, "is_remote", True)
+    (tmp_path / "out").mkdir()
+    fetch_model(FetchModelConfig(format="huggingface"), weights=remote, model=Target(tmp_path / "out"))
+    assert {path.stat().st_nlink for path in (tmp_path / "out/model").iterdir()} == {1}
 
 
 def test_a_users_own_files_are_not_ours_under_another_name(weights: Path, tmp_path: Path) -> None:

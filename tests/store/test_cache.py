@@ -1,10 +1,13 @@
 import pickle
+import time
 from pathlib import Path
 
 import pytest
 
-from med42lib.core.errors import DataError
+from med42lib.core.errors import AccessError, DataError
+from med42lib.store import cache as store_cache
 from med42lib.store.address import open_store
+from med42lib.store.backends.local import LocalStore
 from med42lib.store.backends.s3 import make_client
 from med42lib.store.cache import CACHE_FOLDER, StageCache
 
@@ -121,6 +124,33 @@ def test_parts_are_listed_with_their_sizes_and_can_be_forgotten(store: Path, tmp
 
     assert list(cache.parts()) == ["k2"]
     assert cache.find("k1") is None
+
+
+def test_what_a_run_has_found_last_goes_last(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read where it lies, while another run makes room."""
+    make(cache_of(store, tmp_path / "first"), "k2")
+    time.sleep(0.05)  # a tick of the file system's clock
+    found = cache_of(store, tmp_path / "second").find("k1")
+    monkeypatch.setattr(store_cache, "SECONDS_UNTIL_WHOLE", -1)
+    cache = cache_of(store, tmp_path / "third")
+
+    assert cache.make_room(0, cache.parts()["k1"].bytes, used=set())
+
+    assert cache.parts().keys() == {"k1"}
+    assert found is not None
+    assert (found / "rows").read_text() == "some rows"
+
+
+def test_what_may_not_be_removed_takes_room_and_ends_no_run(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(_: LocalStore, name: str) -> None:
+        raise AccessError(f"{name} is not yours")
+
+    monkeypatch.setattr(store_cache, "SECONDS_UNTIL_WHOLE", -1)
+    monkeypatch.setattr(LocalStore, "delete", refused)
+    assert not cache_of(store, tmp_path / "second").make_room(0, 1, used=set())
+    assert "k1 is not yours" in caplog.text
 
 
 def test_a_shared_cache_is_the_same_for_several_stages(tmp_path: Path) -> None:

@@ -175,7 +175,8 @@ class Checkpointing:
             return
         raise DataError(
             f"the lowest validation loss is that of step {step}, whose checkpoint in {self._checkpoints.address} is "
-            "gone or damaged; remove that folder and run again to train anew, or export the newest in it (med42 export)"
+            "gone or damaged; run again. If that says the same, remove that folder to train anew, or export the newest "
+            "in it (med42 export)"
         )
 
     def save(self, totals: Totals, best_step: int | None = None) -> None:

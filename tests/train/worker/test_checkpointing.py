@@ -441,7 +441,9 @@ def test_it_ends_with_the_best_steps_model_and_all_metrics_or_with_an_error(tmp_
     assert torch.equal(engine.module["matrix"], torch.ones(3, 5))
     assert len(read_metric(tmp_path / "out", "loss")) == 5
     damage(next((tmp_path / "store").rglob("00000001-a")))
-    with pytest.raises(DataError, match=r"loss is that of step 1, whose checkpoint in .* is gone or damaged; remove"):
+    with pytest.raises(
+        DataError, match=r"loss is that of step 1, whose checkpoint in .* is gone or damaged; run again"
+    ):
         saving.go_back(1)
 
 
