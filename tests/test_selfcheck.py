@@ -118,7 +118,7 @@ def test_without_an_installation_it_says_so(
 ) -> None:
     monkeypatch.setattr(selfcheck, "DISTRIBUTION", "made-up-suite")
     assert main([]) == 4
-    assert capsys.readouterr().err == "error: made-up-suite is not installed: pip install made-up-suite\n"
+    assert capsys.readouterr().err.startswith("error: made-up-suite is not installed: in its clone, pip install")
 
 
 def test_what_is_installed_here_is_allowed_and_no_library_is_imported_to_see_it(tmp_path: Path) -> None:

@@ -144,14 +144,6 @@ def section_of(values: Mapping[str, Any], section: str, *, title: str) -> dict[s
     return dict(found)
 
 
-def setting_at(settings: Mapping[str, Any], path: str, missing: object = None) -> Any:
-    """Look a setting up by its path, such as `lora.rank`; gives `missing` if there is none."""
-    value: Any = settings
-    for name in path.split("."):
-        value = value.get(name, missing) if isinstance(value, Mapping) else missing
-    return value
-
-
 def _problem(prefix: str, detail: Any, hint: str) -> Problem:
     where = cut(".".join(str(part) for part in ([prefix] if prefix else []) + list(detail["loc"]) if part != "[key]"))
     if detail["type"] == "missing":

@@ -45,6 +45,14 @@ def read_settings(address: str, section: str) -> dict[str, Any]:
     return section_of(json.loads(_content(address)), section, title=f"settings at {address}")
 
 
+def setting_at(settings: Mapping[str, Any], path: str, missing: object = None) -> Any:
+    """Look a setting up by its path, such as `lora.rank`; gives `missing` if there is none."""
+    value: Any = settings
+    for name in path.split("."):
+        value = value.get(name, missing) if isinstance(value, Mapping) else missing
+    return value
+
+
 def _content(address: str) -> str:
     folder, _, name = address.rpartition("/")
     if not folder or not _NAME.fullmatch(name):

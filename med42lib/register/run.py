@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from med42lib.core.config import setting_at
 from med42lib.core.errors import DataError
 from med42lib.core.json_file import read_json
 from med42lib.formats.mixture_table import read_mixture
@@ -17,6 +16,7 @@ from med42lib.formats.model_folder import MLMODEL_FILE
 from med42lib.formats.models import BASE
 from med42lib.formats.recipe import RECIPE_FILE, Recipe
 from med42lib.formats.report import REPORT_SUMMARY_FILE
+from med42lib.formats.run_settings import setting_at
 from med42lib.store.artifacts import Source, Sources
 from med42lib.store.base import HUB_SCHEME
 from med42lib.store.lineage import Lineage, Output, trace

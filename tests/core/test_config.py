@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, StringConstraints
 
-from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from, section_of, setting_at, written_as
+from med42lib.core.config import SPEED_ONLY, StageConfig, parse_config, renamed_from, section_of, written_as
 from med42lib.core.errors import ConfigError
 
 
@@ -223,9 +223,3 @@ def test_a_section_may_be_one_of_a_section() -> None:
 def test_what_is_no_section_is_told_those_that_there_are(section: str, there: str) -> None:
     with pytest.raises(ConfigError, match=f"{section}: is not a section of the spec; there are {there}"):
         section_of(SPEC, section, title="spec")
-
-
-def test_a_setting_is_found_by_its_path_and_one_that_is_null_is_not_missing() -> None:
-    assert setting_at(SPEC, "pack.seed") == 7
-    assert setting_at(SPEC, "train.full.lora.rank", "missing") is None
-    assert setting_at(SPEC, "pack.seed.x", "missing") == setting_at(SPEC, "train.x.y", "missing") == "missing"

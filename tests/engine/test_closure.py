@@ -157,7 +157,15 @@ def test_what_lies_outside_exists() -> None:
 
 
 USED_OF_CORE_OUTSIDE = {
-    "config": {"CountOrAll", "SPEED_ONLY", "StageConfig", "is_count_or_all", "renamed_from", "written_as"},
+    "config": {
+        "CountOrAll",
+        "SPEED_ONLY",
+        "StageConfig",
+        "is_count_or_all",
+        "renamed_from",
+        "section_of",
+        "written_as",
+    },
     "environment": {
         "OFFLINE",
         "THREADS_VARIABLE",
@@ -166,7 +174,7 @@ USED_OF_CORE_OUTSIDE = {
         "number_from_environment",
         "threads_asked_for",
     },
-    "excerpts": {"brief"},
+    "excerpts": {"brief", "quoted", "quotes_records"},
     "library_errors": {"library_errors"},
     "log": {"log", "log_place", "set_up_logging"},
     "names": {"NamedModules"},
@@ -176,7 +184,7 @@ USED_OF_CORE_OUTSIDE = {
     "stop_signal": {"StopSignal"},
 }
 """What stages use of `core` and no key has, beside errors: none of it may decide a byte of an output. Whoever adds a
-name here has looked at what is done with it; `brief` and `redact` are for messages."""
+name here has looked at what is done with it; `brief`, `quoted` and `redact` are for messages."""
 
 
 def test_of_core_no_more_is_used_uncounted_than_is_known_to_decide_nothing() -> None:

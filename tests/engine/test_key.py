@@ -131,7 +131,10 @@ def all_modules() -> list[str]:
         ("med42lib.train.loop", {"train"}),
         ("med42lib.evaluate.harness", SCORING),
         ("med42lib.formats.packed", {"pack", "train", "report"}),
-        ("med42lib.formats.prompt", {"assemble", "embed_questions", "decontaminate", "pack", "train"} | SCORING),
+        (
+            "med42lib.formats.prompt",
+            {"assemble", "embed_questions", "decontaminate", "pack", "train", "report"} | SCORING,
+        ),
         ("med42lib.decontaminate.embedding.encoder", {"embed_questions", "decontaminate"}),
         ("med42lib.decontaminate.similarity", {"decontaminate"}),
         ("med42lib.assemble.sources.cord19", {"assemble"}),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from med42lib.core.errors import ConfigError, DataError
-from med42lib.formats.run_settings import put_settings, read_settings
+from med42lib.formats.run_settings import put_settings, read_settings, setting_at
 
 SETTINGS = {"pack": {"seed": 1}, "train": {"lora": {"seed": 2}}}
 
@@ -31,3 +31,10 @@ def test_settings_that_are_gone_or_were_changed_are_refused(tmp_path: Path) -> N
     Path(address).unlink()
     with pytest.raises(DataError, match="no settings at"):
         read_settings(address, "pack")
+
+
+def test_a_setting_is_found_by_its_path_and_one_that_is_null_is_not_missing() -> None:
+    settings = {"pack": {"seed": 7}, "train": {"full": {"lora": {"rank": None}}}}
+    assert setting_at(settings, "pack.seed") == 7
+    assert setting_at(settings, "train.full.lora.rank", "missing") is None
+    assert setting_at(settings, "pack.seed.x", "missing") == setting_at(settings, "train.x.y", "missing") == "missing"

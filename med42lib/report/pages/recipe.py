@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from med42lib.core.config import setting_at
 from med42lib.formats.mixture_table import TOTAL_PAPER
+from med42lib.formats.run_settings import setting_at
 from med42lib.report.formatting import setting
 from med42lib.report.pages.tables import Cell, Column, Table, TableRow
 from med42lib.report.provenance.models import FULL, LORA, Model
