@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -76,10 +76,13 @@ class StageConfig(BaseModel):
     def _serialise(self, serialise: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         values: dict[str, Any] = serialise(self)
         if info.context == _FOR_THE_KEY:
-            for name, field in type(self).model_fields.items():
-                if field.json_schema_extra == _SPEED_ONLY:
-                    del values[name]
+            for name in self.outside_key():
+                del values[name]
         return values
+
+    def outside_key(self) -> Set[str]:
+        """Name the settings that cannot change the result: those of `SPEED_ONLY`."""
+        return {name for name, field in type(self).model_fields.items() if field.json_schema_extra == _SPEED_ONLY}
 
 
 def is_count_or_all(value: object) -> bool:

@@ -190,10 +190,10 @@ def in_threads(do: Callable[[str, Event], T], names: Sequence[str]) -> list[T]:
     """
     stop, threads = Event(), ThreadPoolExecutor(max_workers=_FILES_AT_ONCE)
     try:
-        described = [threads.submit(do, name, stop) for name in names]
-        for done in as_completed(described):
-            done.result()
-        return [done.result() for done in described]
+        futures = [threads.submit(do, name, stop) for name in names]
+        for future in as_completed(futures):
+            future.result()
+        return [future.result() for future in futures]
     finally:
         stop.set()
         threads.shutdown(wait=False, cancel_futures=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Set
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -123,12 +123,9 @@ class TrainConfig(StageConfig):
             raise ValueError("must be 1, 2 or auto with method qlora, whose base in four bits is not split")
         return value
 
-    def key_json(self) -> str:
-        """Write what is written of any stage, and where the best step is the result, also which steps are measured."""
-        if not self.load_best_model_at_end:
-            return super().key_json()
-        values = {**json.loads(super().key_json()), "validation_steps": self.validation_steps}
-        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+    def outside_key(self) -> Set[str]:
+        """Name the settings that cannot change the result: which steps are measured can where the best one is it."""
+        return super().outside_key() - ({"validation_steps"} if self.load_best_model_at_end else set())
 
     @property
     def has_adapter(self) -> bool:
