@@ -159,8 +159,8 @@ def any_bold_change(generator: Generator) -> bool:
     return any_bold(contamination_table(results, NO_SHARES, close_match="", confidence=CONFIDENCE))
 
 
-def difference_of(given: Answers) -> Difference:
-    return compare(given, given.selected(given.benchmarks, "all"), "full", "base", confidence=CONFIDENCE)
+def difference_of(given: Answers, first: str = "full", second: str = "base") -> Difference:
+    return compare(given, given.selected(given.benchmarks, "all"), first, second, confidence=CONFIDENCE)
 
 
 def significant(difference: Difference) -> bool:

@@ -4,15 +4,10 @@ import numpy as np
 import pytest
 
 from med42lib.report.estimates import smallest_shown
-from med42lib.report.results.comparison import Difference, compare
 from med42lib.report.results.scores import Answers
-from tests.report.simulations import CONFIDENCE, GROUPS, answers
+from tests.report.simulations import GROUPS, answers, difference_of
 
 QUESTIONS = 300
-
-
-def compared(answers: Answers, first: str, second: str) -> Difference:
-    return compare(answers, np.ones(len(answers.item_ids), dtype=bool), first, second, confidence=CONFIDENCE)
 
 
 def test_one_training_is_compared_with_three_by_the_spread_of_seeds_in_either_order() -> None:
@@ -24,7 +19,7 @@ def test_one_training_is_compared_with_three_by_the_spread_of_seeds_in_either_or
         dict(zip(("full", "lora1", "lora2", "lora3"), right, strict=True)),
         trainings={"full": ("full",), "lora": ("lora1", "lora2", "lora3")},
     )
-    there, back = compared(given, "full", "lora"), compared(given, "lora", "full")
+    there, back = difference_of(given, "full", "lora"), difference_of(given, "lora", "full")
     for found in (there, back):
         assert found.spread is not None
         assert found.estimate is not None
@@ -38,7 +33,7 @@ def test_one_training_is_compared_with_three_by_the_spread_of_seeds_in_either_or
 def test_what_belongs_together_shows_no_smaller_difference_than_as_many_independent_questions() -> None:
     generator = np.random.default_rng(3)
     chances = [np.repeat(generator.beta(7 / 6, 7 / 6, 100), 4) for _ in range(3)]
-    found = compared(answers(generator, *chances, group=GROUPS), "full", "base")
+    found = difference_of(answers(generator, *chances, group=GROUPS))
     assert found.design_effect > 1.2
     assert found.counts is not None
     disagreement = (found.counts.first_only + found.counts.second_only) / 400
@@ -54,7 +49,7 @@ def test_seeds_that_lie_far_apart_show_no_difference_at_all() -> None:
         {"base": half, "full1": half, "full2": np.zeros_like(half)},
         trainings={"base": ("base",), "full": ("full1", "full2")},
     )
-    found = compared(given, "full", "base")
+    found = difference_of(given)
     assert found.smallest_shown(0.05) is None
     assert found.spread is not None
     close = replace(found, spread=replace(found.spread, trainings=0.0, freedom=1000.0))

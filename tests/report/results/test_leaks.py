@@ -5,18 +5,11 @@ import numpy as np
 import pytest
 
 from med42lib.report.results import leaks
-from med42lib.report.results.leaks import LeakedGain, leaked_gain
 from med42lib.report.results.scores import Answers
-from tests.report.simulations import CONFIDENCE, answers
+from tests.report.simulations import answers, gain_of
 
 NUM = 200
 LEAKED = np.arange(NUM) < 40
-
-
-def gain_of(given: Answers) -> LeakedGain:
-    found = leaked_gain(given, "full", "base", confidence=CONFIDENCE)
-    assert found is not None
-    return found
 
 
 def of_chances(leaked_gain: float, group: np.ndarray | None = None) -> Answers:
